@@ -1,0 +1,60 @@
+"""Everything slimline raises on purpose.
+
+    SlimlineError                 exit code 1
+    ├── UserError                 exit code 2: the input is wrong; one line a problem
+    ├── Skipped                   a row that does not apply here, with the reason
+    │   └── BackendUnavailable    a device or provider is missing
+    ├── StageFailed               a variant's stage failed; the other variants go on
+    ├── WorkerFailed              a measuring process failed or died
+    ├── CorruptEntry              a stored artifact's bytes are not what was written
+    ├── OutOfSpace                the disk is full
+    └── VerificationFailed        a deploy bundle or a self-test did not pass
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class SlimlineError(Exception):
+    """Root of the tree; ``exit_code`` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class UserError(SlimlineError):
+    """The user's input is wrong. Each problem says what, where, what exists and what to type."""
+
+    exit_code = 2
+
+    def __init__(self, *problems: str) -> None:
+        self.problems: Sequence[str] = problems
+        super().__init__("\n".join(problems))
+
+
+class Skipped(SlimlineError):
+    """This does not apply here; the message is the reason that the row shows."""
+
+
+class BackendUnavailable(Skipped):
+    """A runtime, provider or device is missing. Backends raise this and never fall back."""
+
+
+class StageFailed(SlimlineError):
+    """A stage could not build its output, or the output did not pass its check."""
+
+
+class WorkerFailed(SlimlineError):
+    """A measuring process reported an error or died; the message is the reason."""
+
+
+class CorruptEntry(SlimlineError):
+    """A stored artifact's bytes are not the ones that were written."""
+
+
+class OutOfSpace(SlimlineError):
+    """The disk is full; the message names the path."""
+
+
+class VerificationFailed(SlimlineError):
+    """A deploy bundle or a self-test did not pass."""

@@ -1,0 +1,211 @@
+"""The core types: what a run is made of, and whether it fits together. No I/O here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.artifact import Artifact, Format
+from pipeline.data.dataset import Dataset, Feed, SplitName
+from pipeline.data.preprocessing import Preprocessing
+
+Device = Literal["cpu", "cuda"]
+BASELINE = "baseline"
+
+
+class Session(Protocol):
+    """A loaded model."""
+
+    def __call__(self, feed: Feed) -> list[NDArray[Any]]:
+        """Run one batch to the end (synchronised) and return the outputs in the model's order."""
+        ...
+
+
+class Backend(Protocol):
+    """A runtime. Frozen dataclasses, so that a worker process can be handed one."""
+
+    name: ClassVar[str]
+    runs: ClassVar[Format]
+    forkable: ClassVar[bool]
+    """Whether a process that has imported the runtime, and made no session yet, may be forked."""
+
+    def check(self, target: Target) -> None:
+        """Raise BackendUnavailable, with the reason, where this machine can't run the target."""
+        ...
+
+    def preload(self) -> None:
+        """Import the runtime (before a fork, and before load time is measured)."""
+        ...
+
+    def load(self, artifact: Artifact, target: Target) -> Session:
+        """Load a model for a target; raises BackendUnavailable, never falls back."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where a variant is timed. What changes the session and not the model belongs here."""
+
+    name: str
+    backend: Backend
+    device: Device = "cpu"
+    threads: int = 1
+    session: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a stage may use beside its source."""
+
+    data: Dataset
+    preprocessing: Mapping[str, Preprocessing]
+    seed: int
+    work: Path
+    """A folder of this stage's own that outlives a stopped run (for checkpoints); emptied when the stage is done."""
+    progress: Callable[[float, str], None]
+    """Say the share done (0 to 1) and a few words."""
+    note: Callable[[str, Any], None]
+    """Keep a fact (plain JSON values) in the store beside the output; the report shows it."""
+    isa: frozenset[str]
+    """Instruction sets of this processor, such as ``avx2`` and ``avx512_vnni``."""
+
+    def feed(self, split: SplitName, limit: int | None = None) -> dict[str, NDArray[Any]]:
+        """The split's first ``limit`` examples (all by default), preprocessed: an array [N, ...] per input."""
+        from pipeline.data.dataset import preprocess
+
+        examples = self.data.split(split)
+        return preprocess(examples.take(0, limit if limit is not None else len(examples)).inputs, self.preprocessing)
+
+
+@runtime_checkable
+class Stage(Protocol):
+    """One step of a variant's chain: a frozen, keyword-only dataclass. Its fields are its YAML and its cache key."""
+
+    accepts: ClassVar[frozenset[Format]]
+    produces: ClassVar[Format]
+    version: ClassVar[int]
+    """Raise it when the same fields give other bytes than before."""
+    reads: ClassVar[frozenset[SplitName]]
+    """The splits it reads: their digests go into the cache key."""
+    libraries: ClassVar[tuple[str, ...]]
+    """The distributions whose versions go into the cache key."""
+    tolerance: ClassVar[float | None]
+    """Largest difference to its source, relative to the source's largest output, for an exact stage; None for a lossy
+    one, whose drift is recorded."""
+
+    def __call__(self, source: Artifact, out: Path, context: Context) -> None:
+        """Write the output into the empty folder ``out``; raises StageFailed, or Skipped with the reason."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """A named chain of stages, applied in order to the model."""
+
+    name: str
+    stages: Mapping[str, Stage]
+    devices: tuple[Device, ...] = ("cpu", "cuda")
+    """Where it is measured; elsewhere its row is skipped, saying so."""
+
+
+class ModelSource(Protocol):
+    """Where the baseline comes from."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def format(self) -> Format: ...
+    @property
+    def preprocessing(self) -> Mapping[str, Preprocessing]: ...
+
+    def key(self) -> Mapping[str, Any]:
+        """Plain values that identify the model (file digests, arguments); raises UserError where files are missing."""
+        ...
+
+    def write(self, out: Path) -> None:
+        """Write the model as an artifact of ``format`` into the empty folder ``out``."""
+        ...
+
+
+class Metric(Protocol):
+    """How an output is judged, example by example."""
+
+    name: ClassVar[str]
+
+    def predictions(self, outputs: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
+        """One predicted class per example [N] from the model's outputs for a batch of N."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constraints:
+    """What a recommended variant must keep. None: no limit."""
+
+    max_accuracy_drop: float | None = None
+    """Absolute fraction: 0.01 is one point. None: 1 % of the baseline's accuracy."""
+    max_latency_ms: float | None = None
+    """Limit on p50."""
+    max_p99_ms: float | None = None
+    max_size_mb: float | None = None
+    max_memory_mb: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureSettings:
+    """How latency is measured; the terms and the reasons are in docs/measurement.md."""
+
+    profile: str = "default"
+    looks: tuple[int, ...] = (7, 10, 14, 20)
+    """Rounds after which the widths are looked at; the last is the cap."""
+    blocks: int = 32
+    """Blocks a round."""
+    alpha: float = 0.03
+    """Level of every look's intervals."""
+    half_width: float = 0.01
+    """Stop when every speed-up's half-width (of the log-ratio) is at most this."""
+    noisy_half_width: float = 0.03
+    cell_ms: float = 12.0
+    min_calls: int = 3
+    untimed_calls: int = 2
+    warmup_calls: int = 10
+    warmup_ms: float = 20.0
+    start: Literal["fork", "spawn"] = "fork"
+    screening: bool = False
+    """A quick look: never says FASTER or SLOWER."""
+    strict: bool = False
+    """Divide 0.05 by the number of looks instead of taking ``alpha``."""
+    budget_s: float | None = None
+    """Stop measuring after the round in which this many seconds have passed."""
+    reference: str | None = None
+    """``variant@target`` to compare every row with; None: the baseline on the row's own target."""
+    price_per_hour: float | None = None
+    deadline_ms: float | None = None
+
+    @property
+    def look_alpha(self) -> float:
+        """The level of one look's intervals."""
+        return 0.05 / len(self.looks) if self.strict else self.alpha
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A whole run, ready to be checked and carried out."""
+
+    model: ModelSource
+    data: Dataset
+    metric: Metric
+    variants: Mapping[str, Variant]
+    targets: Mapping[str, Target]
+    batch_sizes: tuple[int, ...]
+    measure: MeasureSettings
+    constraints: Constraints
+    seed: int
+    store: Path
+    store_max_gb: float
+    output: Path
+    command: str

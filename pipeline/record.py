@@ -1,0 +1,217 @@
+"""What a run recorded: raw facts and samples, from which every figure of the report is derived.
+
+``samples/`` of a run's folder holds ``record.json`` (everything but arrays), ``latency.npz`` (one row a timed call) and
+``accuracy.npz`` (predictions per example). ``python -m pipeline report RUN`` reads them back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+RECORD_VERSION = 1
+Status = Literal["ok", "failed", "skipped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageRecord:
+    """One stage of a chain as it was built or found in the store."""
+
+    name: str
+    kind: str
+    """The stage's class, such as ``QuantizeStatic``."""
+    fields: dict[str, Any]
+    key: str
+    digest: str | None
+    seconds: float
+    reused: bool
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What the stage noted, and ``drift`` (sqnr_db, cosine, max_abs, worst_example) against its source."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariantRecord:
+    """One variant: its chain, and the artifact at its end where it was built."""
+
+    name: str
+    status: Status
+    reason: str | None
+    stages: list[StageRecord]
+    format: str | None
+    digest: str | None
+    path: str | None
+    """The artifact's folder on the machine that made it."""
+    size_bytes: int | None
+    parameters: int | None
+    macs: int | None
+    """Multiply-accumulates for one example."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectRecord:
+    """One variant × target × batch size."""
+
+    variant: str
+    target: str
+    device: str
+    batch_size: int
+    status: Status
+    reason: str | None
+    peak_memory_bytes: int | None = None
+    load_ms: list[float] = field(default_factory=list)
+    """One value a round."""
+    first_inference_ms: list[float] = field(default_factory=list)
+
+    @property
+    def key(self) -> str:
+        """A name such as ``static_int8@ort_cpu/1``; samples are filed under it."""
+        return subject_key(self.variant, self.target, self.batch_size)
+
+
+def subject_key(variant: str, target: str, batch_size: int) -> str:
+    """The name under which a subject's samples are filed."""
+    return f"{variant}@{target}/{batch_size}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencySamples:
+    """Every timed call, as columns of equal length, and each block's telemetry.
+
+    ``subjects`` names what the column ``subject`` counts; the hidden clone of a reference is ``clone:<its key>``.
+    """
+
+    subjects: list[str]
+    subject: NDArray[np.int32]
+    round: NDArray[np.int32]
+    block: NDArray[np.int32]
+    """Counted from 0 in each round."""
+    position: NDArray[np.int32]
+    """The cell's place in its block's random order."""
+    duration_ns: NDArray[np.int64]
+    telemetry: list[dict[str, Any]]
+    """One entry a block: round, block, steal_ticks, run_delay_ns, throttled, major_faults, load, dropped (reason or None)."""
+    rounds: int
+    stopped: Literal["width", "cap", "budget"]
+    seconds: float
+    """Wall time of the measuring."""
+
+    @staticmethod
+    def concatenate(parts: list[LatencySamples]) -> LatencySamples:
+        """Join the samples of several devices, measured one after the other; their subjects are distinct."""
+        if not parts:
+            return LatencySamples(
+                subjects=[], telemetry=[], rounds=0, stopped="width", seconds=0.0,
+                duration_ns=np.empty(0, np.int64),
+                **{name: np.empty(0, np.int32) for name in ("subject", "round", "block", "position")},
+            )
+        subjects: list[str] = []
+        columns = []
+        for part in parts:
+            columns.append(part.subject + np.int32(len(subjects)))
+            subjects.extend(part.subjects)
+        worst: Literal["width", "cap", "budget"] = "width"
+        for part in parts:
+            worst = part.stopped if part.stopped != "width" else worst
+        return LatencySamples(
+            subjects=subjects,
+            subject=np.concatenate(columns),
+            round=np.concatenate([part.round for part in parts]),
+            block=np.concatenate([part.block for part in parts]),
+            position=np.concatenate([part.position for part in parts]),
+            duration_ns=np.concatenate([part.duration_ns for part in parts]),
+            telemetry=[entry for part in parts for entry in part.telemetry],
+            rounds=max(part.rounds for part in parts),
+            stopped=worst,
+            seconds=sum(part.seconds for part in parts),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccuracySamples:
+    """Predictions per example, by ``variant@target``, and what they are judged against."""
+
+    labels: NDArray[np.int64] | None
+    """[N]; None: the data has no labels, and agreement with the baseline is counted instead."""
+    predictions: Mapping[str, NDArray[np.int64]]
+    """[N] each."""
+    metric: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A whole run."""
+
+    command: str
+    created: str
+    """ISO 8601, with the zone."""
+    model: str
+    data: str
+    seed: int
+    machine: dict[str, Any]
+    """cpu, isa, cores, gpu, memory_bytes, os, libraries … (``pipeline.measure.environment``)."""
+    constraints: dict[str, Any]
+    measure: dict[str, Any]
+    """The fields of MeasureSettings."""
+    targets: dict[str, dict[str, Any]]
+    batch_sizes: list[int]
+    variants: list[VariantRecord]
+    subjects: list[SubjectRecord]
+    latency: LatencySamples
+    accuracy: AccuracySamples
+    """The test split's predictions."""
+
+
+_COLUMNS = ("subject", "round", "block", "position", "duration_ns")
+
+
+def save_record(record: Record, folder: Path) -> None:
+    """Write ``samples/``; ``record.json`` comes last, so a folder that has it is whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    latency, accuracy = record.latency, record.accuracy
+    np.savez_compressed(folder / "latency.npz", **{name: getattr(latency, name) for name in _COLUMNS})
+    arrays: dict[str, NDArray[Any]] = dict(accuracy.predictions)
+    if accuracy.labels is not None:
+        arrays["labels"] = accuracy.labels
+    np.savez_compressed(folder / "accuracy.npz", **arrays)  # type: ignore[arg-type]
+    plain = {
+        name: getattr(record, name)
+        for name in ("command", "created", "model", "data", "seed", "machine", "constraints", "measure", "targets",
+                     "batch_sizes")
+    }
+    plain["variants"] = [asdict(variant) for variant in record.variants]
+    plain["subjects"] = [asdict(subject) for subject in record.subjects]
+    plain["latency"] = {
+        name: getattr(latency, name) for name in ("subjects", "telemetry", "rounds", "stopped", "seconds")
+    }
+    plain["accuracy"] = {"metric": accuracy.metric}
+    text = json.dumps({"record_version": RECORD_VERSION, **plain}, indent=1)
+    temporary = folder / "record.json.tmp"
+    temporary.write_text(text + "\n")
+    os.replace(temporary, folder / "record.json")
+
+
+def load_record(folder: Path) -> Record:
+    """Read ``samples/`` back; raises FileNotFoundError, or ValueError for a record of another version."""
+    plain = json.loads((folder / "record.json").read_text())
+    found = plain.pop("record_version", None)
+    if found != RECORD_VERSION:
+        raise ValueError(f"{folder / 'record.json'} has version {found}, this program reads version {RECORD_VERSION}")
+    with np.load(folder / "latency.npz") as arrays:
+        latency = LatencySamples(**plain.pop("latency"), **{name: arrays[name] for name in _COLUMNS})
+    with np.load(folder / "accuracy.npz") as arrays:
+        predictions = {name: arrays[name] for name in arrays.files if name != "labels"}
+        labels = arrays["labels"] if "labels" in arrays.files else None
+    accuracy = AccuracySamples(labels=labels, predictions=predictions, metric=plain.pop("accuracy")["metric"])
+    variants = [
+        VariantRecord(**{**variant, "stages": [StageRecord(**stage) for stage in variant["stages"]]})
+        for variant in plain.pop("variants")
+    ]
+    subjects = [SubjectRecord(**subject) for subject in plain.pop("subjects")]
+    return Record(**plain, variants=variants, subjects=subjects, latency=latency, accuracy=accuracy)
