@@ -1,14 +1,14 @@
 """Everything slimline raises on purpose.
 
-    SlimlineError                 exit code 1
-    ├── UserError                 exit code 2: the input is wrong; one line a problem
-    ├── Skipped                   a row that does not apply here, with the reason
-    │   └── BackendUnavailable    a device or provider is missing
-    ├── StageFailed               a variant's stage failed; the other variants go on
-    ├── WorkerFailed              a measuring process failed or died
-    ├── CorruptEntry              a stored artifact's bytes are not what was written
-    ├── OutOfSpace                the disk is full
-    └── VerificationFailed        a deploy bundle or a self-test did not pass
+SlimlineError                 exit code 1
+├── UserError                 exit code 2: the input is wrong; one line a problem
+├── Skipped                   a row that does not apply here, with the reason
+│   └── BackendUnavailable    a device or provider is missing
+├── StageFailed               a variant's stage failed; the other variants go on
+├── WorkerFailed              a measuring process failed or died
+├── CorruptEntry              a stored artifact's bytes are not what was written
+├── OutOfSpace                the disk is full
+└── VerificationFailed        a deploy bundle or a self-test did not pass
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -96,7 +95,8 @@ class LatencySamples:
     """The cell's place in its block's random order."""
     duration_ns: NDArray[np.int64]
     telemetry: list[dict[str, Any]]
-    """One entry a block: round, block, steal_ticks, run_delay_ns, throttled, major_faults, load, dropped (reason or None)."""
+    """One entry a block: round, block, steal_ticks, run_delay_ns, throttled, major_faults, load, dropped (reason or
+    None)."""
     rounds: int
     stopped: Literal["width", "cap", "budget"]
     seconds: float
@@ -107,7 +107,11 @@ class LatencySamples:
         """Join the samples of several devices, measured one after the other; their subjects are distinct."""
         if not parts:
             return LatencySamples(
-                subjects=[], telemetry=[], rounds=0, stopped="width", seconds=0.0,
+                subjects=[],
+                telemetry=[],
+                rounds=0,
+                stopped="width",
+                seconds=0.0,
                 duration_ns=np.empty(0, np.int64),
                 **{name: np.empty(0, np.int32) for name in ("subject", "round", "block", "position")},
             )
@@ -182,8 +186,18 @@ def save_record(record: Record, folder: Path) -> None:
     np.savez_compressed(folder / "accuracy.npz", **arrays)  # type: ignore[arg-type]
     plain = {
         name: getattr(record, name)
-        for name in ("command", "created", "model", "data", "seed", "machine", "constraints", "measure", "targets",
-                     "batch_sizes")
+        for name in (
+            "command",
+            "created",
+            "model",
+            "data",
+            "seed",
+            "machine",
+            "constraints",
+            "measure",
+            "targets",
+            "batch_sizes",
+        )
     }
     plain["variants"] = [asdict(variant) for variant in record.variants]
     plain["subjects"] = [asdict(subject) for subject in record.subjects]
@@ -194,7 +208,7 @@ def save_record(record: Record, folder: Path) -> None:
     text = json.dumps({"record_version": RECORD_VERSION, **plain}, indent=1)
     temporary = folder / "record.json.tmp"
     temporary.write_text(text + "\n")
-    os.replace(temporary, folder / "record.json")
+    temporary.replace(folder / "record.json")
 
 
 def load_record(folder: Path) -> Record:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -25,7 +24,10 @@ Progress = Callable[[float, str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """Stochastic gradient descent with Nesterov momentum and a one-cycle learning rate (Smith & Topin 2018, arXiv:1708.07120)."""
+    """Stochastic gradient descent with Nesterov momentum and a one-cycle learning rate.
+
+    Smith & Topin 2018, arXiv:1708.07120.
+    """
 
     epochs: int
     learning_rate: float
@@ -69,8 +71,9 @@ def fit(
 ) -> list[float]:
     """Train ``model`` in place; returns the validation accuracy after each epoch.
 
-    Each epoch draws its order and augmentations from (seed, epoch), and its end is written to ``checkpoint``: a run that
-    was stopped goes on after the last whole epoch and ends with the same numbers. The checkpoint is removed at the end.
+    Each epoch draws its order and augmentations from (seed, epoch), and its end is written to ``checkpoint``: a run
+    that was stopped goes on after the last whole epoch and ends with the same numbers. The checkpoint is removed at the
+    end.
     ``progress`` gets the share done and a line such as ``epoch 1/2 loss 0.31, validation 91.20 %``.
     """
     device = next(model.parameters()).device
@@ -83,7 +86,9 @@ def fit(
     )
     steps = len(train.labels) // recipe.batch_size
     if steps == 0:
-        raise ValueError(f"training needs at least one batch of {recipe.batch_size} examples, there are {len(train.labels)}")
+        raise ValueError(
+            f"training needs at least one batch of {recipe.batch_size} examples, there are {len(train.labels)}"
+        )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, recipe.learning_rate, total_steps=steps * recipe.epochs, pct_start=recipe.warmup_fraction
     )
@@ -139,7 +144,7 @@ def _save(
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     temporary = checkpoint.with_suffix(".tmp")
     torch.save(state, temporary)
-    os.replace(temporary, checkpoint)
+    temporary.replace(checkpoint)
 
 
 def _resume(

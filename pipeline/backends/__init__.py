@@ -1,1 +1,1 @@
-"""backends."""
+"""Runtimes, one file each."""

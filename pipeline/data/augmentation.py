@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-AUGMENTATIONS = ("flip", "crop")
 CROP_PADDING = 2
 
 
@@ -25,13 +24,20 @@ def crop(images: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
     top, left = rng.integers(0, 2 * pad + 1, (2, count))
     rows = top[:, None] + np.arange(height)
     columns = left[:, None] + np.arange(width)
-    return padded[np.arange(count)[:, None, None, None], np.arange(images.shape[1])[:, None, None],
-                  rows[:, None, :, None], columns[:, None, None, :]]
+    shifted: NDArray[Any] = padded[
+        np.arange(count)[:, None, None, None],
+        np.arange(images.shape[1])[:, None, None],
+        rows[:, None, :, None],
+        columns[:, None, None, :],
+    ]
+    return shifted
 
 
 def augment(images: NDArray[Any], names: tuple[str, ...], rng: np.random.Generator) -> NDArray[Any]:
     """Apply the named augmentations in order."""
-    functions = {"flip": flip, "crop": crop}
     for name in names:
-        images = functions[name](images, rng)
+        images = AUGMENTATIONS[name](images, rng)
     return images
+
+
+AUGMENTATIONS = {"flip": flip, "crop": crop}

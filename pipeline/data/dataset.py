@@ -79,6 +79,4 @@ class Dataset(Protocol):
 
 def preprocess(inputs: Feed, preprocessing: Mapping[str, Preprocessing]) -> dict[str, NDArray[Any]]:
     """Turn raw inputs into what the model reads; an input without preprocessing is handed on as it is."""
-    return {
-        name: preprocessing[name](array) if name in preprocessing else array for name, array in inputs.items()
-    }
+    return {name: preprocessing[name](array) if name in preprocessing else array for name, array in inputs.items()}

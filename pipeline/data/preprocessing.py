@@ -24,7 +24,9 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         if len(self.mean) != len(self.std):
-            raise ValueError(f"mean has {len(self.mean)} entries and std has {len(self.std)}: give both the same number")
+            raise ValueError(
+                f"mean has {len(self.mean)} entries and std has {len(self.std)}: give both the same number"
+            )
         if any(value <= 0 for value in self.std):
             raise ValueError(f"std must be above 0 (got {list(self.std)})")
 

@@ -1,1 +1,1 @@
-"""statistics."""
+"""The statistics of speed and accuracy: pure functions of numbers, checked against published examples."""

@@ -27,11 +27,15 @@ class BasicBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map [N, in_channels, H, W] to [N, out_channels, H/stride, W/stride]."""
         y = self.relu(self.bn1(self.conv1(x)))
-        return self.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+        output: Tensor = self.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+        return output
 
 
 class SmallResNet(nn.Module):
-    """A stem, one stage per entry of ``widths`` (each but the first halves the resolution), global pooling, a linear head."""
+    """A stem, a stage per entry of ``widths`` (each but the first halves the resolution), global pooling, a linear head.
+
+    ``blocks`` holds the number of residual blocks of each stage.
+    """
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ import json
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from pipeline.data.preprocessing import Preprocessing
 from pipeline.training import Examples, Recipe, accuracy, fit
 from pipeline.zoo.resnet import SmallResNet
 
-ARGUMENTS = {"widths": [32, 64, 128], "blocks": [1, 2, 2]}
+ARGUMENTS: dict[str, Any] = {"widths": [32, 64, 128], "blocks": [1, 2, 2]}
 PREPROCESSING = Preprocessing(scale=1 / 255, mean=(0.286,), std=(0.353,))
 RECIPE = Recipe(epochs=12, learning_rate=0.1, batch_size=128, augmentation=("flip", "crop"), seed=0)
 FOLDER = Path("models/fashion_resnet")
@@ -40,15 +41,21 @@ def shipped(split: str) -> Examples:
 def train(source: Path, folder: Path) -> None:
     """Train, evaluate once on the test set, and write weights and card."""
     torch.manual_seed(RECIPE.seed)
-    model = SmallResNet(**ARGUMENTS).to(memory_format=torch.channels_last)
+    model = SmallResNet(**ARGUMENTS)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     started = time.monotonic()
 
     def progress(done: float, line: str) -> None:
         print(f"{done:6.1%}  {time.monotonic() - started:6.0f} s  {line}", flush=True)
 
     history = fit(
-        model, Examples(*prepare.training_arrays(source)), shipped("validation"), PREPROCESSING, RECIPE,
-        Path("models/store/reference.ckpt"), progress,
+        model,
+        Examples(*prepare.training_arrays(source)),
+        shipped("validation"),
+        PREPROCESSING,
+        RECIPE,
+        Path("models/store/reference.ckpt"),
+        progress,
     )
     test_accuracy = accuracy(model, shipped("test"), PREPROCESSING)
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,1 @@
+"""Fashion-MNIST (Zalando SE, MIT): the shipped splits and the command that makes them."""

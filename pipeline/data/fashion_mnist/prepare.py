@@ -2,11 +2,12 @@
 
     python -m pipeline.data.fashion_mnist.prepare [--source DIR]
 
-The source is the folder that Debian's package ``dataset-fashion-mnist`` installs (idx files, gzip). The whole official
-test set becomes ``test.npz``. Of the official training set, images whose bytes also occur in the test set are left out,
-duplicates are dropped, and the rest is put in the order of the sha256 of its bytes: the first 1,000 are the calibration
-split, the next 3,000 the validation split, the next 28,000 the shipped training split. The reference model is trained on
-everything after the first 4,000 (``training_arrays``), so it has seen neither calibration nor validation images.
+The source is the folder that Debian's package ``dataset-fashion-mnist`` installs (idx files, gzip). The whole
+official test set becomes ``test.npz``. Of the official training set, images whose bytes also occur in the test set are
+left out, duplicates are dropped, and the rest is put in the order of the sha256 of its bytes: the first 1,000 are the
+calibration split, the next 3,000 the validation split, the next 28,000 the shipped training split. The reference model
+is trained on everything after the first 4,000 (``training_arrays``), so it has seen neither calibration nor validation
+images.
 """
 
 from __future__ import annotations

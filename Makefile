@@ -1,0 +1,43 @@
+# make run    set up, then the default experiment on the shipped model and data; the report lies in outputs/latest
+# make test   set up, then every check: ruff, mypy, import contracts, pytest
+# EXTRAS=gpu  onnxruntime-gpu instead of onnxruntime
+EXTRAS ?= cpu
+ARGS ?=
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+ifeq ($(EXTRAS),cpu)
+CONSTRAINTS := -c constraints.txt
+endif
+
+.PHONY: run test install install-test clean
+
+run: install
+	@$(BIN)/python -m pipeline $(ARGS)
+
+test: install-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+install: $(VENV)/installed-$(EXTRAS)
+install-test: $(VENV)/installed-$(EXTRAS)-test
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "slimline needs Python 3.11 or newer: make PYTHON=python3.12"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+# onnxruntime and onnxruntime-gpu exclude each other; torch comes first, so that nothing else chooses its build.
+$(VENV)/installed-%: pyproject.toml constraints.txt | $(BIN)/python
+	@$(PIP) uninstall --quiet --yes $(if $(findstring gpu,$*),onnxruntime,onnxruntime-gpu) 2>/dev/null
+	$(PIP) install --quiet $(CONSTRAINTS) torch
+	$(PIP) install --quiet $(CONSTRAINTS) --editable '.[$(subst -,$(comma),$*)]'
+	@touch $@
+
+comma := ,
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Reference models, a folder each; installed as the package pipeline.models."""

@@ -1,0 +1,93 @@
+"""From a run's record to everything that the report shows. Pure: the same record gives the same report."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+
+from pipeline.analyse.accuracy import accuracies
+from pipeline.analyse.cells import Cells, cells_by_subject
+from pipeline.analyse.noise import check_noise
+from pipeline.analyse.pareto import with_pareto
+from pipeline.analyse.recommend import recommend
+from pipeline.analyse.speed import cost_per_million, estimate_ratios, judge_ratios, latency, throughput
+from pipeline.analyse.summary import summarise
+from pipeline.plan import Constraints, MeasureSettings
+from pipeline.record import Record, SubjectRecord, VariantRecord
+from pipeline.results import Accuracy, Report, Result, Speedup, VariantResult
+
+
+def analyse(record: Record) -> Report:
+    """Derive every figure, verdict and sentence of the report from what the run recorded."""
+    measure = MeasureSettings(**record.measure)
+    constraints = Constraints(**record.constraints)
+    cells = cells_by_subject(record.latency, record.subjects)
+    measured = [subject for subject in record.subjects if subject.status == "ok"]
+    estimates = estimate_ratios(measured, cells, measure)
+    devices = {subject.key: subject.device for subject in record.subjects}
+    checks = check_noise(cells, estimates, devices, record.latency, measure)
+    noisy = checks.rows | {key for key, device in devices.items() if device in checks.devices}
+    speedups = judge_ratios(measured, estimates, measure, noisy)
+    judged = accuracies(record.accuracy, constraints)
+    rows: dict[str, list[Result]] = {variant.name: [] for variant in record.variants}
+    for subject in record.subjects:
+        rows[subject.variant].append(_result(subject, cells, speedups, judged, measure))
+    marked = with_pareto(rows)
+    variants = [_variant(variant, marked[variant.name]) for variant in record.variants]
+    recommendation, why_none = recommend(variants, list(record.targets), constraints, measure, checks.devices)
+    return Report(
+        command=record.command,
+        created=record.created,
+        model=record.model,
+        data=record.data,
+        seed=record.seed,
+        machine=record.machine,
+        constraints=record.constraints,
+        measure=record.measure,
+        targets=record.targets,
+        summary=summarise(variants, recommendation, why_none, checks.noise),
+        recommendation=recommendation,
+        why_none=why_none,
+        noise=checks.noise,
+        variants=variants,
+    )
+
+
+def _result(
+    subject: SubjectRecord,
+    cells: Mapping[str, Cells],
+    speedups: Mapping[str, Speedup],
+    judged: Mapping[str, Accuracy],
+    measure: MeasureSettings,
+) -> Result:
+    mine = cells.get(subject.key) if subject.status == "ok" else None
+    rate = None if mine is None else throughput(mine, subject.batch_size)
+    price = measure.price_per_hour
+    return Result(
+        target=subject.target,
+        device=subject.device,
+        batch_size=subject.batch_size,
+        status=subject.status,
+        reason=subject.reason,
+        load_ms=_median(subject.load_ms),
+        first_inference_ms=_median(subject.first_inference_ms),
+        peak_memory_bytes=subject.peak_memory_bytes,
+        accuracy=judged.get(f"{subject.variant}@{subject.target}") if subject.status == "ok" else None,
+        latency_ms=None if mine is None else latency(mine, measure),
+        throughput=rate,
+        speedup=speedups.get(subject.key),
+        cost_per_million=None if rate is None or price is None else cost_per_million(rate, price),
+    )
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return statistics.median(values) if values else None
+
+
+def _variant(variant: VariantRecord, results: list[Result]) -> VariantResult:
+    shared = {field.name: getattr(variant, field.name) for field in fields(VariantResult) if field.name not in _OWN}
+    return VariantResult(**shared, stages=[asdict(stage) for stage in variant.stages], results=results)
+
+
+_OWN = ("stages", "results")

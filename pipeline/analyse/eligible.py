@@ -1,0 +1,100 @@
+"""Why a row may not be recommended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.analyse.phrases import percent, points
+from pipeline.plan import BASELINE, Constraints
+from pipeline.results import Accuracy, Reference, Result
+
+_BYTES_PER_MB = 1e6
+_KEEPS_MARGIN = frozenset({"IMPROVED", "NO MEANINGFUL DROP", "SMALL REAL DROP"})
+"""The verdicts whose interval of the difference lies above the margin."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A measured row with what its variant adds."""
+
+    variant: str
+    size_bytes: int | None
+    result: Result
+
+    @property
+    def reference(self) -> Reference:
+        """The row's own name."""
+        return Reference(variant=self.variant, target=self.result.target, batch_size=self.result.batch_size)
+
+    @property
+    def name(self) -> str:
+        """Such as ``static_int8 on ort_cpu at batch size 1``."""
+        return row_name(self.reference)
+
+    @property
+    def sure_speedup(self) -> float:
+        """The lower end of the speed-up's interval; 1 where the row is the reference itself."""
+        return 1.0 if self.result.speedup is None else self.result.speedup.low
+
+
+def row_name(row: Reference) -> str:
+    """Such as ``static_int8 on ort_cpu at batch size 1``."""
+    return f"{row.variant} on {row.target} at batch size {row.batch_size}"
+
+
+def obstacles(row: Row, constraints: Constraints, *, is_reference: bool, noisy: bool) -> list[str]:
+    """Every reason against recommending the row; empty where it qualifies.
+
+    ``noisy`` says that the device's own check failed, so that no row on it can be judged.
+    """
+    found = []
+    speedup = row.result.speedup
+    if noisy or (speedup is not None and speedup.verdict == "NOISY"):
+        found.append("its speed is NOISY: the run can't judge it")
+    elif speedup is None and not is_reference:
+        found.append("its speed-up is not known: the row it is compared with was not measured")
+    if row.variant != BASELINE:
+        found.extend(_accuracy_obstacle(row.result.accuracy))
+    return found + _limit_obstacles(row, constraints)
+
+
+def _accuracy_obstacle(accuracy: Accuracy | None) -> list[str]:
+    if accuracy is None:
+        return ["its accuracy was not measured"]
+    if accuracy.verdict is None or accuracy.delta is None or accuracy.delta_low is None or accuracy.margin is None:
+        return ["its accuracy can't be compared: the baseline has none on this target"]
+    if accuracy.verdict in _KEEPS_MARGIN:
+        return []
+    allowed = f"{points(accuracy.margin)} are allowed (constraints.max_accuracy_drop)"
+    if accuracy.verdict == "UNDECIDED":
+        enough = "" if accuracy.n_to_decide is None else f"; about {accuracy.n_to_decide:,} test examples would decide"
+        return [
+            f"its {accuracy.metric} is UNDECIDED: the drop may be as large as {points(-accuracy.delta_low)}, and "
+            f"{allowed}{enough}"
+        ]
+    before = percent(accuracy.value - accuracy.delta)
+    return [
+        f"its {accuracy.metric} drops by {points(-accuracy.delta)} ({before} to {percent(accuracy.value)}; at worst "
+        f"{points(-accuracy.delta_low)}), and {allowed}"
+    ]
+
+
+def _limit_obstacles(row: Row, constraints: Constraints) -> list[str]:
+    latency = row.result.latency_ms
+    memory = row.result.peak_memory_bytes
+    limits = [
+        ("p50", "max_latency_ms", None if latency is None else latency.p50.value, "ms"),
+        ("p99", "max_p99_ms", None if latency is None else latency.p99.value, "ms"),
+        ("size", "max_size_mb", None if row.size_bytes is None else row.size_bytes / _BYTES_PER_MB, "MB"),
+        ("peak memory", "max_memory_mb", None if memory is None else memory / _BYTES_PER_MB, "MB"),
+    ]
+    found = []
+    for what, key, value, unit in limits:
+        limit: float | None = getattr(constraints, key)
+        if limit is None:
+            continue
+        if value is None:
+            found.append(f"its {what} is not known, and constraints.{key} is {limit:g}")
+        elif value > limit:
+            found.append(f"its {what} is {value:.4g} {unit}, over constraints.{key}={limit:g}")
+    return found

@@ -1,0 +1,100 @@
+"""Whether the run's own checks passed: a clone must time like its original, and the intervals must be narrow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.analyse.cells import CLONE, Cells, differences_by_round, original
+from pipeline.plan import MeasureSettings
+from pipeline.record import LatencySamples
+from pipeline.results import Noise
+from pipeline.statistics.latency import Estimate, paired_ratio
+
+_CLONE_TOLERANCE = 0.01
+"""A clone that differs by less is not held against the run, however sure the difference is."""
+_LEVELS = frozenset({"load", "sm_clock_mhz"})
+"""What the telemetry holds of a moment and not of a span: its mean says something, its total nothing."""
+_PLACE = frozenset({"round", "block", "device", "dropped"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checks:
+    """What the noise checks found."""
+
+    noise: Noise
+    devices: frozenset[str]
+    """Devices whose clone differed from its original: no row on them can be judged."""
+    rows: frozenset[str]
+    """Subjects whose own interval stayed too wide: they alone can't be judged."""
+
+
+def check_noise(
+    cells: Mapping[str, Cells],
+    estimates: Mapping[str, Estimate],
+    devices: Mapping[str, str],
+    samples: LatencySamples,
+    measure: MeasureSettings,
+) -> Checks:
+    """Judge the run. ``estimates`` are those of the rows, by subject; ``devices`` names each subject's device."""
+    clones, reasons, noisy_devices = [], [], set()
+    for key in (key for key in cells if key.startswith(CLONE) and original(key) in cells):
+        device = devices[original(key)]
+        found = paired_ratio(differences_by_round(cells[key], cells[original(key)]), measure.look_alpha)
+        clones.append(
+            {"device": device, "reference": original(key), "ratio": found.value, "low": found.low, "high": found.high}
+        )
+        if not found.low <= 1 <= found.high and abs(math.log(found.value)) > math.log1p(_CLONE_TOLERANCE):
+            noisy_devices.add(device)
+            reasons.append(
+                f"a second copy of {original(key)} was {found.value:.3f} times as fast as the first "
+                f"({found.low:.3f} to {found.high:.3f}), and it should be 1"
+            )
+    wide = _too_wide(estimates, samples, measure)
+    reasons.extend(
+        f"the speed-up of {key} is only known to ±{100 * estimates[key].half_width:.1f} % after {samples.rounds} "
+        f"rounds (measure.noisy_half_width={measure.noisy_half_width:g})"
+        for key in wide
+    )
+    noise = Noise(
+        noisy=bool(reasons),
+        reasons=reasons,
+        clones=clones,
+        telemetry=_telemetry(samples),
+        rounds=samples.rounds,
+        blocks=len(samples.telemetry) or _blocks(samples),
+        stopped=samples.stopped,
+        seconds=samples.seconds,
+        timed_share=float(samples.duration_ns.sum()) / 1e9 / samples.seconds if samples.seconds > 0 else 0.0,
+    )
+    return Checks(noise=noise, devices=frozenset(noisy_devices), rows=frozenset(wide))
+
+
+def _too_wide(estimates: Mapping[str, Estimate], samples: LatencySamples, measure: MeasureSettings) -> Collection[str]:
+    if samples.stopped == "width":
+        return []
+    return [key for key, found in estimates.items() if not found.half_width <= measure.noisy_half_width]
+
+
+def _blocks(samples: LatencySamples) -> int:
+    return len(set(zip(samples.round.tolist(), samples.block.tolist(), strict=True)))
+
+
+def _telemetry(samples: LatencySamples) -> dict[str, Any]:
+    """Totals of counters, means of levels, and how many blocks were dropped for what; None for what was not readable."""
+    entries = samples.telemetry
+    found: dict[str, Any] = {}
+    for name in sorted({name for entry in entries for name in entry} - _PLACE):
+        values = [entry[name] for entry in entries if isinstance(entry.get(name), int | float)]
+        total = sum(values)
+        found[name] = None if not values else total / len(values) if name in _LEVELS else total
+    reasons = [entry["dropped"] for entry in entries if entry.get("dropped") is not None]
+    found["dropped_blocks"] = len(reasons)
+    found["dropped_share"] = len(reasons) / len(entries) if entries else 0.0
+    found["dropped_reasons"] = {reason: reasons.count(reason) for reason in sorted(set(reasons))}
+    timed_ns = float(samples.duration_ns.sum())
+    delay = found.get("run_delay_ns")
+    found["run_delay_share"] = delay / timed_ns if delay is not None and timed_ns else None
+    return found

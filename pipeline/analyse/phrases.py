@@ -1,0 +1,59 @@
+"""How figures are put into the report's sentences."""
+
+from __future__ import annotations
+
+from pipeline.results import Accuracy, Reference, Speedup
+
+_ACCURACY_WORDS = {
+    "IMPROVED": "a gain of accuracy",
+    "NO MEANINGFUL DROP": "no meaningful drop of accuracy",
+    "SMALL REAL DROP": "a small real drop of accuracy, within the margin",
+}
+
+
+def percent(fraction: float) -> str:
+    """0.9385 gives ``93.85 %``."""
+    return f"{100 * fraction:.2f} %"
+
+
+def points(fraction: float) -> str:
+    """A difference of accuracies: 0.0042 gives ``0.42 points``."""
+    return f"{100 * fraction:.2f} points"
+
+
+def times(speedup: Speedup) -> str:
+    """``1.42 times as fast as the baseline on ort_cpu``."""
+    return f"{_ratio(speedup, speedup.value)} times as fast as {reference(speedup.reference)}"
+
+
+def short(speedup: Speedup) -> str:
+    """``1.42 times, 1.40 to 1.44``."""
+    value, low, high = (_ratio(speedup, number) for number in (speedup.value, speedup.low, speedup.high))
+    return f"{value} times, {low} to {high}"
+
+
+def interval(speedup: Speedup) -> str:
+    """``95 % interval 1.40 to 1.44``."""
+    return f"95 % interval {_ratio(speedup, speedup.low)} to {_ratio(speedup, speedup.high)}"
+
+
+def reference(row: Reference) -> str:
+    """``the baseline on ort_cpu``."""
+    name = "the baseline" if row.variant == "baseline" else row.variant
+    return f"{name} on {row.target}"
+
+
+def accuracy(found: Accuracy) -> str:
+    """``no meaningful drop of accuracy (93.85 % to 93.80 %)``; only for a variant that kept the margin."""
+    if found.verdict is None or found.delta is None:
+        return f"an accuracy of {percent(found.value)}"
+    if found.metric == "agreement":
+        return f"the baseline's answer on {percent(found.value)} of the examples"
+    words = _ACCURACY_WORDS.get(found.verdict, f"accuracy {found.verdict}")
+    return f"{words} ({percent(found.value - found.delta)} to {percent(found.value)})"
+
+
+def _ratio(speedup: Speedup, value: float) -> str:
+    """Two decimals, or three where two would hide that the interval excludes 1."""
+    hides = (speedup.low > 1 and round(speedup.low, 2) == 1) or (speedup.high < 1 and round(speedup.high, 2) == 1)
+    return f"{value:.3f}" if hides else f"{value:.2f}"

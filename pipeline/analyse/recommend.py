@@ -1,0 +1,142 @@
+"""Which row to deploy.
+
+The rule, in order:
+
+1. The place. One target is decided on, because a speed-up is against the baseline of its own target: the first target,
+   in the order of the config, with a measured row; on it the smallest measured batch size. Where
+   ``measure.reference`` names one row for all, the speed-ups of every target are comparable, and all targets compete.
+2. Who qualifies: a row that was measured, is neither NOISY nor merely screened, keeps the accuracy margin with the
+   lower end of its interval, and keeps every limit in ``constraints``. The baseline is a row like any other, but for
+   accuracy, which it keeps by definition.
+3. Who wins: of the rows whose whole interval lies above 1, the one with the highest lower end. If there is none, the
+   reference row (the baseline, as a rule) stays: a change that is not faster for sure is not worth making, so a
+   row that is SAME or INCONCLUSIVE never wins over a baseline that keeps the limits, however small it is. Only where
+   the reference itself breaks a limit does the qualifying row with the highest lower end win, even one that is slower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from pipeline.analyse import phrases
+from pipeline.analyse.eligible import Row, obstacles, row_name
+from pipeline.plan import BASELINE, Constraints, MeasureSettings
+from pipeline.results import Recommendation, Reference, VariantResult
+
+
+def recommend(
+    variants: Sequence[VariantResult],
+    targets: Sequence[str],
+    constraints: Constraints,
+    measure: MeasureSettings,
+    noisy_devices: Collection[str],
+) -> tuple[Recommendation | None, str | None]:
+    """The row to deploy, or None and why there is none. ``targets`` are in the order of the config."""
+    rows = _place(_measured(variants), targets, measure)
+    if not rows:
+        return None, _nothing_measured(variants)
+    if measure.screening:
+        return None, f"measure={measure.profile} is a quick look and recommends nothing: run with measure=default."
+    reference = _reference(rows[0], measure)
+    against = {
+        row.name: obstacles(
+            row, constraints, is_reference=row.reference == reference, noisy=row.result.device in noisy_devices
+        )
+        for row in rows
+    }
+    qualified = [row for row in rows if not against[row.name]]
+    if not qualified:
+        return None, " ".join(f"{row.name}: {'; '.join(against[row.name])}." for row in rows)
+    winner = _winner(qualified, reference)
+    return (
+        Recommendation(
+            variant=winner.variant,
+            target=winner.result.target,
+            batch_size=winner.result.batch_size,
+            why=_why(winner, reference, rows, against),
+            next_best=_next_best(winner, reference, rows, against),
+        ),
+        None,
+    )
+
+
+def _measured(variants: Sequence[VariantResult]) -> list[Row]:
+    return [
+        Row(variant=variant.name, size_bytes=variant.size_bytes, result=result)
+        for variant in variants
+        for result in variant.results
+        if result.status == "ok" and result.latency_ms is not None
+    ]
+
+
+def _place(rows: Sequence[Row], targets: Sequence[str], measure: MeasureSettings) -> list[Row]:
+    measured = {row.result.target for row in rows}
+    places = [target for target in targets if target in measured]
+    if measure.reference is None:
+        places = places[:1]
+    here = [row for row in rows if row.result.target in places]
+    smallest = min((row.result.batch_size for row in here), default=0)
+    return [row for row in here if row.result.batch_size == smallest]
+
+
+def _nothing_measured(variants: Sequence[VariantResult]) -> str:
+    reasons = [f"{variant.name}: {variant.reason}." for variant in variants if variant.reason is not None] or [
+        f"{variant.name} on {result.target}: {result.reason}."
+        for variant in variants
+        for result in variant.results
+        if result.reason is not None
+    ]
+    return " ".join(["No variant was measured.", *reasons])
+
+
+def _reference(row: Row, measure: MeasureSettings) -> Reference:
+    """What every row of the place is compared with."""
+    variant, _, target = (measure.reference or f"{BASELINE}@{row.result.target}").partition("@")
+    return Reference(variant=variant, target=target, batch_size=row.result.batch_size)
+
+
+def _rank(row: Row) -> tuple[float, float]:
+    value = 1.0 if row.result.speedup is None else row.result.speedup.value
+    return row.sure_speedup, value
+
+
+def _winner(qualified: Sequence[Row], reference: Reference) -> Row:
+    best = max(qualified, key=_rank)
+    if best.sure_speedup > 1:
+        return best
+    return next((row for row in qualified if row.reference == reference), best)
+
+
+def _why(winner: Row, reference: Reference, rows: Sequence[Row], against: Mapping[str, Sequence[str]]) -> str:
+    speedup = winner.result.speedup
+    if speedup is None:
+        if len(rows) == 1:
+            return f"{winner.name} is the only row that was measured, and it keeps every limit."
+        others = "no row that qualifies" if any(against.values()) else "no other row"
+        return f"{winner.name} keeps every limit, and {others} is faster than it for sure."
+    parts = [f"{winner.variant} is {phrases.times(speedup)} ({phrases.interval(speedup)})"]
+    if winner.result.accuracy is not None and winner.variant != BASELINE:
+        parts.append(f"with {phrases.accuracy(winner.result.accuracy)}")
+    first = " ".join(parts) + "."
+    if speedup.low > 1:
+        return f"{first} No other row that qualifies has an interval that starts higher."
+    broken = "; ".join(against.get(row_name(reference), ["it was not measured"]))
+    return f"{first} It is not faster for sure, but {phrases.reference(reference)} does not qualify: {broken}."
+
+
+def _next_best(
+    winner: Row, reference: Reference, rows: Sequence[Row], against: Mapping[str, Sequence[str]]
+) -> str | None:
+    others = [row for row in rows if row is not winner]
+    if not others:
+        return None
+    runner_up = max(others, key=_rank)
+    speedup = runner_up.result.speedup
+    name = runner_up.variant if speedup is None else f"{runner_up.variant} ({phrases.short(speedup)})"
+    if against[runner_up.name]:
+        return f"{name} lost: {'; '.join(against[runner_up.name])}."
+    if runner_up.reference == reference:
+        return f"{name} lost: {winner.variant} is faster for sure."
+    if winner.reference == reference:
+        return f"{name} lost: its interval does not lie above 1, so it is not faster for sure."
+    return f"{name} lost: its interval starts lower than that of {winner.variant}."

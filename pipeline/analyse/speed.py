@@ -1,0 +1,105 @@
+"""Speed-ups, latencies and throughputs, from the raw calls."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+
+from pipeline.analyse.cells import Cells, differences_by_round
+from pipeline.plan import BASELINE, MeasureSettings
+from pipeline.record import SubjectRecord, subject_key
+from pipeline.results import Latency, Reference, Speedup
+from pipeline.statistics.latency import (
+    Estimate,
+    blocks_to_settle,
+    holm,
+    paired_ratio,
+    quantile_over_rounds,
+    share_over_rounds,
+    speed_verdict,
+)
+
+_ALPHA = 0.05
+_PERCENTILES = range(1, 100)
+_S_PER_HOUR = 3600
+
+
+def reference_of(subject: SubjectRecord, measure: MeasureSettings) -> Reference:
+    """The row that a subject is compared with: at its own batch size, and on its own target unless config names one."""
+    variant, _, target = (measure.reference or f"{BASELINE}@{subject.target}").partition("@")
+    return Reference(variant=variant, target=target, batch_size=subject.batch_size)
+
+
+def estimate_ratios(
+    subjects: Sequence[SubjectRecord], cells: Mapping[str, Cells], measure: MeasureSettings
+) -> dict[str, Estimate]:
+    """The speed-up of every measured row over its reference; none for the reference itself.
+
+    Rows of one device are measured in the same blocks. Where ``measure.reference`` is on another device the blocks
+    happen at other times, so pairing them takes out no drift: the interval is wider, not wrong.
+    """
+    found = {}
+    for subject in subjects:
+        against = reference_of(subject, measure)
+        reference = subject_key(against.variant, against.target, against.batch_size)
+        if subject.key == reference or subject.key not in cells or reference not in cells:
+            continue
+        differences = differences_by_round(cells[subject.key], cells[reference])
+        if differences:
+            found[subject.key] = paired_ratio(differences, measure.look_alpha)
+    return found
+
+
+def judge_ratios(
+    subjects: Sequence[SubjectRecord],
+    estimates: Mapping[str, Estimate],
+    measure: MeasureSettings,
+    noisy: Collection[str],
+) -> dict[str, Speedup]:
+    """The verdict on every ratio; p is corrected over all rows of the run (Holm). ``noisy`` names rows by subject."""
+    corrected = dict(zip(estimates, holm([found.p for found in estimates.values()]), strict=True))
+    judged = {}
+    for subject in subjects:
+        found = estimates.get(subject.key)
+        if found is None:
+            continue
+        p = corrected[subject.key]
+        verdict = speed_verdict(found, p, noisy=subject.key in noisy, screening=measure.screening)
+        judged[subject.key] = Speedup(
+            reference=reference_of(subject, measure),
+            value=found.value,
+            low=found.low,
+            high=found.high,
+            p=p,
+            verdict=verdict,
+            blocks=found.blocks,
+            blocks_to_settle=blocks_to_settle(found) if verdict == "INCONCLUSIVE" else None,
+        )
+    return judged
+
+
+def latency(cells: Cells, measure: MeasureSettings) -> Latency:
+    """The distribution of the calls; intervals of quantiles come from the rounds' own values."""
+    calls_ms = cells.all_ms
+    deadline_ms = measure.deadline_ms
+    return Latency(
+        p50=quantile_over_rounds(cells.calls_ms, 0.50, _ALPHA),
+        p90=quantile_over_rounds(cells.calls_ms, 0.90, _ALPHA),
+        p99=quantile_over_rounds(cells.calls_ms, 0.99, _ALPHA),
+        mean=float(calls_ms.mean()),
+        calls=len(calls_ms),
+        distribution_ms=np.percentile(calls_ms, _PERCENTILES).tolist(),
+        deadline_misses=None if deadline_ms is None else share_over_rounds(cells.calls_ms, deadline_ms, _ALPHA),
+    )
+
+
+def throughput(cells: Cells, batch_size: int) -> float:
+    """Examples a second inside the timed calls, one call after the other."""
+    calls_ms = cells.all_ms
+    return float(batch_size * len(calls_ms) / (calls_ms.sum() / 1e3))
+
+
+def cost_per_million(examples_per_s: float, price_per_hour: float) -> float:
+    """Price of a million inferences, in the unit of the price."""
+    return price_per_hour * 1e6 / (_S_PER_HOUR * examples_per_s)

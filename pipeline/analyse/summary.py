@@ -1,0 +1,78 @@
+"""The outcome of a run in one to three sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipeline.analyse import phrases
+from pipeline.plan import BASELINE
+from pipeline.results import Noise, Recommendation, VariantResult
+
+_SMALLER = 0.95
+"""A size is worth a word below this share of the baseline's."""
+
+
+def summarise(
+    variants: Sequence[VariantResult], recommendation: Recommendation | None, why_none: str | None, noise: Noise
+) -> str:
+    """What to know where only one line is read: the winner's figures, or that and why there is none."""
+    sentences = [
+        _nothing(variants, why_none) if recommendation is None else _winner(variants, recommendation),
+        _noise(noise),
+        _failed(variants),
+    ]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _winner(variants: Sequence[VariantResult], recommendation: Recommendation) -> str:
+    variant = next(variant for variant in variants if variant.name == recommendation.variant)
+    result = next(
+        result
+        for result in variant.results
+        if (result.target, result.batch_size) == (recommendation.target, recommendation.batch_size)
+    )
+    if result.speedup is None:
+        return " ".join(part for part in (recommendation.why, recommendation.next_best) if part)
+    words = [f"{variant.name} is {phrases.times(result.speedup)} ({phrases.interval(result.speedup)})"]
+    if result.accuracy is not None and variant.name != BASELINE:
+        words.append(f"with {phrases.accuracy(result.accuracy)}")
+    return " ".join(words) + _size(variants, variant) + "."
+
+
+def _size(variants: Sequence[VariantResult], winner: VariantResult) -> str:
+    baseline = next((variant.size_bytes for variant in variants if variant.name == BASELINE), None)
+    if not baseline or winner.size_bytes is None or winner.size_bytes > _SMALLER * baseline:
+        return ""
+    return f", at {winner.size_bytes / baseline:.0%} of the baseline's size".replace("%", " %")
+
+
+def _nothing(variants: Sequence[VariantResult], why_none: str | None) -> str:
+    fastest = _fastest(variants)
+    found = "" if fastest is None else f" The fastest measured: {fastest}."
+    return f"Nothing is recommended.{found} {why_none or ''}".strip()
+
+
+def _fastest(variants: Sequence[VariantResult]) -> str | None:
+    speedups = [
+        (result.speedup, variant.name)
+        for variant in variants
+        for result in variant.results
+        if result.speedup is not None
+    ]
+    if not speedups:
+        return None
+    speedup, name = max(speedups, key=lambda pair: pair[0].low)
+    return f"{name}, {phrases.times(speedup)} ({phrases.interval(speedup)}; {speedup.verdict})"
+
+
+def _noise(noise: Noise) -> str:
+    return f"The run is NOISY: {'; '.join(noise.reasons)}." if noise.noisy else ""
+
+
+def _failed(variants: Sequence[VariantResult]) -> str:
+    failed = [
+        variant.name
+        for variant in variants
+        if variant.status == "failed" or any(result.status == "failed" for result in variant.results)
+    ]
+    return f"Failed: {', '.join(failed)}." if failed else ""

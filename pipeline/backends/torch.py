@@ -1,0 +1,187 @@
+"""PyTorch: eager or compiled, on CPU or CUDA."""
+
+from __future__ import annotations
+
+import sysconfig
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from numpy.typing import NDArray
+
+from pipeline.artifact import Artifact, Format
+from pipeline.data.dataset import Feed
+from pipeline.errors import BackendUnavailable, UserError
+from pipeline.plan import Device, Session, Target
+
+if TYPE_CHECKING:
+    import torch
+
+COMPILE_MODES = ("default", "reduce-overhead", "max-autotune")
+DTYPES = ("float32", "float16", "bfloat16")
+SESSION_KEYS = ("compile", "channels_last", "dtype")
+RECOMPILE_LIMIT = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TorchSettings:
+    """A target's ``session`` with defaults filled in."""
+
+    compile_mode: str | None
+    """None: eager."""
+    channels_last: bool
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Torch:
+    """Runs PyTorch models. Keys of a target's ``session``:
+
+    ``compile`` (false; true or one of torch.compile's modes default, reduce-overhead, max-autotune), ``channels_last``
+    (memory format of models with image inputs; false), ``dtype`` (float32, float16, bfloat16: what the model computes
+    in; outputs are handed back as float32).
+    """
+
+    name: ClassVar[str] = "torch"
+    runs: ClassVar[Format] = "torch"
+    forkable: ClassVar[bool] = False
+
+    def check(self, target: Target) -> None:
+        """Raise BackendUnavailable where CUDA or torch.compile can't be used here; UserError for unknown keys."""
+        settings = session_settings(target)
+        if target.device == "cuda":
+            _check_cuda()
+        if settings.compile_mode is not None:
+            _check_compiler(target.device)
+
+    def preload(self) -> None:
+        """Import torch."""
+        import torch  # noqa: F401
+
+    def load(self, artifact: Artifact, target: Target) -> Session:
+        """Load the model onto the target's device; the thread count is the whole process's."""
+        self.check(target)
+        import torch
+
+        from pipeline.torch_artifact import load_module, load_spec
+
+        settings = session_settings(target)
+        torch.set_num_threads(target.threads)
+        spec = load_spec(artifact.path)
+        module = load_module(artifact.path).to(target.device, getattr(torch, settings.dtype))
+        if settings.channels_last:
+            module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        run: Callable[..., Any] = module
+        if settings.compile_mode is not None:
+            run = _compiled(module, settings.compile_mode)
+        return TorchSession(run, tuple(entry.name for entry in spec.inputs), target.device, settings)
+
+
+@dataclass(frozen=True, slots=True)
+class TorchSession:
+    """A loaded model."""
+
+    run: Callable[..., Any]
+    inputs: Sequence[str]
+    device: Device
+    settings: TorchSettings
+
+    def __call__(self, feed: Feed) -> list[NDArray[Any]]:
+        """Run one batch; copying the outputs to the host waits for the device."""
+        import torch
+
+        from pipeline.torch_artifact import as_tensors
+
+        with torch.inference_mode():
+            outputs = as_tensors(self.run(*(self._to_device(feed[name]) for name in self.inputs)))
+            arrays = [_to_host(output) for output in outputs]
+            if self.device == "cuda":
+                torch.cuda.synchronize()
+        return arrays
+
+    def _to_device(self, array: NDArray[Any]) -> torch.Tensor:
+        import torch
+
+        tensor = torch.from_numpy(array).to(self.device)
+        if tensor.is_floating_point():
+            tensor = tensor.to(getattr(torch, self.settings.dtype))
+        if self.settings.channels_last and tensor.ndim == 4:
+            tensor = tensor.to(memory_format=torch.channels_last)
+        return tensor
+
+
+def session_settings(target: Target) -> TorchSettings:
+    """The target's session keys with defaults filled in; raises UserError for what doesn't exist."""
+    where = f"target.{target.name}.session"
+    unknown = sorted(set(target.session) - set(SESSION_KEYS))
+    if unknown:
+        raise UserError(f"{where}.{unknown[0]} does not exist; available: {', '.join(SESSION_KEYS)}")
+    compile_mode = target.session.get("compile", False)
+    if compile_mode is True:
+        compile_mode = "default"
+    if compile_mode is not False and compile_mode not in COMPILE_MODES:
+        raise UserError(
+            f"{where}.compile={compile_mode} does not exist; available: false, true, {', '.join(COMPILE_MODES)}"
+        )
+    channels_last = target.session.get("channels_last", False)
+    if not isinstance(channels_last, bool):
+        raise UserError(f"{where}.channels_last={channels_last} does not exist; available: false, true")
+    dtype = target.session.get("dtype", "float32")
+    if dtype not in DTYPES:
+        raise UserError(f"{where}.dtype={dtype} does not exist; available: {', '.join(DTYPES)}")
+    return TorchSettings(compile_mode=compile_mode or None, channels_last=channels_last, dtype=dtype)
+
+
+def _to_host(output: torch.Tensor) -> NDArray[Any]:
+    import torch
+
+    if output.dtype in (torch.float16, torch.bfloat16):
+        output = output.float()
+    array: NDArray[Any] = output.cpu().numpy()
+    return array
+
+
+def _compiled(module: torch.nn.Module, mode: str) -> Callable[..., Any]:
+    import torch
+    import torch._dynamo
+
+    with warnings.catch_warnings():
+        # torch's own compiler decorates with the deprecated function when it is imported.
+        warnings.filterwarnings("ignore", "`torch.jit.script_method` is deprecated", DeprecationWarning)
+        import torch._inductor.compile_fx
+    # A graph per batch size, as the sizes are few. Past its limit dynamo would run eager and say nothing.
+    torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT
+    torch._dynamo.config.fail_on_recompile_limit_hit = True
+    compiled: Callable[..., Any] = torch.compile(module, dynamic=False, mode=mode)
+    return compiled
+
+
+def _check_cuda() -> None:
+    import torch
+
+    if torch.version.cuda is None:
+        raise BackendUnavailable(f"this torch ({torch.__version__}) is built without CUDA")
+    if not torch.cuda.is_available():
+        raise BackendUnavailable(f"torch {torch.__version__} (CUDA {torch.version.cuda}) sees no usable NVIDIA GPU")
+
+
+def _check_compiler(device: Device) -> None:
+    if device == "cuda":
+        if find_spec("triton") is None:
+            raise BackendUnavailable("torch.compile on CUDA needs the package triton, which is not installed")
+        return
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler as error:
+        raise BackendUnavailable("torch.compile on CPU needs a C++ compiler, and none is found: install g++") from error
+    include = sysconfig.get_path("include")
+    if not (Path(include) / "Python.h").is_file():
+        raise BackendUnavailable(
+            f"torch.compile on CPU needs Python's C headers, and {include} has no Python.h: install python3-dev"
+        )

@@ -1,0 +1,235 @@
+"""Fold every variant's stages over the store: what is stored, or shared with another variant, is not built again."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifact import Artifact, Format
+from pipeline.errors import CorruptEntry, Skipped, SlimlineError, StageFailed
+from pipeline.measure.environment import isa
+from pipeline.plan import Context, Plan, Stage, Variant, misfit
+from pipeline.record import StageRecord, VariantRecord
+from pipeline.stages.check import check_output
+from pipeline.stages.count import count
+from pipeline.store import DISK_FULL, Entry, Store
+
+logger = logging.getLogger(__name__)
+
+SAMPLE_SIZE = 64
+Progress = Callable[[str, float, str], None]
+"""Label of the step, share done (0 to 1), a few words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A variant's chain as it came out: the record, and the artifact after the model and after each stage."""
+
+    record: VariantRecord
+    artifacts: list[Artifact]
+
+    @property
+    def artifact(self) -> Artifact:
+        """The end of the chain."""
+        return self.artifacts[-1]
+
+
+@dataclass(slots=True)
+class Builder:
+    """Builds a plan's variants; remembers what failed, so that a shared stage fails once."""
+
+    plan: Plan
+    progress: Progress
+    _failed: dict[str, StageFailed | Skipped] = field(default_factory=dict)
+    _made: set[str] = field(default_factory=set)
+    _digests: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def store(self) -> Store:
+        """Where the plan keeps what it builds."""
+        return Store(self.plan.store)
+
+    @property
+    def built_count(self) -> int:
+        """How many stages were run, rather than found in the store."""
+        return len(self._made)
+
+    def build(self, variant: Variant) -> Built:
+        """Build one variant. A stage that fails or does not apply ends its chain, with the reason in the record."""
+        model = self.plan.model
+        stage_name = misfit(variant, model.format)
+        if stage_name is not None:
+            reason = f"{stage_name} needs a PyTorch model, and {model.name} is an ONNX file"
+            return Built(_record(variant.name, "skipped", reason, [], None), [])
+        artifacts = [self._source().artifact]
+        records: list[StageRecord] = []
+        try:
+            for name, stage in variant.stages.items():
+                entry, record = self._stage(variant, name, stage, artifacts[-1])
+                artifacts.append(entry.artifact)
+                records.append(record)
+        except (StageFailed, Skipped) as error:
+            status = "skipped" if isinstance(error, Skipped) else "failed"
+            logger.warning("variant %s %s: %s", variant.name, status, error)
+            return Built(_record(variant.name, status, str(error), records, None), [])
+        return Built(_record(variant.name, "ok", None, records, artifacts[-1]), artifacts)
+
+    def _source(self) -> Entry:
+        model = self.plan.model
+        key = _digest({"source": type(model).__qualname__, **model.key()})
+
+        def write(out: Path) -> Mapping[str, Any]:
+            model.write(out)
+            return {}
+
+        entry, _ = self._get_or_make(key, f"model {model.name}", model.format, write)
+        return entry
+
+    def _stage(self, variant: Variant, name: str, stage: Stage, source: Artifact) -> tuple[Entry, StageRecord]:
+        fields = asdict(stage)  # type: ignore[call-overload]  # every stage is a dataclass
+        key = self._key(stage, fields, source)
+        label = f"{variant.name}: {name}"
+        if key in self._failed:
+            raise self._failed[key]
+
+        def write(out: Path) -> Mapping[str, Any]:
+            return self._run(stage, source, out, key, label)
+
+        try:
+            entry, seconds = self._get_or_make(key, label, stage.produces, write)
+        except (StageFailed, Skipped) as error:
+            failure = type(error)(f"{name}: {error}")
+            self._failed[key] = failure
+            raise failure from error
+        record = StageRecord(
+            name=name,
+            kind=type(stage).__name__,
+            fields=_plain(fields),
+            key=key,
+            digest=entry.artifact.digest,
+            seconds=entry.facts.get("seconds", seconds),
+            reused=key not in self._made,
+            notes=dict(entry.facts.get("notes", {})),
+        )
+        return entry, record
+
+    def _get_or_make(
+        self, key: str, label: str, format: Format, write: Callable[[Path], Mapping[str, Any]]
+    ) -> tuple[Entry, float]:
+        store = self.store
+        with store.lock(key):
+            try:
+                entry = store.get(key)
+            except CorruptEntry as error:
+                logger.warning("%s: it is built again", error)
+                store.remove(key)
+                entry = None
+            if entry is not None:
+                return entry, 0.0
+            started = time.monotonic()
+            self.progress(label, 0.0, "")
+            with store.writing(key) as out:
+                notes = write(out)
+                seconds = time.monotonic() - started
+                entry = store.put(key, out, format, label, {"notes": notes, "seconds": seconds})
+            store.finish_work(key)
+            self._made.add(key)
+            self.progress(label, 1.0, f"{seconds:.1f} s")
+            return entry, seconds
+
+    def _run(self, stage: Stage, source: Artifact, out: Path, key: str, label: str) -> Mapping[str, Any]:
+        notes: dict[str, Any] = {}
+        context = Context(
+            data=self.plan.data,
+            preprocessing=self.plan.model.preprocessing,
+            seed=self.plan.seed,
+            work=self.store.work(key),
+            progress=lambda done, text: self.progress(label, min(done, 0.999), text),
+            note=notes.__setitem__,
+            isa=isa(),
+        )
+        _call(stage, source, out, context)
+        sample = context.feed("calibration" if self.plan.data.calibration_size else "test", SAMPLE_SIZE)
+        written = Artifact(out, stage.produces, "")
+        notes["drift"] = check_output(source, written, stage.tolerance, sample)
+        plain: dict[str, Any] = _plain(notes)
+        return plain
+
+    def _key(self, stage: Stage, fields: Mapping[str, Any], source: Artifact) -> str:
+        kind = type(stage)
+        machine_key = getattr(stage, "machine_key", None)
+        parts = {
+            "stage": f"{kind.__module__}.{kind.__qualname__}",
+            "version": stage.version,
+            "fields": fields,
+            "source": source.digest,
+            "data": {split: self._split_digest(split) for split in sorted(stage.reads)},
+            "preprocessing": {name: spec.to_dict() for name, spec in self.plan.model.preprocessing.items()},
+            "seed": self.plan.seed,
+            "libraries": {name: _version(name) for name in stage.libraries},
+            "machine": machine_key(isa()) if machine_key else None,
+            "code": None
+            if kind.__module__.startswith("pipeline.")
+            else inspect.getsource(inspect.getmodule(kind) or kind),
+        }
+        return _digest(parts)
+
+    def _split_digest(self, split: Any) -> str:
+        if split not in self._digests:
+            self._digests[split] = self.plan.data.split(split).digest()
+        return self._digests[split]
+
+
+def _call(stage: Stage, source: Artifact, out: Path, context: Context) -> None:
+    """Run a stage; whatever goes wrong in the libraries that it calls becomes a StageFailed."""
+    try:
+        stage(source, out, context)
+    except SlimlineError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            raise
+        logger.debug("%s failed", type(stage).__name__, exc_info=True)
+        lines = str(error).strip().splitlines()
+        raise StageFailed(f"{type(error).__name__}: {lines[0] if lines else 'no message'}") from error
+
+
+def _record(
+    name: str, status: Any, reason: str | None, stages: list[StageRecord], artifact: Artifact | None
+) -> VariantRecord:
+    parameters, macs = count(artifact) if artifact else (None, None)
+    return VariantRecord(
+        name=name,
+        status=status,
+        reason=reason,
+        stages=stages,
+        format=artifact.format if artifact else None,
+        digest=artifact.digest if artifact else None,
+        path=str(artifact.path) if artifact else None,
+        size_bytes=artifact.size_bytes if artifact else None,
+        parameters=parameters,
+        macs=macs,
+    )
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value, default=str))
+
+
+def _digest(parts: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,154 @@
+"""The bundle's ``README.md``, written from its manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def readme(manifest: Mapping[str, Any]) -> str:
+    """What the folder is, how to run it, what was measured, and how far to trust it."""
+    sections = [_head(manifest), _how_to_run(manifest), _figures(manifest), _trust(manifest)]
+    return "\n\n".join(sections) + "\n"
+
+
+def _head(manifest: Mapping[str, Any]) -> str:
+    provenance = manifest["provenance"]
+    chain = " → ".join(f"{stage['name']} ({stage['kind']})" for stage in provenance["stages"]) or "as it was given"
+    return (
+        f"# {manifest['name']}\n\n"
+        f"The ONNX model `{manifest['model']}`, made from `{provenance['model']}` by: {chain}.\n"
+        f"Built and measured by slimline on {manifest['created']}; data: {provenance['data']}.\n\n"
+        f"Why this variant: {manifest['why']}"
+    )
+
+
+def _how_to_run(manifest: Mapping[str, Any]) -> str:
+    inputs = "\n".join(f"- `{entry['name']}`: {_input(entry)}" for entry in manifest["inputs"])
+    arrays = ", ".join(f'"{entry["name"]}": {_variable(index)}' for index, entry in enumerate(manifest["inputs"]))
+    result = "labels" if manifest["labels"] else "classes"
+    cuda = (
+        "\nThe CUDA provider needs an NVIDIA driver; the requirements install its CUDA and cuDNN libraries.\n"
+        if _needs_cuda(manifest)
+        else ""
+    )
+    return f"""## Run it
+
+```
+python -m pip install -r requirements.txt
+python infer.py                # the golden inputs: are the golden outputs reproduced?
+python infer.py FILE.npz       # your arrays [N, ...], one per input name
+```
+```python
+from infer import Model
+
+model = Model()
+outputs = model({{{arrays}}})   # every output by name
+{result} = model.predict({{{arrays}}})
+```
+{cuda}
+Inputs are raw values; `infer.py` preprocesses them as the manifest says:
+
+{inputs}
+
+{_batches(manifest)}"""
+
+
+def _batches(manifest: Mapping[str, Any]) -> str:
+    size = manifest["batch_size"]
+    if any(isinstance(entry["shape"][0], int) for entry in manifest["inputs"] if entry["shape"]):
+        return f"The model's batch size is fixed to {size}; `infer.py` fills up the last batch and cuts it off again."
+    return f"`infer.py` runs {_examples(size)} at a time, as measured; `Model(batch_size=...)` changes that."
+
+
+def _figures(manifest: Mapping[str, Any]) -> str:
+    measured = manifest["measured"]
+    rows = "\n".join(f"| {name} | {value} | {interval} |" for name, value, interval in _rows(measured))
+    return f"""## Measured
+
+On target `{measured["target"]}` ({measured["device"]}), {_examples(measured["batch_size"])} a call.
+Machine: {_machine(measured["machine"])}.
+
+| figure | value | interval |
+|---|---|---|
+{rows}"""
+
+
+def _rows(measured: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    accuracy, latency, speedup = measured["accuracy"], measured["latency_ms"], measured["speedup"]
+    if accuracy:
+        name = f"{accuracy['metric']} ({accuracy['n']} examples)"
+        yield name, f"{accuracy['value']:.2%}", f"{accuracy['low']:.2%} to {accuracy['high']:.2%}"
+        if accuracy["delta"] is not None:
+            interval = _points(accuracy["delta_low"], accuracy["delta_high"])
+            yield "change against the baseline", f"{accuracy['delta'] * 100:+.2f} points", interval
+    if latency:
+        for name in ("p50", "p90", "p99"):
+            yield f"latency {name}", f"{_number(latency[name]['value'])} ms", _interval(latency[name], "ms")
+    if speedup:
+        reference = speedup["reference"]
+        name = f"speed-up over {reference['variant']} on {reference['target']} ({speedup['verdict']})"
+        yield name, f"{speedup['value']:.3f}×", f"{speedup['low']:.3f}× to {speedup['high']:.3f}×"
+    if measured["throughput"] is not None:
+        yield "throughput", f"{_number(measured['throughput'])} examples/s", "-"
+    yield "size on disk", f"{_number(measured['size_bytes'] / 1e6)} MB", "-"
+    if measured["peak_memory_bytes"] is not None:
+        yield "peak memory", f"{_number(measured['peak_memory_bytes'] / 1e6)} MB", "-"
+
+
+def _trust(manifest: Mapping[str, Any]) -> str:
+    golden = manifest["golden"]
+    lines = [
+        "The figures hold for the machine, the library versions (`requirements.txt`), the number of threads "
+        f"({manifest['session']['intra_op_num_threads']}) and the batch size above. Elsewhere, measure again.",
+        "The accuracy holds for data like the test data; the intervals cover chance, not a change of data.",
+        f"The outputs for the {golden['examples']} golden inputs were made by this very model with these session "
+        f"options. When they are compared: {golden['rule']}.",
+        "`python -m pipeline verify DIR` compares every file with the sha256 in `manifest.json` before it loads or "
+        "runs anything. The manifest is not signed: this finds damage and mix-ups, not a forgery. Take the folder "
+        "from a source that you trust.",
+    ]
+    return "## How far to trust this\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _input(entry: Mapping[str, Any]) -> str:
+    shape = ", ".join(["N", *("?" if size is None else str(size) for size in entry["shape"][1:])])
+    prepared = entry["preprocessing"]
+    steps = (
+        f"`(raw * {prepared['scale']:.6g} - {prepared['mean']}) / {prepared['std']}`"
+        if prepared
+        else "handed on as they are"
+    )
+    return f"[{shape}], {entry['raw_dtype']} in the golden inputs; {steps}"
+
+
+def _variable(index: int) -> str:
+    return "array" if index == 0 else f"array_{index + 1}"
+
+
+def _examples(count: int) -> str:
+    return "1 example" if count == 1 else f"{count} examples"
+
+
+def _needs_cuda(manifest: Mapping[str, Any]) -> bool:
+    return any(entry["name"] == "CUDAExecutionProvider" for entry in manifest["session"]["providers"])
+
+
+def _machine(machine: Mapping[str, Any]) -> str:
+    cores = f"{machine['cores']} cores" if machine.get("cores") else None
+    known = [str(value) for value in (machine.get("cpu"), cores, machine.get("gpu"), machine.get("os")) if value]
+    return ", ".join(known) or "not recorded"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _interval(figure: Mapping[str, Any], unit: str) -> str:
+    if figure["low"] is None or figure["high"] is None:
+        return "too few samples"
+    return f"{_number(figure['low'])} to {_number(figure['high'])} {unit}"
+
+
+def _points(low: float | None, high: float | None) -> str:
+    return "-" if low is None or high is None else f"{low * 100:+.2f} to {high * 100:+.2f} points"

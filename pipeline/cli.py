@@ -1,0 +1,210 @@
+"""The command line: the experiment, and the commands beside it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline import __version__
+from pipeline.errors import SlimlineError, UserError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+    from rich.console import Console
+
+INTERRUPTED = 130
+FULL_ERROR = "HYDRA_FULL_ERROR"
+CHECKED_BY_CLASS = ("model", "data", "metric", "variants", "target")
+HELP = """\
+slimline: quantize and prune a model, then measure whether it paid.
+
+  python -m pipeline [overrides]                 run the experiment and write outputs/latest
+  python -m pipeline report RUN                  derive the report anew from a run's samples
+  python -m pipeline verify DIR                  let a deploy bundle prove itself on this machine
+  python -m pipeline store list|gc               what is stored; remove what was longest unused
+
+Examples:
+  python -m pipeline variant=[baseline,static_int8] target.ort_cpu.threads=2 batch_sizes=[1]
+  python -m pipeline model=onnx model.path=FILE.onnx data=npz data.path=FILE.npz
+  python -m pipeline variants.pruned.stages.prune.pruning_ratio=0.3 measure=quick
+
+== Configuration groups: group=option; variant=[a,b] and target=[a,b] take several ==
+{groups}
+
+== Config: override anything as key=value ==
+{config}
+More flags: --cfg job (print the configuration alone), --multirun, --config-dir DIR (your own YAML files), --version,
+--hydra-help (Hydra's own flags)
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its code: 0 done, 1 something failed, 2 wrong input, 130 Ctrl-C."""
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    commands: dict[str, Callable[[list[str]], int]] = {"report": _report, "verify": _verify, "store": _store}
+    command = commands.get(argv[0]) if argv else None
+    if command is None and {"--help", "-h"} & set(argv):
+        command = _help
+    if argv == ["--version"]:
+        sys.stdout.write(f"slimline {__version__}\n")
+        sys.exit(0)
+    working_directory = str(Path.cwd())
+    if working_directory not in sys.path:  # so that a console script finds the user's own classes too
+        sys.path.insert(0, working_directory)
+    try:
+        sys.exit(command(argv[command is not _help :]) if command else _experiment(argv))
+    except KeyboardInterrupt:
+        _complain("stopped; start it again and it continues from the store")
+        sys.exit(INTERRUPTED)
+    except SlimlineError as error:
+        _complain(str(error))
+        sys.exit(error.exit_code)
+
+
+def _experiment(argv: list[str]) -> int:
+    """Compose the configuration with Hydra and run it, or each job of a multirun; returns the worst exit code."""
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from pipeline.config import register
+
+    register()
+    codes: list[int] = []
+
+    def task(cfg: DictConfig) -> None:
+        codes.append(_job(cfg))
+
+    wants_traceback = os.environ.get(FULL_ERROR) == "1"
+    os.environ[FULL_ERROR] = "1"  # Hydra raises its errors then, and we print them in one line
+    sys.argv = [sys.argv[0], *map(_free, argv)]
+    try:
+        hydra.main(version_base="1.3", config_path="pkg://pipeline.conf", config_name="config")(task)()
+    except (HydraException, OmegaConfBaseException) as error:
+        if wants_traceback:
+            raise
+        raise UserError(_explain(error)) from error
+    return max(codes, default=0)
+
+
+def _job(cfg: DictConfig) -> int:
+    from hydra.core.hydra_config import HydraConfig
+
+    from pipeline import runner
+    from pipeline.config import build
+
+    hydra_config = HydraConfig.get()
+    overrides = [override.removeprefix("++") for override in hydra_config.overrides.task]
+    command = shlex.join(["python", "-m", "pipeline", *overrides])
+    try:
+        return runner.run(build(cfg, Path(hydra_config.runtime.output_dir), command), _console())
+    except SlimlineError as error:
+        _complain(str(error))
+        return error.exit_code
+
+
+def _help(argv: list[str]) -> int:
+    """Print what can be chosen and the configuration as it stands.
+
+    Hydra's own help composes every group twice, which takes longer than people wait; this composes once.
+    """
+    from hydra import compose, initialize_config_module
+    from omegaconf import OmegaConf
+
+    from pipeline.config import register
+
+    register()
+    overrides = [argument for argument in argv if not argument.startswith("-")]
+    with initialize_config_module("pipeline.conf", version_base="1.3"):
+        config = OmegaConf.to_yaml(compose("config", overrides))
+    groups = "\n".join(f"{group}: {', '.join(_available(group))}" for group in _groups())
+    sys.stdout.write(HELP.format(groups=groups, config=config))
+    return 0
+
+
+def _free(argument: str) -> str:
+    """Let an override below a node with a ``_target_`` through, known key or not.
+
+    Hydra would refuse the first unknown key without saying what exists; ``config.build`` checks them all against the
+    classes and lists every problem.
+    """
+    key = argument.partition("=")[0]
+    return f"++{argument}" if key.partition(".")[0] in CHECKED_BY_CLASS and "." in key and "=" in argument else argument
+
+
+def _explain(error: Exception) -> str:
+    """Hydra's error in one line, with what exists where Hydra doesn't say it."""
+    from hydra.errors import MissingConfigException
+    from omegaconf.errors import ConfigAttributeError, ConfigKeyError
+
+    cause = error.__cause__
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        available = sorted({*(error.options or ()), *_available(group)})
+        return f"'{name}' does not exist; available in '{group}': {', '.join(available)}"
+    if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key and cause.parent_node is not None:
+        return f"{cause.full_key} does not exist; available: {', '.join(map(str, cause.parent_node))}"
+    text = " ".join(str(error).split())
+    if cause is not None:
+        text += f": {str(cause).splitlines()[0]}"
+    return text
+
+
+def _groups() -> list[str]:
+    from importlib.resources import files
+
+    return sorted(
+        item.name for item in files("pipeline.conf").iterdir() if item.is_dir() and not item.name.startswith("_")
+    )
+
+
+def _available(group: str) -> list[str]:
+    from importlib.resources import files
+
+    folder = files("pipeline.conf").joinpath(group)
+    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir()) if folder.is_dir() else []
+
+
+def _report(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="slimline report", description="Derive the report anew from a run's samples.")
+    parser.add_argument("run", type=Path, help="a run's folder, such as outputs/latest")
+    from pipeline import runner
+
+    return runner.report(parser.parse_args(argv).run, _console())
+
+
+def _verify(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="slimline verify", description="Let a deploy bundle prove itself here.")
+    parser.add_argument("folder", type=Path, help="a bundle, such as outputs/latest/deploy/static_int8")
+    from pipeline.bundle.verify import verify
+
+    return verify(parser.parse_args(argv).folder, _console())
+
+
+def _store(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="slimline store", description="What the stages built.")
+    parser.add_argument("action", choices=["list", "gc"], help="list the entries, or remove the longest unused")
+    parser.add_argument("--path", type=Path, default=Path("models/store"), help="the store (default: models/store)")
+    parser.add_argument("--max-gb", type=float, default=10.0, help="gc: keep at most so much (default: 10)")
+    from pipeline import runner
+
+    options = parser.parse_args(argv)
+    if options.max_gb < 0:
+        raise UserError(f"--max-gb must be at least 0 (got {options.max_gb})")
+    return runner.show_store(options.path, options.max_gb if options.action == "gc" else None, _console())
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()
+
+
+def _complain(text: str) -> None:
+    for line in text.splitlines():
+        sys.stderr.write(f"slimline: {line}\n")

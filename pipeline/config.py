@@ -1,0 +1,207 @@
+"""From Hydra's configuration to a checked Plan. With cli.py the only place that knows Hydra and OmegaConf."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field, is_dataclass
+from importlib import import_module
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from pipeline.errors import UserError
+from pipeline.plan import Constraints, MeasureSettings, Plan, check
+
+TARGET = "_target_"
+
+
+@dataclass
+class MeasureNode:
+    """The schema of ``measure``."""
+
+    profile: str = "default"
+    looks: list[int] = MISSING
+    blocks: int = MISSING
+    alpha: float = MISSING
+    half_width: float = MISSING
+    noisy_half_width: float = MISSING
+    cell_ms: float = MISSING
+    min_calls: int = MISSING
+    untimed_calls: int = MISSING
+    warmup_calls: int = MISSING
+    warmup_ms: float = MISSING
+    start: str = MISSING
+    screening: bool = False
+    strict: bool = False
+    budget_s: float | None = None
+    reference: str | None = None
+    price_per_hour: float | None = None
+    deadline_ms: float | None = None
+
+
+@dataclass
+class ConstraintsNode:
+    """The schema of ``constraints``."""
+
+    max_accuracy_drop: float | None = None
+    max_latency_ms: float | None = None
+    max_p99_ms: float | None = None
+    max_size_mb: float | None = None
+    max_memory_mb: float | None = None
+
+
+@dataclass
+class StoreNode:
+    """The schema of ``store``."""
+
+    path: str = "models/store"
+    max_gb: float = 10.0
+
+
+@dataclass
+class Schema:
+    """The skeleton of the configuration. What has a ``_target_`` is checked against the class that it names."""
+
+    model: dict[str, Any] = MISSING
+    data: dict[str, Any] = MISSING
+    metric: dict[str, Any] = MISSING
+    variants: dict[str, Any] = field(default_factory=dict)
+    target: dict[str, Any] = field(default_factory=dict)
+    batch_sizes: list[int] = MISSING
+    seed: int = 0
+    measure: MeasureNode = field(default_factory=MeasureNode)
+    constraints: ConstraintsNode = field(default_factory=ConstraintsNode)
+    store: StoreNode = field(default_factory=StoreNode)
+
+
+def register() -> None:
+    """Make the schema and the resolver ``${package:NAME}`` (a package's folder) known to Hydra."""
+    ConfigStore.instance().store(name="schema", node=Schema)
+    OmegaConf.register_new_resolver("package", lambda name: str(files(name)), replace=True)
+
+
+def build(cfg: DictConfig, output: Path, command: str) -> Plan:
+    """Make the Plan and check it whole; raises UserError with every problem that was found."""
+    missing = sorted(OmegaConf.missing_keys(cfg))
+    if missing:
+        raise UserError(*(f"{key} has no value: type {key}=VALUE" for key in missing))
+    plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    problems: list[str] = []
+    model = construct(plain["model"], "model", problems)
+    data = construct(plain["data"], "data", problems)
+    metric = construct(plain["metric"], "metric", problems)
+    variants = {name: construct(node, f"variants.{name}", problems) for name, node in plain["variants"].items()}
+    targets = {name: construct(node, f"target.{name}", problems) for name, node in plain["target"].items()}
+    measure = _make(MeasureSettings, plain["measure"], "measure", problems)
+    constraints = _make(Constraints, plain["constraints"], "constraints", problems)
+    if problems:
+        raise UserError(*problems)
+    plan = Plan(
+        model=model,
+        data=data,
+        metric=metric,
+        variants=variants,
+        targets=targets,
+        batch_sizes=tuple(plain["batch_sizes"]),
+        measure=measure,
+        constraints=constraints,
+        seed=plain["seed"],
+        store=Path(plain["store"]["path"]),
+        store_max_gb=plain["store"]["max_gb"],
+        output=output,
+        command=command,
+    )
+    problems = check(plan)
+    if problems:
+        raise UserError(*problems)
+    return plan
+
+
+def construct(node: Any, where: str, problems: list[str]) -> Any:
+    """Call the class that ``node`` names in ``_target_`` with the other keys, nested nodes first.
+
+    Each value is checked against the type of the class's field. What is wrong is appended to ``problems``, with the key
+    as the user types it and what exists; None is returned then.
+    """
+    if not isinstance(node, dict) or TARGET not in node:
+        problems.append(
+            f"{where} does not exist here: no configuration of that name is selected, so it has no {TARGET}"
+        )
+        return None
+    path = node[TARGET]
+    try:
+        kind = locate(path)
+    except (ImportError, AttributeError, ValueError) as error:
+        problems.append(f"{where}.{TARGET}={path} can't be imported: {error}")
+        return None
+    return _make(kind, {key: value for key, value in node.items() if key != TARGET}, where, problems)
+
+
+def locate(path: str) -> Any:
+    """The class or function at a dotted path; raises ImportError, AttributeError or ValueError."""
+    module, _, name = path.rpartition(".")
+    if not module:
+        raise ValueError("a dotted path such as my_package.MyStage is needed")
+    return getattr(import_module(module), name)
+
+
+def _make(kind: Any, values: Mapping[str, Any], where: str, problems: list[str]) -> Any:
+    before = len(problems)
+    parameters = inspect.signature(kind).parameters
+    hints = typing.get_type_hints(kind if not inspect.isclass(kind) else kind.__init__)
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    arguments = {}
+    for key, value in values.items():
+        if key not in parameters and not takes_any:
+            problems.append(f"{where}.{key} does not exist; available: {', '.join(parameters) or 'nothing'}")
+            continue
+        arguments[key] = _value(value, hints.get(key, Any), f"{where}.{key}", problems)
+    required = [
+        name
+        for name, parameter in parameters.items()
+        if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
+    ]
+    problems.extend(
+        f"{where}.{name} has no value: type {where}.{name}=VALUE" for name in required if name not in values
+    )
+    if len(problems) > before:
+        return None
+    try:
+        return kind(**arguments)
+    except (ValueError, TypeError) as error:
+        problems.append(f"{where}: {error}")
+        return None
+
+
+def _value(value: Any, hint: Any, where: str, problems: list[str]) -> Any:
+    from pydantic import TypeAdapter, ValidationError
+
+    if isinstance(value, dict) and TARGET in value:
+        return construct(value, where, problems)
+    if isinstance(value, dict) and is_dataclass(hint):
+        return _make(hint, value, where, problems)
+    if isinstance(value, dict) and (item_hint := _item_hint(hint)) is not None:
+        return {key: _value(item, item_hint, f"{where}.{key}", problems) for key, item in value.items()}
+    if inspect.isclass(hint) and getattr(hint, "_is_protocol", False):
+        problems.append(f"{where} needs a {TARGET}")
+        return None
+    try:
+        return TypeAdapter(hint).validate_python(value)
+    except ValidationError as error:
+        for detail in error.errors():
+            inside = "".join(f".{part}" for part in detail["loc"])
+            problems.append(f"{where}{inside}: {detail['msg'].lower()} (got {detail['input']!r})")
+        return None
+
+
+def _item_hint(hint: Any) -> Any:
+    """What a mapping's values must be, where that is a class of ours; None for plain values."""
+    if typing.get_origin(hint) is not Mapping:
+        return None
+    item = typing.get_args(hint)[1]
+    return item if is_dataclass(item) or getattr(item, "_is_protocol", False) else None

@@ -1,0 +1,230 @@
+"""A measuring process: it loads one model, and times it whenever it is told to.
+
+The parent sends a command and blocks until its result is there, so only one worker is ever at work. This module is
+kept small, since every worker imports it.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.artifact import Artifact
+from pipeline.data.dataset import Feed
+from pipeline.measure.channel import Channel, follow_parent, take_standard_streams
+from pipeline.plan import Session, Target
+
+_TASKS = Path("/proc/self/task")
+_STATUS = Path("/proc/self/status")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What a worker measures, and on which cores (None: wherever the system puts it)."""
+
+    artifact: Artifact
+    target: Target
+    feed: Feed
+    cores: tuple[int, ...] | None = None
+
+
+@dataclass(slots=True)
+class State:
+    """What a worker holds between two commands."""
+
+    job: Job | None = None
+    session: Session | None = None
+
+    @property
+    def loaded(self) -> tuple[Session, Feed]:
+        """The session and its feed; raises RuntimeError before Load."""
+        if self.job is None or self.session is None:
+            raise RuntimeError("a worker was told to run a model that it has not loaded")
+        return self.session, self.job.feed
+
+
+class Command(Protocol):
+    """What a worker can be told to do; the result is sent back."""
+
+    def __call__(self, state: State) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a worker sends in place of a result: the reason, in one line."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Take a job (as a pickle, so that one that can't be read is a reason like any other) and import its runtime."""
+
+    job: bytes
+
+    def __call__(self, state: State) -> None:
+        """Import before pinning: the workers of a round import side by side."""
+        job: Job = pickle.loads(self.job)
+        job.target.backend.preload()
+        if job.cores is not None and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, job.cores)
+        state.job = job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """Load and first inference, and about how long a warm call takes, in nanoseconds."""
+
+    load_ns: int
+    first_ns: int
+    warm_ns: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """Load the model, run it once, then warm it up for at least ``calls`` and ``warmup_ns``."""
+
+    calls: int
+    warmup_ns: int
+
+    def __call__(self, state: State) -> Loaded:
+        """Time each step. From then on the garbage collector rests, so that it never runs inside a timed call."""
+        job = state.job
+        if job is None:
+            raise RuntimeError("a worker was told to load before it had a job")
+        start = time.perf_counter_ns()
+        session = job.target.backend.load(job.artifact, job.target)
+        loaded = time.perf_counter_ns()
+        session(job.feed)
+        first = time.perf_counter_ns()
+        warm = time_calls(session, job.feed, self.calls, self.warmup_ns)
+        gc.collect()
+        gc.disable()
+        state.session = session
+        return Loaded(load_ns=loaded - start, first_ns=first - loaded, warm_ns=float(np.median(warm)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timed:
+    """A cell's calls, and what the worker can tell of the time they took; None where the system doesn't say."""
+
+    durations_ns: NDArray[np.int64]
+    run_delay_ns: int | None
+    """How long the worker's threads were ready to run and had no core."""
+    major_faults: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """Time the model: after ``untimed`` calls, ``calls`` of them or more, until they took ``cell_ns`` together."""
+
+    untimed: int
+    calls: int
+    cell_ns: int
+
+    def __call__(self, state: State) -> Timed:
+        """One visit."""
+        session, feed = state.loaded
+        delay, faults = run_delay_ns(), _major_faults()
+        for _ in range(self.untimed):
+            session(feed)
+        durations = time_calls(session, feed, self.calls, self.cell_ns)
+        return Timed(
+            durations_ns=np.array(durations, np.int64),
+            run_delay_ns=_since(delay, run_delay_ns()),
+            major_faults=_since(faults, _major_faults()),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeakMemory:
+    """Run the model some more and tell how much memory this process has held at most so far, in bytes."""
+
+    calls: int
+
+    def __call__(self, state: State) -> int | None:
+        """VmHWM; not ``ru_maxrss``, which a process inherits from the one that started it."""
+        session, feed = state.loaded
+        for _ in range(self.calls):
+            session(feed)
+        return peak_resident_bytes()
+
+
+def time_calls(session: Session, feed: Feed, calls: int, total_ns: int) -> list[int]:
+    """Call until both ``calls`` and ``total_ns`` are reached; each call's duration in nanoseconds."""
+    clock = time.perf_counter_ns
+    durations: list[int] = []
+    total = 0
+    while total < total_ns or len(durations) < calls:
+        start = clock()
+        session(feed)
+        duration = clock() - start
+        durations.append(duration)
+        total += duration
+    return durations
+
+
+def serve(channel: Channel) -> None:
+    """Carry out commands until the other end closes. A command that fails is answered with the reason."""
+    state = State()
+    try:
+        while True:
+            channel.send(_result(channel.receive(), state))
+    except (EOFError, BrokenPipeError):
+        return
+
+
+def _result(command: Command, state: State) -> Any:
+    try:
+        return command(state)
+    except Exception as error:  # noqa: BLE001  a runtime raises what it likes; here it becomes the row's reason
+        lines = str(error).strip().splitlines()
+        return Failure(f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__)
+
+
+def run_delay_ns() -> int | None:
+    """How long this process's threads have waited for a core so far: ``/proc/self/schedstat`` has the main one's only."""
+    total = 0
+    try:
+        for task in _TASKS.iterdir():
+            total += int((task / "schedstat").read_text().split()[1])
+    except OSError:
+        return None
+    return total
+
+
+def peak_resident_bytes() -> int | None:
+    """The most memory that this process has held, or None where the system doesn't say."""
+    try:
+        lines = _STATUS.read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
+
+
+def _major_faults() -> int | None:
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_majflt
+
+
+def _since(before: int | None, after: int | None) -> int | None:
+    """The difference, never below 0: a thread that ends takes its share of the total with it."""
+    return None if before is None or after is None else max(0, after - before)
+
+
+def main() -> None:
+    """A worker that was started afresh: commands come in through stdin."""
+    follow_parent()
+    serve(take_standard_streams())

@@ -1,0 +1,110 @@
+"""Fresh workers, cheaply: one process imports the runtimes, then forks a worker per subject.
+
+It forks before any session exists, since a session's threads would not live on in the child. A new zygote every round
+draws a new memory layout, which all workers of the round share; one that lived on would never draw another.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from pipeline.measure.channel import Channel, follow_parent, take_standard_streams
+from pipeline.measure.worker import serve
+from pipeline.plan import Backend
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Berth:
+    """Where a worker talks: the descriptors of its ends of two pipes, and a file for what it prints."""
+
+    read_fd: int
+    write_fd: int
+    log: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brood:
+    """What a zygote is asked for: import these runtimes, then fork a worker per berth."""
+
+    backends: Sequence[Backend]
+    berths: Sequence[Berth]
+
+
+def main() -> None:
+    """Fork the workers; then tell how a worker ended when asked by its number; end them all when the parent closes."""
+    follow_parent()
+    channel = take_standard_streams()
+    pids: list[int] = []
+    try:
+        brood: Brood = channel.receive()
+        _preload(brood.backends)
+        pids.extend(_fork(berth, brood.berths, channel) for berth in brood.berths)
+        _close(brood.berths)
+        channel.send(None)
+        while True:
+            number = channel.receive()
+            channel.send(_exit_code(pids[number]))
+            pids[number] = 0
+    except (EOFError, BrokenPipeError):
+        return
+    finally:
+        _end(pids)
+
+
+def _preload(backends: Sequence[Backend]) -> None:
+    for backend in backends:
+        try:
+            backend.preload()
+        except Exception:  # noqa: BLE001, S112  the worker tries again, and reports what went wrong
+            continue
+
+
+def _fork(berth: Berth, berths: Sequence[Berth], channel: Channel) -> int:
+    with warnings.catch_warnings():
+        # Python 3.12 warns of forking with threads: those here are the idle ones of numpy and of the runtime, whose
+        # makers allow for a fork.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid == 0:
+        _work(berth, berths, channel)
+    return pid
+
+
+def _work(berth: Berth, berths: Sequence[Berth], channel: Channel) -> NoReturn:
+    """Be a worker. Every other descriptor is closed, or the parent would not notice when a sibling dies."""
+    try:
+        follow_parent()
+        os.close(channel.reader.fileno())
+        os.close(channel.writer.fileno())
+        _close([other for other in berths if other is not berth])
+        log = os.open(berth.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        serve(Channel.over(berth.read_fd, berth.write_fd))
+    finally:
+        os._exit(0)
+
+
+def _close(berths: Sequence[Berth]) -> None:
+    for berth in berths:
+        os.close(berth.read_fd)
+        os.close(berth.write_fd)
+
+
+def _exit_code(pid: int) -> int | None:
+    """As subprocess tells it: below 0 is the signal's number. None for a worker whose end was told before."""
+    if pid == 0:
+        return None
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def _end(pids: Sequence[int]) -> None:
+    for pid in filter(None, pids):
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)

@@ -1,0 +1,83 @@
+"""Does the data fit the model? Asked before any work; the splits are read, nothing is built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.dataset import Split, SplitName, preprocess
+from pipeline.errors import UserError
+from pipeline.measure.accuracy import assert_disjoint
+from pipeline.plan import InputSignature, Plan, misfit
+
+
+def preflight(plan: Plan) -> Split:
+    """Read what the plan needs and return the test split.
+
+    Raises UserError, with all problems together, where a split is missing or empty, an input's name, shape or type does
+    not fit the model, or two splits share an example.
+    """
+    signature = plan.model.signature()
+    splits: dict[str, Split] = {name: plan.data.split(name) for name in needed_splits(plan)}
+    problems = [
+        f"the {name} split is empty: give at least one example" for name, split in splits.items() if not len(split)
+    ]
+    if problems:
+        raise UserError(*problems)
+    unknown = sorted(set(plan.model.preprocessing) - set(signature))
+    problems = [
+        f"model.preprocessing.{name} does not exist; the model's inputs: {', '.join(signature)}" for name in unknown
+    ]
+    problems += _problems(plan, splits["test"], signature)
+    if problems:
+        raise UserError(*problems)
+    assert_disjoint(splits)
+    return splits["test"]
+
+
+def needed_splits(plan: Plan) -> list[SplitName]:
+    """The test split, and what the stages that apply to this model read."""
+    fitting = [variant for variant in plan.variants.values() if misfit(variant, plan.model.format) is None]
+    read = {split for variant in fitting for stage in variant.stages.values() for split in stage.reads}
+    order: tuple[SplitName, ...] = ("train", "validation", "calibration", "test")
+    return [name for name in order if name == "test" or name in read]
+
+
+def _problems(plan: Plan, test: Split, signature: Mapping[str, InputSignature]) -> list[str]:
+    missing = [name for name in signature if name not in test.inputs]
+    extra = [name for name in test.inputs if name not in signature]
+    if missing or extra:
+        return [
+            f"the model's inputs are {', '.join(signature)}, but the data has {', '.join(test.inputs)}: "
+            "name the arrays of the data as the model names its inputs"
+        ]
+    sample = preprocess(test.take(0, 1).inputs, plan.model.preprocessing)
+    return [
+        problem
+        for name, wanted in signature.items()
+        if (problem := _mismatch(name, sample[name], wanted, name in plan.model.preprocessing)) is not None
+    ]
+
+
+def _mismatch(name: str, array: NDArray[Any], wanted: InputSignature, preprocessed: bool) -> str | None:
+    shape = ["N", *("any" if size is None else size for size in wanted.shape[1:])]
+    found = ["N", *array.shape[1:]]
+    fits = len(shape) == len(found) and all(want in ("any", have) for want, have in zip(shape, found, strict=True))
+    if not fits:
+        return (
+            f"input '{name}': the model reads {_brackets(shape)}, the data has {_brackets(found)}: "
+            "reshape the array in the data file"
+        )
+    if array.dtype == np.dtype(wanted.dtype):
+        return None
+    advice = f"store it as {wanted.dtype}"
+    if not preprocessed and np.issubdtype(array.dtype, np.integer) and wanted.dtype.startswith("float"):
+        advice += f", or say how the model wants it: model.preprocessing.{name}.scale=0.00392156862745098 for pixels"
+    return f"input '{name}': the model reads {wanted.dtype}, the data has {array.dtype}: {advice}"
+
+
+def _brackets(shape: list[Any]) -> str:
+    return "[" + ", ".join(map(str, shape)) + "]"

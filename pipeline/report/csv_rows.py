@@ -1,0 +1,21 @@
+"""report.csv: every row, measured or not, with raw values; the units are in the headers."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from pipeline.report.fields import FIELDS
+from pipeline.report.rows import all_rows
+from pipeline.results import Report
+
+
+def csv_text(report: Report) -> str:
+    """The rows as CSV; a missing value is an empty cell, yes and no are ``true`` and ``false``."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([header for field in FIELDS for header in field.columns])
+    for row in all_rows(report):
+        values = [value for field in FIELDS for value in field.values(row)]
+        writer.writerow([str(value).lower() if isinstance(value, bool) else value for value in values])
+    return out.getvalue()

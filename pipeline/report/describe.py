@@ -1,0 +1,126 @@
+"""The report's sentences, shared by the terminal, report.md and report.html."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.report import numbers as show
+from pipeline.report.rows import Row, row_status
+from pipeline.report.verdicts import STOP_MEANINGS
+from pipeline.results import Noise, Report
+
+
+def machine_line(machine: Mapping[str, Any]) -> str:
+    """The machine in a line: processor, cores, accelerator, operating system; only what was recorded."""
+    parts = [value(machine["cpu"])] if machine.get("cpu") else []
+    if machine.get("cores"):
+        parts.append("1 core" if machine["cores"] == 1 else f"{value(machine['cores'])} cores")
+    parts.extend(value(machine[name]) for name in ("gpu", "os") if machine.get(name))
+    return ", ".join(parts) or "machine not recorded"
+
+
+def recommendation_lines(report: Report) -> list[str]:
+    """What to deploy and why, then why the next best lost; or why nothing is recommended."""
+    chosen = report.recommendation
+    if chosen is None:
+        return [f"Recommended: none. {report.why_none or 'No reason was recorded.'}"]
+    lines = [f"Recommended: {chosen.variant} on {chosen.target}, batch {chosen.batch_size}. {_sentence(chosen.why)}"]
+    if chosen.next_best:
+        lines.append(f"Next best: {chosen.next_best}")
+    return lines
+
+
+def noise_lines(noise: Noise) -> list[str]:
+    """Whether the run's own checks passed, how much was measured, and what each clone showed."""
+    if noise.noisy:
+        lines = [f"NOISY: {'; '.join(noise.reasons) or 'no reason was recorded'}."]
+    elif noise.blocks:
+        lines = ["The run's own checks passed."]
+    else:
+        lines = ["Nothing was timed."]
+    if noise.blocks:
+        lines[0] += (
+            f" {noise.rounds} rounds, {show.count(noise.blocks)} blocks in {show.duration(noise.seconds)}"
+            f" ({round(100 * noise.timed_share)} % of it inside timed calls);"
+            f" stopped because {STOP_MEANINGS.get(noise.stopped, noise.stopped)}."
+        )
+    lines.extend(clone_line(clone) for clone in noise.clones)
+    return lines
+
+
+def clone_line(clone: Mapping[str, Any]) -> str:
+    """A clone's ratio to the model it copies: 1 where the run tells no difference from nothing."""
+    rest = dict(clone)
+    figures = [rest.pop(name, None) for name in ("ratio", "low", "high")]
+    who = ", ".join(value(item) for item in rest.values() if isinstance(item, str))
+    numbers = [figure for figure in figures if isinstance(figure, int | float)]
+    if len(numbers) < 3:
+        return f"Clone of {who or 'the reference'}: not measured."
+    middle, low, high = numbers
+    return f"Clone of {who or 'the reference'}: {show.number(middle, 3)}x {show.interval(low, high, 3)} of its original."
+
+
+def reference_line(rows: Sequence[Row]) -> str:
+    """What the speed-ups are taken against; empty where there is none."""
+    pairs = [
+        (row.result.speedup.reference, row.result)
+        for row in rows
+        if row.result is not None and row.result.speedup is not None
+    ]
+    if not pairs:
+        return ""
+    names = sorted({reference.variant for reference, _ in pairs})
+    own = all(
+        (reference.target, reference.batch_size) == (result.target, result.batch_size) for reference, result in pairs
+    )
+    if own:
+        return f"Speed-up is over {' or '.join(names)} on the same target and batch size; above 1 is faster."
+    full = sorted({f"{item.variant} on {item.target}, batch {item.batch_size}" for item, _ in pairs})
+    return f"Speed-up is over {'; '.join(full)}; above 1 is faster."
+
+
+def verdict_words(rows: Sequence[Row]) -> set[str]:
+    """The verdicts that these rows carry."""
+    words: set[str] = set()
+    for row in rows:
+        if row.result is None or row_status(row)[0] != "ok":
+            continue
+        if row.result.speedup is not None:
+            words.add(row.result.speedup.verdict)
+        if row.result.accuracy is not None and row.result.accuracy.verdict is not None:
+            words.add(row.result.accuracy.verdict)
+    return words
+
+
+def value(item: Any) -> str:
+    """Any recorded value in words: lists joined by commas, mappings as ``key: value``, None as a dash."""
+    if item is None:
+        return show.NONE
+    if isinstance(item, bool):
+        return "yes" if item else "no"
+    if isinstance(item, float):
+        return f"{item:.5g}".replace("-", show.MINUS)
+    if isinstance(item, Mapping):
+        return ", ".join(f"{key}: {value(part)}" for key, part in item.items()) or show.NONE
+    if isinstance(item, Sequence) and not isinstance(item, str):
+        return ", ".join(value(part) for part in item) or show.NONE
+    return str(item) or show.NONE
+
+
+def facts(recorded: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """A mapping as pairs of words; mappings inside it are spelled out on their own lines, ``name.part``."""
+    pairs: list[tuple[str, str]] = []
+    for name, item in recorded.items():
+        if isinstance(item, Mapping) and item:
+            pairs.extend((f"{name}.{part}", text) for part, text in facts(item))
+        elif name.endswith("_bytes") and isinstance(item, int | float) and not isinstance(item, bool):
+            pairs.append((name.removesuffix("_bytes"), f"{show.megabytes(item)} MB"))
+        else:
+            pairs.append((str(name), value(item)))
+    return pairs
+
+
+def _sentence(text: str) -> str:
+    stripped = text.strip()
+    return stripped[:1].upper() + stripped[1:] + ("" if stripped.endswith((".", "!", "?")) else ".")

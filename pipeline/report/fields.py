@@ -1,0 +1,257 @@
+"""The fields of a row: where each is read and how it is written, for every format alike.
+
+A field is a column of the tables. It holds one or more columns of report.csv, whose raw values (SI inside, the unit in
+the header) it turns into a cell's lines.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pipeline.report import numbers as show
+from pipeline.report.rows import Row
+
+Lines = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """One column of the tables.
+
+    ``columns`` maps each header of report.csv to the attribute that holds its value, from ``variant`` (VariantResult)
+    or ``result`` (Result) on. ``lines`` takes those values in order; it is not called where the first is missing.
+    ``brief`` is the same for the terminal, where it differs.
+    """
+
+    title: str
+    columns: Mapping[str, str]
+    lines: Callable[..., Lines]
+    brief: Callable[..., Lines] | None = None
+    unit: str = ""
+    shown: Literal["terminal", "page", "data"] = "page"
+    """``terminal``: everywhere; ``page``: report.md, report.html and report.csv; ``data``: report.csv only."""
+    align: Literal["left", "right"] = "right"
+
+    @property
+    def header(self) -> str:
+        """The title with its unit."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+    def values(self, row: Row) -> list[Any]:
+        """The raw values, one for each column of report.csv; None where there is none (or it isn't finite)."""
+        return [read(row, path) for path in self.columns.values()]
+
+    def cell(self, row: Row, *, brief: bool = False) -> Lines:
+        """The lines of a row's cell; none where there is no value."""
+        values = self.values(row)
+        if values[0] is None:
+            return ()
+        lines = self.brief if brief and self.brief is not None else self.lines
+        return lines(*values)
+
+
+def read(row: Row, path: str) -> Any:
+    """The value at a dotted path, None as soon as a part of it is None; floats that aren't finite are None too."""
+    value: Any = row
+    for name in path.split("."):
+        value = getattr(value, name)
+        if value is None:
+            return None
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _text(value: object) -> Lines:
+    return (str(value),)
+
+
+def _number(value: float) -> Lines:
+    return (show.number(value),)
+
+
+def _accuracy(value: float, low: float | None, high: float | None, *rest: Any) -> Lines:
+    _metric, _n, delta, delta_low, delta_high, verdict, n_to_decide = rest
+    lines = [show.percent(value)]
+    if low is not None and high is not None:
+        lines[0] += f" {show.percent_interval(low, high)}"
+    if delta is not None:
+        lines.append(show.points(delta))
+        if delta_low is not None and delta_high is not None:
+            lines[1] += f" {show.points_interval(delta_low, delta_high)}"
+    if verdict is not None:
+        lines.append(verdict)
+    if verdict == "UNDECIDED" and n_to_decide is not None:
+        lines.append(f"about {show.count(n_to_decide)} examples would decide")
+    return tuple(lines)
+
+
+def _brief_accuracy(value: float, low: float | None, high: float | None, *rest: Any) -> Lines:
+    _metric, _n, delta, _delta_low, _delta_high, verdict, _n_to_decide = rest
+    first = show.percent(value) if delta is None else f"{show.percent(value)} {show.points(delta)}"
+    return (first,) if verdict is None else (first, verdict)
+
+
+def _quantile(value: float, low: float | None, high: float | None) -> Lines:
+    if low is None or high is None:
+        return (show.number(value),)
+    return (show.number(value), show.interval(low, high, show.decimals_for(value)))
+
+
+def _brief_quantile(value: float, _low: float | None, _high: float | None) -> Lines:
+    return (show.number(value),)
+
+
+def _share(value: float, low: float | None, high: float | None) -> Lines:
+    if low is None or high is None:
+        return (show.percent(value),)
+    return (show.percent(value), show.percent_interval(low, high))
+
+
+def _speedup(value: float, low: float | None, high: float | None, verdict: str, blocks_to_settle: int | None) -> Lines:
+    lines = _brief_speedup(value, low, high, verdict, None)
+    if verdict == "INCONCLUSIVE" and blocks_to_settle is not None:
+        return (*lines, f"about {show.count(blocks_to_settle)} blocks would settle it")
+    return lines
+
+
+def _brief_speedup(value: float, low: float | None, high: float | None, verdict: str, _blocks: int | None) -> Lines:
+    if low is None or high is None:
+        return (f"{show.number(value, 2)}x", verdict)
+    return (show.ratio(value, low, high), verdict)
+
+
+def _yes(value: bool) -> Lines:
+    return ("yes",) if value else ()
+
+
+def _latency(title: str, *, shown: Literal["terminal", "page"], brief: Callable[..., Lines] | None = None) -> Field:
+    path = f"result.latency_ms.{title}"
+    columns = {f"{title}_ms": f"{path}.value", f"{title}_low_ms": f"{path}.low", f"{title}_high_ms": f"{path}.high"}
+    return Field(title=title, unit="ms", columns=columns, lines=_quantile, brief=brief, shown=shown)
+
+
+VARIANT = Field(title="variant", columns={"variant": "variant.name"}, lines=_text, shown="terminal", align="left")
+ACCURACY = Field(
+    title="accuracy",
+    columns={
+        "accuracy": "result.accuracy.value",
+        "accuracy_low": "result.accuracy.low",
+        "accuracy_high": "result.accuracy.high",
+        "metric": "result.accuracy.metric",
+        "accuracy_n": "result.accuracy.n",
+        "accuracy_delta": "result.accuracy.delta",
+        "accuracy_delta_low": "result.accuracy.delta_low",
+        "accuracy_delta_high": "result.accuracy.delta_high",
+        "accuracy_verdict": "result.accuracy.verdict",
+        "accuracy_n_to_decide": "result.accuracy.n_to_decide",
+    },
+    lines=_accuracy,
+    brief=_brief_accuracy,
+    shown="terminal",
+    align="left",
+)
+SPEEDUP = Field(
+    title="speed-up",
+    columns={
+        "speedup": "result.speedup.value",
+        "speedup_low": "result.speedup.low",
+        "speedup_high": "result.speedup.high",
+        "speedup_verdict": "result.speedup.verdict",
+        "speedup_blocks_to_settle": "result.speedup.blocks_to_settle",
+    },
+    lines=_speedup,
+    brief=_brief_speedup,
+    shown="terminal",
+    align="left",
+)
+
+
+def _data(**columns: str) -> list[Field]:
+    """Columns of report.csv only, as they are."""
+    return [Field(title=header, columns={header: path}, lines=_text, shown="data") for header, path in columns.items()]
+
+
+FIELDS: tuple[Field, ...] = (
+    VARIANT,
+    Field(title="target", columns={"target": "result.target"}, lines=_text, align="left"),
+    *_data(device="result.device"),
+    Field(title="batch", columns={"batch_size": "result.batch_size"}, lines=_text),
+    *_data(status="result.status", reason="result.reason", variant_status="variant.status"),
+    *_data(variant_reason="variant.reason"),
+    Field(
+        title="size",
+        unit="MB",
+        columns={"size_bytes": "variant.size_bytes"},
+        lines=lambda size: (show.megabytes(size),),
+        shown="terminal",
+    ),
+    Field(title="parameters", columns={"parameters": "variant.parameters"}, lines=lambda n: (show.magnitude(n),)),
+    Field(title="MACs", columns={"macs": "variant.macs"}, lines=lambda n: (show.magnitude(n),)),
+    ACCURACY,
+    Field(title="flips", columns={"flips": "result.accuracy.flips"}, lines=lambda n: (show.count(n),)),
+    *_data(accuracy_p="result.accuracy.p", accuracy_margin="result.accuracy.margin"),
+    _latency("p50", shown="terminal"),
+    _latency("p90", shown="page", brief=_brief_quantile),
+    _latency("p99", shown="terminal", brief=_brief_quantile),
+    Field(title="mean", unit="ms", columns={"mean_ms": "result.latency_ms.mean"}, lines=_number, shown="data"),
+    *_data(timed_calls="result.latency_ms.calls"),
+    Field(
+        title="throughput",
+        unit="1/s",
+        columns={"throughput_per_s": "result.throughput"},
+        lines=lambda value: (show.short(value),),
+        shown="terminal",
+    ),
+    SPEEDUP,
+    *_data(
+        speedup_p="result.speedup.p",
+        speedup_blocks="result.speedup.blocks",
+        reference_variant="result.speedup.reference.variant",
+        reference_target="result.speedup.reference.target",
+        reference_batch_size="result.speedup.reference.batch_size",
+    ),
+    Field(
+        title="memory",
+        unit="MB",
+        columns={"peak_memory_bytes": "result.peak_memory_bytes"},
+        lines=lambda size: (show.megabytes(size),),
+        shown="terminal",
+    ),
+    Field(title="load", unit="ms", columns={"load_ms": "result.load_ms"}, lines=lambda ms: (show.short(ms),)),
+    Field(
+        title="first inference",
+        unit="ms",
+        columns={"first_inference_ms": "result.first_inference_ms"},
+        lines=lambda ms: (show.short(ms),),
+    ),
+    Field(
+        title="deadline misses",
+        columns={
+            "deadline_misses": "result.latency_ms.deadline_misses.value",
+            "deadline_misses_low": "result.latency_ms.deadline_misses.low",
+            "deadline_misses_high": "result.latency_ms.deadline_misses.high",
+        },
+        lines=_share,
+    ),
+    Field(title="cost per million", columns={"cost_per_million": "result.cost_per_million"}, lines=_number),
+    Field(title="Pareto front", columns={"pareto": "result.pareto"}, lines=_yes, align="left"),
+    *_data(format="variant.format", digest="variant.digest"),
+)
+
+
+def used(rows: list[Row], where: Literal["terminal", "page"]) -> list[Field]:
+    """The fields that a table of these rows shows: those for the place that have a value in some row."""
+    levels = {"terminal"} if where == "terminal" else {"terminal", "page"}
+    return [field for field in FIELDS if field.shown in levels and any(field.cell(row) for row in rows)]
+
+
+def header(field: Field, rows: list[Row]) -> str:
+    """A field's heading; accuracy is called by its metric's name where all rows have the same."""
+    metrics = {read(row, "result.accuracy.metric") for row in rows} - {None}
+    if field is ACCURACY and len(metrics) == 1:
+        return str(metrics.pop())
+    return field.header

@@ -1,0 +1,120 @@
+"""report.md: the report for a pull request or a wiki page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from pipeline.record import StageRecord
+from pipeline.report import describe
+from pipeline.report import numbers as show
+from pipeline.report.fields import VARIANT, Field, header, used
+from pipeline.report.rows import Row, not_run, sections
+from pipeline.report.verdicts import meanings_in
+from pipeline.results import Report, VariantResult
+
+_SPECIAL = re.compile(r"([\\`*\[\]|~]|(?<!\w)_|_(?!\w))")
+
+
+def markdown_text(report: Report) -> str:
+    """The whole report as GitHub-flavoured Markdown, ending with a line break."""
+    parts = [
+        f"# {escape(report.model)} on {escape(report.data)}",
+        escape(report.summary),
+        "\n".join(f"- {escape(line)}" for line in describe.recommendation_lines(report)),
+        f"Machine: {escape(describe.machine_line(report.machine))}.",
+        "## Results",
+        *_results(report),
+        "## Failed and skipped",
+        _not_run(report),
+        "## How to read the verdicts",
+        _verdicts(report),
+        "## How it was measured",
+        _measured(report),
+        "## Chains of stages",
+        *[_chain(variant) for variant in report.variants],
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def escape(text: str) -> str:
+    """Text that Markdown shows as it is, on one line and also inside a table's cell."""
+    safe = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _SPECIAL.sub(r"\\\1", safe)
+
+
+def _results(report: Report) -> list[str]:
+    rows = [row for section in sections(report) for row in section.rows]
+    if not rows:
+        return ["No row was measured."]
+    note = "In brackets: 95 % intervals. MB are millions of bytes."
+    return [_table(rows, used(rows, "page")), escape(f"{describe.reference_line(rows)} {note}".strip())]
+
+
+def _table(rows: Sequence[Row], fields: Sequence[Field]) -> str:
+    lines = [
+        _line(escape(header(field, rows)) for field in fields),
+        _line("---:" if field.align == "right" else "---" for field in fields),
+        *[_line(_cell(field, row) for field in fields) for row in rows],
+    ]
+    return "\n".join(lines)
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(field: Field, row: Row) -> str:
+    text = "<br>".join(escape(line) for line in field.cell(row)) or show.NONE
+    return f"**{text}** (recommended)" if field is VARIANT and row.recommended else text
+
+
+def _not_run(report: Report) -> str:
+    entries = not_run(report)
+    if not entries:
+        return "None: every row was measured."
+    return "\n".join(f"- **{entry.status}**{escape(entry.explained)}" for entry in entries)
+
+
+def _verdicts(report: Report) -> str:
+    rows = [row for section in sections(report) for row in section.rows]
+    words = meanings_in(describe.verdict_words(rows))
+    return "\n".join(f"- **{word}**: {escape(text)}." for word, text in words.items())
+
+
+def _measured(report: Report) -> str:
+    lines = [escape(line) for line in describe.noise_lines(report.noise)]
+    lines += [f"{escape(name)}: {escape(text)}" for name, text in describe.facts(report.measure)]
+    lines += [f"constraint {escape(name)}: {escape(text)}" for name, text in describe.facts(report.constraints)]
+    lines += [f"{escape(name)}: {escape(text)}" for name, text in describe.facts(report.machine)]
+    lines += [f"seed: {report.seed}", f"created: {escape(report.created)}"]
+    return "\n".join(f"- {line}" for line in lines) + f"\n\n{_code(report.command)}"
+
+
+def _code(text: str) -> str:
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}\n{text}\n{fence}"
+
+
+def _chain(variant: VariantResult) -> str:
+    lines = [f"### {escape(variant.name)}", ""]
+    if variant.status != "ok":
+        lines += [f"{variant.status}: {escape(variant.reason or 'no reason was recorded')}", ""]
+    for position, stage in enumerate(variant.stages, start=1):
+        lines.append(f"{position}. {_stage(StageRecord(**stage))}")
+    if not variant.stages:
+        lines.append("No stages: the model as it is.")
+    if variant.digest:
+        lines += ["", f"sha256 {escape(variant.digest)}"]
+    return "\n".join(lines)
+
+
+def _stage(stage: StageRecord) -> str:
+    how = "reused from the store" if stage.reused else f"built in {show.duration(stage.seconds)}"
+    text = f"**{escape(stage.name)}** ({escape(stage.kind)}), {how}"
+    for title, recorded in (("fields", stage.fields), ("notes", stage.notes)):
+        pairs = [f"{escape(name)} {escape(value)}" for name, value in describe.facts(recorded)]
+        if pairs:
+            text += f"\n   - {title}: {'; '.join(pairs)}"
+    return text

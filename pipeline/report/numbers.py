@@ -1,0 +1,104 @@
+"""How figures are written: one way for each kind, the same in every file and in the terminal."""
+
+from __future__ import annotations
+
+MINUS = "\N{MINUS SIGN}"
+NONE = "\N{EN DASH}"
+
+
+def decimals_for(value: float) -> int:
+    """Decimals that leave four digits, so that a change of half a per cent is visible."""
+    magnitude = abs(value)
+    if magnitude >= 1000:
+        return 0
+    if magnitude >= 100:
+        return 1
+    if magnitude >= 10:
+        return 2
+    return 3 if magnitude >= 0.1 else 4
+
+
+def number(value: float, decimals: int | None = None) -> str:
+    """A figure with thousands separators and a real minus sign: 1,234, 12.34, 0.4123."""
+    places = decimals_for(value) if decimals is None else decimals
+    return f"{value:,.{places}f}".replace("-", MINUS)
+
+
+def count(value: float) -> str:
+    """A whole number: 12,345."""
+    return number(value, 0)
+
+
+def interval(low: float, high: float, decimals: int) -> str:
+    """``[low, high]``."""
+    return f"[{number(low, decimals)}, {number(high, decimals)}]"
+
+
+def short(value: float) -> str:
+    """Three digits: 0.78, 12.3, 182, 1,234."""
+    magnitude = abs(value)
+    if magnitude >= 100:
+        return number(value, 0)
+    return number(value, 1 if magnitude >= 10 else 2)
+
+
+def megabytes(size_bytes: float) -> str:
+    """Bytes as MB (a million bytes), without the unit."""
+    return short(size_bytes / 1e6)
+
+
+def percent(fraction: float) -> str:
+    """A fraction as per cent: 0.9385 gives ``93.85 %``."""
+    return f"{number(100 * fraction, 2)} %"
+
+
+def percent_interval(low: float, high: float) -> str:
+    """Two fractions as an interval in per cent, without the unit."""
+    return interval(100 * low, 100 * high, 2)
+
+
+def signed(value: float, decimals: int = 2) -> str:
+    """A figure with its sign: +0.05, −0.12, 0.00."""
+    if value == 0:
+        return number(0.0, decimals)
+    return number(value, decimals) if value < 0 else f"+{number(value, decimals)}"
+
+
+def points(fraction: float) -> str:
+    """A difference of fractions in percentage points: −0.0012 gives ``−0.12 pt``."""
+    return f"{signed(100 * fraction)} pt"
+
+
+def points_interval(low: float, high: float) -> str:
+    """Two differences of fractions as an interval in points, without the unit."""
+    return f"[{signed(100 * low)}, {signed(100 * high)}]"
+
+
+def ratio_decimals(value: float, low: float, high: float) -> int:
+    """Decimals for a ratio and its interval; three where two would hide that the interval excludes 1."""
+    if value >= 10:
+        return 1
+    hides = (low > 1 and round(low, 2) == 1) or (high < 1 and round(high, 2) == 1)
+    return 3 if hides or value < 0.1 else 2
+
+
+def ratio(value: float, low: float, high: float) -> str:
+    """A speed-up with its interval: ``1.42x [1.40, 1.44]``."""
+    places = ratio_decimals(value, low, high)
+    return f"{number(value, places)}x {interval(low, high, places)}"
+
+
+def magnitude(value: float) -> str:
+    """A large count in short: 78.0 k, 12.3 M, 1.20 G."""
+    for factor, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= factor:
+            return f"{short(value / factor)} {letter}"
+    return count(value)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in short: 0.42 s, 12.3 s, 3 min 20 s."""
+    if seconds < 60:
+        return f"{short(seconds)} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"

@@ -1,0 +1,97 @@
+"""report.html: one file that opens offline, with everything in it.
+
+Two scripts are in the page, the chart library and its use. The page's security policy names their digests, so nothing
+else runs, and nothing is loaded from anywhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from pipeline.record import StageRecord
+from pipeline.report import describe
+from pipeline.report import numbers as show
+from pipeline.report.charts import figures
+from pipeline.report.fields import VARIANT, Field, header, read, used
+from pipeline.report.plain import plain
+from pipeline.report.rows import Row, not_run, sections
+from pipeline.report.verdicts import TONES, meanings_in
+from pipeline.results import Report
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def html_text(report: Report) -> str:
+    """The whole page."""
+    rows = [row for section in sections(report) for row in section.rows]
+    fields = used(rows, "page")
+    drawn = figures(report)
+    scripts = [chart_library(), (_TEMPLATES / "report.js").read_text(encoding="utf-8")] if drawn or rows else []
+    return _environment().get_template("report.html.j2").render(
+        report=report,
+        style=(_TEMPLATES / "report.css").read_text(encoding="utf-8"),
+        scripts=scripts,
+        policy=security_policy(scripts),
+        figures=drawn,
+        specs=[plain(panel.spec) for figure in drawn for panel in figure.panels],
+        table={
+            "headers": [{"text": header(field, rows), "align": field.align} for field in fields],
+            "rows": [_row(row, fields) for row in rows],
+        },
+        not_run=not_run(report),
+        chains=[(variant, [StageRecord(**stage) for stage in variant.stages]) for variant in report.variants],
+        reference=describe.reference_line(rows),
+        recommended=describe.recommendation_lines(report),
+        noise=describe.noise_lines(report.noise),
+        machine_line=describe.machine_line(report.machine),
+        meanings=meanings_in(describe.verdict_words(rows)),
+        tones=TONES,
+    )
+
+
+@cache
+def chart_library() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script that needs nothing else."""
+    import vl_convert
+
+    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed=vegaEmbed;")
+    return bundle
+
+
+def security_policy(scripts: list[str]) -> str:
+    """The content security policy that lets exactly these scripts run, and nothing be loaded."""
+    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"
+    return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"facts": describe.facts, "duration": show.duration, "megabytes": show.megabytes}
+    environment.filters |= {"magnitude": show.magnitude}
+    return environment
+
+
+def _row(row: Row, fields: list[Field]) -> dict[str, Any]:
+    return {"recommended": row.recommended, "cells": [_cell(field, row) for field in fields]}
+
+
+def _cell(field: Field, row: Row) -> dict[str, Any]:
+    return {
+        "lines": field.cell(row),
+        "sort": read(row, next(iter(field.columns.values()))),
+        "align": field.align,
+        "head": field is VARIANT,
+    }

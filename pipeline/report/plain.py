@@ -1,0 +1,36 @@
+"""Values that strictly valid JSON can hold."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pipeline.results import Report
+
+
+def plain(item: Any) -> Any:
+    """The same value in JSON's types: no NaN or infinity (null in their place), no numpy scalars, no tuples, no paths."""
+    if isinstance(item, np.generic):
+        return plain(item.item())
+    if isinstance(item, np.ndarray):
+        return plain(item.tolist())
+    if item is None or isinstance(item, bool | int | str):
+        return item
+    if isinstance(item, float):
+        return item if math.isfinite(item) else None
+    if isinstance(item, Mapping):
+        return {str(key): plain(part) for key, part in item.items()}
+    if isinstance(item, set | frozenset):
+        return [plain(part) for part in sorted(item)]
+    if isinstance(item, Sequence):
+        return [plain(part) for part in item]
+    return str(item)
+
+
+def json_text(report: Report) -> str:
+    """report.json."""
+    return json.dumps(plain(report.to_dict()), indent=1, allow_nan=False, ensure_ascii=False) + "\n"

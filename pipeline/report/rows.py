@@ -1,0 +1,128 @@
+"""A report's rows in the order and grouping in which they are shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pipeline.record import Status
+from pipeline.results import Report, Result, VariantResult
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One variant on one target at one batch size; ``result`` is None for a variant that has no rows."""
+
+    variant: VariantResult
+    result: Result | None
+    recommended: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """The measured rows of one target and batch size."""
+
+    target: str
+    device: str
+    batch_size: int
+    rows: list[Row]
+
+    @property
+    def title(self) -> str:
+        """Such as ``ort_cpu, batch 1``."""
+        return f"{self.target}, batch {self.batch_size}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotRun:
+    """Rows that were not measured for one and the same reason."""
+
+    status: Status
+    reason: str
+    variants: list[str]
+    targets: list[str]
+    batch_sizes: list[int]
+
+    @property
+    def explained(self) -> str:
+        """What follows the status: `` on ort_cuda, batch 1, 32: the reason (baseline, static_int8)``."""
+        where = f" on {', '.join(self.targets)}, batch {', '.join(map(str, self.batch_sizes))}" if self.targets else ""
+        return f"{where}: {self.reason} ({', '.join(self.variants)})"
+
+
+def all_rows(report: Report) -> list[Row]:
+    """Every row, measured or not, in the report's order."""
+    rows = []
+    for variant in report.variants:
+        for result in variant.results:
+            rows.append(Row(variant=variant, result=result, recommended=_is_recommended(report, variant, result)))
+        if not variant.results:
+            rows.append(Row(variant=variant, result=None))
+    return rows
+
+
+def sections(report: Report) -> list[Section]:
+    """The measured rows by target and batch size, each group in the order of its first row."""
+    found: dict[tuple[str, int], Section] = {}
+    for row in all_rows(report):
+        result = row.result
+        if result is None or result.status != "ok":
+            continue
+        key = (result.target, result.batch_size)
+        section = found.setdefault(
+            key, Section(target=result.target, device=result.device, batch_size=result.batch_size, rows=[])
+        )
+        section.rows.append(row)
+    return list(found.values())
+
+
+def not_run(report: Report) -> list[NotRun]:
+    """The failed and skipped rows, failed ones first, one entry for each set of targets and reason."""
+    entries: dict[tuple[Status, str, str], NotRun] = {}
+    for row in all_rows(report):
+        status, reason = row_status(row)
+        if status == "ok":
+            continue
+        target = row.result.target if row.result is not None else ""
+        entry = entries.setdefault(
+            (status, reason, target),
+            NotRun(status=status, reason=reason, variants=[], targets=[target] if target else [], batch_sizes=[]),
+        )
+        _append_new(entry.variants, row.variant.name)
+        if row.result is not None:
+            _append_new(entry.batch_sizes, row.result.batch_size)
+    return sorted(_joined(list(entries.values())), key=lambda entry: entry.status != "failed")
+
+
+def row_status(row: Row) -> tuple[Status, str]:
+    """A row's status and the reason for it; the variant's own where the row has none."""
+    source = row.variant if row.result is None else row.result
+    reason = source.reason or row.variant.reason or "no reason was recorded"
+    return source.status, reason
+
+
+def _joined(entries: list[NotRun]) -> list[NotRun]:
+    """Merge entries that differ only in their target, such as a variant whose stage failed, on every target."""
+    merged: dict[tuple[Status, str, tuple[str, ...], tuple[int, ...]], NotRun] = {}
+    for entry in entries:
+        key = (entry.status, entry.reason, tuple(entry.variants), tuple(entry.batch_sizes))
+        merged.setdefault(key, entry)
+        for target in entry.targets:
+            _append_new(merged[key].targets, target)
+    return list(merged.values())
+
+
+def _append_new(items: list[T], item: T) -> None:
+    if item not in items:
+        items.append(item)
+
+
+def _is_recommended(report: Report, variant: VariantResult, result: Result) -> bool:
+    chosen = report.recommendation
+    return chosen is not None and (chosen.variant, chosen.target, chosen.batch_size) == (
+        variant.name,
+        result.target,
+        result.batch_size,
+    )

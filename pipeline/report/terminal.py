@@ -1,0 +1,126 @@
+"""The table that a run ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.report import describe
+from pipeline.report import numbers as show
+from pipeline.report.fields import VARIANT, Field, header, used
+from pipeline.report.rows import Row, not_run, sections
+from pipeline.report.verdicts import TONES
+from pipeline.results import Report
+
+_STYLES = {"good": "green", "bad": "red", "caution": "yellow", "neutral": ""}
+_DROPPED_FIRST = ("throughput", "p99", "memory", "size")
+"""The columns that a narrow terminal does without; the files have them."""
+_GAP = 2
+_NARROWEST_NAME = 12
+_WIDEST_NAME = 32
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Print the rows by target and batch size, what was not measured and why, and what follows from it.
+
+    Columns that do not fit the console's width are left out, never wrapped; only variants' names wrap.
+    """
+    _say(console, f"{report.model} on {report.data}", style="bold")
+    _say(console, describe.machine_line(report.machine), style="dim")
+    groups = sections(report)
+    rows = [row for section in groups for row in section.rows]
+    fields = fitting(rows, console.width)
+    for section in groups:
+        console.print()
+        _say(console, section.title, style="bold")
+        console.print(_table(section.rows, rows, fields, _ascii(console)))
+    console.print()
+    _say(console, describe.reference_line(rows) or "No row was measured.", style="dim")
+    for entry in not_run(report):
+        _say(console, entry.status + entry.explained, style="red" if entry.status == "failed" else "")
+    console.print()
+    for position, line in enumerate(describe.recommendation_lines(report)):
+        _say(console, line, style="" if position else "bold")
+    for line in describe.noise_lines(report.noise):
+        _say(console, line, style="yellow" if report.noise.noisy else "dim")
+    console.print()
+    _say(console, report.summary)
+
+
+def fitting(rows: Sequence[Row], width: int) -> list[Field]:
+    """The terminal's fields, less the ones that do not fit the width, the least important first."""
+    fields = used(list(rows), "terminal")
+    for title in _DROPPED_FIRST:
+        if _least_width(fields, rows) <= width:
+            break
+        fields = [field for field in fields if field.title != title]
+    return fields
+
+
+def _least_width(fields: Sequence[Field], rows: Sequence[Row]) -> int:
+    widths = [min(_width(field, rows), _NARROWEST_NAME if field is VARIANT else 999) for field in fields]
+    return sum(widths) + _GAP * (len(widths) - 1)
+
+
+def _width(field: Field, rows: Sequence[Row]) -> int:
+    """The characters of a field's longest line over all sections, so that their columns stand below each other."""
+    lines = [line for row in rows for line in _cell_lines(field, row)]
+    return max(len(line) for line in [*header(field, list(rows)).split(" ("), *lines])
+
+
+def _cell_lines(field: Field, row: Row) -> tuple[str, ...]:
+    lines = field.cell(row, brief=True) or (show.NONE,)
+    return (*lines, "recommended") if field is VARIANT and row.recommended else lines
+
+
+def _table(rows: Sequence[Row], every: Sequence[Row], fields: Sequence[Field], ascii_only: bool) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
+    for field in fields:
+        name = field is VARIANT
+        width = _width(field, every)
+        table.add_column(
+            Text(header(field, list(every)).replace(" (", "\n(")),
+            justify=field.align,
+            overflow="fold",
+            no_wrap=not name,
+            min_width=min(width, _NARROWEST_NAME) if name else width,
+            max_width=_WIDEST_NAME if name else width,
+            width=None if name else width,
+        )
+    for row in rows:
+        table.add_row(*[_cell(field, row, ascii_only) for field in fields])
+    return table
+
+
+def _cell(field: Field, row: Row, ascii_only: bool) -> Text:
+    text = Text()
+    for position, line in enumerate(_cell_lines(field, row)):
+        text.append("\n" if position else "")
+        text.append(_encodable(line, ascii_only), style=_line_style(field, position, line))
+    return text
+
+
+def _line_style(field: Field, position: int, line: str) -> str:
+    if line in TONES and field is not VARIANT:
+        return _STYLES[TONES[line]]
+    if field is VARIANT:
+        return "bold" if position == 0 else "green"
+    return "dim" if position else ""
+
+
+def _say(console: Console, line: str, style: str = "") -> None:
+    # As Text, since a name in square brackets would be taken for a style.
+    console.print(Text(_encodable(line, _ascii(console)), style=style))
+
+
+def _ascii(console: Console) -> bool:
+    return not console.encoding.startswith("utf")
+
+
+def _encodable(text: str, ascii_only: bool) -> str:
+    if not ascii_only:
+        return text
+    return text.replace(show.MINUS, "-").replace(show.NONE, "-").encode("ascii", "replace").decode("ascii")

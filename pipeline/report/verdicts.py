@@ -1,0 +1,56 @@
+"""The verdicts' words: what each means, and its tone. The thresholds are those of ``pipeline.analyse``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pipeline.results import AccuracyVerdict, SpeedVerdict
+
+Tone = Literal["good", "bad", "caution", "neutral"]
+
+SPEED_MEANINGS: Mapping[SpeedVerdict, str] = {
+    "FASTER": "the whole interval lies above 1.01, and p, corrected for the number of rows, is below 0.05",
+    "SLOWER": "the whole interval lies below 0.99, and p, corrected for the number of rows, is below 0.05",
+    "SLIGHTLY FASTER": "the interval lies above 1, but is not clear of the 1 % that counts as FASTER",
+    "SLIGHTLY SLOWER": "the interval lies below 1, but is not clear of the 1 % that counts as SLOWER",
+    "SAME": "the whole interval lies within 2 % of 1",
+    "INCONCLUSIVE": "the interval is too wide for any of the above; more blocks would settle it",
+    "SCREENED": "a quick look: it shows about how large a difference is, and calls none",
+    "NOISY": "the run's own checks failed: a model differed from itself, or the intervals stayed wide",
+}
+ACCURACY_MEANINGS: Mapping[AccuracyVerdict, str] = {
+    "IMPROVED": "the interval of the change lies above 0",
+    "NO MEANINGFUL DROP": "the interval of the change lies above the allowed margin and reaches 0",
+    "SMALL REAL DROP": "the change is below 0, but its interval stays above the allowed margin",
+    "FAILS MARGIN": "the whole interval lies below the allowed margin",
+    "DROP": "the change is below 0, and its interval reaches beyond the allowed margin",
+    "UNDECIDED": "the interval holds both 0 and the margin; more test examples would decide",
+}
+TONES: Mapping[str, Tone] = {
+    "FASTER": "good",
+    "SLIGHTLY FASTER": "good",
+    "IMPROVED": "good",
+    "NO MEANINGFUL DROP": "good",
+    "SLOWER": "bad",
+    "SLIGHTLY SLOWER": "bad",
+    "FAILS MARGIN": "bad",
+    "DROP": "bad",
+    "SMALL REAL DROP": "caution",
+    "UNDECIDED": "caution",
+    "INCONCLUSIVE": "caution",
+    "SCREENED": "caution",
+    "NOISY": "caution",
+    "SAME": "neutral",
+}
+STOP_MEANINGS: Mapping[str, str] = {
+    "width": "every interval was narrow enough",
+    "cap": "the largest number of rounds was reached",
+    "budget": "the time budget was used up",
+}
+
+
+def meanings_in(words: set[str]) -> dict[str, str]:
+    """The meanings of the verdicts that a report uses, speed before accuracy; all of them where it uses none."""
+    every: dict[str, str] = {**SPEED_MEANINGS, **ACCURACY_MEANINGS}
+    return {word: text for word, text in every.items() if word in words} or every

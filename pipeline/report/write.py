@@ -1,0 +1,59 @@
+"""Writing a run's four report files."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import OutOfSpace
+from pipeline.results import Report
+
+logger = logging.getLogger(__name__)
+
+
+def write_report(report: Report, folder: Path) -> None:
+    """Write report.json, report.csv, report.md and report.html into a run's folder, which is made where missing.
+
+    Each file appears whole or not at all. Raises OutOfSpace where the disk is full.
+    """
+    # Here, not above: jinja2 and the chart libraries take a second to import, and only this function needs them.
+    from pipeline.report.csv_rows import csv_text
+    from pipeline.report.markdown import markdown_text
+    from pipeline.report.page import html_text
+    from pipeline.report.plain import json_text
+
+    formats: Mapping[str, Callable[[Report], str]] = {
+        "report.json": json_text,
+        "report.csv": csv_text,
+        "report.md": markdown_text,
+        "report.html": html_text,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in formats.items():
+        write_whole(folder / name, text(report))
+        logger.debug("wrote %s", folder / name)
+
+
+def report_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of report.json."""
+    schema: dict[str, Any] = json.loads(Path(__file__).with_name("schema.json").read_text(encoding="utf-8"))
+    return schema
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file through a temporary name beside it, so that a reader never sees half of it."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        # Line ends as they are: the page's security policy names the digest of its scripts.
+        temporary.write_text(text, encoding="utf-8", newline="")
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OutOfSpace(f"no space left to write {path}") from error
+        raise

@@ -1,0 +1,196 @@
+"""The loop: build, measure, analyse, report, bundle."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from pipeline.analyse import analyse
+from pipeline.build import Builder, Built
+from pipeline.bundle.write import write_bundle
+from pipeline.data.dataset import Split
+from pipeline.errors import Skipped, SlimlineError, UserError
+from pipeline.measure.environment import describe_machine
+from pipeline.measurement import Measured, measure
+from pipeline.plan import BASELINE, Plan
+from pipeline.preflight import preflight
+from pipeline.progress import ProgressDisplay
+from pipeline.record import Record, load_record, save_record
+from pipeline.report import print_report, write_report
+from pipeline.results import Report
+from pipeline.store import Store, reporting_full_disk
+
+logger = logging.getLogger(__name__)
+
+SAMPLES = "samples"
+BYTES_PER_GB = 10**9
+
+
+def run(plan: Plan, console: Console) -> int:
+    """Carry out a checked plan; returns 1 where a variant or a row failed, else 0."""
+    test = preflight(plan)
+    with logging_to(plan.output / "slimline.log"), reporting_full_disk(plan.output):
+        with ProgressDisplay(console) as display:
+            built = build(plan, display)
+            measured = measure(plan, built, test, display)
+        record = make_record(plan, built, measured)
+        save_record(record, plan.output / SAMPLES)
+        report = analyse(record)
+        write_report(report, plan.output)
+        print_report(report, console)
+        bundle(plan, built, test, record, report, console)
+    _point_latest_at(plan.output)
+    Store(plan.store).collect(int(plan.store_max_gb * BYTES_PER_GB))
+    console.print(f"Report: {plan.output / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+    failed = any(row.status == "failed" for row in [*record.variants, *record.subjects])
+    return 1 if failed else 0
+
+
+def build(plan: Plan, display: ProgressDisplay) -> dict[str, Built]:
+    """Every variant's chain; raises SlimlineError where the baseline, which all are compared with, can't be built."""
+    builder = Builder(plan, display.step)
+    built = {name: builder.build(variant) for name, variant in plan.variants.items()}
+    baseline = built[BASELINE].record
+    if baseline.status != "ok":
+        raise SlimlineError(f"the baseline could not be built, so there is nothing to compare with: {baseline.reason}")
+    stages = {stage.key for item in built.values() for stage in item.record.stages}
+    if builder.built_count:
+        display.say(f"{builder.built_count} built, the rest of {len(stages) + 1} models came from {plan.store}")
+    else:
+        display.say(f"nothing to build: all {len(stages) + 1} models came from {plan.store}")
+    return built
+
+
+def make_record(plan: Plan, built: Mapping[str, Built], measured: Measured) -> Record:
+    """Put together what the run recorded."""
+    return Record(
+        command=plan.command,
+        created=datetime.now().astimezone().isoformat(timespec="seconds"),
+        model=plan.model.name,
+        data=plan.data.name,
+        seed=plan.seed,
+        machine=describe_machine(),
+        constraints=asdict(plan.constraints),
+        measure=asdict(plan.measure),
+        targets={
+            name: {
+                "backend": target.backend.name,
+                "device": target.device,
+                "threads": target.threads,
+                "session": dict(target.session),
+            }
+            for name, target in plan.targets.items()
+        },
+        batch_sizes=list(plan.batch_sizes),
+        variants=[item.record for item in built.values()],
+        subjects=measured.subjects,
+        latency=measured.latency,
+        accuracy=measured.accuracy,
+    )
+
+
+def bundle(
+    plan: Plan, built: Mapping[str, Built], test: Split, record: Record, report: Report, console: Console
+) -> None:
+    """Write the recommended variant's deploy folder, where one is recommended."""
+    recommendation = report.recommendation
+    if recommendation is None:
+        return
+    target = plan.targets[recommendation.target]
+    try:
+        folder = write_bundle(
+            plan.output / "deploy" / recommendation.variant,
+            artifact=built[recommendation.variant].artifact,
+            target=target,
+            report=report,
+            record=record,
+            recommendation=recommendation,
+            preprocessing=plan.model.preprocessing,
+            class_names=plan.data.class_names,
+            examples=test,
+        )
+    except Skipped as error:
+        console.print(f"No bundle: {error}", markup=False, highlight=False, soft_wrap=True)
+        return
+    console.print(
+        f"Bundle: {folder} (python -m pipeline verify {folder})", markup=False, highlight=False, soft_wrap=True
+    )
+
+
+def report(run_folder: Path, console: Console) -> int:
+    """Derive the report anew from a run's samples; raises UserError where there are none."""
+    try:
+        record = load_record(run_folder / SAMPLES)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{run_folder} is not a finished run: {run_folder / SAMPLES / 'record.json'} does not exist; "
+            "type a run's folder, such as outputs/latest"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{run_folder / SAMPLES} can't be read: {error}") from error
+    derived = analyse(record)
+    write_report(derived, run_folder)
+    print_report(derived, console)
+    return 0
+
+
+def show_store(path: Path, max_gb: float | None, console: Console) -> int:
+    """List what is stored or, given a limit, remove the longest unused down to it."""
+    store = Store(path)
+    if max_gb is not None:
+        removed = store.collect(int(max_gb * BYTES_PER_GB))
+        freed = sum(entry.size_bytes for entry in removed)
+        console.print(f"removed {len(removed)} of {len(removed) + len(store.entries())} entries, {freed / 1e6:.1f} MB")
+        return 0
+    entries = store.entries()
+    for entry in reversed(entries):
+        used = datetime.fromtimestamp(entry.used).isoformat(" ", "minutes")
+        line = f"{entry.key[:12]}  {entry.size_bytes / 1e6:8.2f} MB  used {used}  {entry.label}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"{len(entries)} entries, {sum(entry.size_bytes for entry in entries) / 1e6:.1f} MB in {path}")
+    return 0
+
+
+@contextmanager
+def logging_to(path: Path) -> Iterator[None]:
+    """Warnings of this package to the terminal, all else that it says to a file of the run."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    package = logging.getLogger("pipeline")
+    level = package.level
+    to_file = logging.FileHandler(path)
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    to_terminal = logging.StreamHandler(sys.stderr)
+    to_terminal.setLevel(logging.WARNING)
+    to_terminal.setFormatter(logging.Formatter("slimline: %(message)s"))
+    package.setLevel(logging.DEBUG)
+    package.addHandler(to_file)
+    package.addHandler(to_terminal)
+    try:
+        yield
+    finally:
+        package.removeHandler(to_terminal)
+        package.removeHandler(to_file)
+        to_file.close()
+        package.setLevel(level)
+
+
+def _point_latest_at(folder: Path) -> None:
+    """Let ``outputs/latest`` name the newest run, where the run lies below a folder called outputs."""
+    outputs = next((parent for parent in folder.absolute().parents if parent.name == "outputs"), None)
+    if outputs is None:
+        return
+    latest = outputs / "latest"
+    if latest.exists() and not latest.is_symlink():
+        logger.warning("%s is not a link, so it is left as it is", latest)
+        return
+    temporary = outputs / f".latest-{folder.name}"
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(folder.absolute().relative_to(outputs))
+    temporary.replace(latest)

@@ -1,0 +1,128 @@
+"""The ranges of a model's activations on calibration data, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.dataset import Feed
+from pipeline.errors import StageFailed
+from pipeline.stages.check import first_line
+from pipeline.stages.quantization import temporary_files_in
+
+Calibration = Literal["minmax", "entropy", "percentile", "distribution"]
+METHODS = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile", "distribution": "Distribution"}
+HISTOGRAM_BINS = {"entropy": 512, "percentile": 2048, "distribution": 2048}
+"""ONNX Runtime's own choice for entropy is 128, the number of quantized bins, which leaves nothing to choose from; its
+search grows with the square of the number."""
+BATCH = 32
+ACTIVATION_BYTES = 256 * 2**20
+"""Activations of one batch at most: all of a batch's are held at once."""
+
+
+def calibrate(
+    model: Path,
+    feed: Feed,
+    *,
+    method: Calibration,
+    percentile: float,
+    symmetric: bool,
+    large: bool,
+    work: Path,
+    progress: Callable[[float, str], None],
+) -> Path:
+    """Run the model on all examples of ``feed`` and write every activation's range, as a file that ONNX Runtime's
+    ``quantize_static`` reads. Raises StageFailed without examples, or where the model can't run them."""
+    from onnxruntime.quantization import calibrate as library
+
+    count = len(next(iter(feed.values()))) if feed else 0
+    if count == 0:
+        raise StageFailed("static quantization needs calibration data: set data.calibration_size above 0")
+    bins = HISTOGRAM_BINS.get(method)
+    options = {"symmetric": symmetric, "percentile": percentile} | ({"num_bins": bins} if bins else {})
+    with temporary_files_in(work), _quiet(library):
+        calibrator = library.create_calibrator(
+            model,
+            None,
+            augmented_model_path=str(work / "augmented.onnx"),
+            calibrate_method=library.CalibrationMethod[METHODS[method]],
+            use_external_data_format=large,
+            extra_options=options,
+        )
+        size = _batch_size(calibrator)
+        if count < size:
+            raise StageFailed(
+                f"the model's batch is fixed at {size} and there are {count} calibration examples: "
+                f"set data.calibration_size to {size} or more"
+            )
+        starts = range(0, count - size + 1 if _fixed_batch(calibrator) else count, size)
+        for number, start in enumerate(starts):
+            batch = {name: np.ascontiguousarray(array[start : start + size]) for name, array in feed.items()}
+            _collect(calibrator, batch)
+            progress(0.9 * (number + 1) / len(starts), f"calibrating, {min(start + size, count)} of {count} examples")
+        progress(0.9, "choosing the ranges")
+        ranges = work / "ranges.json"
+        ranges.unlink(missing_ok=True)
+        library.save_tensors_data(calibrator.compute_data(), ranges)
+    return ranges
+
+
+def _collect(calibrator: Any, batch: dict[str, NDArray[Any]]) -> None:
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    names = {value.name for value in calibrator.infer_session.get_inputs()}
+    try:
+        calibrator.collect_data(_Once({name: array for name, array in batch.items() if name in names}))
+        if hasattr(calibrator, "max_intermediate_outputs"):
+            calibrator.compute_data()
+            calibrator.clear_collected_data()
+    except (state.InvalidArgument, state.Fail, state.RuntimeException, ValueError) as error:
+        raise StageFailed(f"the model can't run the calibration data: {first_line(error)}") from error
+
+
+class _Once:
+    """ONNX Runtime's calibration data reader for one batch."""
+
+    def __init__(self, batch: dict[str, NDArray[Any]]) -> None:
+        self._batches = iter([batch])
+
+    def get_next(self) -> dict[str, NDArray[Any]] | None:
+        return next(self._batches, None)
+
+
+def _batch_size(calibrator: Any) -> int:
+    fixed = _fixed_batch(calibrator)
+    if fixed:
+        return fixed
+    return max(1, min(BATCH, ACTIVATION_BYTES // max(1, _bytes_per_example(calibrator))))
+
+
+def _fixed_batch(calibrator: Any) -> int | None:
+    for value in calibrator.infer_session.get_inputs():
+        if value.shape and isinstance(value.shape[0], int):
+            return int(value.shape[0])
+    return None
+
+
+def _bytes_per_example(calibrator: Any) -> int:
+    """Bytes of all activations of known shape, unknown sizes counted as 1."""
+    total = 0
+    for value in calibrator.model.graph.value_info:
+        sizes = [dim.dim_value or 1 for dim in value.type.tensor_type.shape.dim]
+        total += 4 * int(np.prod(sizes, dtype=np.int64))
+    return total
+
+
+@contextmanager
+def _quiet(library: Any) -> Iterator[None]:
+    """Give ONNX Runtime's module a print that prints nothing."""
+    library.print = lambda *_: None
+    try:
+        yield
+    finally:
+        del library.print

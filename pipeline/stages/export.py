@@ -1,0 +1,199 @@
+"""Export a PyTorch model to ONNX."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+
+from pipeline.artifact import ONNX_FILE, Artifact, Format
+from pipeline.data.dataset import SplitName
+from pipeline.errors import StageFailed
+from pipeline.plan import Context
+from pipeline.torch_artifact import ModelSpec, example_inputs, load_module, load_spec
+
+if TYPE_CHECKING:
+    import onnx
+    import torch
+
+Exporter = Literal["dynamo", "torchscript"]
+OPSETS = {"dynamo": range(18, 24), "torchscript": range(13, 21)}
+SINGLE_FILE_BYTES = 1_900_000_000
+"""A protobuf file holds less than 2 GiB; larger models keep their weights beside it."""
+_TRACES = "pkg.torch.onnx."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOnnx:
+    """Write a PyTorch model as ONNX; an ONNX model is handed on as it is.
+
+    ``exporter`` dynamo is torch.export's, torchscript the older one by tracing; they give different graphs, and what
+    can be fused and quantized later depends on it. Opset 18 is what the dynamo exporter writes without converting, and
+    has every operator that 8-bit quantization needs. With ``dynamic_batch`` axis 0 of every input is free, else 1.
+    """
+
+    exporter: Exporter = "dynamo"
+    opset: int = 18
+    dynamic_batch: bool = True
+
+    accepts: ClassVar[frozenset[Format]] = frozenset({"torch", "onnx"})
+    produces: ClassVar[Format] = "onnx"
+    version: ClassVar[int] = 1
+    reads: ClassVar[frozenset[SplitName]] = frozenset()
+    libraries: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxscript")
+    tolerance: ClassVar[float | None] = 1e-4
+
+    def __post_init__(self) -> None:
+        if self.exporter not in get_args(Exporter):
+            raise ValueError(f"exporter must be one of {', '.join(get_args(Exporter))} (got {self.exporter!r})")
+        allowed = OPSETS[self.exporter]
+        if self.opset not in allowed:
+            raise ValueError(
+                f"opset must lie between {allowed[0]} and {allowed[-1]} with exporter {self.exporter} "
+                f"(got {self.opset})"
+            )
+
+    def __call__(self, source: Artifact, out: Path, context: Context) -> None:
+        """Write ``model.onnx``; raises StageFailed where the exporter can't follow the model."""
+        if source.format == "onnx":
+            shutil.copytree(source.path, out, dirs_exist_ok=True)
+            context.note("export", "the model is ONNX already and is handed on as it is")
+            return
+        spec = load_spec(source.path)
+        module = load_module(source.path)
+        with _quiet_exporter():
+            try:
+                self._export(module, spec, out / ONNX_FILE)
+            except _exporter_errors() as error:
+                raise StageFailed(
+                    f"the {self.exporter} exporter could not export the model: {_reason(error)}"
+                ) from error
+        _check_names(out / ONNX_FILE, spec)
+
+    def _export(self, module: torch.nn.Module, spec: ModelSpec, path: Path) -> None:
+        if self.exporter == "dynamo":
+            self._export_dynamo(module, spec, path)
+            return
+        import torch
+
+        names = [entry.name for entry in spec.inputs]
+        free = {name: {0: "batch"} for name in (*names, *spec.outputs)}
+        torch.onnx.export(
+            module,
+            self._examples(spec),
+            path,
+            dynamo=False,
+            opset_version=self.opset,
+            input_names=names,
+            output_names=list(spec.outputs),
+            dynamic_axes=free if self.dynamic_batch else None,
+        )
+
+    def _export_dynamo(self, module: torch.nn.Module, spec: ModelSpec, path: Path) -> None:
+        import torch
+
+        batch = torch.export.Dim("batch")
+        program = torch.onnx.export(
+            module,
+            self._examples(spec),
+            dynamo=True,
+            verbose=False,
+            opset_version=self.opset,
+            input_names=[entry.name for entry in spec.inputs],
+            output_names=list(spec.outputs),
+            dynamic_shapes=tuple({0: batch} for _ in spec.inputs) if self.dynamic_batch else None,
+        )
+        if program is None:
+            raise StageFailed("the dynamo exporter gave no model")
+        _rename_internal_values(program.model, {*(entry.name for entry in spec.inputs), *spec.outputs})
+        _drop_traces(program.model)
+        large = sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict().values())
+        program.save(path, external_data=large > SINGLE_FILE_BYTES)
+
+    def _examples(self, spec: ModelSpec) -> tuple[torch.Tensor, ...]:
+        # An example batch of 1 would be taken for a constant.
+        return example_inputs(spec, batch=2 if self.dynamic_batch else 1)
+
+
+def _rename_internal_values(model: Any, reserved: set[str]) -> None:
+    """Give internal values other names than the inputs and outputs.
+
+    The dynamo exporter names an internal value after its layer, so that an output of the same name is defined twice,
+    and ONNX Runtime refuses the model.
+    """
+    graph = model.graph
+    outer = {id(value) for value in (*graph.inputs, *graph.outputs)}
+    for node in graph:
+        for value in node.outputs:
+            if id(value) not in outer and value.name in reserved:
+                value.name = f"{value.name}_internal"
+    for name in reserved & set(graph.initializers):
+        value = graph.initializers[name]
+        if id(value) not in outer:
+            value.name = f"{name}_internal"
+
+
+def _drop_traces(model: Any) -> None:
+    """Remove stack traces, which hold the paths of source files of this machine."""
+    for holder in (model, model.graph, *model.graph, *(value for node in model.graph for value in node.outputs)):
+        for key in [key for key in holder.metadata_props if key.startswith(_TRACES)]:
+            del holder.metadata_props[key]
+
+
+def _check_names(path: Path, spec: ModelSpec) -> None:
+    import onnx
+
+    graph: onnx.GraphProto = onnx.load(path, load_external_data=False).graph
+    _check_same("inputs", [value.name for value in graph.input], [entry.name for entry in spec.inputs])
+    _check_same("outputs", [value.name for value in graph.output], spec.outputs)
+
+
+def _check_same(what: str, found: Sequence[str], named: Sequence[str]) -> None:
+    if list(found) != list(named):
+        raise StageFailed(
+            f"the exported model has {what} {', '.join(found)} where the configuration names {', '.join(named)}: "
+            f"name them all, in the model's order, in model.{what}"
+        )
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Keep the exporters' remarks on themselves away from the user."""
+    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = registration.level
+    registration.setLevel(logging.ERROR)  # it warns that torchvision is missing, which nothing here needs
+    try:
+        with warnings.catch_warnings():
+            # torch warns of its own use of what it deprecates, and recommends the other exporter.
+            warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
+            warnings.filterwarnings(
+                "ignore", "You are using the legacy TorchScript-based ONNX export", DeprecationWarning
+            )
+            warnings.filterwarnings("ignore", "The feature will be removed", DeprecationWarning)
+            yield
+    finally:
+        registration.setLevel(level)
+
+
+def _exporter_errors() -> tuple[type[Exception], ...]:
+    """What the exporters raise for a model that they can't follow."""
+    from torch.onnx import errors
+
+    return (
+        errors.OnnxExporterError,
+        errors.OnnxExporterWarning,
+        RuntimeError,
+        ValueError,
+        TypeError,
+        NotImplementedError,
+    )
+
+
+def _reason(error: Exception) -> str:
+    lines = [line.strip() for line in str(error.__cause__ or error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

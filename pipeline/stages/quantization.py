@@ -1,0 +1,120 @@
+"""What dynamic and static quantization share."""
+
+from __future__ import annotations
+
+import fnmatch
+import tempfile
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pipeline.artifact import Artifact
+from pipeline.errors import StageFailed
+from pipeline.stages.check import first_line
+from pipeline.stages.export import SINGLE_FILE_BYTES
+
+if TYPE_CHECKING:
+    import onnx
+
+IntegerType = Literal["int8", "uint8"]
+X86 = frozenset({"sse", "sse2", "sse4_1", "sse4_2", "avx", "avx2", "avx512f"})
+DOT_PRODUCTS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
+SHOWN = 12
+_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
+
+def reduces_range(asked: bool | None, weight_type: IntegerType, isa: frozenset[str]) -> bool:
+    """Whether weights are quantized to 7 bits: what was asked, else what the processor needs.
+
+    ONNX Runtime's kernels for int8 weights add pairs of products in 16 bits on x86 processors without VNNI or AMX, which
+    saturates with 8-bit weights.
+    """
+    if asked is not None:
+        return asked
+    return weight_type == "int8" and bool(isa & X86) and not isa & DOT_PRODUCTS
+
+
+def check_integer_type(field: str, value: str) -> None:
+    """Raise ValueError for what is not int8 or uint8."""
+    if value not in ("int8", "uint8"):
+        raise ValueError(f"{field} must be int8 or uint8 (got {value!r})")
+
+
+def is_large(artifact: Artifact) -> bool:
+    """Whether the model's weights don't fit into one protobuf file."""
+    return artifact.size_bytes > SINGLE_FILE_BYTES
+
+
+@contextmanager
+def temporary_files_in(folder: Path) -> Iterator[None]:
+    """Let libraries that write temporary files write them into this folder."""
+    before = tempfile.tempdir
+    tempfile.tempdir = str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+
+
+def prepare(source: Artifact, work: Path) -> Path:
+    """A copy of the model in ``work`` with all shapes inferred, constants folded and batch normalization in the
+    convolutions, as quantization wants it (``onnxruntime.quantization.shape_inference.quant_pre_process``)."""
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    prepared = work / "prepared.onnx"
+    with temporary_files_in(work), warnings.catch_warnings():
+        try:
+            quant_pre_process(source.onnx_path, prepared, save_as_external_data=is_large(source))
+        except Exception as error:
+            # Raised as a bare Exception; a model that symbolic shape inference can't follow is quantized without it.
+            if "symbolic shape inference" not in str(error).lower():
+                raise StageFailed(f"the model could not be prepared for quantization: {first_line(error)}") from error
+            quant_pre_process(
+                source.onnx_path, prepared, skip_symbolic_shape=True, save_as_external_data=is_large(source)
+            )
+    return prepared
+
+
+def excluded_nodes(model: onnx.ModelProto, names: Sequence[str], op_types: Sequence[str]) -> list[str]:
+    """The nodes that ``exclude_nodes`` (names or glob patterns) and ``exclude_op_types`` name.
+
+    Raises StageFailed where one matches nothing, with what exists.
+    """
+    nodes = [(node.name, node.op_type) for node in model.graph.node]
+    check_matches("exclude_nodes", "node", names, [name for name, _ in nodes])
+    check_matches("exclude_op_types", "operator type", op_types, sorted({kind for _, kind in nodes}))
+    return [name for name, kind in nodes if kind in op_types or matches(name, names)]
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a name is one of the patterns or fits one (``*``, ``?``, ``[...]``)."""
+    return any(name == pattern or fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def check_matches(field: str, what: str, patterns: Iterable[str], names: Sequence[str]) -> None:
+    """Raise StageFailed for the first pattern that fits none of the names."""
+    for pattern in patterns:
+        if not any(matches(name, [pattern]) for name in names):
+            shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+            raise StageFailed(f"{field}: '{pattern}' matches no {what}; there are {shown}")
+
+
+def weighted_nodes(model: onnx.ModelProto) -> Counter[str]:
+    """How many nodes of each type with weights the model has in floating point."""
+    return Counter(node.op_type for node in model.graph.node if node.op_type in _WEIGHTED)
+
+
+def quantized_share(before: Mapping[str, int], left: Mapping[str, int]) -> dict[str, str]:
+    """Per type of node, how many of all were quantized: ``{"Conv": "8 of 8"}``."""
+    return {kind: f"{count - left.get(kind, 0)} of {count}" for kind, count in before.items()}
+
+
+def require_quantized(before: Mapping[str, int], left: Mapping[str, int]) -> None:
+    """Raise StageFailed where nothing was quantized."""
+    if sum(before.values()) == 0:
+        raise StageFailed(f"there is nothing to quantize: the model has no {', '.join(_WEIGHTED)} with float weights")
+    if sum(left.values()) >= sum(before.values()):
+        raise StageFailed("nothing was quantized: see op_types, exclude_nodes and exclude_op_types")

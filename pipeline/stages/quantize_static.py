@@ -1,0 +1,145 @@
+"""Static quantization: 8-bit weights and activations, with the activations' ranges from calibration data."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
+
+from pipeline.artifact import ONNX_FILE, Artifact, Format
+from pipeline.data.dataset import SplitName
+from pipeline.errors import StageFailed
+from pipeline.plan import Context
+from pipeline.stages.calibration import Calibration, calibrate
+from pipeline.stages.check import first_line
+from pipeline.stages.quantization import (
+    IntegerType,
+    check_integer_type,
+    excluded_nodes,
+    is_large,
+    prepare,
+    quantized_share,
+    reduces_range,
+    require_quantized,
+    temporary_files_in,
+    weighted_nodes,
+)
+
+if TYPE_CHECKING:
+    import onnx
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizeStatic:
+    """Quantize an ONNX model in QDQ format (pairs of QuantizeLinear and DequantizeLinear, which ONNX Runtime fuses into
+    integer kernels when it loads the model; Jacob et al. 2018, arXiv:1712.05877).
+
+    ``calibration`` chooses the activations' ranges: minmax takes the smallest and largest value; percentile cuts off the
+    share beyond ``percentile``; entropy minimises the Kullback-Leibler divergence between the float and the quantized
+    histogram; distribution, meant for float8, takes a range about zero as wide as the largest value. ``symmetric`` and
+    ``weight_symmetric`` keep the zero points of activations and weights at the middle. ``reduce_range`` null asks the
+    processor (see ``reduces_range``). ``exclude_nodes`` are names or glob patterns.
+    """
+
+    calibration: Calibration = "minmax"
+    percentile: float = 99.99
+    per_channel: bool = True
+    symmetric: bool = False
+    weight_symmetric: bool = True
+    reduce_range: bool | None = None
+    activation_type: IntegerType = "uint8"
+    weight_type: IntegerType = "int8"
+    exclude_nodes: tuple[str, ...] = ()
+    exclude_op_types: tuple[str, ...] = ()
+
+    accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
+    produces: ClassVar[Format] = "onnx"
+    version: ClassVar[int] = 1
+    reads: ClassVar[frozenset[SplitName]] = frozenset({"calibration"})
+    libraries: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-gpu", "onnx")
+    tolerance: ClassVar[float | None] = None
+
+    def __post_init__(self) -> None:
+        if self.calibration not in get_args(Calibration):
+            raise ValueError(
+                f"calibration must be one of {', '.join(get_args(Calibration))} (got {self.calibration!r})"
+            )
+        if not 50 < self.percentile <= 100:
+            raise ValueError(f"percentile must lie above 50 and be at most 100 (got {self.percentile})")
+        check_integer_type("activation_type", self.activation_type)
+        check_integer_type("weight_type", self.weight_type)
+        if self.activation_type == "int8" and self.weight_type == "uint8":
+            raise ValueError("activation_type=int8 with weight_type=uint8 has no kernels: set weight_type=int8")
+
+    def machine_key(self, isa: frozenset[str]) -> Mapping[str, Any]:
+        """What depends on this machine."""
+        return {"reduce_range": reduces_range(self.reduce_range, self.weight_type, isa)}
+
+    def __call__(self, source: Artifact, out: Path, context: Context) -> None:
+        """Write the quantized model; raises StageFailed without calibration data or where nothing can be quantized."""
+        import onnx
+
+        feed = context.feed("calibration")
+        context.work.mkdir(parents=True, exist_ok=True)
+        prepared = prepare(source, context.work)
+        model = onnx.load(prepared, load_external_data=False)
+        excluded = excluded_nodes(model, self.exclude_nodes, self.exclude_op_types)
+        reduce_range = reduces_range(self.reduce_range, self.weight_type, context.isa)
+        ranges = calibrate(
+            prepared,
+            feed,
+            method=self.calibration,
+            percentile=self.percentile,
+            symmetric=self.symmetric,
+            large=is_large(source),
+            work=context.work,
+            progress=context.progress,
+        )
+        context.progress(0.95, "writing the quantized model")
+        self._quantize(prepared, out / ONNX_FILE, ranges, excluded, reduce_range, is_large(source), context.work)
+        before, left = weighted_nodes(model), _left(onnx.load(out / ONNX_FILE, load_external_data=False))
+        require_quantized(before, left)
+        context.note("reduce_range", reduce_range)
+        context.note("quantized", quantized_share(before, left))
+        context.note("calibration_examples", len(next(iter(feed.values()))))
+
+    def _quantize(
+        self, prepared: Path, path: Path, ranges: Path, excluded: list[str], reduce_range: bool, large: bool, work: Path
+    ) -> None:
+        from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+        types = {"int8": QuantType.QInt8, "uint8": QuantType.QUInt8}
+        methods = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile", "distribution": "Distribution"}
+        try:
+            with temporary_files_in(work), warnings.catch_warnings():
+                quantize_static(
+                    prepared,
+                    path,
+                    quant_format=QuantFormat.QDQ,
+                    per_channel=self.per_channel,
+                    reduce_range=reduce_range,
+                    activation_type=types[self.activation_type],
+                    weight_type=types[self.weight_type],
+                    nodes_to_exclude=excluded,
+                    use_external_data_format=large,
+                    calibrate_method=CalibrationMethod[methods[self.calibration]],
+                    extra_options={
+                        "ActivationSymmetric": self.symmetric,
+                        "WeightSymmetric": self.weight_symmetric,
+                    },
+                    calibration_cache_path=ranges,
+                )
+        except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
+            raise StageFailed(f"ONNX Runtime could not quantize the model: {first_line(error)}") from error
+
+
+def _left(model: onnx.ModelProto) -> Counter[str]:
+    """How many nodes of each type with weights still read floating-point values."""
+    dequantized = {name for node in model.graph.node if node.op_type == "DequantizeLinear" for name in node.output}
+    weighted = weighted_nodes(model)
+    return Counter(
+        node.op_type for node in model.graph.node if node.op_type in weighted and not set(node.input[:2]) <= dequantized
+    )

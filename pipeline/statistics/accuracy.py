@@ -1,0 +1,132 @@
+"""Is a variant as accurate as the baseline? Both were judged on the same examples, so everything here is paired.
+
+An example is *gained* where only the variant is right, *lost* where only the baseline is; together they are the
+*flips*, and all that the difference and its uncertainty depend on (Dutta et al. 2024, "Accuracy is not all you need").
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from pipeline.results import AccuracyVerdict
+
+_POWER = 0.8
+_EDGE = 1e-12
+"""How close to -1 and 1 the score statistic is still evaluated; its variance is 0 at the ends themselves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proportion:
+    """A share of ``n`` examples, with its interval."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairedDifference:
+    """The variant's share less the baseline's, over the same ``n`` examples, with its interval."""
+
+    value: float
+    low: float
+    high: float
+    flips: int
+    n: int
+    p: float
+    """Of the exact McNemar test, uncorrected."""
+
+
+def wilson(count: int, n: int, alpha: float = 0.05) -> Proportion:
+    """Wilson's score interval of a proportion (Wilson 1927, through statsmodels).
+
+    Raises ValueError for impossible counts.
+    """
+    from statsmodels.stats.proportion import proportion_confint
+
+    if not 0 <= count <= n or n == 0:
+        raise ValueError(f"{count} of {n} examples is not a proportion")
+    low, high = proportion_confint(count, n, alpha=alpha, method="wilson")
+    value = count / n
+    return Proportion(value=value, low=min(float(low), value), high=max(float(high), value), n=n)
+
+
+def exact_mcnemar(gained: int, lost: int) -> float:
+    """The two-sided p of "as many are gained as lost", from the binomial distribution (through statsmodels)."""
+    from statsmodels.stats.contingency_tables import mcnemar
+
+    return float(mcnemar([[0, gained], [lost, 0]], exact=True).pvalue)
+
+
+def paired_difference(gained: int, lost: int, n: int, alpha: float = 0.05) -> PairedDifference:
+    """The difference of two paired proportions, (gained - lost) / n, with Tango's score interval.
+
+    The limits are the differences at which the score statistic reaches the normal quantile; with no flip at all they
+    are still apart, which Wald's are not. Source: Tango 1998, "Equivalence test and confidence interval for the
+    difference in proportions for the paired-sample design", Statistics in Medicine 17:891-908. Raises ValueError for
+    impossible counts.
+    """
+    if min(gained, lost) < 0 or gained + lost > n or n == 0:
+        raise ValueError(f"{gained} gained and {lost} lost of {n} examples is not possible")
+    low = -1.0 if lost == n else _lower_limit(gained, lost, n, alpha)
+    high = 1.0 if gained == n else -_lower_limit(lost, gained, n, alpha)
+    return PairedDifference(
+        value=(gained - lost) / n, low=low, high=high, flips=gained + lost, n=n, p=exact_mcnemar(gained, lost)
+    )
+
+
+def _lower_limit(gained: int, lost: int, n: int, alpha: float) -> float:
+    from scipy.optimize import brentq
+
+    estimate = (gained - lost) / n
+    z = _quantile(1 - alpha / 2)
+    return float(brentq(lambda delta: _score(delta, gained, lost, n) - z, -1 + _EDGE, min(estimate, 1 - _EDGE)))
+
+
+def _score(delta: float, gained: int, lost: int, n: int) -> float:
+    """Tango's statistic of "the true difference is ``delta``"; standard normal where it is true."""
+    linear = (2 * n - gained + lost) * delta - gained - lost
+    constant = -lost * delta * (1 - delta)
+    root = math.sqrt(max(linear * linear - 8 * n * constant, 0.0))
+    # The share of lost examples that is most likely under ``delta``: a quadratic's larger root, without cancellation.
+    lost_share = -2 * constant / (linear + root) if linear > 0 else (root - linear) / (4 * n)
+    variance = n * (2 * lost_share + delta * (1 - delta))
+    return (gained - lost - n * delta) / math.sqrt(max(variance, _EDGE))
+
+
+def accuracy_verdict(low: float, high: float, margin: float) -> AccuracyVerdict:
+    """What the interval of the difference says about a drop of ``margin``; the first that holds.
+
+    ``low > -margin`` is the test of non-inferiority at 2.5 %. "No significant difference" alone never counts as
+    the same: an interval that reaches past the margin on one side and past 0 on the other is UNDECIDED.
+    """
+    if low > 0:
+        return "IMPROVED"
+    if low > -margin:
+        return "NO MEANINGFUL DROP" if high >= 0 else "SMALL REAL DROP"
+    if high < -margin:
+        return "FAILS MARGIN"
+    return "DROP" if high < 0 else "UNDECIDED"
+
+
+def n_to_decide(difference: PairedDifference, margin: float, alpha: float = 0.05) -> int | None:
+    """About how many examples would settle an UNDECIDED verdict, with a chance of 80 %, if rates stay as they are.
+
+    The interval must become narrower than the distance from the estimate to the farther of 0 and ``-margin``; where the
+    estimate is not below 0 that is the margin: 7.85 · flips / (n · margin²) examples. None where no number would do.
+    """
+    drop = max(-difference.value, 0.0)
+    distance = max(drop, margin - drop)
+    if distance <= 0:
+        return None
+    z = _quantile(1 - alpha / 2)
+    spread = (z + _quantile(_POWER)) ** 2 * difference.flips / (difference.n * distance**2)
+    without_flips = z * z * (1 - margin) / margin if margin > 0 else 0.0
+    return math.ceil(max(spread, without_flips, difference.n + 1))
+
+
+def _quantile(probability: float) -> float:
+    return NormalDist().inv_cdf(probability)

@@ -1,0 +1,104 @@
+"""Which rows a run has: every variant on every target at every batch size, or the reason why not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipeline.artifact import Artifact
+from pipeline.build import Built
+from pipeline.errors import Skipped
+from pipeline.plan import Plan, Stage, Target, Variant
+from pipeline.record import SubjectRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the report and, where it can be measured, the model to measure."""
+
+    record: SubjectRecord
+    target: Target
+    artifact: Artifact | None
+
+
+def rows(plan: Plan, built: Mapping[str, Built]) -> list[Row]:
+    """All rows in the order of variants, targets and batch sizes."""
+    unavailable = {name: _unavailable(target) for name, target in plan.targets.items()}
+    fixed_batch = next(iter(plan.model.signature().values())).shape[0]
+    found = []
+    for variant in plan.variants.values():
+        for target in plan.targets.values():
+            for batch_size in plan.batch_sizes:
+                row = _row(variant, target, batch_size, built[variant.name], unavailable[target.name], fixed_batch)
+                found.append(row)
+    return found
+
+
+def _row(
+    variant: Variant, target: Target, batch_size: int, built: Built, unavailable: str | None, fixed_batch: int | None
+) -> Row:
+    artifact: Artifact | None = None
+    status, reason = built.record.status, built.record.reason
+    if reason is None:
+        try:
+            _check_row(variant, target, batch_size, unavailable, fixed_batch)
+            artifact = runnable(variant, built, target)
+        except Skipped as error:
+            status, reason = "skipped", str(error)
+    record = SubjectRecord(
+        variant=variant.name,
+        target=target.name,
+        device=target.device,
+        batch_size=batch_size,
+        status=status,
+        reason=reason,
+    )
+    return Row(record, target, artifact)
+
+
+def _check_row(
+    variant: Variant, target: Target, batch_size: int, unavailable: str | None, fixed_batch: int | None
+) -> None:
+    if target.device not in variant.devices:
+        asked = ",".join(dict.fromkeys([*variant.devices, target.device]))
+        raise Skipped(
+            f"{variant.name} is not measured on {target.device} unless asked: variants.{variant.name}.devices=[{asked}]"
+        )
+    if unavailable is not None:
+        raise Skipped(unavailable)
+    if fixed_batch is not None and fixed_batch != batch_size:
+        raise Skipped(f"the model's batch is fixed to {fixed_batch}: export it with a free batch, or batch_sizes=[{fixed_batch}]")
+
+
+def runnable(variant: Variant, built: Built, target: Target) -> Artifact:
+    """The artifact of the chain that the target's runtime runs; raises Skipped where there is none.
+
+    A PyTorch target runs the last PyTorch model of the chain, as long as nothing but the export comes after it: with
+    a later stage it would be another model than the variant.
+    """
+    wanted = target.backend.runs
+    for artifact, later in zip(reversed(built.artifacts), _later_stages(variant), strict=True):
+        if artifact.format == wanted:
+            changed = [name for name, stage in later.items() if not is_export(stage)]
+            if changed:
+                raise Skipped(f"{target.backend.name} can't run what {changed[0]} makes; it would run another model")
+            return artifact
+    raise Skipped(f"{variant.name} has no {wanted} model for {target.backend.name}")
+
+
+def is_export(stage: Stage) -> bool:
+    """Whether a stage only turns a PyTorch model into ONNX."""
+    return "torch" in stage.accepts and stage.produces == "onnx"
+
+
+def _later_stages(variant: Variant) -> list[dict[str, Stage]]:
+    stages = list(variant.stages.items())
+    return [dict(stages[len(stages) - count :]) for count in range(len(stages) + 1)]
+
+
+def _unavailable(target: Target) -> str | None:
+    try:
+        target.backend.check(target)
+    except Skipped as error:
+        return str(error)
+    return None

@@ -1,0 +1,193 @@
+"""Where a baseline comes from: a PyTorch class with weights, or an ONNX file."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pipeline.artifact import ONNX_FILE, Format, file_digest
+from pipeline.data.preprocessing import Preprocessing
+from pipeline.errors import UserError
+from pipeline.plan import InputSignature
+
+if TYPE_CHECKING:
+    import onnx
+
+    from pipeline.torch_artifact import ModelSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputSpec:
+    """One input of a PyTorch model: its shape without the batch, and the type that the model reads."""
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TorchModel:
+    """A PyTorch model: ``factory`` is the dotted path of a class or function, called with ``arguments``.
+
+    ``weights`` is a state dict as safetensors, or as a file of ``torch.save`` (read with ``weights_only=True``: no code
+    in it is run).
+    """
+
+    name: str
+    factory: str
+    weights: Path | None
+    inputs: Mapping[str, InputSpec]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ("output",)
+    preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
+    format: ClassVar[Format] = "torch"
+
+    def __post_init__(self) -> None:
+        if not self.inputs:
+            raise ValueError("inputs must name at least one input, in the order of the model's arguments")
+        if not self.outputs:
+            raise ValueError("outputs must name at least one output")
+
+    def key(self) -> Mapping[str, Any]:
+        """The factory, its arguments and the digest of the weights."""
+        return {
+            "factory": self.factory,
+            "arguments": dict(self.arguments),
+            "weights": None if self.weights is None else file_digest(_existing(self.weights, "model.weights")),
+            "inputs": {name: [list(spec.shape), spec.dtype] for name, spec in self.inputs.items()},
+            "outputs": list(self.outputs),
+        }
+
+    def signature(self) -> Mapping[str, InputSignature]:
+        """The inputs as they are configured; the batch is free."""
+        return {name: InputSignature((None, *spec.shape), spec.dtype) for name, spec in self.inputs.items()}
+
+    def write(self, out: Path) -> None:
+        """Make the model, load its weights (strictly) and write it; raises UserError where they don't fit."""
+        import torch
+
+        from pipeline.torch_artifact import make_module, save_module
+
+        spec = self._spec()
+        torch.manual_seed(0)
+        try:
+            module = make_module(spec)
+        except (ImportError, AttributeError, TypeError, ValueError) as error:
+            raise UserError(f"model.factory={self.factory} can't be made with model.arguments: {error}") from error
+        if self.weights is not None:
+            try:
+                module.load_state_dict(_read_state(self.weights))
+            except RuntimeError as error:
+                reason = " ".join(str(error).split())
+                raise UserError(f"model.weights={self.weights} do not fit {self.factory}: {reason}") from error
+        save_module(module.eval(), spec, out)
+
+    def _spec(self) -> ModelSpec:
+        from pipeline.torch_artifact import ModelInput, ModelSpec
+
+        return ModelSpec(
+            factory={"_target_": self.factory, **self.arguments},
+            inputs=tuple(
+                ModelInput(name=name, shape=spec.shape, dtype=spec.dtype) for name, spec in self.inputs.items()
+            ),
+            outputs=self.outputs,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnnxModel:
+    """An ONNX file of the user's; stages that need PyTorch are skipped for it."""
+
+    path: Path
+    preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
+    format: ClassVar[Format] = "onnx"
+
+    @property
+    def name(self) -> str:
+        """The file's name without its suffix."""
+        return self.path.stem
+
+    def key(self) -> Mapping[str, Any]:
+        """The digests of the file and of its external data."""
+        external = {location: file_digest(self.path.parent / location) for location in self._external_data()}
+        return {"onnx": file_digest(self.path), "external": external}
+
+    def signature(self) -> Mapping[str, InputSignature]:
+        """The inputs that the file declares."""
+        from onnx.helper import tensor_dtype_to_np_dtype
+
+        graph = self._model().graph
+        weights = {tensor.name for tensor in graph.initializer}
+        signature = {}
+        for value in graph.input:
+            if value.name not in weights:
+                tensor = value.type.tensor_type
+                shape = tuple(size.dim_value if size.HasField("dim_value") else None for size in tensor.shape.dim)
+                signature[value.name] = InputSignature(shape, tensor_dtype_to_np_dtype(tensor.elem_type).name)
+        return signature
+
+    def write(self, out: Path) -> None:
+        """Copy the file and its external data."""
+        for location in self._external_data():
+            destination = out / location
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.path.parent / location, destination)
+        shutil.copyfile(self.path, out / ONNX_FILE)
+
+    def _model(self) -> onnx.ModelProto:
+        """The graph without its external data; raises UserError where the file is not a whole ONNX model."""
+        import onnx
+        from google.protobuf.message import DecodeError
+
+        _existing(self.path, "model.path")
+        try:
+            model = onnx.load(self.path, load_external_data=False)
+        except DecodeError as error:
+            raise UserError(f"model.path={self.path} is not a whole ONNX file: {error}") from error
+        if not model.graph.node:
+            raise UserError(f"model.path={self.path} is not a whole ONNX file: it has no nodes")
+        return model
+
+    def _external_data(self) -> Sequence[str]:
+        """The files beside the model that hold its weights; refuses paths that lead out of its folder."""
+        from onnx.external_data_helper import _get_all_tensors
+
+        model = self._model()
+        folder = self.path.parent.resolve()
+        locations = set()
+        for tensor in _get_all_tensors(model):
+            for entry in tensor.external_data:
+                if entry.key == "location":
+                    locations.add(entry.value)
+        for location in locations:
+            path = (folder / location).resolve()
+            if not path.is_relative_to(folder):
+                raise UserError(f"model.path={self.path} names external data outside its folder: {location}")
+            _existing(path, f"external data of model.path={self.path}")
+        return sorted(locations)
+
+
+def _existing(path: Path, where: str) -> Path:
+    if not path.is_file():
+        raise UserError(f"{where}: {path} does not exist (looked in {Path.cwd()})")
+    return path
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    import pickle
+
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError, OSError) as error:
+        raise UserError(f"model.weights={path} can't be read as safetensors or a state dict: {error}") from error
+    if not isinstance(state, dict):
+        raise UserError(f"model.weights={path} holds a {type(state).__name__}, not a state dict")
+    return state

@@ -1,0 +1,130 @@
+"""Building variants over the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from pipeline.build import Builder, Built
+from pipeline.plan import Plan
+from tests.example import Exact, NeedsTorch, Scale, linear_model, plan
+
+
+def build(chosen: Plan) -> tuple[dict[str, Built], Builder]:
+    builder = Builder(chosen, lambda label, done, text: None)
+    return {name: builder.build(variant) for name, variant in chosen.variants.items()}, builder
+
+
+def calls(log: Path) -> list[str]:
+    return log.read_text().split() if log.exists() else []
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "log"
+
+
+def test_stages_are_applied_in_order(tmp_path: Path) -> None:
+    built, _ = build(plan(tmp_path, {"baseline": {}, "six": {"a": Scale(by=2.0), "b": Scale(by=3.0)}}))
+    before, after = (
+        numpy_helper.to_array(onnx.load(built[name].artifact.onnx_path).graph.initializer[0])
+        for name in ("baseline", "six")
+    )
+    np.testing.assert_allclose(after, before * 6, rtol=1e-6)
+    assert [stage.notes["by"] for stage in built["six"].record.stages] == [2.0, 3.0]
+
+
+def test_a_shared_prefix_is_built_once(tmp_path: Path, log: Path) -> None:
+    shared = Scale(by=2.0, log=str(log))
+    build(plan(tmp_path, {"one": {"a": shared}, "two": {"a": shared, "b": Scale(by=3.0, log=str(log))}}))
+    assert calls(log) == ["2.0", "3.0"]
+
+
+def test_nothing_is_built_twice(tmp_path: Path, log: Path) -> None:
+    chosen = plan(tmp_path, {"baseline": {}, "v": {"a": Scale(log=str(log))}})
+    _, first = build(chosen)
+    built, second = build(chosen)
+    assert (first.built_count, second.built_count) == (2, 0)
+    assert calls(log) == ["2.0"]
+    assert built["v"].record.stages[0].reused
+
+
+@pytest.mark.parametrize("change", ["field", "seed", "model"])
+def test_what_a_stage_depends_on_is_in_its_key(tmp_path: Path, log: Path, change: str) -> None:
+    build(plan(tmp_path, {"v": {"a": Scale(log=str(log))}}))
+    if change == "model":
+        linear_model(tmp_path / "linear.onnx", scale=0.5)
+    stage = Scale(log=str(log), by=4.0 if change == "field" else 2.0)
+    build(plan(tmp_path, {"v": {"a": stage}}, seed=1 if change == "seed" else 0))
+    assert len(calls(log)) == 2
+
+
+def test_a_corrupted_entry_is_reported_and_built_again(
+    tmp_path: Path, log: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    chosen = plan(tmp_path, {"v": {"a": Scale(log=str(log))}})
+    built, _ = build(chosen)
+    path = built["v"].artifact.onnx_path
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    again, builder = build(chosen)
+    assert "has changed since it was written: it is built again" in caplog.text
+    assert builder.built_count == 1
+    assert again["v"].record.digest == built["v"].record.digest
+
+
+def test_a_failing_stage_fails_its_variant_and_the_others_go_on(tmp_path: Path, log: Path) -> None:
+    broken = Scale(fail="it broke", log=str(log))
+    built, _ = build(plan(tmp_path, {"one": {"a": broken}, "two": {"a": broken}, "baseline": {}, "v": {"a": Scale()}}))
+    assert {name: item.record.status for name, item in built.items()} == {
+        "one": "failed",
+        "two": "failed",
+        "baseline": "ok",
+        "v": "ok",
+    }
+    assert built["one"].record.reason == "a: RuntimeError: it broke"
+    assert len(calls(log)) == 1, "a shared stage fails once"
+    assert not any((tmp_path / "store" / ".new").iterdir()), "nothing half-written is left"
+
+
+def test_an_exact_stage_that_disagrees_with_its_source_is_refused(tmp_path: Path) -> None:
+    built, _ = build(plan(tmp_path, {"same": {"a": Exact(by=1.0)}, "other": {"a": Exact(by=2.0)}}))
+    assert built["same"].record.status == "ok"
+    assert built["other"].record.status == "failed"
+    assert len(list((tmp_path / "store").glob("*/entry.json"))) == 2, "the model and what agreed with it"
+
+
+def test_a_lossy_stage_records_its_drift(tmp_path: Path) -> None:
+    built, _ = build(plan(tmp_path, {"v": {"a": Scale(by=1.1)}}))
+    drift = built["v"].record.stages[0].notes["drift"]
+    assert drift["cosine"] == pytest.approx(1.0, abs=1e-6)
+    assert drift["sqnr_db"] == pytest.approx(20.0, abs=0.1)  # 10 % of the signal is lost: 20 dB
+
+
+def test_a_stage_that_needs_pytorch_is_skipped_for_an_onnx_file(tmp_path: Path) -> None:
+    built, _ = build(plan(tmp_path, {"v": {"prune": NeedsTorch()}}))
+    assert built["v"].record.status == "skipped"
+    assert built["v"].record.reason == "prune needs a PyTorch model, and linear is an ONNX file"
+
+
+def test_an_interrupted_stage_leaves_nothing_half_written_and_is_built_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    chosen = plan(tmp_path, {"v": {"a": Scale()}})
+    with monkeypatch.context() as patched:
+        patched.setattr(Scale, "__call__", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            build(chosen)
+    assert not any((tmp_path / "store" / ".new").iterdir())
+    built, builder = build(chosen)
+    assert built["v"].record.status == "ok"
+    assert builder.built_count == 1, "the model itself was stored before"

@@ -1,0 +1,119 @@
+"""The command line: what a user sees, and the exit codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline import __version__
+from pipeline.cli import main
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    captured = capsys.readouterr()
+    code = caught.value.code
+    assert isinstance(code, int)
+    return code, captured.out, captured.err
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["slimline"])
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["variant=[baseline,nope]"], "'nope' does not exist; available in 'variant': baseline, dynamic_int8"),
+        (["model=nope"], "'nope' does not exist; available in 'model': fashion_resnet, onnx, torch"),
+        (["target=[nope]"], "'nope' does not exist; available in 'target': ort_cpu"),
+        (["nope=1"], "nope does not exist; available: model, data"),
+        (["measure.nope=1"], "measure.nope does not exist; available: profile, looks"),
+        (["batch_sizes=[a]"], "batch_sizes"),
+        (["measure.blocks=many"], "measure.blocks=many"),
+        (["variants.pruned.stages.prune.nope=1"], "variants.pruned.stages.prune.nope does not exist; available: "),
+        (["variants.nope.devices=[cpu]"], "variants.nope does not exist"),
+        (["target.nope.threads=2"], "target.nope does not exist"),
+        (["target.ort_cpu.threads=0"], "target.ort_cpu.threads must be at least 1 (got 0)"),
+        (["target.ort_cpu.threads=x"], "target.ort_cpu.threads: input should be a valid integer"),
+        (["target.ort_cpu.session.nope=1"], "target.ort_cpu.session.nope does not exist; available: "),
+        (["variants.pruned.stages.prune.pruning_ratio=1.5"], "pruning_ratio"),
+        (["variants.static_int8.stages.quantize.calibration=nope"], "variants.static_int8.stages.quantize.calibration"),
+        (["data.calibration_size=0"], "needs calibration data: set data.calibration_size above 0"),
+        (["variant=[static_int8]"], "type variant=[baseline,static_int8]"),
+        (["model=onnx"], "model.path has no value: type model.path=VALUE"),
+        (["model=onnx", "model.path=no.onnx"], "model.path: no.onnx does not exist"),
+        (["data=npz", "data.path=no.npz"], "no.npz does not exist"),
+        (["measure.reference=baseline@nope"], "measure.reference=baseline@nope must be variant@target"),
+        (["constraints.max_accuracy_drop=2"], "is a fraction: 0.01 is one point"),
+        (["a b=["], "a b=["),
+        (["--no-such-flag"], "--no-such-flag"),
+    ],
+)
+def test_wrong_input_gets_a_line_and_exit_code_2(
+    capsys: pytest.CaptureFixture[str], overrides: list[str], message: str
+) -> None:
+    code, _, error = run(capsys, *overrides)
+    assert message in error
+    assert "Traceback" not in error
+    assert code == 2
+
+
+def test_all_problems_are_reported_together(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, error = run(
+        capsys, "variants.pruned.stages.prune.pruning_ratio=abc", "target.ort_cpu.threads=abc", "data.calibration_size=-1"
+    )
+    assert code == 2
+    for key in ("variants.pruned.stages.prune.pruning_ratio", "target.ort_cpu.threads", "calibration_size"):
+        assert key in error
+
+
+def test_help_lists_the_groups_and_the_configuration(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "--help")
+    assert code == 0
+    assert "variant: baseline, dynamic_int8, fp16, pruned, pruned_int8, static_int8" in out
+    assert "batch_sizes:" in out
+
+
+def test_cfg_job_prints_the_configuration_with_overrides(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "--cfg", "job", "variants.pruned.stages.prune.pruning_ratio=0.25")
+    assert code == 0
+    assert "pruning_ratio: 0.25" in out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "--version") == (0, f"slimline {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["report", "no/such/run"], "no/such/run"),
+        (["verify", "no/such/bundle"], "no/such/bundle"),
+        (["store", "gc", "--max-gb", "-1"], "--max-gb must be at least 0"),
+        (["store", "nope"], "invalid choice"),
+    ],
+)
+def test_the_other_commands_refuse_wrong_input(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    code, _, error = run(capsys, *arguments)
+    assert message in error
+    assert code == 2
+
+
+def test_help_and_the_package_import_neither_torch_nor_onnxruntime() -> None:
+    program = (
+        "import sys, pipeline, pipeline.cli\n"
+        "try:\n    pipeline.cli.main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "assert not {'torch', 'onnxruntime', 'onnx', 'scipy', 'altair'} & set(sys.modules), 'heavy import'"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,152 @@
+"""Every configuration that ships composes and builds; what is wrong is said in the user's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_module
+
+from pipeline.config import build, construct, locate, register
+from pipeline.data.preprocessing import Preprocessing
+from pipeline.plan import Plan, Stage
+
+CONF = Path(str(files("pipeline.conf")))
+
+
+def names(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+@pytest.fixture(autouse=True)
+def _hydra() -> Iterator[None]:
+    register()
+    with initialize_config_module("pipeline.conf", version_base="1.3"):
+        yield
+
+
+def plan(*overrides: str) -> Plan:
+    return build(compose("config", list(overrides)), Path("outputs/test"), "test")
+
+
+def test_the_default_experiment_is_what_the_readme_says() -> None:
+    default = plan()
+    assert list(default.variants) == ["baseline", "dynamic_int8", "static_int8", "pruned", "pruned_int8", "fp16"]
+    assert list(default.targets) == ["ort_cpu", "ort_cuda"]
+    assert default.variants["fp16"].devices == ("cuda",)
+
+
+@pytest.mark.parametrize("name", names("variant"))
+def test_every_variant_composes(name: str) -> None:
+    chosen = plan(f"variant=[{','.join(dict.fromkeys(['baseline', name]))}]")
+    assert chosen.variants[name].name == name
+
+
+@pytest.mark.parametrize("name", names("target"))
+def test_every_target_composes(name: str) -> None:
+    assert plan(f"target=[{name}]").targets[name].name == name
+
+
+@pytest.mark.parametrize("name", names("measure"))
+def test_every_profile_composes(name: str) -> None:
+    assert plan(f"measure={name}").measure.profile == name
+
+
+@pytest.mark.parametrize("group", ["experiment", "debug"])
+def test_every_experiment_composes(group: str) -> None:
+    for name in names(group):
+        assert plan(f"{group}={name}").variants
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["model=onnx", "model.path=m.onnx", "data=npz", "data.path=d.npz"],
+        ["model=torch", "model.factory=a.B", "model.weights=w.pt", "+model.inputs={x:{shape:[3]}}", "data=folder",
+         "data.path=d"],
+    ],
+)  # fmt: skip
+def test_a_users_own_model_and_data_compose(overrides: list[str]) -> None:
+    assert plan(*overrides).model
+
+
+@pytest.mark.parametrize("name", names("stage"))
+def test_a_stages_yaml_holds_exactly_its_fields_with_their_defaults(name: str) -> None:
+    node: dict[str, Any] = yaml.safe_load((CONF / "stage" / f"{name}.yaml").read_text())
+    kind = locate(node.pop("_target_"))
+    problems: list[str] = []
+    stage = construct({"_target_": f"{kind.__module__}.{kind.__qualname__}", **node}, name, problems)
+    assert not problems
+    assert isinstance(stage, Stage)
+    assert stage == kind()
+    assert set(node) == {field.name for field in fields(kind)}
+
+
+def test_an_override_reaches_one_variant_and_not_the_other() -> None:
+    chosen = plan("variants.pruned_int8.stages.prune.pruning_ratio=0.25")
+    ratio = {name: getattr(chosen.variants[name].stages["prune"], "pruning_ratio") for name in ("pruned", "pruned_int8")}  # noqa: B009
+    assert ratio["pruned_int8"] == 0.25
+    assert ratio["pruned"] != 0.25
+
+
+def test_the_stages_of_a_variant_stay_in_order() -> None:
+    assert list(plan().variants["pruned_int8"].stages) == ["prune", "finetune", "export", "quantize"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knob:
+    size: int
+    kind: str = "a"
+
+    def __post_init__(self) -> None:
+        if self.size < 0:
+            raise ValueError(f"size must be at least 0 (got {self.size})")
+
+
+KNOB = f"{__name__}.Knob"
+
+
+@pytest.mark.parametrize(
+    ("node", "problem"),
+    [
+        ({"size": 1}, "here does not exist"),
+        ({"_target_": "no_module.X"}, "here._target_=no_module.X can't be imported"),
+        ({"_target_": KNOB}, "here.size has no value: type here.size=VALUE"),
+        ({"_target_": KNOB, "size": "x"}, "here.size: input should be a valid integer"),
+        ({"_target_": KNOB, "size": 1, "sise": 2}, "here.sise does not exist; available: size, kind"),
+        ({"_target_": KNOB, "size": -1}, "here: size must be at least 0 (got -1)"),
+    ],
+)
+def test_what_is_wrong_with_a_node_is_said_with_its_key(node: dict[str, Any], problem: str) -> None:
+    problems: list[str] = []
+    assert construct(node, "here", problems) is None
+    assert len(problems) == 1
+    assert problem in problems[0]
+
+
+def test_plain_dataclasses_inside_a_node_are_checked_too() -> None:
+    problems: list[str] = []
+    node = {
+        "_target_": "pipeline.zoo.source.OnnxModel",
+        "path": "m.onnx",
+        "preprocessing": {"image": {"scale": 0.5}, "mask": {"sclae": 2}},
+    }
+    assert construct(node, "model", problems) is None
+    assert problems == ["model.preprocessing.mask.sclae does not exist; available: scale, mean, std"]
+    node["preprocessing"] = {"image": {"scale": 0.5}}
+    problems.clear()
+    assert construct(node, "model", problems).preprocessing == {"image": Preprocessing(scale=0.5)}
+
+
+def test_a_variant_needs_a_stage_with_a_target() -> None:
+    problems: list[str] = []
+    node = {"_target_": "pipeline.plan.Variant", "name": "v", "stages": {"export": {"opset": 18}}}
+    assert construct(node, "variants.v", problems) is None
+    assert problems == [
+        "variants.v.stages.export does not exist here: no configuration of that name is selected, so it has no _target_"
+    ]

@@ -1,0 +1,75 @@
+"""The data and the model are compared before any work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.data.dataset import Split, SplitName
+from pipeline.data.preprocessing import Preprocessing
+from pipeline.errors import UserError
+from pipeline.preflight import preflight
+from pipeline.zoo.source import OnnxModel
+from tests.example import Arrays, Scale, linear_model, plan
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A data set of one array under one name."""
+
+    array: Any = field(default_factory=lambda: np.zeros((30, 8), np.float32))
+    key: str = "x"
+    name: str = "fixed"
+    calibration_size: int = 8
+    class_names: tuple[str, ...] = ()
+
+    def split(self, name: SplitName) -> Split:
+        return Split({self.key: self.array})
+
+
+def test_fitting_data_passes_and_the_test_split_comes_back(tmp_path: Path) -> None:
+    assert len(preflight(plan(tmp_path, {"baseline": {}}))) == 200
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (Fixed(key="image"), "the model's inputs are x, but the data has image"),
+        (Fixed(np.zeros((30, 4), np.float32)), r"input 'x': the model reads \[N, 8\], the data has \[N, 4\]"),
+        (Fixed(np.zeros((30, 8, 1), np.float32)), r"the model reads \[N, 8\], the data has \[N, 8, 1\]"),
+        (Fixed(np.zeros((30, 8))), "the model reads float32, the data has float64: store it as float32"),
+        (Fixed(np.zeros((30, 8), np.uint8)), r"the data has uint8: .*model\.preprocessing\.x\.scale="),
+        (Fixed(np.zeros((0, 8), np.float32)), "the test split is empty"),
+        (Arrays(sizes={}), "there is no test split"),
+    ],
+)
+def test_data_that_does_not_fit_is_refused(tmp_path: Path, data: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        preflight(plan(tmp_path, {"baseline": {}}, data=data))
+
+
+def test_preprocessing_is_applied_before_the_types_are_compared(tmp_path: Path) -> None:
+    model = OnnxModel(path=linear_model(tmp_path / "m.onnx"), preprocessing={"x": Preprocessing(scale=1 / 255)})
+    preflight(plan(tmp_path, {"baseline": {}}, model=model, data=Fixed(np.zeros((30, 8), np.uint8))))
+
+
+def test_preprocessing_of_an_unknown_input_is_refused(tmp_path: Path) -> None:
+    model = OnnxModel(path=linear_model(tmp_path / "m.onnx"), preprocessing={"image": Preprocessing(scale=2.0)})
+    with pytest.raises(UserError, match=r"model\.preprocessing\.image does not exist; the model's inputs: x"):
+        preflight(plan(tmp_path, {"baseline": {}}, model=model))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibrated(Scale):
+    reads = frozenset({"calibration"})  # type: ignore[assignment, misc]
+
+
+def test_calibration_data_must_not_be_test_data(tmp_path: Path) -> None:
+    array = np.random.default_rng(0).normal(size=(30, 8)).astype(np.float32)
+    overlapping = plan(tmp_path, {"baseline": {}, "v": {"a": Calibrated()}}, data=Fixed(array))
+    with pytest.raises(UserError, match="splits 'calibration' and 'test' must not overlap, but share 30 examples"):
+        preflight(overlapping)

@@ -1,0 +1,104 @@
+"""Which rows a run has, and why not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from pipeline.artifact import Artifact, Format
+from pipeline.backends.onnxruntime import OnnxRuntime
+from pipeline.build import Built
+from pipeline.errors import BackendUnavailable, Skipped
+from pipeline.plan import Stage, Target, Variant
+from pipeline.record import VariantRecord
+from pipeline.stages.export import ExportOnnx
+from pipeline.subjects import rows, runnable
+from pipeline.zoo.source import OnnxModel
+from tests.example import NeedsTorch, Scale, linear_model, plan
+
+
+class Missing(OnnxRuntime):
+    """A runtime that is not installed here."""
+
+    def check(self, target: Target) -> None:
+        raise BackendUnavailable("no such accelerator")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Torchlike(OnnxRuntime):
+    name: ClassVar[str] = "torch"
+    runs: ClassVar[Format] = "torch"
+
+
+def built(name: str, formats: list[Format], status: str = "ok", reason: str | None = None) -> Built:
+    record = VariantRecord(
+        name=name, status=status, reason=reason, stages=[], format=None, digest=None, path=None, size_bytes=None,
+        parameters=None, macs=None,
+    )  # type: ignore[arg-type]  # fmt: skip
+    return Built(record, [Artifact(Path(str(index)), kind, str(index)) for index, kind in enumerate(formats)])
+
+
+def test_a_missing_provider_is_a_skipped_row_with_the_reason(tmp_path: Path) -> None:
+    targets = {
+        "ort_cpu": Target(name="ort_cpu", backend=OnnxRuntime()),
+        "npu": Target(name="npu", backend=Missing()),
+    }
+    found = rows(plan(tmp_path, {"baseline": {}}, targets=targets), {"baseline": built("baseline", ["onnx"])})
+    assert [(row.record.target, row.record.status, row.record.reason) for row in found] == [
+        ("ort_cpu", "ok", None),
+        ("npu", "skipped", "no such accelerator"),
+    ]
+
+
+def test_a_variant_that_failed_has_failed_rows_with_its_reason(tmp_path: Path) -> None:
+    chosen = plan(tmp_path, {"v": {}}, batch_sizes=(1, 8))
+    found = rows(chosen, {"v": built("v", [], "failed", "it broke")})
+    assert [(row.record.status, row.record.reason, row.artifact) for row in found] == [("failed", "it broke", None)] * 2
+
+
+def test_a_variant_for_another_device_says_how_to_ask_for_it(tmp_path: Path) -> None:
+    chosen = plan(tmp_path, {}, variants={"fp16": Variant(name="fp16", stages={}, devices=("cuda",))})
+    [row] = rows(chosen, {"fp16": built("fp16", ["onnx"])})
+    assert row.record.status == "skipped"
+    assert row.record.reason == "fp16 is not measured on cpu unless asked: variants.fp16.devices=[cuda,cpu]"
+
+
+def test_a_fixed_batch_skips_the_other_batch_sizes(tmp_path: Path) -> None:
+    model = OnnxModel(path=linear_model(tmp_path / "m.onnx", batch=1))
+    found = rows(
+        plan(tmp_path, {"baseline": {}}, model=model, batch_sizes=(1, 32)), {"baseline": built("baseline", ["onnx"])}
+    )
+    assert [row.record.status for row in found] == ["ok", "skipped"]
+    assert "batch is fixed to 1" in str(found[1].record.reason)
+
+
+TORCH = Target(name="torch_cpu", backend=Torchlike())
+EXPORT: Stage = ExportOnnx()
+
+
+@pytest.mark.parametrize(
+    ("stages", "formats", "expected"),
+    [
+        ({"export": EXPORT}, ["torch", "onnx"], "0"),
+        ({"prune": NeedsTorch(), "export": EXPORT}, ["torch", "torch", "onnx"], "1"),
+    ],
+)
+def test_a_pytorch_target_runs_the_last_pytorch_model(
+    stages: dict[str, Stage], formats: list[Format], expected: str
+) -> None:
+    assert runnable(Variant(name="v", stages=stages), built("v", formats), TORCH).digest == expected
+
+
+def test_a_pytorch_target_does_not_run_a_model_that_later_stages_changed() -> None:
+    variant = Variant(name="v", stages={"export": EXPORT, "quantize": Scale()})
+    with pytest.raises(Skipped, match="torch can't run what quantize makes"):
+        runnable(variant, built("v", ["torch", "onnx", "onnx"]), TORCH)
+
+
+def test_an_onnx_target_needs_an_onnx_model() -> None:
+    variant = Variant(name="v", stages={"prune": NeedsTorch()})
+    with pytest.raises(Skipped, match="v has no onnx model for onnxruntime"):
+        runnable(variant, built("v", ["torch", "torch"]), Target(name="ort_cpu", backend=OnnxRuntime()))

@@ -1,0 +1,146 @@
+"""Where a baseline comes from."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from safetensors.torch import save_file
+
+from pipeline.errors import UserError
+from pipeline.plan import InputSignature
+from pipeline.torch_artifact import load_module
+from pipeline.zoo.resnet import SmallResNet
+from pipeline.zoo.source import InputSpec, OnnxModel, TorchModel
+
+TINY = {"widths": [4, 8], "blocks": [1, 1]}
+
+
+def torch_model(weights: Path | None = None, **changes: object) -> TorchModel:
+    fields: dict[str, object] = {
+        "name": "tiny",
+        "factory": "pipeline.zoo.resnet.SmallResNet",
+        "arguments": TINY,
+        "weights": weights,
+        "inputs": {"image": InputSpec(shape=(1, 28, 28))},
+        "outputs": ("logits",),
+    }
+    return TorchModel(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def onnx_file(path: Path, external: str | None = None) -> Path:
+    weight = numpy_helper.from_array(np.ones((4, 3), np.float32), "w")
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 3])],
+        [weight],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    if external:
+        onnx.save(model, path, save_as_external_data=True, location=external, size_threshold=0)
+    else:
+        onnx.save(model, path)
+    return path
+
+
+def test_a_pytorch_model_is_written_with_its_weights(tmp_path: Path) -> None:
+    model = SmallResNet(widths=(4, 8), blocks=(1, 1)).eval()
+    save_file(model.state_dict(), tmp_path / "w.safetensors")
+    out = tmp_path / "out"
+    out.mkdir()
+    torch_model(tmp_path / "w.safetensors").write(out)
+    image = torch.randn(2, 1, 28, 28)
+    with torch.no_grad():
+        assert torch.equal(load_module(out)(image), model(image))
+
+
+def test_a_state_dict_of_torch_save_is_read_too(tmp_path: Path) -> None:
+    torch.save(SmallResNet(widths=(4, 8), blocks=(1, 1)).state_dict(), tmp_path / "w.pt")
+    out = tmp_path / "out"
+    out.mkdir()
+    torch_model(tmp_path / "w.pt").write(out)
+    assert (out / "weights.safetensors").exists()
+
+
+class _RunsCode:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (Path.touch, (Path("executed"),))  # type: ignore[return-value]
+
+
+def test_no_code_in_a_weights_file_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w.pt").write_bytes(pickle.dumps(_RunsCode(), protocol=2))
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(UserError, match="can't be read"):
+        torch_model(tmp_path / "w.pt").write(out)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    save_file(SmallResNet(widths=(4, 4), blocks=(1, 1)).state_dict(), tmp_path / "w.safetensors")
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(UserError, match="do not fit pipeline.zoo.resnet.SmallResNet"):
+        torch_model(tmp_path / "w.safetensors").write(out)
+
+
+def test_a_missing_weights_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="none.safetensors does not exist"):
+        torch_model(tmp_path / "none.safetensors").key()
+
+
+@pytest.mark.parametrize("factory", ["no_such_package.Net", "pipeline.zoo.resnet.NoNet"])
+def test_a_factory_that_is_not_there_is_refused(tmp_path: Path, factory: str) -> None:
+    with pytest.raises(UserError, match=f"model.factory={factory}"):
+        torch_model(factory=factory).write(tmp_path)
+
+
+def test_an_onnx_file_tells_its_inputs(tmp_path: Path) -> None:
+    model = OnnxModel(path=onnx_file(tmp_path / "m.onnx"))
+    assert model.signature() == {"x": InputSignature((None, 4), "float32")}
+
+
+def test_external_data_travels_with_the_file_and_is_part_of_its_key(tmp_path: Path) -> None:
+    model = OnnxModel(path=onnx_file(tmp_path / "m.onnx", external="m.data"))
+    before = model.key()
+    out = tmp_path / "out"
+    out.mkdir()
+    model.write(out)
+    assert {path.name for path in out.iterdir()} == {"model.onnx", "m.data"}
+    (tmp_path / "m.data").write_bytes(bytes(48))
+    assert model.key() != before
+
+
+def test_external_data_outside_the_folder_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "inner"
+    folder.mkdir()
+    path = onnx_file(folder / "m.onnx", external="m.data")
+    model = onnx.load(path, load_external_data=False)
+    for entry in model.graph.initializer[0].external_data:
+        if entry.key == "location":
+            entry.value = "../secret"
+    (tmp_path / "secret").write_bytes(bytes(48))
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(UserError, match="outside its folder"):
+        OnnxModel(path=path).key()
+
+
+def test_a_truncated_onnx_file_is_refused(tmp_path: Path) -> None:
+    path = onnx_file(tmp_path / "m.onnx")
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(UserError, match="is not a whole ONNX file"):
+        OnnxModel(path=path).key()
+
+
+def test_an_empty_onnx_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"")
+    with pytest.raises(UserError, match="is not a whole ONNX file"):
+        OnnxModel(path=tmp_path / "m.onnx").key()
