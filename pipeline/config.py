@@ -181,15 +181,12 @@ def _make(kind: Any, values: Mapping[str, Any], where: str, problems: list[str])
 def _value(value: Any, hint: Any, where: str, problems: list[str]) -> Any:
     from pydantic import TypeAdapter, ValidationError
 
-    if isinstance(value, dict) and TARGET in value:
+    if (isinstance(value, dict) and TARGET in value) or getattr(hint, "_is_protocol", False):
         return construct(value, where, problems)
     if isinstance(value, dict) and is_dataclass(hint):
         return _make(hint, value, where, problems)
     if isinstance(value, dict) and (item_hint := _item_hint(hint)) is not None:
         return {key: _value(item, item_hint, f"{where}.{key}", problems) for key, item in value.items()}
-    if inspect.isclass(hint) and getattr(hint, "_is_protocol", False):
-        problems.append(f"{where} needs a {TARGET}")
-        return None
     try:
         return TypeAdapter(hint).validate_python(value)
     except ValidationError as error:

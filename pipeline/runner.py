@@ -49,8 +49,8 @@ def run(plan: Plan, console: Console) -> int:
     _point_latest_at(plan.output)
     Store(plan.store).collect(int(plan.store_max_gb * BYTES_PER_GB))
     console.print(f"Report: {plan.output / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
-    failed = any(row.status == "failed" for row in [*record.variants, *record.subjects])
-    return 1 if failed else 0
+    statuses = [variant.status for variant in record.variants] + [row.status for row in record.subjects]
+    return 1 if "failed" in statuses else 0
 
 
 def build(plan: Plan, display: ProgressDisplay) -> dict[str, Built]:
@@ -163,13 +163,14 @@ def logging_to(path: Path) -> Iterator[None]:
     """Warnings of this package to the terminal, all else that it says to a file of the run."""
     path.parent.mkdir(parents=True, exist_ok=True)
     package = logging.getLogger("pipeline")
-    level = package.level
+    before = package.level, package.propagate
     to_file = logging.FileHandler(path)
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     to_terminal = logging.StreamHandler(sys.stderr)
     to_terminal.setLevel(logging.WARNING)
     to_terminal.setFormatter(logging.Formatter("slimline: %(message)s"))
     package.setLevel(logging.DEBUG)
+    package.propagate = False
     package.addHandler(to_file)
     package.addHandler(to_terminal)
     try:
@@ -178,7 +179,7 @@ def logging_to(path: Path) -> Iterator[None]:
         package.removeHandler(to_terminal)
         package.removeHandler(to_file)
         to_file.close()
-        package.setLevel(level)
+        package.level, package.propagate = before
 
 
 def _point_latest_at(folder: Path) -> None:

@@ -67,7 +67,9 @@ def _check_row(
     if unavailable is not None:
         raise Skipped(unavailable)
     if fixed_batch is not None and fixed_batch != batch_size:
-        raise Skipped(f"the model's batch is fixed to {fixed_batch}: export it with a free batch, or batch_sizes=[{fixed_batch}]")
+        raise Skipped(
+            f"the model's batch is fixed to {fixed_batch}: export it with a free batch, or batch_sizes=[{fixed_batch}]"
+        )
 
 
 def runnable(variant: Variant, built: Built, target: Target) -> Artifact:

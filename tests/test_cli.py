@@ -68,7 +68,10 @@ def test_wrong_input_gets_a_line_and_exit_code_2(
 
 def test_all_problems_are_reported_together(capsys: pytest.CaptureFixture[str]) -> None:
     code, _, error = run(
-        capsys, "variants.pruned.stages.prune.pruning_ratio=abc", "target.ort_cpu.threads=abc", "data.calibration_size=-1"
+        capsys,
+        "variants.pruned.stages.prune.pruning_ratio=abc",
+        "target.ort_cpu.threads=abc",
+        "data.calibration_size=-1",
     )
     assert code == 2
     for key in ("variants.pruned.stages.prune.pruning_ratio", "target.ort_cpu.threads", "calibration_size"):

@@ -60,9 +60,8 @@ def test_a_damaged_entry_file_is_detected(tmp_path: Path, content: str) -> None:
 
 def test_what_was_not_put_leaves_nothing_behind(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    with pytest.raises(RuntimeError), store.writing("a" * 64) as out:
+    with store.writing("a" * 64) as out:
         (out / "model.onnx").write_bytes(b"half")
-        raise RuntimeError
     assert store.get("a" * 64) is None
     assert list((tmp_path / ".new").iterdir()) == []
 

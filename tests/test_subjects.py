@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -60,7 +60,7 @@ def test_a_variant_that_failed_has_failed_rows_with_its_reason(tmp_path: Path) -
 
 
 def test_a_variant_for_another_device_says_how_to_ask_for_it(tmp_path: Path) -> None:
-    chosen = plan(tmp_path, {}, variants={"fp16": Variant(name="fp16", stages={}, devices=("cuda",))})
+    chosen = replace(plan(tmp_path, {}), variants={"fp16": Variant(name="fp16", stages={}, devices=("cuda",))})
     [row] = rows(chosen, {"fp16": built("fp16", ["onnx"])})
     assert row.record.status == "skipped"
     assert row.record.reason == "fp16 is not measured on cpu unless asked: variants.fp16.devices=[cuda,cpu]"

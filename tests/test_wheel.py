@@ -69,7 +69,17 @@ def test_the_installed_wheel_runs_from_another_folder(built: Path, tmp_path: Pat
     python = environment / "bin" / "python"
     wheel = next(built.glob("*.whl"))
     command(
-        sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", wheel, cwd=tmp_path
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        wheel,
+        cwd=tmp_path,
     )
     own = next((environment / "lib").glob("python*")) / "site-packages"
     (own / "libraries.pth").write_text("\n".join(site.getsitepackages()) + "\n")

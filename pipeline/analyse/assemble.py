@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 
 from pipeline.analyse.accuracy import accuracies
 from pipeline.analyse.cells import Cells, cells_by_subject
@@ -23,12 +23,11 @@ def analyse(record: Record) -> Report:
     measure = MeasureSettings(**record.measure)
     constraints = Constraints(**record.constraints)
     cells = cells_by_subject(record.latency, record.subjects)
-    measured = [subject for subject in record.subjects if subject.status == "ok"]
-    estimates = estimate_ratios(measured, cells, measure)
+    estimates = estimate_ratios(record.subjects, cells, measure)
     devices = {subject.key: subject.device for subject in record.subjects}
     checks = check_noise(cells, estimates, devices, record.latency, measure)
     noisy = checks.rows | {key for key, device in devices.items() if device in checks.devices}
-    speedups = judge_ratios(measured, estimates, measure, noisy)
+    speedups = judge_ratios(record.subjects, estimates, measure, noisy)
     judged = accuracies(record.accuracy, constraints)
     rows: dict[str, list[Result]] = {variant.name: [] for variant in record.variants}
     for subject in record.subjects:
@@ -46,7 +45,7 @@ def analyse(record: Record) -> Report:
         constraints=record.constraints,
         measure=record.measure,
         targets=record.targets,
-        summary=summarise(variants, recommendation, why_none, checks.noise),
+        summary=summarise(variants, recommendation, why_none, checks.noise, measure),
         recommendation=recommendation,
         why_none=why_none,
         noise=checks.noise,
@@ -61,7 +60,7 @@ def _result(
     judged: Mapping[str, Accuracy],
     measure: MeasureSettings,
 ) -> Result:
-    mine = cells.get(subject.key) if subject.status == "ok" else None
+    mine = cells.get(subject.key)
     rate = None if mine is None else throughput(mine, subject.batch_size)
     price = measure.price_per_hour
     return Result(
@@ -86,8 +85,15 @@ def _median(values: Sequence[float]) -> float | None:
 
 
 def _variant(variant: VariantRecord, results: list[Result]) -> VariantResult:
-    shared = {field.name: getattr(variant, field.name) for field in fields(VariantResult) if field.name not in _OWN}
-    return VariantResult(**shared, stages=[asdict(stage) for stage in variant.stages], results=results)
-
-
-_OWN = ("stages", "results")
+    return VariantResult(
+        name=variant.name,
+        status=variant.status,
+        reason=variant.reason,
+        stages=[asdict(stage) for stage in variant.stages],
+        format=variant.format,
+        digest=variant.digest,
+        size_bytes=variant.size_bytes,
+        parameters=variant.parameters,
+        macs=variant.macs,
+        results=results,
+    )

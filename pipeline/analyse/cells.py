@@ -35,12 +35,12 @@ def original(key: str) -> str:
 
 
 def cells_by_subject(samples: LatencySamples, subjects: Sequence[SubjectRecord]) -> dict[str, Cells]:
-    """Every subject (clones too) that has calls left.
+    """Every subject that has calls left, clones too; what a row that failed had timed until then counts for nothing.
 
     Rounds and blocks are counted from 0 on each device, so a dropped block is dropped on the device that its entry in
     the telemetry names, and everywhere if it names none.
     """
-    devices = {subject.key: subject.device for subject in subjects}
+    devices = {subject.key: subject.device for subject in subjects if subject.status == "ok"}
     dropped = {
         (entry.get("device"), entry["round"], entry["block"])
         for entry in samples.telemetry
@@ -49,6 +49,8 @@ def cells_by_subject(samples: LatencySamples, subjects: Sequence[SubjectRecord])
     found = {}
     for index, key in enumerate(samples.subjects):
         device = devices.get(original(key))
+        if device is None:
+            continue
         gone = {(round_, block) for where, round_, block in dropped if where in (None, device)}
         cells = _cells(samples, index, gone)
         if cells.calls_ms:

@@ -17,7 +17,7 @@ _CLONE_TOLERANCE = 0.01
 """A clone that differs by less is not held against the run, however sure the difference is."""
 _LEVELS = frozenset({"load", "sm_clock_mhz"})
 """What the telemetry holds of a moment and not of a span: its mean says something, its total nothing."""
-_PLACE = frozenset({"round", "block", "device", "dropped"})
+_PLACE = frozenset({"round", "block", "device", "cores", "dropped"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,10 @@ def check_noise(
     clones, reasons, noisy_devices = [], [], set()
     for key in (key for key in cells if key.startswith(CLONE) and original(key) in cells):
         device = devices[original(key)]
-        found = paired_ratio(differences_by_round(cells[key], cells[original(key)]), measure.look_alpha)
+        differences = differences_by_round(cells[key], cells[original(key)])
+        if not differences:
+            continue
+        found = paired_ratio(differences, measure.look_alpha)
         clones.append(
             {"device": device, "reference": original(key), "ratio": found.value, "low": found.low, "high": found.high}
         )
@@ -53,11 +56,7 @@ def check_noise(
                 f"({found.low:.3f} to {found.high:.3f}), and it should be 1"
             )
     wide = _too_wide(estimates, samples, measure)
-    reasons.extend(
-        f"the speed-up of {key} is only known to ±{100 * estimates[key].half_width:.1f} % after {samples.rounds} "
-        f"rounds (measure.noisy_half_width={measure.noisy_half_width:g})"
-        for key in wide
-    )
+    reasons.extend(_wide_reason(key, estimates[key], samples.rounds, measure) for key in wide)
     noise = Noise(
         noisy=bool(reasons),
         reasons=reasons,
@@ -78,12 +77,22 @@ def _too_wide(estimates: Mapping[str, Estimate], samples: LatencySamples, measur
     return [key for key, found in estimates.items() if not found.half_width <= measure.noisy_half_width]
 
 
+def _wide_reason(key: str, found: Estimate, rounds: int, measure: MeasureSettings) -> str:
+    after = f"after {rounds} round{'s' if rounds > 1 else ''}"
+    if not math.isfinite(found.half_width):
+        return f"the speed-up of {key} has no bounds {after}: let it run longer (measure.budget_s)"
+    return (
+        f"the speed-up of {key} is only known to ±{100 * found.half_width:.1f} % {after} "
+        f"(measure.noisy_half_width={measure.noisy_half_width:g})"
+    )
+
+
 def _blocks(samples: LatencySamples) -> int:
     return len(set(zip(samples.round.tolist(), samples.block.tolist(), strict=True)))
 
 
 def _telemetry(samples: LatencySamples) -> dict[str, Any]:
-    """Totals of counters, means of levels, and how many blocks were dropped for what; None for what was not readable."""
+    """Totals of counters, means of levels, and how many blocks were dropped for what; None: it was not readable."""
     entries = samples.telemetry
     found: dict[str, Any] = {}
     for name in sorted({name for entry in entries for name in entry} - _PLACE):

@@ -54,6 +54,7 @@ def accuracy(found: Accuracy) -> str:
 
 
 def _ratio(speedup: Speedup, value: float) -> str:
-    """Two decimals, or three where two would hide that the interval excludes 1."""
-    hides = (speedup.low > 1 and round(speedup.low, 2) == 1) or (speedup.high < 1 and round(speedup.high, 2) == 1)
+    """Two decimals, or three where two would hide the interval's length, or that it excludes 1."""
+    low, high = round(speedup.low, 2), round(speedup.high, 2)
+    hides = low == high or (speedup.low > 1 and low == 1) or (speedup.high < 1 and high == 1)
     return f"{value:.3f}" if hides else f"{value:.2f}"

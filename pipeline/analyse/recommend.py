@@ -7,7 +7,7 @@ The rule, in order:
    ``measure.reference`` names one row for all, the speed-ups of every target are comparable, and all targets compete.
 2. Who qualifies: a row that was measured, is neither NOISY nor merely screened, keeps the accuracy margin with the
    lower end of its interval, and keeps every limit in ``constraints``. The baseline is a row like any other, but for
-   accuracy, which it keeps by definition.
+   accuracy, which it keeps by definition; where every comparison is NOISY, so is the reference.
 3. Who wins: of the rows whose whole interval lies above 1, the one with the highest lower end. If there is none, the
    reference row (the baseline, as a rule) stays: a change that is not faster for sure is not worth making, so a
    row that is SAME or INCONCLUSIVE never wins over a baseline that keeps the limits, however small it is. Only where
@@ -38,9 +38,13 @@ def recommend(
     if measure.screening:
         return None, f"measure={measure.profile} is a quick look and recommends nothing: run with measure=default."
     reference = _reference(rows[0], measure)
+    hopeless = _all_noisy(rows)
     against = {
         row.name: obstacles(
-            row, constraints, is_reference=row.reference == reference, noisy=row.result.device in noisy_devices
+            row,
+            constraints,
+            is_reference=row.reference == reference,
+            noisy=hopeless or row.result.device in noisy_devices,
         )
         for row in rows
     }
@@ -95,6 +99,12 @@ def _reference(row: Row, measure: MeasureSettings) -> Reference:
     return Reference(variant=variant, target=target, batch_size=row.result.batch_size)
 
 
+def _all_noisy(rows: Sequence[Row]) -> bool:
+    """Whether every comparison is NOISY: then staying with the reference would be as little founded as leaving it."""
+    verdicts = [row.result.speedup.verdict for row in rows if row.result.speedup is not None]
+    return bool(verdicts) and all(verdict == "NOISY" for verdict in verdicts)
+
+
 def _rank(row: Row) -> tuple[float, float]:
     value = 1.0 if row.result.speedup is None else row.result.speedup.value
     return row.sure_speedup, value
@@ -110,10 +120,12 @@ def _winner(qualified: Sequence[Row], reference: Reference) -> Row:
 def _why(winner: Row, reference: Reference, rows: Sequence[Row], against: Mapping[str, Sequence[str]]) -> str:
     speedup = winner.result.speedup
     if speedup is None:
+        name = f"{phrases.reference(winner.reference)} at batch size {winner.result.batch_size}"
+        name = name[0].upper() + name[1:] if winner.variant == BASELINE else name
         if len(rows) == 1:
-            return f"{winner.name} is the only row that was measured, and it keeps every limit."
-        others = "no row that qualifies" if any(against.values()) else "no other row"
-        return f"{winner.name} keeps every limit, and {others} is faster than it for sure."
+            return f"{name} is the only row that was measured, and it keeps every limit."
+        others = "no other row that qualifies" if any(against.values()) else "no other row"
+        return f"{name} keeps every limit, and {others} is faster for sure."
     parts = [f"{winner.variant} is {phrases.times(speedup)} ({phrases.interval(speedup)})"]
     if winner.result.accuracy is not None and winner.variant != BASELINE:
         parts.append(f"with {phrases.accuracy(winner.result.accuracy)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.analyse import phrases
-from pipeline.plan import BASELINE
+from pipeline.plan import BASELINE, MeasureSettings
 from pipeline.results import Noise, Recommendation, VariantResult
 
 _SMALLER = 0.95
@@ -13,11 +13,15 @@ _SMALLER = 0.95
 
 
 def summarise(
-    variants: Sequence[VariantResult], recommendation: Recommendation | None, why_none: str | None, noise: Noise
+    variants: Sequence[VariantResult],
+    recommendation: Recommendation | None,
+    why_none: str | None,
+    noise: Noise,
+    measure: MeasureSettings,
 ) -> str:
     """What to know where only one line is read: the winner's figures, or that and why there is none."""
     sentences = [
-        _nothing(variants, why_none) if recommendation is None else _winner(variants, recommendation),
+        _nothing(variants, why_none, measure) if recommendation is None else _winner(variants, recommendation),
         _noise(noise),
         _failed(variants),
     ]
@@ -46,10 +50,13 @@ def _size(variants: Sequence[VariantResult], winner: VariantResult) -> str:
     return f", at {winner.size_bytes / baseline:.0%} of the baseline's size".replace("%", " %")
 
 
-def _nothing(variants: Sequence[VariantResult], why_none: str | None) -> str:
+def _nothing(variants: Sequence[VariantResult], why_none: str | None, measure: MeasureSettings) -> str:
+    """Every row's own reasons are in ``why_none``; they are repeated here only where they are all the same."""
     fastest = _fastest(variants)
-    found = "" if fastest is None else f" The fastest measured: {fastest}."
-    return f"Nothing is recommended.{found} {why_none or ''}".strip()
+    if fastest is None or measure.screening:
+        found = "" if fastest is None else f" The fastest measured: {fastest}."
+        return f"Nothing is recommended.{found} {why_none or ''}".strip()
+    return f"Nothing is recommended: no measured row qualifies. The fastest: {fastest}."
 
 
 def _fastest(variants: Sequence[VariantResult]) -> str | None:

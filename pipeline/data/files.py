@@ -33,6 +33,8 @@ class SplitFolder:
     test_size: int | None = None
     """Use the first so many test examples; None: all."""
     class_names: tuple[str, ...] = ()
+    augmentation: tuple[str, ...] = ()
+    """Random changes of a training image that keep its label, for fine-tuning: flip, crop."""
 
     def __post_init__(self) -> None:
         _check_sizes(self.calibration_size, self.test_size)
@@ -58,6 +60,8 @@ class NpzFile:
     calibration_size: int = 512
     test_size: int | None = None
     class_names: tuple[str, ...] = ()
+    augmentation: tuple[str, ...] = ()
+    """Random changes of a training image that keep its label, for fine-tuning: flip, crop."""
 
     def __post_init__(self) -> None:
         _check_sizes(self.calibration_size, self.test_size)

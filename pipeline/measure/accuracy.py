@@ -10,7 +10,8 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import combinations
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from pipeline.artifact import Artifact
 from pipeline.data.dataset import Feed, Split
 from pipeline.errors import SlimlineError, UserError, WorkerFailed
+from pipeline.measure.channel import follow_parent
 from pipeline.plan import Metric, Session, Target
 
 _REPORTS = 100
@@ -59,7 +61,8 @@ def _run(arguments: tuple[Any, ...], progress: Callable[[float], None]) -> NDArr
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(theirs, *arguments), daemon=True, name="slimline-accuracy")
     try:
-        process.start()
+        with _interrupts_held_back():
+            process.start()
         # Without its own copy of the far end, the parent's recv ends when the process does.
         theirs.close()
         return _receive(ours, progress)
@@ -72,6 +75,16 @@ def _run(arguments: tuple[Any, ...], progress: Callable[[float], None]) -> NDArr
             process.kill()
             process.join()
         ours.close()
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Ctrl-C reaches every process of the terminal: one started in here never sees it, and leaves it to its parent."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _receive(connection: Connection, progress: Callable[[float], None]) -> NDArray[np.int64]:
@@ -103,8 +116,10 @@ def _work(
     names: list[str],
     batch_size: int,
 ) -> None:
-    # Ctrl-C reaches every process of the terminal; the parent answers it, by ending this one.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    follow_parent()
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():
+        return
     inputs = {name: np.load(folder / f"{index}.npy", mmap_mode="r") for index, name in enumerate(names)}
     try:
         session = target.backend.load(artifact, target)

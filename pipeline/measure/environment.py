@@ -115,9 +115,10 @@ def _cpu_name(cpuinfo: str) -> str | None:
 
 
 def _memory_bytes() -> int | None:
-    import psutil
-
-    return int(psutil.virtual_memory().total)
+    names = getattr(os, "sysconf_names", {})
+    if not {"SC_PHYS_PAGES", "SC_PAGE_SIZE"} <= names.keys():
+        return None
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _os_name() -> str:

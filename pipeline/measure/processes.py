@@ -18,7 +18,6 @@ from pipeline.errors import WorkerFailed
 from pipeline.measure.channel import Channel
 from pipeline.measure.worker import Command, Failure, Job, Start
 from pipeline.measure.zygote import Berth, Brood
-from pipeline.plan import Backend
 
 _PATIENCE_S = 5.0
 """How long a process that was told to end may take."""
@@ -122,14 +121,15 @@ def _fork(jobs: Mapping[str, Job], folder: Path, stack: ExitStack) -> dict[str, 
     control = _channel(zygote)
     stack.callback(_end, zygote)
     stack.callback(control.close)
-    backends: list[Backend] = []
-    backends.extend(job.target.backend for job in jobs.values() if job.target.backend not in backends)
+    backends = list(dict.fromkeys(pickle.dumps(job.target.backend, protocol=5) for job in jobs.values()))
     try:
         control.send(Brood(backends=backends, berths=berths))
         control.receive()
     except (BrokenPipeError, EOFError) as error:
         said = (folder / "zygote.log").read_text(errors="replace").strip().splitlines()
-        raise WorkerFailed(f"the measuring processes can't be started: {said[-1] if said else 'no reason given'}") from error
+        raise WorkerFailed(
+            f"the measuring processes can't be started: {said[-1] if said else 'no reason given'}"
+        ) from error
     return {
         key: Worker(channel=ours[number], exit_code=_asks(control, number), log=berths[number].log)
         for number, key in enumerate(jobs)

@@ -55,7 +55,9 @@ class State:
 class Command(Protocol):
     """What a worker can be told to do; the result is sent back."""
 
-    def __call__(self, state: State) -> Any: ...
+    def __call__(self, state: State) -> Any:
+        """Carry it out; whatever it raises is sent back as the reason."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,9 @@ class Load:
         gc.collect()
         gc.disable()
         state.session = session
-        return Loaded(load_ns=loaded - start, first_ns=first - loaded, warm_ns=float(np.median(warm)))
+        return Loaded(
+            load_ns=loaded - start, first_ns=first - loaded, warm_ns=float(np.median(warm or [first - loaded]))
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +196,7 @@ def _result(command: Command, state: State) -> Any:
 
 
 def run_delay_ns() -> int | None:
-    """How long this process's threads have waited for a core so far: ``/proc/self/schedstat`` has the main one's only."""
+    """How long this process's threads have waited for a core so far (``/proc/self/schedstat`` is one thread's)."""
     total = 0
     try:
         for task in _TASKS.iterdir():

@@ -7,6 +7,7 @@ draws a new memory layout, which all workers of the round share; one that lived 
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import warnings
 from collections.abc import Sequence
@@ -30,9 +31,9 @@ class Berth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brood:
-    """What a zygote is asked for: import these runtimes, then fork a worker per berth."""
+    """What a zygote is asked for: import these backends' runtimes (a pickle each), then fork a worker per berth."""
 
-    backends: Sequence[Backend]
+    backends: Sequence[bytes]
     berths: Sequence[Berth]
 
 
@@ -57,11 +58,12 @@ def main() -> None:
         _end(pids)
 
 
-def _preload(backends: Sequence[Backend]) -> None:
-    for backend in backends:
+def _preload(backends: Sequence[bytes]) -> None:
+    for pickled in backends:
         try:
+            backend: Backend = pickle.loads(pickled)
             backend.preload()
-        except Exception:  # noqa: BLE001, S112  the worker tries again, and reports what went wrong
+        except Exception:  # noqa: BLE001  the worker tries again, and reports what went wrong
             continue
 
 

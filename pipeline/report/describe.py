@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,10 +25,10 @@ def recommendation_lines(report: Report) -> list[str]:
     """What to deploy and why, then why the next best lost; or why nothing is recommended."""
     chosen = report.recommendation
     if chosen is None:
-        return [f"Recommended: none. {report.why_none or 'No reason was recorded.'}"]
+        return [f"Recommended: none. {_sentence(report.why_none or 'no reason was recorded')}"]
     lines = [f"Recommended: {chosen.variant} on {chosen.target}, batch {chosen.batch_size}. {_sentence(chosen.why)}"]
     if chosen.next_best:
-        lines.append(f"Next best: {chosen.next_best}")
+        lines.append(f"Next best: {_sentence(chosen.next_best, capital=False)}")
     return lines
 
 
@@ -51,14 +52,12 @@ def noise_lines(noise: Noise) -> list[str]:
 
 def clone_line(clone: Mapping[str, Any]) -> str:
     """A clone's ratio to the model it copies: 1 where the run tells no difference from nothing."""
-    rest = dict(clone)
-    figures = [rest.pop(name, None) for name in ("ratio", "low", "high")]
-    who = ", ".join(value(item) for item in rest.values() if isinstance(item, str))
-    numbers = [figure for figure in figures if isinstance(figure, int | float)]
-    if len(numbers) < 3:
-        return f"Clone of {who or 'the reference'}: not measured."
-    middle, low, high = numbers
-    return f"Clone of {who or 'the reference'}: {show.number(middle, 3)}x {show.interval(low, high, 3)} of its original."
+    middle, low, high = clone["ratio"], clone["low"], clone["high"]
+    end = show.number(high, 3) if math.isfinite(high) else show.INFINITE
+    return (
+        f"A second copy of {clone['reference']} ran at {show.number(middle, 3)}x"
+        f" [{show.number(low, 3)}, {end}] of the first's speed; no difference is 1."
+    )
 
 
 def reference_line(rows: Sequence[Row]) -> str:
@@ -94,17 +93,17 @@ def verdict_words(rows: Sequence[Row]) -> set[str]:
 
 
 def value(item: Any) -> str:
-    """Any recorded value in words: lists joined by commas, mappings as ``key: value``, None as a dash."""
+    """Any recorded value in words: lists joined by commas, mappings as ``key: value``."""
     if item is None:
-        return show.NONE
+        return "none"
     if isinstance(item, bool):
         return "yes" if item else "no"
     if isinstance(item, float):
         return f"{item:.5g}".replace("-", show.MINUS)
     if isinstance(item, Mapping):
-        return ", ".join(f"{key}: {value(part)}" for key, part in item.items()) or show.NONE
+        return ", ".join(f"{key}: {value(part)}" for key, part in item.items()) or "none"
     if isinstance(item, Sequence) and not isinstance(item, str):
-        return ", ".join(value(part) for part in item) or show.NONE
+        return ", ".join(value(part) for part in item) or "none"
     return str(item) or show.NONE
 
 
@@ -121,6 +120,7 @@ def facts(recorded: Mapping[str, Any]) -> list[tuple[str, str]]:
     return pairs
 
 
-def _sentence(text: str) -> str:
+def _sentence(text: str, *, capital: bool = True) -> str:
     stripped = text.strip()
-    return stripped[:1].upper() + stripped[1:] + ("" if stripped.endswith((".", "!", "?")) else ".")
+    start = stripped[:1].upper() if capital else stripped[:1]
+    return start + stripped[1:] + ("" if stripped.endswith((".", "!", "?")) else ".")

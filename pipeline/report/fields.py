@@ -7,7 +7,7 @@ the header) it turns into a cell's lines.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -69,10 +69,6 @@ def _text(value: object) -> Lines:
     return (str(value),)
 
 
-def _number(value: float) -> Lines:
-    return (show.number(value),)
-
-
 def _accuracy(value: float, low: float | None, high: float | None, *rest: Any) -> Lines:
     _metric, _n, delta, delta_low, delta_high, verdict, n_to_decide = rest
     lines = [show.percent(value)]
@@ -111,16 +107,14 @@ def _share(value: float, low: float | None, high: float | None) -> Lines:
     return (show.percent(value), show.percent_interval(low, high))
 
 
-def _speedup(value: float, low: float | None, high: float | None, verdict: str, blocks_to_settle: int | None) -> Lines:
+def _speedup(value: float, low: float, high: float | None, verdict: str, blocks_to_settle: int | None) -> Lines:
     lines = _brief_speedup(value, low, high, verdict, None)
     if verdict == "INCONCLUSIVE" and blocks_to_settle is not None:
         return (*lines, f"about {show.count(blocks_to_settle)} blocks would settle it")
     return lines
 
 
-def _brief_speedup(value: float, low: float | None, high: float | None, verdict: str, _blocks: int | None) -> Lines:
-    if low is None or high is None:
-        return (f"{show.number(value, 2)}x", verdict)
+def _brief_speedup(value: float, low: float, high: float | None, verdict: str, _blocks: int | None) -> Lines:
     return (show.ratio(value, low, high), verdict)
 
 
@@ -132,6 +126,19 @@ def _latency(title: str, *, shown: Literal["terminal", "page"], brief: Callable[
     path = f"result.latency_ms.{title}"
     columns = {f"{title}_ms": f"{path}.value", f"{title}_low_ms": f"{path}.low", f"{title}_high_ms": f"{path}.high"}
     return Field(title=title, unit="ms", columns=columns, lines=_quantile, brief=brief, shown=shown)
+
+
+def _single(
+    title: str,
+    column: str,
+    path: str,
+    write: Callable[[float], str],
+    *,
+    unit: str = "",
+    shown: Literal["terminal", "page"] = "page",
+) -> Field:
+    """A field of one figure on one line."""
+    return Field(title=title, unit=unit, columns={column: path}, lines=lambda value: (write(value),), shown=shown)
 
 
 VARIANT = Field(title="variant", columns={"variant": "variant.name"}, lines=_text, shown="terminal", align="left")
@@ -180,32 +187,13 @@ FIELDS: tuple[Field, ...] = (
     Field(title="target", columns={"target": "result.target"}, lines=_text, align="left"),
     *_data(device="result.device"),
     Field(title="batch", columns={"batch_size": "result.batch_size"}, lines=_text),
-    *_data(status="result.status", reason="result.reason", variant_status="variant.status"),
-    *_data(variant_reason="variant.reason"),
-    Field(
-        title="size",
-        unit="MB",
-        columns={"size_bytes": "variant.size_bytes"},
-        lines=lambda size: (show.megabytes(size),),
-        shown="terminal",
+    *_data(
+        status="result.status",
+        reason="result.reason",
+        variant_status="variant.status",
+        variant_reason="variant.reason",
     ),
-    Field(title="parameters", columns={"parameters": "variant.parameters"}, lines=lambda n: (show.magnitude(n),)),
-    Field(title="MACs", columns={"macs": "variant.macs"}, lines=lambda n: (show.magnitude(n),)),
     ACCURACY,
-    Field(title="flips", columns={"flips": "result.accuracy.flips"}, lines=lambda n: (show.count(n),)),
-    *_data(accuracy_p="result.accuracy.p", accuracy_margin="result.accuracy.margin"),
-    _latency("p50", shown="terminal"),
-    _latency("p90", shown="page", brief=_brief_quantile),
-    _latency("p99", shown="terminal", brief=_brief_quantile),
-    Field(title="mean", unit="ms", columns={"mean_ms": "result.latency_ms.mean"}, lines=_number, shown="data"),
-    *_data(timed_calls="result.latency_ms.calls"),
-    Field(
-        title="throughput",
-        unit="1/s",
-        columns={"throughput_per_s": "result.throughput"},
-        lines=lambda value: (show.short(value),),
-        shown="terminal",
-    ),
     SPEEDUP,
     *_data(
         speedup_p="result.speedup.p",
@@ -214,20 +202,15 @@ FIELDS: tuple[Field, ...] = (
         reference_target="result.speedup.reference.target",
         reference_batch_size="result.speedup.reference.batch_size",
     ),
-    Field(
-        title="memory",
-        unit="MB",
-        columns={"peak_memory_bytes": "result.peak_memory_bytes"},
-        lines=lambda size: (show.megabytes(size),),
-        shown="terminal",
-    ),
-    Field(title="load", unit="ms", columns={"load_ms": "result.load_ms"}, lines=lambda ms: (show.short(ms),)),
-    Field(
-        title="first inference",
-        unit="ms",
-        columns={"first_inference_ms": "result.first_inference_ms"},
-        lines=lambda ms: (show.short(ms),),
-    ),
+    _latency("p50", shown="terminal"),
+    _latency("p90", shown="page"),
+    _latency("p99", shown="terminal", brief=_brief_quantile),
+    *_data(mean_ms="result.latency_ms.mean", timed_calls="result.latency_ms.calls"),
+    _single("throughput", "throughput_per_s", "result.throughput", show.short, unit="1/s", shown="terminal"),
+    _single("size", "size_bytes", "variant.size_bytes", show.megabytes, unit="MB", shown="terminal"),
+    _single("memory", "peak_memory_bytes", "result.peak_memory_bytes", show.megabytes, unit="MB", shown="terminal"),
+    _single("load", "load_ms", "result.load_ms", show.short, unit="ms"),
+    _single("first inference", "first_inference_ms", "result.first_inference_ms", show.short, unit="ms"),
     Field(
         title="deadline misses",
         columns={
@@ -237,19 +220,23 @@ FIELDS: tuple[Field, ...] = (
         },
         lines=_share,
     ),
-    Field(title="cost per million", columns={"cost_per_million": "result.cost_per_million"}, lines=_number),
+    _single("cost per million", "cost_per_million", "result.cost_per_million", show.number),
     Field(title="Pareto front", columns={"pareto": "result.pareto"}, lines=_yes, align="left"),
+    _single("flips", "flips", "result.accuracy.flips", show.count),
+    *_data(accuracy_p="result.accuracy.p", accuracy_margin="result.accuracy.margin"),
+    _single("parameters", "parameters", "variant.parameters", show.magnitude),
+    _single("MACs", "macs", "variant.macs", show.magnitude),
     *_data(format="variant.format", digest="variant.digest"),
 )
 
 
-def used(rows: list[Row], where: Literal["terminal", "page"]) -> list[Field]:
+def used(rows: Sequence[Row], where: Literal["terminal", "page"]) -> list[Field]:
     """The fields that a table of these rows shows: those for the place that have a value in some row."""
     levels = {"terminal"} if where == "terminal" else {"terminal", "page"}
     return [field for field in FIELDS if field.shown in levels and any(field.cell(row) for row in rows)]
 
 
-def header(field: Field, rows: list[Row]) -> str:
+def header(field: Field, rows: Sequence[Row]) -> str:
     """A field's heading; accuracy is called by its metric's name where all rows have the same."""
     metrics = {read(row, "result.accuracy.metric") for row in rows} - {None}
     if field is ACCURACY and len(metrics) == 1:

@@ -13,7 +13,7 @@ from pipeline.report.rows import Row, not_run, sections
 from pipeline.report.verdicts import meanings_in
 from pipeline.results import Report, VariantResult
 
-_SPECIAL = re.compile(r"([\\`*\[\]|~]|(?<!\w)_|_(?!\w))")
+_SPECIAL = re.compile(r"([\\`*|~]|\](?=[(\[:])|(?<!\w)_|_(?!\w))")
 
 
 def markdown_text(report: Report) -> str:
@@ -73,7 +73,7 @@ def _not_run(report: Report) -> str:
     entries = not_run(report)
     if not entries:
         return "None: every row was measured."
-    return "\n".join(f"- **{entry.status}**{escape(entry.explained)}" for entry in entries)
+    return "\n".join(f"- **{entry.status}** {escape(entry.explained)}" for entry in entries)
 
 
 def _verdicts(report: Report) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 MINUS = "\N{MINUS SIGN}"
 NONE = "\N{EN DASH}"
+INFINITE = "inf"
 
 
 def decimals_for(value: float) -> int:
@@ -74,18 +77,21 @@ def points_interval(low: float, high: float) -> str:
     return f"[{signed(100 * low)}, {signed(100 * high)}]"
 
 
-def ratio_decimals(value: float, low: float, high: float) -> int:
-    """Decimals for a ratio and its interval; three where two would hide that the interval excludes 1."""
+def ratio(value: float, low: float, high: float | None) -> str:
+    """A speed-up with its interval: ``1.42x [1.40, 1.44]``; None is an interval without an upper end."""
+    if high is None:
+        places = _ratio_decimals(value, low, math.inf)
+        return f"{number(value, places)}x [{number(low, places)}, {INFINITE}]"
+    places = _ratio_decimals(value, low, high)
+    return f"{number(value, places)}x {interval(low, high, places)}"
+
+
+def _ratio_decimals(value: float, low: float, high: float) -> int:
+    """Two as a rule; three where two would hide the interval's length, or that it excludes 1."""
     if value >= 10:
         return 1
-    hides = (low > 1 and round(low, 2) == 1) or (high < 1 and round(high, 2) == 1)
+    hides = (low > 1 and round(low, 2) == 1) or (high < 1 and round(high, 2) == 1) or round(low, 2) == round(high, 2)
     return 3 if hides or value < 0.1 else 2
-
-
-def ratio(value: float, low: float, high: float) -> str:
-    """A speed-up with its interval: ``1.42x [1.40, 1.44]``."""
-    places = ratio_decimals(value, low, high)
-    return f"{number(value, places)}x {interval(low, high, places)}"
 
 
 def magnitude(value: float) -> str:

@@ -33,25 +33,29 @@ def html_text(report: Report) -> str:
     fields = used(rows, "page")
     drawn = figures(report)
     scripts = [chart_library(), (_TEMPLATES / "report.js").read_text(encoding="utf-8")] if drawn or rows else []
-    return _environment().get_template("report.html.j2").render(
-        report=report,
-        style=(_TEMPLATES / "report.css").read_text(encoding="utf-8"),
-        scripts=scripts,
-        policy=security_policy(scripts),
-        figures=drawn,
-        specs=[plain(panel.spec) for figure in drawn for panel in figure.panels],
-        table={
-            "headers": [{"text": header(field, rows), "align": field.align} for field in fields],
-            "rows": [_row(row, fields) for row in rows],
-        },
-        not_run=not_run(report),
-        chains=[(variant, [StageRecord(**stage) for stage in variant.stages]) for variant in report.variants],
-        reference=describe.reference_line(rows),
-        recommended=describe.recommendation_lines(report),
-        noise=describe.noise_lines(report.noise),
-        machine_line=describe.machine_line(report.machine),
-        meanings=meanings_in(describe.verdict_words(rows)),
-        tones=TONES,
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            style=(_TEMPLATES / "report.css").read_text(encoding="utf-8"),
+            scripts=scripts,
+            policy=security_policy(scripts),
+            figures=drawn,
+            specs=[plain(panel.spec) for figure in drawn for panel in figure.panels],
+            table={
+                "headers": [{"text": header(field, rows), "align": field.align} for field in fields],
+                "rows": [_row(row, fields) for row in rows],
+            },
+            not_run=not_run(report),
+            chains=[(variant, [StageRecord(**stage) for stage in variant.stages]) for variant in report.variants],
+            reference=describe.reference_line(rows),
+            recommended=describe.recommendation_lines(report),
+            noise=describe.noise_lines(report.noise),
+            machine_line=describe.machine_line(report.machine),
+            meanings=meanings_in(describe.verdict_words(rows)),
+            tones=TONES,
+        )
     )
 
 

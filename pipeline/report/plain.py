@@ -13,7 +13,7 @@ from pipeline.results import Report
 
 
 def plain(item: Any) -> Any:
-    """The same value in JSON's types: no NaN or infinity (null in their place), no numpy scalars, no tuples, no paths."""
+    """The same value in JSON's types: null in place of NaN and infinity, no numpy scalars, no tuples, no paths."""
     if isinstance(item, np.generic):
         return plain(item.item())
     if isinstance(item, np.ndarray):

@@ -47,8 +47,9 @@ class NotRun:
 
     @property
     def explained(self) -> str:
-        """What follows the status: `` on ort_cuda, batch 1, 32: the reason (baseline, static_int8)``."""
-        where = f" on {', '.join(self.targets)}, batch {', '.join(map(str, self.batch_sizes))}" if self.targets else ""
+        """What follows the status: ``on ort_cuda, batch 1, 32: the reason (baseline, static_int8)``."""
+        sizes = ", ".join(map(str, self.batch_sizes))
+        where = f"on {', '.join(self.targets)}, batch {sizes}" if self.targets else "everywhere"
         return f"{where}: {self.reason} ({', '.join(self.variants)})"
 
 

@@ -38,9 +38,12 @@ def print_report(report: Report, console: Console) -> None:
         _say(console, section.title, style="bold")
         console.print(_table(section.rows, rows, fields, _ascii(console)))
     console.print()
-    _say(console, describe.reference_line(rows) or "No row was measured.", style="dim")
+    if not rows:
+        _say(console, "No row was measured.")
+    elif reference := describe.reference_line(rows):
+        _say(console, reference, style="dim")
     for entry in not_run(report):
-        _say(console, entry.status + entry.explained, style="red" if entry.status == "failed" else "")
+        _say(console, f"{entry.status} {entry.explained}", style="red" if entry.status == "failed" else "")
     console.print()
     for position, line in enumerate(describe.recommendation_lines(report)):
         _say(console, line, style="" if position else "bold")
@@ -52,7 +55,7 @@ def print_report(report: Report, console: Console) -> None:
 
 def fitting(rows: Sequence[Row], width: int) -> list[Field]:
     """The terminal's fields, less the ones that do not fit the width, the least important first."""
-    fields = used(list(rows), "terminal")
+    fields = used(rows, "terminal")
     for title in _DROPPED_FIRST:
         if _least_width(fields, rows) <= width:
             break
@@ -68,7 +71,7 @@ def _least_width(fields: Sequence[Field], rows: Sequence[Row]) -> int:
 def _width(field: Field, rows: Sequence[Row]) -> int:
     """The characters of a field's longest line over all sections, so that their columns stand below each other."""
     lines = [line for row in rows for line in _cell_lines(field, row)]
-    return max(len(line) for line in [*header(field, list(rows)).split(" ("), *lines])
+    return max(len(line) for line in [*header(field, rows).split(" ("), *lines])
 
 
 def _cell_lines(field: Field, row: Row) -> tuple[str, ...]:
@@ -82,7 +85,7 @@ def _table(rows: Sequence[Row], every: Sequence[Row], fields: Sequence[Field], a
         name = field is VARIANT
         width = _width(field, every)
         table.add_column(
-            Text(header(field, list(every)).replace(" (", "\n(")),
+            Text(header(field, every).replace(" (", "\n(")),
             justify=field.align,
             overflow="fold",
             no_wrap=not name,

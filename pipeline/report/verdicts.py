@@ -16,7 +16,7 @@ SPEED_MEANINGS: Mapping[SpeedVerdict, str] = {
     "SLIGHTLY SLOWER": "the interval lies below 1, but is not clear of the 1 % that counts as SLOWER",
     "SAME": "the whole interval lies within 2 % of 1",
     "INCONCLUSIVE": "the interval is too wide for any of the above; more blocks would settle it",
-    "SCREENED": "a quick look: it shows about how large a difference is, and calls none",
+    "SCREENED": "a quick look found a difference of more than 1 %; it never says FASTER or SLOWER",
     "NOISY": "the run's own checks failed: a model differed from itself, or the intervals stayed wide",
 }
 ACCURACY_MEANINGS: Mapping[AccuracyVerdict, str] = {
@@ -52,5 +52,5 @@ STOP_MEANINGS: Mapping[str, str] = {
 
 def meanings_in(words: set[str]) -> dict[str, str]:
     """The meanings of the verdicts that a report uses, speed before accuracy; all of them where it uses none."""
-    every: dict[str, str] = {**SPEED_MEANINGS, **ACCURACY_MEANINGS}
-    return {word: text for word, text in every.items() if word in words} or every
+    every: list[tuple[str, str]] = [*SPEED_MEANINGS.items(), *ACCURACY_MEANINGS.items()]
+    return {word: text for word, text in every if word in words} or dict(every)

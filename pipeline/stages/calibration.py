@@ -68,8 +68,27 @@ def calibrate(
         progress(0.9, "choosing the ranges")
         ranges = work / "ranges.json"
         ranges.unlink(missing_ok=True)
-        library.save_tensors_data(calibrator.compute_data(), ranges)
+        library.save_tensors_data(_within_observed(calibrator), ranges)
     return ranges
+
+
+def _within_observed(calibrator: Any) -> Any:
+    """The ranges, cut to the values that occurred.
+
+    ONNX Runtime cuts them itself, but for its method distribution, which gives a range about zero. It then takes out
+    each Relu, as if the range began at zero, and the model is wrong.
+    """
+    from onnxruntime.quantization.calibrate import TensorData, TensorsData
+
+    ranges = calibrator.compute_data()
+    histograms = getattr(getattr(calibrator, "collector", None), "histogram_dict", {})
+    cut = {}
+    for name, found in ranges.items():
+        lowest, highest = found.range_value
+        if name in histograms:
+            lowest, highest = max(lowest, histograms[name][2]), min(highest, histograms[name][3])
+        cut[name] = TensorData(lowest=np.asarray(lowest), highest=np.asarray(highest))
+    return TensorsData(ranges.calibration_method, cut)
 
 
 def _collect(calibrator: Any, batch: dict[str, NDArray[Any]]) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fnmatch
 import tempfile
-import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,6 +13,7 @@ from pipeline.artifact import Artifact
 from pipeline.errors import StageFailed
 from pipeline.stages.check import first_line
 from pipeline.stages.export import SINGLE_FILE_BYTES
+from pipeline.stages.patterns import check_matches, matches
 
 if TYPE_CHECKING:
     import onnx
@@ -22,15 +21,14 @@ if TYPE_CHECKING:
 IntegerType = Literal["int8", "uint8"]
 X86 = frozenset({"sse", "sse2", "sse4_1", "sse4_2", "avx", "avx2", "avx512f"})
 DOT_PRODUCTS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
-SHOWN = 12
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 def reduces_range(asked: bool | None, weight_type: IntegerType, isa: frozenset[str]) -> bool:
     """Whether weights are quantized to 7 bits: what was asked, else what the processor needs.
 
-    ONNX Runtime's kernels for int8 weights add pairs of products in 16 bits on x86 processors without VNNI or AMX, which
-    saturates with 8-bit weights.
+    On x86 processors without VNNI or AMX, ONNX Runtime's kernels for int8 weights add pairs of products in 16 bits,
+    which saturates with 8-bit weights.
     """
     if asked is not None:
         return asked
@@ -65,7 +63,7 @@ def prepare(source: Artifact, work: Path) -> Path:
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     prepared = work / "prepared.onnx"
-    with temporary_files_in(work), warnings.catch_warnings():
+    with temporary_files_in(work):
         try:
             quant_pre_process(source.onnx_path, prepared, save_as_external_data=is_large(source))
         except Exception as error:
@@ -87,19 +85,6 @@ def excluded_nodes(model: onnx.ModelProto, names: Sequence[str], op_types: Seque
     check_matches("exclude_nodes", "node", names, [name for name, _ in nodes])
     check_matches("exclude_op_types", "operator type", op_types, sorted({kind for _, kind in nodes}))
     return [name for name, kind in nodes if kind in op_types or matches(name, names)]
-
-
-def matches(name: str, patterns: Iterable[str]) -> bool:
-    """Whether a name is one of the patterns or fits one (``*``, ``?``, ``[...]``)."""
-    return any(name == pattern or fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def check_matches(field: str, what: str, patterns: Iterable[str], names: Sequence[str]) -> None:
-    """Raise StageFailed for the first pattern that fits none of the names."""
-    for pattern in patterns:
-        if not any(matches(name, [pattern]) for name in names):
-            shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-            raise StageFailed(f"{field}: '{pattern}' matches no {what}; there are {shown}")
 
 
 def weighted_nodes(model: onnx.ModelProto) -> Counter[str]:

@@ -13,10 +13,10 @@ from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed
 from pipeline.plan import Context
 from pipeline.stages.check import first_line
+from pipeline.stages.patterns import check_matches
 from pipeline.stages.quantization import (
     IntegerType,
     check_integer_type,
-    check_matches,
     excluded_nodes,
     is_large,
     prepare,
@@ -32,9 +32,10 @@ from pipeline.stages.quantization import (
 class QuantizeDynamic:
     """Quantize the weights of an ONNX model; needs no data.
 
-    The activations' ranges are taken anew from every batch, which costs time: it pays for large matrix products, and can
-    make convolutions slower than in float. ``reduce_range`` null asks the processor (see ``reduces_range``).
-    ``op_types`` null: all that ONNX Runtime can quantize. ``exclude_nodes`` are names or glob patterns.
+    The activations' ranges are taken anew from every batch, which costs time: it pays for large matrix products, and
+    can make convolutions slower than in float. ``reduce_range`` null asks the processor (see ``reduces_range``).
+    ``op_types`` null: all that ONNX Runtime can quantize; a Gemm counts as a MatMul, which it is turned into.
+    ``exclude_nodes`` are names or glob patterns.
     """
 
     weight_type: IntegerType = "int8"
@@ -66,8 +67,7 @@ class QuantizeDynamic:
         context.work.mkdir(parents=True, exist_ok=True)
         prepared = prepare(source, context.work)
         model = onnx.load(prepared, load_external_data=False)
-        if self.op_types:
-            check_matches("op_types", "operator type", self.op_types, sorted({n.op_type for n in model.graph.node}))
+        op_types = self._op_types({node.op_type for node in model.graph.node})
         excluded = excluded_nodes(model, self.exclude_nodes, self.exclude_op_types)
         reduce_range = reduces_range(self.reduce_range, self.weight_type, context.isa)
         context.progress(0.3, "quantizing the weights")
@@ -76,7 +76,7 @@ class QuantizeDynamic:
                 quantize_dynamic(
                     prepared,
                     out / ONNX_FILE,
-                    op_types_to_quantize=list(self.op_types) if self.op_types else None,
+                    op_types_to_quantize=op_types,
                     per_channel=self.per_channel,
                     reduce_range=reduce_range,
                     weight_type=QuantType.QInt8 if self.weight_type == "int8" else QuantType.QUInt8,
@@ -92,6 +92,14 @@ class QuantizeDynamic:
         require_quantized(before, left)
         context.note("reduce_range", reduce_range)
         context.note("quantized", quantized_share(before, left))
+
+    def _op_types(self, existing: set[str]) -> list[str] | None:
+        if self.op_types is None:
+            return None
+        if "Gemm" in existing:
+            existing = existing | {"MatMul"}
+        check_matches("op_types", "operator type", self.op_types, sorted(existing))
+        return sorted({"MatMul" if name == "Gemm" else name for name in self.op_types})
 
 
 def _left(quantized: Any, before: Counter[str]) -> Counter[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pipeline.artifact import ONNX_FILE, Artifact, Format
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed
 from pipeline.plan import Context
-from pipeline.stages.calibration import Calibration, calibrate
+from pipeline.stages.calibration import METHODS, Calibration, calibrate
 from pipeline.stages.check import first_line
 from pipeline.stages.quantization import (
     IntegerType,
@@ -37,11 +36,12 @@ class QuantizeStatic:
     """Quantize an ONNX model in QDQ format (pairs of QuantizeLinear and DequantizeLinear, which ONNX Runtime fuses into
     integer kernels when it loads the model; Jacob et al. 2018, arXiv:1712.05877).
 
-    ``calibration`` chooses the activations' ranges: minmax takes the smallest and largest value; percentile cuts off the
-    share beyond ``percentile``; entropy minimises the Kullback-Leibler divergence between the float and the quantized
-    histogram; distribution, meant for float8, takes a range about zero as wide as the largest value. ``symmetric`` and
-    ``weight_symmetric`` keep the zero points of activations and weights at the middle. ``reduce_range`` null asks the
-    processor (see ``reduces_range``). ``exclude_nodes`` are names or glob patterns.
+    ``calibration`` chooses the activations' ranges: minmax takes the smallest and largest value; percentile cuts off
+    the share beyond ``percentile``; entropy minimises the Kullback-Leibler divergence between the float and the
+    quantized histogram; distribution is ONNX Runtime's method for float8, which in 8-bit integers gives minmax's range.
+    ``symmetric`` and ``weight_symmetric`` keep the zero points of activations and weights at the middle.
+    ``reduce_range`` null asks the processor (see ``reduces_range``). ``exclude_nodes`` are names or glob patterns.
+    Outputs made by a Gemm or MatMul stay in float.
     """
 
     calibration: Calibration = "minmax"
@@ -100,7 +100,10 @@ class QuantizeStatic:
         )
         context.progress(0.95, "writing the quantized model")
         self._quantize(prepared, out / ONNX_FILE, ranges, excluded, reduce_range, is_large(source), context.work)
-        before, left = weighted_nodes(model), _left(onnx.load(out / ONNX_FILE, load_external_data=False))
+        quantized = onnx.load(out / ONNX_FILE, load_external_data=False)
+        if keep_outputs_float(quantized):
+            onnx.save(quantized, out / ONNX_FILE)
+        before, left = weighted_nodes(model), _left(quantized)
         require_quantized(before, left)
         context.note("reduce_range", reduce_range)
         context.note("quantized", quantized_share(before, left))
@@ -112,9 +115,8 @@ class QuantizeStatic:
         from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
         types = {"int8": QuantType.QInt8, "uint8": QuantType.QUInt8}
-        methods = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile", "distribution": "Distribution"}
         try:
-            with temporary_files_in(work), warnings.catch_warnings():
+            with temporary_files_in(work):
                 quantize_static(
                     prepared,
                     path,
@@ -125,7 +127,7 @@ class QuantizeStatic:
                     weight_type=types[self.weight_type],
                     nodes_to_exclude=excluded,
                     use_external_data_format=large,
-                    calibrate_method=CalibrationMethod[methods[self.calibration]],
+                    calibrate_method=CalibrationMethod[METHODS[self.calibration]],
                     extra_options={
                         "ActivationSymmetric": self.symmetric,
                         "WeightSymmetric": self.weight_symmetric,
@@ -134,6 +136,37 @@ class QuantizeStatic:
                 )
         except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
             raise StageFailed(f"ONNX Runtime could not quantize the model: {first_line(error)}") from error
+
+
+def keep_outputs_float(model: onnx.ModelProto) -> bool:
+    """Take out the Q/DQ pair between a Gemm or MatMul and an output; returns whether there was one.
+
+    ONNX Runtime has integer kernels for both with a float result, so it costs no time; and among 256 levels two classes
+    often get the same logit.
+    """
+    nodes = model.graph.node
+    makers = {name: node for node in nodes for name in node.output}
+    readers = Counter(name for node in nodes for name in node.input)
+    removed = False
+    for output in model.graph.output:
+        dequantize = makers.get(output.name)
+        if dequantize is None or dequantize.op_type != "DequantizeLinear" or readers[output.name]:
+            continue
+        quantize = makers.get(dequantize.input[0])
+        if quantize is None or quantize.op_type != "QuantizeLinear" or readers[quantize.output[0]] != 1:
+            continue
+        product = makers.get(quantize.input[0])
+        if product is None or product.op_type not in ("Gemm", "MatMul") or readers[product.output[0]] != 1:
+            continue
+        nodes.remove(dequantize)
+        nodes.remove(quantize)
+        product.output[0] = output.name
+        removed = True
+    if removed:
+        used = {name for node in nodes for name in node.input}
+        for tensor in [tensor for tensor in model.graph.initializer if tensor.name not in used]:
+            model.graph.initializer.remove(tensor)
+    return removed
 
 
 def _left(model: onnx.ModelProto) -> Counter[str]:

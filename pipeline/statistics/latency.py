@@ -2,8 +2,8 @@
 
 A *difference* is log(reference's median call) - log(variant's median call) within one block; exp of it is a speed-up,
 above 1 where the variant is faster. Blocks lie in rounds, and every round has fresh processes. A process keeps one
-memory layout for its life, so that blocks of a round agree more among themselves than with those of another: an interval
-from the pooled blocks alone is too narrow, and so the rounds' own estimates have a say too.
+memory layout for its life, so that blocks of a round agree more among themselves than with those of another: an
+interval from the pooled blocks alone is too narrow, and so the rounds' own estimates have a say too.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ TAIL_CALLS = 5
 """A round must have at least this many calls beyond a quantile for that quantile to have an interval."""
 _MIN_ROUNDS = 3
 _LEVEL = 0.05
+_EXACT_UP_TO = 50
 Floats = NDArray[np.float64]
 
 
@@ -200,12 +201,14 @@ def _mean_and_error(values: Floats) -> tuple[float, float]:
 
 
 def _signed_rank_p(differences: Floats) -> float:
-    """Wilcoxon's signed-rank test; 1 where no block differs."""
+    """Wilcoxon's signed-rank test: exact for few differences without ties, else by the normal approximation."""
     from scipy.stats import wilcoxon
 
-    if not np.any(differences):
+    sizes = np.abs(differences)
+    if not np.any(sizes):
         return 1.0
-    return float(wilcoxon(differences).pvalue)
+    exact = len(sizes) <= _EXACT_UP_TO and np.all(sizes > 0) and len(np.unique(sizes)) == len(sizes)
+    return float(wilcoxon(differences, method="exact" if exact else "asymptotic").pvalue)
 
 
 def _rounds_p(round_estimates: Floats) -> float:

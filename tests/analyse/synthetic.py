@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,44 +130,49 @@ def _latency(
         typical_ms = BASELINE_MS * subject.batch_size / made.times_as_fast / target_speed.get(subject.target, 1.0)
         noise = random.normal(0, made.spread, (ROUNDS, BLOCKS, CALLS))
         durations[subject.key] = typical_ms * np.exp(drift + noise)
-    for device, key in _first_baselines(subjects).items():
+    for key in _first_baselines(subjects):
         if key in durations:
             noise = random.normal(0, 0.003, (ROUNDS, BLOCKS, CALLS))
             target = key.removeprefix("baseline@").partition("/")[0]
             typical_ms = BASELINE_MS / clone_times_as_fast / target_speed.get(target, 1.0)
             durations[f"clone:{key}"] = typical_ms * np.exp(drift + noise)
-        assert device
     return samples_from(durations, stopped)
 
 
-def _first_baselines(subjects: Sequence[SubjectRecord]) -> dict[str, str]:
+def _first_baselines(subjects: Sequence[SubjectRecord]) -> list[str]:
+    """The baseline that is cloned, of each device."""
     found: dict[str, str] = {}
     for subject in subjects:
         if subject.variant == "baseline" and subject.batch_size == 1:
             found.setdefault(subject.device, subject.key)
-    return found
+    return list(found.values())
 
 
 def samples_from(
     durations_ms: Mapping[str, NDArray[np.float64]], stopped: Literal["width", "cap", "budget"] = "width"
 ) -> LatencySamples:
     """Samples out of an array [rounds, blocks, calls] per subject."""
-    columns: dict[str, list[NDArray[Any]]] = {name: [] for name in ("subject", "round", "block", "duration_ns")}
-    for index, times_ms in enumerate(durations_ms.values()):
-        rounds, blocks, _ = np.indices(times_ms.shape)
-        columns["subject"].append(np.full(times_ms.size, index, np.int32))
-        columns["round"].append(rounds.ravel().astype(np.int32))
-        columns["block"].append(blocks.ravel().astype(np.int32))
-        columns["duration_ns"].append((times_ms * 1e6).round().astype(np.int64).ravel())
-    joined = {name: np.concatenate(parts) if parts else np.empty(0, np.int64) for name, parts in columns.items()}
+    times_ms = np.array(list(durations_ms.values())).reshape(-1, ROUNDS, BLOCKS, CALLS)
+    subject, round_, block, _ = (index.ravel().astype(np.int32) for index in np.indices(times_ms.shape))
     return LatencySamples(
         subjects=list(durations_ms),
-        position=np.zeros(len(joined["subject"]), np.int32),
-        **joined,
+        subject=subject,
+        round=round_,
+        block=block,
+        position=np.zeros_like(block),
+        duration_ns=(times_ms * 1e6).round().astype(np.int64).ravel(),
         telemetry=[
-            {"round": round_, "block": block, "steal_ticks": 1, "run_delay_ns": 1000, "load": 0.5, "dropped": None}
-            for round_ in range(ROUNDS)
-            for block in range(BLOCKS)
+            {
+                "round": at_round,
+                "block": at_block,
+                "steal_ticks": 1,
+                "run_delay_ns": 1000,
+                "load": 0.5,
+                "cores": [0],
+                "dropped": None,
+            }
+            for at_round in range(ROUNDS)
+            for at_block in range(BLOCKS)
         ],
         rounds=ROUNDS,
         stopped=stopped,
@@ -204,9 +209,7 @@ def without_subject(record: Record, variant: str, target: str, batch_size: int, 
 def with_dropped(record: Record, round_: int, block: int, **more: str) -> Record:
     """The same run, with one block dropped for throttling."""
     telemetry = [
-        {**entry, "dropped": "cgroup throttled", **more}
-        if (entry["round"], entry["block"]) == (round_, block)
-        else entry
+        {**entry, **more, "dropped": "throttled"} if (entry["round"], entry["block"]) == (round_, block) else entry
         for entry in record.latency.telemetry
     ]
     return replace(record, latency=replace(record.latency, telemetry=telemetry))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from pipeline.record import StageRecord
 from pipeline.results import (
@@ -263,3 +263,19 @@ def typical() -> Report:
         next_best="pruned_int8 is faster, but its accuracy falls below the margin",
     )
     return report(variants, recommendation=chosen)
+
+
+def unlabelled() -> Report:
+    """Data without labels: agreement with the baseline in place of accuracy, and none for the baseline itself."""
+    reference = Reference(variant="baseline", target="ort_cpu", batch_size=1)
+    agreement = replace(accuracy(0.981, -0.019, "FAILS MARGIN"), metric="agreement")
+    row = result(0.22, found=agreement, speed=speedup(1.86, "FASTER", reference))
+    return report([variant("baseline", [result(0.41, found=None)]), variant("static_int8", [row])])
+
+
+def unbounded() -> Report:
+    """A run that was stopped after its first round: no interval over rounds."""
+    reference = Reference(variant="baseline", target="ort_cpu", batch_size=1)
+    speed = replace(speedup(1.3, "INCONCLUSIVE", reference), low=0.0, high=math.inf, blocks_to_settle=None)
+    row = result(0.31, found=None, speed=speed)
+    return report([variant("baseline", [result(0.41, found=None)]), variant("static_int8", [row])])

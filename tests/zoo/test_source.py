@@ -88,12 +88,12 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     save_file(SmallResNet(widths=(4, 4), blocks=(1, 1)).state_dict(), tmp_path / "w.safetensors")
     out = tmp_path / "out"
     out.mkdir()
-    with pytest.raises(UserError, match="do not fit pipeline.zoo.resnet.SmallResNet"):
+    with pytest.raises(UserError, match=r"do not fit pipeline\.zoo.resnet\.SmallResNet"):
         torch_model(tmp_path / "w.safetensors").write(out)
 
 
 def test_a_missing_weights_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="none.safetensors does not exist"):
+    with pytest.raises(UserError, match=r"none\.safetensors does not exist"):
         torch_model(tmp_path / "none.safetensors").key()
 
 

@@ -1,0 +1,58 @@
+"""Which cores a round's workers run on: all of them on the same ones.
+
+With one thread that is the core that is idlest just then: on such a core blocks spread about half as much as without
+pinning, and on one that a neighbour is busy on they spread no less.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from pipeline.plan import Target
+
+_STAT = Path("/proc/stat")
+_SAMPLE_S = 0.1
+_IDLE = slice(3, 5)
+"""The numbers of a core's line in /proc/stat that count its idle time (idle, and waiting for the disk)."""
+
+
+def cores_for(targets: Iterable[Target]) -> tuple[int, ...] | None:
+    """The idlest cores, as many as the target with the most threads wants; None: not pinned.
+
+    None for accelerators, whose drivers have threads of their own, and where the system has no such call.
+    """
+    chosen = list(targets)
+    if not hasattr(os, "sched_getaffinity") or any(target.device != "cpu" for target in chosen):
+        return None
+    allowed = sorted(os.sched_getaffinity(0))
+    wanted = max(target.threads for target in chosen)
+    if wanted >= len(allowed):
+        return tuple(allowed)
+    before = busy_ticks()
+    time.sleep(_SAMPLE_S)
+    return idlest(allowed, before, busy_ticks(), wanted)
+
+
+def idlest(allowed: Iterable[int], before: dict[int, int], after: dict[int, int], count: int) -> tuple[int, ...]:
+    """The ``count`` cores that were least busy between two samples, in the order of their numbers."""
+    by_load = sorted(allowed, key=lambda core: (after.get(core, 0) - before.get(core, 0), core))
+    return tuple(sorted(by_load[:count]))
+
+
+def busy_ticks() -> dict[int, int]:
+    """How many ticks of 10 ms each core has been busy, or taken by the hypervisor; empty where it can't be read."""
+    try:
+        lines = _STAT.read_text().splitlines()
+    except OSError:
+        return {}
+    found = {}
+    for line in lines:
+        name, *fields = line.split()
+        if name.startswith("cpu") and name != "cpu":
+            # Guest time (from the ninth number on) is part of the first two already.
+            ticks = [int(field) for field in fields[:8]]
+            found[int(name.removeprefix("cpu"))] = sum(ticks) - sum(ticks[_IDLE])
+    return found

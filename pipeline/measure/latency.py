@@ -1,0 +1,215 @@
+"""How long does one call take? All subjects of a device are timed in the same rounds, interleaved in random order.
+
+Timing one model to its end and then the next calls identical models different, as the machine's speed wanders. Here
+every block visits every model once, so that ratios within a block share what the machine did; and every round starts
+fresh processes, as one process keeps one memory layout for its life. Measuring stops once the intervals are narrow,
+never because a difference is significant.
+
+Sources: Abedi & Brecht 2017 (randomised multiple interleaved trials); Kalibera & Jones 2013; Bulej et al. 2020.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from pipeline.artifact import Artifact
+from pipeline.data.dataset import Feed
+from pipeline.measure.cores import cores_for
+from pipeline.measure.processes import started
+from pipeline.measure.rounds import Round
+from pipeline.measure.samples import Collected, Stopped
+from pipeline.measure.schedule import FEWEST_ROUNDS, Expected, expect, groups
+from pipeline.measure.worker import Job, Loaded
+from pipeline.plan import MeasureSettings, Target
+from pipeline.record import LatencySamples
+
+CLONE = "clone:"
+_NS_PER_MS = 1e6
+_FEWEST_FOR_WIDTHS = 3
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """One variant on one target at one batch size."""
+
+    key: str
+    artifact: Artifact
+    target: Target
+    batch_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectTimes:
+    """What a subject's start took, one value a round."""
+
+    load_ms: list[float] = field(default_factory=list)
+    first_inference_ms: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What came out for one device. A subject is in ``times`` and the samples, or in ``failures``."""
+
+    samples: LatencySamples
+    times: dict[str, SubjectTimes]
+    failures: dict[str, str]
+    """The reason, in one line, by subject."""
+
+
+def measure_latency(
+    subjects: Sequence[Subject],
+    references: Mapping[str, str],
+    clones: Sequence[str],
+    feeds: Mapping[int, Feed],
+    settings: MeasureSettings,
+    seed: int,
+    progress: Progress = lambda done, text: None,
+    announce: Callable[[Expected], None] = lambda expected: None,
+) -> Measured:
+    """Time all subjects of one device.
+
+    ``references`` names for a subject's key the key that it is compared with. Each key in ``clones`` is measured twice,
+    the second time as ``clone:<key>``: what the two differ by is nothing but noise. ``feeds`` has an input batch per
+    batch size. ``announce`` is told what it will take before anything is timed (once a group, should there be more
+    subjects than are measured together); ``progress`` the share done and the widths so far. A subject whose worker
+    fails becomes a failure with its reason, and the others go on.
+    """
+    began = time.monotonic()
+    by_key = {subject.key: subject for subject in subjects}
+    cloned = [key for key in clones if key in by_key]
+    split = groups(list(by_key), references, cloned) if subjects else []
+    run = _Run(
+        settings=settings,
+        budget_s=None if settings.budget_s is None else settings.budget_s / max(1, len(split)),
+        collected=Collected(subjects[0].target.device if subjects else "cpu"),
+        rng=np.random.default_rng(seed),
+        announce=announce,
+    )
+    stopped: Stopped = "width"
+    for index, keys in enumerate(split):
+        group = _group([by_key[key] for key in keys], references, cloned, feeds)
+        outcome = run.measure(group, _share(progress, index, len(split)))
+        stopped = outcome if outcome != "width" else stopped
+    progress(1.0, f"{len(run.collected.rounds)} rounds, {_widest_text(run.widest)}")
+    return Measured(
+        samples=run.collected.samples(run.failures, stopped, time.monotonic() - began),
+        times={key: run.times[key] for key in by_key if key in run.times and key not in run.failures},
+        failures={key: run.failures[key] for key in by_key if key in run.failures},
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Group:
+    """What is measured in the same rounds."""
+
+    jobs: Mapping[str, Job]
+    pairs: Mapping[str, str]
+    """The reference of each subject that has one, and of each clone."""
+
+    def without(self, failed: Container[str]) -> _Group:
+        """Those that are left."""
+        return _Group(
+            jobs={key: job for key, job in self.jobs.items() if key not in failed},
+            pairs={
+                key: reference for key, reference in self.pairs.items() if key not in failed and reference not in failed
+            },
+        )
+
+
+def _group(
+    subjects: Sequence[Subject], references: Mapping[str, str], clones: Sequence[str], feeds: Mapping[int, Feed]
+) -> _Group:
+    jobs = {
+        subject.key: Job(artifact=subject.artifact, target=subject.target, feed=feeds[subject.batch_size])
+        for subject in subjects
+    }
+    pairs = {key: references[key] for key in jobs if key in references and references[key] in jobs}
+    pairs = {key: reference for key, reference in pairs.items() if key != reference}
+    return _Group(
+        jobs={**jobs, **{CLONE + key: jobs[key] for key in clones}},
+        pairs={**pairs, **{CLONE + key: key for key in clones}},
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Run:
+    """What the groups of a device have in common, and what was found so far."""
+
+    settings: MeasureSettings
+    budget_s: float | None
+    """Of each group."""
+    collected: Collected
+    rng: np.random.Generator
+    announce: Callable[[Expected], None]
+    times: dict[str, SubjectTimes] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    widest: float = 0.0
+    """The largest half-width of any interval at the last look."""
+
+    def measure(self, group: _Group, progress: Progress) -> Stopped:
+        """Round after round, until the intervals are narrow enough, the rounds or the budget are used up."""
+        began = time.monotonic()
+        expected: Expected | None = None
+        most = self.settings.looks[-1]
+        widths = ""
+        for number in range(1, most + 1):
+            group = group.without(self.failures)
+            if not group.jobs:
+                break
+            expected = self._round(group, expected, _text(progress, number, most, widths))
+            if number >= _FEWEST_FOR_WIDTHS or number in self.settings.looks:
+                self.widest = self._widest(group.without(self.failures))
+                widths = f", {_widest_text(self.widest)}"
+            if number in self.settings.looks and self.widest <= self.settings.half_width:
+                return "width"
+            spent_s = time.monotonic() - began
+            if self.budget_s is not None and spent_s >= self.budget_s and number >= FEWEST_ROUNDS:
+                return "budget"
+        return "cap"
+
+    def _round(self, group: _Group, expected: Expected | None, progress: Callable[[float], None]) -> Expected | None:
+        began = time.monotonic()
+        cores = cores_for(job.target for job in group.jobs.values())
+        jobs = {key: replace(job, cores=cores) for key, job in group.jobs.items()}
+        with started(jobs, self.settings.start) as workers:
+            current = Round.of(workers, self.settings)
+            loaded = current.load()
+            self._note(loaded)
+            if expected is None and loaded:
+                calls_ms = {key: times.warm_ns / _NS_PER_MS for key, times in loaded.items()}
+                expected = expect(calls_ms, time.monotonic() - began, self.settings, self.budget_s)
+                self.announce(expected)
+            if expected is not None:
+                blocks = expected.blocks
+                self.collected.add(current.run(blocks, self.rng, lambda done: progress(min(done / blocks, 1.0))), cores)
+        self.failures.update(current.failures)
+        return expected
+
+    def _note(self, loaded: Mapping[str, Loaded]) -> None:
+        for key, times in loaded.items():
+            found = self.times.setdefault(key, SubjectTimes())
+            found.load_ms.append(times.load_ns / _NS_PER_MS)
+            found.first_inference_ms.append(times.first_ns / _NS_PER_MS)
+
+    def _widest(self, group: _Group) -> float:
+        estimates = self.collected.estimates(group.pairs, self.settings.look_alpha)
+        return max((estimate.half_width for estimate in estimates.values()), default=0.0)
+
+
+def _share(progress: Progress, index: int, count: int) -> Progress:
+    """The progress of one group as that of all."""
+    return lambda done, text: progress((index + done) / count, text)
+
+
+def _text(progress: Progress, number: int, most: int, widths: str) -> Callable[[float], None]:
+    """The progress of one round as that of its group; 1 is left to the end."""
+    return lambda done: progress(min((number - 1 + done) / most, 0.999), f"round {number} of at most {most}{widths}")
+
+
+def _widest_text(half_width: float) -> str:
+    return f"widest interval ±{100 * half_width:.1f} %"

@@ -1,0 +1,102 @@
+"""One round: fresh workers, each loaded and warmed up, then visited block by block in random order."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.errors import WorkerFailed
+from pipeline.measure.noise import block_telemetry, snapshot
+from pipeline.measure.processes import Worker
+from pipeline.measure.worker import Cell, Load, Loaded, Timed
+from pipeline.plan import MeasureSettings
+
+logger = logging.getLogger(__name__)
+
+REPEATED_SHARE = 0.25
+"""At most this share of a round's blocks is timed again when a hard event spoilt them."""
+_NS_PER_MS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A visit to every worker: the calls of each, in the order in which they were visited."""
+
+    cells: Mapping[str, Timed]
+    telemetry: dict[str, Any]
+
+    @property
+    def dropped(self) -> bool:
+        """Whether a hard event spoilt it."""
+        return self.telemetry["dropped"] is not None
+
+
+@dataclass(slots=True)
+class Round:
+    """The workers of a round. One that fails leaves it, and ``failures`` says why; the others go on."""
+
+    workers: dict[str, Worker]
+    failures: dict[str, str]
+    settings: MeasureSettings
+
+    @staticmethod
+    def of(started: Mapping[str, Worker | WorkerFailed], settings: MeasureSettings) -> Round:
+        """Of processes that were started, some of them in vain."""
+        return Round(
+            workers={key: worker for key, worker in started.items() if isinstance(worker, Worker)},
+            failures={key: str(worker) for key, worker in started.items() if isinstance(worker, WorkerFailed)},
+            settings=settings,
+        )
+
+    def load(self) -> dict[str, Loaded]:
+        """Load, run once and warm up every model, one after the other."""
+        command = Load(calls=self.settings.warmup_calls, warmup_ns=math.ceil(self.settings.warmup_ms * _NS_PER_MS))
+        found = {}
+        for key in list(self.workers):
+            loaded = self._ask(key, command)
+            if loaded is not None:
+                found[key] = loaded
+        return found
+
+    def run(self, blocks: int, rng: np.random.Generator, visited: Callable[[int], None]) -> list[Block]:
+        """Time ``blocks`` blocks, and some again if they were spoilt; ``visited`` is told the number done.
+
+        Nothing but the visited worker runs: the parent waits for its answer, and reads the machine's counters only
+        between blocks.
+        """
+        found: list[Block] = []
+        repeats = math.ceil(REPEATED_SHARE * blocks)
+        while self.workers and sum(not block.dropped for block in found) < blocks and len(found) < blocks + repeats:
+            found.append(self._block(rng))
+            visited(len(found))
+        return found
+
+    def _block(self, rng: np.random.Generator) -> Block:
+        settings = self.settings
+        command = Cell(
+            untimed=settings.untimed_calls,
+            calls=settings.min_calls,
+            cell_ns=math.ceil(settings.cell_ms * _NS_PER_MS),
+        )
+        keys = list(self.workers)
+        cells: dict[str, Timed] = {}
+        before = snapshot()
+        for index in rng.permutation(len(keys)):
+            timed = self._ask(keys[index], command)
+            if timed is not None:
+                cells[keys[index]] = timed
+        return Block(cells=cells, telemetry=block_telemetry(before, snapshot(), list(cells.values())))
+
+    def _ask(self, key: str, command: Load | Cell) -> Any:
+        try:
+            return self.workers[key].ask(command)
+        except WorkerFailed as failure:
+            logger.debug("%s leaves the round: %s", key, failure)
+            self.failures[key] = str(failure)
+            del self.workers[key]
+            return None

@@ -1,0 +1,98 @@
+"""How much is measured: which subjects share their rounds, the blocks of a round, and what that will take."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.plan import MeasureSettings
+
+LARGEST_GROUP = 40
+"""So many models, beside those they are compared with, are held in memory at once."""
+FEWEST_BLOCKS = 4
+FEWEST_ROUNDS = 2
+"""Measured whatever the budget says: one round has no interval."""
+_VISIT_MS = 0.5
+"""What a visit costs beside the calls: two messages over a pipe, and reading the worker's counters."""
+_MS_PER_S = 1e3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What measuring will take, from how long each subject's calls took in the first round's warm-up."""
+
+    subjects: int
+    """Hidden clones included."""
+    blocks: int
+    """A round."""
+    rounds: tuple[int, int]
+    """At least and at most."""
+    seconds: tuple[float, float]
+    """For so many rounds."""
+
+    def __str__(self) -> str:
+        fewest, most = self.rounds
+        low, high = (round(seconds) for seconds in self.seconds)
+        rounds = f"{most}" if fewest == most else f"{fewest} to {most}"
+        span = f"{high}" if low == high else f"{low} to {high}"
+        return f"{self.subjects} models x {self.blocks} blocks x {rounds} rounds: about {span} s"
+
+
+def expect(
+    call_ms: Mapping[str, float], setup_s: float, settings: MeasureSettings, budget_s: float | None = None
+) -> Expected:
+    """Plan the rounds of subjects whose calls take ``call_ms``, if starting and loading all of them takes ``setup_s``.
+
+    A budget first makes rounds shorter, so that as many as the first look needs fit into it, then fewer.
+    """
+    block_s = sum(_visit_ms(call, settings) for call in call_ms.values()) / _MS_PER_S
+    blocks = blocks_per_round(list(call_ms.values()), settings)
+    fewest, most = settings.looks[0], settings.looks[-1]
+    if budget_s is not None:
+        affordable = int((budget_s / fewest - setup_s) / block_s)
+        blocks = min(blocks, max(affordable, FEWEST_BLOCKS))
+    round_s = setup_s + blocks * block_s
+    if budget_s is not None:
+        most = max(FEWEST_ROUNDS, min(most, int(budget_s / round_s) + 1))
+        fewest = min(fewest, most)
+    return Expected(
+        subjects=len(call_ms),
+        blocks=blocks,
+        rounds=(fewest, most),
+        seconds=(fewest * round_s, most * round_s),
+    )
+
+
+def blocks_per_round(call_ms: Sequence[float], settings: MeasureSettings) -> int:
+    """Fewer than ``settings.blocks`` for slow models, whose cells are longer: the timed part of a round stays the same.
+
+    Never below a quarter of ``settings.blocks``, nor below ``FEWEST_BLOCKS``.
+    """
+    cells_ms = [max(settings.cell_ms, settings.min_calls * call) for call in call_ms]
+    blocks = round(settings.blocks * settings.cell_ms * len(cells_ms) / sum(cells_ms))
+    return max(blocks, settings.blocks // 4, FEWEST_BLOCKS)
+
+
+def _visit_ms(call_ms: float, settings: MeasureSettings) -> float:
+    # The last timed call overshoots by half its length, on average.
+    timed_ms = max(settings.cell_ms + call_ms / 2, settings.min_calls * call_ms)
+    return settings.untimed_calls * call_ms + timed_ms + _VISIT_MS
+
+
+def groups(subjects: Sequence[str], references: Mapping[str, str], always: Collection[str]) -> list[list[str]]:
+    """Split a large set into groups of at most ``LARGEST_GROUP`` subjects.
+
+    Each also has those that its subjects are compared with, and ``always``: they are measured in several groups. The
+    groups are of about equal size.
+    """
+    shared = {references[key] for key in subjects if key in references} | set(always)
+    own = [key for key in subjects if key not in shared]
+    count = max(1, -(-len(own) // LARGEST_GROUP))
+    found = []
+    for index in range(count):
+        part = own[index * len(own) // count : (index + 1) * len(own) // count]
+        wanted = {*part, *always, *(references[key] for key in part if key in references)}
+        if count == 1:
+            wanted |= shared
+        found.append([key for key in subjects if key in wanted])
+    return found

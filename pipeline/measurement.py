@@ -1,0 +1,159 @@
+"""Measure every row of a run: latency, memory, accuracy. What fails becomes the row's reason, and the others go on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.artifact import Artifact
+from pipeline.build import Built
+from pipeline.data.dataset import Feed, Split, preprocess
+from pipeline.errors import Skipped, WorkerFailed
+from pipeline.measure.accuracy import predict
+from pipeline.measure.latency import Subject, measure_latency
+from pipeline.measure.memory import peak_memory_bytes
+from pipeline.plan import BASELINE, Device, Plan
+from pipeline.progress import ProgressDisplay
+from pipeline.record import AccuracySamples, LatencySamples, SubjectRecord, subject_key
+from pipeline.subjects import Row, rows
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What measuring a run recorded."""
+
+    subjects: list[SubjectRecord]
+    latency: LatencySamples
+    accuracy: AccuracySamples
+
+
+def measure(plan: Plan, built: Mapping[str, Built], test: Split, display: ProgressDisplay) -> Measured:
+    """Measure what can be measured here; every other row keeps the reason why it was not."""
+    inputs = preprocess(test.inputs, plan.model.preprocessing)
+    feeds = {size: _batch(inputs, size) for size in plan.batch_sizes}
+    table = Table(rows(plan, built))
+    latency = [_latency(plan, device, table, feeds, display) for device in table.devices()]
+    _memory(table, feeds, display)
+    predictions = _accuracy(plan, table, inputs, display)
+    return Measured(
+        list(table.records.values()),
+        LatencySamples.concatenate(latency),
+        AccuracySamples(labels=test.labels, predictions=predictions, metric=plan.metric.name),
+    )
+
+
+@dataclass(slots=True)
+class Table:
+    """The rows while they are measured: records by key, and the subjects that have not failed."""
+
+    rows: Sequence[Row]
+    records: dict[str, SubjectRecord] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.records = {row.record.key: row.record for row in self.rows}
+
+    def devices(self) -> list[Device]:
+        """The devices that have something to measure, in the order of the rows."""
+        return list(dict.fromkeys(subject.target.device for subject in self.subjects()))
+
+    def subjects(self, device: Device | None = None) -> list[Subject]:
+        """What is still to be measured, on one device or on all."""
+        return [
+            Subject(key=row.record.key, artifact=row.artifact, target=row.target, batch_size=row.record.batch_size)
+            for row in self.rows
+            if row.artifact is not None
+            and self.records[row.record.key].status == "ok"
+            and device in (None, row.target.device)
+        ]
+
+    def models(self) -> dict[tuple[str, str], tuple[Artifact, list[Subject]]]:
+        """Each variant on each target once, with the subjects that share it."""
+        found: dict[tuple[str, str], tuple[Artifact, list[Subject]]] = {}
+        for subject in self.subjects():
+            name = (self.records[subject.key].variant, subject.target.name)
+            found.setdefault(name, (subject.artifact, []))[1].append(subject)
+        return found
+
+    def fail(self, key: str, error: Exception | str) -> None:
+        """Give a row its reason."""
+        status = "skipped" if isinstance(error, Skipped) else "failed"
+        self.records[key] = replace(self.records[key], status=status, reason=str(error))
+
+
+def reference_of(plan: Plan, record: SubjectRecord) -> str:
+    """The row that a row is compared with: the baseline on its own target, or what ``measure.reference`` names."""
+    variant, _, target = (plan.measure.reference or f"{BASELINE}@{record.target}").partition("@")
+    return subject_key(variant, target, record.batch_size)
+
+
+def _latency(
+    plan: Plan, device: Device, table: Table, feeds: Mapping[int, Feed], display: ProgressDisplay
+) -> LatencySamples:
+    subjects = table.subjects(device)
+    references = {subject.key: reference_of(plan, table.records[subject.key]) for subject in subjects}
+    known = {subject.key for subject in subjects}
+    clone = next((references[subject.key] for subject in subjects if references[subject.key] in known), None)
+    label = f"latency on {device}"
+    found = measure_latency(
+        subjects,
+        {key: reference for key, reference in references.items() if key != reference},
+        [] if clone is None else [clone],
+        feeds,
+        plan.measure,
+        plan.seed,
+        progress=lambda done, text: display.step(label, done, text),
+        announce=lambda expected: display.say(f"measuring {label}: {expected}"),
+    )
+    for key, reason in found.failures.items():
+        table.fail(key, reason)
+    for key, times in found.times.items():
+        table.records[key] = replace(
+            table.records[key], load_ms=times.load_ms, first_inference_ms=times.first_inference_ms
+        )
+    return found.samples
+
+
+def _memory(table: Table, feeds: Mapping[int, Feed], display: ProgressDisplay) -> None:
+    subjects = table.subjects()
+    for index, subject in enumerate(subjects):
+        display.step("memory", index / len(subjects), subject.key)
+        try:
+            peak = peak_memory_bytes(subject.artifact, subject.target, feeds[subject.batch_size])
+        except (WorkerFailed, Skipped) as error:
+            table.fail(subject.key, error)
+            continue
+        table.records[subject.key] = replace(table.records[subject.key], peak_memory_bytes=peak)
+    display.step("memory", 1.0, f"{len(subjects)} rows, a fresh process each")
+
+
+def _accuracy(plan: Plan, table: Table, inputs: Feed, display: ProgressDisplay) -> dict[str, NDArray[np.int64]]:
+    """Predictions by ``variant@target``, at the largest batch size that was timed."""
+    predictions = {}
+    models = table.models()
+    for index, ((variant, target), (artifact, subjects)) in enumerate(models.items()):
+        name = f"{variant}@{target}"
+
+        def progress(share: float, index: int = index, name: str = name) -> None:
+            display.step("accuracy", (index + share) / len(models) * 0.999, name)
+
+        progress(0.0)
+        try:
+            predictions[name] = predict(
+                artifact, subjects[0].target, plan.metric, inputs, max(plan.batch_sizes), progress
+            )
+        except (WorkerFailed, Skipped) as error:
+            for subject in subjects:
+                table.fail(subject.key, error)
+    examples = len(next(iter(inputs.values())))
+    display.step("accuracy", 1.0, f"{len(predictions)} models on {examples} examples")
+    return predictions
+
+
+def _batch(inputs: Feed, size: int) -> Feed:
+    """The first ``size`` examples, repeated where there are fewer."""
+    count = len(next(iter(inputs.values())))
+    chosen = np.arange(size) % count
+    return {name: np.ascontiguousarray(array[chosen]) for name, array in inputs.items()}

@@ -1,0 +1,97 @@
+"""A runtime whose models do what their folder's ``behaviour.json`` says."""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.artifact import Artifact, Format
+from pipeline.data.dataset import Feed
+from pipeline.measure.latency import Subject
+from pipeline.measure.worker import Job
+from pipeline.plan import Session, Target
+
+FEEDS: Mapping[int, Feed] = {size: {"x": np.zeros((size, 2), np.float32)} for size in (1, 8)}
+_MB = 2**20
+
+
+@dataclass(frozen=True)
+class FakeSession:
+    behaviour: dict[str, Any]
+    memory: bytearray
+
+    def __call__(self, feed: Feed) -> list[NDArray[Any]]:
+        if "raise_at_batch" in self.behaviour and len(feed["x"]) == self.behaviour["raise_at_batch"]:
+            raise ValueError("this batch is not for me\nand the details")
+        if self.behaviour.get("pid_file"):
+            Path(self.behaviour["pid_file"]).write_text(str(os.getpid()))
+        if self.behaviour.get("die"):
+            sys.stderr.write("out of luck\n")
+            sys.stderr.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+        end = time.perf_counter() + self.behaviour.get("call_ms", 0.05) / 1e3
+        while time.perf_counter() < end:
+            pass
+        return [feed["x"]]
+
+
+@dataclass(frozen=True)
+class FakeBackend:
+    name: ClassVar[str] = "fake"
+    runs: ClassVar[Format] = "onnx"
+    forkable: ClassVar[bool] = True
+
+    def check(self, target: Target) -> None: ...
+
+    def preload(self) -> None: ...
+
+    def load(self, artifact: Artifact, target: Target) -> Session:
+        behaviour = json.loads((artifact.path / "behaviour.json").read_text())
+        if "refuse" in behaviour:
+            raise RuntimeError(behaviour["refuse"])
+        return FakeSession(behaviour, bytearray(os.urandom(1)) * (behaviour.get("memory_mb", 0) * _MB))
+
+
+@dataclass(frozen=True)
+class NotForkable(FakeBackend):
+    forkable: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
+class NotInstalled(FakeBackend):
+    def preload(self) -> None:
+        raise ModuleNotFoundError("No module named 'fake_runtime'")
+
+
+def artifact(folder: Path, name: str, **behaviour: Any) -> Artifact:
+    path = folder / name
+    path.mkdir(exist_ok=True)
+    (path / "behaviour.json").write_text(json.dumps(behaviour))
+    return Artifact(path, "onnx", name)
+
+
+def target(backend: FakeBackend | None = None, threads: int = 1) -> Target:
+    return Target(name="fake", backend=backend or FakeBackend(), threads=threads)
+
+
+def job(folder: Path, name: str = "model", backend: FakeBackend | None = None, **behaviour: Any) -> Job:
+    return Job(artifact=artifact(folder, name, **behaviour), target=target(backend), feed=FEEDS[1])
+
+
+def subject(
+    folder: Path, name: str, batch_size: int = 1, backend: FakeBackend | None = None, **behaviour: Any
+) -> Subject:
+    return Subject(
+        key=f"{name}@fake/{batch_size}",
+        artifact=artifact(folder, name, **behaviour),
+        target=target(backend),
+        batch_size=batch_size,
+    )

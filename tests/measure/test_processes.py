@@ -1,0 +1,170 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from pipeline.errors import WorkerFailed
+from pipeline.measure.cores import cores_for
+from pipeline.measure.processes import Worker, started
+from pipeline.measure.worker import Cell, Job, Load, Loaded, Timed
+from tests.measure.fakes import FakeBackend, NotForkable, NotInstalled, job
+
+LOAD = Load(calls=2, warmup_ns=0)
+CELL = Cell(untimed=1, calls=3, cell_ns=0)
+Start = Literal["fork", "spawn"]
+STARTS = pytest.mark.parametrize("start", ["fork", "spawn"])
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+def up(worker: Worker | WorkerFailed) -> Worker:
+    assert isinstance(worker, Worker), worker
+    return worker
+
+
+def gone(pid: int) -> bool:
+    """Wait for a process to end; the test would hang, not fail, on a machine that is only slow."""
+    for _ in range(600):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@STARTS
+def test_a_worker_loads_and_times_its_model(start: Start, tmp_path: Path) -> None:
+    with started({"a": job(tmp_path, call_ms=1.0)}, start) as workers:
+        worker = up(workers["a"])
+        loaded = worker.ask(LOAD)
+        timed = worker.ask(CELL)
+    assert isinstance(loaded, Loaded)
+    assert loaded.first_ns >= 1_000_000
+    assert isinstance(timed, Timed)
+    assert len(timed.durations_ns) == 3
+    assert timed.durations_ns.min() >= 1_000_000
+
+
+@STARTS
+def test_every_job_has_a_process_of_its_own(start: Start, tmp_path: Path) -> None:
+    jobs = {name: job(tmp_path, name, pid_file=str(tmp_path / f"{name}.pid")) for name in "abc"}
+    with started(jobs, start) as workers:
+        for worker in workers.values():
+            up(worker).ask(LOAD)
+        pids = {int((tmp_path / f"{name}.pid").read_text()) for name in jobs}
+    assert len(pids) == 3
+    assert os.getpid() not in pids
+
+
+@LINUX
+@STARTS
+def test_no_process_outlives_its_round(start: Start, tmp_path: Path) -> None:
+    with started({"a": job(tmp_path, pid_file=str(tmp_path / "pid"))}, start) as workers:
+        up(workers["a"]).ask(LOAD)
+        pid = int((tmp_path / "pid").read_text())
+    assert gone(pid)
+
+
+@LINUX
+@STARTS
+def test_no_process_outlives_an_interrupt(start: Start, tmp_path: Path) -> None:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        started({"a": job(tmp_path, pid_file=str(tmp_path / "pid"))}, start) as workers,
+    ):
+        up(workers["a"]).ask(LOAD)
+        raise KeyboardInterrupt
+    assert gone(int((tmp_path / "pid").read_text()))
+
+
+@LINUX
+@STARTS
+def test_no_process_outlives_a_parent_that_is_killed(start: Start, tmp_path: Path) -> None:
+    job(tmp_path, pid_file=str(tmp_path / "pid"))
+    program = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from pipeline.measure.processes import started\n"
+        "from pipeline.measure.worker import Load\n"
+        "from tests.measure.fakes import job\n"
+        "folder = Path(sys.argv[1])\n"
+        "with started({'a': job(folder, pid_file=str(folder / 'pid'))}, sys.argv[2]) as workers:\n"
+        "    workers['a'].ask(Load(calls=1, warmup_ns=0))\n"
+        "    print('ready', flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(tmp_path)}
+    arguments = [sys.executable, "-c", program, str(tmp_path), start]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, env=environment) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"ready\n"
+        parent.kill()
+    assert gone(int((tmp_path / "pid").read_text()))
+
+
+@STARTS
+def test_ctrl_c_is_left_to_the_parent(start: Start, tmp_path: Path) -> None:
+    with started({"a": job(tmp_path, pid_file=str(tmp_path / "pid"))}, start) as workers:
+        worker = up(workers["a"])
+        worker.ask(LOAD)
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGINT)
+        assert len(worker.ask(CELL).durations_ns) == 3
+
+
+@STARTS
+def test_a_model_that_cannot_be_loaded_gives_its_reason_in_one_line(start: Start, tmp_path: Path) -> None:
+    jobs = {"bad": job(tmp_path, "bad", refuse="no such operator\nat node 7"), "good": job(tmp_path, "good")}
+    with started(jobs, start) as workers:
+        with pytest.raises(WorkerFailed, match=r"^RuntimeError: no such operator$"):
+            up(workers["bad"]).ask(LOAD)
+        assert isinstance(up(workers["good"]).ask(LOAD), Loaded)
+
+
+@STARTS
+def test_a_worker_that_dies_tells_how_and_its_last_words(start: Start, tmp_path: Path) -> None:
+    with started({"bad": job(tmp_path, "bad", die=True), "good": job(tmp_path, "good")}, start) as workers:
+        with pytest.raises(WorkerFailed, match=r"^its process was ended by SIGKILL \(out of memory\?\): out of luck$"):
+            up(workers["bad"]).ask(LOAD)
+        with pytest.raises(WorkerFailed, match="its process"):
+            up(workers["bad"]).ask(LOAD)
+        assert isinstance(up(workers["good"]).ask(LOAD), Loaded)
+
+
+@STARTS
+def test_a_missing_runtime_is_the_reason_of_its_own_job_only(start: Start, tmp_path: Path) -> None:
+    jobs = {"missing": job(tmp_path, backend=NotInstalled()), "there": job(tmp_path)}
+    with started(jobs, start) as workers:
+        assert str(workers["missing"]) == "ModuleNotFoundError: No module named 'fake_runtime'"
+        assert isinstance(up(workers["there"]).ask(LOAD), Loaded)
+
+
+def test_runtimes_that_cannot_be_forked_stand_beside_those_that_can(tmp_path: Path) -> None:
+    jobs = {"spawned": job(tmp_path, backend=NotForkable()), "forked": job(tmp_path, backend=FakeBackend())}
+    with started(jobs, "fork") as workers:
+        assert list(workers) == ["spawned", "forked"]
+        for worker in workers.values():
+            assert len(_loaded(worker).ask(CELL).durations_ns) == 3
+
+
+@LINUX
+@STARTS
+def test_a_worker_stays_on_its_cores(start: Start, tmp_path: Path) -> None:
+    base = job(tmp_path, pid_file=str(tmp_path / "pid"))
+    cores = cores_for([base.target])
+    assert cores is not None
+    pinned = Job(artifact=base.artifact, target=base.target, feed=base.feed, cores=cores)
+    with started({"a": pinned}, start) as workers:
+        _loaded(workers["a"])
+        assert os.sched_getaffinity(int((tmp_path / "pid").read_text())) == set(cores)
+
+
+def _loaded(worker: Worker | WorkerFailed) -> Worker:
+    up(worker).ask(LOAD)
+    return up(worker)

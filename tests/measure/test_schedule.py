@@ -1,0 +1,61 @@
+import pytest
+
+from pipeline.measure.schedule import blocks_per_round, expect, groups
+from pipeline.plan import MeasureSettings
+
+SETTINGS = MeasureSettings()
+
+
+def test_fast_models_get_all_blocks() -> None:
+    assert blocks_per_round([0.1, 0.5, 4.0], SETTINGS) == 32
+
+
+def test_slow_models_get_fewer_blocks_for_the_same_timed_share() -> None:
+    # 3 calls of 8 ms are 24 ms, twice the usual cell.
+    assert blocks_per_round([8.0, 8.0], SETTINGS) == 16
+
+
+def test_very_slow_models_keep_a_quarter_of_the_blocks() -> None:
+    assert blocks_per_round([500.0], SETTINGS) == 8
+    assert blocks_per_round([500.0], MeasureSettings(blocks=8)) == 4
+
+
+def test_what_is_expected_grows_with_rounds_and_subjects() -> None:
+    one, two = (expect(dict.fromkeys(names, 1.0), 1.0, SETTINGS) for names in ("a", "ab"))
+    assert one.rounds == (7, 20)
+    assert one.seconds[1] == pytest.approx(one.seconds[0] * 20 / 7)
+    # Two untimed calls, 12 ms and half a call of overshoot, half a millisecond for the visit; 1 s a round to start.
+    assert one.seconds[0] == pytest.approx(7 * (1 + 32 * 0.015))
+    assert two.seconds[0] == pytest.approx(7 * (1 + 32 * 2 * 0.015))
+
+
+def test_a_budget_makes_rounds_shorter_then_fewer() -> None:
+    calls = {"a": 1.0}
+    assert expect(calls, 1.0, SETTINGS, budget_s=9.0).blocks == 19
+    shortest = expect(calls, 1.0, SETTINGS, budget_s=4.0)
+    assert shortest.blocks == 4
+    assert shortest.rounds == (4, 4)
+    assert expect(calls, 1.0, SETTINGS, budget_s=0.1).rounds == (2, 2)
+
+
+def test_an_expectation_reads_as_a_sentence() -> None:
+    assert str(expect({"a": 1.0}, 1.0, SETTINGS)) == "1 models x 32 blocks x 7 to 20 rounds: about 10 to 30 s"
+    once = MeasureSettings(looks=(10,))
+    assert str(expect({"a": 1.0}, 1.0, once)) == "1 models x 32 blocks x 10 rounds: about 15 s"
+
+
+def test_a_small_set_is_one_group_in_its_own_order() -> None:
+    keys = ["b", "base", "a"]
+    assert groups(keys, {"a": "base", "b": "base"}, ["base"]) == [keys]
+
+
+def test_a_large_set_is_split_and_each_group_has_its_references() -> None:
+    keys = ["base/1", "base/8", *(f"v{index}/{size}" for size in (1, 8) for index in range(30))]
+    references = {key: f"base/{key[-1]}" for key in keys if key.startswith("v")}
+    found = groups(keys, references, ["base/1"])
+    assert len(found) == 2
+    assert sorted(key for group in found for key in group if key.startswith("v")) == sorted(references)
+    for group in found:
+        assert "base/1" in group
+        assert all(references[key] in group for key in group if key in references)
+    assert "base/8" not in found[0]

@@ -1,0 +1,109 @@
+"""The list of fields, and report.csv, which is all of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.report import numbers
+from pipeline.report.csv_rows import csv_text
+from pipeline.report.fields import FIELDS, header, used
+from pipeline.report.rows import all_rows
+from pipeline.results import Report
+from tests.report import example
+
+
+def _csv(report: Report) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(csv_text(report))))
+
+
+def test_every_csv_header_is_unique() -> None:
+    headers = [name for field in FIELDS for name in field.columns]
+    assert len(headers) == len(set(headers))
+
+
+def test_every_path_of_a_field_exists_on_a_complete_row() -> None:
+    row = next(row for row in all_rows(example.typical()) if row.variant.name == "dynamic_int8")
+    missing = {name for field in FIELDS for name, value in zip(field.columns, field.values(row), strict=True)
+               if value is None}  # fmt: skip
+    expected = {"reason", "variant_reason", "speedup_blocks_to_settle", "p99_low_ms", "p99_high_ms", "cost_per_million"}
+    assert missing == expected | {"deadline_misses", "deadline_misses_low", "deadline_misses_high"}
+
+
+def test_the_csv_has_a_line_for_every_row_measured_or_not() -> None:
+    lines = _csv(example.typical())
+    assert len(lines) == 11
+    assert {line["status"] for line in lines} == {"ok", "skipped", "failed"}
+    assert [line["reason"] for line in lines if line["status"] == "skipped"] == [example.NO_CUDA] * 5
+
+
+def test_the_csv_holds_raw_values() -> None:
+    line = next(line for line in _csv(example.typical()) if line["variant"] == "static_int8")
+    assert float(line["accuracy_delta"]) == -0.0012
+    assert float(line["speedup"]) == 1.864
+    assert line["size_bytes"] == "312000"
+    assert line["pareto"] == "true"
+    assert line["cost_per_million"] == ""
+
+
+@given(name=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\r"), min_size=1))
+def test_the_csv_gives_back_any_name(name: str) -> None:
+    found = _csv(example.report([example.variant(name, [example.result(0.4, found=None)])]))
+    assert [line["variant"] for line in found] == [name]
+
+
+def test_a_column_without_values_is_left_out_of_the_tables() -> None:
+    rows = all_rows(example.report([example.variant("baseline", [example.result(0.4, found=None)])]))
+    titles = {field.title for field in used(rows, "page")}
+    assert "p50" in titles
+    assert not titles & {"accuracy", "speed-up", "deadline misses", "cost per million"}
+
+
+def test_the_accuracy_column_is_named_after_the_metric() -> None:
+    rows = all_rows(example.unlabelled())
+    assert "agreement" in {header(field, rows) for field in used(rows, "page")}
+
+
+def test_an_undecided_row_says_how_many_examples_would_decide() -> None:
+    row = next(row for row in all_rows(example.typical()) if row.variant.name == "dynamic_int8")
+    lines = next(field for field in FIELDS if field.title == "accuracy").cell(row)
+    assert lines == (
+        "93.84 % [93.35, 94.30]",
+        "−0.01 pt [−0.19, +0.16]",
+        "UNDECIDED",
+        "about 42,000 examples would decide",
+    )
+
+
+@pytest.mark.parametrize(
+    ("low", "value", "high", "shown"),
+    [
+        (1.40, 1.42, 1.44, "1.42x [1.40, 1.44]"),
+        (1.002, 1.004, 1.006, "1.004x [1.002, 1.006]"),
+        (0.991, 0.994, 0.998, "0.994x [0.991, 0.998]"),
+        (0.98, 1.01, 1.04, "1.01x [0.98, 1.04]"),
+        (12.1, 12.3, 12.5, "12.3x [12.1, 12.5]"),
+        (0.0, 1.3, None, "1.30x [0.00, inf]"),
+    ],
+)
+def test_a_ratio_is_written_so_that_its_verdict_can_be_seen(
+    low: float, value: float, high: float | None, shown: str
+) -> None:
+    assert numbers.ratio(value, low, high) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.0412, "0.0412"), (0.4123, "0.412"), (12.345, "12.35"), (1234.5, "1,234"), (-2.5, "−2.500")]
+)
+def test_a_figure_keeps_about_four_digits(value: float, shown: str) -> None:
+    assert numbers.number(value) == shown
+
+
+def test_percentages_and_points() -> None:
+    assert numbers.percent(0.9385) == "93.85 %"
+    assert numbers.points(-0.0012) == "−0.12 pt"
+    assert numbers.points_interval(-0.003, 0.0005) == "[−0.30, +0.05]"

@@ -1,0 +1,237 @@
+"""report.md and report.html, and how the files are written."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from pipeline.errors import OutOfSpace
+from pipeline.report import write_report
+from pipeline.report.charts import figures
+from pipeline.report.markdown import markdown_text
+from pipeline.report.page import chart_library, html_text, security_policy
+from pipeline.report.verdicts import ACCURACY_MEANINGS, SPEED_MEANINGS, TONES
+from pipeline.report.write import write_whole
+from pipeline.results import AccuracyVerdict, Report, SpeedVerdict
+from tests.report import example
+
+HOSTILE = "</script><script>alert(1)</script>"
+
+
+class Page(HTMLParser):
+    """What a browser would make of a page: its elements with their attributes, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.scripts: list[str] = []
+        self._inside = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._inside = tag
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside == "script":
+            self.scripts[-1] += data
+        elif self._inside != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.words).split())
+
+    def with_class(self, name: str) -> list[dict[str, str | None]]:
+        return [found for _, found in self.elements if name in (found.get("class") or "").split()]
+
+
+def _hostile() -> Report:
+    report = example.typical()
+    variants = [replace(variant, name=f"{variant.name}{HOSTILE}") for variant in report.variants]
+    return replace(report, variants=variants, model=HOSTILE, summary=HOSTILE, machine={HOSTILE: [HOSTILE]})
+
+
+@pytest.fixture(name="page", scope="module")
+def _page() -> Page:
+    return Page(html_text(example.typical()))
+
+
+def test_the_page_shows_every_row_and_every_reason(page: Page) -> None:
+    for variant in example.typical().variants:
+        assert variant.name in page.text
+    assert "1.86x [1.84, 1.89]" in page.text
+    assert example.NO_CUDA in page.text
+    assert "leaves layer 'head' without channels" in page.text
+
+
+def test_the_page_begins_with_the_summary_and_the_recommendation(page: Page) -> None:
+    places = [page.text.index(words) for words in ("1.86 times as fast", "Recommended: static_int8", "Failed and skip")]
+    assert places == sorted(places)
+
+
+def test_the_page_loads_nothing(page: Page) -> None:
+    loading = {"src", "href", "data", "action", "srcset", "poster", "background"}
+    assert not [found for _, found in page.elements if loading & set(found)]
+    style = html_text(example.report([])).split("<style>")[1].split("</style>")[0]
+    assert "url(" not in style
+    assert "@import" not in style
+    policy = next(found["content"] for _, found in page.elements if found.get("http-equiv"))
+    assert policy is not None
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+
+
+def test_no_chart_takes_its_data_from_an_address() -> None:
+    for panel in (panel for figure in figures(example.typical()) for panel in figure.panels):
+        addresses = re.findall(r"https?://[^\"]+", json.dumps(panel.spec))
+        assert [address for address in addresses if not address.startswith("https://vega.github.io/schema/")] == []
+        assert '"url"' not in json.dumps(panel.spec)
+
+
+def test_the_chart_library_is_in_the_page_once(page: Page) -> None:
+    assert page.scripts.count(chart_library()) == 1
+    assert len(page.scripts) == 3
+
+
+def test_the_policy_names_the_scripts_that_are_in_the_page(page: Page) -> None:
+    policy = next(found["content"] for _, found in page.elements if found.get("http-equiv"))
+    assert policy == security_policy(page.scripts[1:])
+
+
+def test_every_chart_has_its_figures_in_words(page: Page) -> None:
+    charts = page.with_class("chart")
+    assert len(charts) == len(json.loads(page.scripts[0])) == 5
+    assert all(found["role"] == "img" for found in charts)
+    assert "static_int8 1.86x [1.84, 1.89] FASTER" in (charts[0]["aria-label"] or "")
+
+
+def test_the_tables_headings_have_scopes(page: Page) -> None:
+    scopes = [found.get("scope") for tag, found in page.elements if tag == "th"]
+    assert scopes.count("row") == 5
+    assert None not in scopes
+
+
+def test_hostile_text_stays_text_in_the_page() -> None:
+    page = Page(html_text(_hostile()))
+    assert [tag for tag, _ in page.elements].count("script") == 3
+    assert f"baseline{HOSTILE}" in page.text
+    assert all("alert(1)" not in script for script in page.scripts[1:])
+    # Inside the charts' data the text may not end the element either: the browser ends it at the first "</script".
+    assert json.loads(page.scripts[0])
+
+
+def test_hostile_text_stays_text_in_markdown() -> None:
+    text = markdown_text(_hostile())
+    assert "<script" not in text
+    assert "baseline&lt;/script&gt;" in text
+
+
+def test_the_markdown_has_every_row_and_every_reason() -> None:
+    text = markdown_text(example.typical())
+    for name in ("baseline", "dynamic_int8", "**static_int8** (recommended)", "pruned", "pruned_int8"):
+        assert f"\n| {name} |" in text
+    assert f"- **skipped** on ort_cuda, batch 1: {example.NO_CUDA} (baseline, dynamic_int8" in text
+    assert "- **failed** on ort_cpu, batch 1: stage 'prune'" in text
+
+
+def test_a_pipe_in_a_name_does_not_end_a_cell() -> None:
+    text = markdown_text(example.report([example.variant("a|b`c*d\n| e", [example.result(0.4, found=None)])]))
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    cells = {len(re.findall(r"(?<!\\)\|", row)) for row in rows}
+    assert len(rows) == 3
+    assert len(cells) == 1
+
+
+def test_the_markdown_tells_each_chain_with_its_drift() -> None:
+    text = markdown_text(example.typical())
+    assert "1. **export** (Export), reused from the store" in text
+    assert "2. **quantize** (QuantizeStatic), built in 2.41 s" in text
+    assert "drift.sqnr_db 31.2" in text
+
+
+def test_without_measured_rows_there_are_no_charts_of_them() -> None:
+    report = example.report([example.failed("broken", "no space left on the device")])
+    assert figures(report) == []
+    page = Page(html_text(report))
+    assert "No row was measured." in page.text
+    assert page.scripts == []
+
+
+def test_a_single_variant_has_no_speedup_chart() -> None:
+    report = example.report([example.variant("baseline", [example.result(0.4, found=None)])])
+    assert [figure.title for figure in figures(report)] == ["Latency distributions", "Size and memory"]
+
+
+def test_missing_memory_leaves_the_chart_of_sizes() -> None:
+    rows = [replace(example.result(0.4, found=None), peak_memory_bytes=None)]
+    found = figures(example.report([example.variant("baseline", rows)]))
+    assert [panel.title for panel in found[-1].panels] == ["Size"]
+
+
+def test_each_target_and_batch_size_has_its_own_panel() -> None:
+    rows = [example.result(0.4, found=None, target=target, batch_size=size)
+            for target in ("ort_cpu", "torch_cpu") for size in (1, 32)]  # fmt: skip
+    found = figures(example.report([example.variant(f"variant_{number}", rows) for number in range(30)]))
+    assert [panel.title for panel in found[0].panels] == [
+        "ort_cpu, batch 1",
+        "ort_cpu, batch 32",
+        "torch_cpu, batch 1",
+        "torch_cpu, batch 32",
+    ]
+
+
+def test_an_unbounded_interval_is_drawn_to_the_edge() -> None:
+    panel = next(figure for figure in figures(example.unbounded()) if figure.title == "Speed-up").panels[0]
+    assert "Infinity" not in json.dumps(panel.spec)
+    assert "[0.00, inf]" in panel.words
+
+
+def test_every_verdict_has_a_meaning_and_a_tone() -> None:
+    assert set(SPEED_MEANINGS) == set(get_args(SpeedVerdict))
+    assert set(ACCURACY_MEANINGS) == set(get_args(AccuracyVerdict))
+    assert set(TONES) == {*SPEED_MEANINGS, *ACCURACY_MEANINGS}
+
+
+def test_all_four_files_are_written_and_nothing_else(tmp_path: Path) -> None:
+    write_report(example.typical(), tmp_path / "run")
+    found = sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert found == ["report.csv", "report.html", "report.json", "report.md"]
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_half_of_a_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "report.md"
+    path.write_text("old")
+
+    def full(_source: Path, _target: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OutOfSpace, match=r"report\.md"):
+        write_whole(path, "new")
+    assert [found.name for found in tmp_path.iterdir()] == ["report.md"]
+    assert path.read_text() == "old"
+
+
+def test_importing_the_package_leaves_the_chart_libraries_alone() -> None:
+    code = "import sys, pipeline.report; print({'altair', 'vl_convert', 'jinja2', 'torch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
