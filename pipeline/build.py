@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifact import Artifact, Format
+from pipeline.check import misfit
 from pipeline.errors import CorruptEntry, Skipped, SlimlineError, StageFailed
 from pipeline.measure.environment import isa
-from pipeline.plan import Context, Plan, Stage, Variant, misfit
+from pipeline.plan import Context, Plan, Stage, Variant
 from pipeline.record import StageRecord, VariantRecord
 from pipeline.stages.check import check_output
 from pipeline.stages.count import count

@@ -14,8 +14,9 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
+from pipeline.check import check
 from pipeline.errors import UserError
-from pipeline.plan import Constraints, MeasureSettings, Plan, check
+from pipeline.plan import Constraints, MeasureSettings, Plan
 
 TARGET = "_target_"
 

@@ -15,7 +15,7 @@ from pipeline.errors import Skipped, WorkerFailed
 from pipeline.measure.accuracy import predict
 from pipeline.measure.latency import Subject, measure_latency
 from pipeline.measure.memory import peak_memory_bytes
-from pipeline.plan import BASELINE, Device, Plan
+from pipeline.plan import Device, Plan
 from pipeline.progress import ProgressDisplay
 from pipeline.record import AccuracySamples, LatencySamples, SubjectRecord, subject_key
 from pipeline.subjects import Row, rows
@@ -83,17 +83,14 @@ class Table:
         self.records[key] = replace(self.records[key], status=status, reason=str(error))
 
 
-def reference_of(plan: Plan, record: SubjectRecord) -> str:
-    """The row that a row is compared with: the baseline on its own target, or what ``measure.reference`` names."""
-    variant, _, target = (plan.measure.reference or f"{BASELINE}@{record.target}").partition("@")
-    return subject_key(variant, target, record.batch_size)
-
-
 def _latency(
     plan: Plan, device: Device, table: Table, feeds: Mapping[int, Feed], display: ProgressDisplay
 ) -> LatencySamples:
     subjects = table.subjects(device)
-    references = {subject.key: reference_of(plan, table.records[subject.key]) for subject in subjects}
+    references = {
+        subject.key: subject_key(*plan.measure.reference_for(subject.target.name), subject.batch_size)
+        for subject in subjects
+    }
     known = {subject.key for subject in subjects}
     clone = next((references[subject.key] for subject in subjects if references[subject.key] in known), None)
     label = f"latency on {device}"

@@ -1,9 +1,9 @@
-"""The core types: what a run is made of, and whether it fits together. No I/O here."""
+"""The core types: what a run is made of. No I/O here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -204,6 +204,11 @@ class MeasureSettings:
     price_per_hour: float | None = None
     deadline_ms: float | None = None
 
+    def reference_for(self, target: str) -> tuple[str, str]:
+        """The variant and the target that rows on ``target`` are compared with."""
+        variant, _, on = (self.reference or f"{BASELINE}@{target}").partition("@")
+        return variant, on
+
     @property
     def look_alpha(self) -> float:
         """The level of one look's intervals."""
@@ -227,97 +232,3 @@ class Plan:
     store_max_gb: float
     output: Path
     command: str
-
-
-def misfit(variant: Variant, source: Format) -> str | None:
-    """The first stage that does not accept what comes before it, or None where the chain fits."""
-    current = source
-    for name, stage in variant.stages.items():
-        if current not in stage.accepts:
-            return name
-        current = stage.produces
-    return None
-
-
-def check(plan: Plan) -> list[str]:
-    """Everything that is wrong with the plan, all at once, before any work; empty where it fits together."""
-    return [
-        *_check_selection(plan),
-        *(problem for variant in plan.variants.values() for problem in _check_variant(plan, variant)),
-        *_check_measure(plan),
-        *_check_constraints(plan.constraints),
-    ]
-
-
-def _check_selection(plan: Plan) -> list[str]:
-    problems = []
-    if BASELINE not in plan.variants:
-        names = ",".join([BASELINE, *plan.variants])
-        problems.append(f"every variant is compared with the baseline, which is not selected: type variant=[{names}]")
-    if not plan.targets:
-        problems.append("no target is selected: type target=[ort_cpu]")
-    if not plan.batch_sizes:
-        problems.append("batch_sizes is empty: type batch_sizes=[1]")
-    if any(size < 1 for size in plan.batch_sizes) or len(set(plan.batch_sizes)) != len(plan.batch_sizes):
-        problems.append(f"batch_sizes must be different whole numbers above 0 (got {list(plan.batch_sizes)})")
-    for target in plan.targets.values():
-        if target.threads < 1:
-            problems.append(f"target.{target.name}.threads must be at least 1 (got {target.threads})")
-    return problems
-
-
-def _check_variant(plan: Plan, variant: Variant) -> list[str]:
-    problems = []
-    name = misfit(variant, "torch")
-    if name is not None:
-        stage = variant.stages[name]
-        before = list(variant.stages)[: list(variant.stages).index(name)]
-        found = variant.stages[before[-1]].produces if before else "torch"
-        problems.append(
-            f"variants.{variant.name}.stages.{name} needs {' or '.join(sorted(stage.accepts))} but gets {found} "
-            f"from {before[-1] if before else 'the model'}: the order is {' -> '.join(variant.stages)}; "
-            + ("put an export stage before it" if found == "torch" else "put it before the export stage")
-        )
-    if plan.data.calibration_size < 1:
-        problems.extend(
-            f"variants.{variant.name}.stages.{name} needs calibration data: set data.calibration_size above 0"
-            for name, stage in variant.stages.items()
-            if "calibration" in stage.reads
-        )
-    return problems
-
-
-def _check_measure(plan: Plan) -> list[str]:
-    measure = plan.measure
-    problems = []
-    if not measure.looks or list(measure.looks) != sorted(set(measure.looks)) or measure.looks[0] < 3:
-        problems.append(f"measure.looks must rise and start at 3 rounds or more (got {list(measure.looks)})")
-    if measure.blocks < 4:
-        problems.append(f"measure.blocks must be at least 4 (got {measure.blocks})")
-    if not 0 < measure.alpha < 0.5:
-        problems.append(f"measure.alpha must lie between 0 and 0.5 (got {measure.alpha})")
-    positive = ("half_width", "noisy_half_width", "cell_ms", "min_calls", "budget_s", "deadline_ms", "price_per_hour")
-    for name in positive:
-        value = getattr(measure, name)
-        if value is not None and value <= 0:
-            problems.append(f"measure.{name} must be above 0 (got {value})")
-    if measure.reference is not None:
-        variant, _, target = measure.reference.partition("@")
-        if variant not in plan.variants or target not in plan.targets:
-            problems.append(
-                f"measure.reference={measure.reference} must be variant@target out of variants "
-                f"{', '.join(plan.variants)} and targets {', '.join(plan.targets)}"
-            )
-    return problems
-
-
-def _check_constraints(constraints: Constraints) -> list[str]:
-    problems = []
-    for limit in fields(constraints):
-        value = getattr(constraints, limit.name)
-        if value is not None and value <= 0:
-            problems.append(f"constraints.{limit.name} must be above 0 (got {value})")
-    drop = constraints.max_accuracy_drop
-    if drop is not None and drop >= 1:
-        problems.append(f"constraints.max_accuracy_drop is a fraction: 0.01 is one point (got {drop})")
-    return problems

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.check import misfit
 from pipeline.data.dataset import Split, SplitName, preprocess
 from pipeline.errors import UserError
 from pipeline.measure.accuracy import assert_disjoint
-from pipeline.plan import InputSignature, Plan, misfit
+from pipeline.plan import InputSignature, Plan
 
 
 def preflight(plan: Plan) -> Split:

@@ -56,7 +56,8 @@ def check_noise(
                 f"({found.low:.3f} to {found.high:.3f}), and it should be 1"
             )
     wide = _too_wide(estimates, samples, measure)
-    reasons.extend(_wide_reason(key, estimates[key], samples.rounds, measure) for key in wide)
+    if wide:
+        reasons.append(_wide_reason(wide, estimates, samples.rounds, measure))
     noise = Noise(
         noisy=bool(reasons),
         reasons=reasons,
@@ -77,13 +78,16 @@ def _too_wide(estimates: Mapping[str, Estimate], samples: LatencySamples, measur
     return [key for key, found in estimates.items() if not found.half_width <= measure.noisy_half_width]
 
 
-def _wide_reason(key: str, found: Estimate, rounds: int, measure: MeasureSettings) -> str:
-    after = f"after {rounds} round{'s' if rounds > 1 else ''}"
-    if not math.isfinite(found.half_width):
-        return f"the speed-up of {key} has no bounds {after}: let it run longer (measure.budget_s)"
+def _wide_reason(
+    wide: Collection[str], estimates: Mapping[str, Estimate], rounds: int, measure: MeasureSettings
+) -> str:
+    worst = max(wide, key=lambda key: estimates[key].half_width)
+    width = estimates[worst].half_width
+    bounds = f"±{100 * width:.1f} %" if math.isfinite(width) else "no bounds"
     return (
-        f"the speed-up of {key} is only known to ±{100 * found.half_width:.1f} % {after} "
-        f"(measure.noisy_half_width={measure.noisy_half_width:g})"
+        f"{len(wide)} of {len(estimates)} speed-ups are less certain than ±{100 * measure.noisy_half_width:g} % after "
+        f"{rounds} round{'s' if rounds > 1 else ''} (the worst: {worst}, {bounds}): let it run longer, or on a quieter "
+        "machine"
     )
 
 

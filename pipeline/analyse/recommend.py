@@ -95,7 +95,7 @@ def _nothing_measured(variants: Sequence[VariantResult]) -> str:
 
 def _reference(row: Row, measure: MeasureSettings) -> Reference:
     """What every row of the place is compared with."""
-    variant, _, target = (measure.reference or f"{BASELINE}@{row.result.target}").partition("@")
+    variant, target = measure.reference_for(row.result.target)
     return Reference(variant=variant, target=target, batch_size=row.result.batch_size)
 
 

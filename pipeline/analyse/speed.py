@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from pipeline.analyse.cells import Cells, differences_by_round
-from pipeline.plan import BASELINE, MeasureSettings
+from pipeline.plan import MeasureSettings
 from pipeline.record import SubjectRecord, subject_key
 from pipeline.results import Latency, Reference, Speedup
 from pipeline.statistics.latency import (
@@ -27,7 +27,7 @@ _S_PER_HOUR = 3600
 
 def reference_of(subject: SubjectRecord, measure: MeasureSettings) -> Reference:
     """The row that a subject is compared with: at its own batch size, and on its own target unless config names one."""
-    variant, _, target = (measure.reference or f"{BASELINE}@{subject.target}").partition("@")
+    variant, target = measure.reference_for(subject.target)
     return Reference(variant=variant, target=target, batch_size=subject.batch_size)
 
 

@@ -10,6 +10,7 @@ Sources: Abedi & Brecht 2017 (randomised multiple interleaved trials); Kalibera 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -198,7 +199,7 @@ class _Run:
 
     def _widest(self, group: _Group) -> float:
         estimates = self.collected.estimates(group.pairs, self.settings.look_alpha)
-        return max((estimate.half_width for estimate in estimates.values()), default=0.0)
+        return max((estimates[key].half_width if key in estimates else math.inf for key in group.pairs), default=0.0)
 
 
 def _share(progress: Progress, index: int, count: int) -> Progress:
@@ -212,4 +213,6 @@ def _text(progress: Progress, number: int, most: int, widths: str) -> Callable[[
 
 
 def _widest_text(half_width: float) -> str:
+    if not math.isfinite(half_width):
+        return "no interval yet"
     return f"widest interval ±{100 * half_width:.1f} %"

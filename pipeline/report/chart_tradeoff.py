@@ -43,8 +43,7 @@ def tradeoff_panel(section: Section) -> Panel | None:
     x = alt.X("p50:Q", title="p50 (ms)", scale=scale, axis=alt.Axis(tickCount=8))
     scale = _roomy([(item["accuracy_low"], item["accuracy_high"]) for item in values])
     y = alt.Y("accuracy:Q", title=f"{metric} (%)", scale=scale)
-    legend = alt.Legend(orient="bottom", symbolFillColor=GREY, title=None)
-    shape = alt.Shape("front:N", scale=styled({_ON: "diamond", _OFF: "circle"}), legend=legend)
+    shape = alt.Shape("front:N", scale=styled({_ON: "diamond", _OFF: "circle"}), legend=None)
     colour = alt.Color("front:N", scale=styled({_ON: BLUE, _OFF: GREY}), legend=None)
     tooltip = ["variant:N", "front:N", "shown_accuracy:N", "shown_p50:N"]
     front = base.transform_filter(f"datum.front === '{_ON}'")

@@ -25,10 +25,10 @@ def recommendation_lines(report: Report) -> list[str]:
     """What to deploy and why, then why the next best lost; or why nothing is recommended."""
     chosen = report.recommendation
     if chosen is None:
-        return [f"Recommended: none. {_sentence(report.why_none or 'no reason was recorded')}"]
-    lines = [f"Recommended: {chosen.variant} on {chosen.target}, batch {chosen.batch_size}. {_sentence(chosen.why)}"]
+        return [f"Recommended: none. {_ended(report.why_none or 'no reason was recorded')}"]
+    lines = [f"Recommended: {chosen.variant} on {chosen.target}, batch {chosen.batch_size}: {_ended(chosen.why)}"]
     if chosen.next_best:
-        lines.append(f"Next best: {_sentence(chosen.next_best, capital=False)}")
+        lines.append(f"Next best: {_ended(chosen.next_best)}")
     return lines
 
 
@@ -120,7 +120,7 @@ def facts(recorded: Mapping[str, Any]) -> list[tuple[str, str]]:
     return pairs
 
 
-def _sentence(text: str, *, capital: bool = True) -> str:
+def _ended(text: str) -> str:
+    """A sentence with its full stop; never capitalised, since it may begin with a variant's name."""
     stripped = text.strip()
-    start = stripped[:1].upper() if capital else stripped[:1]
-    return start + stripped[1:] + ("" if stripped.endswith((".", "!", "?")) else ".")
+    return stripped if stripped.endswith((".", "!", "?")) else f"{stripped}."

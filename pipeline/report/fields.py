@@ -86,8 +86,10 @@ def _accuracy(value: float, low: float | None, high: float | None, *rest: Any) -
 
 
 def _brief_accuracy(value: float, low: float | None, high: float | None, *rest: Any) -> Lines:
-    _metric, _n, delta, _delta_low, _delta_high, verdict, _n_to_decide = rest
-    first = show.percent(value) if delta is None else f"{show.percent(value)} {show.points(delta)}"
+    metric, _n, delta, _delta_low, _delta_high, verdict, _n_to_decide = rest
+    # An agreement is its own distance from the baseline's 100 %.
+    alone = delta is None or metric == "agreement"
+    first = show.percent(value) if alone else f"{show.percent(value)} {show.points(delta)}"
     return (first,) if verdict is None else (first, verdict)
 
 

@@ -72,7 +72,7 @@ def _cell(field: Field, row: Row) -> str:
 def _not_run(report: Report) -> str:
     entries = not_run(report)
     if not entries:
-        return "None: every row was measured."
+        return "None."
     return "\n".join(f"- **{entry.status}** {escape(entry.explained)}" for entry in entries)
 
 

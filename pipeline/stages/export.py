@@ -74,6 +74,8 @@ class ExportOnnx:
                     f"the {self.exporter} exporter could not export the model: {_reason(error)}"
                 ) from error
         _check_names(out / ONNX_FILE, spec)
+        if self.dynamic_batch:
+            _check_free_batch(out / ONNX_FILE)
 
     def _export(self, module: torch.nn.Module, spec: ModelSpec, path: Path) -> None:
         if self.exporter == "dynamo":
@@ -153,6 +155,19 @@ def _check_names(path: Path, spec: ModelSpec) -> None:
     _check_same("outputs", [value.name for value in graph.output], spec.outputs)
 
 
+def _check_free_batch(path: Path) -> None:
+    """The dynamo exporter writes the example's batch into a model that depends on it, and says nothing."""
+    import onnx
+
+    for value in onnx.load(path, load_external_data=False).graph.input:
+        sizes = value.type.tensor_type.shape.dim
+        if sizes and sizes[0].HasField("dim_value"):
+            raise StageFailed(
+                f"the exporter could not leave the batch of input '{value.name}' free, as the model's code depends on "
+                "it: set dynamic_batch=false for a batch of 1"
+            )
+
+
 def _check_same(what: str, found: Sequence[str], named: Sequence[str]) -> None:
     if list(found) != list(named):
         raise StageFailed(
@@ -164,6 +179,8 @@ def _check_same(what: str, found: Sequence[str], named: Sequence[str]) -> None:
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
     """Keep the exporters' remarks on themselves away from the user."""
+    from torch.jit._trace import TracerWarning
+
     registration = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = registration.level
     registration.setLevel(logging.ERROR)  # it warns that torchvision is missing, which nothing here needs
@@ -174,6 +191,9 @@ def _quiet_exporter() -> Iterator[None]:
             warnings.filterwarnings(
                 "ignore", "You are using the legacy TorchScript-based ONNX export", DeprecationWarning
             )
+            # What tracing took for a constant shows when the output is checked, at another batch than the example's.
+            warnings.filterwarnings("ignore", category=TracerWarning)
+            warnings.filterwarnings("ignore", "# The axis name: batch will not be used", UserWarning)
             warnings.filterwarnings("ignore", "The feature will be removed", DeprecationWarning)
             yield
     finally:

@@ -223,4 +223,4 @@ def test_one_round_is_too_few_to_judge() -> None:
     columns = {name: getattr(samples, name)[first] for name in ("subject", "round", "block", "position", "duration_ns")}
     report = analyse(replace(record, latency=replace(samples, rounds=1, **columns)))
     assert _speedup(report, "fast").verdict == "NOISY"
-    assert "has no bounds after 1 round:" in report.noise.reasons[0]
+    assert "fast@ort_cpu/1, no bounds" in report.noise.reasons[0]

@@ -75,12 +75,13 @@ def test_no_process_outlives_its_round(start: Start, tmp_path: Path) -> None:
 @LINUX
 @STARTS
 def test_no_process_outlives_an_interrupt(start: Start, tmp_path: Path) -> None:
-    with (
-        pytest.raises(KeyboardInterrupt),
-        started({"a": job(tmp_path, pid_file=str(tmp_path / "pid"))}, start) as workers,
-    ):
-        up(workers["a"]).ask(LOAD)
-        raise KeyboardInterrupt
+    def interrupted() -> None:
+        with started({"a": job(tmp_path, pid_file=str(tmp_path / "pid"))}, start) as workers:
+            up(workers["a"]).ask(LOAD)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert gone(int((tmp_path / "pid").read_text()))
 
 

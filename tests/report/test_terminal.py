@@ -62,12 +62,12 @@ def test_a_failed_row_is_named_with_its_reason() -> None:
 
 def test_the_recommendation_comes_with_its_reason_and_the_next_best() -> None:
     printed = _printed(example.typical(), 300)
-    assert "Recommended: static_int8 on ort_cpu, batch 1. The fastest of the variants" in printed
+    assert "Recommended: static_int8 on ort_cpu, batch 1: the fastest of the variants" in printed
     assert "Next best: pruned_int8 is faster" in printed
 
 
 def test_without_a_recommendation_it_says_why() -> None:
-    assert "Recommended: none. No variant was faster" in _printed(example.report([]), 300)
+    assert "Recommended: none. no variant was faster" in _printed(example.report([]), 300)
 
 
 def test_a_noisy_run_says_so() -> None:

@@ -47,7 +47,7 @@ def test_the_interval_is_that_of_the_published_example() -> None:
 
 
 def test_the_p_value_is_that_of_the_published_example_unless_the_rounds_are_less_sure() -> None:
-    # V = 5, one-sided p = 0.01953. In this order the rounds agree, and their own p is smaller than that of all patients.
+    # V = 5, one-sided p = 0.01953. In this order the rounds agree, and their own p is smaller than that.
     rounds = [DEPRESSION[[0, 1, 3]], DEPRESSION[[5, 4, 7]], DEPRESSION[[2, 8, 6]]]
     assert paired_ratio(rounds, alpha=0.05).p == pytest.approx(2 * 0.01953125)
     assert paired_ratio([DEPRESSION], alpha=0.05).p == 1.0, "one round shows nothing"

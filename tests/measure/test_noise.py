@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+
+from pipeline.measure.noise import Snapshot, block_telemetry, snapshot
+from pipeline.measure.worker import Timed
+
+QUIET = Snapshot(steal_ticks=100, throttled=5, suspended_s=0.0)
+UNKNOWN = Snapshot(steal_ticks=None, throttled=None, suspended_s=None)
+
+
+def timed(run_delay_ns: int | None = 0, major_faults: int | None = 0) -> Timed:
+    return Timed(durations_ns=np.array([1]), run_delay_ns=run_delay_ns, major_faults=major_faults)
+
+
+def test_a_block_sums_what_its_cells_saw() -> None:
+    found = block_telemetry(QUIET, QUIET, [timed(10, 1), timed(5, 2)])
+    assert (found["run_delay_ns"], found["major_faults"]) == (15, 3)
+
+
+def test_steal_and_run_delay_are_recorded_and_drop_nothing() -> None:
+    after = Snapshot(steal_ticks=150, throttled=5, suspended_s=0.0)
+    found = block_telemetry(QUIET, after, [timed(10**9)])
+    assert found["steal_ticks"] == 50
+    assert found["dropped"] is None
+
+
+@pytest.mark.parametrize(
+    ("after", "reason"),
+    [
+        (Snapshot(steal_ticks=100, throttled=6, suspended_s=0.0), "quota"),
+        (Snapshot(steal_ticks=100, throttled=5, suspended_s=30.0), "suspended"),
+    ],
+)
+def test_a_hard_event_drops_the_block(after: Snapshot, reason: str) -> None:
+    assert reason in block_telemetry(QUIET, after, [timed()])["dropped"]
+
+
+def test_what_the_system_does_not_say_is_none_and_not_0() -> None:
+    found = block_telemetry(UNKNOWN, UNKNOWN, [timed(None, None)])
+    names = ("steal_ticks", "run_delay_ns", "throttled", "major_faults", "dropped")
+    assert [found[name] for name in names] == [None] * 5
+
+
+def test_counters_never_run_backwards() -> None:
+    before, after = snapshot(), snapshot()
+    assert block_telemetry(before, after, [])["dropped"] is None
+    if before.steal_ticks is not None and after.steal_ticks is not None:
+        assert after.steal_ticks >= before.steal_ticks

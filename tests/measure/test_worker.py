@@ -1,0 +1,113 @@
+import gc
+import os
+import pickle
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.measure.channel import Channel
+from pipeline.measure.worker import Cell, Failure, Load, Start, State, run_delay_ns, serve, time_calls
+from tests.measure.fakes import FEEDS, NotInstalled, job
+
+
+class Counting:
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, feed: Any) -> list[Any]:
+        self.calls += 1
+        return []
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[Channel, Channel]]:
+    (here_read, there_write), (there_read, here_write) = os.pipe(), os.pipe()
+    here, there = Channel.over(here_read, here_write), Channel.over(there_read, there_write)
+    yield here, there
+    here.close()
+    there.close()
+
+
+def test_messages_arrive_whole_and_in_order(ends: tuple[Channel, Channel]) -> None:
+    here, there = ends
+    for message in ("first", {"second": b"x" * 1000}):
+        here.send(message)
+    assert [there.receive(), there.receive()] == ["first", {"second": b"x" * 1000}]
+
+
+def test_a_channel_whose_other_end_is_gone_says_so(ends: tuple[Channel, Channel]) -> None:
+    here, there = ends
+    there.close()
+    with pytest.raises(EOFError):
+        here.receive()
+    with pytest.raises(BrokenPipeError):
+        here.send("anyone?")
+
+
+def test_a_message_that_was_cut_off_counts_as_the_end(ends: tuple[Channel, Channel]) -> None:
+    here, there = ends
+    whole = pickle.dumps(list(range(100)))
+    there.writer.write(whole[: len(whole) // 2])
+    there.close()
+    with pytest.raises(EOFError):
+        here.receive()
+
+
+def test_enough_calls_are_made_even_if_time_is_up() -> None:
+    session = Counting()
+    assert len(time_calls(session, {}, calls=7, total_ns=0)) == session.calls == 7
+
+
+def test_calls_go_on_until_time_is_up() -> None:
+    durations = time_calls(Counting(), {}, calls=1, total_ns=200_000)
+    assert sum(durations) >= 200_000
+    assert sum(durations[:-1]) < 200_000
+
+
+def test_a_cell_makes_its_untimed_calls_first(tmp_path: Path) -> None:
+    session = Counting()
+    timed = Cell(untimed=2, calls=3, cell_ns=0)(State(job(tmp_path), session))
+    assert session.calls == 5
+    assert len(timed.durations_ns) == 3
+
+
+def test_the_garbage_collector_rests_once_a_model_is_warm(tmp_path: Path) -> None:
+    state = State(job(tmp_path))
+    try:
+        loaded = Load(calls=2, warmup_ns=0)(state)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+    assert min(loaded.load_ns, loaded.first_ns, loaded.warm_ns) > 0
+    assert state.loaded[1] is FEEDS[1]
+
+
+def test_a_worker_answers_what_it_cannot_do_and_goes_on(ends: tuple[Channel, Channel], tmp_path: Path) -> None:
+    here, there = ends
+    worker = threading.Thread(target=serve, args=(there,))
+    worker.start()
+    answers = []
+    for command in (
+        Start(b"not a pickle"),
+        Start(pickle.dumps(job(tmp_path, backend=NotInstalled()))),
+        Cell(untimed=0, calls=1, cell_ns=0),
+        Start(pickle.dumps(job(tmp_path))),
+    ):
+        here.send(command)
+        answers.append(here.receive())
+    here.close()
+    worker.join()
+    assert all(isinstance(answer, Failure) and "\n" not in answer.reason for answer in answers[:3])
+    assert answers[1] == Failure("ModuleNotFoundError: No module named 'fake_runtime'")
+    assert answers[3] is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_waiting_for_a_core_is_counted_over_all_threads() -> None:
+    found = run_delay_ns()
+    assert found is not None
+    assert found >= 0

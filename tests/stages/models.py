@@ -1,0 +1,223 @@
+"""Small models, data and contexts for the tests of stages."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pipeline.artifact import Artifact, folder_digest
+from pipeline.data.dataset import Split, SplitName
+from pipeline.data.preprocessing import Preprocessing
+from pipeline.plan import Context, Stage
+from pipeline.torch_artifact import ModelInput, ModelSpec, make_module, save_module
+
+SHAPE = (1, 12, 12)
+PREPROCESSING = {"image": Preprocessing(scale=1 / 255, mean=(0.5,), std=(0.25,))}
+
+
+class NamedLayer(nn.Module):
+    """A model whose output has the name of its layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        embedding: Tensor = self.embedding(x)
+        return torch.relu(embedding) + embedding
+
+
+class TwoOutputs(nn.Module):
+    """Features, and logits made of them; both are outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 16, 3, padding=1)
+        self.features = nn.Conv2d(16, 16, 3, padding=1)
+        self.head = nn.Conv2d(16, 4, 1)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.features(torch.relu(self.first(image)))
+        return features, self.head(features).mean((2, 3))
+
+
+class TwoInputs(nn.Module):
+    """The sum of two inputs, weighted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        result: Tensor = self.layer(left) + right
+        return result
+
+
+class Tied(nn.Module):
+    """Two layers that share their weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encode = nn.Linear(4, 4, bias=False)
+        self.decode = nn.Linear(4, 4, bias=False)
+        self.decode.weight = self.encode.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.decode(torch.relu(self.encode(x)))
+        return result
+
+
+class FixedBatch(nn.Module):
+    """A model that can't be exported with a free batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[0] == 2:
+            return x
+        result: Tensor = self.layer(x)
+        return result
+
+
+class Untraceable(nn.Module):
+    """A model with an operation that no exporter knows."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.from_numpy(np.sort(x.detach().numpy()))
+
+
+class OwnConv(nn.Conv2d):
+    """A subclass, as models define them."""
+
+
+class WithOwnConv(nn.Module):
+    """A convolution of a class of the model's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = OwnConv(1, 4, 3, bias=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        result: Tensor = self.conv(image).mean((2, 3))
+        return result
+
+
+@dataclass(frozen=True)
+class MemoryDataset:
+    """Random images of a few classes that can be told apart."""
+
+    train: int = 64
+    validation: int = 32
+    calibration: int = 48
+    labels: bool = True
+    name: str = "memory"
+    class_names: Sequence[str] = ()
+    shape: tuple[int, ...] = SHAPE
+
+    @property
+    def calibration_size(self) -> int:
+        return self.calibration
+
+    def split(self, name: SplitName) -> Split:
+        count = {"train": self.train, "validation": self.validation, "calibration": self.calibration, "test": 16}[name]
+        rng = np.random.default_rng([len(name), count])
+        labels = rng.integers(0, 4, count)
+        images = rng.integers(0, 64, (count, *self.shape)) + 48 * labels[:, None, None, None]
+        return Split({"image": images.astype(np.uint8)}, labels if self.labels else None)
+
+
+@dataclass
+class Workplace:
+    """A folder to build artifacts in, and the notes that stages left."""
+
+    folder: Path
+    data: MemoryDataset = field(default_factory=MemoryDataset)
+    isa: frozenset[str] = frozenset({"avx2"})
+    notes: dict[str, Any] = field(default_factory=dict)
+    progress: list[float] = field(default_factory=list)
+
+    def context(self) -> Context:
+        return Context(
+            data=self.data,
+            preprocessing=PREPROCESSING,
+            seed=0,
+            work=self.folder / "work",
+            progress=lambda done, text: self.progress.append(done),
+            note=self.notes.__setitem__,
+            isa=self.isa,
+        )
+
+    def new(self, name: str) -> Path:
+        out = self.folder / name
+        out.mkdir(parents=True)
+        return out
+
+    def build(self, stage: Stage, source: Artifact, name: str = "out") -> Artifact:
+        out = self.new(name)
+        stage(source, out, self.context())
+        return Artifact(out, stage.produces, folder_digest(out))
+
+    def torch(self, module: nn.Module, spec: ModelSpec, name: str = "torch") -> Artifact:
+        out = self.new(name)
+        save_module(module.eval(), spec, out)
+        return Artifact(out, "torch", folder_digest(out))
+
+
+def spec_of(
+    factory: type[nn.Module],
+    inputs: Mapping[str, tuple[int, ...]],
+    outputs: Sequence[str],
+    **arguments: Any,
+) -> ModelSpec:
+    return ModelSpec(
+        factory={"_target_": f"{factory.__module__}.{factory.__qualname__}", **arguments},
+        inputs=tuple(ModelInput(name=name, shape=shape) for name, shape in inputs.items()),
+        outputs=tuple(outputs),
+    )
+
+
+def resnet_spec(widths: Sequence[int] = (8, 16)) -> ModelSpec:
+    return ModelSpec(
+        factory={
+            "_target_": "pipeline.zoo.resnet.SmallResNet",
+            "num_classes": 4,
+            "widths": list(widths),
+            "blocks": [1] * len(widths),
+        },
+        inputs=(ModelInput(name="image", shape=SHAPE),),
+        outputs=("logits",),
+    )
+
+
+def resnet(spec: ModelSpec) -> nn.Module:
+    """An untrained network whose batch normalization is not the identity, as in a trained one."""
+    torch.manual_seed(0)
+    module = make_module(spec)
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.normal_(layer.bias, 0, 0.2)
+            nn.init.uniform_(layer.weight, 0.5, 1.5)
+            assert layer.running_mean is not None
+            assert layer.running_var is not None
+            nn.init.normal_(layer.running_mean, 0, 0.1)
+            nn.init.uniform_(layer.running_var, 0.5, 2.0)
+    return module
+
+
+def op_types(artifact: Artifact) -> Counter[str]:
+    return Counter(node.op_type for node in onnx.load(artifact.onnx_path).graph.node)
+
+
+def cosine(first: NDArray[Any], second: NDArray[Any]) -> float:
+    return float((first * second).sum() / np.linalg.norm(first) / np.linalg.norm(second))
