@@ -9,10 +9,9 @@ from __future__ import annotations
 import gc
 import os
 import pickle
-import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,10 +20,13 @@ from numpy.typing import NDArray
 from pipeline.artifact import Artifact
 from pipeline.data.dataset import Feed
 from pipeline.measure.channel import Channel, follow_parent, take_standard_streams
+from pipeline.measure.counters import increase, major_faults, peak_resident_bytes, run_delay_ns
 from pipeline.plan import Session, Target
 
-_TASKS = Path("/proc/self/task")
-_STATUS = Path("/proc/self/status")
+_REST_NS = 1_000_000
+_LONGEST_REST = 50
+_AT_REST = 0.25
+"""A process that uses less than this share of a core is at rest; going to sleep and waking takes some, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,14 +140,16 @@ class Cell:
     def __call__(self, state: State) -> Timed:
         """One visit."""
         session, feed = state.loaded
-        delay, faults = run_delay_ns(), _major_faults()
+        delay, faults = run_delay_ns(), major_faults()
         for _ in range(self.untimed):
             session(feed)
         durations = time_calls(session, feed, self.calls, self.cell_ns)
+        if state.job is not None and state.job.target.threads > 1:
+            rest()
         return Timed(
             durations_ns=np.array(durations, np.int64),
-            run_delay_ns=_since(delay, run_delay_ns()),
-            major_faults=_since(faults, _major_faults()),
+            run_delay_ns=increase(delay, run_delay_ns()),
+            major_faults=increase(faults, major_faults()),
         )
 
 
@@ -177,6 +181,18 @@ def time_calls(session: Session, feed: Feed, calls: int, total_ns: int) -> list[
     return durations
 
 
+def rest(cpu_ns: Callable[[], int] = time.process_time_ns, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Wait until this process uses no processor time: the idle threads of a pool may spin for some milliseconds.
+
+    They would take a core from the worker that is visited next. Bounded, should they spin for ever.
+    """
+    for _ in range(_LONGEST_REST):
+        before = cpu_ns()
+        sleep(_REST_NS / 1e9)
+        if cpu_ns() - before < _AT_REST * _REST_NS:
+            return
+
+
 def serve(channel: Channel) -> None:
     """Carry out commands until the other end closes. A command that fails is answered with the reason."""
     state = State()
@@ -193,39 +209,6 @@ def _result(command: Command, state: State) -> Any:
     except Exception as error:  # noqa: BLE001  a runtime raises what it likes; here it becomes the row's reason
         lines = str(error).strip().splitlines()
         return Failure(f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__)
-
-
-def run_delay_ns() -> int | None:
-    """How long this process's threads have waited for a core so far (``/proc/self/schedstat`` is one thread's)."""
-    total = 0
-    try:
-        for task in _TASKS.iterdir():
-            total += int((task / "schedstat").read_text().split()[1])
-    except OSError:
-        return None
-    return total
-
-
-def peak_resident_bytes() -> int | None:
-    """The most memory that this process has held, or None where the system doesn't say."""
-    try:
-        lines = _STATUS.read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
-
-
-def _major_faults() -> int | None:
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_majflt
-
-
-def _since(before: int | None, after: int | None) -> int | None:
-    """The difference, never below 0: a thread that ends takes its share of the total with it."""
-    return None if before is None or after is None else max(0, after - before)
 
 
 def main() -> None:

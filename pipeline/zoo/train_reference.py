@@ -61,6 +61,7 @@ def train(source: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     save_file(weights, folder / "weights.safetensors")
+    (folder / "weights.safetensors").chmod(0o644)  # safetensors lets nobody else read it
     card = {
         "name": folder.name,
         "architecture": {"_target_": "pipeline.zoo.resnet.SmallResNet", **ARGUMENTS},

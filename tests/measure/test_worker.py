@@ -1,4 +1,5 @@
 import gc
+import itertools
 import os
 import pickle
 import sys
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 
 from pipeline.measure.channel import Channel
-from pipeline.measure.worker import Cell, Failure, Load, Start, State, run_delay_ns, serve, time_calls
+from pipeline.measure.counters import increase, run_delay_ns
+from pipeline.measure.worker import Cell, Failure, Load, Start, State, rest, serve, time_calls
 from tests.measure.fakes import FEEDS, NotInstalled, job
 
 
@@ -75,6 +77,20 @@ def test_a_cell_makes_its_untimed_calls_first(tmp_path: Path) -> None:
     assert len(timed.durations_ns) == 3
 
 
+def test_a_worker_rests_until_its_idle_threads_stop_spinning() -> None:
+    used = iter([0, 900_000, 900_000, 1_800_000, 1_800_000, 1_850_000])
+    naps: list[float] = []
+    rest(lambda: next(used), naps.append)
+    assert naps == [0.001] * 3
+
+
+def test_a_worker_does_not_wait_for_ever() -> None:
+    used = itertools.count(step=1_000_000)
+    naps: list[float] = []
+    rest(lambda: next(used), naps.append)
+    assert len(naps) == 50
+
+
 def test_the_garbage_collector_rests_once_a_model_is_warm(tmp_path: Path) -> None:
     state = State(job(tmp_path))
     try:
@@ -111,3 +127,10 @@ def test_waiting_for_a_core_is_counted_over_all_threads() -> None:
     found = run_delay_ns()
     assert found is not None
     assert found >= 0
+
+
+def test_an_increase_is_known_only_where_both_counts_are() -> None:
+    assert increase(3, 5) == 2
+    assert increase(None, 5) is None
+    assert increase(3, None) is None
+    assert increase(5, 3) == 0, "a thread that ended took its share of the total with it"

@@ -85,7 +85,7 @@ def test_a_changed_shape_is_refused(tmp_path: Path, workplace: Workplace, torch_
 def test_a_model_that_breaks_the_onnx_rules_is_refused(tmp_path: Path) -> None:
     source = graph_artifact(tmp_path / "a", node("Identity"))
     broken = graph_artifact(tmp_path / "b", helper.make_node("Relu", ["nothing"], ["y"]))
-    with pytest.raises(StageFailed, match="the output is not a valid ONNX model: .*topologically sorted"):
+    with pytest.raises(StageFailed, match=r"the output is not a valid ONNX model: .*topologically sorted"):
         check_output(source, broken, None, X)
 
 

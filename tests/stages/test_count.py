@@ -11,6 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.artifact import Artifact
+from pipeline.plan import Stage
 from pipeline.stages.convert_fp16 import ConvertFp16
 from pipeline.stages.count import count
 from pipeline.stages.quantize_dynamic import QuantizeDynamic
@@ -74,7 +75,8 @@ def test_torch_and_onnx_agree_on_macs(torch_model: Artifact, onnx_model: Artifac
 
 
 def test_a_models_other_forms_have_its_parameters_and_macs(workplace: Workplace, onnx_model: Artifact) -> None:
-    for index, stage in enumerate((QuantizeStatic(), QuantizeDynamic(), ConvertFp16())):
+    stages: list[Stage] = [QuantizeStatic(), QuantizeDynamic(), ConvertFp16()]
+    for index, stage in enumerate(stages):
         assert count(workplace.build(stage, onnx_model, str(index))) == count(onnx_model)
 
 

@@ -17,7 +17,7 @@ from pipeline.stages.calibration import Calibration
 from pipeline.stages.check import check_output
 from pipeline.stages.export import ExportOnnx
 from pipeline.stages.quantize_static import QuantizeStatic
-from tests.stages.models import MemoryDataset, Workplace, op_types
+from tests.stages.models import MemoryDataset, Workplace
 
 Feed = dict[str, NDArray[Any]]
 
@@ -61,7 +61,7 @@ def test_the_logits_are_not_rounded_to_256_levels(workplace: Workplace, onnx_mod
 def test_entropy_and_percentile_cut_outliers_off(workplace: Workplace, onnx_model: Artifact) -> None:
     scales = {}
     for method in ("minmax", "entropy", "percentile"):
-        stage = QuantizeStatic(calibration=method, percentile=95.0)  # type: ignore[arg-type]
+        stage = QuantizeStatic(calibration=method, percentile=95.0)
         model = onnx.load(workplace.build(stage, onnx_model, method).onnx_path)
         tensors = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
         quantizers = [node for node in model.graph.node if node.op_type == "QuantizeLinear"]
@@ -215,7 +215,3 @@ def test_what_does_not_exist_is_refused() -> None:
         QuantizeStatic(weight_type="int4")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="set weight_type=int8"):
         QuantizeStatic(activation_type="int8", weight_type="uint8")
-
-
-def test_the_source_keeps_its_float_operators(onnx_model: Artifact) -> None:
-    assert op_types(onnx_model)["Conv"] == 6

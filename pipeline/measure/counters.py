@@ -1,0 +1,43 @@
+"""What the system counts for this process; None where it doesn't say."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+_TASKS = Path("/proc/self/task")
+_STATUS = Path("/proc/self/status")
+
+
+def run_delay_ns() -> int | None:
+    """How long this process's threads have waited for a core so far (``/proc/self/schedstat`` is one thread's)."""
+    total = 0
+    try:
+        for task in _TASKS.iterdir():
+            total += int((task / "schedstat").read_text().split()[1])
+    except OSError:
+        return None
+    return total
+
+
+def peak_resident_bytes() -> int | None:
+    """The most memory that this process has held, or None where the system doesn't say."""
+    try:
+        lines = _STATUS.read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
+
+
+def major_faults() -> int | None:
+    """How often this process has waited for a page from the disk so far."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_majflt
+
+
+def increase(before: int | None, after: int | None) -> int | None:
+    """The difference, never below 0: a thread that ends takes its share of the total with it."""
+    return None if before is None or after is None else max(0, after - before)

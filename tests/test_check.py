@@ -1,0 +1,71 @@
+"""A plan is checked whole, before any work."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.backends.onnxruntime import OnnxRuntime
+from pipeline.check import check
+from pipeline.plan import Constraints, MeasureSettings, Target
+from pipeline.stages.export import ExportOnnx
+from pipeline.stages.quantize_static import QuantizeStatic
+from tests.example import Arrays, NeedsTorch, Scale, plan
+
+
+def test_a_plan_that_fits_has_no_problems(tmp_path: Path) -> None:
+    assert check(plan(tmp_path, {"baseline": {}, "v": {"export": ExportOnnx(), "a": Scale()}})) == []
+
+
+def test_a_stage_before_the_export_that_needs_onnx_is_refused(tmp_path: Path) -> None:
+    problems = check(plan(tmp_path, {"baseline": {}, "v": {"quantize": Scale(), "export": ExportOnnx()}}))
+    assert problems == [
+        "variants.v.stages.quantize needs onnx but gets torch from the model: the order is quantize -> export; "
+        "put an export stage before it"
+    ]
+
+
+def test_a_stage_after_the_export_that_needs_pytorch_is_refused(tmp_path: Path) -> None:
+    [problem] = check(plan(tmp_path, {"baseline": {}, "v": {"export": ExportOnnx(), "prune": NeedsTorch()}}))
+    assert "variants.v.stages.prune needs torch but gets onnx from export" in problem
+    assert "put it before the export stage" in problem
+
+
+def test_an_empty_calibration_set_is_refused_with_every_stage_that_needs_it(tmp_path: Path) -> None:
+    stages = {"export": ExportOnnx(), "quantize": QuantizeStatic()}
+    problems = check(plan(tmp_path, {"baseline": {}, "a": stages, "b": stages}, data=Arrays(calibration_size=0)))
+    assert [problem.partition(" needs")[0] for problem in problems] == [
+        "variants.a.stages.quantize",
+        "variants.b.stages.quantize",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"targets": {}}, "no target is selected"),
+        ({"batch_sizes": ()}, "batch_sizes is empty"),
+        ({"batch_sizes": (0,)}, "batch_sizes must be different whole numbers above 0 (got [0])"),
+        ({"batch_sizes": (1, 1)}, "batch_sizes must be different"),
+        ({"targets": {"t": Target(name="t", backend=OnnxRuntime(), threads=0)}}, "target.t.threads must be at least 1"),
+        ({"measure": MeasureSettings(looks=(10, 7))}, "measure.looks must rise"),
+        ({"measure": MeasureSettings(looks=(2,))}, "start at 3 rounds or more"),
+        ({"measure": MeasureSettings(blocks=1)}, "measure.blocks must be at least 4"),
+        ({"measure": MeasureSettings(alpha=0.7)}, "measure.alpha must lie between"),
+        ({"measure": MeasureSettings(budget_s=0)}, "measure.budget_s must be above 0"),
+        ({"measure": MeasureSettings(reference="baseline")}, "must be variant@target"),
+        ({"constraints": Constraints(max_accuracy_drop=1.0)}, "is a fraction"),
+        ({"constraints": Constraints(max_latency_ms=-1.0)}, "constraints.max_latency_ms must be above 0"),
+    ],
+)
+def test_what_can_not_be_is_refused_with_its_key(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    [problem] = check(replace(plan(tmp_path, {"baseline": {}}), **changes))
+    assert message in problem
+
+
+def test_all_problems_come_together(tmp_path: Path) -> None:
+    problems = check(plan(tmp_path, {"v": {"quantize": Scale()}}, batch_sizes=(), targets={}))
+    assert len(problems) == 4

@@ -1,0 +1,213 @@
+"""The whole loop on a small model: what a run leaves behind, and how it ends."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from rich.console import Console
+
+from pipeline import runner
+from pipeline.bundle import verify_bundle
+from pipeline.errors import OutOfSpace, SlimlineError, UserError
+from pipeline.plan import Constraints, MeasureSettings, Plan
+from pipeline.report import report_schema
+from tests.example import Arrays, Scale, linear_model, plan
+
+REAL = MeasureSettings(profile="test", looks=(3,), blocks=4, cell_ms=0.5, noisy_half_width=1e9)
+
+
+def run(chosen: Plan) -> tuple[int, str]:
+    text = io.StringIO()
+    return runner.run(chosen, Console(file=text, width=120)), text.getvalue()
+
+
+def report_of(chosen: Plan) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((chosen.output / "report.json").read_text())
+    return found
+
+
+def variants(**stages: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {"baseline": {}, **stages}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, int, str]:
+    folder = tmp_path_factory.mktemp("run")
+    chosen = plan(folder, variants(scaled={"a": Scale()}, broken={"a": Scale(fail="it broke")}), measure=REAL)
+    return chosen, *run(chosen)
+
+
+def test_a_run_leaves_its_report_and_samples(finished: tuple[Plan, int, str]) -> None:
+    chosen, _, _ = finished
+    names = {path.relative_to(chosen.output).as_posix() for path in chosen.output.rglob("*") if path.is_file()}
+    assert {
+        "report.json", "report.csv", "report.md", "report.html", "slimline.log", "samples/record.json",
+        "samples/latency.npz", "samples/accuracy.npz",
+    } <= names  # fmt: skip
+    jsonschema.validate(report_of(chosen), report_schema())
+
+
+def test_latest_points_at_the_newest_run(finished: tuple[Plan, int, str]) -> None:
+    chosen, _, _ = finished
+    assert (chosen.output.parent / "latest").resolve() == chosen.output.resolve()
+
+
+def test_a_failed_variant_is_a_row_with_its_reason_and_exit_code_1(finished: tuple[Plan, int, str]) -> None:
+    chosen, code, printed = finished
+    rows = {variant["name"]: variant["results"] for variant in report_of(chosen)["variants"]}
+    assert code == 1
+    assert [(row["status"], row["reason"]) for row in rows["broken"]] == [("failed", "a: RuntimeError: it broke")]
+    assert rows["scaled"][0]["status"] == "ok"
+    assert "it broke" in printed
+
+
+def test_every_measured_row_has_its_figures(finished: tuple[Plan, int, str]) -> None:
+    chosen, _, _ = finished
+    [row] = next(variant for variant in report_of(chosen)["variants"] if variant["name"] == "scaled")["results"]
+    assert row["latency_ms"]["p50"]["value"] > 0
+    assert row["peak_memory_bytes"] > 10**6
+    assert row["load_ms"] > 0
+    assert row["accuracy"]["flips"] == 0, "scaling all scores changes no prediction"
+    assert row["speedup"]["low"] < row["speedup"]["value"] < row["speedup"]["high"]
+
+
+def test_the_recommended_variant_becomes_a_bundle_that_verifies(finished: tuple[Plan, int, str]) -> None:
+    chosen, _, _ = finished
+    recommendation = report_of(chosen)["recommendation"]
+    assert recommendation is not None
+    checks = verify_bundle(chosen.output / "deploy" / recommendation["variant"])
+    assert [check.name for check in checks if not check.passed] == []
+
+
+def test_the_report_can_be_derived_anew_and_is_the_same(finished: tuple[Plan, int, str]) -> None:
+    chosen, _, _ = finished
+    before = report_of(chosen)
+    (chosen.output / "report.json").unlink()
+    assert runner.report(chosen.output, Console(file=io.StringIO())) == 0
+    assert report_of(chosen) == before
+
+
+def test_a_second_run_builds_nothing_and_says_so(tmp_path: Path) -> None:
+    chosen = plan(tmp_path, variants(scaled={"a": Scale()}))
+    run(chosen)
+    code, printed = run(replace(chosen, output=tmp_path / "outputs" / "second"))
+    assert code == 0
+    assert "nothing to build: all 2 models came from" in printed
+
+
+def test_without_labels_agreement_is_reported(tmp_path: Path) -> None:
+    chosen = plan(tmp_path, variants(scaled={"a": Scale()}), data=Arrays(labelled=False))
+    run(chosen)
+    [row] = next(variant for variant in report_of(chosen)["variants"] if variant["name"] == "scaled")["results"]
+    assert row["accuracy"]["metric"] == "agreement"
+    assert row["accuracy"]["value"] == 1.0
+
+
+def test_a_fixed_batch_is_measured_at_its_size(tmp_path: Path) -> None:
+    linear_model(tmp_path / "linear.onnx", batch=4)
+    chosen = plan(tmp_path, variants(scaled={"a": Scale()}), batch_sizes=(1, 4))
+    assert run(chosen)[0] == 0
+    rows = next(variant for variant in report_of(chosen)["variants"] if variant["name"] == "scaled")["results"]
+    assert [row["status"] for row in rows] == ["skipped", "ok"]
+
+
+def test_nothing_is_recommended_under_a_limit_that_none_keeps(tmp_path: Path) -> None:
+    chosen = plan(tmp_path, variants(scaled={"a": Scale()}), constraints=Constraints(max_size_mb=1e-6), measure=REAL)
+    code, _ = run(chosen)
+    found = report_of(chosen)
+    assert code == 0
+    assert found["recommendation"] is None
+    assert "max_size_mb" in found["why_none"]
+
+
+def test_a_baseline_that_can_not_be_built_ends_the_run(tmp_path: Path) -> None:
+    with pytest.raises(SlimlineError, match=r"the baseline could not be built, .*: a: RuntimeError: it broke"):
+        run(plan(tmp_path, {"baseline": {"a": Scale(fail="it broke")}}))
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not a finished run"):
+        runner.report(tmp_path, Console(file=io.StringIO()))
+
+
+def test_damaged_samples_are_refused(finished: tuple[Plan, int, str], tmp_path: Path) -> None:
+    samples = tmp_path / "samples"
+    samples.mkdir()
+    (samples / "record.json").write_text('{"record_version": 99}')
+    with pytest.raises(UserError, match="has version 99"):
+        runner.report(tmp_path, Console(file=io.StringIO()))
+
+
+def test_a_full_disk_is_one_line_and_exit_code_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(runner, "save_record", full)
+    with pytest.raises(OutOfSpace, match="no space left") as caught:
+        run(plan(tmp_path, variants()))
+    assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize("after", ["measuring latency", "1 built"])
+def test_ctrl_c_ends_with_130_and_leaves_no_process_and_no_half_entry(tmp_path: Path, after: str) -> None:
+    linear_model(tmp_path / "m.onnx")
+    program = (
+        "import sys; sys.argv[1:] = ['model=onnx', 'model.path=m.onnx', 'data=npz', 'data.path=d.npz',"
+        " 'variant=[baseline]', 'target=[ort_cpu]', 'measure=thorough'];"
+        "from pipeline.cli import main; main()"
+    )
+    _save_data(tmp_path / "d.npz")
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stderr is not None
+    for line in process.stdout:
+        if after in line:
+            break
+    os.killpg(process.pid, signal.SIGINT)
+    process.stdout.read()
+    errors = process.stderr.read()
+    assert process.wait(30) == 130, errors
+    assert "Traceback" not in errors
+    deadline = time.monotonic() + 10
+    while _session(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert _session(process.pid) == []
+    store = tmp_path / "models" / "store"
+    assert not any((store / ".new").iterdir())
+    assert all((entry / "entry.json").exists() for entry in store.iterdir() if not entry.name.startswith("."))
+
+
+def _session(leader: int) -> list[str]:
+    """Command lines of the processes of a session that still run."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            line = (folder / "cmdline").read_text()
+        except OSError:
+            continue
+        if int(fields[3]) == leader and fields[0] != "Z":
+            found.append(line)
+    return found
+
+
+def _save_data(path: Path) -> None:
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    np.savez(path, x=rng.normal(size=(200, 8)).astype(np.float32), labels=rng.integers(0, 3, 200))
