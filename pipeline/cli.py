@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 INTERRUPTED = 130
+PLAIN_WIDTH = 120
 FULL_ERROR = "HYDRA_FULL_ERROR"
 CHECKED_BY_CLASS = ("model", "data", "metric", "variants", "target")
 HELP = """\
@@ -148,7 +149,7 @@ def _explain(error: Exception) -> str:
         available = sorted({*(error.options or ()), *_available(group)})
         return f"'{name}' does not exist; available in '{group}': {', '.join(available)}"
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key and cause.parent_node is not None:
-        return f"{cause.full_key} does not exist; available: {', '.join(map(str, cause.parent_node))}"
+        return f"{cause.full_key} does not exist; available: {', '.join(str(key) for key in cause.parent_node if key != 'hydra')}"
     text = " ".join(str(error).split())
     if cause is not None:
         text += f": {str(cause).splitlines()[0]}"
@@ -202,7 +203,10 @@ def _store(argv: list[str]) -> int:
 def _console() -> Console:
     from rich.console import Console
 
-    return Console()
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = PLAIN_WIDTH  # rich takes 80 where there is no terminal
+    return console
 
 
 def _complain(text: str) -> None:

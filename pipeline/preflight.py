@@ -1,8 +1,9 @@
-"""Does the data fit the model? Asked before any work; the splits are read, nothing is built."""
+"""Do model, data and targets fit together? Asked before any work; the splits are read, nothing is built."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.check import misfit
 from pipeline.data.dataset import Split, SplitName, preprocess
-from pipeline.errors import UserError
+from pipeline.errors import Skipped, UserError
 from pipeline.measure.accuracy import assert_disjoint
 from pipeline.plan import InputSignature, Plan
 
@@ -19,8 +20,11 @@ def preflight(plan: Plan) -> Split:
     """Read what the plan needs and return the test split.
 
     Raises UserError, with all problems together, where a split is missing or empty, an input's name, shape or type does
-    not fit the model, or two splits share an example.
+    not fit the model, two splits share an example, or a target's session has keys that its runtime doesn't know.
     """
+    for target in plan.targets.values():
+        with suppress(Skipped):  # what is missing here becomes a row with its reason; wrong keys are refused now
+            target.backend.check(target)
     signature = plan.model.signature()
     splits: dict[str, Split] = {name: plan.data.split(name) for name in needed_splits(plan)}
     problems = [

@@ -179,7 +179,7 @@ class _Run:
         jobs = {key: replace(job, cores=cores) for key, job in group.jobs.items()}
         with started(jobs, self.settings.start) as workers:
             current = Round.of(workers, self.settings)
-            loaded = current.load()
+            loaded = current.load(self.rng)
             self._note(loaded)
             if expected is None and loaded:
                 calls_ms = {key: times.warm_ns / _NS_PER_MS for key, times in loaded.items()}

@@ -53,14 +53,15 @@ class Round:
             settings=settings,
         )
 
-    def load(self) -> dict[str, Loaded]:
-        """Load, run once and warm up every model, one after the other."""
+    def load(self, rng: np.random.Generator) -> dict[str, Loaded]:
+        """Load, run once and warm up every model, one after the other in random order: the first to load pays most."""
         command = Load(calls=self.settings.warmup_calls, warmup_ns=math.ceil(self.settings.warmup_ms * _NS_PER_MS))
         found = {}
-        for key in list(self.workers):
-            loaded = self._ask(key, command)
+        keys = list(self.workers)
+        for index in rng.permutation(len(keys)):
+            loaded = self._ask(keys[index], command)
             if loaded is not None:
-                found[key] = loaded
+                found[keys[index]] = loaded
         return found
 
     def run(self, blocks: int, rng: np.random.Generator, visited: Callable[[int], None]) -> list[Block]:

@@ -24,7 +24,8 @@ def graph_artifact(folder: Path, *nodes: onnx.NodeProto, shape: tuple[Any, ...] 
     """A model from x to y."""
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("x", "y")]
     graph = helper.make_graph(list(nodes), "graph", values[:1], values[1:])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("nowhere", 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
     folder.mkdir()
     onnx.save(model, folder / "model.onnx")
     return Artifact(folder, "onnx", "")

@@ -1,0 +1,124 @@
+"""The PyTorch backend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.artifact import Artifact
+from pipeline.backends.torch import Torch, session_settings
+from pipeline.errors import BackendUnavailable, UserError
+from pipeline.plan import Device, Target
+from pipeline.torch_artifact import load_module, save_module
+from tests.stages.models import resnet, resnet_spec
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    spec = resnet_spec()
+    folder = tmp_path_factory.mktemp("model")
+    save_module(resnet(spec), spec, folder)
+    return Artifact(folder, "torch", "")
+
+
+IMAGES = np.random.default_rng(0).normal(size=(3, 1, 12, 12)).astype(np.float32)
+
+
+def target(device: Device = "cpu", **session: Any) -> Target:
+    return Target(name="torch_cpu", backend=Torch(), device=device, threads=1, session=session)
+
+
+@pytest.mark.parametrize(
+    ("session", "tolerance"),
+    [({}, 1e-6), ({"channels_last": True}, 1e-5), ({"dtype": "bfloat16"}, 0.05)],
+)
+def test_a_session_gives_the_models_outputs_as_float32(
+    artifact: Artifact, session: dict[str, Any], tolerance: float
+) -> None:
+    (found,) = Torch().load(artifact, target(**session))({"image": IMAGES})
+    with torch.inference_mode():
+        expected = load_module(artifact.path)(torch.from_numpy(IMAGES)).numpy()
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=tolerance)
+
+
+def test_a_session_uses_the_targets_threads(artifact: Artifact) -> None:
+    before = torch.get_num_threads()
+    try:
+        Torch().load(artifact, Target(name="t", backend=Torch(), threads=3))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_compiling_never_falls_back_to_eager(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    def compile_nothing(module: torch.nn.Module, **options: Any) -> torch.nn.Module:
+        asked.update(options)
+        return module
+
+    monkeypatch.setattr(torch, "compile", compile_nothing)
+    monkeypatch.setattr("pipeline.backends.torch._check_compiler", lambda device: None)
+    Torch().load(artifact, target(compile="max-autotune"))
+    assert asked == {"dynamic": False, "mode": "max-autotune"}
+    assert torch._dynamo.config.fail_on_recompile_limit_hit
+
+
+def test_a_missing_gpu_is_unavailable_with_what_torch_says(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.version, "cuda", None)
+    with pytest.raises(BackendUnavailable, match=r"this torch \(.*\) is built without CUDA"):
+        Torch().check(target("cuda"))
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(BackendUnavailable, match=r"torch .* \(CUDA 13.0\) sees no usable NVIDIA GPU"):
+        Torch().load(artifact, target("cuda"))
+
+
+def test_a_missing_compiler_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._inductor import cpp_builder
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    def missing() -> str:
+        raise InvalidCxxCompiler
+
+    monkeypatch.setattr(cpp_builder, "get_cpp_compiler", missing)
+    with pytest.raises(BackendUnavailable, match="needs a C\\+\\+ compiler, and none is found"):
+        Torch().check(target(compile=True))
+
+
+def test_missing_headers_are_unavailable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("torch._inductor.cpp_builder.get_cpp_compiler", lambda: "g++")
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
+    with pytest.raises(BackendUnavailable, match=r"has no Python.h: install python3-dev"):
+        Torch().check(target(compile=True))
+
+
+@pytest.mark.parametrize(
+    ("session", "words"),
+    [
+        ({"compiel": True}, r"session.compiel does not exist; available: compile, channels_last, dtype"),
+        ({"compile": "fast"}, r"session.compile=fast does not exist; available: false, true, default, reduce-overhead"),
+        ({"channels_last": "yes"}, r"session.channels_last=yes does not exist; available: false, true"),
+        ({"dtype": "int8"}, r"session.dtype=int8 does not exist; available: float32, float16, bfloat16"),
+    ],
+)
+def test_unknown_session_keys_are_refused_with_what_exists(session: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=r"target.torch_cpu." + words):
+        session_settings(target(**session))
+
+
+def test_the_module_imports_without_torch() -> None:
+    import subprocess
+    import sys
+
+    program = (
+        "import sys, pkgutil, importlib, pipeline.stages, pipeline.backends.torch, pipeline.torch_artifact\n"
+        "for module in pkgutil.iter_modules(pipeline.stages.__path__): importlib.import_module('pipeline.stages.'+module.name)\n"
+        "assert not {'torch', 'onnx', 'onnxruntime', 'torch_pruning'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,142 @@
+"""Structured pruning."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from torch import nn
+
+from pipeline.artifact import Artifact
+from pipeline.errors import StageFailed
+from pipeline.stages.check import check_output, run
+from pipeline.stages.prune import Importance, Prune
+from pipeline.torch_artifact import load_module
+from tests.stages.models import TwoOutputs, Workplace, resnet, resnet_spec, spec_of
+
+Feed = dict[str, NDArray[Any]]
+
+
+@pytest.fixture
+def wide(workplace: Workplace) -> Artifact:
+    spec = resnet_spec((16, 32))
+    return workplace.torch(resnet(spec), spec, "wide")
+
+
+def channels(artifact: Artifact) -> dict[str, int]:
+    layers = load_module(artifact.path).named_modules()
+    return {name: layer.out_channels for name, layer in layers if isinstance(layer, nn.Conv2d)}
+
+
+@pytest.mark.parametrize("importance", get_args(Importance))
+def test_every_importance_takes_out_the_share_asked_for(
+    workplace: Workplace, wide: Artifact, importance: Importance, feed: Feed
+) -> None:
+    pruned = workplace.build(Prune(importance=importance), wide)
+    assert channels(pruned) == {name: count // 2 for name, count in channels(wide).items()}
+    drift = check_output(wide, pruned, None, feed)
+    assert drift["max_abs"] > 0
+
+
+def test_the_weights_that_stay_are_the_largest(workplace: Workplace, wide: Artifact) -> None:
+    before, after = load_module(wide.path), load_module(workplace.build(Prune(importance="l1"), wide).path)
+    inner = [module.get_submodule("blocks.0.conv1") for module in (before, after)]
+    norms = [layer.get_parameter("weight").abs().sum((1, 2, 3)).detach().numpy() for layer in inner]
+    assert norms[1].mean() > norms[0].mean()
+
+
+def test_parameters_macs_and_channels_are_noted(workplace: Workplace, wide: Artifact) -> None:
+    workplace.build(Prune(), wide)
+    notes = workplace.notes
+    assert notes["parameters"]["after"] < 0.3 * notes["parameters"]["before"]
+    assert notes["macs"]["after"] < 0.3 * notes["macs"]["before"]
+    assert notes["channels"]["blocks.1.conv2"] == [32, 16]
+    assert notes["left_alone"] == {"head": "makes an output"}
+
+
+def test_a_pruned_model_is_the_same_in_a_fresh_process(workplace: Workplace, wide: Artifact, feed: Feed) -> None:
+    pruned = workplace.build(Prune(iterative_steps=2, global_pruning=True), wide)
+    np.save(workplace.folder / "image.npy", feed["image"])
+    program = (
+        "import sys, numpy, torch; from pathlib import Path; from pipeline.torch_artifact import load_module\n"
+        "folder, work = map(Path, sys.argv[1:])\n"
+        "with torch.inference_mode():\n"
+        "    output = load_module(folder)(torch.from_numpy(numpy.load(work / 'image.npy')))\n"
+        "numpy.save(work / 'output.npy', output.numpy())\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(pruned.path), str(workplace.folder)], check=True)
+    (here,) = run(pruned, feed)
+    np.testing.assert_allclose(np.load(workplace.folder / "output.npy"), here, atol=1e-6)
+
+
+def test_a_pruned_model_can_be_pruned_again(workplace: Workplace, wide: Artifact, feed: Feed) -> None:
+    once = workplace.build(Prune(round_to=4), wide, "once")
+    twice = workplace.build(Prune(round_to=4), once, "twice")
+    assert channels(twice) == {name: count // 4 for name, count in channels(wide).items()}
+    check_output(once, twice, None, feed)
+
+
+def test_channels_are_kept_in_multiples(workplace: Workplace, wide: Artifact) -> None:
+    pruned = workplace.build(Prune(pruning_ratio=0.3, round_to=8), wide)
+    assert set(channels(pruned).values()) == {8, 16}
+    free = workplace.build(Prune(pruning_ratio=0.3, round_to=None), wide, "free")
+    assert set(channels(free).values()) == {11, 22}
+
+
+def test_global_pruning_takes_from_where_it_costs_least(workplace: Workplace, wide: Artifact) -> None:
+    pruned = workplace.build(Prune(global_pruning=True, round_to=None), wide)
+    shares = {round(after / channels(wide)[name], 2) for name, after in channels(pruned).items()}
+    assert len(shares) > 1
+
+
+def test_ignored_layers_stay_whole_and_say_why(workplace: Workplace, wide: Artifact) -> None:
+    pruned = workplace.build(Prune(ignored_layers=("blocks.0*",)), wide)
+    for name in ("blocks.0.conv1", "blocks.0.conv2"):
+        assert channels(pruned)[name] == 16
+        assert workplace.notes["left_alone"][name] == "named in ignored_layers"
+    assert "tied to a layer" in workplace.notes["left_alone"]["stem.0"]
+    assert channels(pruned)["blocks.1.conv1"] == 16
+
+
+def test_every_layer_that_makes_an_output_stays_whole(workplace: Workplace) -> None:
+    source = workplace.torch(TwoOutputs(), spec_of(TwoOutputs, {"image": (1, 8, 8)}, ["features", "logits"]))
+    pruned = workplace.build(Prune(), source)
+    assert channels(pruned) == {"first": 8, "features": 16, "head": 4}
+    assert workplace.notes["left_alone"] == {"features": "makes an output", "head": "makes an output"}
+    check_output(source, pruned, None, {"image": np.ones((2, 1, 8, 8), np.float32)})
+
+
+def test_random_importance_follows_the_seed(workplace: Workplace, wide: Artifact) -> None:
+    digests = {workplace.build(Prune(importance="random"), wide, name).digest for name in ("a", "b")}
+    assert len(digests) == 1
+
+
+def test_a_pattern_that_matches_no_layer_is_refused_with_what_exists(workplace: Workplace, wide: Artifact) -> None:
+    with pytest.raises(StageFailed, match=r"ignored_layers: 'stm\*' matches no layer; there are stem, stem.0"):
+        workplace.build(Prune(ignored_layers=("stm*",)), wide)
+
+
+def test_a_model_of_which_nothing_can_be_pruned_is_refused_with_the_reasons(
+    workplace: Workplace, torch_model: Artifact
+) -> None:
+    with pytest.raises(StageFailed, match=r"no channel could be pruned \(stem.0: too few channels .*round_to=16"):
+        workplace.build(Prune(round_to=16), torch_model)
+
+
+@pytest.mark.parametrize("ratio", [0.0, 1.0, -0.5, 50])
+def test_a_ratio_out_of_range_is_refused(ratio: float) -> None:
+    with pytest.raises(ValueError, match=r"pruning_ratio must lie between 0 and 1: .* \(got "):
+        Prune(pruning_ratio=ratio)
+
+
+def test_other_fields_out_of_range_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"importance must be one of l1, l2, bn_scale, lamp, random \(got 'size'\)"):
+        Prune(importance="size")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"round_to must be at least 1 \(got 0\)"):
+        Prune(round_to=0)
+    with pytest.raises(ValueError, match=r"iterative_steps must be at least 1 \(got 0\)"):
+        Prune(iterative_steps=0)

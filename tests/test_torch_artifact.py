@@ -1,0 +1,113 @@
+"""PyTorch models on disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from pipeline.errors import UserError
+from pipeline.torch_artifact import (
+    ModelInput,
+    ModelSpec,
+    as_tensors,
+    example_inputs,
+    load_module,
+    load_spec,
+    make_module,
+    save_module,
+)
+from tests.stages.models import Tied, resnet, resnet_spec, spec_of
+
+
+def test_a_saved_module_comes_back_with_its_spec(tmp_path: Path) -> None:
+    spec = resnet_spec()
+    module = resnet(spec)
+    save_module(module, spec, tmp_path)
+    again = load_module(tmp_path)
+    (image,) = example_inputs(spec)
+    assert torch.equal(again(image), module.eval()(image))
+    assert not again.training
+    assert load_spec(tmp_path) == spec
+
+
+def test_nothing_on_disk_is_a_pickle(tmp_path: Path) -> None:
+    spec = resnet_spec()
+    save_module(resnet(spec), spec, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"model.json", "weights.safetensors"}
+    json.loads((tmp_path / "model.json").read_text())
+
+
+def test_a_module_in_another_memory_format_can_be_saved(tmp_path: Path) -> None:
+    spec = resnet_spec()
+    module = resnet(spec).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    save_module(module, spec, tmp_path)
+    (image,) = example_inputs(spec)
+    torch.testing.assert_close(load_module(tmp_path)(image), module(image))
+
+
+def test_shared_weights_are_stored_once_and_stay_shared(tmp_path: Path) -> None:
+    spec = spec_of(Tied, {"x": (4,)}, ["y"])
+    module = Tied()
+    save_module(module, spec, tmp_path)
+    with safe_open(tmp_path / "weights.safetensors", "pt") as file:
+        assert len(list(file.keys())) == 1
+    again = load_module(tmp_path)
+    assert again.get_parameter("encode.weight") is again.get_parameter("decode.weight")
+    assert torch.equal(again.get_parameter("encode.weight"), module.encode.weight)
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    spec = resnet_spec()
+    save_module(resnet(spec), spec, tmp_path)
+    text = (tmp_path / "model.json").read_text()
+    (tmp_path / "model.json").write_text(text.replace('"num_classes": 4', '"num_classes": 5'))
+    with pytest.raises(UserError, match=r"can't be made from pipeline.zoo.resnet.SmallResNet; has its code changed"):
+        load_module(tmp_path)
+
+
+def test_a_factory_that_is_gone_is_refused(tmp_path: Path) -> None:
+    spec = resnet_spec()
+    save_module(resnet(spec), spec, tmp_path)
+    text = (tmp_path / "model.json").read_text()
+    (tmp_path / "model.json").write_text(text.replace("SmallResNet", "HugeResNet"))
+    with pytest.raises(UserError, match="HugeResNet"):
+        load_module(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("target", "error", "words"),
+    [
+        ("nowhere.Model", ModuleNotFoundError, "nowhere"),
+        ("pipeline.zoo.resnet.Nothing", AttributeError, "Nothing"),
+        ("builtins.dict", TypeError, "gives a dict, not a torch.nn.Module"),
+    ],
+)
+def test_a_factory_that_makes_no_module_is_refused(target: str, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        make_module(ModelSpec(factory={"_target_": target}, inputs=(), outputs=("y",)))
+
+
+def test_example_inputs_have_the_shapes_and_types_of_the_spec() -> None:
+    inputs = (ModelInput(name="ids", shape=(7,), dtype="int64"), ModelInput(name="image", shape=(1, 2)))
+    spec = ModelSpec(factory={}, inputs=inputs, outputs=("y",))
+    ids, image = example_inputs(spec, batch=3)
+    assert (ids.shape, ids.dtype) == ((3, 7), torch.int64)
+    assert (image.shape, image.dtype) == ((3, 1, 2), torch.float32)
+    assert torch.equal(image, example_inputs(spec, batch=3)[1])
+
+
+def test_inputs_out_of_range_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"dtype of input 'x' must be one of float32, .* \(got 'float'\)"):
+        ModelInput(name="x", shape=(1,), dtype="float")
+    with pytest.raises(ValueError, match=r"shape of input 'x' must hold sizes above 0 \(got \[0, 3\]\)"):
+        ModelInput(name="x", shape=(0, 3))
+
+
+def test_nested_outputs_become_a_list() -> None:
+    one, two, three = (torch.tensor([value]) for value in (1, 2, 3))
+    assert as_tensors(one) == [one]
+    assert [int(tensor) for tensor in as_tensors((one, {"a": two, "b": [three]}))] == [1, 2, 3]
