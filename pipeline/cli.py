@@ -149,7 +149,8 @@ def _explain(error: Exception) -> str:
         available = sorted({*(error.options or ()), *_available(group)})
         return f"'{name}' does not exist; available in '{group}': {', '.join(available)}"
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key and cause.parent_node is not None:
-        return f"{cause.full_key} does not exist; available: {', '.join(str(key) for key in cause.parent_node if key != 'hydra')}"
+        available = [str(key) for key in cause.parent_node if key != "hydra"]
+        return f"{cause.full_key} does not exist; available: {', '.join(available)}"
     text = " ".join(str(error).split())
     if cause is not None:
         text += f": {str(cause).splitlines()[0]}"

@@ -17,7 +17,7 @@ from pipeline.measure.latency import Subject, measure_latency
 from pipeline.measure.memory import peak_memory_bytes
 from pipeline.plan import Device, Plan
 from pipeline.progress import ProgressDisplay
-from pipeline.record import AccuracySamples, LatencySamples, SubjectRecord, subject_key
+from pipeline.record import AccuracySamples, LatencySamples, Status, SubjectRecord, subject_key
 from pipeline.subjects import Row, rows
 
 
@@ -35,7 +35,8 @@ def measure(plan: Plan, built: Mapping[str, Built], test: Split, display: Progre
     inputs = preprocess(test.inputs, plan.model.preprocessing)
     feeds = {size: _batch(inputs, size) for size in plan.batch_sizes}
     table = Table(rows(plan, built))
-    latency = [_latency(plan, device, table, feeds, display) for device in table.devices()]
+    devices = table.devices()
+    latency = [_latency(plan, device, len(devices), table, feeds, display) for device in devices]
     _memory(table, feeds, display)
     predictions = _accuracy(plan, table, inputs, display)
     return Measured(
@@ -79,13 +80,14 @@ class Table:
 
     def fail(self, key: str, error: Exception | str) -> None:
         """Give a row its reason."""
-        status = "skipped" if isinstance(error, Skipped) else "failed"
+        status: Status = "skipped" if isinstance(error, Skipped) else "failed"
         self.records[key] = replace(self.records[key], status=status, reason=str(error))
 
 
 def _latency(
-    plan: Plan, device: Device, table: Table, feeds: Mapping[int, Feed], display: ProgressDisplay
+    plan: Plan, device: Device, devices: int, table: Table, feeds: Mapping[int, Feed], display: ProgressDisplay
 ) -> LatencySamples:
+    budget_s = plan.measure.budget_s
     subjects = table.subjects(device)
     references = {
         subject.key: subject_key(*plan.measure.reference_for(subject.target.name), subject.batch_size)
@@ -99,7 +101,7 @@ def _latency(
         {key: reference for key, reference in references.items() if key != reference},
         [] if clone is None else [clone],
         feeds,
-        plan.measure,
+        replace(plan.measure, budget_s=None if budget_s is None else budget_s / devices),
         plan.seed,
         progress=lambda done, text: display.step(label, done, text),
         announce=lambda expected: display.say(f"measuring {label}: {expected}"),

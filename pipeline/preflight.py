@@ -26,7 +26,7 @@ def preflight(plan: Plan) -> Split:
         with suppress(Skipped):  # what is missing here becomes a row with its reason; wrong keys are refused now
             target.backend.check(target)
     signature = plan.model.signature()
-    splits: dict[str, Split] = {name: plan.data.split(name) for name in needed_splits(plan)}
+    splits = {name: plan.data.split(name) for name in needed_splits(plan)}
     problems = [
         f"the {name} split is empty: give at least one example" for name, split in splits.items() if not len(split)
     ]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+REFRESH_S = 0.2
 
 
 class ProgressDisplay:
@@ -22,8 +25,10 @@ class ProgressDisplay:
             TextColumn("{task.fields[text]}"),
             console=console,
             disable=not console.is_terminal,
+            auto_refresh=False,  # its thread would wake up while a model is timed
         )
         self._tasks: dict[str, TaskID] = {}
+        self._drawn = 0.0
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -46,6 +51,14 @@ class ProgressDisplay:
         if label not in self._tasks:
             self._tasks[label] = self._bars.add_task(label, total=1.0, text="")
         self._bars.update(self._tasks[label], completed=done, text=text)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Draw the bars, at most so often as is worth looking at."""
+        now = time.monotonic()
+        if now - self._drawn >= REFRESH_S:
+            self._bars.refresh()
+            self._drawn = now
 
     def say(self, line: str) -> None:
         """Print a line above the bars."""

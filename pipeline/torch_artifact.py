@@ -59,16 +59,18 @@ def make_module(spec: ModelSpec) -> nn.Module:
     Raises ImportError or AttributeError where the factory isn't found, TypeError or ValueError where it can't be called
     with its arguments or gives no module.
     """
-    from torch import nn
+    import torch
 
     arguments = dict(spec.factory)
     target = arguments.pop("_target_")
-    module = _locate(target)(**arguments)
-    if not isinstance(module, nn.Module):
-        raise TypeError(f"{target} gives a {type(module).__name__}, not a torch.nn.Module")
-    module.eval()
-    for pruned in spec.pruning_history or ():
-        _prune_again(module, spec, pruned)
+    # torch-pruning follows the gradients from the outputs to the layers, so the caller's modes must not hold here.
+    with torch.inference_mode(False), torch.enable_grad():
+        module = _locate(target)(**arguments)
+        if not isinstance(module, torch.nn.Module):
+            raise TypeError(f"{target} gives a {type(module).__name__}, not a torch.nn.Module")
+        module.eval()
+        for pruned in spec.pruning_history or ():
+            _prune_again(module, spec, pruned)
     return module
 
 
@@ -160,9 +162,7 @@ def _locate(path: str) -> Any:
 
 
 def _prune_again(module: nn.Module, spec: ModelSpec, pruned: PruningRound) -> None:
-    import torch
     from torch_pruning import DependencyGraph
 
-    with torch.enable_grad():  # torch-pruning follows the gradients from the outputs to the layers
-        graph = DependencyGraph().build_dependency(module, example_inputs=example_inputs(spec), verbose=False)
+    graph = DependencyGraph().build_dependency(module, example_inputs=example_inputs(spec), verbose=False)
     graph.load_pruning_history([(name, is_output, list(indices)) for name, is_output, indices in pruned])

@@ -65,7 +65,7 @@ def test_preprocessing_of_an_unknown_input_is_refused(tmp_path: Path) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Calibrated(Scale):
-    reads = frozenset({"calibration"})  # type: ignore[assignment, misc]
+    reads = frozenset({"calibration"})
 
 
 def test_calibration_data_must_not_be_test_data(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.build import Built
 from pipeline.errors import BackendUnavailable, Skipped
 from pipeline.plan import Stage, Target, Variant
-from pipeline.record import VariantRecord
+from pipeline.record import Status, VariantRecord
 from pipeline.stages.export import ExportOnnx
 from pipeline.subjects import rows, runnable
 from pipeline.zoo.source import OnnxModel
@@ -33,11 +33,11 @@ class Torchlike(OnnxRuntime):
     runs: ClassVar[Format] = "torch"
 
 
-def built(name: str, formats: list[Format], status: str = "ok", reason: str | None = None) -> Built:
+def built(name: str, formats: list[Format], status: Status = "ok", reason: str | None = None) -> Built:
     record = VariantRecord(
         name=name, status=status, reason=reason, stages=[], format=None, digest=None, path=None, size_bytes=None,
         parameters=None, macs=None,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
     return Built(record, [Artifact(Path(str(index)), kind, str(index)) for index, kind in enumerate(formats)])
 
 

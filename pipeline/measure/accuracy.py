@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact
-from pipeline.data.dataset import Feed, Split
+from pipeline.data.dataset import Feed, Split, SplitName
 from pipeline.errors import SlimlineError, UserError, WorkerFailed
 from pipeline.measure.channel import follow_parent
 from pipeline.plan import Metric, Session, Target
@@ -183,7 +183,7 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
-def assert_disjoint(splits: Mapping[str, Split]) -> None:
+def assert_disjoint(splits: Mapping[SplitName, Split]) -> None:
     """Raise UserError where two splits share an example, with a line for each such pair.
 
     Calibration or fine-tuning on an example of the test split would make the accuracy look better than it is.

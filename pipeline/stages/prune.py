@@ -14,7 +14,7 @@ from pipeline.plan import Context
 from pipeline.stages.check import first_line
 from pipeline.stages.count import torch_macs
 from pipeline.stages.patterns import check_matches, matches
-from pipeline.torch_artifact import ModelSpec, example_inputs, load_module, load_spec, save_module
+from pipeline.torch_artifact import ModelSpec, as_tensors, example_inputs, load_module, load_spec, save_module
 
 if TYPE_CHECKING:
     from torch import nn
@@ -94,8 +94,7 @@ class Prune:
         names = {layer: name for name, layer in module.named_modules()}
         try:
             with torch.enable_grad():
-                graph = torch_pruning.DependencyGraph().build_dependency(module, example_inputs(spec), verbose=False)
-                outputs = _output_layers(graph)
+                outputs = _output_layers(module, spec)
                 ignored = [layer for layer, name in names.items() if name and matches(name, self.ignored_layers)]
                 pruner = torch_pruning.pruner.BasePruner(
                     module,
@@ -163,15 +162,25 @@ def _size(module: nn.Module, spec: ModelSpec) -> tuple[int, int | None]:
     return sum(parameter.numel() for parameter in module.parameters()), torch_macs(module, spec)
 
 
-def _output_layers(graph: Any) -> list[nn.Module]:
+def _output_layers(module: nn.Module, spec: ModelSpec) -> list[nn.Module]:
     """The layers whose channels are those of an output; if they were pruned, the model's outputs would change shape.
 
     Found by going back from the outputs, up to the first layer that makes channels of its own.
     """
+    from torch_pruning import DependencyGraph
     from torch_pruning.ops import OPTYPE
 
+    makers: list[Any] = []
+
+    def remember_makers(outputs: Any) -> Any:
+        makers.extend(output.grad_fn for output in as_tensors(outputs))
+        return outputs
+
+    graph = DependencyGraph().build_dependency(
+        module, example_inputs(spec), output_transform=remember_makers, verbose=False
+    )
     own_channels = (OPTYPE.CONV, OPTYPE.LINEAR, OPTYPE.EMBED, OPTYPE.LSTM, OPTYPE.MHA, OPTYPE.PARAMETER)
-    waiting = [node for node in graph.module2node.values() if not node.outputs]
+    waiting = [node for node in graph.module2node.values() if node.grad_fn in makers]
     seen = set()
     found = []
     while waiting:

@@ -80,7 +80,8 @@ class QuantizeDynamic:
                     per_channel=self.per_channel,
                     reduce_range=reduce_range,
                     weight_type=QuantType.QInt8 if self.weight_type == "int8" else QuantType.QUInt8,
-                    nodes_to_exclude=excluded,
+                    # A Gemm is turned into a MatMul of this name first.
+                    nodes_to_exclude=[*excluded, *(f"{name}_MatMul" for name in excluded)],
                     use_external_data_format=is_large(source),
                     # Without it, fused operators whose types shape inference does not know can't be quantized.
                     extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},

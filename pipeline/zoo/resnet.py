@@ -32,9 +32,9 @@ class BasicBlock(nn.Module):
 
 
 class SmallResNet(nn.Module):
-    """A stem, a stage per entry of ``widths`` (each but the first halves the resolution), global pooling, a linear head.
+    """A stem, a stage per entry of ``widths``, global pooling, a linear head.
 
-    ``blocks`` holds the number of residual blocks of each stage.
+    Each stage but the first halves the resolution; ``blocks`` holds their numbers of residual blocks.
     """
 
     def __init__(

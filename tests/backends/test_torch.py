@@ -118,7 +118,8 @@ def test_the_module_imports_without_torch() -> None:
 
     program = (
         "import sys, pkgutil, importlib, pipeline.stages, pipeline.backends.torch, pipeline.torch_artifact\n"
-        "for module in pkgutil.iter_modules(pipeline.stages.__path__): importlib.import_module('pipeline.stages.'+module.name)\n"
+        "for module in pkgutil.iter_modules(pipeline.stages.__path__):\n"
+        "    importlib.import_module('pipeline.stages.' + module.name)\n"
         "assert not {'torch', 'onnx', 'onnxruntime', 'torch_pruning'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

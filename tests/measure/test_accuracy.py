@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact, Format
-from pipeline.data.dataset import Feed, Split
+from pipeline.data.dataset import Feed, Split, SplitName
 from pipeline.errors import BackendUnavailable, UserError, WorkerFailed
 from pipeline.measure.accuracy import assert_disjoint, predict
 from pipeline.metrics import NO_PREDICTION, TopOne
@@ -165,7 +165,7 @@ def test_disjoint_splits_pass() -> None:
 
 
 def test_a_shared_example_is_named_by_both_splits_and_its_first_place() -> None:
-    splits: Mapping[str, Split] = {"calibration": _split(7, 1, 2, 3), "test": _split(9, 8, 3, 1)}
+    splits: Mapping[SplitName, Split] = {"calibration": _split(7, 1, 2, 3), "test": _split(9, 8, 3, 1)}
     with pytest.raises(UserError) as caught:
         assert_disjoint(splits)
     assert len(caught.value.problems) == 1

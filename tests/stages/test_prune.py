@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -42,11 +43,20 @@ def test_every_importance_takes_out_the_share_asked_for(
     assert drift["max_abs"] > 0
 
 
-def test_the_weights_that_stay_are_the_largest(workplace: Workplace, wide: Artifact) -> None:
-    before, after = load_module(wide.path), load_module(workplace.build(Prune(importance="l1"), wide).path)
-    inner = [module.get_submodule("blocks.0.conv1") for module in (before, after)]
-    norms = [layer.get_parameter("weight").abs().sum((1, 2, 3)).detach().numpy() for layer in inner]
-    assert norms[1].mean() > norms[0].mean()
+@pytest.mark.parametrize("importance", ["l1", "l2", "bn_scale", "lamp"])
+def test_channels_that_do_nothing_go_first(workplace: Workplace, importance: Importance, feed: Feed) -> None:
+    spec = resnet_spec((16, 32))
+    module = resnet(spec)
+    idle = torch.randperm(16)[:8]
+    with torch.no_grad():
+        for name in ("conv1.weight", "bn1.weight", "bn1.bias"):
+            module.get_parameter(f"blocks.0.{name}")[idle] = 0
+        module.get_parameter("blocks.0.conv2.weight")[:, idle] = 0
+    source = workplace.torch(module, spec)
+    others = tuple(name for name in channels(source) if name != "blocks.0.conv1")
+    pruned = workplace.build(Prune(importance=importance, ignored_layers=others), source)
+    assert channels(pruned)["blocks.0.conv1"] == 8
+    check_output(source, pruned, 1e-5, feed)
 
 
 def test_parameters_macs_and_channels_are_noted(workplace: Workplace, wide: Artifact) -> None:
