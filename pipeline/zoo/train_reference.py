@@ -28,7 +28,7 @@ from pipeline.zoo.resnet import SmallResNet
 
 ARGUMENTS: dict[str, Any] = {"widths": [32, 64, 128], "blocks": [1, 2, 2]}
 PREPROCESSING = Preprocessing(scale=1 / 255, mean=(0.286,), std=(0.353,))
-RECIPE = Recipe(epochs=12, learning_rate=0.1, batch_size=128, augmentation=("flip", "crop"), seed=0)
+RECIPE = Recipe(epochs=12, learning_rate=0.1, batch_size=128, augmentation=("flip", "crop"), channels_last=True)
 FOLDER = Path("models/fashion_resnet")
 
 
