@@ -50,7 +50,6 @@ def print_report(report: Report, console: Console) -> None:
     for line in describe.noise_lines(report.noise):
         _say(console, line, style="yellow" if report.noise.noisy else "dim")
     console.print()
-    _say(console, report.summary)
 
 
 def fitting(rows: Sequence[Row], width: int) -> list[Field]:
