@@ -102,8 +102,11 @@ def _job(cfg: DictConfig) -> int:
     hydra_config = HydraConfig.get()
     overrides = [override.removeprefix("++") for override in hydra_config.overrides.task]
     command = shlex.join(["python", "-m", "pipeline", *overrides])
+    output = Path(hydra_config.runtime.output_dir)
+    if output.is_relative_to(Path.cwd()):
+        output = output.relative_to(Path.cwd())
     try:
-        return runner.run(build(cfg, Path(hydra_config.runtime.output_dir), command), _console())
+        return runner.run(build(cfg, output, command), _console())
     except SlimlineError as error:
         _complain(str(error))
         return error.exit_code

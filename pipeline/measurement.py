@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import multiprocessing
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,9 +16,10 @@ from pipeline.build import Built
 from pipeline.data.dataset import Feed, Split, preprocess
 from pipeline.errors import Skipped, WorkerFailed
 from pipeline.measure.accuracy import predict
+from pipeline.measure.environment import available_cores
 from pipeline.measure.latency import Subject, measure_latency
 from pipeline.measure.memory import peak_memory_bytes
-from pipeline.plan import Device, Plan
+from pipeline.plan import Device, Plan, Target
 from pipeline.progress import ProgressDisplay
 from pipeline.record import AccuracySamples, LatencySamples, Status, SubjectRecord, subject_key
 from pipeline.subjects import Row, rows
@@ -129,26 +133,52 @@ def _memory(table: Table, feeds: Mapping[int, Feed], display: ProgressDisplay) -
 
 
 def _accuracy(plan: Plan, table: Table, inputs: Feed, display: ProgressDisplay) -> dict[str, NDArray[np.int64]]:
-    """Predictions by ``variant@target``, at the largest batch size that was timed."""
+    """Predictions by ``variant@target``, at the largest batch size that was timed.
+
+    Nothing is timed here, so as many models run side by side as there are cores for their threads.
+    """
+    models = {f"{variant}@{target}": found for (variant, target), found in table.models().items()}
+    shares = dict.fromkeys(models, 0.0)
+
+    def evaluate(name: str) -> NDArray[np.int64]:
+        artifact, subjects = models[name]
+
+        def progress(share: float) -> None:
+            shares[name] = share
+            display.step("accuracy", min(sum(shares.values()) / len(shares), 0.999), name)
+
+        return predict(artifact, subjects[0].target, plan.metric, inputs, max(plan.batch_sizes), progress)
+
     predictions = {}
-    models = table.models()
-    for index, ((variant, target), (artifact, subjects)) in enumerate(models.items()):
-        name = f"{variant}@{target}"
-
-        def progress(share: float, index: int = index, name: str = name) -> None:
-            display.step("accuracy", (index + share) / len(models) * 0.999, name)
-
-        progress(0.0)
-        try:
-            predictions[name] = predict(
-                artifact, subjects[0].target, plan.metric, inputs, max(plan.batch_sizes), progress
-            )
-        except (WorkerFailed, Skipped) as error:
-            for subject in subjects:
-                table.fail(subject.key, error)
+    with _workers([subjects[0].target for _, subjects in models.values()]) as pool:
+        futures = {name: pool.submit(evaluate, name) for name in models}
+        for name, future in futures.items():
+            try:
+                predictions[name] = future.result()
+            except (WorkerFailed, Skipped) as error:
+                for subject in models[name][1]:
+                    table.fail(subject.key, error)
     examples = len(next(iter(inputs.values())))
     display.step("accuracy", 1.0, f"{len(predictions)} models on {examples} examples")
     return predictions
+
+
+@contextmanager
+def _workers(targets: Sequence[Target]) -> Iterator[ThreadPoolExecutor]:
+    """As many at a time as there are cores for their threads, one on an accelerator, whose memory they would share.
+
+    Ctrl-C ends the processes that the threads wait for, so that it does not wait for them either.
+    """
+    threads = max((target.threads for target in targets), default=1)
+    alone = any(target.device != "cpu" for target in targets)
+    with ThreadPoolExecutor(1 if alone else max(1, available_cores() // threads)) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.kill()
+            raise
 
 
 def _batch(inputs: Feed, size: int) -> Feed:

@@ -160,12 +160,12 @@ def test_a_full_disk_is_one_line_and_exit_code_1(tmp_path: Path, monkeypatch: py
     assert caught.value.exit_code == 1
 
 
-@pytest.mark.parametrize("after", ["measuring latency", "built, the rest"])
+@pytest.mark.parametrize("after", ["measuring latency", "built, the rest", "a fresh process each"])
 def test_ctrl_c_ends_with_130_and_leaves_no_process_and_no_half_entry(tmp_path: Path, after: str) -> None:
     linear_model(tmp_path / "m.onnx")
     program = (
         "import sys; sys.argv[1:] = ['model=onnx', 'model.path=m.onnx', 'data=npz', 'data.path=d.npz',"
-        " 'variant=[baseline]', 'target=[ort_cpu]', 'measure=thorough'];"
+        " 'variant=[baseline]', 'target=[ort_cpu]', 'measure.looks=[3]'];"
         "from pipeline.cli import main; main()"
     )
     _save_data(tmp_path / "d.npz")
@@ -204,4 +204,4 @@ def _save_data(path: Path) -> None:
     import numpy as np
 
     rng = np.random.default_rng(0)
-    np.savez(path, x=rng.normal(size=(200, 8)).astype(np.float32), labels=rng.integers(0, 3, 200))
+    np.savez(path, x=rng.normal(size=(400_000, 8)).astype(np.float32), labels=rng.integers(0, 3, 400_000))
