@@ -17,9 +17,18 @@ from pipeline.stages.quantization import temporary_files_in
 
 Calibration = Literal["minmax", "entropy", "percentile", "distribution"]
 METHODS = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile", "distribution": "Distribution"}
-HISTOGRAM_BINS = {"entropy": 512, "percentile": 2048, "distribution": 2048}
-"""ONNX Runtime's own choice for entropy is 128, the number of quantized bins, which leaves nothing to choose from; its
-search grows with the square of the number."""
+HISTOGRAMS: dict[str, dict[str, int]] = {
+    "minmax": {},
+    "entropy": {"num_bins": 512, "num_quantized_bins": 256},
+    "percentile": {"num_bins": 2048},
+    "distribution": {"num_bins": 2048},
+}
+"""Sizes of the histograms.
+
+ONNX Runtime's own choice for entropy is 128 bins to be quantized to 128, which leaves nothing to choose from. As half
+of the bins lie below zero, 128 stand for 64 levels after a Relu, and far too much is cut off (SQNR of the reference
+model with 512 bins to 128: 14 dB, to 256: 24 dB). The search takes time with the square of the bins.
+"""
 BATCH = 32
 ACTIVATION_BYTES = 256 * 2**20
 """Activations of one batch at most: all of a batch's are held at once."""
@@ -43,8 +52,7 @@ def calibrate(
     count = len(next(iter(feed.values()))) if feed else 0
     if count == 0:
         raise StageFailed("static quantization needs calibration data: set data.calibration_size above 0")
-    bins = HISTOGRAM_BINS.get(method)
-    options = {"symmetric": symmetric, "percentile": percentile} | ({"num_bins": bins} if bins else {})
+    options = {"symmetric": symmetric, "percentile": percentile} | HISTOGRAMS[method]
     with temporary_files_in(work), _quiet(library):
         calibrator = library.create_calibrator(
             model,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -51,9 +52,10 @@ class TorchModel:
             raise ValueError("outputs must name at least one output")
 
     def key(self) -> Mapping[str, Any]:
-        """The factory, its arguments and the digest of the weights."""
+        """The factory, its code and arguments, and the digest of the weights."""
         return {
             "factory": self.factory,
+            "code": _code_digest(self.factory),
             "arguments": dict(self.arguments),
             "weights": None if self.weights is None else file_digest(_existing(self.weights, "model.weights")),
             "inputs": {name: [list(spec.shape), spec.dtype] for name, spec in self.inputs.items()},
@@ -167,6 +169,15 @@ class OnnxModel:
                 raise UserError(f"model.path={self.path} names external data outside its folder: {location}")
             _existing(path, f"external data of model.path={self.path}")
         return sorted(locations)
+
+
+def _code_digest(factory: str) -> str | None:
+    """The digest of the file that defines the factory; None where there is none to be found."""
+    try:
+        spec = find_spec(factory.rpartition(".")[0])
+    except (ImportError, ValueError):
+        return None
+    return file_digest(Path(spec.origin)) if spec is not None and spec.has_location and spec.origin else None
 
 
 def _existing(path: Path, where: str) -> Path:

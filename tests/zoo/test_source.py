@@ -97,6 +97,14 @@ def test_a_missing_weights_file_is_refused(tmp_path: Path) -> None:
         torch_model(tmp_path / "none.safetensors").key()
 
 
+def test_changed_code_of_the_factory_changes_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_model.py").write_text("class Net: ...\n")
+    before = torch_model(factory="own_model.Net").key()
+    (tmp_path / "own_model.py").write_text("class Net:\n    deeper = True\n")
+    assert torch_model(factory="own_model.Net").key() != before
+
+
 @pytest.mark.parametrize("factory", ["no_such_package.Net", "pipeline.zoo.resnet.NoNet"])
 def test_a_factory_that_is_not_there_is_refused(tmp_path: Path, factory: str) -> None:
     with pytest.raises(UserError, match=f"model.factory={factory}"):
