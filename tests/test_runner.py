@@ -164,6 +164,7 @@ def test_a_full_disk_is_one_line_and_exit_code_1(tmp_path: Path, monkeypatch: py
 def test_ctrl_c_ends_with_130_and_leaves_no_process_and_no_half_entry(tmp_path: Path, after: str) -> None:
     linear_model(tmp_path / "m.onnx")
     program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"  # a background job ignores it
         "import sys; sys.argv[1:] = ['model=onnx', 'model.path=m.onnx', 'data=npz', 'data.path=d.npz',"
         " 'variant=[baseline]', 'target=[ort_cpu]', 'measure.looks=[3]'];"
         "from pipeline.cli import main; main()"
