@@ -73,9 +73,19 @@ def check_noise(
 
 
 def _too_wide(estimates: Mapping[str, Estimate], samples: LatencySamples, measure: MeasureSettings) -> Collection[str]:
+    """Rows whose interval is too wide to tell faster from slower.
+
+    An interval that is wide, but lies as a whole beyond ±``noisy_half_width``, leaves no doubt which of the two it is:
+    a model five times slower need not be known to 3 %.
+    """
     if samples.stopped == "width":
         return []
-    return [key for key, found in estimates.items() if not found.half_width <= measure.noisy_half_width]
+    limit = measure.noisy_half_width
+    return [
+        key
+        for key, found in estimates.items()
+        if not found.half_width <= limit and found.low <= math.exp(limit) and found.high >= math.exp(-limit)
+    ]
 
 
 def _wide_reason(
@@ -85,9 +95,9 @@ def _wide_reason(
     width = estimates[worst].half_width
     bounds = f"±{100 * width:.1f} %" if math.isfinite(width) else "no bounds"
     return (
-        f"{len(wide)} of {len(estimates)} speed-ups are less certain than ±{100 * measure.noisy_half_width:g} % after "
-        f"{rounds} round{'s' if rounds > 1 else ''} (the worst: {worst}, {bounds}): let it run longer, or on a quieter "
-        "machine"
+        f"{len(wide)} of {len(estimates)} speed-ups are less certain than ±{100 * measure.noisy_half_width:g} % "
+        f"and may be 1, after {rounds} round{'s' if rounds > 1 else ''} (the worst: {worst}, {bounds}): "
+        "let it run longer, or on a quieter machine"
     )
 
 

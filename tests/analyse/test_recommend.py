@@ -134,11 +134,12 @@ def test_on_a_device_whose_clone_failed_nothing_is_recommended() -> None:
 
 
 def test_a_noisy_row_is_not_recommended_but_another_may_be() -> None:
-    erratic = Made(name="erratic", times_as_fast=3.0, spread=0.6)
-    found = _recommended(make_record(INT8, erratic, stopped="cap"))
-    assert found.variant == "int8"
-    assert "erratic" in (found.next_best or "")
-    assert "NOISY" in (found.next_best or "")
+    erratic = Made(name="erratic", times_as_fast=1.02, spread=0.6)
+    report = analyse(make_record(INT8, erratic, stopped="cap"))
+    verdicts = {row.name: result.speedup.verdict for row in report.variants for result in row.results if result.speedup}
+    assert verdicts == {"int8": "FASTER", "erratic": "NOISY"}
+    assert report.recommendation is not None
+    assert report.recommendation.variant == "int8"
 
 
 def test_where_every_comparison_is_noisy_not_even_the_baseline_is_recommended() -> None:

@@ -197,13 +197,21 @@ def test_a_clone_that_differs_by_less_than_one_percent_is_no_noise() -> None:
 
 def test_only_the_row_whose_interval_stayed_wide_is_noisy() -> None:
     record = make_record(
-        Made(name="fast", times_as_fast=2.0), Made(name="erratic", times_as_fast=2.0, spread=0.5), stopped="cap"
+        Made(name="fast", times_as_fast=2.0), Made(name="erratic", times_as_fast=1.02, spread=0.5), stopped="cap"
     )
     report = analyse(record)
     assert report.noise.noisy
     assert _speedup(report, "erratic").verdict == "NOISY"
     assert _speedup(report, "fast").verdict == "FASTER"
     assert "erratic@ort_cpu/1" in report.noise.reasons[0]
+
+
+def test_a_wide_interval_that_lies_beyond_doubt_keeps_its_verdict() -> None:
+    report = analyse(make_record(Made(name="slow", times_as_fast=0.2, spread=0.5), stopped="cap"))
+    found = _speedup(report, "slow")
+    assert math.log(found.high / found.low) / 2 > MeasureSettings().noisy_half_width
+    assert found.verdict == "SLOWER"
+    assert not report.noise.noisy
 
 
 def test_telemetry_is_totalled() -> None:
