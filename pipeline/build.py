@@ -9,19 +9,19 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from pipeline.artifact import Artifact, Format
 from pipeline.check import misfit
-from pipeline.errors import CorruptEntry, Skipped, SlimlineError, StageFailed
+from pipeline.errors import DISK_FULL, CorruptEntry, Skipped, SlimlineError, StageFailed, first_line
+from pipeline.installed import version
 from pipeline.measure.environment import isa
 from pipeline.plan import Context, Plan, Stage, Variant
 from pipeline.record import StageRecord, VariantRecord
 from pipeline.stages.check import check_output
 from pipeline.stages.count import count
-from pipeline.store import DISK_FULL, Entry, Store
+from pipeline.store import Entry, Store
 
 logger = logging.getLogger(__name__)
 
@@ -175,7 +175,7 @@ class Builder:
             "data": {split: self._split_digest(split) for split in sorted(stage.reads)},
             "preprocessing": {name: spec.to_dict() for name, spec in self.plan.model.preprocessing.items()},
             "seed": self.plan.seed,
-            "libraries": {name: _version(name) for name in stage.libraries},
+            "libraries": {name: version(name) for name in stage.libraries},
             "machine": machine_key(isa()) if machine_key else None,
             "code": None
             if kind.__module__.startswith("pipeline.")
@@ -199,8 +199,7 @@ def _call(stage: Stage, source: Artifact, out: Path, context: Context) -> None:
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise
         logger.debug("%s failed", type(stage).__name__, exc_info=True)
-        lines = str(error).strip().splitlines()
-        raise StageFailed(f"{type(error).__name__}: {lines[0] if lines else 'no message'}") from error
+        raise StageFailed(first_line(error)) from error
 
 
 def _record(
@@ -227,10 +226,3 @@ def _plain(value: Any) -> Any:
 
 def _digest(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None

@@ -6,7 +6,6 @@ import inspect
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field, is_dataclass
-from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from pipeline.check import check
 from pipeline.errors import UserError
+from pipeline.installed import locate
 from pipeline.plan import Constraints, MeasureSettings, Plan
 
 TARGET = "_target_"
@@ -141,14 +141,6 @@ def construct(node: Any, where: str, problems: list[str]) -> Any:
         problems.append(f"{where}.{TARGET}={path} can't be imported: {error}")
         return None
     return _make(kind, {key: value for key, value in node.items() if key != TARGET}, where, problems)
-
-
-def locate(path: str) -> Any:
-    """The class or function at a dotted path; raises ImportError, AttributeError or ValueError."""
-    module, _, name = path.rpartition(".")
-    if not module:
-        raise ValueError("a dotted path such as my_package.MyStage is needed")
-    return getattr(import_module(module), name)
 
 
 def _make(kind: Any, values: Mapping[str, Any], where: str, problems: list[str]) -> Any:

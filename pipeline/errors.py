@@ -13,7 +13,12 @@ SlimlineError                 exit code 1
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import errno
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class SlimlineError(Exception):
@@ -58,3 +63,23 @@ class OutOfSpace(SlimlineError):
 
 class VerificationFailed(SlimlineError):
     """A deploy bundle or a self-test did not pass."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text that says something, after the error's type: an error of a library in brief."""
+    kind = type(error).__name__
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), None)
+    return kind if line is None else f"{kind}: {line}"
+
+
+@contextmanager
+def reporting_full_disk(path: Path) -> Iterator[None]:
+    """Turn the operating system's "no space left" into OutOfSpace, naming the path."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise OutOfSpace(
+                f"no space left to write {path}: free some, or see 'python -m pipeline store gc'"
+            ) from error
+        raise

@@ -16,7 +16,7 @@ from pipeline.analyse import analyse
 from pipeline.build import Builder, Built
 from pipeline.bundle.write import write_bundle
 from pipeline.data.dataset import Split
-from pipeline.errors import Skipped, SlimlineError, UserError
+from pipeline.errors import Skipped, SlimlineError, UserError, reporting_full_disk
 from pipeline.measure.environment import describe_machine
 from pipeline.measurement import Measured, measure
 from pipeline.plan import BASELINE, Plan
@@ -25,7 +25,7 @@ from pipeline.progress import ProgressDisplay
 from pipeline.record import Record, load_record, save_record
 from pipeline.report import print_report, write_report
 from pipeline.results import Report
-from pipeline.store import Store, reporting_full_disk
+from pipeline.store import Store
 
 logger = logging.getLogger(__name__)
 

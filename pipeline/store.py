@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import os
@@ -24,11 +23,10 @@ from typing import Any
 from filelock import FileLock
 
 from pipeline.artifact import Artifact, Format, folder_digest
-from pipeline.errors import CorruptEntry, OutOfSpace
+from pipeline.errors import CorruptEntry, reporting_full_disk
 
 logger = logging.getLogger(__name__)
 STALE_S = 24 * 3600
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,16 +148,3 @@ class Store:
             total -= entry.size_bytes
             removed.append(entry)
         return removed
-
-
-@contextmanager
-def reporting_full_disk(path: Path) -> Iterator[None]:
-    """Turn the operating system's "no space left" into OutOfSpace, naming the path."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in DISK_FULL:
-            raise OutOfSpace(
-                f"no space left while writing below {path}: free some, or see 'python -m pipeline store gc'"
-            ) from error
-        raise

@@ -7,7 +7,6 @@ what was pruned, and only then loads the weights, strictly.
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UserError
+from pipeline.installed import locate
 
 if TYPE_CHECKING:
     import torch
@@ -65,7 +65,7 @@ def make_module(spec: ModelSpec) -> nn.Module:
     target = arguments.pop("_target_")
     # torch-pruning follows the gradients from the outputs to the layers, so the caller's modes must not hold here.
     with torch.inference_mode(False), torch.enable_grad():
-        module = _locate(target)(**arguments)
+        module = locate(target)(**arguments)
         if not isinstance(module, torch.nn.Module):
             raise TypeError(f"{target} gives a {type(module).__name__}, not a torch.nn.Module")
         module.eval()
@@ -142,23 +142,6 @@ def as_tensors(outputs: Any) -> list[torch.Tensor]:
 
 def _round(entries: Sequence[Any]) -> PruningRound:
     return tuple((name, bool(is_output), tuple(indices)) for name, is_output, indices in entries)
-
-
-def _locate(path: str) -> Any:
-    """Import what a dotted path names."""
-    parts = path.split(".")
-    for length in range(len(parts) - 1, 0, -1):
-        name = ".".join(parts[:length])
-        try:
-            found: Any = importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-                continue
-            raise
-        for part in parts[length:]:
-            found = getattr(found, part)
-        return found
-    raise ModuleNotFoundError(f"there is no module {parts[0]!r} (factory {path!r})")
 
 
 def _prune_again(module: nn.Module, spec: ModelSpec, pruned: PruningRound) -> None:

@@ -12,8 +12,9 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_module
 
-from pipeline.config import build, construct, locate, register
+from pipeline.config import build, construct, register
 from pipeline.data.preprocessing import Preprocessing
+from pipeline.installed import locate
 from pipeline.plan import Plan, Stage
 
 CONF = Path(str(files("pipeline.conf")))

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import CorruptEntry, OutOfSpace
-from pipeline.store import Entry, Store, reporting_full_disk
+from pipeline.errors import CorruptEntry, OutOfSpace, reporting_full_disk
+from pipeline.store import Entry, Store
 
 
 def put(store: Store, key: str, content: bytes = b"model") -> Entry:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from pipeline.bundle.session import describe, session_entry
 from pipeline.bundle.verify import verify_bundle
 from pipeline.data.dataset import Feed, Split
 from pipeline.data.preprocessing import Preprocessing
-from pipeline.errors import OutOfSpace, Skipped, VerificationFailed
+from pipeline.errors import Skipped, VerificationFailed, reporting_full_disk
 from pipeline.plan import Target
 from pipeline.record import Record
 from pipeline.results import Recommendation, Report
@@ -213,15 +212,12 @@ def _replacing(out: Path) -> Iterator[Path]:
     folder = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.new")
     old = folder.with_suffix(".old")
     try:
-        folder.mkdir(parents=True)
-        yield folder
-        if out.exists():
-            out.replace(old)
-        folder.replace(out)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise OutOfSpace(f"no space left while writing {out}") from error
+        with reporting_full_disk(out):
+            folder.mkdir(parents=True)
+            yield folder
+            if out.exists():
+                out.replace(old)
+            folder.replace(out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         if old.exists() and not out.exists():

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact
 from pipeline.data.dataset import Feed, Split, SplitName
-from pipeline.errors import SlimlineError, UserError, WorkerFailed
+from pipeline.errors import SlimlineError, UserError, WorkerFailed, first_line
 from pipeline.measure.channel import follow_parent
 from pipeline.plan import Metric, Session, Target
 
@@ -129,7 +129,7 @@ def _work(
         connection.send(error)
         return
     except Exception as error:  # noqa: BLE001 - a runtime raises what it likes; here it becomes the row's reason
-        connection.send(WorkerFailed(_first_line(error)))
+        connection.send(WorkerFailed(first_line(error)))
         return
     connection.send(predictions)
 
@@ -176,11 +176,6 @@ def _fixed_batch(artifact: Artifact, names: list[str]) -> int | None:
         if value.name in names and dimensions and dimensions[0].dim_value > 0:
             return int(dimensions[0].dim_value)
     return None
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def assert_disjoint(splits: Mapping[SplitName, Split]) -> None:

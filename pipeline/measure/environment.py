@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from pipeline.installed import version
 from pipeline.measure.cgroup import cpu_quota
 
 LIBRARIES = (
@@ -54,7 +54,7 @@ def describe_machine() -> dict[str, Any]:
         "turbo": _turbo(),
         **_gpus(),
         "python": platform.python_version(),
-        "libraries": {name: found for name in LIBRARIES if (found := _version(name)) is not None},
+        "libraries": {name: found for name in LIBRARIES if (found := version(name)) is not None},
     }
 
 
@@ -165,10 +165,3 @@ def _gpu_name(handle: Any) -> str:
 
     memory_gib = pynvml.nvmlDeviceGetMemoryInfo(handle).total / 2**30
     return f"{pynvml.nvmlDeviceGetName(handle)} ({memory_gib:.0f} GiB)"
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None

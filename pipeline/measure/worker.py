@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact
 from pipeline.data.dataset import Feed
+from pipeline.errors import first_line
 from pipeline.measure.channel import Channel, follow_parent, take_standard_streams
 from pipeline.measure.counters import increase, major_faults, peak_resident_bytes, run_delay_ns
 from pipeline.plan import Session, Target
@@ -207,8 +208,7 @@ def _result(command: Command, state: State) -> Any:
     try:
         return command(state)
     except Exception as error:  # noqa: BLE001  a runtime raises what it likes; here it becomes the row's reason
-        lines = str(error).strip().splitlines()
-        return Failure(f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__)
+        return Failure(first_line(error))
 
 
 def main() -> None:

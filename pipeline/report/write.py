@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import OutOfSpace
+from pipeline.errors import reporting_full_disk
 from pipeline.results import Report
 
 logger = logging.getLogger(__name__)
@@ -48,11 +47,9 @@ def write_whole(path: Path, text: str) -> None:
     """Write a file through a temporary name beside it, so that a reader never sees half of it."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        # Line ends as they are: the page's security policy names the digest of its scripts.
-        temporary.write_text(text, encoding="utf-8", newline="")
-        temporary.replace(path)
-    except OSError as error:
+        with reporting_full_disk(path):
+            # Line ends as they are: the page's security policy names the digest of its scripts.
+            temporary.write_text(text, encoding="utf-8", newline="")
+            temporary.replace(path)
+    finally:
         temporary.unlink(missing_ok=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OutOfSpace(f"no space left to write {path}") from error
-        raise

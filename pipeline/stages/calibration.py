@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.dataset import Feed
-from pipeline.errors import StageFailed
-from pipeline.stages.check import first_line
+from pipeline.errors import StageFailed, first_line
 from pipeline.stages.quantization import temporary_files_in
 
 Calibration = Literal["minmax", "entropy", "percentile", "distribution"]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact
 from pipeline.data.dataset import Feed
-from pipeline.errors import StageFailed
+from pipeline.errors import StageFailed, first_line
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -45,12 +45,6 @@ def check_output(source: Artifact, output: Artifact, tolerance: float | None, fe
 def run(artifact: Artifact, feed: Feed) -> Outputs:
     """The model's outputs [N, ...] for all N examples, on the CPU; raises StageFailed where it can't be run."""
     return _run_onnx(artifact, feed) if artifact.format == "onnx" else _run_torch(artifact, feed)
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's text that says something."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
 
 
 def _check_onnx(output: Artifact) -> None:

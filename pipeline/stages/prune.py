@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import SplitName
-from pipeline.errors import StageFailed
+from pipeline.errors import StageFailed, first_line
 from pipeline.plan import Context
-from pipeline.stages.check import first_line
 from pipeline.stages.count import torch_macs
 from pipeline.stages.patterns import check_matches, matches
 from pipeline.torch_artifact import ModelSpec, as_tensors, example_inputs, load_module, load_spec, save_module

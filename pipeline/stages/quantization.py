@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.artifact import Artifact
-from pipeline.errors import StageFailed
-from pipeline.stages.check import first_line
+from pipeline.errors import StageFailed, first_line
 from pipeline.stages.export import SINGLE_FILE_BYTES
 from pipeline.stages.patterns import check_matches, matches
 

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from pipeline.artifact import ONNX_FILE, Artifact, Format
 from pipeline.data.dataset import SplitName
-from pipeline.errors import StageFailed
+from pipeline.errors import StageFailed, first_line
 from pipeline.plan import Context
 from pipeline.stages.calibration import METHODS, Calibration, calibrate
-from pipeline.stages.check import first_line
 from pipeline.stages.quantization import (
     IntegerType,
     check_integer_type,
