@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -21,39 +21,9 @@ from pipeline.plan import Constraints, MeasureSettings, Plan
 TARGET = "_target_"
 
 
-@dataclass
-class MeasureNode:
-    """The schema of ``measure``."""
-
-    profile: str = "default"
-    looks: list[int] = MISSING
-    blocks: int = MISSING
-    alpha: float = MISSING
-    half_width: float = MISSING
-    noisy_half_width: float = MISSING
-    cell_ms: float = MISSING
-    min_calls: int = MISSING
-    untimed_calls: int = MISSING
-    warmup_calls: int = MISSING
-    warmup_ms: float = MISSING
-    start: str = MISSING
-    screening: bool = False
-    strict: bool = False
-    budget_s: float | None = None
-    reference: str | None = None
-    price_per_hour: float | None = None
-    deadline_ms: float | None = None
-
-
-@dataclass
-class ConstraintsNode:
-    """The schema of ``constraints``."""
-
-    max_accuracy_drop: float | None = None
-    max_latency_ms: float | None = None
-    max_p99_ms: float | None = None
-    max_size_mb: float | None = None
-    max_memory_mb: float | None = None
+def _skeleton(kind: type) -> type:
+    """A schema with the fields of a dataclass. It knows their names alone; ``_make`` checks what is in them."""
+    return make_dataclass(f"{kind.__name__}Node", [(item.name, Any, field(default=MISSING)) for item in fields(kind)])
 
 
 @dataclass
@@ -75,8 +45,8 @@ class Schema:
     target: dict[str, Any] = field(default_factory=dict)
     batch_sizes: list[int] = MISSING
     seed: int = 0
-    measure: MeasureNode = field(default_factory=MeasureNode)
-    constraints: ConstraintsNode = field(default_factory=ConstraintsNode)
+    measure: Any = field(default_factory=_skeleton(MeasureSettings))
+    constraints: Any = field(default_factory=_skeleton(Constraints))
     store: StoreNode = field(default_factory=StoreNode)
 
 

@@ -37,7 +37,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["nope=1"], "nope does not exist; available: model, data"),
         (["measure.nope=1"], "measure.nope does not exist; available: profile, looks"),
         (["batch_sizes=[a]"], "batch_sizes"),
-        (["measure.blocks=many"], "measure.blocks=many"),
+        (["measure.blocks=many"], "measure.blocks: input should be a valid integer"),
         (["variants.pruned.stages.prune.nope=1"], "variants.pruned.stages.prune.nope does not exist; available: "),
         (["variants.nope.devices=[cpu]"], "variants.nope does not exist"),
         (["target.nope.threads=2"], "target.nope does not exist"),

@@ -1,0 +1,89 @@
+"""A small model made on the spot, for measuring the machine and the measuring itself, and a backend that is slower by
+a known share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.artifact import Artifact, Format, folder_digest
+from pipeline.data.dataset import Feed
+from pipeline.plan import Backend, Session, Target
+
+CHANNELS = 16
+SIZE = 28
+CONVOLUTIONS = 3
+
+
+def write_probe(out: Path) -> Artifact:
+    """A CNN of three 3x3 convolutions of 16 channels on 28x28 images, about 0.2 ms a call on one core, as ONNX."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    nodes, weights, source, channels = [], [], "image", 1
+    for number in range(CONVOLUTIONS):
+        kernel = rng.standard_normal((CHANNELS, channels, 3, 3)) * np.sqrt(2 / (9 * channels))
+        weights.append(numpy_helper.from_array(kernel.astype(np.float32), f"kernel_{number}"))
+        nodes.append(helper.make_node("Conv", [source, f"kernel_{number}"], [f"conv_{number}"], pads=[1, 1, 1, 1]))
+        nodes.append(helper.make_node("Relu", [f"conv_{number}"], [f"relu_{number}"]))
+        source, channels = f"relu_{number}", CHANNELS
+    nodes.append(helper.make_node("GlobalAveragePool", [source], ["logits"]))
+    graph = helper.make_graph(
+        nodes,
+        "probe",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, SIZE, SIZE])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", CHANNELS, 1, 1])],
+        weights,
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, out / "model.onnx")
+    return Artifact(path=out, format="onnx", digest=folder_digest(out))
+
+
+def probe_feed() -> Feed:
+    """One image [1, 1, 28, 28] of noise."""
+    return {"image": np.random.default_rng(0).standard_normal((1, 1, SIZE, SIZE)).astype(np.float32)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slowed:
+    """Another backend, each call of which takes longer by a known share: it spins for that share of the call."""
+
+    inner: Backend
+    share: float
+    """0.03: every call takes 3 % longer."""
+    name: ClassVar[str] = "slowed"
+    runs: ClassVar[Format] = "onnx"
+    forkable: ClassVar[bool] = True
+
+    def check(self, target: Target) -> None:
+        """As the inner backend's."""
+        self.inner.check(target)
+
+    def preload(self) -> None:
+        """As the inner backend's."""
+        self.inner.preload()
+
+    def load(self, artifact: Artifact, target: Target) -> Session:
+        """The inner backend's session, slowed."""
+        session = self.inner.load(artifact, target)
+        factor = 1 + self.share
+
+        def call(feed: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+            clock = time.perf_counter_ns
+            start = clock()
+            outputs = session(feed)
+            until = start + factor * (clock() - start)
+            while clock() < until:
+                pass
+            return outputs
+
+        return call
