@@ -1,0 +1,86 @@
+"""How much energy an inference takes, read from a counter of the hardware; never estimated from a rated power.
+
+On the CPU that is RAPL (whole processor packages, through Linux's powercap), on an NVIDIA GPU the driver's counter
+(the whole card). Whatever else runs there is in the figure, and nothing is subtracted for idling.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import Skipped, WorkerFailed
+from pipeline.measure.energy_counters import POWERCAP, energy_counter
+from pipeline.measure.processes import started
+from pipeline.measure.worker import Job, Load, State, time_calls
+from pipeline.plan import Device
+
+_WARMUP_CALLS = 10
+_WARMUP_NS = 200_000_000
+_NS_PER_S = 1e9
+
+
+def measure_energy(job: Job, batch_size: int, seconds: float | None, powercap: Path = POWERCAP) -> dict[str, Any]:
+    """Run the model back to back for ``seconds`` in a fresh process, and read the counter before and after.
+
+    Plain values: joules_per_inference (of one example), watts, seconds, calls and source; or the reason why it was not
+    measured. No process is started where no counter can be read.
+    """
+    if seconds is None:
+        return _not_measured("measure.energy_s is null")
+    try:
+        with energy_counter(job.target.device, powercap):
+            pass
+        with started({"energy": job}, "spawn") as workers:
+            worker = workers["energy"]
+            if isinstance(worker, Exception):
+                raise worker
+            worker.ask(Load(calls=_WARMUP_CALLS, warmup_ns=_WARMUP_NS))
+            used: Used = worker.ask(UseEnergy(device=job.target.device, seconds=seconds, powercap=powercap))
+    except (Skipped, WorkerFailed) as error:
+        return _not_measured(str(error))
+    if not used.joules:
+        return _not_measured(f"{used.source} stood still for {used.seconds:.3g} s")
+    return {
+        "joules_per_inference": used.joules / (used.calls * batch_size),
+        "watts": used.joules / used.seconds,
+        "seconds": used.seconds,
+        "calls": used.calls,
+        "source": used.source,
+    }
+
+
+def _not_measured(reason: str) -> dict[str, Any]:
+    return {"reason": f"not measured: {reason}"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """What the counter rose by while the model ran."""
+
+    joules: float
+    seconds: float
+    calls: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseEnergy:
+    """The worker's part: run the model back to back between two readings of the counter."""
+
+    device: Device
+    seconds: float
+    powercap: Path = POWERCAP
+
+    def __call__(self, state: State) -> Used:
+        """Raises Skipped where the counter can't be read."""
+        session, feed = state.loaded
+        with energy_counter(self.device, self.powercap) as counter:
+            before, start = counter.read(), time.perf_counter_ns()
+            calls = len(time_calls(session, feed, 1, round(self.seconds * _NS_PER_S)))
+            after, end = counter.read(), time.perf_counter_ns()
+        return Used(
+            joules=counter.joules(before, after), seconds=(end - start) / _NS_PER_S, calls=calls, source=counter.source
+        )
