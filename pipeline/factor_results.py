@@ -1,0 +1,108 @@
+"""What the analysis found about the four factors of inference speed, as types (a part of report.json)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Factor = Literal["architecture", "hardware", "software", "input"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gain:
+    """How many times as fast an example is (above 1 is faster), with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """One row on an axis."""
+
+    label: str
+    variant: str
+    target: str
+    batch_size: int
+    x: float | None
+    """Where it lies on an ordered axis, in the axis' unit."""
+    time_ms: float
+    """Of one example: the median call, divided by the batch size."""
+    gain: Gain | None
+    """Over the base row; None on the base row itself."""
+    step: Gain | None
+    """Over the level before it on an ordered axis."""
+    parameters: int | None
+    macs: int | None
+    """For one example."""
+    accuracy: float | None
+    accuracy_verdict: str | None
+    keeps_accuracy: bool
+    """Whether it is the same model as the base row's, or one whose accuracy is within the margin for sure."""
+    note: str | None = None
+    """Such as that the model was not fine-tuned."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elasticity:
+    """By how much log(time of an example) rises with log(x): 1 is proportional, 0 is not at all; with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def doubling(self) -> Gain:
+        """What the time of an example is multiplied by when x doubles."""
+        return Gain(value=2**self.value, low=2**self.low, high=2**self.high)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """What was varied of a factor, and what came of it."""
+
+    factor: Factor
+    name: str
+    """Such as ``pruning``, ``threads``, ``exporter``."""
+    unit: str | None
+    """What x counts on an ordered axis, such as ``MACs``; None: the levels have no order."""
+    levels: list[Level]
+    """Where there is an order, towards what may pay; the base row is one of them."""
+    elasticity: Elasticity | None
+    stops_paying: str | None
+    """The first level, from the base row on, after which the next step is not 2 % faster for sure; None: every step
+    paid, or there is no order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bought:
+    """What a factor buys: the level whose interval begins highest."""
+
+    factor: Factor
+    axis: str | None
+    level: Level | None
+    """Among those that keep the accuracy; None: no such level is faster for sure."""
+    priced_axis: str | None
+    priced: Level | None
+    """Among the others, where one is faster still."""
+    measured: bool
+    """Whether any level beside the base row was measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Factors:
+    """The four factors, each varied on its own around a base row."""
+
+    base_variant: str
+    base_target: str
+    base_batch_size: int
+    summary: str
+    """Which factor buys most, in a few sentences."""
+    caution: str | None
+    """Why the figures should not be relied on, where they should not."""
+    ranking: list[Bought]
+    """The four, the one that buys most first."""
+    axes: list[Axis]
+    mixed: list[str]
+    """Rows that differ from the base row in more than one thing, and so belong to no axis."""
