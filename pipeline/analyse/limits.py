@@ -1,0 +1,108 @@
+"""How close a row comes to what its device can do at best: the roofline model, with peaks that were measured.
+
+The bytes are what a model has to move at least (``pipeline.stages.work``), through whichever memory: a model that fits
+in the cache is not held to the speed of the copy, and its share may exceed 1. So may the compute share, where a runtime
+has a faster way than the product that the peak was measured with.
+
+Source: Williams, Waterman & Patterson 2009.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from pipeline.record import Peaks, Record, VariantRecord
+from pipeline.results import Limits, LimitVerdict, Result
+
+BUSY = 0.10
+"""Below this share of both peaks a row is held back by neither, but by what comes with every call and operator."""
+_HALF = ("float16", "bfloat16")
+
+
+def with_limits(record: Record, rows: Mapping[str, list[Result]]) -> dict[str, list[Result]]:
+    """The rows by variant, each that was timed with its limits where its target's peaks were measured."""
+    variants = {variant.name: variant for variant in record.variants}
+    peaks = {target: Peaks(**found) for target, found in record.peaks.items()}
+
+    def marked(variant: VariantRecord, row: Result) -> Result:
+        if row.latency_ms is None or row.target not in peaks:
+            return row
+        session = record.targets[row.target].get("session", {})
+        return replace(
+            row, limits=limits(variant, row.batch_size, row.latency_ms.p50.value, peaks[row.target], session)
+        )
+
+    return {name: [marked(variants[name], row) for row in found] for name, found in rows.items()}
+
+
+def limits(
+    variant: VariantRecord, batch_size: int, latency_ms: float, peaks: Peaks, session: Mapping[str, Any]
+) -> Limits:
+    """A row whose median call takes ``latency_ms``; ``session`` is its target's."""
+    seconds = latency_ms / 1e3
+    macs = None if variant.macs is None else variant.macs * batch_size
+    moved = _moved_bytes(variant, batch_size)
+    peak, kind, why_not = _compute_peak(variant, peaks, session)
+    compute = None if macs is None or peak is None else macs / seconds / peak
+    memory = None if moved is None or peaks.bytes_per_s is None else moved / seconds / peaks.bytes_per_s
+    known = compute is not None and memory is not None
+    return Limits(
+        macs_per_s=None if macs is None else macs / seconds,
+        compute_share=compute,
+        compute_peak=kind if compute is not None else None,
+        bytes_per_s=None if moved is None else moved / seconds,
+        memory_share=memory,
+        intensity=None if macs is None or not moved else macs / moved,
+        balance=None if peak is None or not peaks.bytes_per_s else peak / peaks.bytes_per_s,
+        verdict=_verdict(compute, memory) if compute is not None and memory is not None else None,
+        reason=None if known else _reason(variant, moved, why_not, peaks),
+    )
+
+
+def _moved_bytes(variant: VariantRecord, batch_size: int) -> int | None:
+    if variant.weight_bytes is None or variant.activation_bytes is None:
+        return None
+    return variant.weight_bytes + variant.activation_bytes * batch_size
+
+
+def _compute_peak(
+    variant: VariantRecord, peaks: Peaks, session: Mapping[str, Any]
+) -> tuple[float | None, str | None, str | None]:
+    """The peak for this model's mix of types, its name, and why there is none.
+
+    A model with products of several types has the peak of doing each type at its own: the harmonic mean by MACs.
+    """
+    by_type = {kind: macs for kind, macs in variant.macs_by_type.items() if macs}
+    if not by_type:
+        return None, None, "the model's multiply-accumulates are not known"
+    if session.get("dtype") in _HALF:
+        return None, None, f"no peak was measured for {session['dtype']}"
+    rates = {"fp32": peaks.fp32_macs_per_s, "int8": peaks.int8_macs_per_s}
+    seconds = 0.0
+    for kind, macs in by_type.items():
+        rate = rates.get(kind)
+        if not rate:
+            return None, None, f"no peak was measured for {kind}{_because(peaks.reasons.get(kind))}"
+        seconds += macs / rate
+    return sum(by_type.values()) / seconds, next(iter(by_type)) if len(by_type) == 1 else "mixed", None
+
+
+def _verdict(compute: float, memory: float) -> LimitVerdict:
+    if max(compute, memory) < BUSY:
+        return "overhead"
+    return "compute-bound" if compute >= memory else "memory-bound"
+
+
+def _reason(variant: VariantRecord, moved: int | None, no_compute: str | None, peaks: Peaks) -> str:
+    if no_compute is not None:
+        return no_compute
+    if moved is None:
+        kind = "PyTorch model" if variant.format == "torch" else "model"
+        return f"the bytes that this {kind} moves are not known"
+    return f"no peak was measured for copying{_because(peaks.reasons.get('copy'))}"
+
+
+def _because(reason: str | None) -> str:
+    return "" if reason is None else f": {reason}"

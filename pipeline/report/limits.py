@@ -1,0 +1,95 @@
+"""Against the machine's limit: the measured peaks, and a line for each row, for every format alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pipeline.report import numbers as show
+from pipeline.report.rows import all_rows
+from pipeline.results import Limits, Report
+
+Align = Literal["left", "right"]
+TITLE = "Against the machine's limit"
+HEADINGS: tuple[tuple[str, Align], ...] = (
+    ("variant", "left"),
+    ("measured on", "left"),
+    ("MACs/s", "right"),
+    ("of the peak", "right"),
+    ("bytes/s, at least", "right"),
+    ("of the copy's", "right"),
+    ("MACs per byte", "right"),
+    ("in balance at", "right"),
+    ("limit", "left"),
+)
+_WORDS = {"fp32": "fp32 products", "int8": "int8 products", "copy": "a copy"}
+_EXPLANATION = (
+    "MACs/s and bytes/s are those of the median call; the bytes are what the model has to move at least: its weights, "
+    "and the activations that can't be worked on in passing. compute-bound: the products' peak is the nearer limit, "
+    "memory-bound: the copy's; a low share of it means slow kernels, or much besides. overhead: neither share reaches "
+    "10 %, so what comes with every call and operator counts. A share may exceed 100 %: a small model's bytes stay in "
+    "the cache, and a runtime may have a faster way than the product that the peak was measured with."
+)
+
+
+def limit_notes(report: Report) -> list[str]:
+    """What the machine can do at best, by target, and how the table is to be read; empty without measured peaks."""
+    if not report.peaks:
+        return []
+    by_figures: dict[str, list[str]] = {}
+    for target, peaks in report.peaks.items():
+        by_figures.setdefault(_peaks(peaks), []).append(target)
+    notes = [f"At best, on {', '.join(targets)}: {figures}." for figures, targets in by_figures.items()]
+    return [*notes, _EXPLANATION] if limit_lines(report) else notes
+
+
+def limit_lines(report: Report) -> list[tuple[str, ...]]:
+    """A cell per heading for every row that was held against the peaks."""
+    return [
+        (row.variant.name, f"{row.result.target}, batch {row.result.batch_size}", *_cells(row.result.limits))
+        for row in all_rows(report)
+        if row.result is not None and row.result.limits is not None
+    ]
+
+
+def _peaks(peaks: Mapping[str, Any]) -> str:
+    threads = peaks["threads"]
+    where = f"{peaks['device']}, {threads} thread{'s' if threads > 1 else ''}"
+    parts = []
+    for name, figure, unit in (
+        ("fp32", peaks["fp32_macs_per_s"], "MAC/s"),
+        ("int8", peaks["int8_macs_per_s"], "MAC/s"),
+        ("copy", peaks["bytes_per_s"], "B/s (read and written)"),
+    ):
+        if figure is None:
+            parts.append(f"{_WORDS[name]} not measured ({peaks['reasons'].get(name, 'no reason was recorded')})")
+            continue
+        kind = f" ({peaks['int8_types']})" if name == "int8" and peaks["int8_types"] else ""
+        parts.append(f"{_WORDS[name]}{kind} {show.magnitude(figure)}{unit}")
+    return f"{'; '.join(parts)} ({where})"
+
+
+def _cells(limits: Limits) -> tuple[str, ...]:
+    share = _percent(limits.compute_share)
+    kind = f" ({limits.compute_peak})" if limits.compute_peak else ""
+    return (
+        _magnitude(limits.macs_per_s),
+        f"{share}{kind}",
+        _magnitude(limits.bytes_per_s),
+        _percent(limits.memory_share),
+        _short(limits.intensity),
+        _short(limits.balance),
+        limits.verdict or f"not known: {limits.reason}",
+    )
+
+
+def _magnitude(value: float | None) -> str:
+    return show.NONE if value is None else show.magnitude(value)
+
+
+def _percent(value: float | None) -> str:
+    return show.NONE if value is None else f"{show.short(100 * value)} %"
+
+
+def _short(value: float | None) -> str:
+    return show.NONE if value is None else show.short(value)

@@ -1,0 +1,123 @@
+"""How close a row comes to what was measured as the machine's best."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+
+from pipeline.analyse import analyse
+from pipeline.analyse.limits import limits
+from pipeline.record import Peaks, VariantRecord
+from tests.analyse.synthetic import BASELINE_MS, Made, make_record
+
+PEAKS = Peaks(device="cpu", threads=1, fp32_macs_per_s=1e10, int8_macs_per_s=4e10, int8_types="u8s8", bytes_per_s=1e10)
+
+
+def variant(**changes: Any) -> VariantRecord:
+    """A hundred million fp32 MACs, 1 MB of weights and 4 MB of activations."""
+    values: dict[str, Any] = {
+        "name": "model",
+        "status": "ok",
+        "reason": None,
+        "stages": [],
+        "format": "onnx",
+        "digest": "d",
+        "path": "p",
+        "size_bytes": 1,
+        "parameters": 1,
+        "macs": 10**8,
+        "macs_by_type": {"fp32": 10**8},
+        "weight_bytes": 10**6,
+        "activation_bytes": 4 * 10**6,
+    }
+    return VariantRecord(**{**values, **changes})
+
+
+def test_shares_are_of_the_median_call() -> None:
+    found = limits(variant(), 1, 20.0, PEAKS, {})
+    assert found.macs_per_s == pytest.approx(5e9)
+    assert found.compute_share == pytest.approx(0.5)
+    assert found.bytes_per_s == pytest.approx(5e6 / 0.02)
+    assert found.memory_share == pytest.approx(0.025)
+    assert found.intensity == pytest.approx(20)
+    assert found.balance == pytest.approx(1)
+    assert (found.compute_peak, found.verdict, found.reason) == ("fp32", "compute-bound", None)
+
+
+def test_a_batch_moves_its_activations_and_the_weights_once() -> None:
+    found = limits(variant(), 8, 20.0, PEAKS, {})
+    assert found.compute_share == pytest.approx(4)
+    assert found.bytes_per_s == pytest.approx(33e6 / 0.02)
+
+
+def test_much_to_move_for_little_to_compute_is_bound_by_memory() -> None:
+    found = limits(variant(weight_bytes=4 * 10**8), 1, 50.0, PEAKS, {})
+    assert found.memory_share == pytest.approx(0.808)
+    assert found.verdict == "memory-bound"
+
+
+def test_a_call_that_uses_a_tenth_of_neither_is_overhead() -> None:
+    assert limits(variant(), 1, 99.0, PEAKS, {}).verdict == "compute-bound"
+    assert limits(variant(), 1, 101.0, PEAKS, {}).verdict == "overhead"
+
+
+def test_an_int8_model_is_held_against_the_int8_peak() -> None:
+    found = limits(variant(macs_by_type={"int8": 10**8}), 1, 20.0, PEAKS, {})
+    assert found.compute_share == pytest.approx(0.125)
+    assert found.compute_peak == "int8"
+
+
+def test_a_mixed_model_is_held_against_the_time_that_each_part_takes_at_its_peak() -> None:
+    found = limits(variant(macs_by_type={"fp32": 5 * 10**7, "int8": 5 * 10**7}), 1, 20.0, PEAKS, {})
+    at_best_s = 5e7 / 1e10 + 5e7 / 4e10
+    assert found.compute_share == pytest.approx(at_best_s / 0.020)
+    assert found.compute_peak == "mixed"
+
+
+@pytest.mark.parametrize(
+    ("changes", "peaks", "session", "reason"),
+    [
+        ({"macs_by_type": {"fp16": 10**8}}, PEAKS, {}, "no peak was measured for fp16"),
+        ({"macs_by_type": {}, "macs": None}, PEAKS, {}, "the model's multiply-accumulates are not known"),
+        ({"activation_bytes": None}, PEAKS, {}, "the bytes that this model moves are not known"),
+        ({"activation_bytes": None, "format": "torch"}, PEAKS, {}, "the bytes that this PyTorch model moves are not"),
+        ({}, PEAKS, {"dtype": "bfloat16"}, "no peak was measured for bfloat16"),
+        (
+            {"macs_by_type": {"int8": 10**8}},
+            replace(PEAKS, int8_macs_per_s=None, reasons={"int8": "no kernel"}),
+            {},
+            "no peak was measured for int8: no kernel",
+        ),
+        ({}, replace(PEAKS, bytes_per_s=None, reasons={"copy": "too small"}), {}, "for copying: too small"),
+    ],
+)
+def test_what_is_not_known_has_no_verdict_but_a_reason(
+    changes: dict[str, Any], peaks: Peaks, session: dict[str, Any], reason: str
+) -> None:
+    found = limits(variant(**changes), 1, 20.0, peaks, session)
+    assert found.verdict is None
+    assert reason in (found.reason or "")
+
+
+def test_what_is_known_stays_where_the_rest_is_not() -> None:
+    found = limits(variant(activation_bytes=None), 1, 20.0, PEAKS, {})
+    assert found.compute_share == pytest.approx(0.5)
+    assert found.memory_share is None
+
+
+def test_a_report_has_limits_for_targets_with_peaks_and_none_without() -> None:
+    record = make_record(Made(name="other"))
+    work = {"macs_by_type": {"fp32": 10**8}, "macs": 10**8, "weight_bytes": 10, "activation_bytes": 10}
+    measured = replace(
+        record,
+        peaks={"ort_cpu": asdict(PEAKS)},
+        variants=[replace(one, **work) for one in record.variants],  # type: ignore[arg-type]
+    )
+    rows = [row for one in analyse(measured).variants for row in one.results]
+    assert [row.limits.compute_share for row in rows if row.limits] == [
+        pytest.approx(1e8 / (BASELINE_MS / 1e3) / 1e10, rel=0.2)
+    ] * 2
+    assert all(row.limits is None for one in analyse(record).variants for row in one.results)
+    assert analyse(measured).peaks == {"ort_cpu": asdict(PEAKS)}
