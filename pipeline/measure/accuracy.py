@@ -10,7 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import combinations
 from multiprocessing.connection import Connection
@@ -123,7 +123,7 @@ def _work(
     inputs = {name: np.load(folder / f"{index}.npy", mmap_mode="r") for index, name in enumerate(names)}
     try:
         session = target.backend.load(artifact, target)
-        fixed = _fixed_batch(artifact, names)
+        fixed = fixed_batch(artifact, names)
         predictions = _predictions(session, metric, inputs, fixed or batch_size, bool(fixed), connection.send)
     except SlimlineError as error:
         connection.send(error)
@@ -164,7 +164,7 @@ def _batch(array: NDArray[Any], start: int, size: int, filled: int) -> NDArray[A
     return np.concatenate([batch, np.repeat(batch[-1:], filled - size, axis=0)])
 
 
-def _fixed_batch(artifact: Artifact, names: list[str]) -> int | None:
+def fixed_batch(artifact: Artifact, names: Sequence[str]) -> int | None:
     """The batch size that is written into an ONNX model's inputs, or None where any will do."""
     if artifact.format != "onnx":
         return None

@@ -27,6 +27,8 @@ LIBRARIES = (
 """The distributions whose versions change what is built or how fast it runs."""
 _CPUINFO = Path("/proc/cpuinfo")
 _CPU = Path("/sys/devices/system/cpu")
+_MEMINFO = Path("/proc/meminfo")
+_KIB = 1024
 _SYNONYMS = {"pni": "sse3", "avx512vnni": "avx512_vnni", "avxvnni": "avx_vnni"}
 """Other spellings of an instruction set, and the one used here."""
 _RELEVANT = (
@@ -50,8 +52,8 @@ def describe_machine() -> dict[str, Any]:
         "kernel": platform.release(),
         "architecture": platform.machine(),
         "virtualized": _virtualized(cpuinfo),
-        "governor": _read(_CPU / "cpu0/cpufreq/scaling_governor"),
-        "turbo": _turbo(),
+        "governor": governor(),
+        "turbo": turbo(),
         **_gpus(),
         "python": platform.python_version(),
         "libraries": {name: found for name in LIBRARIES if (found := version(name)) is not None},
@@ -73,6 +75,55 @@ def available_cores() -> int:
     if quota is None:
         return cores
     return max(1, min(cores, -int(-quota // 1)))
+
+
+def governor() -> str | None:
+    """How the first core's clock is chosen, such as ``performance``; None where the system doesn't say."""
+    return _read(_CPU / "cpu0/cpufreq/scaling_governor")
+
+
+def turbo() -> bool | None:
+    """Whether cores may run above their base clock; None where the system doesn't say."""
+    no_turbo = _read(_CPU / "intel_pstate/no_turbo")
+    if no_turbo is not None:
+        return no_turbo == "0"
+    boost = _read(_CPU / "cpufreq/boost")
+    return None if boost is None else boost == "1"
+
+
+def available_memory_bytes() -> int | None:
+    """Memory that a new process can have without swapping."""
+    return _meminfo().get("MemAvailable")
+
+
+def swap_used_bytes() -> int | None:
+    """How much of the swap space is in use."""
+    found = _meminfo()
+    if not {"SwapTotal", "SwapFree"} <= found.keys():
+        return None
+    return found["SwapTotal"] - found["SwapFree"]
+
+
+def last_level_cache_bytes() -> int | None:
+    """The largest cache of the first core; None where the system doesn't say."""
+    units = {"K": _KIB, "M": _KIB**2, "G": _KIB**3}
+    sizes = []
+    for path in (_CPU / "cpu0/cache").glob("index*/size"):
+        text = _read(path) or ""
+        if text[:-1].isdigit() and text[-1] in units:
+            sizes.append(int(text[:-1]) * units[text[-1]])
+    return max(sizes, default=None)
+
+
+def _meminfo() -> dict[str, int]:
+    """/proc/meminfo in bytes; empty where there is none."""
+    found = {}
+    for line in (_read(_MEMINFO) or "").splitlines():
+        name, _, value = line.partition(":")
+        amount, _, unit = value.strip().partition(" ")
+        if unit == "kB":
+            found[name] = int(amount) * _KIB
+    return found
 
 
 def _read(path: Path) -> str | None:
@@ -135,14 +186,6 @@ def _virtualized(cpuinfo: str) -> bool | None:
     if not _field(cpuinfo, "flags"):
         return None
     return "hypervisor" in _flags(cpuinfo)
-
-
-def _turbo() -> bool | None:
-    no_turbo = _read(_CPU / "intel_pstate/no_turbo")
-    if no_turbo is not None:
-        return no_turbo == "0"
-    boost = _read(_CPU / "cpufreq/boost")
-    return None if boost is None else boost == "1"
 
 
 def _gpus() -> dict[str, Any]:

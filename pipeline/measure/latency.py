@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -98,7 +99,7 @@ def measure_latency(
         stopped = outcome if outcome != "width" else stopped
     progress(1.0, f"{len(run.collected.rounds)} rounds, {_widest_text(run.widest)}")
     return Measured(
-        samples=run.collected.samples(run.failures, stopped, time.monotonic() - began),
+        samples=run.collected.samples(run.failures, stopped, time.monotonic() - began, run.plans),
         times={key: run.times[key] for key in by_key if key in run.times and key not in run.failures},
         failures={key: run.failures[key] for key in by_key if key in run.failures},
     )
@@ -151,9 +152,27 @@ class _Run:
     failures: dict[str, str] = field(default_factory=dict)
     widest: float = 0.0
     """The largest half-width of any interval at the last look."""
+    plans: list[dict[str, Any]] = field(default_factory=list)
+    """What each group was meant to take, and how many rounds it had."""
 
     def measure(self, group: _Group, progress: Progress) -> Stopped:
         """Round after round, until the intervals are narrow enough, the rounds or the budget are used up."""
+        before = len(self.collected.rounds)
+        stopped, expected = self._rounds(group, progress)
+        if expected is not None:
+            self.plans.append(
+                {
+                    "device": self.collected.device,
+                    "rounds": len(self.collected.rounds) - before,
+                    "most_rounds": self.settings.looks[-1],
+                    "blocks": expected.blocks,
+                    "full_blocks": expected.full_blocks,
+                    "stopped": stopped,
+                }
+            )
+        return stopped
+
+    def _rounds(self, group: _Group, progress: Progress) -> tuple[Stopped, Expected | None]:
         began = time.monotonic()
         expected: Expected | None = None
         most = self.settings.looks[-1]
@@ -167,11 +186,11 @@ class _Run:
                 self.widest = self._widest(group.without(self.failures))
                 widths = f", {_widest_text(self.widest)}"
             if number in self.settings.looks and self.widest <= self.settings.half_width:
-                return "width"
+                return "width", expected
             spent_s = time.monotonic() - began
             if self.budget_s is not None and spent_s >= self.budget_s and number >= FEWEST_ROUNDS:
-                return "budget"
-        return "cap"
+                return "budget", expected
+        return "cap", expected
 
     def _round(self, group: _Group, expected: Expected | None, progress: Callable[[float], None]) -> Expected | None:
         began = time.monotonic()

@@ -80,7 +80,7 @@ class Round:
     def _block(self, rng: np.random.Generator) -> Block:
         settings = self.settings
         command = Cell(
-            untimed=settings.untimed_calls,
+            untimed_ns=math.ceil(settings.untimed_ms * _NS_PER_MS),
             calls=settings.min_calls,
             cell_ns=math.ceil(settings.cell_ms * _NS_PER_MS),
         )

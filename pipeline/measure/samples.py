@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -51,7 +51,9 @@ class Collected:
                 found[key] = paired_ratio(rounds, alpha)
         return found
 
-    def samples(self, failed: Container[str], stopped: Stopped, seconds: float) -> LatencySamples:
+    def samples(
+        self, failed: Container[str], stopped: Stopped, seconds: float, plans: Sequence[dict[str, Any]] = ()
+    ) -> LatencySamples:
         """Everything as it is recorded, without the subjects that failed on the way."""
         names: dict[str, int] = {}
         parts: list[tuple[int, int, int, int, NDArray[np.int64]]] = []
@@ -76,4 +78,5 @@ class Collected:
             rounds=len(self.rounds),
             stopped=stopped,
             seconds=seconds,
+            plans=list(plans),
         )

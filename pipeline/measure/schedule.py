@@ -25,6 +25,8 @@ class Expected:
     """Hidden clones included."""
     blocks: int
     """A round."""
+    full_blocks: int
+    """The same if there were no budget."""
     rounds: tuple[int, int]
     """At least and at most."""
     seconds: tuple[float, float]
@@ -46,7 +48,7 @@ def expect(
     A budget first makes rounds shorter, so that as many as the first look needs fit into it, then fewer.
     """
     block_s = sum(_visit_ms(call, settings) for call in call_ms.values()) / _MS_PER_S
-    blocks = blocks_per_round(list(call_ms.values()), settings)
+    full_blocks = blocks = blocks_per_round(list(call_ms.values()), settings)
     fewest, most = settings.looks[0], settings.looks[-1]
     if budget_s is not None:
         affordable = int((budget_s / fewest - setup_s) / block_s)
@@ -58,6 +60,7 @@ def expect(
     return Expected(
         subjects=len(call_ms),
         blocks=blocks,
+        full_blocks=full_blocks,
         rounds=(fewest, most),
         seconds=(fewest * round_s, most * round_s),
     )
@@ -74,9 +77,10 @@ def blocks_per_round(call_ms: Sequence[float], settings: MeasureSettings) -> int
 
 
 def _visit_ms(call_ms: float, settings: MeasureSettings) -> float:
-    # The last timed call overshoots by half its length, on average.
+    # The last call overshoots by half its length, on average.
     timed_ms = max(settings.cell_ms + call_ms / 2, settings.min_calls * call_ms)
-    return settings.untimed_calls * call_ms + timed_ms + _VISIT_MS
+    untimed_ms = max(settings.untimed_ms + call_ms / 2, call_ms)
+    return untimed_ms + timed_ms + _VISIT_MS
 
 
 def groups(subjects: Sequence[str], references: Mapping[str, str], always: Collection[str]) -> list[list[str]]:

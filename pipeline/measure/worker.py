@@ -132,9 +132,12 @@ class Timed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """Time the model: after ``untimed`` calls, ``calls`` of them or more, until they took ``cell_ns`` together."""
+    """Time the model: after untimed calls for ``untimed_ns``, ``calls`` or more, until they took ``cell_ns`` together.
 
-    untimed: int
+    There is one untimed call at least: other models have used the processor's caches meanwhile.
+    """
+
+    untimed_ns: int
     calls: int
     cell_ns: int
 
@@ -142,8 +145,7 @@ class Cell:
         """One visit."""
         session, feed = state.loaded
         delay, faults = run_delay_ns(), major_faults()
-        for _ in range(self.untimed):
-            session(feed)
+        time_calls(session, feed, 1, self.untimed_ns)
         durations = time_calls(session, feed, self.calls, self.cell_ns)
         if state.job is not None and state.job.target.threads > 1:
             rest()

@@ -105,6 +105,26 @@ def rounds_interval(round_estimates: Floats, alpha: float) -> tuple[float, float
     return mean - reach, mean + reach
 
 
+def trimmed_rounds_interval(round_estimates: Floats, alpha: float, cut: int = 1) -> tuple[float, float]:
+    """The t interval of the mean without the ``cut`` lowest and highest rounds; unbounded for fewer than 2 cut + 2.
+
+    The error is that of the winsorized values. Source: Tukey & McLaughlin 1963, Less vulnerable confidence and
+    significance procedures for location based on a single sample.
+    """
+    from scipy.stats import t
+
+    rounds = len(round_estimates)
+    kept = rounds - 2 * cut
+    if kept < 2:
+        return -math.inf, math.inf
+    ordered = np.sort(round_estimates)
+    winsorized = np.clip(round_estimates, ordered[cut], ordered[-1 - cut])
+    mean = float(ordered[cut : rounds - cut].mean())
+    error = float(np.std(winsorized, ddof=1)) * math.sqrt(rounds) / kept
+    reach = float(t.ppf(1 - alpha / 2, kept - 1)) * error
+    return mean - reach, mean + reach
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """The p-values corrected for their number by Holm's step-down method, in their order (through statsmodels)."""
     if not p_values:

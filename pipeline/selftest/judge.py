@@ -1,0 +1,96 @@
+"""Did the trials go as the method promises? Exact binomial tests of how often it was wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from pipeline.selftest.trials import SLOWED, TRUE_RATIOS, Trial
+
+Kind = Literal["aa", "power"]
+FALSE_ALARMS = 0.05
+"""How often identical models may be called different."""
+FOUND = 0.9
+"""How often a known difference must be found, and its true value lie within the interval."""
+FEWEST_USABLE = 0.6
+_LEVEL = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """Whether a self-test passed, and what was counted."""
+
+    passed: bool
+    lines: list[str] = field(default_factory=list)
+
+
+def judge(kind: Kind, trials: Sequence[Trial]) -> Judgement:
+    """Judge the usable trials, those that were not NOISY; too few of them fail the test, so noise can't pass it.
+
+    ``aa``: fails when more intervals exclude 1 than a rate of 5 % explains. ``power``: fails when the known difference
+    is found, or its true value covered, less often than a rate of 90 % explains. Each by a one-sided exact binomial
+    test at 5 %. Raises ValueError without trials.
+    """
+    if not trials:
+        raise ValueError("there is no trial to judge")
+    usable = [trial for trial in trials if not trial.noisy]
+    share = len(usable) / len(trials)
+    lines = [f"{len(trials)} runs, {len(trials) - len(usable)} of them NOISY"]
+    if share < FEWEST_USABLE:
+        lines.append(f"failed: {100 * share:.0f} % usable runs, and {100 * FEWEST_USABLE:.0f} % are needed")
+        return Judgement(passed=False, lines=lines)
+    lines.append(_widths(usable))
+    checks = _false_alarms(usable, trials) if kind == "aa" else _power(usable, trials)
+    for _, line in checks:
+        lines.append(line)
+    return Judgement(passed=all(passed for passed, _ in checks), lines=lines)
+
+
+def _false_alarms(usable: Sequence[Trial], trials: Sequence[Trial]) -> list[tuple[bool, str]]:
+    wrong = sum(trial.excludes_one for trial in usable)
+    p = _binomial(wrong, len(usable), FALSE_ALARMS, "greater")
+    everywhere = sum(trial.excludes_one for trial in trials)
+    line = (
+        f"identical models called different: {wrong} of {len(usable)} (with the NOISY runs {everywhere} of "
+        f"{len(trials)}); more than {100 * FALSE_ALARMS:.0f} %: p = {p:.3f}"
+    )
+    return [_verdict(p >= _LEVEL, line)]
+
+
+def _power(usable: Sequence[Trial], trials: Sequence[Trial]) -> list[tuple[bool, str]]:
+    ratio = TRUE_RATIOS[SLOWED]
+    counts = {
+        f"a difference of {100 * (1 / ratio - 1):.0f} % found": [
+            trial.excludes_one and trial.high < 1 for trial in usable
+        ],
+        f"its true ratio {ratio:.4f} covered": [trial.covers(ratio) for trial in usable],
+    }
+    checks = []
+    for what, outcomes in counts.items():
+        p = _binomial(sum(outcomes), len(outcomes), FOUND, "less")
+        line = f"{what}: {sum(outcomes)} of {len(outcomes)}; less than {100 * FOUND:.0f} %: p = {p:.3f}"
+        checks.append(_verdict(p >= _LEVEL, line))
+    return checks
+
+
+def _verdict(passed: bool, line: str) -> tuple[bool, str]:
+    return passed, f"{'passed' if passed else 'failed'}: {line}"
+
+
+def _widths(trials: Sequence[Trial]) -> str:
+    widths = 100 * np.array([trial.half_width for trial in trials])
+    seconds = np.array([trial.seconds for trial in trials])
+    timed = float(np.mean([trial.timed_share for trial in trials]))
+    return (
+        f"half-width: median ±{np.median(widths):.2f} %, largest ±{widths.max():.2f} %; "
+        f"median {np.median(seconds):.0f} s a run, {100 * timed:.0f} % of it inside timed calls"
+    )
+
+
+def _binomial(count: int, of: int, rate: float, alternative: Literal["greater", "less"]) -> float:
+    from scipy.stats import binomtest
+
+    return float(binomtest(count, of, rate, alternative=alternative).pvalue)

@@ -1,0 +1,125 @@
+"""The same identical models, timed as is usual: one to the end, then the other, in the same minutes and for as long."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.artifact import Artifact
+from pipeline.backends.onnxruntime import OnnxRuntime
+from pipeline.errors import WorkerFailed
+from pipeline.measure.probe import probe_feed
+from pipeline.measure.processes import Worker, started
+from pipeline.measure.worker import Cell, Job, Load, State
+from pipeline.plan import Target
+
+WARM_UP_NS = 20_000_000
+_NS_PER_S = 1e9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerTrial:
+    """What another method said of the ratio of two identical models."""
+
+    value: float
+    low: float
+    high: float
+    seconds: float
+
+    @property
+    def excludes_one(self) -> bool:
+        """Whether it calls them different."""
+        return not self.low <= 1 <= self.high
+
+    @property
+    def half_width(self) -> float:
+        """Half the interval's length, relative to 1."""
+        return (self.high - self.low) / 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TorchTimer:
+    """Have torch.utils.benchmark time the loaded model; the times of its measurement, in seconds a call."""
+
+    seconds: float
+
+    def __call__(self, state: State) -> list[float]:
+        """``Timer.blocked_autorange`` on one thread."""
+        from torch.utils.benchmark import Timer
+
+        session, feed = state.loaded
+        timer = Timer("session(feed)", globals={"session": session, "feed": feed}, num_threads=1)
+        return list(timer.blocked_autorange(min_run_time=self.seconds).times)
+
+
+def sequential_means(artifact: Artifact, seconds: float) -> PeerTrial:
+    """Every call of the first model, then every call of the second: their means and Welch's 95 % interval."""
+    cell = Cell(untimed_ns=0, calls=1, cell_ns=math.ceil(seconds / 2 * _NS_PER_S))
+    first, second = _both(artifact, lambda worker: worker.ask(cell).durations_ns / _NS_PER_S)
+    return PeerTrial(**welch_ratio(first, second), seconds=seconds)
+
+
+def torch_benchmark(artifact: Artifact, seconds: float) -> PeerTrial:
+    """torch.utils.benchmark on the first model, then on the second: their medians, as sure as it says they are."""
+    first, second = _both(artifact, lambda worker: np.array(worker.ask(TorchTimer(seconds=seconds / 2))))
+    return PeerTrial(**torch_ratio(first, second), seconds=seconds)
+
+
+def welch_ratio(first: NDArray[np.float64], second: NDArray[np.float64]) -> dict[str, float]:
+    """Ratio of the means, first over second, with the 95 % interval of Welch's t on the logs of the means.
+
+    The logs' errors are the means' relative errors (delta method); every call counts as independent, as the method
+    takes it to be.
+    """
+    from scipy.stats import t
+
+    log = math.log(first.mean() / second.mean())
+    parts = [float(times.var(ddof=1) / len(times) / times.mean() ** 2) for times in (first, second)]
+    freedom = sum(parts) ** 2 / sum(
+        part**2 / (len(times) - 1) for part, times in zip(parts, (first, second), strict=True)
+    )
+    reach = float(t.ppf(0.975, freedom)) * math.sqrt(sum(parts))
+    return {"value": math.exp(log), "low": math.exp(log - reach), "high": math.exp(log + reach)}
+
+
+def torch_ratio(
+    first: Sequence[float] | NDArray[np.float64], second: Sequence[float] | NDArray[np.float64]
+) -> dict[str, float]:
+    """Ratio of the medians with an interval at 95 % from the error that ``significant_figures`` is made of.
+
+    That is the standard deviation of the times between the quartiles over the root of their number (its own factor,
+    1.645, stands for 90 %).
+    """
+    medians, errors = [], []
+    for times in (np.sort(first), np.sort(second)):
+        inner = times[len(times) // 4 : math.ceil(3 * len(times) / 4)]
+        medians.append(float(np.median(times)))
+        errors.append(float(inner.std()) / math.sqrt(len(inner)) / medians[-1])
+    log = math.log(medians[0] / medians[1])
+    reach = NormalDist().inv_cdf(0.975) * math.hypot(*errors)
+    return {"value": math.exp(log), "low": math.exp(log - reach), "high": math.exp(log + reach)}
+
+
+PEERS: Mapping[str, Callable[[Artifact, float], PeerTrial]] = {
+    "sequential means": sequential_means,
+    "torch.utils.benchmark": torch_benchmark,
+}
+
+
+def _both(artifact: Artifact, time_it: Callable[[Worker], NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+    """A fresh process a model, loaded and warm; then one is timed to the end, and then the other."""
+    target = Target(name="ort_cpu", backend=OnnxRuntime())
+    job = Job(artifact=artifact, target=target, feed=probe_feed())
+    with started({"first": job, "second": job}, "spawn") as workers:
+        ready: list[Worker] = []
+        for worker in workers.values():
+            if isinstance(worker, WorkerFailed):
+                raise worker
+            worker.ask(Load(calls=10, warmup_ns=WARM_UP_NS))
+            ready.append(worker)
+        return [time_it(worker) for worker in ready]

@@ -1,0 +1,124 @@
+"""One trial of the self-test: a whole measurement of models whose true ratio is known."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.analyse.cells import cells_by_subject, differences_by_round
+from pipeline.analyse.noise import check_noise
+from pipeline.analyse.speed import estimate_ratios
+from pipeline.artifact import Artifact
+from pipeline.backends.onnxruntime import OnnxRuntime
+from pipeline.errors import SlimlineError
+from pipeline.measure.latency import Subject, measure_latency
+from pipeline.measure.probe import Slowed, probe_feed
+from pipeline.plan import BASELINE, Backend, MeasureSettings, Target
+from pipeline.record import SubjectRecord, subject_key
+
+COPY = "copy"
+SLOWED = "slowed"
+SLOWDOWN = 0.03
+"""What the slowed model spins after every call, as a share of the call."""
+TRUE_RATIOS: Mapping[str, float] = {COPY: 1.0, SLOWED: 1 / (1 + SLOWDOWN)}
+_TARGET = "ort_cpu"
+_BATCH = 1
+_DECIMALS = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What a whole measurement said of one model."""
+
+    seed: int
+    value: float
+    low: float
+    high: float
+    """The interval of its speed-up over the baseline."""
+    noisy: bool
+    """Whether the run's own checks failed for this model."""
+    rounds: int
+    seconds: float
+    timed_share: float
+    differences: list[list[float]] = field(default_factory=list)
+    """Of each round, every block's difference of log times: baseline less model."""
+
+    @property
+    def excludes_one(self) -> bool:
+        """Whether it calls the model different from the baseline."""
+        return not self.low <= 1 <= self.high
+
+    @property
+    def half_width(self) -> float:
+        """Half the interval's length, relative to 1."""
+        return (self.high - self.low) / 2
+
+    def covers(self, ratio: float) -> bool:
+        """Whether the interval holds a ratio."""
+        return self.low <= ratio <= self.high
+
+
+def run_trial(
+    models: Sequence[str],
+    artifact: Artifact,
+    settings: MeasureSettings,
+    seed: int,
+    progress: Callable[[float, str], None] = lambda done, text: None,
+) -> dict[str, Trial]:
+    """Measure ``models`` (COPY, SLOWED) against the baseline, with the hidden clone and all checks of a real run.
+
+    Raises SlimlineError where a measuring process fails.
+    """
+    plain = OnnxRuntime()
+    backends: dict[str, Backend] = {
+        name: Slowed(inner=plain, share=SLOWDOWN) if name == SLOWED else plain for name in (BASELINE, *models)
+    }
+    records = [
+        SubjectRecord(variant=name, target=_TARGET, device="cpu", batch_size=_BATCH, status="ok", reason=None)
+        for name in backends
+    ]
+    baseline, *others = (record.key for record in records)
+    began = time.monotonic()
+    measured = measure_latency(
+        [
+            Subject(
+                key=subject_key(name, _TARGET, _BATCH),
+                artifact=artifact,
+                target=Target(name=_TARGET, backend=backend),
+                batch_size=_BATCH,
+            )
+            for name, backend in backends.items()
+        ],
+        dict.fromkeys(others, baseline),
+        [baseline],
+        {_BATCH: probe_feed()},
+        settings,
+        seed,
+        progress,
+    )
+    if measured.failures:
+        raise SlimlineError(f"the self-test could not measure: {'; '.join(measured.failures.values())}")
+    cells = cells_by_subject(measured.samples, records)
+    estimates = estimate_ratios(records, cells, settings)
+    devices = {record.key: record.device for record in records}
+    checks = check_noise(cells, estimates, devices, measured.samples, settings)
+    noisy_rows = {*checks.rows, *(key for key, device in devices.items() if device in checks.devices)}
+    return {
+        record.variant: Trial(
+            seed=seed,
+            value=estimates[record.key].value,
+            low=estimates[record.key].low,
+            high=estimates[record.key].high,
+            noisy=record.key in noisy_rows,
+            rounds=checks.noise.rounds,
+            seconds=time.monotonic() - began,
+            timed_share=checks.noise.timed_share,
+            differences=[
+                [round(float(value), _DECIMALS) for value in values]
+                for values in differences_by_round(cells[record.key], cells[baseline])
+            ],
+        )
+        for record in records
+        if record.key in estimates
+    }
