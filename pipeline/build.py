@@ -21,6 +21,7 @@ from pipeline.plan import Context, Plan, Stage, Variant
 from pipeline.record import StageRecord, VariantRecord
 from pipeline.stages.check import check_output
 from pipeline.stages.count import count
+from pipeline.stages.work import Work, work
 from pipeline.store import Entry, Store
 
 logger = logging.getLogger(__name__)
@@ -206,6 +207,7 @@ def _record(
     name: str, status: Any, reason: str | None, stages: list[StageRecord], artifact: Artifact | None
 ) -> VariantRecord:
     parameters, macs = count(artifact) if artifact else (None, None)
+    done = work(artifact) if artifact else Work()
     return VariantRecord(
         name=name,
         status=status,
@@ -217,6 +219,9 @@ def _record(
         size_bytes=artifact.size_bytes if artifact else None,
         parameters=parameters,
         macs=macs,
+        macs_by_type=done.macs_by_type,
+        weight_bytes=done.weight_bytes,
+        activation_bytes=done.activation_bytes,
     )
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import get_args
 
 from pipeline.artifact import Format
-from pipeline.plan import BASELINE, Constraints, Plan, Variant
+from pipeline.plan import BASELINE, Constraints, Grid, MeasureSettings, Plan, Scenario, Variant
+
+LONGEST_ENERGY_S = 60
+"""A package's counter wraps around after some 65 kJ: at 500 W, after two minutes."""
 
 
 def misfit(variant: Variant, source: Format) -> str | None:
@@ -23,7 +27,8 @@ def check(plan: Plan) -> list[str]:
     return [
         *_check_selection(plan),
         *(problem for variant in plan.variants.values() for problem in _check_variant(plan, variant)),
-        *_check_measure(plan),
+        *check_measure(plan.measure),
+        *_check_reference(plan),
         *_check_constraints(plan.constraints),
     ]
 
@@ -39,6 +44,8 @@ def _check_selection(plan: Plan) -> list[str]:
         problems.append("batch_sizes is empty: type batch_sizes=[1]")
     if any(size < 1 for size in plan.batch_sizes) or len(set(plan.batch_sizes)) != len(plan.batch_sizes):
         problems.append(f"batch_sizes must be different whole numbers above 0 (got {list(plan.batch_sizes)})")
+    if plan.grid not in get_args(Grid):
+        problems.append(f"grid must be one of {', '.join(get_args(Grid))} (got {plan.grid})")
     for target in plan.targets.values():
         if target.threads < 1:
             problems.append(f"target.{target.name}.threads must be at least 1 (got {target.threads})")
@@ -66,8 +73,8 @@ def _check_variant(plan: Plan, variant: Variant) -> list[str]:
     return problems
 
 
-def _check_measure(plan: Plan) -> list[str]:
-    measure = plan.measure
+def check_measure(measure: MeasureSettings) -> list[str]:
+    """What is wrong with the settings of ``measure`` by themselves, a line each."""
     problems = []
     if not measure.looks or list(measure.looks) != sorted(set(measure.looks)) or measure.looks[0] < 3:
         problems.append(f"measure.looks must rise and start at 3 rounds or more (got {list(measure.looks)})")
@@ -80,14 +87,49 @@ def _check_measure(plan: Plan) -> list[str]:
         value = getattr(measure, name)
         if value is not None and value <= 0:
             problems.append(f"measure.{name} must be above 0 (got {value})")
-    if measure.reference is not None:
-        variant, _, target = measure.reference.partition("@")
-        if variant not in plan.variants or target not in plan.targets:
-            problems.append(
-                f"measure.reference={measure.reference} must be variant@target out of variants "
-                f"{', '.join(plan.variants)} and targets {', '.join(plan.targets)}"
-            )
+    return problems + _check_scenarios(measure) + _check_energy(measure)
+
+
+def _check_reference(plan: Plan) -> list[str]:
+    reference = plan.measure.reference
+    if reference is None:
+        return []
+    variant, _, target = reference.partition("@")
+    if variant in plan.variants and target in plan.targets:
+        return []
+    return [
+        f"measure.reference={reference} must be variant@target out of variants "
+        f"{', '.join(plan.variants)} and targets {', '.join(plan.targets)}"
+    ]
+
+
+def _check_scenarios(measure: MeasureSettings) -> list[str]:
+    available = get_args(Scenario)
+    problems = [
+        f"measure.scenarios: {name} does not exist; available: {', '.join(available)}"
+        for name in measure.scenarios
+        if name not in available
+    ]
+    if len(set(measure.scenarios)) != len(measure.scenarios):
+        problems.append(f"measure.scenarios must be different (got {', '.join(measure.scenarios)})")
+    for name in ("scenario_s", "server_qps", "server_latency_ms"):
+        value = getattr(measure, name)
+        if value is not None and value <= 0:
+            problems.append(f"measure.{name} must be above 0 (got {value})")
+    needs = {"measure.server_qps=200": measure.server_qps, "measure.server_latency_ms=20": measure.server_latency_ms}
+    missing = [example for example, value in needs.items() if value is None]
+    if "Server" in measure.scenarios and missing:
+        problems.append(f"measure.scenarios: Server needs a rate and a latency bound: type {' '.join(missing)}")
     return problems
+
+
+def _check_energy(measure: MeasureSettings) -> list[str]:
+    if measure.energy_s is None or 0 < measure.energy_s <= LONGEST_ENERGY_S:
+        return []
+    return [
+        f"measure.energy_s must be above 0 and at most {LONGEST_ENERGY_S}, since a counter may wrap around more than "
+        f"once in a longer time; or null (got {measure.energy_s})"
+    ]
 
 
 def _check_constraints(constraints: Constraints) -> list[str]:

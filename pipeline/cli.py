@@ -6,7 +6,8 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ slimline: quantize and prune a model, then measure whether it paid.
   python -m pipeline report RUN                  derive the report anew from a run's samples
   python -m pipeline verify DIR                  let a deploy bundle prove itself on this machine
   python -m pipeline store list|gc               what is stored; remove what was longest unused
+  python -m pipeline doctor                      whether this machine can be measured on, and what it can run
+  python -m pipeline selftest aa|power|both|peers  let the measuring prove itself on this machine
 
 Examples:
   python -m pipeline variant=[baseline,static_int8] target.ort_cpu.threads=2 batch_sizes=[1]
@@ -47,7 +50,13 @@ More flags: --cfg job (print the configuration alone), --multirun, --config-dir 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code: 0 done, 1 something failed, 2 wrong input, 130 Ctrl-C."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
-    commands: dict[str, Callable[[list[str]], int]] = {"report": _report, "verify": _verify, "store": _store}
+    commands: dict[str, Callable[[list[str]], int]] = {
+        "report": _report,
+        "verify": _verify,
+        "store": _store,
+        "selftest": _selftest,
+        "doctor": _doctor,
+    }
     command = commands.get(argv[0]) if argv else None
     if command is None and {"--help", "-h"} & set(argv):
         command = _help
@@ -70,8 +79,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _experiment(argv: list[str]) -> int:
     """Compose the configuration with Hydra and run it, or each job of a multirun; returns the worst exit code."""
     import hydra
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
 
     from pipeline.config import register
 
@@ -81,16 +88,26 @@ def _experiment(argv: list[str]) -> int:
     def task(cfg: DictConfig) -> None:
         codes.append(_job(cfg))
 
+    with _explaining():
+        sys.argv = [sys.argv[0], *map(_free, argv)]
+        hydra.main(version_base="1.3", config_path="pkg://pipeline.conf", config_name="config")(task)()
+    return max(codes, default=0)
+
+
+@contextmanager
+def _explaining() -> Iterator[None]:
+    """Turn Hydra's own errors into a line that says what exists."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
     wants_traceback = os.environ.get(FULL_ERROR) == "1"
     os.environ[FULL_ERROR] = "1"  # Hydra raises its errors then, and we print them in one line
-    sys.argv = [sys.argv[0], *map(_free, argv)]
     try:
-        hydra.main(version_base="1.3", config_path="pkg://pipeline.conf", config_name="config")(task)()
+        yield
     except (HydraException, OmegaConfBaseException) as error:
         if wants_traceback:
             raise
         raise UserError(_explain(error)) from error
-    return max(codes, default=0)
 
 
 def _job(cfg: DictConfig) -> int:
@@ -202,6 +219,59 @@ def _store(argv: list[str]) -> int:
     if options.max_gb < 0:
         raise UserError(f"--max-gb must be at least 0 (got {options.max_gb})")
     return runner.show_store(options.path, options.max_gb if options.action == "gc" else None, _console())
+
+
+def _selftest(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="slimline selftest",
+        description="Let the measuring prove itself on this machine. A test that is stopped goes on where it was.",
+    )
+    parser.add_argument(
+        "action",
+        choices=["aa", "power", "both", "peers"],
+        help="aa: identical models must not be called different; power: a known 3 %% must be found; "
+        "both: the two in the same runs; peers: aa beside plain sequential timing and torch.utils.benchmark",
+    )
+    parser.add_argument("--runs", type=int, default=100, help="how many measurements (default: 100)")
+    parser.add_argument("--busy", type=int, default=0, help="keep so many cores busy meanwhile (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="of the first run (default: 0)")
+    parser.add_argument("--replay", action="store_true", help="judge the same blocks at other levels too")
+    parser.add_argument("--path", type=Path, default=Path("outputs/selftest"), help="where the runs are kept")
+    parser.add_argument("overrides", nargs="*", help="such as measure=quick measure.blocks=16")
+    options = parser.parse_args(argv)
+    if options.runs < 1 or options.busy < 0:
+        raise UserError(f"--runs must be at least 1 and --busy at least 0 (got {options.runs} and {options.busy})")
+    from pipeline.config import measure_settings, register
+    from pipeline.selftest.command import Options, selftest
+
+    register()
+    with _explaining():
+        settings = measure_settings(options.overrides)
+    return selftest(
+        Options(
+            action=options.action,
+            runs=options.runs,
+            busy=options.busy,
+            settings=settings,
+            seed=options.seed,
+            folder=options.path,
+            replay=options.replay,
+        ),
+        _console(),
+    )
+
+
+def _doctor(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="slimline doctor", description="Can this machine be measured on, what can it run, what would show?"
+    )
+    parser.add_argument("--quick", action="store_true", help="leave the noise floor out, which takes 30 s")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--path", type=Path, default=Path("models/store"), help="the store (default: models/store)")
+    options = parser.parse_args(argv)
+    from pipeline.doctor import doctor
+
+    return doctor(options.path, _console(), quick=options.quick, as_json=options.json)
 
 
 def _console() -> Console:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from pipeline.check import check
+from pipeline.check import check, check_measure
 from pipeline.errors import UserError
 from pipeline.installed import locate
 from pipeline.plan import Constraints, MeasureSettings, Plan
@@ -44,6 +44,7 @@ class Schema:
     variants: dict[str, Any] = field(default_factory=dict)
     target: dict[str, Any] = field(default_factory=dict)
     batch_sizes: list[int] = MISSING
+    grid: str = "all"
     seed: int = 0
     measure: Any = field(default_factory=_skeleton(MeasureSettings))
     constraints: Any = field(default_factory=_skeleton(Constraints))
@@ -86,11 +87,30 @@ def build(cfg: DictConfig, output: Path, command: str) -> Plan:
         store_max_gb=plain["store"]["max_gb"],
         output=output,
         command=command,
+        grid=plain["grid"],
     )
     problems = check(plan)
     if problems:
         raise UserError(*problems)
     return plan
+
+
+def measure_settings(overrides: Sequence[str]) -> MeasureSettings:
+    """``measure`` alone, with overrides such as ``measure=quick``; raises UserError for those of anything else."""
+    from hydra import compose, initialize_config_module
+
+    for override in overrides:
+        if not override.startswith(("measure=", "measure.")):
+            raise UserError(f"{override} can't be set here: only measure=PROFILE and measure.KEY=VALUE can")
+    with initialize_config_module("pipeline.conf", version_base="1.3"):
+        cfg = compose("config", list(overrides))
+    problems: list[str] = []
+    plain: dict[str, Any] = OmegaConf.to_container(cfg.measure)  # type: ignore[assignment]
+    settings: MeasureSettings = _make(MeasureSettings, plain, "measure", problems)
+    problems = problems or check_measure(settings)
+    if problems:
+        raise UserError(*problems)
+    return settings
 
 
 def construct(node: Any, where: str, problems: list[str]) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +16,17 @@ from pipeline.artifact import Artifact
 from pipeline.build import Built
 from pipeline.data.dataset import Feed, Split, preprocess
 from pipeline.errors import Skipped, WorkerFailed
-from pipeline.measure.accuracy import predict
+from pipeline.measure.accuracy import fixed_batch, predict
+from pipeline.measure.energy import measure_energy
 from pipeline.measure.environment import available_cores
 from pipeline.measure.latency import Subject, measure_latency
+from pipeline.measure.loadgen import Ask, run_scenario, written
 from pipeline.measure.memory import peak_memory_bytes
-from pipeline.plan import Device, Plan, Target
+from pipeline.measure.peak import measure_peaks
+from pipeline.measure.worker import Job
+from pipeline.plan import BASELINE, Device, Plan, Target
 from pipeline.progress import ProgressDisplay
-from pipeline.record import AccuracySamples, LatencySamples, Status, SubjectRecord, subject_key
+from pipeline.record import AccuracySamples, LatencySamples, Peaks, Status, SubjectRecord, subject_key
 from pipeline.subjects import Row, rows
 
 
@@ -32,6 +37,8 @@ class Measured:
     subjects: list[SubjectRecord]
     latency: LatencySamples
     accuracy: AccuracySamples
+    peaks: dict[str, Peaks]
+    """By target."""
 
 
 def measure(plan: Plan, built: Mapping[str, Built], test: Split, display: ProgressDisplay) -> Measured:
@@ -41,12 +48,16 @@ def measure(plan: Plan, built: Mapping[str, Built], test: Split, display: Progre
     table = Table(rows(plan, built))
     devices = table.devices()
     latency = [_latency(plan, device, len(devices), table, feeds, display) for device in devices]
+    peaks = _peaks(table, display) if plan.measure.peaks else {}
     _memory(table, feeds, display)
+    _energy(plan, table, feeds, display)
+    _scenarios(plan, table, inputs, feeds, display)
     predictions = _accuracy(plan, table, inputs, display)
     return Measured(
         list(table.records.values()),
         LatencySamples.concatenate(latency),
         AccuracySamples(labels=test.labels, predictions=predictions, metric=plan.metric.name),
+        peaks,
     )
 
 
@@ -93,10 +104,7 @@ def _latency(
 ) -> LatencySamples:
     budget_s = plan.measure.budget_s
     subjects = table.subjects(device)
-    references = {
-        subject.key: subject_key(*plan.measure.reference_for(subject.target.name), subject.batch_size)
-        for subject in subjects
-    }
+    references = {subject.key: _reference(plan, subject) for subject in subjects}
     known = {subject.key for subject in subjects}
     clone = next((references[subject.key] for subject in subjects if references[subject.key] in known), None)
     label = f"latency on {device}"
@@ -119,6 +127,28 @@ def _latency(
     return found.samples
 
 
+def _reference(plan: Plan, subject: Subject) -> str:
+    """The row that a subject is measured against, of whose ratio the width counts: the base row of a one-at-a-time
+    grid where it is on the same device, else the one that its verdict is about."""
+    base = next(iter(plan.targets.values()))
+    if plan.grid == "one_at_a_time" and base.device == subject.target.device:
+        return subject_key(BASELINE, base.name, plan.batch_sizes[0])
+    return subject_key(*plan.measure.reference_for(subject.target.name), subject.batch_size)
+
+
+def _peaks(table: Table, display: ProgressDisplay) -> dict[str, Peaks]:
+    """What the machine can do at best, once for each device and number of threads."""
+    targets = {subject.target.name: subject.target for subject in table.subjects()}
+    wanted = list(dict.fromkeys((target.device, target.threads) for target in targets.values()))
+    found: dict[tuple[Device, int], Peaks] = {}
+    for index, (device, threads) in enumerate(wanted):
+        display.step("peaks", index / len(wanted), f"{device}, {threads} thread{'s' if threads > 1 else ''}")
+        found[device, threads] = measure_peaks(device, threads)
+    if wanted:
+        display.step("peaks", 1.0, "what the machine can do at best")
+    return {name: found[target.device, target.threads] for name, target in targets.items()}
+
+
 def _memory(table: Table, feeds: Mapping[int, Feed], display: ProgressDisplay) -> None:
     subjects = table.subjects()
     for index, subject in enumerate(subjects):
@@ -130,6 +160,51 @@ def _memory(table: Table, feeds: Mapping[int, Feed], display: ProgressDisplay) -
             continue
         table.records[subject.key] = replace(table.records[subject.key], peak_memory_bytes=peak)
     display.step("memory", 1.0, f"{len(subjects)} rows, a fresh process each")
+
+
+def _energy(plan: Plan, table: Table, feeds: Mapping[int, Feed], display: ProgressDisplay) -> None:
+    subjects = table.subjects()
+    measured = 0
+    for index, subject in enumerate(subjects):
+        display.step("energy", index / len(subjects), subject.key)
+        found = measure_energy(_job(subject, feeds), subject.batch_size, plan.measure.energy_s)
+        measured += "reason" not in found
+        table.records[subject.key] = replace(table.records[subject.key], energy=found)
+    all_of_them = f"{measured} rows, a fresh process each"
+    some = f"{measured} of {len(subjects)} rows, the report says why"
+    display.step("energy", 1.0, all_of_them if measured == len(subjects) else some)
+
+
+def _scenarios(plan: Plan, table: Table, inputs: Feed, feeds: Mapping[int, Feed], display: ProgressDisplay) -> None:
+    """MLPerf's scenarios, where they were asked for; what fails there is the scenario's reason, not the row's."""
+    settings = plan.measure
+    subjects = table.subjects()
+    todo = [(subject, name) for subject in subjects for name in settings.scenarios]
+    if not todo:
+        return
+    label = "MLPerf scenarios"
+    with written(inputs) as examples:
+        for index, (subject, name) in enumerate(todo):
+            display.step(label, index / len(todo), f"{subject.key} {name}")
+            record = table.records[subject.key]
+            folder = Path("loadgen", f"{record.variant}@{record.target}-{record.batch_size}", name)
+            ask = Ask(
+                scenario=name,
+                duration_s=settings.scenario_s,
+                seed=plan.seed,
+                server_qps=settings.server_qps,
+                server_latency_ms=settings.server_latency_ms,
+            )
+            fixed = fixed_batch(subject.artifact, list(inputs)) is not None
+            found = run_scenario(_job(subject, feeds), subject.batch_size, fixed, ask, examples, plan.output / folder)
+            table.records[subject.key] = replace(
+                record, scenarios=[*record.scenarios, {**found, "logs": folder.as_posix()}]
+            )
+    display.step(label, 1.0, f"{len(todo)} runs of LoadGen, a fresh process each")
+
+
+def _job(subject: Subject, feeds: Mapping[int, Feed]) -> Job:
+    return Job(artifact=subject.artifact, target=subject.target, feed=feeds[subject.batch_size])
 
 
 def _accuracy(plan: Plan, table: Table, inputs: Feed, display: ProgressDisplay) -> dict[str, NDArray[np.int64]]:

@@ -15,6 +15,8 @@ from pipeline.data.dataset import Dataset, Feed, SplitName, preprocess
 from pipeline.data.preprocessing import Preprocessing
 
 Device = Literal["cpu", "cuda"]
+Grid = Literal["all", "one_at_a_time"]
+Scenario = Literal["SingleStream", "MultiStream", "Offline", "Server"]
 BASELINE = "baseline"
 
 
@@ -189,7 +191,8 @@ class MeasureSettings:
     noisy_half_width: float = 0.03
     cell_ms: float = 12.0
     min_calls: int = 3
-    untimed_calls: int = 2
+    untimed_ms: float = 4.0
+    """A visit begins with untimed calls, one at least, until they took this long: the first calls find cold caches."""
     warmup_calls: int = 10
     warmup_ms: float = 20.0
     start: Literal["fork", "spawn"] = "fork"
@@ -203,6 +206,18 @@ class MeasureSettings:
     """``variant@target`` to compare every row with; None: the baseline on the row's own target."""
     price_per_hour: float | None = None
     deadline_ms: float | None = None
+    peaks: bool = True
+    """Measure what the machine can do at best: about two seconds for each device and number of threads."""
+    scenarios: tuple[str, ...] = ()
+    """Which of MLPerf's scenarios (``Scenario``) every row is run in, by LoadGen."""
+    scenario_s: float = 10.0
+    """How long each scenario lasts at least."""
+    server_qps: float | None = None
+    """Queries a second on average, in the scenario Server; their arrivals are a Poisson process."""
+    server_latency_ms: float | None = None
+    """What 99 % of Server's queries must keep to, waiting included."""
+    energy_s: float | None = 5.0
+    """How long a row runs back to back while an energy counter is read; None: energy is not measured."""
 
     def reference_for(self, target: str) -> tuple[str, str]:
         """The variant and the target that rows on ``target`` are compared with."""
@@ -232,3 +247,12 @@ class Plan:
     store_max_gb: float
     output: Path
     command: str
+    grid: Grid = "all"
+    """Which rows there are: ``all``, every variant on every target at every batch size; ``one_at_a_time``, those that
+    differ from the base row (the baseline on the first target at the first batch size) in at most one of the three."""
+
+    def has_row(self, variant: str, target: str, batch_size: int) -> bool:
+        """Whether the grid has this row."""
+        base = (BASELINE, next(iter(self.targets)), self.batch_sizes[0])
+        changed = sum(here != there for here, there in zip((variant, target, batch_size), base, strict=True))
+        return self.grid == "all" or changed <= 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,13 @@ def preflight(plan: Plan) -> Split:
     """Read what the plan needs and return the test split.
 
     Raises UserError, with all problems together, where a split is missing or empty, an input's name, shape or type does
-    not fit the model, two splits share an example, or a target's session has keys that its runtime doesn't know.
+    not fit the model, two splits share an example, a target's session has keys that its runtime doesn't know, or
+    something that was asked for needs a package that isn't installed.
     """
     for target in plan.targets.values():
         with suppress(Skipped):  # what is missing here becomes a row with its reason; wrong keys are refused now
             target.backend.check(target)
+    _check_installed(plan)
     signature = plan.model.signature()
     splits = {name: plan.data.split(name) for name in needed_splits(plan)}
     problems = [
@@ -41,6 +44,14 @@ def preflight(plan: Plan) -> Split:
         raise UserError(*problems)
     assert_disjoint(splits)
     return splits["test"]
+
+
+def _check_installed(plan: Plan) -> None:
+    if plan.measure.scenarios and find_spec("mlperf_loadgen") is None:
+        raise UserError(
+            "measure.scenarios needs MLPerf's LoadGen, which is not installed: install the extra 'mlperf' "
+            "(pip install mlcommons-loadgen), or type measure.scenarios=[]"
+        )
 
 
 def needed_splits(plan: Plan) -> list[SplitName]:

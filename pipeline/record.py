@@ -51,6 +51,11 @@ class VariantRecord:
     parameters: int | None
     macs: int | None
     """Multiply-accumulates for one example."""
+    macs_by_type: dict[str, int] = field(default_factory=dict)
+    """The same by the type of both factors: fp32, fp16, int8 … (``pipeline.stages.work``); empty where unknown."""
+    weight_bytes: int | None = None
+    activation_bytes: int | None = None
+    """Bytes of activations read and written for one example, at least (``pipeline.stages.work``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +72,10 @@ class SubjectRecord:
     load_ms: list[float] = field(default_factory=list)
     """One value a round."""
     first_inference_ms: list[float] = field(default_factory=list)
+    energy: dict[str, Any] | None = None
+    """joules_per_inference, watts, seconds, calls and source; or reason, where it was not measured."""
+    scenarios: list[dict[str, Any]] = field(default_factory=list)
+    """MLPerf's, each as ``pipeline.measure.loadgen_log`` reads it from LoadGen's log; or scenario and reason."""
 
     @property
     def key(self) -> str:
@@ -101,6 +110,9 @@ class LatencySamples:
     stopped: Literal["width", "cap", "budget"]
     seconds: float
     """Wall time of the measuring."""
+    plans: list[dict[str, Any]] = field(default_factory=list)
+    """Of each group that was measured together: device, rounds, most_rounds, stopped, blocks and full_blocks a round.
+    The blocks are fewer than the full ones where a budget made the rounds shorter."""
 
     @staticmethod
     def concatenate(parts: list[LatencySamples]) -> LatencySamples:
@@ -112,8 +124,11 @@ class LatencySamples:
                 rounds=0,
                 stopped="width",
                 seconds=0.0,
+                subject=np.empty(0, np.int32),
+                round=np.empty(0, np.int32),
+                block=np.empty(0, np.int32),
+                position=np.empty(0, np.int32),
                 duration_ns=np.empty(0, np.int64),
-                **{name: np.empty(0, np.int32) for name in ("subject", "round", "block", "position")},
             )
         subjects: list[str] = []
         columns = []
@@ -134,6 +149,7 @@ class LatencySamples:
             rounds=max(part.rounds for part in parts),
             stopped=worst,
             seconds=sum(part.seconds for part in parts),
+            plans=[plan for part in parts for plan in part.plans],
         )
 
 
@@ -146,6 +162,22 @@ class AccuracySamples:
     predictions: Mapping[str, NDArray[np.int64]]
     """[N] each."""
     metric: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peaks:
+    """What a device can do at best with so many threads, as measured; None where it could not be."""
+
+    device: str
+    threads: int
+    fp32_macs_per_s: float | None = None
+    int8_macs_per_s: float | None = None
+    int8_types: str | None = None
+    """The combination that was fastest: ``u8s8`` is unsigned activations and signed weights."""
+    bytes_per_s: float | None = None
+    """Of a copy: bytes read and bytes written."""
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Why a figure is missing, by ``fp32``, ``int8`` and ``copy``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +202,10 @@ class Record:
     latency: LatencySamples
     accuracy: AccuracySamples
     """The test split's predictions."""
+    grid: str = "all"
+    """``all`` or ``one_at_a_time`` (``pipeline.plan.Plan.grid``)."""
+    peaks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What the machine can do at best, by target: the fields of Peaks."""
 
 
 _COLUMNS = ("subject", "round", "block", "position", "duration_ns")
@@ -197,12 +233,14 @@ def save_record(record: Record, folder: Path) -> None:
             "measure",
             "targets",
             "batch_sizes",
+            "grid",
+            "peaks",
         )
     }
     plain["variants"] = [asdict(variant) for variant in record.variants]
     plain["subjects"] = [asdict(subject) for subject in record.subjects]
     plain["latency"] = {
-        name: getattr(latency, name) for name in ("subjects", "telemetry", "rounds", "stopped", "seconds")
+        name: getattr(latency, name) for name in ("subjects", "telemetry", "rounds", "stopped", "seconds", "plans")
     }
     plain["accuracy"] = {"metric": accuracy.metric}
     text = json.dumps({"record_version": RECORD_VERSION, **plain}, indent=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from pipeline.factor_results import Factors
 from pipeline.record import Status
 
 SCHEMA_VERSION = 1
@@ -13,6 +14,7 @@ SpeedVerdict = Literal[
     "NOISY", "FASTER", "SLOWER", "SLIGHTLY FASTER", "SLIGHTLY SLOWER", "SAME", "INCONCLUSIVE", "SCREENED"
 ]
 AccuracyVerdict = Literal["IMPROVED", "NO MEANINGFUL DROP", "SMALL REAL DROP", "FAILS MARGIN", "DROP", "UNDECIDED"]
+LimitVerdict = Literal["compute-bound", "memory-bound", "overhead"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +24,15 @@ class Reference:
     variant: str
     target: str
     batch_size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ratio:
+    """A speed-up with its interval and nothing else."""
+
+    value: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +49,10 @@ class Speedup:
     blocks: int
     blocks_to_settle: int | None = None
     """For INCONCLUSIVE: about how many blocks would settle it."""
+    minimum_detectable_effect: float | None = None
+    """The smallest difference that would have been found with a chance of 80 %: 0.03 is 3 %. None: not bounded."""
+    with_dropped: Ratio | None = None
+    """The same with the blocks that a hard event had spoilt, where there were any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +105,66 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Energy:
+    """What an inference takes of the whole processor package or graphics card; idle power is not subtracted."""
+
+    joules_per_inference: float | None = None
+    """Of one example, not of a batch."""
+    watts: float | None = None
+    """Mean power while the model ran back to back."""
+    seconds: float | None = None
+    calls: int | None = None
+    source: str | None = None
+    """The counter that was read."""
+    reason: str | None = None
+    """Why it was not measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScenarioResult:
+    """What LoadGen says of one of MLPerf's scenarios. It is no MLPerf result: those are verified by MLCommons."""
+
+    scenario: str
+    valid: bool | None
+    """LoadGen's verdict; None where the scenario could not be run."""
+    reasons: list[str]
+    """Why it is not valid, in LoadGen's words, or why it could not be run."""
+    p50_ms: float | None = None
+    """Of a query's latency; a query has one example, in MultiStream eight, in Offline all."""
+    p90_ms: float | None = None
+    p99_ms: float | None = None
+    samples_per_s: float | None = None
+    queries: int | None = None
+    late_queries: int | None = None
+    """Server: those that took longer than the bound."""
+    bound_held: bool | None = None
+    """Server: whether 99 % of the queries kept to the bound."""
+    logs: str | None = None
+    """The folder of LoadGen's own logs, in the run's folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """A row against what its device can do at best. Shares are fractions of a measured peak, and may exceed 1."""
+
+    macs_per_s: float | None
+    """Multiply-accumulates a second, in the median call."""
+    compute_share: float | None
+    compute_peak: str | None
+    """What the peak is of: ``fp32``, ``int8``, or ``mixed`` for a model that has both."""
+    bytes_per_s: float | None
+    """What the model has to move at least, by the median call."""
+    memory_share: float | None
+    intensity: float | None
+    """Multiply-accumulates per byte."""
+    balance: float | None
+    """The intensity at which both limits are reached together; below it memory is the nearer one."""
+    verdict: LimitVerdict | None
+    reason: str | None
+    """Why there is no verdict."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """One row: a variant on a target at a batch size."""
 
@@ -107,8 +182,13 @@ class Result:
     """Examples a second."""
     speedup: Speedup | None = None
     cost_per_million: float | None = None
+    energy: Energy | None = None
+    """None in a record of a version that did not know it."""
+    scenarios: list[ScenarioResult] = field(default_factory=list)
     pareto: bool = False
     """On the front of accuracy against latency among the rows of its target and batch size."""
+    limits: Limits | None = None
+    """None where the machine's peaks were not measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +206,9 @@ class VariantResult:
     parameters: int | None
     macs: int | None
     results: list[Result]
+    weight_bytes: int | None = None
+    activation_bytes: int | None = None
+    """Bytes of activations read and written for one example, at least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +238,8 @@ class Noise:
     seconds: float
     timed_share: float
     """Share of the measuring's wall time inside timed calls."""
+    cut: list[str] = field(default_factory=list)
+    """What ``measure.budget_s`` left out, a sentence a device."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +262,10 @@ class Report:
     """Where nothing is recommended: what each candidate failed."""
     noise: Noise
     variants: list[VariantResult]
+    peaks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What the machine can do at best, by target (``pipeline.record.Peaks``)."""
+    factors: Factors | None = None
+    """What each of the four factors of speed contributes; None unless the run varied one thing at a time."""
     schema_version: int = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:

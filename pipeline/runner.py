@@ -89,10 +89,12 @@ def make_record(plan: Plan, built: Mapping[str, Built], measured: Measured) -> R
             for name, target in plan.targets.items()
         },
         batch_sizes=list(plan.batch_sizes),
+        grid=plan.grid,
         variants=[item.record for item in built.values()],
         subjects=measured.subjects,
         latency=measured.latency,
         accuracy=measured.accuracy,
+        peaks={name: asdict(found) for name, found in measured.peaks.items()},
     )
 
 

@@ -1,4 +1,4 @@
-"""Which rows a run has: every variant on every target at every batch size, or the reason why not."""
+"""Which rows a run has: variants on targets at batch sizes, as the plan's grid says, or the reason why not."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pipeline.artifact import Artifact
 from pipeline.build import Built
 from pipeline.errors import Skipped
+from pipeline.measure.environment import available_cores
 from pipeline.plan import Plan, Stage, Target, Variant
 from pipeline.record import SubjectRecord
 
@@ -23,12 +24,14 @@ class Row:
 
 def rows(plan: Plan, built: Mapping[str, Built]) -> list[Row]:
     """All rows in the order of variants, targets and batch sizes."""
-    unavailable = {name: _unavailable(target) for name, target in plan.targets.items()}
+    unavailable = {name: _unavailable(target, plan) for name, target in plan.targets.items()}
     fixed_batch = next(iter(plan.model.signature().values())).shape[0]
     found = []
     for variant in plan.variants.values():
         for target in plan.targets.values():
             for batch_size in plan.batch_sizes:
+                if not plan.has_row(variant.name, target.name, batch_size):
+                    continue
                 row = _row(variant, target, batch_size, built[variant.name], unavailable[target.name], fixed_batch)
                 found.append(row)
     return found
@@ -98,9 +101,13 @@ def _later_stages(variant: Variant) -> list[dict[str, Stage]]:
     return [dict(stages[len(stages) - count :]) for count in range(len(stages) + 1)]
 
 
-def _unavailable(target: Target) -> str | None:
+def _unavailable(target: Target, plan: Plan) -> str | None:
     try:
         target.backend.check(target)
     except Skipped as error:
         return str(error)
+    cores = available_cores()
+    if plan.grid == "one_at_a_time" and target.device == "cpu" and target.threads > cores:
+        # A step of the ladder; who asks for one such target alone gets it.
+        return f"{target.name} asks for {target.threads} threads, and {cores} cores are available here"
     return None

@@ -102,6 +102,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["verify", "no/such/bundle"], "no/such/bundle"),
         (["store", "gc", "--max-gb", "-1"], "--max-gb must be at least 0"),
         (["store", "nope"], "invalid choice"),
+        (["doctor", "--nope"], "unrecognized arguments: --nope"),
     ],
 )
 def test_the_other_commands_refuse_wrong_input(

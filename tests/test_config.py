@@ -89,6 +89,32 @@ def test_a_stages_yaml_holds_exactly_its_fields_with_their_defaults(name: str) -
     assert stage == kind()
 
 
+def test_the_four_factors_vary_one_thing_at_a_time_around_the_baseline() -> None:
+    chosen = plan("experiment=factors")
+    assert chosen.grid == "one_at_a_time"
+    assert (next(iter(chosen.variants)), next(iter(chosen.targets)), chosen.batch_sizes[0]) == (
+        "baseline",
+        "ort_cpu",
+        1,
+    )
+    assert all(variant.name == name for name, variant in chosen.variants.items())
+    assert all(target.name == name for name, target in chosen.targets.items())
+    rows = [
+        (variant, target, size)
+        for variant in chosen.variants
+        for target in chosen.targets
+        for size in chosen.batch_sizes
+        if chosen.has_row(variant, target, size)
+    ]
+    assert len(rows) == len(chosen.variants) + len(chosen.targets) + len(chosen.batch_sizes) - 2
+
+
+def test_what_is_typed_beats_the_experiment() -> None:
+    chosen = plan("experiment=factors", "measure=quick", "batch_sizes=[4]", "~variants.size_150")
+    assert (chosen.measure.profile, chosen.batch_sizes) == ("quick", (4,))
+    assert "size_150" not in chosen.variants
+
+
 def test_an_override_reaches_one_variant_and_not_the_other() -> None:
     chosen = plan("variants.pruned_int8.stages.prune.pruning_ratio=0.25")
     ratio = {name: asdict(chosen.variants[name].stages["prune"])["pruning_ratio"] for name in ("pruned", "pruned_int8")}  # type: ignore[call-overload]

@@ -12,6 +12,7 @@ import pytest
 from pipeline.data.dataset import Split, SplitName
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import UserError
+from pipeline.plan import MeasureSettings
 from pipeline.preflight import preflight
 from pipeline.zoo.source import OnnxModel
 from tests.example import Arrays, Scale, linear_model, plan
@@ -61,6 +62,13 @@ def test_preprocessing_of_an_unknown_input_is_refused(tmp_path: Path) -> None:
     model = OnnxModel(path=linear_model(tmp_path / "m.onnx"), preprocessing={"image": Preprocessing(scale=2.0)})
     with pytest.raises(UserError, match=r"model\.preprocessing\.image does not exist; the model's inputs: x"):
         preflight(plan(tmp_path, {"baseline": {}}, model=model))
+
+
+def test_scenarios_without_their_extra_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.preflight.find_spec", lambda name: None)
+    preflight(plan(tmp_path, {"baseline": {}}))
+    with pytest.raises(UserError, match="not installed: install the extra 'mlperf'"):
+        preflight(plan(tmp_path, {"baseline": {}}, measure=MeasureSettings(scenarios=("Offline",))))
 
 
 @dataclass(frozen=True, kw_only=True)

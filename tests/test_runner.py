@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,13 @@ from pipeline import runner
 from pipeline.bundle import verify_bundle
 from pipeline.errors import OutOfSpace, SlimlineError, UserError
 from pipeline.plan import Constraints, MeasureSettings, Plan
+from pipeline.record import load_record
 from pipeline.report import report_schema
 from tests.example import Arrays, Scale, linear_model, plan
 
-REAL = MeasureSettings(profile="test", looks=(3,), blocks=4, cell_ms=0.5, noisy_half_width=1e9)
+REAL = MeasureSettings(
+    profile="test", looks=(3,), blocks=4, cell_ms=0.5, noisy_half_width=1e9, energy_s=None, peaks=False
+)
 
 
 def run(chosen: Plan) -> tuple[int, str]:
@@ -83,6 +87,17 @@ def test_every_measured_row_has_its_figures(finished: tuple[Plan, int, str]) -> 
     assert row["speedup"]["low"] < row["speedup"]["value"] < row["speedup"]["high"]
 
 
+def test_rows_are_held_against_the_peaks_where_these_are_measured(tmp_path: Path) -> None:
+    chosen = plan(tmp_path, variants(scaled={"a": Scale()}), measure=replace(REAL, peaks=True))
+    run(chosen)
+    found = report_of(chosen)
+    jsonschema.validate(found, report_schema())
+    assert found["peaks"]["ort_cpu"]["fp32_macs_per_s"] > 0
+    [row] = next(variant for variant in found["variants"] if variant["name"] == "scaled")["results"]
+    assert row["limits"]["verdict"] == "overhead", "8 x 3 products are nothing beside a call"
+    assert load_record(chosen.output / "samples").peaks == found["peaks"]
+
+
 def test_the_recommended_variant_becomes_a_bundle_that_verifies(finished: tuple[Plan, int, str]) -> None:
     chosen, _, _ = finished
     recommendation = report_of(chosen)["recommendation"]
@@ -105,6 +120,18 @@ def test_a_second_run_builds_nothing_and_says_so(tmp_path: Path) -> None:
     code, printed = run(replace(chosen, output=tmp_path / "outputs" / "second"))
     assert code == 0
     assert "nothing to build: all 2 models came from" in printed
+
+
+def test_one_at_a_time_tells_the_factors_and_the_samples_give_them_back(tmp_path: Path) -> None:
+    chosen = plan(tmp_path, variants(scaled={"a": Scale()}), measure=REAL, batch_sizes=(1, 4), grid="one_at_a_time")
+    run(chosen)
+    found = report_of(chosen)
+    assert [row["batch_size"] for variant in found["variants"] for row in variant["results"]] == [1, 4, 1]
+    assert [(axis["factor"], axis["name"]) for axis in found["factors"]["axes"]] == [
+        ("software", "a"), ("input", "batch"),
+    ]  # fmt: skip
+    runner.report(chosen.output, Console(file=io.StringIO()))
+    assert report_of(chosen) == found
 
 
 def test_without_labels_agreement_is_reported(tmp_path: Path) -> None:
@@ -130,6 +157,20 @@ def test_nothing_is_recommended_under_a_limit_that_none_keeps(tmp_path: Path) ->
     assert code == 0
     assert found["recommendation"] is None
     assert "max_size_mb" in found["why_none"]
+
+
+@pytest.mark.skipif(find_spec("mlperf_loadgen") is None, reason="needs the extra mlperf")
+def test_scenarios_that_were_asked_for_are_in_the_report_and_their_logs_in_the_run(tmp_path: Path) -> None:
+    measured = replace(REAL, scenarios=("SingleStream", "Offline"), scenario_s=0.1)
+    chosen = plan(tmp_path, variants(), measure=measured)
+    code, printed = run(chosen)
+    [row] = report_of(chosen)["variants"][0]["results"]
+    assert code == 0
+    assert [found["scenario"] for found in row["scenarios"]] == ["SingleStream", "Offline"]
+    assert all(found["samples_per_s"] > 0 for found in row["scenarios"])
+    assert (chosen.output / row["scenarios"][1]["logs"] / "mlperf_log_summary.txt").exists()
+    assert "MLPerf scenarios" in printed
+    assert row["energy"]["reason"] == "not measured: measure.energy_s is null"
 
 
 def test_a_baseline_that_can_not_be_built_ends_the_run(tmp_path: Path) -> None:

@@ -75,6 +75,26 @@ def test_a_fixed_batch_skips_the_other_batch_sizes(tmp_path: Path) -> None:
     assert "batch is fixed to 1" in str(found[1].record.reason)
 
 
+def test_one_at_a_time_has_only_rows_that_differ_from_the_first_in_one_thing(tmp_path: Path) -> None:
+    targets = {name: Target(name=name, backend=OnnxRuntime()) for name in ("first", "second")}
+    names = ["baseline", "int8"]
+    chosen = plan(tmp_path, {name: {} for name in names}, targets=targets, batch_sizes=(4, 1, 8), grid="one_at_a_time")
+    found = rows(chosen, {name: built(name, ["onnx"]) for name in names})
+    assert [row.record.key for row in found] == [
+        "baseline@first/4", "baseline@first/1", "baseline@first/8", "baseline@second/4", "int8@first/4",
+    ]  # fmt: skip
+    assert {row.record.status for row in found} == {"ok"}
+
+
+def test_a_ladder_of_threads_ends_at_the_cores_that_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.subjects.available_cores", lambda: 2)
+    targets = {f"t{count}": Target(name=f"t{count}", backend=OnnxRuntime(), threads=count) for count in (1, 2, 4)}
+    reason = "t4 asks for 4 threads, and 2 cores are available here"
+    for grid, expected in (("one_at_a_time", [None, None, reason]), ("all", [None, None, None])):
+        chosen = plan(tmp_path, {"baseline": {}}, targets=targets, grid=grid)
+        assert [row.record.reason for row in rows(chosen, {"baseline": built("baseline", ["onnx"])})] == expected
+
+
 TORCH = Target(name="torch_cpu", backend=Torchlike())
 EXPORT: Stage = ExportOnnx()
 

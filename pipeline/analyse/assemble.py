@@ -8,14 +8,18 @@ from dataclasses import asdict
 
 from pipeline.analyse.accuracy import accuracies
 from pipeline.analyse.cells import Cells, cells_by_subject
+from pipeline.analyse.factors import factors
+from pipeline.analyse.limits import with_limits
 from pipeline.analyse.noise import check_noise
 from pipeline.analyse.pareto import with_pareto
 from pipeline.analyse.recommend import recommend
+from pipeline.analyse.scenarios import scenario_result
 from pipeline.analyse.speed import cost_per_million, estimate_ratios, judge_ratios, latency, throughput
 from pipeline.analyse.summary import summarise
 from pipeline.plan import Constraints, MeasureSettings
 from pipeline.record import Record, SubjectRecord, VariantRecord
-from pipeline.results import Accuracy, Report, Result, Speedup, VariantResult
+from pipeline.results import Accuracy, Energy, Report, Result, Speedup, VariantResult
+from pipeline.statistics.latency import Estimate
 
 
 def analyse(record: Record) -> Report:
@@ -27,12 +31,12 @@ def analyse(record: Record) -> Report:
     devices = {subject.key: subject.device for subject in record.subjects}
     checks = check_noise(cells, estimates, devices, record.latency, measure)
     noisy = checks.rows | {key for key, device in devices.items() if device in checks.devices}
-    speedups = judge_ratios(record.subjects, estimates, measure, noisy)
+    speedups = judge_ratios(record.subjects, estimates, measure, noisy, _with_dropped(record, measure))
     judged = accuracies(record.accuracy, constraints)
     rows: dict[str, list[Result]] = {variant.name: [] for variant in record.variants}
     for subject in record.subjects:
         rows[subject.variant].append(_result(subject, cells, speedups, judged, measure))
-    marked = with_pareto(rows)
+    marked = with_limits(record, with_pareto(rows))
     variants = [_variant(variant, marked[variant.name]) for variant in record.variants]
     recommendation, why_none = recommend(variants, list(record.targets), constraints, measure, checks.devices)
     return Report(
@@ -50,6 +54,8 @@ def analyse(record: Record) -> Report:
         why_none=why_none,
         noise=checks.noise,
         variants=variants,
+        peaks=record.peaks,
+        factors=factors(record, cells, judged, measure, checks.devices),
     )
 
 
@@ -77,7 +83,17 @@ def _result(
         throughput=rate,
         speedup=speedups.get(subject.key),
         cost_per_million=None if rate is None or price is None else cost_per_million(rate, price),
+        energy=None if subject.energy is None else Energy(**subject.energy),
+        scenarios=[scenario_result(found) for found in subject.scenarios],
     )
+
+
+def _with_dropped(record: Record, measure: MeasureSettings) -> dict[str, Estimate]:
+    """The ratios with the blocks that hard events had spoilt; none where there were no such blocks."""
+    if all(entry.get("dropped") is None for entry in record.latency.telemetry):
+        return {}
+    cells = cells_by_subject(record.latency, record.subjects, with_dropped=True)
+    return estimate_ratios(record.subjects, cells, measure)
 
 
 def _median(values: Sequence[float]) -> float | None:
@@ -96,4 +112,6 @@ def _variant(variant: VariantRecord, results: list[Result]) -> VariantResult:
         parameters=variant.parameters,
         macs=variant.macs,
         results=results,
+        weight_bytes=variant.weight_bytes,
+        activation_bytes=variant.activation_bytes,
     )

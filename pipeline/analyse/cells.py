@@ -34,7 +34,9 @@ def original(key: str) -> str:
     return key.removeprefix(CLONE)
 
 
-def cells_by_subject(samples: LatencySamples, subjects: Sequence[SubjectRecord]) -> dict[str, Cells]:
+def cells_by_subject(
+    samples: LatencySamples, subjects: Sequence[SubjectRecord], *, with_dropped: bool = False
+) -> dict[str, Cells]:
     """Every subject that has calls left, clones too; what a row that failed had timed until then counts for nothing.
 
     Rounds and blocks are counted from 0 on each device, so a dropped block is dropped on the device that its entry in
@@ -44,7 +46,7 @@ def cells_by_subject(samples: LatencySamples, subjects: Sequence[SubjectRecord])
     dropped = {
         (entry.get("device"), entry["round"], entry["block"])
         for entry in samples.telemetry
-        if entry.get("dropped") is not None
+        if entry.get("dropped") is not None and not with_dropped
     }
     found = {}
     for index, key in enumerate(samples.subjects):

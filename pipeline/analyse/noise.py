@@ -67,6 +67,7 @@ def check_noise(
         blocks=len(samples.telemetry) or _blocks(samples),
         stopped=samples.stopped,
         seconds=samples.seconds,
+        cut=_cut(samples, measure),
         timed_share=float(samples.duration_ns.sum()) / 1e9 / samples.seconds if samples.seconds > 0 else 0.0,
     )
     return Checks(noise=noise, devices=frozenset(noisy_devices), rows=frozenset(wide))
@@ -99,6 +100,21 @@ def _wide_reason(
         f"and may be 1, after {rounds} round{'s' if rounds > 1 else ''} (the worst: {worst}, {bounds}): "
         "let it run longer, or on a quieter machine"
     )
+
+
+def _cut(samples: LatencySamples, measure: MeasureSettings) -> list[str]:
+    found = []
+    for plan in samples.plans:
+        parts = []
+        if plan["blocks"] < plan["full_blocks"]:
+            parts.append(f"rounds of {plan['blocks']} blocks instead of {plan['full_blocks']}")
+        if plan["stopped"] == "budget":
+            parts.append(f"{plan['rounds']} rounds of at most {plan['most_rounds']}")
+        if parts:
+            found.append(
+                f"measure.budget_s={measure.budget_s:g} cut the measuring on {plan['device']}: {', '.join(parts)}"
+            )
+    return found
 
 
 def _blocks(samples: LatencySamples) -> int:

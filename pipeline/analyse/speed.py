@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
@@ -9,11 +10,12 @@ import numpy as np
 from pipeline.analyse.cells import Cells, differences_by_round
 from pipeline.plan import MeasureSettings
 from pipeline.record import SubjectRecord, subject_key
-from pipeline.results import Latency, Reference, Speedup
+from pipeline.results import Latency, Ratio, Reference, Speedup
 from pipeline.statistics.latency import (
     Estimate,
     blocks_to_settle,
     holm,
+    minimum_detectable_effect,
     paired_ratio,
     quantile_over_rounds,
     share_over_rounds,
@@ -56,8 +58,12 @@ def judge_ratios(
     estimates: Mapping[str, Estimate],
     measure: MeasureSettings,
     noisy: Collection[str],
+    with_dropped: Mapping[str, Estimate],
 ) -> dict[str, Speedup]:
-    """The verdict on every ratio; p is corrected over all rows of the run (Holm). ``noisy`` names rows by subject."""
+    """The verdict on every ratio; p is corrected over all rows of the run (Holm). ``noisy`` names rows by subject.
+
+    ``with_dropped`` has the estimates with the blocks that were dropped, where there are such blocks.
+    """
     corrected = dict(zip(estimates, holm([found.p for found in estimates.values()]), strict=True))
     judged = {}
     for subject in subjects:
@@ -75,8 +81,20 @@ def judge_ratios(
             verdict=verdict,
             blocks=found.blocks,
             blocks_to_settle=blocks_to_settle(found) if verdict == "INCONCLUSIVE" else None,
+            minimum_detectable_effect=_detectable(found, measure),
+            with_dropped=_ratio(with_dropped.get(subject.key)),
         )
     return judged
+
+
+def _detectable(found: Estimate, measure: MeasureSettings) -> float | None:
+    if not math.isfinite(found.half_width):
+        return None
+    return minimum_detectable_effect(found.half_width, measure.look_alpha)
+
+
+def _ratio(found: Estimate | None) -> Ratio | None:
+    return None if found is None else Ratio(value=found.value, low=found.low, high=found.high)
 
 
 def latency(cells: Cells, measure: MeasureSettings) -> Latency:

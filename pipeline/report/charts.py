@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pipeline.report import chart_distribution, chart_sizes, chart_speedup, chart_tradeoff
+from pipeline.report import chart_distribution, chart_factors, chart_sizes, chart_speedup, chart_tradeoff
 from pipeline.report.drawing import Panel
-from pipeline.report.rows import sections
+from pipeline.report.factor_table import TITLE
+from pipeline.report.rows import compared
 from pipeline.results import Report
 
 
@@ -22,8 +23,10 @@ class Figure:
 
 def figures(report: Report) -> list[Figure]:
     """Every figure for which there is something to show; a panel for each target and batch size."""
-    groups = sections(report)
+    groups = compared(report)
+    axes = [] if report.factors is None else report.factors.axes
     found = [
+        _figure(f"{TITLE}, axis by axis", chart_factors.CAPTION, map(chart_factors.factor_panel, axes)),
         _figure("Speed-up", chart_speedup.CAPTION, map(chart_speedup.speedup_panel, groups)),
         _figure("Accuracy against latency", chart_tradeoff.CAPTION, map(chart_tradeoff.tradeoff_panel, groups)),
         _figure(

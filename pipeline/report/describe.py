@@ -46,6 +46,7 @@ def noise_lines(noise: Noise) -> list[str]:
             f" ({round(100 * noise.timed_share)} % of it inside timed calls);"
             f" stopped because {STOP_MEANINGS.get(noise.stopped, noise.stopped)}."
         )
+    lines.extend(_ended(cut) for cut in noise.cut)
     lines.extend(clone_line(clone) for clone in noise.clones)
     return lines
 
@@ -58,6 +59,23 @@ def clone_line(clone: Mapping[str, Any]) -> str:
         f"A second copy of {clone['reference']} ran at {show.number(middle, 3)}x"
         f" [{show.number(low, 3)}, {end}] of the first's speed; no difference is 1."
     )
+
+
+def energy_lines(report: Report) -> list[str]:
+    """What was counted where energy was measured, and why it was not where it wasn't; a line for each."""
+    places: dict[str, list[str]] = {}
+    for variant in report.variants:
+        for result in variant.results:
+            if result.energy is None:
+                continue
+            said = result.energy.reason or (
+                f"{result.energy.source}, over {show.duration(result.energy.seconds or 0.0)} of calls back to back;"
+                " with whatever else ran there, and with idle power"
+            )
+            on = places.setdefault(said, [])
+            if result.target not in on:
+                on.append(result.target)
+    return [f"Energy on {', '.join(targets)}: {_ended(said)}" for said, targets in places.items()]
 
 
 def reference_line(rows: Sequence[Row]) -> str:

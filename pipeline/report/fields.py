@@ -120,6 +120,12 @@ def _brief_speedup(value: float, low: float, high: float | None, verdict: str, _
     return (show.ratio(value, low, high), verdict)
 
 
+def _limits(compute: float, memory: float | None, verdict: str | None) -> Lines:
+    if memory is None or verdict is None:
+        return (show.percent(compute),)
+    return (show.percent(compute), f"{show.percent(memory)} of a copy", verdict)
+
+
 def _yes(value: bool) -> Lines:
     return ("yes",) if value else ()
 
@@ -199,10 +205,14 @@ FIELDS: tuple[Field, ...] = (
     SPEEDUP,
     *_data(
         speedup_p="result.speedup.p",
+        speedup_with_dropped="result.speedup.with_dropped.value",
         speedup_blocks="result.speedup.blocks",
         reference_variant="result.speedup.reference.variant",
         reference_target="result.speedup.reference.target",
         reference_batch_size="result.speedup.reference.batch_size",
+    ),
+    _single(
+        "detectable difference", "minimum_detectable_effect", "result.speedup.minimum_detectable_effect", show.percent
     ),
     _latency("p50", shown="terminal"),
     _latency("p90", shown="page"),
@@ -211,6 +221,23 @@ FIELDS: tuple[Field, ...] = (
     _single("throughput", "throughput_per_s", "result.throughput", show.short, unit="1/s", shown="terminal"),
     _single("size", "size_bytes", "variant.size_bytes", show.megabytes, unit="MB", shown="terminal"),
     _single("memory", "peak_memory_bytes", "result.peak_memory_bytes", show.megabytes, unit="MB", shown="terminal"),
+    Field(
+        title="of the peak",
+        columns={
+            "compute_share": "result.limits.compute_share",
+            "memory_share": "result.limits.memory_share",
+            "limit": "result.limits.verdict",
+        },
+        lines=_limits,
+    ),
+    *_data(
+        macs_per_s="result.limits.macs_per_s",
+        bytes_per_s="result.limits.bytes_per_s",
+        compute_peak="result.limits.compute_peak",
+        intensity="result.limits.intensity",
+        balance="result.limits.balance",
+        limit_reason="result.limits.reason",
+    ),
     _single("load", "load_ms", "result.load_ms", show.short, unit="ms"),
     _single("first inference", "first_inference_ms", "result.first_inference_ms", show.short, unit="ms"),
     Field(
@@ -223,12 +250,25 @@ FIELDS: tuple[Field, ...] = (
         lines=_share,
     ),
     _single("cost per million", "cost_per_million", "result.cost_per_million", show.number),
+    _single(
+        "energy",
+        "joules_per_inference",
+        "result.energy.joules_per_inference",
+        lambda joules: show.short(1e3 * joules),
+        unit="mJ",
+    ),
+    *_data(watts="result.energy.watts", energy_source="result.energy.source", energy_reason="result.energy.reason"),
     Field(title="Pareto front", columns={"pareto": "result.pareto"}, lines=_yes, align="left"),
     _single("flips", "flips", "result.accuracy.flips", show.count),
     *_data(accuracy_p="result.accuracy.p", accuracy_margin="result.accuracy.margin"),
     _single("parameters", "parameters", "variant.parameters", show.magnitude),
     _single("MACs", "macs", "variant.macs", show.magnitude),
-    *_data(format="variant.format", digest="variant.digest"),
+    *_data(
+        weight_bytes="variant.weight_bytes",
+        activation_bytes="variant.activation_bytes",
+        format="variant.format",
+        digest="variant.digest",
+    ),
 )
 
 

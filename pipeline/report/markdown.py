@@ -6,9 +6,12 @@ import re
 from collections.abc import Iterable, Sequence
 
 from pipeline.record import StageRecord
-from pipeline.report import describe
+from pipeline.report import describe, factor_table, scenarios
 from pipeline.report import numbers as show
 from pipeline.report.fields import VARIANT, Field, header, used
+from pipeline.report.limits import HEADINGS as LIMIT_HEADINGS
+from pipeline.report.limits import TITLE as LIMIT_TITLE
+from pipeline.report.limits import limit_lines, limit_notes
 from pipeline.report.rows import Row, not_run, sections
 from pipeline.report.verdicts import meanings_in
 from pipeline.results import Report, VariantResult
@@ -25,6 +28,9 @@ def markdown_text(report: Report) -> str:
         f"Machine: {escape(describe.machine_line(report.machine))}.",
         "## Results",
         *_results(report),
+        *_factors(report),
+        *_scenarios(report),
+        *_limits(report),
         "## Failed and skipped",
         _not_run(report),
         "## How to read the verdicts",
@@ -51,6 +57,23 @@ def _results(report: Report) -> list[str]:
     return [_table(rows, used(rows, "page")), escape(f"{describe.reference_line(rows)} {note}".strip())]
 
 
+def _factors(report: Report) -> list[str]:
+    if report.factors is None:
+        return []
+    parts = [f"## {factor_table.TITLE}", *map(escape, factor_table.introduction(report.factors))]
+    heads = factor_table.COLUMNS
+    for axis in report.factors.axes:
+        cells = factor_table.cells(axis)
+        rows = [_line("<br>".join(map(escape, lines)) or show.NONE for lines in row) for row in cells]
+        title, sentence = factor_table.axis_title(axis), factor_table.axis_sentence(axis)
+        parts += [
+            f"### {escape(title)}",
+            escape(sentence),
+            "\n".join([_line(heads), _line("---" for _ in heads), *rows]),
+        ]
+    return parts
+
+
 def _table(rows: Sequence[Row], fields: Sequence[Field]) -> str:
     lines = [
         _line(escape(header(field, rows)) for field in fields),
@@ -69,6 +92,31 @@ def _cell(field: Field, row: Row) -> str:
     return f"**{text}** (recommended)" if field is VARIANT and row.recommended else text
 
 
+def _scenarios(report: Report) -> list[str]:
+    lines = scenarios.scenario_lines(report)
+    if not lines:
+        return []
+    table = [
+        _line([*scenarios.LABELS, *scenarios.FIGURES]),
+        _line(["---"] * len(scenarios.LABELS) + ["---:"] * len(scenarios.FIGURES)),
+        *[_line(escape(cell) for cell in [*line.labels, *line.figures]) for line in lines],
+    ]
+    notes = [f"- {escape(note)}" for note in scenarios.scenario_notes(report)]
+    return [f"## {scenarios.TITLE}", "\n".join(table), "\n".join(notes)]
+
+
+def _limits(report: Report) -> list[str]:
+    notes, lines = limit_notes(report), limit_lines(report)
+    if not notes:
+        return []
+    table = [
+        _line(title for title, _ in LIMIT_HEADINGS),
+        _line("---:" if align == "right" else "---" for _, align in LIMIT_HEADINGS),
+        *[_line(escape(cell) for cell in line) for line in lines],
+    ]
+    return [f"## {LIMIT_TITLE}", "\n".join(table) if lines else "", "\n".join(f"- {escape(note)}" for note in notes)]
+
+
 def _not_run(report: Report) -> str:
     entries = not_run(report)
     if not entries:
@@ -83,7 +131,7 @@ def _verdicts(report: Report) -> str:
 
 
 def _measured(report: Report) -> str:
-    lines = [escape(line) for line in describe.noise_lines(report.noise)]
+    lines = [escape(line) for line in [*describe.noise_lines(report.noise), *describe.energy_lines(report)]]
     lines += [f"{escape(name)}: {escape(text)}" for name, text in describe.facts(report.measure)]
     lines += [f"constraint {escape(name)}: {escape(text)}" for name, text in describe.facts(report.constraints)]
     lines += [f"{escape(name)}: {escape(text)}" for name, text in describe.facts(report.machine)]

@@ -95,8 +95,8 @@ def _ratio_decimals(value: float, low: float, high: float) -> int:
 
 
 def magnitude(value: float) -> str:
-    """A large count in short: 78.0 k, 12.3 M, 1.20 G."""
-    for factor, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+    """A large count in short: 78.0 k, 12.3 M, 1.20 G, 3.40 T."""
+    for factor, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= factor:
             return f"{short(value / factor)} {letter}"
     return count(value)

@@ -15,7 +15,7 @@ from typing import Any
 import jinja2
 
 from pipeline.record import StageRecord
-from pipeline.report import describe
+from pipeline.report import describe, factor_table, limits, scenarios
 from pipeline.report import numbers as show
 from pipeline.report.charts import figures
 from pipeline.report.fields import VARIANT, Field, header, read, used
@@ -47,11 +47,15 @@ def html_text(report: Report) -> str:
                 "headers": [{"text": header(field, rows), "align": field.align} for field in fields],
                 "rows": [_row(row, fields) for row in rows],
             },
+            factors=_factors(report),
             not_run=not_run(report),
             chains=[(variant, [StageRecord(**stage) for stage in variant.stages]) for variant in report.variants],
             reference=describe.reference_line(rows),
             recommended=describe.recommendation_lines(report),
             noise=describe.noise_lines(report.noise),
+            energy=describe.energy_lines(report),
+            scenarios=scenarios,
+            limits=limits,
             machine_line=describe.machine_line(report.machine),
             meanings=meanings_in(describe.verdict_words(rows)),
             tones=TONES,
@@ -86,6 +90,24 @@ def _environment() -> jinja2.Environment:
     environment.filters |= {"facts": describe.facts, "duration": show.duration, "megabytes": show.megabytes}
     environment.filters |= {"magnitude": show.magnitude}
     return environment
+
+
+def _factors(report: Report) -> dict[str, Any] | None:
+    if report.factors is None:
+        return None
+    return {
+        "title": factor_table.TITLE,
+        "introduction": factor_table.introduction(report.factors),
+        "columns": factor_table.COLUMNS,
+        "axes": [
+            {
+                "title": factor_table.axis_title(axis),
+                "sentence": factor_table.axis_sentence(axis),
+                "rows": factor_table.cells(axis),
+            }
+            for axis in report.factors.axes
+        ],
+    }
 
 
 def _row(row: Row, fields: list[Field]) -> dict[str, Any]:

@@ -79,6 +79,12 @@ def sections(report: Report) -> list[Section]:
     return list(found.values())
 
 
+def compared(report: Report) -> list[Section]:
+    """The sections that compare something. Where one thing was varied at a time, a row alone in its section is compared
+    with the base row instead, among the four factors."""
+    return [section for section in sections(report) if report.factors is None or len(section.rows) > 1]
+
+
 def not_run(report: Report) -> list[NotRun]:
     """The failed and skipped rows, failed ones first, one entry for each set of targets and reason."""
     entries: dict[tuple[Status, str, str], NotRun] = {}

@@ -10,12 +10,14 @@ from rich.text import Text
 
 from pipeline.report import describe
 from pipeline.report import numbers as show
+from pipeline.report.factor_terminal import factor_parts
 from pipeline.report.fields import VARIANT, Field, header, used
-from pipeline.report.rows import Row, not_run, sections
+from pipeline.report.printing import STYLES, ascii_only, encodable, say
+from pipeline.report.rows import Row, compared, not_run, sections
+from pipeline.report.terminal_scenarios import print_scenarios
 from pipeline.report.verdicts import TONES
 from pipeline.results import Report
 
-_STYLES = {"good": "green", "bad": "red", "caution": "yellow", "neutral": ""}
 _DROPPED_FIRST = ("throughput", "p99", "memory", "size")
 """The columns that a narrow terminal does without; the files have them."""
 _GAP = 2
@@ -28,27 +30,32 @@ def print_report(report: Report, console: Console) -> None:
 
     Columns that do not fit the console's width are left out, never wrapped; only variants' names wrap.
     """
-    _say(console, f"{report.model} on {report.data}", style="bold")
-    _say(console, describe.machine_line(report.machine), style="dim")
-    groups = sections(report)
+    say(console, f"{report.model} on {report.data}", style="bold")
+    say(console, describe.machine_line(report.machine), style="dim")
+    groups = compared(report)
     rows = [row for section in groups for row in section.rows]
     fields = fitting(rows, console.width)
     for section in groups:
         console.print()
-        _say(console, section.title, style="bold")
-        console.print(_table(section.rows, rows, fields, _ascii(console)))
+        say(console, section.title, style="bold")
+        console.print(_table(section.rows, rows, fields, ascii_only(console)))
     console.print()
-    if not rows:
-        _say(console, "No row was measured.")
+    if not sections(report):
+        say(console, "No row was measured.")
     elif reference := describe.reference_line(rows):
-        _say(console, reference, style="dim")
+        say(console, reference, style="dim")
     for entry in not_run(report):
-        _say(console, f"{entry.status} {entry.explained}", style="red" if entry.status == "failed" else "")
+        say(console, f"{entry.status} {entry.explained}", style="red" if entry.status == "failed" else "")
     console.print()
+    if report.factors is not None:
+        for part in factor_parts(report.factors, lambda text: encodable(text, ascii_only(console))):
+            console.print(part)
+        console.print()
+    print_scenarios(report, console)
     for position, line in enumerate(describe.recommendation_lines(report)):
-        _say(console, line, style="" if position else "bold")
+        say(console, line, style="" if position else "bold")
     for line in describe.noise_lines(report.noise):
-        _say(console, line, style="yellow" if report.noise.noisy else "dim")
+        say(console, line, style="yellow" if report.noise.noisy else "dim")
     console.print()
 
 
@@ -78,7 +85,7 @@ def _cell_lines(field: Field, row: Row) -> tuple[str, ...]:
     return (*lines, "recommended") if field is VARIANT and row.recommended else lines
 
 
-def _table(rows: Sequence[Row], every: Sequence[Row], fields: Sequence[Field], ascii_only: bool) -> Table:
+def _table(rows: Sequence[Row], every: Sequence[Row], fields: Sequence[Field], in_ascii: bool) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
     for field in fields:
         name = field is VARIANT
@@ -93,36 +100,21 @@ def _table(rows: Sequence[Row], every: Sequence[Row], fields: Sequence[Field], a
             width=None if name else width,
         )
     for row in rows:
-        table.add_row(*[_cell(field, row, ascii_only) for field in fields])
+        table.add_row(*[_cell(field, row, in_ascii) for field in fields])
     return table
 
 
-def _cell(field: Field, row: Row, ascii_only: bool) -> Text:
+def _cell(field: Field, row: Row, in_ascii: bool) -> Text:
     text = Text()
     for position, line in enumerate(_cell_lines(field, row)):
         text.append("\n" if position else "")
-        text.append(_encodable(line, ascii_only), style=_line_style(field, position, line))
+        text.append(encodable(line, in_ascii), style=_line_style(field, position, line))
     return text
 
 
 def _line_style(field: Field, position: int, line: str) -> str:
     if line in TONES and field is not VARIANT:
-        return _STYLES[TONES[line]]
+        return STYLES[TONES[line]]
     if field is VARIANT:
         return "bold" if position == 0 else "green"
     return "dim" if position else ""
-
-
-def _say(console: Console, line: str, style: str = "") -> None:
-    # As Text, since a name in square brackets would be taken for a style.
-    console.print(Text(_encodable(line, _ascii(console)), style=style))
-
-
-def _ascii(console: Console) -> bool:
-    return not console.encoding.startswith("utf")
-
-
-def _encodable(text: str, ascii_only: bool) -> str:
-    if not ascii_only:
-        return text
-    return text.replace(show.MINUS, "-").replace(show.NONE, "-").encode("ascii", "replace").decode("ascii")

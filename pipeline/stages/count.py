@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifact import Artifact
@@ -21,7 +22,17 @@ if TYPE_CHECKING:
     import onnx
 
 Shape = tuple[int, ...]
-_PRODUCTS = {
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor whose shape is known: its sizes, and the element type's number in ONNX."""
+
+    shape: Shape
+    data_type: int
+
+
+PRODUCTS = {
     # Operator: positions of its two factors.
     "Conv": (0, 1),
     "ConvInteger": (0, 1),
@@ -114,11 +125,13 @@ def _count_onnx(artifact: Artifact) -> tuple[int, int | None]:
     import onnx
 
     model = onnx.load(artifact.onnx_path, load_external_data=False)
-    constants = _constants(model)
-    return _parameters(model, constants), _macs(model, constants)
+    constants = constants_of(model)
+    macs = macs_by_node(model, known_tensors(model, constants))
+    return _parameters(model, constants), None if macs is None else sum(cost for _, cost in macs)
 
 
-def _constants(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
+def constants_of(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
+    """The tensors that are written into a model, by name."""
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type == "Constant":
@@ -160,20 +173,20 @@ def _dynamic_scales(model: onnx.ModelProto) -> set[str]:
     }
 
 
-def _macs(model: onnx.ModelProto, constants: Mapping[str, onnx.TensorProto]) -> int | None:
+def macs_by_node(model: onnx.ModelProto, tensors: Mapping[str, Tensor]) -> list[tuple[onnx.NodeProto, int]] | None:
+    """Each product with its MACs for one example; None where one can't be told."""
     if any(node.op_type in _UNCOUNTED for node in model.graph.node):
         return None
-    shapes = _shapes(model, constants)
-    total = 0
+    found = []
     for node in model.graph.node:
-        if node.op_type not in _PRODUCTS:
+        if node.op_type not in PRODUCTS:
             continue
-        first, second = (shapes.get(node.input[position]) for position in _PRODUCTS[node.op_type])
-        output = shapes.get(node.output[0])
-        if first is None or second is None or output is None:
+        names = [*(node.input[position] for position in PRODUCTS[node.op_type]), node.output[0]]
+        if any(name not in tensors for name in names):
             return None
-        total += _node_macs(node, first, second, output)
-    return total
+        first, second, output = (tensors[name].shape for name in names)
+        found.append((node, _node_macs(node, first, second, output)))
+    return found
 
 
 def _node_macs(node: onnx.NodeProto, first: Shape, second: Shape, output: Shape) -> int:
@@ -185,8 +198,8 @@ def _node_macs(node: onnx.NodeProto, first: Shape, second: Shape, output: Shape)
     return math.prod(output) * (first[-2] if transposed and len(first) > 1 else first[-1])
 
 
-def _shapes(model: onnx.ModelProto, constants: Mapping[str, onnx.TensorProto]) -> dict[str, Shape]:
-    """The shapes that are wholly known when every input's batch is 1."""
+def known_tensors(model: onnx.ModelProto, constants: Mapping[str, onnx.TensorProto]) -> dict[str, Tensor]:
+    """The tensors whose shapes are wholly known when every input's batch is 1; the model is changed to that end."""
     import onnx
 
     for value in model.graph.input:
@@ -200,10 +213,10 @@ def _shapes(model: onnx.ModelProto, constants: Mapping[str, onnx.TensorProto]) -
         model = onnx.shape_inference.infer_shapes(model, data_prop=True)
     except onnx.shape_inference.InferenceError:
         return {}
-    shapes: dict[str, Shape] = {name: tuple(tensor.dims) for name, tensor in constants.items()}
+    tensors = {name: Tensor(tuple(tensor.dims), tensor.data_type) for name, tensor in constants.items()}
     values: Sequence[onnx.ValueInfoProto] = [*model.graph.value_info, *model.graph.input, *model.graph.output]
     for value in values:
         kind = value.type.tensor_type
         if kind.HasField("shape") and all(dim.dim_value > 0 for dim in kind.shape.dim):
-            shapes[value.name] = tuple(dim.dim_value for dim in kind.shape.dim)
-    return shapes
+            tensors[value.name] = Tensor(tuple(dim.dim_value for dim in kind.shape.dim), kind.elem_type)
+    return tensors

@@ -111,12 +111,36 @@ def test_a_dropped_block_counts_for_no_row_whatever_its_times_were() -> None:
     spoilt = _with_durations(clean, "fast@ort_cpu/1", 2, 3, 1000.0)
     dropped = analyse(with_dropped(spoilt, 2, 3))
     speedup, latency = _speedup(dropped, "fast"), _row(dropped, "fast").latency_ms
+    everything = _speedup(analyse(spoilt), "fast")
+    assert speedup.with_dropped is not None
+    assert (speedup.with_dropped.value, speedup.with_dropped.low) == (everything.value, everything.low)
+    assert everything.with_dropped is None
     assert speedup.blocks == ROUNDS * BLOCKS - 1
     assert latency is not None
     assert latency.calls == (ROUNDS * BLOCKS - 1) * CALLS
     assert latency.distribution_ms[-1] < 10
     assert dropped.noise.telemetry["dropped_blocks"] == 1
     assert dropped.noise.telemetry["dropped_reasons"] == {"throttled": 1}
+
+
+def test_what_could_have_been_found_grows_with_the_spread() -> None:
+    found = [
+        _speedup(analyse(make_record(Made(name="other", spread=spread))), "other").minimum_detectable_effect
+        for spread in (0.003, 0.1)
+    ]
+    assert found[0] is not None
+    assert found[1] is not None
+    assert 0 < found[0] < 0.01 < found[1]
+
+
+def test_what_the_budget_cut_is_said() -> None:
+    record = make_record(Made(name="other"), measure=MeasureSettings(budget_s=60), stopped="budget")
+    plan = {"device": "cpu", "rounds": 5, "most_rounds": 20, "blocks": 8, "full_blocks": 32, "stopped": "budget"}
+    whole = {**plan, "blocks": 32, "stopped": "width"}
+    report = analyse(replace(record, latency=replace(record.latency, plans=[plan, whole])))
+    assert report.noise.cut == [
+        "measure.budget_s=60 cut the measuring on cpu: rounds of 8 blocks instead of 32, 5 rounds of at most 20"
+    ]
 
 
 def test_a_block_that_another_device_dropped_is_kept() -> None:

@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 
 from pipeline.measure import environment
-from pipeline.measure.environment import available_cores, describe_machine, isa
+from pipeline.measure.environment import (
+    available_cores,
+    available_memory_bytes,
+    describe_machine,
+    governor,
+    isa,
+    last_level_cache_bytes,
+    swap_used_bytes,
+    turbo,
+)
 
 X86 = (
     "model name\t: Some CPU @ 2.00GHz\n"
@@ -56,3 +65,38 @@ def test_cores_are_bounded_by_the_quota(quota: float | None, cores: int, monkeyp
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3}, raising=False)
     monkeypatch.setattr(environment, "cpu_quota", lambda: quota)
     assert available_cores() == cores
+
+
+MEMINFO = "MemTotal: 1000 kB\nMemAvailable:     600 kB\nSwapTotal: 300 kB\nSwapFree: 100 kB\nHugePages_Total:   0\n"
+
+
+def test_memory_and_swap_are_read_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "_MEMINFO", tmp_path / "meminfo")
+    assert available_memory_bytes() is None
+    assert swap_used_bytes() is None
+    (tmp_path / "meminfo").write_text(MEMINFO)
+    assert available_memory_bytes() == 600 * 1024
+    assert swap_used_bytes() == 200 * 1024
+
+
+def test_the_last_level_cache_is_the_largest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "_CPU", tmp_path)
+    assert last_level_cache_bytes() is None
+    for index, size in enumerate(["32K", "1024K", "32M", "odd"]):
+        folder = tmp_path / "cpu0" / "cache" / f"index{index}"
+        folder.mkdir(parents=True)
+        (folder / "size").write_text(size + "\n")
+    assert last_level_cache_bytes() == 32 * 1024**2
+
+
+def test_the_clock_is_read_where_the_system_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "_CPU", tmp_path)
+    assert (governor(), turbo()) == (None, None)
+    (tmp_path / "cpu0" / "cpufreq").mkdir(parents=True)
+    (tmp_path / "cpu0" / "cpufreq" / "scaling_governor").write_text("powersave\n")
+    (tmp_path / "cpufreq").mkdir()
+    (tmp_path / "cpufreq" / "boost").write_text("1\n")
+    assert (governor(), turbo()) == ("powersave", True)
+    (tmp_path / "intel_pstate").mkdir()
+    (tmp_path / "intel_pstate" / "no_turbo").write_text("1\n")
+    assert turbo() is False

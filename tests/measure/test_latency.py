@@ -19,7 +19,7 @@ from tests.measure.fakes import FEEDS, NotInstalled, subject
 
 BASE, OTHER = "base@fake/1", "other@fake/1"
 ANY_WIDTH = MeasureSettings(
-    looks=(2, 3), blocks=4, cell_ms=0.1, min_calls=3, untimed_calls=1, warmup_calls=1, warmup_ms=0.0, half_width=1e9
+    looks=(2, 3), blocks=4, cell_ms=0.1, min_calls=3, untimed_ms=0.0, warmup_calls=1, warmup_ms=0.0, half_width=1e9
 )
 
 
@@ -61,7 +61,7 @@ def test_the_order_is_random_and_the_seed_repeats_it(pair: list[Subject]) -> Non
 
 def test_untimed_calls_are_not_recorded_and_each_cell_has_enough_calls(tmp_path: Path) -> None:
     slow = subject(tmp_path, "base", call_ms=1.0)
-    samples = measure([slow], replace(ANY_WIDTH, cell_ms=0.5, untimed_calls=5)).samples
+    samples = measure([slow], replace(ANY_WIDTH, cell_ms=0.5, untimed_ms=2.0)).samples
     cells = 2 * 4 * 2
     assert len(samples.duration_ns) == cells * 3
     assert samples.duration_ns.min() >= 1_000_000
@@ -101,6 +101,9 @@ def test_measuring_stops_at_the_cap_where_they_never_are(pair: list[Subject]) ->
 def test_a_budget_ends_measuring_but_leaves_two_rounds(pair: list[Subject]) -> None:
     samples = measure(pair, replace(ANY_WIDTH, looks=(3, 9), half_width=1e-12, budget_s=1e-9)).samples
     assert (samples.rounds, samples.stopped) == (2, "budget")
+    (plan,) = samples.plans
+    assert (plan["rounds"], plan["most_rounds"], plan["stopped"]) == (2, 9, "budget")
+    assert plan["blocks"] <= plan["full_blocks"]
 
 
 @pytest.mark.parametrize("start", ["fork", "spawn"])

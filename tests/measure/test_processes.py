@@ -15,7 +15,7 @@ from pipeline.measure.worker import Cell, Job, Load, Loaded, Timed
 from tests.measure.fakes import FakeBackend, NotForkable, NotInstalled, job
 
 LOAD = Load(calls=2, warmup_ns=0)
-CELL = Cell(untimed=1, calls=3, cell_ns=0)
+CELL = Cell(untimed_ns=0, calls=3, cell_ns=0)
 Start = Literal["fork", "spawn"]
 STARTS = pytest.mark.parametrize("start", ["fork", "spawn"])
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

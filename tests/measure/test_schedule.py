@@ -24,14 +24,14 @@ def test_what_is_expected_grows_with_rounds_and_subjects() -> None:
     one, two = (expect(dict.fromkeys(names, 1.0), 1.0, SETTINGS) for names in ("a", "ab"))
     assert one.rounds == (7, 20)
     assert one.seconds[1] == pytest.approx(one.seconds[0] * 20 / 7)
-    # Two untimed calls, 12 ms and half a call of overshoot, half a millisecond for the visit; 1 s a round to start.
-    assert one.seconds[0] == pytest.approx(7 * (1 + 32 * 0.015))
-    assert two.seconds[0] == pytest.approx(7 * (1 + 32 * 2 * 0.015))
+    # 4 ms untimed and 12 ms timed, each with half a call of overshoot, half a millisecond for the visit; 1 s to start.
+    assert one.seconds[0] == pytest.approx(7 * (1 + 32 * 0.0175))
+    assert two.seconds[0] == pytest.approx(7 * (1 + 32 * 2 * 0.0175))
 
 
 def test_a_budget_makes_rounds_shorter_then_fewer() -> None:
     calls = {"a": 1.0}
-    assert expect(calls, 1.0, SETTINGS, budget_s=9.0).blocks == 19
+    assert expect(calls, 1.0, SETTINGS, budget_s=9.0).blocks == 16
     shortest = expect(calls, 1.0, SETTINGS, budget_s=4.0)
     assert shortest.blocks == 4
     assert shortest.rounds == (4, 4)
@@ -39,9 +39,9 @@ def test_a_budget_makes_rounds_shorter_then_fewer() -> None:
 
 
 def test_an_expectation_reads_as_a_sentence() -> None:
-    assert str(expect({"a": 1.0}, 1.0, SETTINGS)) == "1 models x 32 blocks x 7 to 20 rounds: about 10 to 30 s"
+    assert str(expect({"a": 1.0}, 1.0, SETTINGS)) == "1 models x 32 blocks x 7 to 20 rounds: about 11 to 31 s"
     once = MeasureSettings(looks=(10,))
-    assert str(expect({"a": 1.0}, 1.0, once)) == "1 models x 32 blocks x 10 rounds: about 15 s"
+    assert str(expect({"a": 1.0}, 1.0, once)) == "1 models x 32 blocks x 10 rounds: about 16 s"
 
 
 def test_a_small_set_is_one_group_in_its_own_order() -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, replace
 
-from pipeline.record import StageRecord
+from pipeline.record import Peaks, StageRecord
 from pipeline.results import (
     Accuracy,
     AccuracyVerdict,
+    Energy,
     Latency,
+    Limits,
     Noise,
     Quantile,
     Recommendation,
@@ -69,6 +71,7 @@ def speedup(value: float, verdict: SpeedVerdict, reference: Reference, half_widt
         verdict=verdict,
         blocks=320,
         blocks_to_settle=540 if verdict == "INCONCLUSIVE" else None,
+        minimum_detectable_effect=math.expm1(1.4 * half_width),
     )
 
 
@@ -95,7 +98,24 @@ def result(
         latency_ms=latency(p50),
         throughput=1000 * batch_size / p50,
         speedup=speed,
+        energy=Energy(joules_per_inference=0.0123, watts=31.2, seconds=5.0, calls=2031, source="RAPL, whole package"),
         pareto=pareto,
+        limits=limits(),
+    )
+
+
+def limits() -> Limits:
+    """Half of what the processor can do, and far from what its memory can."""
+    return Limits(
+        macs_per_s=30e9,
+        compute_share=0.5,
+        compute_peak="fp32",
+        bytes_per_s=1.5e9,
+        memory_share=0.075,
+        intensity=20.0,
+        balance=3.0,
+        verdict="compute-bound",
+        reason=None,
     )
 
 
@@ -135,6 +155,8 @@ def variant(name: str, results: list[Result], *, size_bytes: int = 312_000) -> V
         parameters=78_042,
         macs=12_300_000,
         results=results,
+        weight_bytes=270_000,
+        activation_bytes=345_000,
     )
 
 
@@ -152,6 +174,18 @@ def failed(name: str, reason: str) -> VariantResult:
         parameters=None,
         macs=None,
         results=[row],
+    )
+
+
+def peaks() -> Peaks:
+    """What a core of the machine can do at best."""
+    return Peaks(
+        device="cpu",
+        threads=1,
+        fp32_macs_per_s=60e9,
+        int8_macs_per_s=240e9,
+        int8_types="u8s8",
+        bytes_per_s=20e9,
     )
 
 
@@ -197,6 +231,7 @@ def report(
         why_none=None if recommendation is not None else "no variant was faster within the allowed drop",
         noise=noise(noisy=noisy),
         variants=variants,
+        peaks={"ort_cpu": asdict(peaks())},
     )
 
 

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 from pipeline import results
-from pipeline.record import StageRecord
+from pipeline.record import Peaks, StageRecord
 from pipeline.report import report_schema
 from pipeline.report.plain import json_text, plain
 from pipeline.results import Report
@@ -85,6 +85,10 @@ def test_the_schema_refuses_a_broken_report(document: dict[str, Any], change: Ca
         ("quantile", results.Quantile),
         ("reference", results.Reference),
         ("speedup", results.Speedup),
+        ("energy", results.Energy),
+        ("scenario", results.ScenarioResult),
+        ("limits", results.Limits),
+        ("peaks", Peaks),
     ],
 )
 def test_the_schema_requires_every_field_and_knows_no_other(name: str, kind: type[Any]) -> None:
@@ -96,6 +100,7 @@ def test_the_schema_requires_every_field_and_knows_no_other(name: str, kind: typ
 def test_the_schema_knows_every_verdict() -> None:
     definitions = report_schema()["$defs"]
     assert set(definitions["speedup"]["properties"]["verdict"]["enum"]) == set(get_args(results.SpeedVerdict))
+    assert set(definitions["limits"]["properties"]["verdict"]["enum"]) == {*get_args(results.LimitVerdict), None}
     assert set(definitions["accuracy"]["properties"]["verdict"]["enum"]) == {*get_args(results.AccuracyVerdict), None}
 
 

@@ -19,6 +19,7 @@ from pipeline.statistics.latency import (
     rounds_interval,
     share_over_rounds,
     speed_verdict,
+    trimmed_rounds_interval,
     walsh_interval,
 )
 
@@ -152,6 +153,23 @@ def test_the_p_value_of_identical_models_is_rarely_small() -> None:
 def test_a_real_difference_is_found() -> None:
     rng = np.random.default_rng(20242)
     assert sum(paired_ratio(simulated(rng, math.log(1.03)), 0.05).low > 1 for _ in range(100)) >= 95
+
+
+def test_the_trimmed_interval_is_tukey_and_mclaughlins() -> None:
+    from scipy.stats.mstats import trimmed_mean_ci
+
+    expected = trimmed_mean_ci(DEPRESSION, limits=(1 / 9, 1 / 9), alpha=0.05)
+    assert trimmed_rounds_interval(DEPRESSION, 0.05) == pytest.approx(expected)
+
+
+def test_one_odd_round_hardly_widens_the_trimmed_interval() -> None:
+    odd = np.append(np.linspace(-0.01, 0.01, 19), 0.4)
+    plain, trimmed = rounds_interval(odd, 0.03), trimmed_rounds_interval(odd, 0.03)
+    assert trimmed[1] - trimmed[0] < 0.02 < plain[1] - plain[0]
+
+
+def test_too_few_rounds_give_no_bounded_trimmed_interval() -> None:
+    assert trimmed_rounds_interval(np.array([0.1, 0.2, 0.3]), 0.05) == (-math.inf, math.inf)
 
 
 def test_holm_steps_down_from_the_smallest() -> None:
