@@ -228,14 +228,16 @@ def _selftest(argv: list[str]) -> int:
     )
     parser.add_argument(
         "action",
-        choices=["aa", "power", "both", "peers"],
+        choices=["aa", "power", "both", "peers", "rewarm", "cells"],
         help="aa: identical models must not be called different; power: a known 3 %% must be found; "
-        "both: the two in the same runs; peers: aa beside plain sequential timing and torch.utils.benchmark",
+        "both: the two in the same runs; peers: aa beside plain sequential timing and torch.utils.benchmark; "
+        "rewarm, cells: the experiments behind the defaults of measure, on the variants of a run",
     )
     parser.add_argument("--runs", type=int, default=100, help="how many measurements (default: 100)")
     parser.add_argument("--busy", type=int, default=0, help="keep so many cores busy meanwhile (default: 0)")
     parser.add_argument("--seed", type=int, default=0, help="of the first run (default: 0)")
     parser.add_argument("--replay", action="store_true", help="judge the same blocks at other levels too")
+    parser.add_argument("--of", type=Path, default=Path("outputs/latest"), help="rewarm, cells: the run")
     parser.add_argument("--path", type=Path, default=Path("outputs/selftest"), help="where the runs are kept")
     parser.add_argument("overrides", nargs="*", help="such as measure=quick measure.blocks=16")
     options = parser.parse_args(argv)
@@ -243,7 +245,10 @@ def _selftest(argv: list[str]) -> int:
         raise UserError(f"--runs must be at least 1 and --busy at least 0 (got {options.runs} and {options.busy})")
     from pipeline.config import measure_settings, register
     from pipeline.selftest.command import Options, selftest
+    from pipeline.selftest.experiments import EXPERIMENTS, run_experiment
 
+    if options.action in EXPERIMENTS:
+        return run_experiment(options.action, options.of, options.runs, _console())
     register()
     with _explaining():
         settings = measure_settings(options.overrides)

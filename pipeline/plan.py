@@ -192,7 +192,8 @@ class MeasureSettings:
     cell_ms: float = 12.0
     min_calls: int = 3
     untimed_ms: float = 4.0
-    """A visit begins with untimed calls, one at least, until they took this long: the first calls find cold caches."""
+    """A visit begins with untimed calls, one at least, until they took this long: the first calls find cold caches.
+    0: there are none."""
     warmup_calls: int = 10
     warmup_ms: float = 20.0
     start: Literal["fork", "spawn"] = "fork"

@@ -134,7 +134,8 @@ class Timed:
 class Cell:
     """Time the model: after untimed calls for ``untimed_ns``, ``calls`` or more, until they took ``cell_ns`` together.
 
-    There is one untimed call at least: other models have used the processor's caches meanwhile.
+    The untimed calls are for the processor's caches, which other models have used meanwhile: one at least, unless
+    ``untimed_ns`` is 0.
     """
 
     untimed_ns: int
@@ -145,7 +146,7 @@ class Cell:
         """One visit."""
         session, feed = state.loaded
         delay, faults = run_delay_ns(), major_faults()
-        time_calls(session, feed, 1, self.untimed_ns)
+        time_calls(session, feed, 1 if self.untimed_ns else 0, self.untimed_ns)
         durations = time_calls(session, feed, self.calls, self.cell_ns)
         if state.job is not None and state.job.target.threads > 1:
             rest()

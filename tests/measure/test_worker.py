@@ -72,8 +72,10 @@ def test_calls_go_on_until_time_is_up() -> None:
 
 def test_a_cell_makes_at_least_one_untimed_call_first(tmp_path: Path) -> None:
     session = Counting()
-    timed = Cell(untimed_ns=0, calls=3, cell_ns=0)(State(job(tmp_path), session))
+    timed = Cell(untimed_ns=1, calls=3, cell_ns=0)(State(job(tmp_path), session))
     assert session.calls == 1 + 3
+    Cell(untimed_ns=0, calls=3, cell_ns=0)(State(job(tmp_path), session))
+    assert session.calls == 1 + 3 + 3
     assert len(timed.durations_ns) == 3
 
 
