@@ -64,7 +64,7 @@ def test_an_experiment_takes_the_variants_that_a_run_left_in_the_store(
     assert list(found.artifacts) == ["baseline", "other"]
     assert found.feed["image"].shape == (1, 1, 28, 28)
     assert isinstance(found.artifacts["other"], Artifact)
-    monkeypatch.setitem(experiments.EXPERIMENTS, "cells", lambda *_: ["a line"])  # type: ignore[call-overload]
+    monkeypatch.setitem(experiments.EXPERIMENTS, "cells", lambda *_: ["a line"])
     said = StringIO()
     assert run_experiment("cells", tmp_path / "run", 3, Console(file=said)) == 0
     assert said.getvalue().splitlines()[-1] == "a line"
