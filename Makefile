@@ -21,7 +21,7 @@ test: install-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 install: $(VENV)/installed-$(EXTRAS)
 install-test: $(VENV)/installed-$(EXTRAS)-test

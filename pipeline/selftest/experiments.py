@@ -1,8 +1,8 @@
 """How should a model be timed? The experiments behind the defaults of ``measure``, on the variants of a run.
 
 ``rewarm``: how much slower are the first calls of a visit, after the other models have used the caches?
-``cells``: long visits or short ones? The same models, a round with each setting in turn; what counts is how precise an
-hour of measuring makes a ratio, not how precise a visit is.
+``cells``: long visits or short ones? The same models, a round with each setting in turn; what counts is how precise a
+minute of measuring makes a ratio, not how precise a visit is.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _REWARM_CELL_MS = 25.0
 _SHOWN_CALLS = 8
 _FEWEST = 20
 _TARGET = Target(name="ort_cpu", backend=OnnxRuntime())
-_HOUR_S = 3600
+_MINUTE_S = 60
 _FREE_SIZE = 16
 """For an axis whose size the model leaves open, such as a sequence's length."""
 _Z = 1.96
@@ -112,7 +112,7 @@ def _excess(samples: LatencySamples, rows: NDArray[np.intp]) -> dict[int, list[f
 
 
 def cells(models: Models, rounds: int, progress: Progress, tried: Sequence[Setting] = SETTINGS) -> list[str]:
-    """How narrow an hour of measuring with each setting would make each ratio, as lines."""
+    """How narrow a minute of measuring with each setting would make each ratio, as lines."""
     outcomes: dict[Setting, _Outcome] = {setting: _Outcome(ratios={}) for setting in tried}
     total = rounds * len(tried)
     for number in range(total):
@@ -150,10 +150,10 @@ class _Outcome:
 
     def __str__(self) -> str:
         rounds = len(next(iter(self.ratios.values())))
-        # A round's error shrinks with the root of the rounds that an hour holds.
-        scale = 100 * _Z * math.sqrt(self.seconds / rounds / _HOUR_S)
+        # A round's error shrinks with the root of the rounds that a minute holds.
+        scale = 100 * _Z * math.sqrt(self.seconds / rounds / _MINUTE_S)
         widths = ", ".join(f"{name} ±{scale * np.std(found, ddof=1):.2f} %" for name, found in self.ratios.items())
-        return f"{100 * self.timed_s / self.seconds:.0f} % inside timed calls; after an hour {widths}"
+        return f"{100 * self.timed_s / self.seconds:.0f} % inside timed calls; after a minute {widths}"
 
 
 def _measure(

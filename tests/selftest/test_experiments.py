@@ -49,7 +49,7 @@ def test_every_setting_is_timed_in_turn(models: Models) -> None:
     assert len(lines) == 2
     assert lines[1].startswith("cells of 2 ms after 0.5 ms untimed, 4 blocks: ")
     assert all(
-        re.search(r"\d+ % inside timed calls; after an hour clone ±[\d.]+ %, copy ±[\d.]+ %", line) for line in lines
+        re.search(r"\d+ % inside timed calls; after a minute clone ±[\d.]+ %, copy ±[\d.]+ %", line) for line in lines
     )
 
 
