@@ -30,7 +30,7 @@ def analyse(record: Record) -> Report:
     estimates = estimate_ratios(record.subjects, cells, measure)
     devices = {subject.key: subject.device for subject in record.subjects}
     checks = check_noise(cells, estimates, devices, record.latency, measure)
-    noisy = checks.rows | {key for key, device in devices.items() if device in checks.devices}
+    noisy = checks.noisy_rows(devices)
     speedups = judge_ratios(record.subjects, estimates, measure, noisy, _with_dropped(record, measure))
     judged = accuracies(record.accuracy, constraints)
     rows: dict[str, list[Result]] = {variant.name: [] for variant in record.variants}

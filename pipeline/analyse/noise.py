@@ -30,6 +30,10 @@ class Checks:
     rows: frozenset[str]
     """Subjects whose own interval stayed too wide: they alone can't be judged."""
 
+    def noisy_rows(self, devices: Mapping[str, str]) -> set[str]:
+        """The subjects, of those whose device ``devices`` names, that can't be judged."""
+        return {*self.rows, *(key for key, device in devices.items() if device in self.devices)}
+
 
 def check_noise(
     cells: Mapping[str, Cells],

@@ -9,14 +9,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
-from pathlib import Path
 
+from pipeline.measure.cpu_ticks import of_each_core
 from pipeline.plan import Target
 
-_STAT = Path("/proc/stat")
 _SAMPLE_S = 0.1
-_IDLE = slice(3, 5)
-"""The numbers of a core's line in /proc/stat that count its idle time (idle, and waiting for the disk)."""
 
 
 def cores_for(targets: Iterable[Target]) -> tuple[int, ...] | None:
@@ -44,15 +41,4 @@ def idlest(allowed: Iterable[int], before: dict[int, int], after: dict[int, int]
 
 def busy_ticks() -> dict[int, int]:
     """How many ticks of 10 ms each core has been busy, or taken by the hypervisor; empty where it can't be read."""
-    try:
-        lines = _STAT.read_text().splitlines()
-    except OSError:
-        return {}
-    found = {}
-    for line in lines:
-        name, *fields = line.split()
-        if name.startswith("cpu") and name != "cpu":
-            # Guest time (from the ninth number on) is part of the first two already.
-            ticks = [int(field) for field in fields[:8]]
-            found[int(name.removeprefix("cpu"))] = sum(ticks) - sum(ticks[_IDLE])
-    return found
+    return {core: ticks.total - ticks.idle for core, ticks in of_each_core().items()}

@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.errors import Skipped, WorkerFailed
 from pipeline.measure.energy_counters import POWERCAP, energy_counter
-from pipeline.measure.processes import started
+from pipeline.measure.processes import alone
 from pipeline.measure.worker import Job, Load, State, time_calls
 from pipeline.plan import Device
 
@@ -33,10 +33,7 @@ def measure_energy(job: Job, batch_size: int, seconds: float | None, powercap: P
     try:
         with energy_counter(job.target.device, powercap):
             pass
-        with started({"energy": job}, "spawn") as workers:
-            worker = workers["energy"]
-            if isinstance(worker, Exception):
-                raise worker
+        with alone(job) as worker:
             worker.ask(Load(calls=_WARMUP_CALLS, warmup_ns=_WARMUP_NS))
             used: Used = worker.ask(UseEnergy(device=job.target.device, seconds=seconds, powercap=powercap))
     except (Skipped, WorkerFailed) as error:

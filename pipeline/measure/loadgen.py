@@ -21,7 +21,7 @@ import numpy as np
 from pipeline.data.dataset import Feed
 from pipeline.errors import Skipped, WorkerFailed
 from pipeline.measure.loadgen_log import read_scenario
-from pipeline.measure.processes import started
+from pipeline.measure.processes import alone
 from pipeline.measure.serving import Query, Serving, Waiting, batch_shapes
 from pipeline.measure.worker import Job, Load, State
 
@@ -82,10 +82,7 @@ def run_scenario(
         ask=ask, shapes=batch_shapes(batch_size, fixed_batch), examples=examples, logs=str(logs.absolute())
     )
     try:
-        with started({"loadgen": job}, "spawn") as workers:
-            worker = workers["loadgen"]
-            if isinstance(worker, Exception):
-                raise worker
+        with alone(job) as worker:
             worker.ask(Load(calls=0, warmup_ns=0))
             worker.ask(command)
         return read_scenario(logs, ask.scenario)

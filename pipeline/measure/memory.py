@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.artifact import Artifact
 from pipeline.data.dataset import Feed
-from pipeline.measure.processes import started
+from pipeline.measure.processes import alone
 from pipeline.measure.worker import Job, Load, PeakMemory
 from pipeline.plan import Target
 
@@ -17,10 +17,7 @@ def peak_memory_bytes(artifact: Artifact, target: Target, feed: Feed) -> int | N
     Host memory, the interpreter's own included. None where the system doesn't say (it is read from /proc). Raises
     WorkerFailed with the reason where the model can't be run.
     """
-    with started({"memory": Job(artifact=artifact, target=target, feed=feed)}, "spawn") as workers:
-        worker = workers["memory"]
-        if isinstance(worker, Exception):
-            raise worker
+    with alone(Job(artifact=artifact, target=target, feed=feed)) as worker:
         worker.ask(Load(calls=0, warmup_ns=0))
         peak: int | None = worker.ask(PeakMemory(calls=_CALLS))
     return peak

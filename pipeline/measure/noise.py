@@ -10,15 +10,12 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pipeline.measure.cgroup import throttled_periods
+from pipeline.measure.cpu_ticks import of_all_cores
 from pipeline.measure.worker import Timed
 
-_STAT = Path("/proc/stat")
-_STEAL = 8
-"""Field of a ``cpu`` line in /proc/stat, the name counted as 0."""
 _SUSPENDED_S = 0.1
 
 
@@ -36,7 +33,10 @@ class Snapshot:
 
 def snapshot() -> Snapshot:
     """Read the counters."""
-    return Snapshot(steal_ticks=_steal_ticks(), throttled=throttled_periods(), suspended_s=_suspended_s())
+    ticks = of_all_cores()
+    return Snapshot(
+        steal_ticks=None if ticks is None else ticks.stolen, throttled=throttled_periods(), suspended_s=_suspended_s()
+    )
 
 
 def block_telemetry(before: Snapshot, after: Snapshot, timed: Sequence[Timed]) -> dict[str, Any]:
@@ -68,14 +68,6 @@ def _difference(before: int | None, after: int | None) -> int | None:
 def _total(values: Sequence[int | None]) -> int | None:
     known = [value for value in values if value is not None]
     return sum(known) if known else None
-
-
-def _steal_ticks() -> int | None:
-    try:
-        fields = _STAT.read_text().split("\n", 1)[0].split()
-    except OSError:
-        return None
-    return int(fields[_STEAL]) if len(fields) > _STEAL else None
 
 
 def _suspended_s() -> float | None:

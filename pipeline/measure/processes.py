@@ -76,6 +76,16 @@ def started(jobs: Mapping[str, Job], start: Literal["fork", "spawn"]) -> Iterato
         yield _ready(jobs, workers)
 
 
+@contextmanager
+def alone(job: Job) -> Iterator[Worker]:
+    """A fresh process of its own, with nothing inherited, for as long as the context lasts; raises WorkerFailed."""
+    with started({"alone": job}, "spawn") as workers:
+        worker = workers["alone"]
+        if isinstance(worker, WorkerFailed):
+            raise worker
+        yield worker
+
+
 def _may_fork(job: Job) -> bool:
     """Not for an accelerator: its driver does not survive a fork."""
     return sys.platform == "linux" and job.target.device == "cpu" and job.target.backend.forkable

@@ -11,7 +11,7 @@ from pipeline.data.dataset import Feed
 from pipeline.errors import Skipped, WorkerFailed, first_line
 from pipeline.installed import version
 from pipeline.measure.findings import Finding
-from pipeline.measure.processes import started
+from pipeline.measure.processes import alone
 from pipeline.measure.worker import Job, Load
 from pipeline.plan import Target
 
@@ -78,10 +78,7 @@ def session_finding(artifact: Artifact, target: Target, feed: Feed) -> Finding:
     """Whether a target runs a model, tried in a process of its own."""
     topic = f"session on {target.device}"
     try:
-        with started({topic: Job(artifact=artifact, target=target, feed=feed)}, "spawn") as workers:
-            worker = workers[topic]
-            if isinstance(worker, Exception):
-                raise worker
+        with alone(Job(artifact=artifact, target=target, feed=feed)) as worker:
             worker.ask(Load(calls=1, warmup_ns=0))
     except (WorkerFailed, Skipped) as error:
         advice = "the lines about onnxruntime and the GPU say what is missing"

@@ -103,7 +103,7 @@ def run_trial(
     estimates = estimate_ratios(records, cells, settings)
     devices = {record.key: record.device for record in records}
     checks = check_noise(cells, estimates, devices, measured.samples, settings)
-    noisy_rows = {*checks.rows, *(key for key, device in devices.items() if device in checks.devices)}
+    noisy_rows = checks.noisy_rows(devices)
     return {
         record.variant: Trial(
             seed=seed,

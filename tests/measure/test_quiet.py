@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.measure import quiet
+from pipeline.measure import cpu_ticks
 from pipeline.measure.quiet import Quiet, sample_quiet
 
 BEFORE = "cpu  100 0 50 800 10 0 0 40 7 0\ncpu0 1 2 3 4 5 6 7 8\n"
@@ -14,7 +14,7 @@ AFTER = "cpu  160 0 60 910 20 0 0 50 9 0\ncpu0 1 2 3 4 5 6 7 8\n"
 def stat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "stat"
     path.write_text(BEFORE)
-    monkeypatch.setattr(quiet, "_STAT", path)
+    monkeypatch.setattr(cpu_ticks, "_STAT", path)
     return path
 
 
