@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable
 
 from pipeline.measure.cpu_ticks import of_each_core
+from pipeline.measure.environment import available_cores
 from pipeline.plan import Target
 
 _SAMPLE_S = 0.1
@@ -31,6 +32,11 @@ def cores_for(targets: Iterable[Target]) -> tuple[int, ...] | None:
     before = busy_ticks()
     time.sleep(_SAMPLE_S)
     return idlest(allowed, before, busy_ticks(), wanted)
+
+
+def leave_room(cores: tuple[int, ...] | None) -> bool:
+    """Whether a core is left beside those that a round's workers run on."""
+    return cores is not None and len(cores) < available_cores()
 
 
 def idlest(allowed: Iterable[int], before: dict[int, int], after: dict[int, int], count: int) -> tuple[int, ...]:

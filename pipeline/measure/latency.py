@@ -20,8 +20,8 @@ import numpy as np
 
 from pipeline.artifact import Artifact
 from pipeline.data.dataset import Feed
-from pipeline.measure.cores import cores_for
-from pipeline.measure.processes import started
+from pipeline.measure.cores import cores_for, leave_room
+from pipeline.measure.processes import Nursery
 from pipeline.measure.rounds import Round
 from pipeline.measure.samples import Collected, Stopped
 from pipeline.measure.schedule import FEWEST_ROUNDS, Expected, expect, groups
@@ -158,7 +158,8 @@ class _Run:
     def measure(self, group: _Group, progress: Progress) -> Stopped:
         """Round after round, until the intervals are narrow enough, the rounds or the budget are used up."""
         before = len(self.collected.rounds)
-        stopped, expected = self._rounds(group, progress)
+        with Nursery(self.settings.start) as nursery:
+            stopped, expected = self._rounds(group, nursery, progress)
         if expected is not None:
             self.plans.append(
                 {
@@ -172,7 +173,7 @@ class _Run:
             )
         return stopped
 
-    def _rounds(self, group: _Group, progress: Progress) -> tuple[Stopped, Expected | None]:
+    def _rounds(self, group: _Group, nursery: Nursery, progress: Progress) -> tuple[Stopped, Expected | None]:
         began = time.monotonic()
         expected: Expected | None = None
         most = self.settings.looks[-1]
@@ -181,7 +182,8 @@ class _Run:
             group = group.without(self.failures)
             if not group.jobs:
                 break
-            expected = self._round(group, expected, _text(progress, number, most, widths))
+            last = number == most
+            expected = self._round(group, expected, nursery, last, _text(progress, number, most, widths))
             if number >= _FEWEST_FOR_WIDTHS or number in self.settings.looks:
                 self.widest = self._widest(group.without(self.failures))
                 widths = f", {_widest_text(self.widest)}"
@@ -192,13 +194,17 @@ class _Run:
                 return "budget", expected
         return "cap", expected
 
-    def _round(self, group: _Group, expected: Expected | None, progress: Callable[[float], None]) -> Expected | None:
+    def _round(
+        self, group: _Group, expected: Expected | None, nursery: Nursery, last: bool, progress: Callable[[float], None]
+    ) -> Expected | None:
         began = time.monotonic()
         cores = cores_for(job.target for job in group.jobs.values())
         jobs = {key: replace(job, cores=cores) for key, job in group.jobs.items()}
-        with started(jobs, self.settings.start) as workers:
+        with nursery.started(jobs) as workers:
             current = Round.of(workers, self.settings)
-            loaded = current.load(self.rng)
+            # What the next round needs is imported now, on another core: nothing of it is left to do while timing.
+            with nursery.importing({} if last or not leave_room(cores) else jobs):
+                loaded = current.load(self.rng)
             self._note(loaded)
             if expected is None and loaded:
                 calls_ms = {key: times.warm_ns / _NS_PER_MS for key, times in loaded.items()}

@@ -25,8 +25,9 @@ from pipeline.errors import Skipped, WorkerFailed
 from pipeline.measure.cores import cores_for
 from pipeline.measure.environment import available_memory_bytes, last_level_cache_bytes
 from pipeline.measure.peak_models import Shape, write_copies, write_float_products, write_integer_products
-from pipeline.measure.processes import Worker, started
+from pipeline.measure.processes import started
 from pipeline.measure.worker import Cell, Job, Load, Timed
+from pipeline.measure.worker_process import Worker
 from pipeline.plan import Device, Session, Target
 from pipeline.record import Peaks
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from pipeline.errors import WorkerFailed
 from pipeline.measure.noise import block_telemetry, snapshot
-from pipeline.measure.processes import Worker
 from pipeline.measure.worker import Cell, Load, Loaded, Timed
+from pipeline.measure.worker_process import Worker
 from pipeline.plan import MeasureSettings
 
 logger = logging.getLogger(__name__)

@@ -32,3 +32,10 @@ def test_with_a_thread_for_every_core_all_are_taken(monkeypatch: pytest.MonkeyPa
 
 def test_an_accelerators_workers_are_not_pinned() -> None:
     assert cores_for([target(), replace(target(), device="cuda")]) is None
+
+
+def test_room_is_left_where_a_round_does_not_run_on_every_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "available_cores", lambda: 2)
+    assert cores.leave_room((1,))
+    assert not cores.leave_room((0, 1))
+    assert not cores.leave_room(None)

@@ -3,15 +3,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
 from pipeline.errors import WorkerFailed
+from pipeline.measure import hatchery
 from pipeline.measure.cores import cores_for
-from pipeline.measure.processes import Worker, started
+from pipeline.measure.processes import Nursery, started
 from pipeline.measure.worker import Cell, Job, Load, Loaded, Timed
+from pipeline.measure.worker_process import Worker, start_python
 from tests.measure.fakes import FakeBackend, NotForkable, NotInstalled, job
 
 LOAD = Load(calls=2, warmup_ns=0)
@@ -169,3 +172,56 @@ def test_a_worker_stays_on_its_cores(start: Start, tmp_path: Path) -> None:
 def _loaded(worker: Worker | WorkerFailed) -> Worker:
     up(worker).ask(LOAD)
     return up(worker)
+
+
+@LINUX
+def test_the_next_rounds_processes_can_be_prepared_while_this_rounds_models_load(tmp_path: Path) -> None:
+    jobs = {name: job(tmp_path, name, pid_file=str(tmp_path / f"{name}.pid")) for name in "ab"}
+    parents = []
+    with Nursery("fork") as nursery:
+        for _ in range(2):
+            with nursery.started(jobs) as workers:
+                with nursery.importing(jobs):
+                    for worker in workers.values():
+                        up(worker).ask(LOAD)
+                pids = [int((tmp_path / f"{name}.pid").read_text()) for name in jobs]
+                parents.append({_parent(pid) for pid in pids})
+            assert all(map(gone, pids))
+    assert [len(found) for found in parents] == [1, 1]
+    assert parents[0] != parents[1]
+    assert all(gone(pid) for found in parents for pid in found)
+
+
+@LINUX
+def test_a_prepared_process_for_other_jobs_is_not_used(tmp_path: Path) -> None:
+    jobs = {name: job(tmp_path, name) for name in "ab"}
+    with Nursery("fork") as nursery:
+        with nursery.importing(jobs):
+            pass
+        with nursery.started({"b": jobs["b"]}) as workers:
+            assert list(workers) == ["b"]
+            assert len(_loaded(workers["b"]).ask(CELL).durations_ns) == 3
+
+
+@LINUX
+def test_a_prepared_process_that_dies_does_not_hinder_the_next_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = {"a": job(tmp_path)}
+    with Nursery("fork") as nursery:
+        with monkeypatch.context() as patched:
+            patched.setattr(hatchery, "start_python", _dead)
+            with nursery.importing(jobs):
+                pass
+        with nursery.started(jobs) as workers:
+            assert isinstance(up(workers["a"]).ask(LOAD), Loaded)
+
+
+def _dead(module: str, log: Path, descriptors: Sequence[int] = ()) -> "subprocess.Popen[bytes]":
+    process = start_python("this", log, descriptors)
+    process.wait()
+    return process
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

@@ -1,0 +1,94 @@
+"""The parent's end of a zygote: it imports the runtimes, and forks a worker per job when it is told to."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import WorkerFailed
+from pipeline.measure.channel import Channel
+from pipeline.measure.worker import Job
+from pipeline.measure.worker_process import Worker, channel_to, end, last_words, start_python
+from pipeline.measure.zygote import Berth, Brood, Order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Zygote:
+    """A process that was told what to import, and has the pipes of the workers to come."""
+
+    control: Channel
+    workers: Mapping[str, Worker]
+    """By job: they answer once they are forked."""
+    log: Path
+
+    def ready(self) -> None:
+        """Wait until it has imported the runtimes; raises WorkerFailed where it has died."""
+        self._ask("ready")
+
+    def fork(self) -> dict[str, Worker]:
+        """Make the workers, once; raises WorkerFailed where that fails."""
+        self._ask("fork")
+        return dict(self.workers)
+
+    def _ask(self, order: Order) -> None:
+        try:
+            self.control.send(order)
+            self.control.receive()
+        except (BrokenPipeError, EOFError) as error:
+            said = last_words(self.log) or "no reason given"
+            raise WorkerFailed(f"the measuring processes can't be started: {said}") from error
+
+
+def hatch(jobs: Mapping[str, Job], stack: ExitStack) -> Zygote:
+    """Start a zygote for some jobs, without waiting for it; it and its workers end with ``stack``."""
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="slimline-zygote-")))
+    berths, ours = _berths(folder, len(jobs))
+    for channel in ours:
+        stack.callback(channel.close)
+    descriptors = [descriptor for berth in berths for descriptor in (berth.read_fd, berth.write_fd)]
+    log = folder / "zygote.log"
+    process = start_python("pipeline.measure.zygote", log, descriptors)
+    _close(descriptors)
+    control = channel_to(process)
+    stack.callback(end, process)
+    stack.callback(control.close)
+    backends = list(dict.fromkeys(pickle.dumps(job.target.backend, protocol=5) for job in jobs.values()))
+    workers = {
+        key: Worker(channel=ours[number], exit_code=_asks(control, number), log=berths[number].log)
+        for number, key in enumerate(jobs)
+    }
+    with suppress(BrokenPipeError):  # one that is gone already is noticed when it is first asked for something
+        control.send(Brood(backends=backends, berths=berths))
+    return Zygote(control=control, workers=workers, log=log)
+
+
+def _asks(control: Channel, number: int) -> Callable[[], int | None]:
+    def exit_code() -> int | None:
+        try:
+            control.send(number)
+            code: int | None = control.receive()
+        except (BrokenPipeError, EOFError):
+            return None
+        return code
+
+    return exit_code
+
+
+def _berths(folder: Path, count: int) -> tuple[list[Berth], list[Channel]]:
+    """Two pipes a worker: its ends, and ours."""
+    berths, ours = [], []
+    for number in range(count):
+        (to_read, to_write), (from_read, from_write) = os.pipe(), os.pipe()
+        berths.append(Berth(read_fd=to_read, write_fd=from_write, log=folder / f"forked-{number}.log"))
+        ours.append(Channel.over(from_read, to_write))
+    return berths, ours
+
+
+def _close(descriptors: Collection[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
