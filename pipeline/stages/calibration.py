@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.dataset import Feed
+from pipeline.data.dataset import Split, preprocess
+from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import StageFailed, first_line
+from pipeline.stages.calibration_mse import least_error_range
 from pipeline.stages.quantization import temporary_files_in
 
-Calibration = Literal["minmax", "entropy", "percentile", "distribution"]
-METHODS = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile", "distribution": "Distribution"}
+Calibration = Literal["minmax", "entropy", "percentile", "distribution", "mse"]
+METHODS = {
+    "minmax": "MinMax",
+    "entropy": "Entropy",
+    "percentile": "Percentile",
+    "distribution": "Distribution",
+    "mse": "Entropy",  # for its histograms; the ranges are chosen here
+}
 HISTOGRAMS: dict[str, dict[str, int]] = {
     "minmax": {},
     "entropy": {"num_bins": 512, "num_quantized_bins": 256},
     "percentile": {"num_bins": 2048},
     "distribution": {"num_bins": 2048},
+    "mse": {"num_bins": 2048, "num_quantized_bins": 256},
 }
 """Sizes of the histograms.
 
@@ -29,26 +39,51 @@ of the bins lie below zero, 128 stand for 64 levels after a Relu, and far too mu
 model with 512 bins to 128: 14 dB, to 256: 24 dB). The search takes time with the square of the bins.
 """
 BATCH = 32
-ACTIVATION_BYTES = 256 * 2**20
-"""Activations of one batch at most: all of a batch's are held at once."""
+COPIES = 4
+"""So many times ONNX Runtime holds a batch's activations while it counts them."""
+_MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examples:
+    """Calibration data, preprocessed a batch at a time."""
+
+    raw: Split
+    preprocessing: Mapping[str, Preprocessing]
+
+    def __len__(self) -> int:
+        return len(self.raw) if self.raw.inputs else 0
+
+    def batch(self, start: int, size: int) -> dict[str, NDArray[Any]]:
+        """The examples from ``start`` on, at most ``size``."""
+        return {
+            name: np.ascontiguousarray(array)
+            for name, array in preprocess(self.raw.take(start, start + size).inputs, self.preprocessing).items()
+        }
 
 
 def calibrate(
     model: Path,
-    feed: Feed,
+    examples: Examples,
     *,
     method: Calibration,
     percentile: float,
     symmetric: bool,
+    levels: int,
+    max_memory_mb: int,
     large: bool,
     work: Path,
     progress: Callable[[float, str], None],
 ) -> Path:
-    """Run the model on all examples of ``feed`` and write every activation's range, as a file that ONNX Runtime's
-    ``quantize_static`` reads. Raises StageFailed without examples, or where the model can't run them."""
+    """Run the model on all examples and write every activation's range, as a file that ONNX Runtime's
+    ``quantize_static`` reads. ``levels`` is the number of integers that stand for a range.
+
+    The batches are so small that the activations stay within ``max_memory_mb``, whatever the number of examples; one
+    example is run in any case. Raises StageFailed without examples, or where the model can't run them.
+    """
     from onnxruntime.quantization import calibrate as library
 
-    count = len(next(iter(feed.values()))) if feed else 0
+    count = len(examples)
     if count == 0:
         raise StageFailed("static quantization needs calibration data: set data.calibration_size above 0")
     options = {"symmetric": symmetric, "percentile": percentile} | HISTOGRAMS[method]
@@ -61,7 +96,7 @@ def calibrate(
             use_external_data_format=large,
             extra_options=options,
         )
-        size = _batch_size(calibrator)
+        size = _batch_size(calibrator, max_memory_mb)
         if count < size:
             raise StageFailed(
                 f"the model's batch is fixed at {size} and there are {count} calibration examples: "
@@ -69,14 +104,32 @@ def calibrate(
             )
         starts = range(0, count - size + 1 if _fixed_batch(calibrator) else count, size)
         for number, start in enumerate(starts):
-            batch = {name: np.ascontiguousarray(array[start : start + size]) for name, array in feed.items()}
-            _collect(calibrator, batch)
+            _collect(calibrator, examples.batch(start, size))
             progress(0.9 * (number + 1) / len(starts), f"calibrating, {min(start + size, count)} of {count} examples")
         progress(0.9, "choosing the ranges")
         ranges = work / "ranges.json"
         ranges.unlink(missing_ok=True)
-        library.save_tensors_data(_within_observed(calibrator), ranges)
+        found = _least_error(calibrator, symmetric, levels) if method == "mse" else _within_observed(calibrator)
+        library.save_tensors_data(found, ranges)
     return ranges
+
+
+def _least_error(calibrator: Any, symmetric: bool, levels: int) -> Any:
+    """The ranges with the smallest squared error, from the histograms that were collected."""
+    from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
+
+    ranges = {}
+    for name, (histogram, edges, low, high, *_) in calibrator.collector.histogram_dict.items():
+        chosen = least_error_range(
+            np.asarray(histogram),
+            np.asarray(edges, np.float64),
+            float(low),
+            float(high),
+            levels=levels,
+            symmetric=symmetric,
+        )
+        ranges[name] = TensorData(lowest=np.float32(chosen[0]), highest=np.float32(chosen[1]))
+    return TensorsData(CalibrationMethod[METHODS["mse"]], ranges)
 
 
 def _within_observed(calibrator: Any) -> Any:
@@ -121,11 +174,11 @@ class _Once:
         return next(self._batches, None)
 
 
-def _batch_size(calibrator: Any) -> int:
+def _batch_size(calibrator: Any, max_memory_mb: int) -> int:
     fixed = _fixed_batch(calibrator)
     if fixed:
         return fixed
-    return max(1, min(BATCH, ACTIVATION_BYTES // max(1, _bytes_per_example(calibrator))))
+    return max(1, min(BATCH, max_memory_mb * _MIB // COPIES // max(1, _bytes_per_example(calibrator))))
 
 
 def _fixed_batch(calibrator: Any) -> int | None:

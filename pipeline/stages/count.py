@@ -69,6 +69,7 @@ _NO_WEIGHTS = {
     "QLinearConv": (1, 4, 6),
     "QLinearMatMul": (1, 4, 6),
     "QGemm": (1, 4, 7),
+    "MatMulNBits": (2, 3),
     "QLinearAdd": (1, 4, 6),
     "QLinearMul": (1, 4, 6),
     "Resize": (1, 2),
@@ -152,7 +153,17 @@ def _parameters(model: onnx.ModelProto, constants: Mapping[str, onnx.TensorProto
             float_weight = position not in _NO_WEIGHTS.get(node.op_type, ()) and _is_float(constants[name])
             if integer or float_weight:
                 weights.add(name)
-    return sum(math.prod(constants[name].dims) for name in weights)
+    return sum(math.prod(constants[name].dims) for name in weights) + _packed_weights(model)
+
+
+def _packed_weights(model: onnx.ModelProto) -> int:
+    """Weights of less than a byte, several of which share an element: K x N in each MatMulNBits."""
+    sizes = [
+        {entry.name: entry.i for entry in node.attribute if entry.name in ("K", "N")}
+        for node in model.graph.node
+        if node.op_type == "MatMulNBits"
+    ]
+    return sum(size["K"] * size["N"] for size in sizes)
 
 
 def _is_float(tensor: onnx.TensorProto) -> bool:

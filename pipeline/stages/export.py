@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
 
 Exporter = Literal["dynamo", "torchscript"]
-OPSETS = {"dynamo": range(18, 24), "torchscript": range(13, 21)}
+OPSETS = {"dynamo": range(18, 24), "torchscript": range(11, 21)}
 SINGLE_FILE_BYTES = 1_900_000_000
 """A protobuf file holds less than 2 GiB; larger models keep their weights beside it."""
 _TRACES = "pkg.torch.onnx."
@@ -34,7 +34,8 @@ class ExportOnnx:
 
     ``exporter`` dynamo is torch.export's, torchscript the older one by tracing; they give different graphs, and what
     can be fused and quantized later depends on it. Opset 18 is what the dynamo exporter writes without converting, and
-    has every operator that 8-bit quantization needs. With ``dynamic_batch`` axis 0 of every input is free, else 1.
+    has every operator that 8-bit quantization needs; below 13 it is for ``fuse`` with the engine onnxruntime-tools
+    alone. With ``dynamic_batch`` axis 0 of every input is free, else 1.
     """
 
     exporter: Exporter = "dynamo"

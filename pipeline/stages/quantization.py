@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pipeline.artifact import Artifact
 from pipeline.errors import StageFailed, first_line
+from pipeline.instruction_sets import lacks_dot_products
 from pipeline.stages.export import SINGLE_FILE_BYTES
 from pipeline.stages.patterns import check_matches, matches
 
@@ -18,12 +19,11 @@ if TYPE_CHECKING:
     import onnx
 
 IntegerType = Literal["int8", "uint8"]
-X86 = frozenset({"sse", "sse2", "sse4_1", "sse4_2", "avx", "avx2", "avx512f"})
-DOT_PRODUCTS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
+WideIntegerType = Literal["int8", "uint8", "int16", "uint16"]
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
-def reduces_range(asked: bool | None, weight_type: IntegerType, isa: frozenset[str]) -> bool:
+def reduces_range(asked: bool | None, weight_type: WideIntegerType, isa: frozenset[str]) -> bool:
     """Whether weights are quantized to 7 bits: what was asked, else what the processor needs.
 
     On x86 processors without VNNI or AMX, ONNX Runtime's kernels for int8 weights add pairs of products in 16 bits,
@@ -31,13 +31,14 @@ def reduces_range(asked: bool | None, weight_type: IntegerType, isa: frozenset[s
     """
     if asked is not None:
         return asked
-    return weight_type == "int8" and bool(isa & X86) and not isa & DOT_PRODUCTS
+    return weight_type == "int8" and lacks_dot_products(isa)
 
 
-def check_integer_type(field: str, value: str) -> None:
-    """Raise ValueError for what is not int8 or uint8."""
-    if value not in ("int8", "uint8"):
-        raise ValueError(f"{field} must be int8 or uint8 (got {value!r})")
+def check_integer_type(field: str, value: str, allowed: Any = IntegerType) -> None:
+    """Raise ValueError for what is not one of the ``allowed`` types."""
+    names = get_args(allowed)
+    if value not in names:
+        raise ValueError(f"{field} must be {', '.join(names[:-1])} or {names[-1]} (got {value!r})")
 
 
 def is_large(artifact: Artifact) -> bool:

@@ -6,15 +6,17 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from pipeline.artifact import ONNX_FILE, Artifact, Format
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, first_line
 from pipeline.plan import Context
-from pipeline.stages.calibration import METHODS, Calibration, calibrate
+from pipeline.stages.calibration import METHODS, Calibration, Examples, calibrate
+from pipeline.stages.graph import drop_unused, operators
+from pipeline.stages.patterns import check_matches
 from pipeline.stages.quantization import (
-    IntegerType,
+    WideIntegerType,
     check_integer_type,
     excluded_nodes,
     is_large,
@@ -29,34 +31,44 @@ from pipeline.stages.quantization import (
 if TYPE_CHECKING:
     import onnx
 
+QuantizedFormat = Literal["qdq", "qoperator"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantizeStatic:
-    """Quantize an ONNX model in QDQ format (pairs of QuantizeLinear and DequantizeLinear, which ONNX Runtime fuses into
-    integer kernels when it loads the model; Jacob et al. 2018, arXiv:1712.05877).
+    """Quantize weights and activations of an ONNX model (Jacob et al. 2018, arXiv:1712.05877).
 
+    ``format`` qdq writes pairs of QuantizeLinear and DequantizeLinear, which runtimes fuse into integer kernels when
+    they load the model; qoperator writes ONNX Runtime's integer operators themselves.
     ``calibration`` chooses the activations' ranges: minmax takes the smallest and largest value; percentile cuts off
     the share beyond ``percentile``; entropy minimises the Kullback-Leibler divergence between the float and the
-    quantized histogram; distribution is ONNX Runtime's method for float8, which in 8-bit integers gives minmax's range.
-    ``symmetric`` and ``weight_symmetric`` keep the zero points of activations and weights at the middle.
-    ``reduce_range`` null asks the processor (see ``reduces_range``). ``exclude_nodes`` are names or glob patterns.
-    Outputs made by a Gemm or MatMul stay in float.
+    quantized histogram; mse the mean squared error; distribution is ONNX Runtime's method for float8, which in 8-bit
+    integers gives minmax's range. ``calibration_examples`` null: the whole calibration split, batch by batch, so that
+    the activations stay within ``max_memory_mb``.
+    ``symmetric`` and ``weight_symmetric`` keep the zero points of activations and weights at the middle. 16-bit types
+    need qdq; on most processors such products run in float.
+    ``reduce_range`` null asks the processor (see ``reduces_range``). ``op_types`` null: all that ONNX Runtime can
+    quantize. ``exclude_nodes`` are names or glob patterns. In qdq, outputs made by a Gemm or MatMul stay in float.
     """
 
+    format: QuantizedFormat = "qdq"
     calibration: Calibration = "minmax"
     percentile: float = 99.99
+    calibration_examples: int | None = None
+    max_memory_mb: int = 1024
     per_channel: bool = True
     symmetric: bool = False
     weight_symmetric: bool = True
     reduce_range: bool | None = None
-    activation_type: IntegerType = "uint8"
-    weight_type: IntegerType = "int8"
+    activation_type: WideIntegerType = "uint8"
+    weight_type: WideIntegerType = "int8"
+    op_types: tuple[str, ...] | None = None
     exclude_nodes: tuple[str, ...] = ()
     exclude_op_types: tuple[str, ...] = ()
 
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     reads: ClassVar[frozenset[SplitName]] = frozenset({"calibration"})
     libraries: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-gpu", "onnx")
     tolerance: ClassVar[float | None] = None
@@ -68,8 +80,16 @@ class QuantizeStatic:
             )
         if not 50 < self.percentile <= 100:
             raise ValueError(f"percentile must lie above 50 and be at most 100 (got {self.percentile})")
-        check_integer_type("activation_type", self.activation_type)
-        check_integer_type("weight_type", self.weight_type)
+        if self.format not in get_args(QuantizedFormat):
+            raise ValueError(f"format must be qdq or qoperator (got {self.format!r})")
+        if self.calibration_examples is not None and self.calibration_examples < 1:
+            raise ValueError(f"calibration_examples must be at least 1, or null (got {self.calibration_examples})")
+        if self.max_memory_mb < 1:
+            raise ValueError(f"max_memory_mb must be at least 1 (got {self.max_memory_mb})")
+        check_integer_type("activation_type", self.activation_type, WideIntegerType)
+        check_integer_type("weight_type", self.weight_type, WideIntegerType)
+        if self.format == "qoperator" and "16" in self.activation_type + self.weight_type:
+            raise ValueError("16-bit types need format=qdq")
         if self.activation_type == "int8" and self.weight_type == "uint8":
             raise ValueError("activation_type=int8 with weight_type=uint8 has no kernels: set weight_type=int8")
 
@@ -81,18 +101,22 @@ class QuantizeStatic:
         """Write the quantized model; raises StageFailed without calibration data or where nothing can be quantized."""
         import onnx
 
-        feed = context.feed("calibration")
+        raw = context.data.split("calibration")
+        examples = Examples(raw=raw.take(0, self.calibration_examples or len(raw)), preprocessing=context.preprocessing)
         context.work.mkdir(parents=True, exist_ok=True)
         prepared = prepare(source, context.work)
         model = onnx.load(prepared, load_external_data=False)
         excluded = excluded_nodes(model, self.exclude_nodes, self.exclude_op_types)
+        check_matches("op_types", "operator type", self.op_types or (), sorted(operators(model)))
         reduce_range = reduces_range(self.reduce_range, self.weight_type, context.isa)
         ranges = calibrate(
             prepared,
-            feed,
+            examples,
             method=self.calibration,
             percentile=self.percentile,
             symmetric=self.symmetric,
+            levels=2 ** (16 if "16" in self.activation_type else 8),
+            max_memory_mb=self.max_memory_mb,
             large=is_large(source),
             work=context.work,
             progress=context.progress,
@@ -106,20 +130,26 @@ class QuantizeStatic:
         require_quantized(before, left)
         context.note("reduce_range", reduce_range)
         context.note("quantized", quantized_share(before, left))
-        context.note("calibration_examples", len(next(iter(feed.values()))))
+        context.note("calibration_examples", len(examples))
 
     def _quantize(
         self, prepared: Path, path: Path, ranges: Path, excluded: list[str], reduce_range: bool, large: bool, work: Path
     ) -> None:
         from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
-        types = {"int8": QuantType.QInt8, "uint8": QuantType.QUInt8}
+        types = {
+            "int8": QuantType.QInt8,
+            "uint8": QuantType.QUInt8,
+            "int16": QuantType.QInt16,
+            "uint16": QuantType.QUInt16,
+        }
         try:
             with temporary_files_in(work):
                 quantize_static(
                     prepared,
                     path,
-                    quant_format=QuantFormat.QDQ,
+                    quant_format=QuantFormat.QDQ if self.format == "qdq" else QuantFormat.QOperator,
+                    op_types_to_quantize=None if self.op_types is None else list(self.op_types),
                     per_channel=self.per_channel,
                     reduce_range=reduce_range,
                     activation_type=types[self.activation_type],
@@ -162,9 +192,7 @@ def keep_outputs_float(model: onnx.ModelProto) -> bool:
         product.output[0] = output.name
         removed = True
     if removed:
-        used = {name for node in nodes for name in node.input}
-        for tensor in [tensor for tensor in model.graph.initializer if tensor.name not in used]:
-            model.graph.initializer.remove(tensor)
+        drop_unused(model)
     return removed
 
 

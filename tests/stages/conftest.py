@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact
 from pipeline.stages.export import ExportOnnx
-from tests.stages.models import MemoryDataset, Workplace, resnet, resnet_spec
+from tests.stages.models import MemoryDataset, Workplace, encoder, encoder_spec, resnet, resnet_spec
 
 
 @pytest.fixture
@@ -30,6 +30,24 @@ def torch_model(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 @pytest.fixture(scope="session")
 def onnx_model(torch_model: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     return Workplace(tmp_path_factory.mktemp("onnx")).build(ExportOnnx(), torch_model)
+
+
+@pytest.fixture(scope="session")
+def torch_encoder(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    spec = encoder_spec()
+    return Workplace(tmp_path_factory.mktemp("torch_encoder")).torch(encoder(spec), spec)
+
+
+@pytest.fixture(scope="session")
+def traced_encoder(torch_encoder: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """By the older exporter."""
+    stage = ExportOnnx(exporter="torchscript", opset=17)
+    return Workplace(tmp_path_factory.mktemp("traced")).build(stage, torch_encoder)
+
+
+@pytest.fixture(scope="session")
+def onnx_encoder(torch_encoder: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return Workplace(tmp_path_factory.mktemp("onnx_encoder")).build(ExportOnnx(), torch_encoder)
 
 
 @pytest.fixture

@@ -142,7 +142,7 @@ class Workplace:
     """A folder to build artifacts in, and the notes that stages left."""
 
     folder: Path
-    data: MemoryDataset = field(default_factory=MemoryDataset)
+    data: MemoryDataset | TextDataset = field(default_factory=MemoryDataset)
     isa: frozenset[str] = frozenset({"avx2"})
     notes: dict[str, Any] = field(default_factory=dict)
     progress: list[float] = field(default_factory=list)
@@ -213,6 +213,45 @@ def resnet(spec: ModelSpec) -> nn.Module:
             nn.init.normal_(layer.running_mean, 0, 0.1)
             nn.init.uniform_(layer.running_var, 0.5, 2.0)
     return module
+
+
+def encoder_spec(length: int = 16) -> ModelSpec:
+    return ModelSpec(
+        factory={"_target_": "pipeline.zoo.encoder.Encoder", "vocabulary": 100, "hidden": 64, "positions": length},
+        inputs=(
+            ModelInput(name="input_ids", shape=(length,), dtype="int64"),
+            ModelInput(name="attention_mask", shape=(length,), dtype="int64"),
+        ),
+        outputs=("logits",),
+    )
+
+
+def encoder(spec: ModelSpec) -> nn.Module:
+    torch.manual_seed(0)
+    return make_module(spec)
+
+
+def sentences(count: int = 20, length: int = 16) -> dict[str, NDArray[Any]]:
+    """Token numbers, the last ones filled up and masked."""
+    rng = np.random.default_rng(0)
+    mask = (np.arange(length) < rng.integers(4, length + 1, count)[:, None]).astype(np.int64)
+    return {"input_ids": rng.integers(1, 100, (count, length)) * mask, "attention_mask": mask}
+
+
+@dataclass(frozen=True)
+class TextDataset:
+    """Sentences of random tokens."""
+
+    calibration: int = 40
+    name: str = "text"
+    class_names: Sequence[str] = ()
+
+    @property
+    def calibration_size(self) -> int:
+        return self.calibration
+
+    def split(self, name: SplitName) -> Split:
+        return Split(sentences(self.calibration))
 
 
 def op_types(artifact: Artifact) -> Counter[str]:

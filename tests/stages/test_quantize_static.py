@@ -81,8 +81,8 @@ def test_the_batches_do_not_change_the_ranges(
 def test_large_activations_make_small_batches(
     workplace: Workplace, onnx_model: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calibration, "ACTIVATION_BYTES", 1)
-    workplace.build(QuantizeStatic(), onnx_model)
+    monkeypatch.setattr(calibration, "_MIB", 1)
+    workplace.build(QuantizeStatic(max_memory_mb=1), onnx_model)
     assert len(workplace.progress) >= 48
 
 
@@ -211,7 +211,7 @@ def test_what_does_not_exist_is_refused() -> None:
         QuantizeStatic(calibration="mean")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"percentile must lie above 50 and be at most 100 \(got 0.99\)"):
         QuantizeStatic(percentile=0.99)
-    with pytest.raises(ValueError, match=r"weight_type must be int8 or uint8 \(got 'int4'\)"):
+    with pytest.raises(ValueError, match=r"weight_type must be int8, uint8, int16 or uint16 \(got 'int4'\)"):
         QuantizeStatic(weight_type="int4")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="set weight_type=int8"):
         QuantizeStatic(activation_type="int8", weight_type="uint8")

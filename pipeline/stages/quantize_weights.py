@@ -1,0 +1,116 @@
+"""Weight-only quantization: matrix products read 4- or 8-bit weights, activations stay in floating point."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+
+from pipeline.artifact import Artifact, Format
+from pipeline.data.dataset import SplitName
+from pipeline.errors import StageFailed, first_line
+from pipeline.plan import Context
+from pipeline.stages.graph import operators, repair, write
+from pipeline.stages.quantization import excluded_nodes, is_large, quantized_share, require_quantized, weighted_nodes
+
+if TYPE_CHECKING:
+    import onnx
+
+Method = Literal["rtn", "hqq"]
+BITS = (4, 8)
+SMALLEST_BLOCK = 16
+ACCURACY_LEVELS = (1, 2, 3, 4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizeWeights:
+    """Turn matrix products with constant weights into ONNX Runtime's MatMulNBits; needs no data. A Gemm counts as one.
+
+    Each ``block_size`` weights along the inner axis share a scale. ``method`` rtn rounds to the nearest level; hqq
+    moves the zero points so that large errors count less (half-quadratic quantization, Badri & Shaji 2023).
+    ``symmetric`` keeps the zero point at the middle (rtn only). ``accuracy_level`` says what the products may be
+    computed in at least: 1 fp32, 2 fp16, 3 bf16, 4 int8 (the fastest on a CPU; activations are then quantized block by
+    block); null: ONNX Runtime's choice, fp32 (rtn only; hqq has fp32). Convolutions are left alone.
+    """
+
+    bits: int = 4
+    block_size: int = 32
+    method: Method = "rtn"
+    symmetric: bool = True
+    accuracy_level: int | None = 4
+    exclude_nodes: tuple[str, ...] = ()
+
+    accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
+    produces: ClassVar[Format] = "onnx"
+    version: ClassVar[int] = 1
+    reads: ClassVar[frozenset[SplitName]] = frozenset()
+    libraries: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-gpu", "onnx")
+    tolerance: ClassVar[float | None] = None
+
+    def __post_init__(self) -> None:
+        if self.bits not in BITS:
+            raise ValueError(f"bits must be {' or '.join(map(str, BITS))} (got {self.bits})")
+        if self.block_size < SMALLEST_BLOCK or self.block_size & (self.block_size - 1):
+            raise ValueError(f"block_size must be a power of two from {SMALLEST_BLOCK} on (got {self.block_size})")
+        if self.method not in get_args(Method):
+            raise ValueError(f"method must be one of {', '.join(get_args(Method))} (got {self.method!r})")
+        if self.method == "hqq" and self.bits == 8:
+            raise ValueError("method=hqq has zero points in floating point, for which there are 4-bit kernels only")
+        if self.accuracy_level is not None and self.accuracy_level not in ACCURACY_LEVELS:
+            raise ValueError(f"accuracy_level must be 1, 2, 3, 4 or null (got {self.accuracy_level})")
+
+    def __call__(self, source: Artifact, out: Path, context: Context) -> None:
+        """Write the quantized model; raises StageFailed where there is nothing to quantize."""
+        import onnx
+        from onnxruntime.quantization.onnx_model import ONNXModel
+
+        model = onnx.load(source.onnx_path)
+        before = weighted_nodes(model)
+        excluded = excluded_nodes(model, self.exclude_nodes, ())
+        ONNXModel(model).replace_gemm_with_matmul()
+        context.progress(0.2, "quantizing the weights")
+        library = _library()
+        try:
+            quantizer = library.MatMulNBitsQuantizer(
+                model,
+                # What was a Gemm is a MatMul of this name now.
+                nodes_to_exclude=[*excluded, *(f"{name}_MatMul" for name in excluded)],
+                algo_config=self._config(library),
+            )
+            with warnings.catch_warnings():
+                # Of tensors that share memory with the model, which nothing writes to.
+                warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+                quantizer.process()
+        except (AssertionError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+            raise StageFailed(f"ONNX Runtime could not quantize the weights: {first_line(error)}") from error
+        quantized: onnx.ModelProto = quantizer.model.model
+        repair(quantized)
+        products = {"MatMul": before["MatMul"] + before["Gemm"]}
+        left = {"MatMul": products["MatMul"] - operators(quantized)["MatMulNBits"]}
+        require_quantized(products, left)
+        context.note("quantized", quantized_share(products, left))
+        write(quantized, out, is_large(source))
+
+    def _config(self, library: Any) -> Any:
+        if self.method == "hqq":
+            return library.HQQWeightOnlyQuantConfig(block_size=self.block_size, bits=self.bits)
+        return library.DefaultWeightOnlyQuantConfig(
+            block_size=self.block_size,
+            is_symmetric=self.symmetric,
+            accuracy_level=self.accuracy_level,
+            bits=self.bits,
+        )
+
+
+def _library() -> Any:
+    """ONNX Runtime's module, without the log output that importing it sets up for the whole program."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    from onnxruntime.quantization import matmul_nbits_quantizer as library
+
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.getLogger(library.__name__).setLevel(logging.WARNING)
+    return library

@@ -1,0 +1,244 @@
+"""SmoothQuant: outliers of activations move into the weights, where quantization can bear them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.artifact import Artifact, Format
+from pipeline.data.dataset import SplitName
+from pipeline.errors import Skipped, StageFailed
+from pipeline.plan import Context
+from pipeline.stages.calibration import BATCH, Examples
+from pipeline.stages.check import session_of
+from pipeline.stages.graph import drop_unused, opset, repair, write
+from pipeline.stages.quantization import is_large
+
+if TYPE_CHECKING:
+    import onnx
+
+Floats = NDArray[np.float32]
+SMALLEST = 1e-5
+"""A channel whose largest value is below this counts as this."""
+_AXES_ARE_INPUTS = 18
+"""The opset from which ReduceMax takes its axes as an input."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmoothQuant:
+    """Divide each channel that enters matrix products by a factor, and multiply the weights' rows by it; the model
+    computes the same. Put it before ``quantize_static`` (Xiao et al. 2023, arXiv:2211.10438).
+
+    The factor is max|x|^alpha / max|w|^(1 - alpha) of the channel, the former on the calibration split. Where a
+    LayerNormalization feeds products alone, the division becomes part of it and costs nothing; elsewhere one
+    multiplication is put before the products, unless ``insert`` is false.
+    """
+
+    alpha: float = 0.5
+    insert: bool = True
+
+    accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
+    produces: ClassVar[Format] = "onnx"
+    version: ClassVar[int] = 1
+    reads: ClassVar[frozenset[SplitName]] = frozenset({"calibration"})
+    libraries: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-gpu", "onnx")
+    tolerance: ClassVar[float | None] = 1e-3
+
+    def __post_init__(self) -> None:
+        if not 0 < self.alpha < 1:
+            raise ValueError(f"alpha must lie between 0 and 1 (got {self.alpha})")
+
+    def __call__(self, source: Artifact, out: Path, context: Context) -> None:
+        """Write the smoothed model; raises Skipped where no product can be smoothed, StageFailed without data."""
+        import onnx
+
+        model = onnx.load(source.onnx_path)
+        groups = [group for group in find_groups(model) if group.norm is not None or self.insert]
+        if not groups:
+            raise Skipped("there is no matrix product with constant weights to smooth")
+        examples = Examples(raw=context.data.split("calibration"), preprocessing=context.preprocessing)
+        if not len(examples):
+            raise StageFailed("SmoothQuant needs calibration data: set data.calibration_size above 0")
+        context.work.mkdir(parents=True, exist_ok=True)
+        largest = _largest_activations(source, groups, examples, context)
+        weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+        for number, group in enumerate(groups):
+            factors = _factors(largest[group.tensor], [product.rows(weights) for product in group.products], self.alpha)
+            _smooth(model, group, factors, weights, f"smooth_{number}")
+        context.note("smoothed", sum(len(group.products) for group in groups))
+        context.note("inserted", sum(group.norm is None for group in groups))
+        drop_unused(model)
+        repair(model)
+        write(model, out, is_large(source))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Product:
+    """A MatMul or Gemm with a constant second factor."""
+
+    node: int
+    """Its place in the graph."""
+    weight: str
+    transposed: bool
+
+    def rows(self, weights: Mapping[str, NDArray[np.generic]]) -> Floats:
+        """The weights [K, N], K the channels that enter."""
+        array: Floats = weights[self.weight].astype(np.float32)
+        return array.T if self.transposed else array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """The products that read the same tensor."""
+
+    tensor: str
+    channels: int
+    products: Sequence[Product]
+    norm: int | None
+    """The LayerNormalization that makes the tensor for these products alone, by its place in the graph."""
+
+
+def find_groups(model: onnx.ModelProto) -> list[Group]:
+    """Every tensor of which each channel can be scaled, in the order of the graph."""
+    graph = model.graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    products: dict[str, list[Product]] = {}
+    for place, node in enumerate(graph.node):
+        product = _product(node, place, constants)
+        if product is not None and node.input[0] not in constants:
+            products.setdefault(node.input[0], []).append(product)
+    readers: dict[str, int] = {}
+    for node in graph.node:
+        for name in node.input:
+            readers[name] = readers.get(name, 0) + 1
+    outputs = {value.name for value in graph.output}
+    makers = {name: place for place, node in enumerate(graph.node) for name in node.output}
+    groups = []
+    for tensor, found in products.items():
+        channels = {_channels(constants[product.weight], product.transposed) for product in found}
+        if len(channels) != 1:
+            continue
+        maker = makers.get(tensor)
+        alone = readers[tensor] == len(found) and tensor not in outputs
+        folds = maker is not None and alone and _is_foldable_norm(graph.node[maker], constants)
+        groups.append(Group(tensor=tensor, channels=channels.pop(), products=found, norm=maker if folds else None))
+    return groups
+
+
+def _product(node: onnx.NodeProto, place: int, constants: Mapping[str, onnx.TensorProto]) -> Product | None:
+    if node.op_type not in ("MatMul", "Gemm") or node.input[1] not in constants:
+        return None
+    if len(constants[node.input[1]].dims) != 2:
+        return None
+    attributes = {entry.name: entry.i for entry in node.attribute if entry.name in ("transA", "transB")}
+    if attributes.get("transA"):
+        return None
+    return Product(node=place, weight=node.input[1], transposed=bool(attributes.get("transB")))
+
+
+def _channels(weight: onnx.TensorProto, transposed: bool) -> int:
+    return int(weight.dims[1 if transposed else 0])
+
+
+def _is_foldable_norm(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) -> bool:
+    parameters = [name for name in node.input[1:] if name]
+    return (
+        node.op_type == "LayerNormalization"
+        and all(name in constants and len(constants[name].dims) == 1 for name in parameters)
+        and bool(parameters)
+    )
+
+
+def _factors(largest: Floats, rows: Sequence[Floats], alpha: float) -> Floats:
+    """One factor a channel [K]: what the activations are divided by."""
+    weight = np.max([np.abs(array).max(axis=1) for array in rows], axis=0)
+    factors = np.maximum(largest, SMALLEST) ** alpha / np.maximum(weight, SMALLEST) ** (1 - alpha)
+    return np.asarray(factors, np.float32)
+
+
+def _largest_activations(
+    source: Artifact, groups: Sequence[Group], examples: Examples, context: Context
+) -> dict[str, Floats]:
+    """The largest absolute value of each channel [K] on the calibration examples, by tensor."""
+    import onnx
+
+    model = onnx.load(source.onnx_path)
+    names = _add_maxima(model, groups)
+    folder = context.work / "maxima"
+    folder.mkdir(exist_ok=True)
+    write(model, folder, is_large(source))
+    session = session_of(Artifact(path=folder, format="onnx", digest=""))
+    fixed = next((value.shape[0] for value in session.get_inputs() if value.shape), None)
+    size = fixed if isinstance(fixed, int) else BATCH
+    if len(examples) < size:
+        raise StageFailed(f"the model's batch is fixed at {size} and there are {len(examples)} calibration examples")
+    wanted = {value.name for value in session.get_inputs()}
+    found: dict[str, Floats] = {}
+    last = len(examples) - size + 1 if isinstance(fixed, int) else len(examples)
+    for start in range(0, last, size):
+        batch = {name: array for name, array in examples.batch(start, size).items() if name in wanted}
+        for group, values in zip(groups, session.run(names, batch), strict=True):
+            found[group.tensor] = np.maximum(found.get(group.tensor, 0.0), values)
+        context.progress(0.9 * min(1.0, (start + size) / last), f"largest activations, {start + size} examples")
+    return found
+
+
+def _add_maxima(model: onnx.ModelProto, groups: Sequence[Group]) -> list[str]:
+    """Give the model an output [K] for each group: the largest absolute value of each channel."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = model.graph
+    axes_as_input = opset(model) >= _AXES_ARE_INPUTS
+    graph.initializer.append(numpy_helper.from_array(np.array([0], np.int64), "smooth_axis"))
+    names = []
+    for number, group in enumerate(groups):
+        prefix = f"smooth_maximum_{number}"
+        shape = numpy_helper.from_array(np.array([-1, group.channels], np.int64), f"{prefix}_shape")
+        graph.initializer.append(shape)
+        graph.node.append(helper.make_node("Abs", [group.tensor], [f"{prefix}_abs"]))
+        graph.node.append(helper.make_node("Reshape", [f"{prefix}_abs", shape.name], [f"{prefix}_rows"]))
+        inputs = [f"{prefix}_rows", *(["smooth_axis"] if axes_as_input else [])]
+        reduce = helper.make_node("ReduceMax", inputs, [prefix], keepdims=0)
+        if not axes_as_input:
+            reduce.attribute.append(helper.make_attribute("axes", [0]))
+        graph.node.append(reduce)
+        graph.output.append(helper.make_tensor_value_info(prefix, TensorProto.FLOAT, [group.channels]))
+        names.append(prefix)
+    return names
+
+
+def _smooth(
+    model: onnx.ModelProto,
+    group: Group,
+    factors: Floats,
+    weights: Mapping[str, NDArray[np.generic]],
+    prefix: str,
+) -> None:
+    from onnx import helper, numpy_helper
+
+    graph = model.graph
+    for number, product in enumerate(group.products):
+        scaled = product.rows(weights) * factors[:, None]
+        name = f"{prefix}_weight_{number}"
+        array = np.ascontiguousarray(scaled.T if product.transposed else scaled)
+        graph.initializer.append(numpy_helper.from_array(array, name))
+        graph.node[product.node].input[1] = name
+    if group.norm is not None:
+        norm = graph.node[group.norm]
+        for position in range(1, len(norm.input)):
+            if norm.input[position]:
+                name = f"{prefix}_norm_{position}"
+                divided = weights[norm.input[position]].astype(np.float32) / factors
+                graph.initializer.append(numpy_helper.from_array(divided, name))
+                norm.input[position] = name
+        return
+    graph.initializer.append(numpy_helper.from_array(1 / factors, f"{prefix}_factors"))
+    # At the end, so that the places of the other nodes stay; they are sorted later.
+    graph.node.append(helper.make_node("Mul", [group.tensor, f"{prefix}_factors"], [f"{prefix}_smoothed"], name=prefix))
+    for product in group.products:
+        graph.node[product.node].input[0] = f"{prefix}_smoothed"

@@ -1,0 +1,36 @@
+"""Simplification with onnxslim."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+
+from pipeline.artifact import Artifact
+from pipeline.errors import Skipped
+from pipeline.stages import simplify
+from pipeline.stages.check import check_output
+from pipeline.stages.simplify import Simplify
+from tests.stages.models import Workplace, sentences
+
+
+@pytest.mark.skipif(find_spec("onnxslim") is None, reason="needs the extra simplify")
+def test_the_simplified_model_has_fewer_nodes_and_computes_the_same(
+    workplace: Workplace, traced_encoder: Artifact
+) -> None:
+    simplified = workplace.build(Simplify(), traced_encoder)
+    before, after = map(int, workplace.notes["nodes"].split(" to "))
+    assert after < before
+    assert check_output(traced_encoder, simplified, Simplify.tolerance, sentences())["cosine_min"] > 0.9999
+
+
+def test_without_onnxslim_the_row_is_skipped_saying_what_to_install(
+    workplace: Workplace, onnx_model: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(name: str) -> Any:
+        return None
+
+    monkeypatch.setattr(simplify, "find_spec", nothing)
+    with pytest.raises(Skipped, match="pip install onnxslim"):
+        workplace.build(Simplify(), onnx_model)
