@@ -1,4 +1,4 @@
-"""ONNX Runtime: CPU and CUDA execution providers."""
+"""ONNX Runtime and its execution providers."""
 
 from __future__ import annotations
 
@@ -16,14 +16,33 @@ from pipeline.plan import Session, Target
 if TYPE_CHECKING:
     import onnxruntime
 
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
+_WANTED = {
+    "cuda": "on a machine with an NVIDIA GPU install the extra 'gpu' instead of 'cpu'",
+    "tensorrt": "it comes with onnxruntime-gpu (the extra 'gpu'), and needs TensorRT's libraries",
+    "openvino": "it comes with the package onnxruntime-openvino, which takes the place of onnxruntime; "
+    "OpenVINO itself is target=[openvino_cpu]",
+}
 GRAPH_LEVELS = {
     "disable": "ORT_DISABLE_ALL",
     "basic": "ORT_ENABLE_BASIC",
     "extended": "ORT_ENABLE_EXTENDED",
     "all": "ORT_ENABLE_ALL",
 }
-SESSION_KEYS = ("provider_options", "graph_level", "execution_mode", "spinning", "config")
+SESSION_KEYS = (
+    "provider",
+    "provider_options",
+    "graph_level",
+    "execution_mode",
+    "spinning",
+    "memory_arena",
+    "config",
+)
 ERRORS_ONLY = 3
 
 
@@ -31,9 +50,11 @@ ERRORS_ONLY = 3
 class OnnxRuntime:
     """Runs ONNX models. Keys of a target's ``session``:
 
-    ``graph_level`` (disable, basic, extended, all), ``execution_mode`` (sequential, parallel), ``spinning`` (whether
-    idle threads spin; off by default, since the spinning pools of several sessions disturb each other),
-    ``provider_options``, ``config`` (entries as onnxruntime_session_options_config_keys.h names them).
+    ``provider`` (cpu, cuda, openvino, tensorrt; the device's own by default), ``provider_options``, ``graph_level``
+    (disable, basic, extended, all), ``execution_mode`` (sequential, parallel), ``spinning`` (whether idle threads spin;
+    off by default, since the spinning pools of several sessions disturb each other), ``memory_arena`` (whether freed
+    memory is kept for the next call; on by default), ``config`` (entries as
+    onnxruntime_session_options_config_keys.h names them).
     """
 
     name: ClassVar[str] = "onnxruntime"
@@ -47,12 +68,11 @@ class OnnxRuntime:
             import torch  # noqa: F401  its CUDA libraries must be loaded first, or the provider isn't found
         import onnxruntime
 
-        provider = PROVIDERS[target.device]
+        name = provider_name(target)
         available = onnxruntime.get_available_providers()
-        if provider not in available:
+        if PROVIDERS[name] not in available:
             raise BackendUnavailable(
-                f"this onnxruntime has no {provider} (it has {', '.join(available)}): "
-                "on a machine with an NVIDIA GPU install the extra 'gpu' instead of 'cpu'"
+                f"this onnxruntime has no {PROVIDERS[name]} (it has {', '.join(available)}): {_WANTED[name]}"
             )
         if target.device == "cuda" and not _has_nvidia_gpu():
             raise BackendUnavailable("no NVIDIA GPU is visible on this machine")
@@ -67,15 +87,19 @@ class OnnxRuntime:
             import torch  # noqa: F401  see check()
         import onnxruntime
 
-        provider = PROVIDERS[target.device]
-        provider_options = dict(target.session.get("provider_options", {}))
-        session = onnxruntime.InferenceSession(
-            str(artifact.onnx_path), session_options(target), providers=[(provider, provider_options)]
-        )
+        provider = _provider(target)
+        session = onnxruntime.InferenceSession(str(artifact.onnx_path), session_options(target), providers=[provider])
         chosen = session.get_providers()[0]
-        if chosen != provider:
-            raise BackendUnavailable(f"{provider} could not be initialized; onnxruntime would have run {chosen}")
+        if chosen != provider[0]:
+            raise BackendUnavailable(f"{provider[0]} could not be initialized; onnxruntime would have run {chosen}")
         return OnnxRuntimeSession(session)
+
+    def profile(self, artifact: Artifact, target: Target, feed: Feed, calls: int) -> dict[str, Any]:
+        """See ``Profiler``."""
+        from pipeline.backends.onnxruntime_profile import profile_session
+
+        self.preload()
+        return profile_session(artifact, session_options(target), [_provider(target)], feed, calls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +112,20 @@ class OnnxRuntimeSession:
         """Run one batch."""
         outputs: list[NDArray[Any]] = self.session.run(None, feed)
         return outputs
+
+
+def provider_name(target: Target) -> str:
+    """The target's execution provider, as ``session.provider`` calls it; raises UserError where there is no such."""
+    name = str(target.session.get("provider", target.device))
+    if name not in PROVIDERS:
+        raise UserError(
+            f"target.{target.name}.session.provider={name} does not exist; available: {', '.join(PROVIDERS)}"
+        )
+    return name
+
+
+def _provider(target: Target) -> tuple[str, dict[str, Any]]:
+    return PROVIDERS[provider_name(target)], dict(target.session.get("provider_options", {}))
 
 
 def session_settings(target: Target) -> dict[str, Any]:
@@ -107,6 +145,7 @@ def session_settings(target: Target) -> dict[str, Any]:
         raise UserError(
             f"target.{target.name}.session.execution_mode={mode} does not exist; available: sequential, parallel"
         )
+    provider_name(target)
     spinning = bool(target.session.get("spinning", False))
     config = {str(key): str(value) for key, value in target.session.get("config", {}).items()}
     if not spinning:
@@ -116,6 +155,7 @@ def session_settings(target: Target) -> dict[str, Any]:
         "inter_op_num_threads": 1,
         "graph_level": level,
         "execution_mode": mode,
+        "memory_arena": bool(target.session.get("memory_arena", True)),
         "config": config,
     }
 
@@ -133,6 +173,7 @@ def session_options(target: Target) -> onnxruntime.SessionOptions:
         onnxruntime.GraphOptimizationLevel, GRAPH_LEVELS[settings["graph_level"]]
     )
     options.execution_mode = getattr(onnxruntime.ExecutionMode, f"ORT_{settings['execution_mode'].upper()}")
+    options.enable_cpu_mem_arena = settings["memory_arena"]
     for key, value in settings["config"].items():
         options.add_session_config_entry(key, value)
     return options

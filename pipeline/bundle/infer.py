@@ -182,6 +182,7 @@ def open_session(model: Path, settings: Mapping[str, Any]) -> onnxruntime.Infere
     options.inter_op_num_threads = settings["inter_op_num_threads"]
     options.execution_mode = getattr(onnxruntime.ExecutionMode, settings["execution_mode"])
     options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, settings["graph_optimization_level"])
+    options.enable_cpu_mem_arena = settings.get("cpu_mem_arena", True)
     for key, value in settings["config_entries"].items():
         options.add_session_config_entry(key, value)
     try:

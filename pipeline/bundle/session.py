@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from pipeline.backends.onnxruntime import GRAPH_LEVELS, PROVIDERS, OnnxRuntime, session_settings
+from pipeline.backends.onnxruntime import GRAPH_LEVELS, PROVIDERS, OnnxRuntime, provider_name, session_settings
 from pipeline.errors import Skipped
 from pipeline.plan import Target
 
@@ -34,7 +34,8 @@ def session_entry(target: Target) -> dict[str, Any]:
         "execution_mode": f"ORT_{settings['execution_mode'].upper()}",
         "graph_optimization_level": GRAPH_LEVELS[settings["graph_level"]],
         "config_entries": dict(settings["config"]),
-        "providers": [{"name": PROVIDERS[target.device], "options": provider_options}],
+        "cpu_mem_arena": settings["memory_arena"],
+        "providers": [{"name": PROVIDERS[provider_name(target)], "options": provider_options}],
     }
 
 
