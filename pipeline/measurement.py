@@ -23,6 +23,7 @@ from pipeline.measure.latency import Subject, measure_latency
 from pipeline.measure.loadgen import Ask, run_scenario, written
 from pipeline.measure.memory import peak_memory_bytes
 from pipeline.measure.peak import measure_peaks
+from pipeline.measure.profile import measure_profile
 from pipeline.measure.worker import Job
 from pipeline.plan import BASELINE, Device, Plan, Target
 from pipeline.progress import ProgressDisplay
@@ -49,6 +50,8 @@ def measure(plan: Plan, built: Mapping[str, Built], test: Split, display: Progre
     devices = table.devices()
     latency = [_latency(plan, device, len(devices), table, feeds, display) for device in devices]
     peaks = _peaks(table, display) if plan.measure.peaks else {}
+    if plan.measure.explain != "none":
+        _profiles(table, feeds, display)
     _memory(table, feeds, display)
     _energy(plan, table, feeds, display)
     _scenarios(plan, table, inputs, feeds, display)
@@ -147,6 +150,18 @@ def _peaks(table: Table, display: ProgressDisplay) -> dict[str, Peaks]:
     if wanted:
         display.step("peaks", 1.0, "what the machine can do at best")
     return {name: found[target.device, target.threads] for name, target in targets.items()}
+
+
+def _profiles(table: Table, feeds: Mapping[int, Feed], display: ProgressDisplay) -> None:
+    """Where each row's time goes; which rows are explained is known only when all are compared."""
+    subjects = table.subjects()
+    for index, subject in enumerate(subjects):
+        display.step("profiles", index / len(subjects), subject.key)
+        record = table.records[subject.key]
+        found = measure_profile(_job(subject, feeds), float(np.median(record.first_inference_ms or [1.0])))
+        table.records[subject.key] = replace(record, profile=found)
+    if subjects:
+        display.step("profiles", 1.0, f"{len(subjects)} rows, a fresh process each")
 
 
 def _memory(table: Table, feeds: Mapping[int, Feed], display: ProgressDisplay) -> None:

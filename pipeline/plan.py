@@ -17,6 +17,7 @@ from pipeline.data.preprocessing import Preprocessing
 Device = Literal["cpu", "cuda"]
 Grid = Literal["all", "one_at_a_time"]
 Scenario = Literal["SingleStream", "MultiStream", "Offline", "Server"]
+Explain = Literal["not_faster", "all", "none"]
 BASELINE = "baseline"
 
 
@@ -46,6 +47,16 @@ class Backend(Protocol):
 
     def load(self, artifact: Artifact, target: Target) -> Session:
         """Load a model for a target; raises BackendUnavailable, never falls back."""
+        ...
+
+
+@runtime_checkable
+class Profiler(Protocol):
+    """A backend that can tell where a call's time goes."""
+
+    def profile(self, artifact: Artifact, target: Target, feed: Feed, calls: int) -> dict[str, Any]:
+        """Run a model so often and tell, as plain values: ``calls``, ``call_ms`` (mean), ``nodes`` (each with name, op,
+        provider, type of its first input, and ms a call) and ``channels`` (of each convolution's output)."""
         ...
 
 
@@ -217,6 +228,8 @@ class MeasureSettings:
     """Queries a second on average, in the scenario Server; their arrivals are a Poisson process."""
     server_latency_ms: float | None = None
     """What 99 % of Server's queries must keep to, waiting included."""
+    explain: Explain = "not_faster"
+    """Which rows are profiled and explained: those that are not FASTER, all, or none."""
     energy_s: float | None = 5.0
     """How long a row runs back to back while an energy counter is read; None: energy is not measured."""
 

@@ -74,6 +74,8 @@ class SubjectRecord:
     first_inference_ms: list[float] = field(default_factory=list)
     energy: dict[str, Any] | None = None
     """joules_per_inference, watts, seconds, calls and source; or reason, where it was not measured."""
+    profile: dict[str, Any] | None = None
+    """Where a call's time goes (``pipeline.plan.Profiler``), or the reason why that is not known; None: not asked."""
     scenarios: list[dict[str, Any]] = field(default_factory=list)
     """MLPerf's, each as ``pipeline.measure.loadgen_log`` reads it from LoadGen's log; or scenario and reason."""
 

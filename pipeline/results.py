@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from pipeline.explanation import Explanation
 from pipeline.factor_results import Factors
 from pipeline.record import Status
 
@@ -189,6 +190,8 @@ class Result:
     """On the front of accuracy against latency among the rows of its target and batch size."""
     limits: Limits | None = None
     """None where the machine's peaks were not measured."""
+    explanation: Explanation | None = None
+    """Why it is not faster; None where that was not asked (``measure.explain``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (["variant=[baseline,nope]"], "'nope' does not exist; available in 'variant': baseline, dynamic_int8"),
         (["model=nope"], "'nope' does not exist; available in 'model': fashion_resnet, onnx, torch"),
-        (["target=[nope]"], "'nope' does not exist; available in 'target': ort_cpu"),
+        (["target=[nope]"], "'nope' does not exist; available in 'target': openvino_cpu, openvino_cpu_bf16, ort_cpu"),
         (["nope=1"], "nope does not exist; available: model, data"),
         (["measure.nope=1"], "measure.nope does not exist; available: profile, looks"),
         (["batch_sizes=[a]"], "batch_sizes"),
@@ -81,7 +81,7 @@ def test_all_problems_are_reported_together(capsys: pytest.CaptureFixture[str]) 
 def test_help_lists_the_groups_and_the_configuration(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "--help")
     assert code == 0
-    assert "variant: baseline, dynamic_int8, fp16, pruned, pruned_int8, static_int8" in out
+    assert "variant: baseline, dynamic_int8, fp16, fused, fused_dynamic_int8, " in out
     assert "batch_sizes:" in out
 
 

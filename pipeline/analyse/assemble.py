@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 from pipeline.analyse.accuracy import accuracies
 from pipeline.analyse.cells import Cells, cells_by_subject
+from pipeline.analyse.explain import with_explanations
 from pipeline.analyse.factors import factors
 from pipeline.analyse.limits import with_limits
 from pipeline.analyse.noise import check_noise
@@ -36,7 +37,7 @@ def analyse(record: Record) -> Report:
     rows: dict[str, list[Result]] = {variant.name: [] for variant in record.variants}
     for subject in record.subjects:
         rows[subject.variant].append(_result(subject, cells, speedups, judged, measure))
-    marked = with_limits(record, with_pareto(rows))
+    marked = with_explanations(record, with_limits(record, with_pareto(rows)))
     variants = [_variant(variant, marked[variant.name]) for variant in record.variants]
     recommendation, why_none = recommend(variants, list(record.targets), constraints, measure, checks.devices)
     return Report(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from pipeline.record import StageRecord
-from pipeline.report import describe, factor_table, scenarios
+from pipeline.report import describe, explanations, factor_table, scenarios
 from pipeline.report import numbers as show
 from pipeline.report.fields import VARIANT, Field, header, used
 from pipeline.report.limits import HEADINGS as LIMIT_HEADINGS
@@ -29,6 +29,7 @@ def markdown_text(report: Report) -> str:
         "## Results",
         *_results(report),
         *_factors(report),
+        *_explanations(report),
         *_scenarios(report),
         *_limits(report),
         "## Failed and skipped",
@@ -103,6 +104,20 @@ def _scenarios(report: Report) -> list[str]:
     ]
     notes = [f"- {escape(note)}" for note in scenarios.scenario_notes(report)]
     return [f"## {scenarios.TITLE}", "\n".join(table), "\n".join(notes)]
+
+
+def _explanations(report: Report) -> list[str]:
+    found = explanations.explained(report)
+    if not found:
+        return []
+    parts = [f"## {explanations.TITLE}", escape(explanations.NOTE)]
+    for entry in found:
+        parts.append(f"### {escape(entry.title)}")
+        parts.append("\n".join(f"- {escape(line)}" for line in entry.lines))
+        for heads, rows in entry.tables:
+            ruler = _line(["---", *["---:"] * (len(heads) - 1)])
+            parts.append("\n".join([_line(map(escape, heads)), ruler, *[_line(map(escape, row)) for row in rows]]))
+    return parts
 
 
 def _limits(report: Report) -> list[str]:

@@ -1,0 +1,236 @@
+"""What holds a row back, each cause a function of the evidence: a sentence with figures, and what to try.
+
+A new cause is a function here and its name in ``CAUSES``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+from pipeline.analyse.evidence import (
+    CASTS,
+    COPIES,
+    DYNAMIC,
+    FLOAT_PRODUCTS,
+    INTEGER_CONVOLUTIONS,
+    LAYOUT,
+    QUANTIZE,
+    Evidence,
+    Node,
+)
+from pipeline.explanation import Cause
+from pipeline.instruction_sets import lacks_dot_products, vector_floats
+
+WORTH_TELLING = 0.05
+"""A share of the call below this is no cause."""
+MOSTLY_BETWEEN = 0.25
+"""More of a call than this beside its operators: the model is too small for the runtime."""
+MEMORY_BOUND = 0.5
+"""A row that reaches this share of the copy's speed is held back by memory."""
+_SHOWN = 5
+_QUANTIZED = ("QuantizeStatic", "QuantizeDynamic")
+
+
+def dynamic_convolutions(row: Evidence) -> Iterator[Cause]:
+    """Dynamic quantization of convolutions has no fast kernels on CPUs."""
+    slow = row.profile.select(INTEGER_CONVOLUTIONS)
+    share = row.profile.share(slow)
+    stage = row.stage("QuantizeDynamic")
+    if not slow or stage is None or share < WORTH_TELLING:
+        return
+    products = row.profile.select({"MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul"})
+    yield Cause(
+        what=f"{_percent(share)} of a call goes into {_count(slow, 'dynamically quantized convolution')} "
+        "(ConvInteger), for which ONNX Runtime has no fast kernel: static quantization has",
+        share=share,
+        change=row.override(stage, "op_types", "[MatMul]") if products else "variant=[baseline,static_int8]",
+    )
+
+
+def ranges_in_every_call(row: Evidence) -> Iterator[Cause]:
+    """Dynamic quantization looks for the activations' ranges in every call."""
+    nodes = row.profile.select(DYNAMIC)
+    share = row.profile.share(nodes)
+    if share >= WORTH_TELLING:
+        yield Cause(
+            what=f"{_percent(share)} of a call goes into taking the activations' ranges anew "
+            f"({_count(nodes, 'DynamicQuantizeLinear')}), which static quantization does once, on calibration data",
+            share=share,
+            change="variant=[baseline,static_int8]",
+        )
+
+
+def left_in_float(row: Evidence) -> Iterator[Cause]:
+    """Products of a quantized model that ran in floating point."""
+    stage = row.stage(*_QUANTIZED)
+    nodes = row.profile.select(FLOAT_PRODUCTS, "float")
+    share = row.profile.share(nodes)
+    if stage is None or share < WORTH_TELLING:
+        return
+    excluding = next((name for name in ("exclude_nodes", "exclude_op_types") if stage.fields.get(name)), None)
+    yield Cause(
+        what=f"{_percent(share)} of a call is products that still run in fp32: {_kinds(nodes)}",
+        share=share,
+        change=None if excluding is None else row.override(stage, excluding, "[]"),
+    )
+
+
+def unfused_pairs(row: Evidence) -> Iterator[Cause]:
+    """Q/DQ operators that found no integer kernel to become part of."""
+    stage = row.stage("QuantizeStatic")
+    nodes = row.profile.select(QUANTIZE)
+    share = row.profile.share(nodes)
+    # The model's own input and output are quantized and restored in any case.
+    if stage is None or share < WORTH_TELLING or len(nodes) <= 2:
+        return
+    change = None if stage.fields.get("op_types") else row.override(stage, "op_types", "[Conv,Gemm,MatMul]")
+    yield Cause(
+        what=f"{_percent(share)} of a call goes into {_kinds(nodes)} that no integer kernel took in",
+        share=share,
+        change=change,
+    )
+
+
+def no_dot_products(row: Evidence) -> Iterator[Cause]:
+    """Without VNNI or AMX, int8 products are hardly faster than fp32's."""
+    if row.device != "cpu" or row.stage(*_QUANTIZED) is None or not lacks_dot_products(row.isa):
+        return
+    peaks = row.peaks
+    measured = ""
+    if peaks is not None and peaks.fp32_macs_per_s and peaks.int8_macs_per_s:
+        ratio = peaks.int8_macs_per_s / peaks.fp32_macs_per_s
+        measured = f": large int8 products run at {ratio:.1f} times the rate of fp32 here (measured)"
+    yield Cause(what=f"this processor has neither VNNI nor AMX{measured}", share=None, change=None)
+
+
+def other_providers(row: Evidence) -> Iterator[Cause]:
+    """Operators that fell back to another execution provider, and the copies that this takes."""
+    if row.device == "cpu":
+        return
+    away = [node for node in row.profile.nodes if node.provider == "CPUExecutionProvider"]
+    copies = row.profile.select(COPIES)
+    if not away and not copies:
+        return
+    share = row.profile.share([*away, *(node for node in copies if node not in away)])
+    yield Cause(
+        what=f"{_count(away, 'operator')} ran on the CPU ({_kinds(away) or 'none'}), with "
+        f"{_count(copies, 'copy', 'copies')} between host and device: {_percent(share)} of a call",
+        share=share,
+        change=None,
+    )
+
+
+def casts(row: Evidence) -> Iterator[Cause]:
+    """Half precision on a runtime that computes in fp32."""
+    nodes = row.profile.select(CASTS)
+    share = row.profile.share(nodes)
+    if share < WORTH_TELLING or share <= row.reference.share(row.reference.select(CASTS)):
+        return
+    half = row.stage("ConvertFp16") is not None and row.device == "cpu"
+    why = ": ONNX Runtime has few float16 kernels on the CPU, and computes in fp32" if half else ""
+    yield Cause(
+        what=f"{_percent(share)} of a call goes into {_count(nodes, 'Cast')}{why}",
+        share=share,
+        change="target=[ort_cuda]" if half else None,
+    )
+
+
+def layouts(row: Evidence) -> Iterator[Cause]:
+    """Tensors that are laid out anew between operators."""
+    nodes = row.profile.select(LAYOUT)
+    share = row.profile.share(nodes)
+    if share < WORTH_TELLING or share < 2 * row.reference.share(row.reference.select(LAYOUT)):
+        return
+    yield Cause(
+        what=f"{_percent(share)} of a call lays tensors out anew between operators: {_kinds(nodes)}",
+        share=share,
+        change=None,
+    )
+
+
+def too_small(row: Evidence) -> Iterator[Cause]:
+    """What comes with every call and operator, whatever they compute."""
+    profile = row.profile
+    share = profile.between_ms / profile.call_ms if profile.call_ms else 0.0
+    if share < MOSTLY_BETWEEN:
+        return
+    yield Cause(
+        what=f"the model is small: {_percent(share)} of a call passes beside its {len(profile.nodes)} operators",
+        share=share,
+        change=f"batch_sizes=[{row.batch_size},{8 * row.batch_size}]",
+    )
+
+
+def odd_channels(row: Evidence) -> Iterator[Cause]:
+    """Pruned channels that fill the processor's vectors badly."""
+    stage = row.stage("Prune")
+    width = vector_floats(row.isa)
+    if stage is None or width is None or not row.profile.channels:
+        return
+    odd = [count for count in row.profile.channels if count % width]
+    if odd:
+        yield Cause(
+            what=f"{len(odd)} of {len(row.profile.channels)} convolutions have a number of channels that is no "
+            f"multiple of {width}, the floats in one of this processor's vectors "
+            f"({', '.join(map(str, sorted(set(odd))[:_SHOWN]))})",
+            share=None,
+            change=row.override(stage, "round_to", str(width)),
+        )
+
+
+def memory_bound(row: Evidence) -> Iterator[Cause]:
+    """Fewer operations don't help a model that waits for memory."""
+    limits = row.limits
+    if limits is None or limits.verdict != "memory-bound" or (limits.memory_share or 0.0) < MEMORY_BOUND:
+        return
+    yield Cause(
+        what=f"it moves bytes at {_percent(limits.memory_share or 0.0)} of the rate of a plain copy: memory is the "
+        "limit, and fewer operations alone don't help",
+        share=None,
+        change=None,
+    )
+
+
+def same_work(row: Evidence) -> Iterator[Cause]:
+    """A rewriting that the runtime does by itself when it loads the model."""
+    mine, theirs = (Counter(node.op for node in profile.nodes) for profile in (row.profile, row.reference))
+    if mine == theirs:
+        yield Cause(
+            what=f"the same {mine.total()} operators run as in the reference: what this chain does, the runtime does "
+            "by itself when it loads the model",
+            share=None,
+            change=None,
+        )
+
+
+CAUSES: Sequence[Callable[[Evidence], Iterator[Cause]]] = (
+    other_providers,
+    dynamic_convolutions,
+    ranges_in_every_call,
+    left_in_float,
+    unfused_pairs,
+    casts,
+    layouts,
+    too_small,
+    odd_channels,
+    memory_bound,
+    same_work,
+    no_dot_products,
+)
+"""In the order in which they are told where their shares don't tell it."""
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _count(nodes: Sequence[Node], one: str, many: str | None = None) -> str:
+    return f"{len(nodes)} {one if len(nodes) == 1 else many or one + 's'}"
+
+
+def _kinds(nodes: Sequence[Node]) -> str:
+    """``3 Conv, 1 Gemm``, the most time first."""
+    ordered = dict.fromkeys(node.op for node in sorted(nodes, key=lambda node: -node.ms))
+    counts = Counter(node.op for node in nodes)
+    return ", ".join(f"{counts[op]} {op}" for op in ordered)

@@ -1,0 +1,88 @@
+"""What is known of a row that is to be explained: its profile beside its reference's, its chain, its machine."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.record import Peaks, StageRecord, VariantRecord
+from pipeline.results import Limits
+
+FLOAT_PRODUCTS = frozenset(
+    {"Conv", "FusedConv", "NhwcFusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul", "FusedMatMul"}
+    | {"FusedMatMulActivation", "Attention", "MultiHeadAttention"}
+)
+INTEGER_CONVOLUTIONS = frozenset({"ConvInteger"})
+QUANTIZE = frozenset({"QuantizeLinear", "DequantizeLinear"})
+DYNAMIC = frozenset({"DynamicQuantizeLinear"})
+COPIES = frozenset({"MemcpyToHost", "MemcpyFromHost"})
+LAYOUT = frozenset({"ReorderInput", "ReorderOutput", "Transpose"})
+CASTS = frozenset({"Cast"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """An operator as it ran, once a call."""
+
+    name: str
+    op: str
+    provider: str
+    type: str
+    """Of its first input, such as ``float`` and ``uint8``; "" where it is not known."""
+    ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """Where a call's time goes."""
+
+    call_ms: float
+    nodes: Sequence[Node]
+    channels: Sequence[int]
+    """Of each convolution's output."""
+
+    @staticmethod
+    def of(plain: Mapping[str, Any]) -> Profile:
+        """As it was recorded."""
+        return Profile(
+            call_ms=plain["call_ms"],
+            nodes=[Node(**node) for node in plain["nodes"]],
+            channels=plain.get("channels", []),
+        )
+
+    def select(self, ops: Collection[str], kind: str | None = None) -> list[Node]:
+        """The nodes of these types, with a first input of type ``kind`` if one is given."""
+        return [node for node in self.nodes if node.op in ops and (kind is None or node.type == kind)]
+
+    def share(self, nodes: Sequence[Node]) -> float:
+        """Of the call."""
+        return sum(node.ms for node in nodes) / self.call_ms if self.call_ms else 0.0
+
+    @property
+    def between_ms(self) -> float:
+        """What the call takes beside its operators."""
+        return max(0.0, self.call_ms - sum(node.ms for node in self.nodes))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Of one row."""
+
+    variant: VariantRecord
+    target: str
+    device: str
+    batch_size: int
+    profile: Profile
+    reference: Profile
+    limits: Limits | None
+    peaks: Peaks | None
+    isa: frozenset[str]
+
+    def stage(self, *kinds: str) -> StageRecord | None:
+        """The chain's last stage of one of these classes."""
+        return next((stage for stage in reversed(self.variant.stages) if stage.kind in kinds), None)
+
+    def override(self, stage: StageRecord, field: str, value: str) -> str:
+        """How a stage's field is set on the command line."""
+        return f"variants.{self.variant.name}.stages.{stage.name}.{field}={value}"

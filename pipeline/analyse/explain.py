@@ -1,0 +1,97 @@
+"""Why isn't it faster? A row's profile against its reference's, and what follows from it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from pipeline.analyse.causes import CAUSES
+from pipeline.analyse.evidence import Evidence, Profile
+from pipeline.explanation import Cause, Explanation, NodeTime, OperatorTime
+from pipeline.record import Peaks, Record, SubjectRecord, VariantRecord, subject_key
+from pipeline.results import Result
+
+SHOWN_NODES = 10
+
+
+def with_explanations(record: Record, rows: Mapping[str, list[Result]]) -> dict[str, list[Result]]:
+    """The rows by variant, each that is to be explained with its explanation (``measure.explain``)."""
+    subjects = {subject.key: subject for subject in record.subjects}
+    variants = {variant.name: variant for variant in record.variants}
+    asked = record.measure.get("explain", "none")
+
+    def explained(variant: VariantRecord, row: Result) -> Result:
+        speedup = row.speedup
+        if speedup is None or asked == "none" or (asked == "not_faster" and speedup.verdict == "FASTER"):
+            return row
+        mine = subjects[subject_key(variant.name, row.target, row.batch_size)]
+        compared = speedup.reference
+        reference = subjects.get(subject_key(compared.variant, compared.target, compared.batch_size))
+        return replace(row, explanation=_explanation(record, variant, row, mine, reference))
+
+    return {name: [explained(variants[name], row) for row in found] for name, found in rows.items()}
+
+
+def _explanation(
+    record: Record, variant: VariantRecord, row: Result, mine: SubjectRecord, reference: SubjectRecord | None
+) -> Explanation | None:
+    if mine.profile is None or reference is None or reference.profile is None:
+        return None
+    reason = mine.profile.get("reason") or reference.profile.get("reason")
+    if reason is not None:
+        return _without_profile(reason)
+    peaks = record.peaks.get(row.target)
+    return explain(
+        Evidence(
+            variant=variant,
+            target=row.target,
+            device=row.device,
+            batch_size=row.batch_size,
+            profile=Profile.of(mine.profile),
+            reference=Profile.of(reference.profile),
+            limits=row.limits,
+            peaks=None if peaks is None else Peaks(**peaks),
+            isa=frozenset(record.machine.get("isa") or ()),
+        )
+    )
+
+
+def explain(row: Evidence) -> Explanation:
+    """The causes, those that take most of the call first, and the operators that lost most."""
+    return Explanation(
+        causes=sorted(causes_of(row), key=lambda cause: -(cause.share or 0.0)),
+        operators=_operators(row.profile, row.reference),
+        nodes=_nodes(row.profile, row.reference),
+        between_ms=row.profile.between_ms,
+        reference_between_ms=row.reference.between_ms,
+        providers=dict(Counter(node.provider for node in row.profile.nodes)),
+    )
+
+
+def causes_of(row: Evidence) -> Iterable[Cause]:
+    """Every cause that the evidence supports."""
+    return [cause for find in CAUSES for cause in find(row)]
+
+
+def _operators(mine: Profile, theirs: Profile) -> list[OperatorTime]:
+    counts = Counter(node.op for node in mine.nodes)
+    found = []
+    for op in dict.fromkeys(node.op for node in (*mine.nodes, *theirs.nodes)):
+        own, other = (sum(node.ms for node in profile.select({op})) for profile in (mine, theirs))
+        found.append(OperatorTime(op=op, nodes=counts[op], ms=own, reference_ms=other))
+    return sorted(found, key=lambda entry: entry.reference_ms - entry.ms)
+
+
+def _nodes(mine: Profile, theirs: Profile) -> list[NodeTime]:
+    before = {node.name: node.ms for node in theirs.nodes}
+    found = [
+        NodeTime(name=node.name, op=node.op, ms=node.ms, reference_ms=before.get(node.name)) for node in mine.nodes
+    ]
+    return sorted(found, key=lambda node: (node.reference_ms or 0.0) - node.ms)[:SHOWN_NODES]
+
+
+def _without_profile(reason: str) -> Explanation:
+    return Explanation(
+        causes=[], operators=[], nodes=[], between_ms=0.0, reference_between_ms=0.0, providers={}, reason=reason
+    )

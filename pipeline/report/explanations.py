@@ -1,0 +1,109 @@
+"""The section "Why isn't it faster?", for every format alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.explanation import Explanation
+from pipeline.report import numbers as show
+from pipeline.report.rows import Row, all_rows
+from pipeline.results import Report
+
+TITLE = "Why isn't it faster?"
+NOTE = (
+    "From the runtime's own profile of the row and of the row that it is compared with, a mean call each. Profiled "
+    "calls take longer than timed ones; what counts are the shares."
+)
+_SHOWN_OPERATORS = 8
+_BRIEF_CAUSES = 2
+Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """One row's part of the section."""
+
+    title: str
+    lines: list[str]
+    tables: list[Table]
+    """Each with its headings; the first column is text, the others are figures."""
+
+
+def explained(report: Report) -> list[Explained]:
+    """The rows that have an explanation, in the report's order."""
+    return [
+        Explained(title=_title(row), lines=_lines(found), tables=_tables(found))
+        for row in all_rows(report)
+        if (found := _explanation(row)) is not None
+    ]
+
+
+def brief(report: Report) -> list[str]:
+    """A line for each row that is explained by a cause, for the terminal."""
+    lines = []
+    for row in all_rows(report):
+        found = _explanation(row)
+        if found is not None and found.causes:
+            causes = "; ".join(cause.what for cause in found.causes[:_BRIEF_CAUSES])
+            change = next((cause.change for cause in found.causes if cause.change is not None), None)
+            lines.append(f"Why {_title(row)}? {_sentence(causes)}{'' if change is None else f' Try {change}'}")
+    return lines
+
+
+def _explanation(row: Row) -> Explanation | None:
+    return None if row.result is None else row.result.explanation
+
+
+def _title(row: Row) -> str:
+    """Such as ``dynamic_int8 on ort_cpu, batch 1: SLOWER``."""
+    result = row.result
+    assert result is not None
+    verdict = f": {result.speedup.verdict}" if result.speedup is not None else ""
+    return f"{row.variant.name} on {result.target}, batch {result.batch_size}{verdict}"
+
+
+def _lines(found: Explanation) -> list[str]:
+    if found.reason is not None:
+        return [_sentence(f"not known: {found.reason}")]
+    if not found.causes:
+        return ["No single cause stands out; the tables say where the time goes."]
+    return [_sentence(cause.what) + ("" if cause.change is None else f" Try: {cause.change}") for cause in found.causes]
+
+
+def _tables(found: Explanation) -> list[Table]:
+    if found.reason is not None:
+        return []
+    return [_operators(found), _nodes(found)]
+
+
+def _operators(found: Explanation) -> Table:
+    rows: list[tuple[str, ...]] = [
+        (entry.op, str(entry.nodes), *_times(entry.ms, entry.reference_ms))
+        for entry in found.operators[:_SHOWN_OPERATORS]
+    ]
+    rest = found.operators[_SHOWN_OPERATORS:]
+    if rest:
+        own, other = sum(entry.ms for entry in rest), sum(entry.reference_ms for entry in rest)
+        rows.append((f"{len(rest)} other types", str(sum(entry.nodes for entry in rest)), *_times(own, other)))
+    rows.append(("beside the operators", "", *_times(found.between_ms, found.reference_between_ms)))
+    return ("operators by type", "nodes", "ms", "reference (ms)", "difference (ms)"), rows
+
+
+def _nodes(found: Explanation) -> Table:
+    rows: list[tuple[str, ...]] = [
+        (
+            f"{node.op} {node.name}",
+            show.number(node.ms, 3),
+            show.NONE if node.reference_ms is None else show.number(node.reference_ms, 3),
+        )
+        for node in found.nodes
+    ]
+    return ("the operators that lost most", "ms", "reference (ms)"), rows
+
+
+def _times(own: float, other: float) -> tuple[str, str, str]:
+    return show.number(own, 3), show.number(other, 3), show.signed(own - other, 3)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")

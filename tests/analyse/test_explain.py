@@ -1,0 +1,258 @@
+"""Why isn't it faster? Causes from evidence that is known exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pipeline.analyse.assemble import analyse
+from pipeline.analyse.causes import CAUSES
+from pipeline.analyse.evidence import Evidence, Node, Profile
+from pipeline.analyse.explain import explain
+from pipeline.explanation import Cause
+from pipeline.plan import MeasureSettings
+from pipeline.record import Peaks, Record, StageRecord, VariantRecord
+from pipeline.results import Limits
+from tests.analyse.synthetic import Made, make_record
+
+AVX2 = frozenset({"avx", "avx2"})
+VNNI = AVX2 | {"avx512f", "avx512_vnni"}
+
+
+def nodes(*entries: tuple[str, float] | tuple[str, float, str]) -> list[Node]:
+    """Each of an operator, its milliseconds, and its type where that isn't float."""
+    return [
+        Node(
+            name=f"{entry[0].lower()}_{number}",
+            op=entry[0],
+            provider="CPUExecutionProvider",
+            type=entry[2] if len(entry) > 2 else "float",
+            ms=entry[1],
+        )
+        for number, entry in enumerate(entries)
+    ]
+
+
+def profile(found: Sequence[Node], between_ms: float = 0.0, channels: Sequence[int] = ()) -> Profile:
+    return Profile(call_ms=sum(node.ms for node in found) + between_ms, nodes=found, channels=channels)
+
+
+PLAIN = profile(nodes(("Conv", 0.8), ("Conv", 0.6), ("Gemm", 0.1)))
+
+
+def stage(name: str, kind: str, **fields: Any) -> StageRecord:
+    return StageRecord(name=name, kind=kind, fields=fields, key="k", digest="d", seconds=1.0, reused=False)
+
+
+def evidence(
+    found: Profile,
+    *stages: StageRecord,
+    device: str = "cpu",
+    isa: frozenset[str] = VNNI,
+    limits: Limits | None = None,
+    peaks: Peaks | None = None,
+    reference: Profile = PLAIN,
+) -> Evidence:
+    variant = VariantRecord(
+        name="mine",
+        status="ok",
+        reason=None,
+        stages=list(stages),
+        format="onnx",
+        digest="d",
+        path="p",
+        size_bytes=1,
+        parameters=1,
+        macs=1,
+    )
+    return Evidence(
+        variant=variant,
+        target="ort_cpu",
+        device=device,
+        batch_size=1,
+        profile=found,
+        reference=reference,
+        limits=limits,
+        peaks=peaks,
+        isa=isa,
+    )
+
+
+def causes(row: Evidence) -> list[Cause]:
+    return explain(row).causes
+
+
+def test_dynamically_quantized_convolutions_are_named_with_the_way_out() -> None:
+    found = profile(nodes(("ConvInteger", 8.0), ("ConvInteger", 1.0), ("MatMulInteger", 1.0)))
+    (cause,) = causes(evidence(found, stage("quantize", "QuantizeDynamic")))
+    assert cause.what.startswith("90 % of a call goes into 2 dynamically quantized convolutions (ConvInteger)")
+    assert cause.change == "variants.mine.stages.quantize.op_types=[MatMul]"
+
+
+def test_a_model_of_convolutions_alone_is_sent_to_static_quantization() -> None:
+    found = profile(nodes(("ConvInteger", 9.0), ("Relu", 1.0)))
+    (cause,) = causes(evidence(found, stage("quantize", "QuantizeDynamic")))
+    assert cause.change == "variant=[baseline,static_int8]"
+
+
+def test_ranges_taken_in_every_call_are_counted() -> None:
+    found = profile(nodes(("DynamicQuantizeLinear", 0.2), ("MatMulInteger", 0.8)))
+    (cause,) = causes(evidence(found, stage("quantize", "QuantizeDynamic")))
+    assert "20 % of a call goes into taking the activations' ranges anew (1 DynamicQuantizeLinear)" in cause.what
+
+
+def test_products_left_in_float_are_named_with_what_excludes_them() -> None:
+    found = profile(nodes(("QLinearConv", 0.5, "uint8"), ("Conv", 0.4), ("Gemm", 0.1)))
+    row = evidence(found, stage("quantize", "QuantizeStatic", exclude_nodes=["conv_1"], exclude_op_types=[]))
+    (cause,) = causes(row)
+    assert cause.what == "50 % of a call is products that still run in fp32: 1 Conv, 1 Gemm"
+    assert cause.change == "variants.mine.stages.quantize.exclude_nodes=[]"
+
+
+def test_integer_operators_of_the_same_name_are_not_taken_for_float() -> None:
+    found = profile(nodes(("MatMul", 1.0, "int64")))
+    assert causes(evidence(found, stage("quantize", "QuantizeStatic"))) == []
+
+
+def test_pairs_that_were_not_fused_are_counted() -> None:
+    found = profile(
+        nodes(
+            ("QLinearConv", 0.6, "uint8"),
+            ("DequantizeLinear", 0.2, "uint8"),
+            ("QuantizeLinear", 0.1),
+            ("QuantizeLinear", 0.1),
+        )
+    )
+    (cause,) = causes(evidence(found, stage("quantize", "QuantizeStatic", op_types=None)))
+    assert (
+        cause.what == "40 % of a call goes into 2 QuantizeLinear, 1 DequantizeLinear that no integer kernel took in"
+        or (
+            cause.what == "40 % of a call goes into 1 DequantizeLinear, 2 QuantizeLinear that no integer kernel took in"
+        )
+    )
+    assert cause.change == "variants.mine.stages.quantize.op_types=[Conv,Gemm,MatMul]"
+
+
+def test_the_pair_at_the_models_ends_is_no_cause() -> None:
+    found = profile(nodes(("QuantizeLinear", 0.1), ("QLinearConv", 0.1, "uint8"), ("DequantizeLinear", 0.1, "uint8")))
+    assert causes(evidence(found, stage("quantize", "QuantizeStatic"))) == []
+
+
+@pytest.mark.parametrize(("isa", "told"), [(AVX2, True), (VNNI, False), (frozenset({"asimd"}), False)])
+def test_missing_dot_products_are_told_with_the_measured_peaks(isa: frozenset[str], told: bool) -> None:
+    peaks = Peaks(device="cpu", threads=1, fp32_macs_per_s=40e9, int8_macs_per_s=76e9)
+    found = profile(nodes(("QLinearConv", 1.0, "uint8")))
+    said = [cause.what for cause in causes(evidence(found, stage("q", "QuantizeStatic"), isa=isa, peaks=peaks))]
+    expected = (
+        "this processor has neither VNNI nor AMX: large int8 products run at 1.9 times the rate of fp32 here (measured)"
+    )
+    assert said == ([expected] if told else [])
+
+
+def test_operators_on_another_provider_are_named_with_their_copies() -> None:
+    away = nodes(("QLinearConv", 0.3, "uint8"))
+    near = [replace(node, provider="CUDAExecutionProvider") for node in nodes(("Conv", 0.5), ("MemcpyToHost", 0.2))]
+    (cause,) = causes(evidence(profile([*away, *near]), device="cuda"))
+    assert (
+        cause.what == "1 operator ran on the CPU (1 QLinearConv), with 1 copy between host and device: 50 % of a call"
+    )
+
+
+def test_half_precision_on_a_cpu_is_told_from_its_casts() -> None:
+    found = profile(nodes(("Conv", 0.7), ("Cast", 0.2), ("Cast", 0.1)))
+    (cause,) = causes(evidence(found, stage("convert", "ConvertFp16")))
+    assert cause.what.startswith("30 % of a call goes into 2 Casts: ONNX Runtime has few float16 kernels on the CPU")
+
+
+def test_a_small_model_is_told_from_what_passes_beside_its_operators() -> None:
+    (cause,) = causes(evidence(profile(nodes(("Conv", 0.01)), between_ms=0.01), reference=PLAIN))
+    assert cause.what == "the model is small: 50 % of a call passes beside its 1 operators"
+    assert cause.change == "batch_sizes=[1,8]"
+
+
+def test_channels_that_do_not_fill_a_vector_are_counted_for_pruned_models_only() -> None:
+    found = profile(nodes(("Conv", 1.0)), channels=[16, 13, 24])
+    (cause,) = causes(evidence(found, stage("prune", "Prune"), isa=AVX2))
+    assert cause.what.startswith("1 of 3 convolutions have a number of channels that is no multiple of 8")
+    assert cause.change == "variants.mine.stages.prune.round_to=8"
+    assert causes(evidence(found, isa=AVX2)) == []
+
+
+def test_a_memory_bound_row_is_told_so() -> None:
+    limits = Limits(
+        macs_per_s=1e9,
+        compute_share=0.1,
+        compute_peak="fp32",
+        bytes_per_s=8e9,
+        memory_share=0.8,
+        intensity=1.0,
+        balance=3.0,
+        verdict="memory-bound",
+        reason=None,
+    )
+    (cause,) = causes(evidence(profile(nodes(("Conv", 1.0))), limits=limits))
+    assert "80 % of the rate of a plain copy" in cause.what
+
+
+def test_the_same_operators_mean_that_the_runtime_does_it_by_itself() -> None:
+    (cause,) = causes(evidence(PLAIN))
+    assert cause.what.startswith("the same 3 operators run as in the reference")
+
+
+def test_tensors_laid_out_anew_are_told() -> None:
+    found = profile(nodes(("Conv", 0.7), ("ReorderInput", 0.2), ("Transpose", 0.1)))
+    (cause,) = causes(evidence(found))
+    assert cause.what == "30 % of a call lays tensors out anew between operators: 1 ReorderInput, 1 Transpose"
+
+
+def test_the_largest_share_comes_first_and_what_has_none_last() -> None:
+    found = profile(nodes(("ConvInteger", 0.6), ("DynamicQuantizeLinear", 0.3), ("MatMulInteger", 0.1)))
+    shares = [cause.share for cause in causes(evidence(found, stage("q", "QuantizeDynamic"), isa=AVX2))]
+    assert shares == [pytest.approx(0.6), pytest.approx(0.3), None]
+
+
+def test_operators_and_nodes_are_held_against_the_reference() -> None:
+    found = explain(evidence(profile(nodes(("Conv", 0.9), ("Relu", 0.4)), between_ms=0.2)))
+    assert [(entry.op, entry.nodes) for entry in found.operators] == [("Relu", 1), ("Gemm", 0), ("Conv", 1)]
+    assert (found.nodes[0].name, found.nodes[0].reference_ms) == ("relu_1", None)
+    assert (found.nodes[1].name, found.nodes[1].reference_ms) == ("conv_0", 0.8)
+    assert found.between_ms == pytest.approx(0.2)
+    assert found.reference_between_ms == 0.0
+    assert found.providers == {"CPUExecutionProvider": 2}
+
+
+def test_every_cause_is_silent_about_a_row_that_is_sound() -> None:
+    sound = evidence(profile(nodes(("QLinearConv", 1.0, "uint8"))), stage("q", "QuantizeStatic"))
+    assert [cause for find in CAUSES for cause in find(sound)] == []
+
+
+def recorded(explain_which: str, **profiles: Any) -> Record:
+    record = make_record(
+        Made(name="slow", times_as_fast=0.5),
+        Made(name="fast", times_as_fast=2.0),
+        measure=MeasureSettings(explain=explain_which),  # type: ignore[arg-type]
+    )
+    plain = {"calls": 9, "call_ms": 1.0, "nodes": [], "channels": []}
+    subjects = [replace(subject, profile=profiles.get(subject.variant, plain)) for subject in record.subjects]
+    return replace(record, subjects=subjects)
+
+
+@pytest.mark.parametrize(("which", "expected"), [("not_faster", {"slow"}), ("all", {"slow", "fast"}), ("none", set())])
+def test_what_is_explained_is_for_the_user_to_say(which: str, expected: set[str]) -> None:
+    report = analyse(recorded(which))
+    assert {variant.name for variant in report.variants for row in variant.results if row.explanation} == expected
+
+
+def test_a_profile_that_could_not_be_taken_is_a_reason() -> None:
+    report = analyse(recorded("not_faster", slow={"reason": "its process ended"}))
+    slow = next(variant for variant in report.variants if variant.name == "slow").results[0]
+    assert slow.explanation is not None
+    assert slow.explanation.reason == "its process ended"
+
+
+def test_a_record_without_profiles_has_no_explanations() -> None:
+    report = analyse(make_record(Made(name="slow", times_as_fast=0.5)))
+    assert all(row.explanation is None for variant in report.variants for row in variant.results)

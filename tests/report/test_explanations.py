@@ -1,0 +1,83 @@
+"""The section "Why isn't it faster?"."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+from rich.console import Console
+
+from pipeline.explanation import Cause, Explanation, NodeTime, OperatorTime
+from pipeline.report.explanations import TITLE, brief, explained
+from pipeline.report.markdown import markdown_text
+from pipeline.report.page import html_text
+from pipeline.report.terminal import print_report
+from pipeline.results import Report
+from tests.report import example
+
+FOUND = Explanation(
+    causes=[
+        Cause(what="90 % of a call goes into convolutions", share=0.9, change="variant=[baseline,static_int8]"),
+        Cause(what="this processor has neither VNNI nor AMX", share=None, change=None),
+    ],
+    operators=[OperatorTime(op="ConvInteger", nodes=9, ms=9.0, reference_ms=0.0)]
+    + [OperatorTime(op=f"Op{number}", nodes=1, ms=0.1, reference_ms=0.2) for number in range(9)],
+    nodes=[NodeTime(name="conv_1", op="ConvInteger", ms=1.5, reference_ms=None)],
+    between_ms=0.3,
+    reference_between_ms=0.2,
+    providers={"CPUExecutionProvider": 18},
+)
+
+
+def report(found: Explanation | None = FOUND) -> Report:
+    typical = example.typical()
+    variants = [
+        replace(variant, results=[replace(variant.results[0], explanation=found), *variant.results[1:]])
+        if variant.name == "dynamic_int8"
+        else variant
+        for variant in typical.variants
+    ]
+    return replace(typical, variants=variants)
+
+
+def test_a_row_has_its_causes_with_what_to_try() -> None:
+    (entry,) = explained(report())
+    assert entry.title.startswith("dynamic_int8 on ort_cpu, batch 1: ")
+    assert entry.lines == [
+        "90 % of a call goes into convolutions. Try: variant=[baseline,static_int8]",
+        "This processor has neither VNNI nor AMX.",
+    ]
+
+
+def test_the_operators_that_lost_most_are_shown_and_the_rest_added_up() -> None:
+    (entry,) = explained(report())
+    heads, rows = entry.tables[0]
+    assert rows[0] == ("ConvInteger", "9", "9.000", "0.000", "+9.000")
+    assert rows[-2][:2] == ("2 other types", "2")
+    assert rows[-1] == ("beside the operators", "", "0.300", "0.200", "+0.100")
+    assert {len(row) for row in rows} == {len(heads)}
+
+
+def test_the_terminal_has_a_line_with_the_first_change() -> None:
+    (line,) = brief(report())
+    assert line.endswith(
+        "? 90 % of a call goes into convolutions; this processor has neither VNNI nor AMX. "
+        "Try variant=[baseline,static_int8]"
+    )
+    console = Console(file=io.StringIO(), width=400)
+    print_report(report(), console)
+    assert line in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_no_cause_and_no_profile_are_both_said() -> None:
+    (without,) = explained(report(replace(FOUND, causes=[])))
+    assert without.lines == ["No single cause stands out; the tables say where the time goes."]
+    (unknown,) = explained(report(replace(FOUND, causes=[], reason="torch rows have no profile")))
+    assert (unknown.lines, unknown.tables) == (["Not known: torch rows have no profile."], [])
+
+
+def test_both_files_have_the_section_only_where_something_is_explained() -> None:
+    for text in (markdown_text(report()), html_text(report())):
+        assert "goes into convolutions" in text
+        assert "conv_1" in text.replace("\\", "")
+    assert TITLE not in markdown_text(report(None))
