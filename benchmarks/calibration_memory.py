@@ -19,6 +19,7 @@ import numpy as np
 from pipeline.data.dataset import Split, SplitName
 from pipeline.measure.counters import peak_resident_bytes
 from pipeline.measure.probe import SIZE, write_probe
+from pipeline.metrics import TopOne
 from pipeline.plan import Context
 from pipeline.stages.calibration import Calibration
 from pipeline.stages.quantize_static import QuantizeStatic
@@ -59,6 +60,8 @@ def quantize(
         context = Context(
             data=Images(count),
             preprocessing={},
+            metric=TopOne(),
+            compare=lambda candidates, reference: {},
             seed=0,
             work=folder / "work",
             progress=lambda done, text: None,

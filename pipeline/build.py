@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline.artifact import Artifact, Format
 from pipeline.check import misfit
+from pipeline.compare import Compare, fingerprint
 from pipeline.errors import DISK_FULL, CorruptEntry, Skipped, SlimlineError, StageFailed, first_line
 from pipeline.installed import version
 from pipeline.measure.environment import isa
@@ -152,6 +153,8 @@ class Builder:
         context = Context(
             data=self.plan.data,
             preprocessing=self.plan.model.preprocessing,
+            metric=self.plan.metric,
+            compare=Compare(self.plan),
             seed=self.plan.seed,
             work=self.store.work(key),
             progress=lambda done, text: self.progress(label, min(done, 0.999), text),
@@ -178,6 +181,7 @@ class Builder:
             "seed": self.plan.seed,
             "libraries": {name: version(name) for name in stage.libraries},
             "machine": machine_key(isa()) if machine_key else None,
+            "measured_on": fingerprint(self.plan) if getattr(stage, "measures", False) else None,
             "code": None
             if kind.__module__.startswith("pipeline.")
             else inspect.getsource(inspect.getmodule(kind) or kind),

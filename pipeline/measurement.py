@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact
 from pipeline.build import Built
-from pipeline.data.dataset import Feed, Split, preprocess
+from pipeline.data.dataset import Feed, Split, batch_of, preprocess
 from pipeline.errors import Skipped, WorkerFailed
 from pipeline.measure.accuracy import fixed_batch, predict
 from pipeline.measure.energy import measure_energy
@@ -45,7 +45,7 @@ class Measured:
 def measure(plan: Plan, built: Mapping[str, Built], test: Split, display: ProgressDisplay) -> Measured:
     """Measure what can be measured here; every other row keeps the reason why it was not."""
     inputs = preprocess(test.inputs, plan.model.preprocessing)
-    feeds = {size: _batch(inputs, size) for size in plan.batch_sizes}
+    feeds = {size: batch_of(inputs, size) for size in plan.batch_sizes}
     table = Table(rows(plan, built))
     devices = table.devices()
     latency = [_latency(plan, device, len(devices), table, feeds, display) for device in devices]
@@ -269,10 +269,3 @@ def _workers(targets: Sequence[Target]) -> Iterator[ThreadPoolExecutor]:
             for process in multiprocessing.active_children():
                 process.kill()
             raise
-
-
-def _batch(inputs: Feed, size: int) -> Feed:
-    """The first ``size`` examples, repeated where there are fewer."""
-    count = len(next(iter(inputs.values())))
-    chosen = np.arange(size) % count
-    return {name: np.ascontiguousarray(array[chosen]) for name, array in inputs.items()}

@@ -72,11 +72,32 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Speed:
+    """How many times as fast as a reference, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Comparison(Protocol):
+    """How a stage measures."""
+
+    def __call__(self, candidates: Mapping[str, Artifact], reference: Artifact) -> dict[str, Speed]:
+        """Time ONNX models beside a reference, in the same rounds, on the plan's first target that runs them; raises
+        Skipped where there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """What a stage may use beside its source."""
 
     data: Dataset
     preprocessing: Mapping[str, Preprocessing]
+    metric: Metric
+    compare: Comparison
+    """A stage that uses it has a class variable ``measures = True``: its output belongs to this machine."""
     seed: int
     work: Path
     """A folder of this stage's own that outlives a stopped run (for checkpoints); emptied when the stage is done."""

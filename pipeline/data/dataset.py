@@ -80,3 +80,10 @@ class Dataset(Protocol):
 def preprocess(inputs: Feed, preprocessing: Mapping[str, Preprocessing]) -> dict[str, NDArray[Any]]:
     """Turn raw inputs into what the model reads; an input without preprocessing is handed on as it is."""
     return {name: preprocessing[name](array) if name in preprocessing else array for name, array in inputs.items()}
+
+
+def batch_of(inputs: Feed, size: int) -> Feed:
+    """The first ``size`` examples, repeated where there are fewer."""
+    count = len(next(iter(inputs.values())))
+    chosen = np.arange(size) % count
+    return {name: np.ascontiguousarray(array[chosen]) for name, array in inputs.items()}

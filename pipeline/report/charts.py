@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pipeline.report import chart_distribution, chart_factors, chart_sizes, chart_speedup, chart_tradeoff
+from pipeline.report import (
+    chart_distribution,
+    chart_factors,
+    chart_sensitivity,
+    chart_sizes,
+    chart_speedup,
+    chart_tradeoff,
+)
 from pipeline.report.drawing import Panel
 from pipeline.report.factor_table import TITLE
 from pipeline.report.rows import compared
@@ -31,6 +38,11 @@ def figures(report: Report) -> list[Figure]:
         _figure("Accuracy against latency", chart_tradeoff.CAPTION, map(chart_tradeoff.tradeoff_panel, groups)),
         _figure(
             "Latency distributions", chart_distribution.CAPTION, map(chart_distribution.distribution_panel, groups)
+        ),
+        _figure(
+            "Sensitivity to quantization",
+            chart_sensitivity.CAPTION,
+            map(chart_sensitivity.sensitivity_panel, report.variants),
         ),
         _figure(
             "Size and memory",

@@ -41,9 +41,8 @@ def check_output(source: Artifact, output: Artifact, tolerance: float | None, fe
     found = run(output, feed)
     _check_shapes(expected, found)
     _check_finite(expected, found)
-    drift = _drift(expected, found)
     _check_tolerance(expected, found, tolerance)
-    return drift
+    return drift(expected, found)
 
 
 def run(artifact: Artifact, feed: Feed) -> Outputs:
@@ -229,7 +228,8 @@ def _comparable(array: NDArray[Any]) -> NDArray[np.float64]:
     return np.where(np.isfinite(values), values, 0.0)
 
 
-def _drift(expected: Outputs, found: Outputs) -> dict[str, Any]:
+def drift(expected: Outputs, found: Outputs) -> dict[str, Any]:
+    """How far outputs are from those expected, as ``check_output`` tells it."""
     before, after = (
         np.concatenate([_comparable(array).reshape(len(array), -1) for array in outputs], axis=1)
         for outputs in (expected, found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -129,7 +130,10 @@ class Fuse:
         path = work / "fused.onnx"
         arguments = [str(source.onnx_path), str(path), self.model_type, str(self.num_heads), str(self.hidden_size)]
         done = subprocess.run(
-            [sys.executable, "-m", "pipeline.stages.legacy_fusion", *arguments], capture_output=True, text=True
+            [sys.executable, "-m", "pipeline.stages.legacy_fusion", *arguments],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
         if done.returncode:
             said = [line for line in done.stderr.splitlines() if line.strip()]

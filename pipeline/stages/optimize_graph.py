@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from pipeline.artifact import ONNX_FILE, Artifact, Format
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, first_line
 from pipeline.plan import Context
+from pipeline.stages.quantization import is_large
 
 Level = Literal["basic", "extended", "all"]
 LEVELS: Mapping[Level, str] = {
@@ -54,8 +54,6 @@ class OptimizeGraph:
         import onnxruntime
         from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-        from pipeline.stages.quantization import is_large
-
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
         options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, LEVELS[self.level])
@@ -67,7 +65,6 @@ class OptimizeGraph:
         try:
             onnxruntime.InferenceSession(str(source.onnx_path), options, providers=["CPUExecutionProvider"])
         except (state.Fail, state.InvalidGraph, state.NotImplemented, state.RuntimeException) as error:
-            shutil.rmtree(out, ignore_errors=True)
             raise StageFailed(f"ONNX Runtime could not optimize the graph: {first_line(error)}") from error
         nodes = [
             len(onnx.load(path, load_external_data=False).graph.node) for path in (source.onnx_path, out / ONNX_FILE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
@@ -32,6 +32,18 @@ if TYPE_CHECKING:
     import onnx
 
 QuantizedFormat = Literal["qdq", "qoperator"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibrated:
+    """A model that is ready to be quantized, as a whole or in parts."""
+
+    path: Path
+    model: onnx.ModelProto
+    """The same, read."""
+    ranges: Path
+    examples: int
+    large: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +111,18 @@ class QuantizeStatic:
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
         """Write the quantized model; raises StageFailed without calibration data or where nothing can be quantized."""
+        calibrated = self.calibrated(source, context)
+        excluded = excluded_nodes(calibrated.model, self.exclude_nodes, self.exclude_op_types)
+        context.progress(0.95, "writing the quantized model")
+        quantized = self.write(calibrated, excluded, out, context)
+        before, left = weighted_nodes(calibrated.model), _left(quantized)
+        require_quantized(before, left)
+        context.note("reduce_range", reduces_range(self.reduce_range, self.weight_type, context.isa))
+        context.note("quantized", quantized_share(before, left))
+        context.note("calibration_examples", calibrated.examples)
+
+    def calibrated(self, source: Artifact, context: Context) -> Calibrated:
+        """The model as quantization wants it, and its activations' ranges; raises StageFailed without data."""
         import onnx
 
         raw = context.data.split("calibration")
@@ -106,9 +130,7 @@ class QuantizeStatic:
         context.work.mkdir(parents=True, exist_ok=True)
         prepared = prepare(source, context.work)
         model = onnx.load(prepared, load_external_data=False)
-        excluded = excluded_nodes(model, self.exclude_nodes, self.exclude_op_types)
         check_matches("op_types", "operator type", self.op_types or (), sorted(operators(model)))
-        reduce_range = reduces_range(self.reduce_range, self.weight_type, context.isa)
         ranges = calibrate(
             prepared,
             examples,
@@ -121,19 +143,21 @@ class QuantizeStatic:
             work=context.work,
             progress=context.progress,
         )
-        context.progress(0.95, "writing the quantized model")
-        self._quantize(prepared, out / ONNX_FILE, ranges, excluded, reduce_range, is_large(source), context.work)
+        return Calibrated(path=prepared, model=model, ranges=ranges, examples=len(examples), large=is_large(source))
+
+    def write(self, calibrated: Calibrated, excluded: Sequence[str], out: Path, context: Context) -> onnx.ModelProto:
+        """Write the model with all but the ``excluded`` nodes quantized, and return it."""
+        import onnx
+
+        reduce_range = reduces_range(self.reduce_range, self.weight_type, context.isa)
+        self._quantize(calibrated, out / ONNX_FILE, excluded, reduce_range, context.work)
         quantized = onnx.load(out / ONNX_FILE, load_external_data=False)
         if keep_outputs_float(quantized):
             onnx.save(quantized, out / ONNX_FILE)
-        before, left = weighted_nodes(model), _left(quantized)
-        require_quantized(before, left)
-        context.note("reduce_range", reduce_range)
-        context.note("quantized", quantized_share(before, left))
-        context.note("calibration_examples", len(examples))
+        return quantized
 
     def _quantize(
-        self, prepared: Path, path: Path, ranges: Path, excluded: list[str], reduce_range: bool, large: bool, work: Path
+        self, calibrated: Calibrated, path: Path, excluded: Sequence[str], reduce_range: bool, work: Path
     ) -> None:
         from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
@@ -146,7 +170,7 @@ class QuantizeStatic:
         try:
             with temporary_files_in(work):
                 quantize_static(
-                    prepared,
+                    calibrated.path,
                     path,
                     quant_format=QuantFormat.QDQ if self.format == "qdq" else QuantFormat.QOperator,
                     op_types_to_quantize=None if self.op_types is None else list(self.op_types),
@@ -154,14 +178,14 @@ class QuantizeStatic:
                     reduce_range=reduce_range,
                     activation_type=types[self.activation_type],
                     weight_type=types[self.weight_type],
-                    nodes_to_exclude=excluded,
-                    use_external_data_format=large,
+                    nodes_to_exclude=list(excluded),
+                    use_external_data_format=calibrated.large,
                     calibrate_method=CalibrationMethod[METHODS[self.calibration]],
                     extra_options={
                         "ActivationSymmetric": self.symmetric,
                         "WeightSymmetric": self.weight_symmetric,
                     },
-                    calibration_cache_path=ranges,
+                    calibration_cache_path=calibrated.ranges,
                 )
         except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
             raise StageFailed(f"ONNX Runtime could not quantize the model: {first_line(error)}") from error

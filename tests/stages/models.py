@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from pipeline.artifact import Artifact, folder_digest
 from pipeline.data.dataset import Split, SplitName
 from pipeline.data.preprocessing import Preprocessing
-from pipeline.plan import Context, Stage
+from pipeline.metrics import TopOne
+from pipeline.plan import Context, Speed, Stage
 from pipeline.torch_artifact import ModelInput, ModelSpec, make_module, save_module
 
 SHAPE = (1, 12, 12)
@@ -146,17 +147,29 @@ class Workplace:
     isa: frozenset[str] = frozenset({"avx2"})
     notes: dict[str, Any] = field(default_factory=dict)
     progress: list[float] = field(default_factory=list)
+    speeds: dict[str, float] = field(default_factory=dict)
+    compared: list[str] = field(default_factory=list)
 
     def context(self) -> Context:
         return Context(
             data=self.data,
             preprocessing=PREPROCESSING,
+            metric=TopOne(),
+            compare=self.compare,
             seed=0,
             work=self.folder / "work",
             progress=lambda done, text: self.progress.append(done),
             note=self.notes.__setitem__,
             isa=self.isa,
         )
+
+    def compare(self, candidates: Mapping[str, Artifact], reference: Artifact) -> dict[str, Speed]:
+        """Whatever ``speeds`` says; 1 where it says nothing."""
+        self.compared = list(candidates)
+        return {
+            name: Speed(value=self.speeds.get(name, 1.0), low=self.speeds.get(name, 1.0), high=2.0)
+            for name in candidates
+        }
 
     def new(self, name: str) -> Path:
         out = self.folder / name

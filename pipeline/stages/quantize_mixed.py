@@ -1,0 +1,157 @@
+"""Mixed precision: static quantization that leaves in float what costs the accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pipeline.artifact import Artifact, Format
+from pipeline.data.dataset import SplitName
+from pipeline.errors import Skipped, StageFailed
+from pipeline.plan import Context, Speed
+from pipeline.stages.quantization import excluded_nodes, is_large
+from pipeline.stages.quantize_static import Calibrated, QuantizeStatic
+from pipeline.stages.sensitivity import Judge, products, sensitivities
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizeMixed:
+    """Quantize as ``static`` says, but for the layers that lose most.
+
+    Each product with weights is quantized alone first, and the layers are ordered by the noise that this gives the
+    output. Then the most sensitive 0, 1, 2, 3, 4, 6, 8, 12 ... stay in float, until ``measured`` choices keep the
+    accuracy (drop at most ``max_accuracy_drop``, a fraction, on the first ``examples`` of the validation split). Of
+    these the one that is fastest when timed is written. The test split has no part in it.
+    """
+
+    max_accuracy_drop: float = 0.005
+    examples: int = 1000
+    measured: int = 3
+    static: QuantizeStatic = field(default_factory=QuantizeStatic)
+
+    accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
+    produces: ClassVar[Format] = "onnx"
+    version: ClassVar[int] = 1
+    reads: ClassVar[frozenset[SplitName]] = frozenset({"calibration", "validation"})
+    libraries: ClassVar[tuple[str, ...]] = QuantizeStatic.libraries
+    tolerance: ClassVar[float | None] = None
+    measures: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_accuracy_drop < 1:
+            raise ValueError(f"max_accuracy_drop must be at least 0 and below 1 (got {self.max_accuracy_drop})")
+        if self.examples < 1 or self.measured < 1:
+            raise ValueError("examples and measured must be at least 1")
+
+    def machine_key(self, isa: frozenset[str]) -> Mapping[str, Any]:
+        """What depends on this machine."""
+        return self.static.machine_key(isa)
+
+    def __call__(self, source: Artifact, out: Path, context: Context) -> None:
+        """Write the fastest choice that keeps the accuracy; raises StageFailed where none does."""
+        if is_large(source):
+            raise Skipped("mixed precision tries many models, and this one is too large for that")
+        calibrated = self.static.calibrated(source, _part(context, 0.0, 0.3))
+        fixed = excluded_nodes(calibrated.model, self.static.exclude_nodes, self.static.exclude_op_types)
+        judge = Judge.of(source, context, self.examples)
+        trials = _Trials(self.static, calibrated, context)
+        every = [node.name for node in calibrated.model.graph.node]
+        layers = sensitivities(
+            calibrated.model,
+            lambda name: trials.make([other for other in every if other != name]),
+            judge,
+            _part(context, 0.3, 0.7).progress,
+        )
+        context.note("sensitivity", layers)
+        order = [layer["node"] for layer in layers if layer["node"] not in fixed]
+        choices = self._choices(trials, fixed, order, judge, context)
+        speeds = _speeds(choices, source, context)
+        chosen = max(choices, key=lambda choice: speeds[choice.name].low if choice.name in speeds else 0.0)
+        context.note("choices", [choice.told(speeds.get(choice.name)) for choice in choices])
+        context.note("kept_in_float", list(chosen.kept))
+        context.note("quantized", f"{len(products(calibrated.model)) - len(chosen.kept) - len(fixed)} products")
+        self.static.write(calibrated, [*fixed, *chosen.kept], out, context)
+
+    def _choices(
+        self, trials: _Trials, fixed: Sequence[str], order: Sequence[str], judge: Judge, context: Context
+    ) -> list[_Choice]:
+        """The first few that keep the accuracy, the one with most layers quantized first."""
+        found: list[_Choice] = []
+        smallest = 1.0
+        for count in _ladder(len(order)):
+            context.progress(0.7 + 0.2 * count / len(order), f"the {count} most sensitive layers in float")
+            kept = order[:count]
+            artifact = trials.make([*fixed, *kept])
+            drop = judge(artifact).drop
+            smallest = min(smallest, drop)
+            if drop <= self.max_accuracy_drop:
+                found.append(_Choice(name=f"{count} in float", kept=kept, drop=drop, artifact=artifact))
+            if len(found) == self.measured:
+                break
+        if not found:
+            raise StageFailed(
+                f"no choice of layers keeps the accuracy within {self.max_accuracy_drop:g} on the validation split "
+                f"(the best drops {smallest:.4f}): try another static.calibration, or allow more with max_accuracy_drop"
+            )
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Choice:
+    name: str
+    kept: Sequence[str]
+    """The layers that stay in float."""
+    drop: float
+    artifact: Artifact
+
+    def told(self, speed: Speed | None) -> dict[str, Any]:
+        """As it is noted."""
+        times = None if speed is None else {"value": speed.value, "low": speed.low, "high": speed.high}
+        return {"kept_in_float": len(self.kept), "drop": self.drop, "times_as_fast": times}
+
+
+@dataclass(slots=True)
+class _Trials:
+    """Makes one model after the other, each in a folder of its own below the stage's work folder."""
+
+    static: QuantizeStatic
+    calibrated: Calibrated
+    context: Context
+    _count: int = 0
+
+    def make(self, excluded: Sequence[str]) -> Artifact:
+        """The model with all but these nodes quantized."""
+        folder = self.context.work / f"trial-{self._count}"
+        folder.mkdir(exist_ok=True)
+        self._count += 1
+        self.static.write(self.calibrated, excluded, folder, self.context)
+        return Artifact(path=folder, format="onnx", digest="")
+
+
+def _ladder(most: int) -> Iterator[int]:
+    """0, 1, 2, 3, 4, 6, 8, 12, 16 ... below ``most``: all in float is no quantization."""
+    count = 0
+    while count < most:
+        yield count
+        step = 1 if count < 4 else 2 ** (count.bit_length() - 2)
+        count += step
+
+
+def _speeds(choices: Iterable[_Choice], source: Artifact, context: Context) -> dict[str, Speed]:
+    """None where there is nothing to choose, or nothing to measure on."""
+    artifacts = {choice.name: choice.artifact for choice in choices}
+    if len(artifacts) < 2:
+        return {}
+    context.progress(0.9, "timing the choices that keep the accuracy")
+    try:
+        return context.compare(artifacts, source)
+    except Skipped as error:
+        context.note("not_timed", str(error))
+        return {}
+
+
+def _part(context: Context, start: float, end: float) -> Context:
+    """The context of a part of the work: its progress is a part of the whole's."""
+    return replace(context, progress=lambda done, text: context.progress(start + (end - start) * done, text))

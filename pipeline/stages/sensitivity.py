@@ -1,0 +1,92 @@
+"""How much does a model lose by each of its layers being quantized?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.artifact import Artifact
+from pipeline.data.dataset import Feed
+from pipeline.errors import StageFailed, UserError
+from pipeline.plan import Context, Metric
+from pipeline.stages.check import Outputs, drift, run
+from pipeline.stages.quantization import weighted_nodes
+
+if TYPE_CHECKING:
+    import onnx
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """What a quantized model loses against its source."""
+
+    sqnr_db: float | None
+    """Of the outputs; None: they are the same."""
+    drop: float
+    """Of the accuracy on labelled examples, else the share of examples whose prediction changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """The source's outputs on validation examples, and what candidates are held against."""
+
+    feed: Feed
+    outputs: Outputs
+    labels: NDArray[np.int64]
+    """[N]; the source's own predictions where the data has no labels."""
+    metric: Metric
+
+    @staticmethod
+    def of(source: Artifact, context: Context, examples: int) -> Judge:
+        """On the first ``examples`` of the validation split; raises StageFailed where it is empty."""
+        split = context.data.split("validation")
+        if not len(split):
+            raise StageFailed("layers are judged on the validation split, which is empty")
+        feed = context.feed("validation", examples)
+        outputs = run(source, feed)
+        try:
+            own = context.metric.predictions(outputs)
+        except UserError as error:
+            raise StageFailed(str(error)) from error
+        return Judge(
+            feed=feed,
+            outputs=outputs,
+            labels=own if split.labels is None else split.labels[: len(own)],
+            metric=context.metric,
+        )
+
+    def __call__(self, candidate: Artifact) -> Loss:
+        """Run a candidate on the same examples."""
+        outputs = run(candidate, self.feed)
+        right, was_right = (self.metric.predictions(found) == self.labels for found in (outputs, self.outputs))
+        return Loss(sqnr_db=drift(self.outputs, outputs)["sqnr_db"], drop=float(was_right.mean() - right.mean()))
+
+
+def sensitivities(
+    model: onnx.ModelProto,
+    quantized_alone: Callable[[str], Artifact],
+    judge: Judge,
+    progress: Callable[[float, str], None],
+) -> list[dict[str, Any]]:
+    """Each product with weights, quantized alone: ``node``, ``op``, ``sqnr_db``, ``drop``; the most sensitive first.
+
+    ``quantized_alone`` makes the model in which just the node of that name is quantized.
+    """
+    nodes = products(model)
+    found = []
+    for number, node in enumerate(nodes):
+        progress(number / len(nodes), f"layer {number + 1} of {len(nodes)} alone")
+        loss = judge(quantized_alone(node.name))
+        found.append({"node": node.name, "op": node.op_type, "sqnr_db": loss.sqnr_db, "drop": loss.drop})
+    return sorted(found, key=lambda layer: np.inf if layer["sqnr_db"] is None else layer["sqnr_db"])
+
+
+def products(model: onnx.ModelProto) -> Sequence[onnx.NodeProto]:
+    """The nodes that quantization is about: those with constant weights."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    kinds = weighted_nodes(model)
+    return [node for node in model.graph.node if node.op_type in kinds and node.input[1] in constants]

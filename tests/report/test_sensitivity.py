@@ -1,0 +1,30 @@
+"""The bars of each layer's sensitivity."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from pipeline.report.chart_sensitivity import sensitivity_panel
+from pipeline.results import VariantResult
+from tests.report import example
+
+
+def variant(notes: dict[str, Any]) -> VariantResult:
+    found = next(variant for variant in example.typical().variants if variant.stages)
+    return replace(found, stages=[{**found.stages[0], "notes": notes}])
+
+
+def test_every_layer_has_a_bar_and_says_its_precision() -> None:
+    layers = [
+        {"node": "conv_1", "op": "Conv", "sqnr_db": 18.0, "drop": 0.02},
+        {"node": "conv_2", "op": "Conv", "sqnr_db": 41.0, "drop": 0.0},
+        {"node": "idle", "op": "Conv", "sqnr_db": None, "drop": 0.0},
+    ]
+    panel = sensitivity_panel(variant({"sensitivity": layers, "kept_in_float": ["conv_1"]}))
+    assert panel is not None
+    assert panel.words.endswith(": conv_1 18.0 dB (float); conv_2 41.0 dB (int8)")
+
+
+def test_a_variant_that_was_not_judged_has_none() -> None:
+    assert sensitivity_panel(variant({"quantized": "all"})) is None
