@@ -133,7 +133,8 @@ class Fuse:
             [sys.executable, "-m", "pipeline.stages.legacy_fusion", *arguments],
             capture_output=True,
             text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            # Not the whole search path: onnxruntime.transformers puts its own folder there, with modules of these names.
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         )
         if done.returncode:
             said = [line for line in done.stderr.splitlines() if line.strip()]
