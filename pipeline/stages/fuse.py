@@ -133,7 +133,7 @@ class Fuse:
             [sys.executable, "-m", "pipeline.stages.legacy_fusion", *arguments],
             capture_output=True,
             text=True,
-            # Not the whole search path: onnxruntime.transformers puts its own folder there, with modules of these names.
+            # Not the whole search path: onnxruntime.transformers puts its folder there, with modules of these names.
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         )
         if done.returncode:
