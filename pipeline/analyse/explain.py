@@ -23,7 +23,10 @@ def with_explanations(record: Record, rows: Mapping[str, list[Result]]) -> dict[
 
     def explained(variant: VariantRecord, row: Result) -> Result:
         speedup = row.speedup
-        if speedup is None or asked == "none" or (asked == "not_faster" and speedup.verdict == "FASTER"):
+        if speedup is None or asked == "none":
+            return row
+        faster = speedup.verdict == "FASTER" or (speedup.verdict == "SCREENED" and speedup.low > 1)
+        if asked == "not_faster" and faster:
             return row
         mine = subjects[subject_key(variant.name, row.target, row.batch_size)]
         compared = speedup.reference
