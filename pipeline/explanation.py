@@ -25,7 +25,8 @@ class OperatorTime:
     nodes: int
     """Of the row; 0 where only its reference has such."""
     ms: float
-    reference_ms: float
+    reference_ms: float | None
+    """None where the reference ran on another runtime, whose operators are others, or has no profile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,8 @@ class NodeTime:
 
     name: str
     op: str
+    kernel: str
+    """What carried it out, as the runtime calls it, such as ``brgconv_avx512_amx_I8``; empty where it doesn't say."""
     ms: float
     reference_ms: float | None
     """Of the reference's operator of that name; None where it has none."""
@@ -50,8 +53,8 @@ class Explanation:
     """The ten that lost most."""
     between_ms: float
     """What the call takes beside its operators."""
-    reference_between_ms: float
+    reference_between_ms: float | None
     providers: dict[str, int]
-    """Nodes by execution provider."""
+    """Nodes by execution provider, or by the runtime where it has none."""
     reason: str | None = None
     """Why there is no profile; everything else is empty then."""

@@ -56,7 +56,8 @@ class Profiler(Protocol):
 
     def profile(self, artifact: Artifact, target: Target, feed: Feed, calls: int) -> dict[str, Any]:
         """Run a model so often and tell, as plain values: ``calls``, ``call_ms`` (mean), ``nodes`` (each with name, op,
-        provider, type of its first input, and ms a call) and ``channels`` (of each convolution's output)."""
+        provider, type of its first input, ms a call, and kernel where the runtime names what carried it out) and
+        ``channels`` (of each convolution's output)."""
         ...
 
 

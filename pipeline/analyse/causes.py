@@ -30,6 +30,7 @@ MEMORY_BOUND = 0.5
 """A row that reaches this share of the copy's speed is held back by memory."""
 _SHOWN = 5
 _QUANTIZED = ("QuantizeStatic", "QuantizeDynamic")
+_ONNX_RUNTIME = "onnxruntime"
 
 
 def dynamic_convolutions(row: Evidence) -> Iterator[Cause]:
@@ -125,12 +126,12 @@ def casts(row: Evidence) -> Iterator[Cause]:
     """Half precision on a runtime that computes in fp32."""
     nodes = row.profile.select(CASTS)
     share = row.profile.share(nodes)
-    if share < WORTH_TELLING or share <= row.reference.share(row.reference.select(CASTS)):
+    if share < WORTH_TELLING or share <= row.reference_share(CASTS):
         return
-    half = row.stage("ConvertFp16") is not None and row.device == "cpu"
+    half = row.stage("ConvertFp16") is not None and row.device == "cpu" and row.backend == _ONNX_RUNTIME
     why = ": ONNX Runtime has few float16 kernels on the CPU, and computes in fp32" if half else ""
     yield Cause(
-        what=f"{_percent(share)} of a call goes into {_count(nodes, 'Cast')}{why}",
+        what=f"{_percent(share)} of a call goes into {_kinds(nodes)}{why}",
         share=share,
         change="target=[ort_cuda]" if half else None,
     )
@@ -140,7 +141,7 @@ def layouts(row: Evidence) -> Iterator[Cause]:
     """Tensors that are laid out anew between operators."""
     nodes = row.profile.select(LAYOUT)
     share = row.profile.share(nodes)
-    if share < WORTH_TELLING or share < 2 * row.reference.share(row.reference.select(LAYOUT)):
+    if share < WORTH_TELLING or share < 2 * row.reference_share(LAYOUT):
         return
     yield Cause(
         what=f"{_percent(share)} of a call lays tensors out anew between operators: {_kinds(nodes)}",
@@ -194,7 +195,11 @@ def memory_bound(row: Evidence) -> Iterator[Cause]:
 
 def same_work(row: Evidence) -> Iterator[Cause]:
     """A rewriting that the runtime does by itself when it loads the model."""
-    mine, theirs = (Counter(node.op for node in profile.nodes) for profile in (row.profile, row.reference))
+    if row.reference is None or row.same_model:
+        return
+    mine, theirs = (
+        Counter((node.op, node.kernel) for node in profile.nodes) for profile in (row.profile, row.reference)
+    )
     if mine == theirs:
         yield Cause(
             what=f"the same {mine.total()} operators run as in the reference: what this chain does, the runtime does "

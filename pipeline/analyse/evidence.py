@@ -9,16 +9,21 @@ from typing import Any
 from pipeline.record import Peaks, StageRecord, VariantRecord
 from pipeline.results import Limits
 
-FLOAT_PRODUCTS = frozenset(
-    {"Conv", "FusedConv", "NhwcFusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul", "FusedMatMul"}
-    | {"FusedMatMulActivation", "Attention", "MultiHeadAttention"}
+MATRIX_PRODUCTS = frozenset({"Gemm", "FusedGemm", "MatMul", "FusedMatMul", "FusedMatMulActivation"}) | frozenset(
+    {"Attention", "MultiHeadAttention"}
 )
+FLOAT_PRODUCTS = (
+    MATRIX_PRODUCTS
+    | {"Conv", "FusedConv", "NhwcFusedConv", "ConvTranspose"}
+    | {"Convolution", "GroupConvolution", "Deconvolution", "FullyConnected"}
+)
+"""The second line: as OpenVINO calls them. No name means one thing here and another there."""
 INTEGER_CONVOLUTIONS = frozenset({"ConvInteger"})
-QUANTIZE = frozenset({"QuantizeLinear", "DequantizeLinear"})
+QUANTIZE = frozenset({"QuantizeLinear", "DequantizeLinear", "FakeQuantize"})
 DYNAMIC = frozenset({"DynamicQuantizeLinear"})
 COPIES = frozenset({"MemcpyToHost", "MemcpyFromHost"})
-LAYOUT = frozenset({"ReorderInput", "ReorderOutput", "Transpose"})
-CASTS = frozenset({"Cast"})
+LAYOUT = frozenset({"ReorderInput", "ReorderOutput", "Transpose", "Reorder"})
+CASTS = frozenset({"Cast", "Convert"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +36,8 @@ class Node:
     type: str
     """Of its first input, such as ``float`` and ``uint8``; "" where it is not known."""
     ms: float
+    kernel: str = ""
+    """What carried it out, as the runtime calls it; "" where it doesn't say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,13 +78,21 @@ class Evidence:
 
     variant: VariantRecord
     target: str
+    backend: str
     device: str
     batch_size: int
     profile: Profile
-    reference: Profile
+    reference: Profile | None
+    """None where the reference ran on another runtime, whose operators are others, or has no profile."""
+    same_model: bool
+    """Whether the reference is the same model, and only the target another."""
     limits: Limits | None
     peaks: Peaks | None
     isa: frozenset[str]
+
+    def reference_share(self, ops: Collection[str]) -> float:
+        """Of the reference's call, in operators of these types; 0 where its profile says nothing about them."""
+        return 0.0 if self.reference is None else self.reference.share(self.reference.select(ops))
 
     def stage(self, *kinds: str) -> StageRecord | None:
         """The chain's last stage of one of these classes."""

@@ -41,18 +41,21 @@ def _explanation(
 ) -> Explanation | None:
     if mine.profile is None or reference is None or reference.profile is None:
         return None
-    reason = mine.profile.get("reason") or reference.profile.get("reason")
-    if reason is not None:
-        return _without_profile(reason)
+    if "reason" in mine.profile:
+        return _without_profile(mine.profile["reason"])
     peaks = record.peaks.get(row.target)
+    backend, other = (record.targets[subject.target].get("backend", "") for subject in (mine, reference))
+    comparable = backend == other and "reason" not in reference.profile
     return explain(
         Evidence(
             variant=variant,
             target=row.target,
+            backend=backend,
             device=row.device,
             batch_size=row.batch_size,
             profile=Profile.of(mine.profile),
-            reference=Profile.of(reference.profile),
+            reference=Profile.of(reference.profile) if comparable else None,
+            same_model=mine.variant == reference.variant,
             limits=row.limits,
             peaks=None if peaks is None else Peaks(**peaks),
             isa=frozenset(record.machine.get("isa") or ()),
@@ -67,7 +70,7 @@ def explain(row: Evidence) -> Explanation:
         operators=_operators(row.profile, row.reference),
         nodes=_nodes(row.profile, row.reference),
         between_ms=row.profile.between_ms,
-        reference_between_ms=row.reference.between_ms,
+        reference_between_ms=None if row.reference is None else row.reference.between_ms,
         providers=dict(Counter(node.provider for node in row.profile.nodes)),
     )
 
@@ -77,19 +80,24 @@ def causes_of(row: Evidence) -> Iterable[Cause]:
     return [cause for find in CAUSES for cause in find(row)]
 
 
-def _operators(mine: Profile, theirs: Profile) -> list[OperatorTime]:
+def _operators(mine: Profile, theirs: Profile | None) -> list[OperatorTime]:
     counts = Counter(node.op for node in mine.nodes)
     found = []
-    for op in dict.fromkeys(node.op for node in (*mine.nodes, *theirs.nodes)):
-        own, other = (sum(node.ms for node in profile.select({op})) for profile in (mine, theirs))
-        found.append(OperatorTime(op=op, nodes=counts[op], ms=own, reference_ms=other))
-    return sorted(found, key=lambda entry: entry.reference_ms - entry.ms)
+    for op in dict.fromkeys(node.op for node in (*mine.nodes, *(theirs.nodes if theirs else ()))):
+        own, other = (None if profile is None else _ms(profile, op) for profile in (mine, theirs))
+        found.append(OperatorTime(op=op, nodes=counts[op], ms=own or 0.0, reference_ms=other))
+    return sorted(found, key=lambda entry: (entry.reference_ms or 0.0) - entry.ms)
 
 
-def _nodes(mine: Profile, theirs: Profile) -> list[NodeTime]:
-    before = {node.name: node.ms for node in theirs.nodes}
+def _ms(profile: Profile, op: str) -> float:
+    return sum(node.ms for node in profile.select({op}))
+
+
+def _nodes(mine: Profile, theirs: Profile | None) -> list[NodeTime]:
+    before = {node.name: node.ms for node in theirs.nodes} if theirs else {}
     found = [
-        NodeTime(name=node.name, op=node.op, ms=node.ms, reference_ms=before.get(node.name)) for node in mine.nodes
+        NodeTime(name=node.name, op=node.op, kernel=node.kernel, ms=node.ms, reference_ms=before.get(node.name))
+        for node in mine.nodes
     ]
     return sorted(found, key=lambda node: (node.reference_ms or 0.0) - node.ms)[:SHOWN_NODES]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifact import Artifact
+from pipeline.backends.channels import onnx_channels
 from pipeline.data.dataset import Feed
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def profile_session(
         for _ in range(WARM_CALLS + calls):
             session.run(None, feed)
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-    return {**read_profile(events, WARM_CALLS), "channels": _channels(artifact)}
+    return {**read_profile(events, WARM_CALLS), "channels": onnx_channels(artifact)}
 
 
 def read_profile(events: Iterable[Mapping[str, Any]], warm: int) -> dict[str, Any]:
@@ -68,14 +69,3 @@ def _type(arguments: Mapping[str, Any]) -> str:
     for entry in arguments.get("input_type_shape") or ():
         return next(iter(entry), "")
     return ""
-
-
-def _channels(artifact: Artifact) -> list[int]:
-    """The output channels of the model's convolutions, depthwise ones left out."""
-    import onnx
-
-    graph = onnx.load(artifact.onnx_path, load_external_data=False).graph
-    shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
-    restored = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "DequantizeLinear"}
-    weights = [restored.get(node.input[1], node.input[1]) for node in graph.node if node.op_type == "Conv"]
-    return [shapes[name][0] for name in weights if name in shapes and shapes[name][1] > 1]

@@ -62,6 +62,12 @@ class OpenVino:
         compiled = core.compile_model(core.read_model(str(artifact.onnx_path)), _DEVICE, properties(target))
         return OpenVinoSession(compiled.create_infer_request(), list(compiled.outputs))
 
+    def profile(self, artifact: Artifact, target: Target, feed: Feed, calls: int) -> dict[str, Any]:
+        """See ``Profiler``."""
+        from pipeline.backends.openvino_profile import profile_compiled
+
+        return profile_compiled(artifact, properties(target), feed, calls)
+
 
 @dataclass(frozen=True, slots=True)
 class OpenVinoSession:

@@ -79,6 +79,14 @@ class Torch:
             run = _compiled(module, settings.compile_mode)
         return TorchSession(run, tuple(entry.name for entry in spec.inputs), target.device, settings)
 
+    def profile(self, artifact: Artifact, target: Target, feed: Feed, calls: int) -> dict[str, Any]:
+        """See ``Profiler``; raises BackendUnavailable on CUDA, whose kernels this doesn't time."""
+        from pipeline.backends.torch_profile import profile_session
+
+        if target.device != "cpu":
+            raise BackendUnavailable("PyTorch rows are profiled on the CPU only")
+        return profile_session(self.load(artifact, target), artifact, feed, calls)
+
 
 @dataclass(frozen=True, slots=True)
 class TorchSession:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.explanation import Explanation
+from pipeline.explanation import Explanation, NodeTime
 from pipeline.report import numbers as show
 from pipeline.report.rows import Row, all_rows
 from pipeline.results import Report
@@ -12,7 +12,8 @@ from pipeline.results import Report
 TITLE = "Why isn't it faster?"
 NOTE = (
     "From the runtime's own profile of the row and of the row that it is compared with, a mean call each. Profiled "
-    "calls take longer than timed ones; what counts are the shares."
+    "calls take longer than timed ones; what counts are the shares. Where the other row ran on another runtime, its "
+    "operators have other names and are not shown."
 )
 _SHOWN_OPERATORS = 8
 _BRIEF_CAUSES = 2
@@ -83,7 +84,8 @@ def _operators(found: Explanation) -> Table:
     ]
     rest = found.operators[_SHOWN_OPERATORS:]
     if rest:
-        own, other = sum(entry.ms for entry in rest), sum(entry.reference_ms for entry in rest)
+        others = [entry.reference_ms for entry in rest if entry.reference_ms is not None]
+        own, other = sum(entry.ms for entry in rest), sum(others) if others else None
         rows.append((f"{len(rest)} other types", str(sum(entry.nodes for entry in rest)), *_times(own, other)))
     rows.append(("beside the operators", "", *_times(found.between_ms, found.reference_between_ms)))
     return ("operators by type", "nodes", "ms", "reference (ms)", "difference (ms)"), rows
@@ -92,7 +94,7 @@ def _operators(found: Explanation) -> Table:
 def _nodes(found: Explanation) -> Table:
     rows: list[tuple[str, ...]] = [
         (
-            f"{node.op} {node.name}",
+            _node(node),
             show.number(node.ms, 3),
             show.NONE if node.reference_ms is None else show.number(node.reference_ms, 3),
         )
@@ -101,7 +103,15 @@ def _nodes(found: Explanation) -> Table:
     return ("the operators that lost most", "ms", "reference (ms)"), rows
 
 
-def _times(own: float, other: float) -> tuple[str, str, str]:
+def _node(node: NodeTime) -> str:
+    """Its type, its name (PyTorch's begins with its type), and what carried it out."""
+    name = node.name if node.name.startswith(node.op) else f"{node.op} {node.name}"
+    return f"{name} ({node.kernel})" if node.kernel else name
+
+
+def _times(own: float, other: float | None) -> tuple[str, str, str]:
+    if other is None:
+        return show.number(own, 3), show.NONE, show.NONE
     return show.number(own, 3), show.number(other, 3), show.signed(own - other, 3)
 
 

@@ -54,7 +54,9 @@ def evidence(
     isa: frozenset[str] = VNNI,
     limits: Limits | None = None,
     peaks: Peaks | None = None,
-    reference: Profile = PLAIN,
+    reference: Profile | None = PLAIN,
+    backend: str = "onnxruntime",
+    same_model: bool = False,
 ) -> Evidence:
     variant = VariantRecord(
         name="mine",
@@ -71,10 +73,12 @@ def evidence(
     return Evidence(
         variant=variant,
         target="ort_cpu",
+        backend=backend,
         device=device,
         batch_size=1,
         profile=found,
         reference=reference,
+        same_model=same_model,
         limits=limits,
         peaks=peaks,
         isa=isa,
@@ -164,7 +168,7 @@ def test_operators_on_another_provider_are_named_with_their_copies() -> None:
 def test_half_precision_on_a_cpu_is_told_from_its_casts() -> None:
     found = profile(nodes(("Conv", 0.7), ("Cast", 0.2), ("Cast", 0.1)))
     (cause,) = causes(evidence(found, stage("convert", "ConvertFp16")))
-    assert cause.what.startswith("30 % of a call goes into 2 Casts: ONNX Runtime has few float16 kernels on the CPU")
+    assert cause.what.startswith("30 % of a call goes into 2 Cast: ONNX Runtime has few float16 kernels on the CPU")
 
 
 def test_a_small_model_is_told_from_what_passes_beside_its_operators() -> None:
@@ -200,6 +204,34 @@ def test_a_memory_bound_row_is_told_so() -> None:
 def test_the_same_operators_mean_that_the_runtime_does_it_by_itself() -> None:
     (cause,) = causes(evidence(PLAIN))
     assert cause.what.startswith("the same 3 operators run as in the reference")
+
+
+def test_the_same_model_on_another_target_has_the_same_operators_and_that_is_no_cause() -> None:
+    assert causes(evidence(PLAIN, same_model=True)) == []
+
+
+def test_the_same_operators_in_another_precision_are_another_work() -> None:
+    faster = profile([replace(node, kernel="brgconv_avx512_amx_BF16") for node in PLAIN.nodes])
+    assert causes(evidence(faster, backend="openvino")) == []
+
+
+def test_a_reference_of_another_runtime_leaves_its_column_empty() -> None:
+    found = explain(evidence(profile(nodes(("Convolution", 0.9), ("Reorder", 0.2))), reference=None))
+    assert [(entry.op, entry.ms, entry.reference_ms) for entry in found.operators] == [
+        ("Convolution", 0.9, None),
+        ("Reorder", 0.2, None),
+    ]
+    assert [node.reference_ms for node in found.nodes] == [None, None]
+    assert found.reference_between_ms is None
+    assert [cause.what for cause in found.causes] == [
+        "18 % of a call lays tensors out anew between operators: 1 Reorder"
+    ]
+
+
+def test_products_that_openvino_left_in_float_are_told_from_its_kernels() -> None:
+    found = profile(nodes(("Convolution", 0.5, "int8"), ("FullyConnected", 0.5, "float")))
+    (cause,) = causes(evidence(found, stage("quantize", "QuantizeStatic"), backend="openvino"))
+    assert cause.what == "50 % of a call is products that still run in fp32: 1 FullyConnected"
 
 
 def test_tensors_laid_out_anew_are_told() -> None:
@@ -251,6 +283,13 @@ def test_a_profile_that_could_not_be_taken_is_a_reason() -> None:
     slow = next(variant for variant in report.variants if variant.name == "slow").results[0]
     assert slow.explanation is not None
     assert slow.explanation.reason == "its process ended"
+
+
+def test_a_reference_without_a_profile_leaves_the_rows_own() -> None:
+    report = analyse(recorded("not_faster", baseline={"reason": "its process ended"}))
+    slow = next(variant for variant in report.variants if variant.name == "slow").results[0]
+    assert slow.explanation is not None
+    assert (slow.explanation.reason, slow.explanation.reference_between_ms) == (None, None)
 
 
 def test_a_record_without_profiles_has_no_explanations() -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from pipeline.explanation import Cause, Explanation, NodeTime, OperatorTime
 from pipeline.report.explanations import TITLE, brief, explained
 from pipeline.report.markdown import markdown_text
+from pipeline.report.numbers import NONE
 from pipeline.report.page import html_text
 from pipeline.report.terminal import print_report
 from pipeline.results import Report
@@ -22,7 +23,7 @@ FOUND = Explanation(
     ],
     operators=[OperatorTime(op="ConvInteger", nodes=9, ms=9.0, reference_ms=0.0)]
     + [OperatorTime(op=f"Op{number}", nodes=1, ms=0.1, reference_ms=0.2) for number in range(9)],
-    nodes=[NodeTime(name="conv_1", op="ConvInteger", ms=1.5, reference_ms=None)],
+    nodes=[NodeTime(name="conv_1", op="ConvInteger", kernel="", ms=1.5, reference_ms=None)],
     between_ms=0.3,
     reference_between_ms=0.2,
     providers={"CPUExecutionProvider": 18},
@@ -56,6 +57,22 @@ def test_the_operators_that_lost_most_are_shown_and_the_rest_added_up() -> None:
     assert rows[-2][:2] == ("2 other types", "2")
     assert rows[-1] == ("beside the operators", "", "0.300", "0.200", "+0.100")
     assert {len(row) for row in rows} == {len(heads)}
+
+
+def test_operators_of_another_runtime_than_the_references_stand_alone() -> None:
+    found = replace(
+        FOUND,
+        operators=[OperatorTime(op=f"Op{number}", nodes=1, ms=0.1, reference_ms=None) for number in range(9)],
+        nodes=[
+            NodeTime(name="conv_1", op="Convolution", kernel="jit_avx2_FP32", ms=1.5, reference_ms=None),
+            NodeTime(name="aten::addmm 2", op="aten::addmm", kernel="", ms=0.5, reference_ms=None),
+        ],
+        reference_between_ms=None,
+    )
+    (entry,) = explained(report(found))
+    (_, operators), (_, nodes) = entry.tables
+    assert {row[3:] for row in operators} == {(NONE, NONE)}
+    assert [row[0] for row in nodes] == ["Convolution conv_1 (jit_avx2_FP32)", "aten::addmm 2"]
 
 
 def test_the_terminal_has_a_line_with_the_first_change() -> None:
