@@ -54,7 +54,16 @@ class Schema:
 def register() -> None:
     """Make the schema and the resolver ``${package:NAME}`` (a package's folder) known to Hydra."""
     ConfigStore.instance().store(name="schema", node=Schema)
-    OmegaConf.register_new_resolver("package", lambda name: str(files(name)), replace=True)
+    OmegaConf.register_new_resolver("package", _package_folder, replace=True)
+
+
+def _package_folder(name: str) -> str:
+    try:
+        return str(files(name))
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"this needs the package {name.partition('.')[0]}, which is not installed: pip install 'slimline[examples]'"
+        ) from error
 
 
 def build(cfg: DictConfig, output: Path, command: str) -> Plan:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
-import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact, Format
@@ -190,8 +189,9 @@ class Metric(Protocol):
 
     name: ClassVar[str]
 
-    def predictions(self, outputs: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
-        """One predicted class per example [N] from the model's outputs for a batch of N."""
+    def predictions(self, outputs: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        """From the model's outputs for a batch of N: one class per example [N] (int64), judged by the labels, or one
+        vector per example [N, D] (float32), judged by the baseline's."""
         ...
 
 
@@ -252,6 +252,8 @@ class MeasureSettings:
     """What 99 % of Server's queries must keep to, waiting included."""
     explain: Explain = "not_faster"
     """Which rows are profiled and explained: those that are not FASTER, all, or none."""
+    try_s: float | None = None
+    """About how long changes that the explanations propose may be tried, all together; None: none is tried."""
     energy_s: float | None = 5.0
     """How long a row runs back to back while an energy counter is read; None: energy is not measured."""
 

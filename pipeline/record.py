@@ -15,6 +15,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.explanation import Outcome
+
 RECORD_VERSION = 1
 Status = Literal["ok", "failed", "skipped"]
 
@@ -160,10 +162,21 @@ class AccuracySamples:
     """Predictions per example, by ``variant@target``, and what they are judged against."""
 
     labels: NDArray[np.int64] | None
-    """[N]; None: the data has no labels, and agreement with the baseline is counted instead."""
-    predictions: Mapping[str, NDArray[np.int64]]
-    """[N] each."""
+    """[N]; None: the data has none that the metric uses, and variants are held against the baseline."""
+    predictions: Mapping[str, NDArray[Any]]
+    """[N] classes or [N, D] vectors each."""
     metric: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """A change that an explanation proposes, tried beside the run (``pipeline.tries``)."""
+
+    subject: str
+    """The key of the row that it is proposed for."""
+    change: str
+    """As it is typed."""
+    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +221,7 @@ class Record:
     """``all`` or ``one_at_a_time`` (``pipeline.plan.Plan.grid``)."""
     peaks: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What the machine can do at best, by target: the fields of Peaks."""
+    trials: list[Trial] = field(default_factory=list)
 
 
 _COLUMNS = ("subject", "round", "block", "position", "duration_ns")
@@ -241,6 +255,7 @@ def save_record(record: Record, folder: Path) -> None:
     }
     plain["variants"] = [asdict(variant) for variant in record.variants]
     plain["subjects"] = [asdict(subject) for subject in record.subjects]
+    plain["trials"] = [asdict(trial) for trial in record.trials]
     plain["latency"] = {
         name: getattr(latency, name) for name in ("subjects", "telemetry", "rounds", "stopped", "seconds", "plans")
     }
@@ -268,4 +283,5 @@ def load_record(folder: Path) -> Record:
         for variant in plain.pop("variants")
     ]
     subjects = [SubjectRecord(**subject) for subject in plain.pop("subjects")]
-    return Record(**plain, variants=variants, subjects=subjects, latency=latency, accuracy=accuracy)
+    trials = [Trial(**{**trial, "outcome": Outcome(**trial["outcome"])}) for trial in plain.pop("trials", [])]
+    return Record(**plain, variants=variants, subjects=subjects, latency=latency, accuracy=accuracy, trials=trials)

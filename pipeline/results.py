@@ -61,7 +61,7 @@ class Accuracy:
     """On the test split, on the bytes and the backend that were timed. Fractions, not per cent."""
 
     metric: str
-    """``accuracy``, or ``agreement`` with the baseline where there are no labels."""
+    """``accuracy``, or against the baseline: ``agreement`` of classes where there are no labels, ``cosine``."""
     value: float
     low: float
     """Wilson's 95 % interval."""

@@ -8,36 +8,69 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.plan import BASELINE, Constraints
+from pipeline.metrics import AGREEMENT, judged
+from pipeline.plan import BASELINE, Constraints, MeasureSettings
 from pipeline.record import AccuracySamples
 from pipeline.results import Accuracy
-from pipeline.statistics.accuracy import accuracy_verdict, n_to_decide, paired_difference, wilson
+from pipeline.statistics.accuracy import (
+    accuracy_verdict,
+    mean_interval,
+    n_to_decide,
+    paired_difference,
+    similarity_verdict,
+    wilson,
+)
 from pipeline.statistics.latency import holm
 
-AGREEMENT = "agreement"
 _DEFAULT_MARGIN = 0.01
 """Share of the baseline's accuracy that may be lost where ``constraints.max_accuracy_drop`` says nothing."""
 
 
-def accuracies(samples: AccuracySamples, constraints: Constraints) -> dict[str, Accuracy]:
+def accuracies(samples: AccuracySamples, constraints: Constraints, measure: MeasureSettings) -> dict[str, Accuracy]:
     """What is known of each ``variant@target`` that has predictions; p is corrected over all of them (Holm).
 
-    Without labels the baseline's predictions stand in for them and ``agreement`` is judged, from the baseline's own
-    100 % down; the baseline then has no entry. A target without a baseline has accuracies but no differences, and
-    nothing at all without labels.
+    A row is held against the baseline on its own target, or on the target that ``measure.reference`` names: then the
+    baseline elsewhere is judged too, as a runtime's precision costs accuracy as well. Without labels the baseline's
+    classes stand in for them and ``agreement`` is judged, for vectors their cosine; both from the baseline's own 100 %
+    down, so the baseline then has no entry. A target without a baseline has accuracies but no differences, and nothing
+    at all without labels.
     """
     found: dict[str, Accuracy] = {}
     for key, predictions in samples.predictions.items():
-        variant, _, target = key.partition("@")
-        baseline = samples.predictions.get(f"{BASELINE}@{target}")
-        if samples.labels is not None:
+        target = key.partition("@")[2]
+        against = f"{BASELINE}@{measure.reference_for(target)[1]}"
+        baseline = samples.predictions.get(against)
+        if predictions.ndim > 1:
+            if baseline is not None and key != against:
+                found[key] = _similarity(samples.metric, judged(predictions, baseline), constraints)
+        elif samples.labels is not None:
             right = predictions == samples.labels
-            reference = None if baseline is None else baseline == samples.labels
-            found[key] = _judge(samples.metric, right, None if variant == BASELINE else reference, constraints)
-        elif baseline is not None and variant != BASELINE:
+            reference = None if baseline is None or key == against else baseline == samples.labels
+            found[key] = _judge(samples.metric, right, reference, constraints)
+        elif baseline is not None and key != against:
             everything = np.ones(len(baseline), np.bool_)
             found[key] = _judge(AGREEMENT, predictions == baseline, everything, constraints)
     return _corrected(found)
+
+
+def _similarity(metric: str, found: NDArray[np.float64], constraints: Constraints) -> Accuracy:
+    """Of cosines [N]: their mean, and what is missing to 1."""
+    mean = mean_interval(found)
+    margin = _DEFAULT_MARGIN if constraints.max_accuracy_drop is None else constraints.max_accuracy_drop
+    return Accuracy(
+        metric=metric,
+        value=mean.value,
+        low=mean.low,
+        high=mean.high,
+        n=mean.n,
+        delta=mean.value - 1,
+        delta_low=mean.low - 1,
+        delta_high=mean.high - 1,
+        flips=None,
+        p=None,
+        margin=margin,
+        verdict=similarity_verdict(mean, margin),
+    )
 
 
 def _judge(

@@ -33,7 +33,7 @@ def analyse(record: Record) -> Report:
     checks = check_noise(cells, estimates, devices, record.latency, measure)
     noisy = checks.noisy_rows(devices)
     speedups = judge_ratios(record.subjects, estimates, measure, noisy, _with_dropped(record, measure))
-    judged = accuracies(record.accuracy, constraints)
+    judged = accuracies(record.accuracy, constraints, measure)
     rows: dict[str, list[Result]] = {variant.name: [] for variant in record.variants}
     for subject in record.subjects:
         rows[subject.variant].append(_result(subject, cells, speedups, judged, measure))

@@ -53,8 +53,9 @@ def obstacles(row: Row, constraints: Constraints, *, is_reference: bool, noisy: 
         found.append("its speed is NOISY: the run can't judge it")
     elif speedup is None and not is_reference:
         found.append("its speed-up is not known: the row it is compared with was not measured")
-    if row.variant != BASELINE:
-        found.extend(_accuracy_obstacle(row.result.accuracy))
+    accuracy = row.result.accuracy
+    if row.variant != BASELINE or (accuracy is not None and accuracy.delta is not None):
+        found.extend(_accuracy_obstacle(accuracy))
     return found + _limit_obstacles(row, constraints)
 
 

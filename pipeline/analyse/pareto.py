@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from pipeline.analyse.accuracy import AGREEMENT
+from pipeline.metrics import AGAINST_BASELINE
 from pipeline.plan import BASELINE
 from pipeline.results import Result
 
@@ -16,7 +16,7 @@ Rows = Mapping[str, Sequence[Result]]
 def with_pareto(rows: Rows) -> dict[str, list[Result]]:
     """Mark the front within each target and batch size, by the estimates: higher accuracy, lower p50.
 
-    A baseline that the others are judged by their agreement with counts as 100 % accurate.
+    A baseline that the others are held against counts as 100 % accurate.
     """
     metric = _metric(rows)
     points = {
@@ -47,7 +47,7 @@ def _point(variant: str, result: Result, metric: str | None) -> tuple[float, flo
         return None
     if result.accuracy is not None:
         return result.accuracy.value, result.latency_ms.p50.value
-    if variant == BASELINE and metric == AGREEMENT:
+    if variant == BASELINE and metric in AGAINST_BASELINE:
         return 1.0, result.latency_ms.p50.value
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.metrics import AGREEMENT, COSINE
 from pipeline.results import Accuracy, Reference, Speedup
 
 _ACCURACY_WORDS = {
@@ -47,7 +48,9 @@ def accuracy(found: Accuracy) -> str:
     """``no meaningful drop of accuracy (93.85 % to 93.80 %)``; only for a variant that kept the margin."""
     if found.verdict is None or found.delta is None:
         return f"an accuracy of {percent(found.value)}"
-    if found.metric == "agreement":
+    if found.metric == COSINE:
+        return f"a mean cosine of {found.value:.4f} to the baseline's outputs"
+    if found.metric == AGREEMENT:
         return f"the baseline's answer on {percent(found.value)} of the examples"
     words = _ACCURACY_WORDS.get(found.verdict, f"accuracy {found.verdict}")
     return f"{words} ({percent(found.value - found.delta)} to {percent(found.value)})"

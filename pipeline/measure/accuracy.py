@@ -37,9 +37,10 @@ def predict(
     inputs: Feed,
     batch_size: int,
     progress: Callable[[float], None] = lambda share: None,
-) -> NDArray[np.int64]:
-    """One prediction per example [N] of ``inputs`` (preprocessed arrays [N, ...], an entry per input of the model).
+) -> NDArray[Any]:
+    """One prediction per example: [N] classes or [N, D] vectors, as the metric has it.
 
+    ``inputs`` are preprocessed arrays [N, ...], an entry per input of the model.
     ``progress`` is told the share done, 0 to 1. A model whose batch is fixed runs at that batch, whatever
     ``batch_size`` says, with its last batch filled up and the filling thrown away. Raises WorkerFailed with the reason
     where the model can't be loaded or run, or its process dies; BackendUnavailable and UserError as the backend and the
@@ -56,7 +57,7 @@ def predict(
         return _run(arguments, progress)
 
 
-def _run(arguments: tuple[Any, ...], progress: Callable[[float], None]) -> NDArray[np.int64]:
+def _run(arguments: tuple[Any, ...], progress: Callable[[float], None]) -> NDArray[Any]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(theirs, *arguments), daemon=True, name="slimline-accuracy")
@@ -87,7 +88,7 @@ def _interrupts_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _receive(connection: Connection, progress: Callable[[float], None]) -> NDArray[np.int64]:
+def _receive(connection: Connection, progress: Callable[[float], None]) -> NDArray[Any]:
     while True:
         message = connection.recv()
         if isinstance(message, SlimlineError):
@@ -95,7 +96,7 @@ def _receive(connection: Connection, progress: Callable[[float], None]) -> NDArr
         if isinstance(message, float):
             progress(message)
             continue
-        predictions: NDArray[np.int64] = message
+        predictions: NDArray[Any] = message
         return predictions
 
 
@@ -136,9 +137,9 @@ def _work(
 
 def _predictions(
     session: Session, metric: Metric, inputs: Feed, batch: int, fixed: bool, report: Callable[[float], None]
-) -> NDArray[np.int64]:
+) -> NDArray[Any]:
     count = len(next(iter(inputs.values())))
-    found = np.empty(count, np.int64)
+    found: NDArray[Any] | None = None
     every = max(count // _REPORTS, 1)
     reported = 0
     for start in range(0, count, batch):
@@ -150,10 +151,14 @@ def _predictions(
                 f"metric '{metric.name}' gave {len(predicted)} predictions for a batch of {size} examples: the model's "
                 "first output must have one row per example"
             )
+        if found is None:
+            found = np.empty((count, *predicted.shape[1:]), predicted.dtype)
         found[start : start + size] = predicted[:size]
         if start + size - reported >= every:
             reported = start + size
             report(reported / count)
+    if found is None:
+        raise UserError("there is nothing to measure accuracy on")
     return found
 
 

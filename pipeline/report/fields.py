@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pipeline.metrics import AGAINST_BASELINE
 from pipeline.report import numbers as show
 from pipeline.report.rows import Row
 
@@ -87,8 +88,8 @@ def _accuracy(value: float, low: float | None, high: float | None, *rest: Any) -
 
 def _brief_accuracy(value: float, low: float | None, high: float | None, *rest: Any) -> Lines:
     metric, _n, delta, _delta_low, _delta_high, verdict, _n_to_decide = rest
-    # An agreement is its own distance from the baseline's 100 %.
-    alone = delta is None or metric == "agreement"
+    # Such a figure is its own distance from the baseline's 100 %.
+    alone = delta is None or metric in AGAINST_BASELINE
     first = show.percent(value) if alone else f"{show.percent(value)} {show.points(delta)}"
     return (first,) if verdict is None else (first, verdict)
 

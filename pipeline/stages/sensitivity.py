@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pipeline.artifact import Artifact
 from pipeline.data.dataset import Feed
 from pipeline.errors import StageFailed, UserError
+from pipeline.metrics import judged
 from pipeline.plan import Context, Metric
 from pipeline.stages.check import Outputs, drift, run
 from pipeline.stages.quantization import weighted_nodes
@@ -27,7 +28,7 @@ class Loss:
     sqnr_db: float | None
     """Of the outputs; None: they are the same."""
     drop: float
-    """Of the accuracy on labelled examples, else the share of examples whose prediction changed."""
+    """Of the accuracy on labelled examples, else of the agreement or mean cosine with the source."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +37,8 @@ class Judge:
 
     feed: Feed
     outputs: Outputs
-    labels: NDArray[np.int64]
-    """[N]; the source's own predictions where the data has no labels."""
+    truth: NDArray[Any]
+    """The labels [N]; the source's own predictions where the data has none, or the metric takes vectors [N, D]."""
     metric: Metric
 
     @staticmethod
@@ -55,14 +56,14 @@ class Judge:
         return Judge(
             feed=feed,
             outputs=outputs,
-            labels=own if split.labels is None else split.labels[: len(own)],
+            truth=own if split.labels is None or own.ndim > 1 else split.labels[: len(own)],
             metric=context.metric,
         )
 
     def __call__(self, candidate: Artifact) -> Loss:
         """Run a candidate on the same examples."""
         outputs = run(candidate, self.feed)
-        right, was_right = (self.metric.predictions(found) == self.labels for found in (outputs, self.outputs))
+        right, was_right = (judged(self.metric.predictions(found), self.truth) for found in (outputs, self.outputs))
         return Loss(sqnr_db=drift(self.outputs, outputs)["sqnr_db"], drop=float(was_right.mean() - right.mean()))
 
 

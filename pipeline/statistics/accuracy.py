@@ -10,16 +10,20 @@ import math
 from dataclasses import dataclass
 from statistics import NormalDist
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipeline.results import AccuracyVerdict
 
 _POWER = 0.8
+_RESAMPLES = 2_000
 _EDGE = 1e-12
 """How close to -1 and 1 the score statistic is still evaluated; its variance is 0 at the ends themselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proportion:
-    """A share of ``n`` examples, with its interval."""
+    """A share of ``n`` examples, or a mean over them, with its interval."""
 
     value: float
     low: float
@@ -52,6 +56,24 @@ def wilson(count: int, n: int, alpha: float = 0.05) -> Proportion:
     low, high = proportion_confint(count, n, alpha=alpha, method="wilson")
     value = count / n
     return Proportion(value=value, low=min(float(low), value), high=max(float(high), value), n=n)
+
+
+def mean_interval(values: NDArray[np.float64], alpha: float = 0.05) -> Proportion:
+    """The mean of similarities [N], with a bootstrap interval (BCa; Efron 1987, through scipy), seeded.
+
+    Where all values are the same (to rounding), the interval is that value. Raises ValueError for no values.
+    """
+    from scipy.stats import bootstrap
+
+    if not len(values):
+        raise ValueError("there are no values to take the mean of")
+    value = float(values.mean())
+    if np.ptp(values) < _EDGE:
+        return Proportion(value=value, low=value, high=value, n=len(values))
+    found = bootstrap(
+        (values,), np.mean, confidence_level=1 - alpha, n_resamples=_RESAMPLES, batch=100, method="BCa", rng=0
+    ).confidence_interval
+    return Proportion(value=value, low=min(float(found.low), value), high=max(float(found.high), value), n=len(values))
 
 
 def exact_mcnemar(gained: int, lost: int) -> float:
@@ -110,6 +132,16 @@ def accuracy_verdict(low: float, high: float, margin: float) -> AccuracyVerdict:
     if high < -margin:
         return "FAILS MARGIN"
     return "DROP" if high < 0 else "UNDECIDED"
+
+
+def similarity_verdict(found: Proportion, margin: float) -> AccuracyVerdict:
+    """What the interval of a mean similarity to the baseline says about a loss of ``margin`` from 1.
+
+    A similarity is below 1 as soon as anything differs at all, so nothing is called IMPROVED or a SMALL REAL DROP.
+    """
+    if found.low > 1 - margin:
+        return "NO MEANINGFUL DROP"
+    return "FAILS MARGIN" if found.high < 1 - margin else "UNDECIDED"
 
 
 def n_to_decide(difference: PairedDifference, margin: float, alpha: float = 0.05) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -33,7 +34,7 @@ class TorchModel:
     """A PyTorch model: ``factory`` is the dotted path of a class or function, called with ``arguments``.
 
     ``weights`` is a state dict as safetensors, or as a file of ``torch.save`` (read with ``weights_only=True``: no code
-    in it is run).
+    in it is run). ``ignored_weights`` are names in it, or glob patterns, that the model has no use for.
     """
 
     name: str
@@ -42,6 +43,7 @@ class TorchModel:
     inputs: Mapping[str, InputSpec]
     arguments: Mapping[str, Any] = field(default_factory=dict)
     outputs: tuple[str, ...] = ("output",)
+    ignored_weights: tuple[str, ...] = ()
     preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
     format: ClassVar[Format] = "torch"
 
@@ -60,6 +62,7 @@ class TorchModel:
             "weights": None if self.weights is None else file_digest(_existing(self.weights, "model.weights")),
             "inputs": {name: [list(spec.shape), spec.dtype] for name, spec in self.inputs.items()},
             "outputs": list(self.outputs),
+            "ignored_weights": list(self.ignored_weights),
         }
 
     def signature(self) -> Mapping[str, InputSignature]:
@@ -80,11 +83,19 @@ class TorchModel:
             raise UserError(f"model.factory={self.factory} can't be made with model.arguments: {error}") from error
         if self.weights is not None:
             try:
-                module.load_state_dict(_read_state(self.weights))
+                module.load_state_dict(self._state(self.weights))
             except RuntimeError as error:
                 reason = " ".join(str(error).split())
                 raise UserError(f"model.weights={self.weights} do not fit {self.factory}: {reason}") from error
         save_module(module.eval(), spec, out)
+
+    def _state(self, path: Path) -> dict[str, Any]:
+        state = _read_state(path)
+        return {
+            name: value
+            for name, value in state.items()
+            if not any(fnmatchcase(name, pattern) for pattern in self.ignored_weights)
+        }
 
     def _spec(self) -> ModelSpec:
         from pipeline.torch_artifact import ModelInput, ModelSpec

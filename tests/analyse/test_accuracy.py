@@ -1,9 +1,13 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pipeline.analyse import analyse
-from pipeline.plan import Constraints
+from pipeline.analyse.accuracy import accuracies
+from pipeline.plan import Constraints, MeasureSettings
+from pipeline.record import AccuracySamples
 from pipeline.results import Accuracy, Report
 from tests.analyse.synthetic import BASELINE_RIGHT, EXAMPLES, Made, make_record
 
@@ -94,3 +98,52 @@ def test_the_front_holds_the_rows_that_no_other_beats_on_both_accuracy_and_laten
 def test_without_labels_the_baseline_is_on_the_front_as_fully_accurate() -> None:
     report = analyse(make_record(Made(name="slow", times_as_fast=0.5, lost=5), labelled=False))
     assert [variant.results[0].pareto for variant in report.variants] == [True, False]
+
+
+def _vectors(noise: float, rows: int = 500) -> NDArray[np.float32]:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(rows, 32))
+    return (vectors + noise * np.random.default_rng(1).normal(size=vectors.shape)).astype(np.float32)
+
+
+def _similar(noise: float, **constraints: float) -> Accuracy:
+    samples = AccuracySamples(
+        labels=None,
+        predictions={"baseline@ort_cpu": _vectors(0.0), "other@ort_cpu": _vectors(noise)},
+        metric="cosine",
+    )
+    found = accuracies(samples, Constraints(**constraints), MeasureSettings())
+    assert list(found) == ["other@ort_cpu"]
+    return found["other@ort_cpu"]
+
+
+@pytest.mark.parametrize(
+    ("noise", "verdict"), [(0.0, "NO MEANINGFUL DROP"), (0.05, "NO MEANINGFUL DROP"), (0.3, "FAILS MARGIN")]
+)
+def test_vectors_are_held_against_the_baselines_by_their_cosine(noise: float, verdict: str) -> None:
+    found = _similar(noise)
+    assert found.verdict == verdict
+    assert found.metric == "cosine"
+    assert found.low <= found.value <= found.high <= 1
+    # The cosine of a vector with noise of that relative size, on average.
+    assert found.value == pytest.approx(1 / np.sqrt(1 + noise**2), abs=0.01)
+    assert found.delta == found.value - 1
+    assert found.margin == 0.01
+
+
+def test_the_margin_of_a_cosine_is_the_constraint() -> None:
+    assert _similar(0.3, max_accuracy_drop=0.1).verdict == "NO MEANINGFUL DROP"
+
+
+def test_with_a_reference_target_the_baseline_elsewhere_is_judged_too() -> None:
+    labels = np.arange(1000) % 10
+    wrong = labels.copy()
+    wrong[:200] = 11
+    samples = AccuracySamples(
+        labels=labels, predictions={"baseline@ort_cpu": labels, "baseline@half": wrong}, metric="accuracy"
+    )
+    apart = accuracies(samples, Constraints(), MeasureSettings())
+    assert apart["baseline@half"].verdict is None
+    together = accuracies(samples, Constraints(), MeasureSettings(reference="baseline@ort_cpu"))
+    assert together["baseline@ort_cpu"].verdict is None
+    assert together["baseline@half"].verdict == "FAILS MARGIN"

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.data import fashion_mnist
-from pipeline.data.files import SPLITS, SplitFolder
+from pipeline.data.files import SplitFolder
+from pipeline.data.hashing import SPLITS
 from pipeline.measure.accuracy import assert_disjoint
 
 FOLDER = Path(fashion_mnist.__file__).parent

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.data.files import DEFAULT_FRACTIONS, SPLITS, NpzFile, SplitFolder, read_npz
+from pipeline.data.files import NpzFile, SplitFolder, read_npz
+from pipeline.data.hashing import DEFAULT_FRACTIONS, SPLITS
 from pipeline.errors import UserError
 from pipeline.measure.accuracy import assert_disjoint
 

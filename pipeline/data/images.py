@@ -1,0 +1,163 @@
+"""Images from a folder, cut to the size that a model reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.dataset import Split, SplitName
+from pipeline.data.hashing import DEFAULT_FRACTIONS, check_fractions, check_sizes, limited, partition, take_part
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+_SMALLEST_CROP, _LARGEST_ASPECT = 0.25, 4 / 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Images:
+    """A folder of images (jpg, png, webp, bmp), searched with its subfolders; Pillow reads them.
+
+    Each is scaled so that its shorter side is ``size`` / ``central`` and its middle of ``size`` x ``size`` pixels is
+    taken, in RGB: [N, 3, size, size] uint8, by the name ``input``. With ``labelled`` an image's class is the folder it
+    lies in, numbered in the folders' order. ``crops`` takes so many random crops of each image instead (a quarter of it
+    to the whole), seeded: to judge drift with few photographs; crops of one image may be in several splits. The
+    examples are split by sha256 (``pipeline.data.hashing``).
+    """
+
+    path: Path
+    size: int = 224
+    central: float = 0.875
+    input: str = "image"
+    labelled: bool = False
+    only: tuple[str, ...] = ()
+    """Names of files, or glob patterns; none: all."""
+    crops: int | None = None
+    fractions: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_FRACTIONS))
+    calibration_size: int = 512
+    test_size: int | None = None
+    augmentation: tuple[str, ...] = ()
+    """Random changes of a training image that keep its label, for fine-tuning: flip, crop."""
+
+    def __post_init__(self) -> None:
+        check_sizes(self.calibration_size, self.test_size)
+        check_fractions(self.fractions)
+        if self.size < 1:
+            raise ValueError(f"size must be at least 1 (got {self.size})")
+        if not 0 < self.central <= 1:
+            raise ValueError(f"central must be above 0 and at most 1 (got {self.central})")
+        if self.crops is not None and self.crops < 1:
+            raise ValueError(f"crops must be at least 1 (got {self.crops})")
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the folders, where the images are labelled."""
+        return _classes(_files(self.path, self.only)) if self.labelled else ()
+
+    def split(self, name: SplitName) -> Split:
+        """One split; raises UserError where an image can't be read or there are too few for the split."""
+        whole, parts = _read(
+            self.path,
+            self.only,
+            self.size,
+            self.central,
+            self.input,
+            self.labelled,
+            self.crops,
+            tuple(self.fractions.items()),
+        )
+        split = take_part(whole, parts, self.fractions, name, self.path)
+        return limited(split, name, self.calibration_size, self.test_size)
+
+
+@lru_cache(maxsize=2)
+def _read(
+    path: Path,
+    only: tuple[str, ...],
+    size: int,
+    central: float,
+    name: str,
+    labelled: bool,
+    crops: int | None,
+    fractions: tuple[tuple[str, float], ...],
+) -> tuple[Split, dict[str, list[int]]]:
+    files = _files(path, only)
+    repeated = crops or 1
+    pixels = np.empty((len(files) * repeated, 3, size, size), np.uint8)
+    rng = np.random.default_rng(0)
+    for index, file in enumerate(files):
+        image = _open(file)
+        for crop in range(repeated):
+            cut = _middle(image, size, central) if crops is None else _random_crop(image, size, rng)
+            pixels[index * repeated + crop] = cut
+    labels = None
+    if labelled:
+        numbers = {folder: number for number, folder in enumerate(_classes(files))}
+        labels = np.repeat(np.array([numbers[file.parent.name] for file in files], np.int64), repeated)
+    whole = Split({name: pixels}, labels)
+    return whole, partition(whole.example_hashes(), dict(fractions))
+
+
+def _files(path: Path, only: tuple[str, ...]) -> list[Path]:
+    if not path.is_dir():
+        raise UserError(f"data.path={path} is no folder: give a folder of images")
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+    if only:
+        files = [file for file in files if any(fnmatchcase(file.name, pattern) for pattern in only)]
+    if not files:
+        wanted = f"data.only={list(only)} names" if only else f"data.path={path} holds"
+        raise UserError(f"{wanted} no images ({', '.join(SUFFIXES)})")
+    return files
+
+
+def _classes(files: list[Path]) -> tuple[str, ...]:
+    return tuple(sorted({file.parent.name for file in files}))
+
+
+def _open(file: Path) -> Image.Image:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise UserError("images need the package Pillow: pip install pillow") from error
+    try:
+        with Image.open(file) as image:
+            return image.convert("RGB")
+    except OSError as error:
+        raise UserError(f"{file} can't be read as an image: {error}") from error
+
+
+def _middle(image: Image.Image, size: int, central: float) -> NDArray[np.uint8]:
+    """[3, size, size]."""
+    side = min(image.size) * central
+    left, top = ((length - side) / 2 for length in image.size)
+    return _cut(image, (left, top, left + side, top + side), size)
+
+
+def _random_crop(image: Image.Image, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    width, height = image.size
+    area = width * height * rng.uniform(_SMALLEST_CROP, 1)
+    aspect = np.exp(rng.uniform(-np.log(_LARGEST_ASPECT), np.log(_LARGEST_ASPECT)))
+    across, down = min(np.sqrt(area * aspect), width), min(np.sqrt(area / aspect), height)
+    left, top = rng.uniform(0, width - across), rng.uniform(0, height - down)
+    return _cut(image, (left, top, left + across, top + down), size)
+
+
+def _cut(image: Image.Image, box: tuple[float, float, float, float], size: int) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    scaled = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
+    return np.asarray(scaled, np.uint8).transpose(2, 0, 1)

@@ -1,0 +1,1 @@
+"""The shipped sentences of product reviews."""

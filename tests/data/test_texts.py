@@ -1,0 +1,97 @@
+"""Texts from a CSV file: tokens, labels, splits, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.data.hashing import SPLITS
+from pipeline.data.texts import Texts
+from pipeline.errors import UserError
+from pipeline.measure.accuracy import assert_disjoint
+
+pytest.importorskip("tokenizers")
+
+WORDS = ["[PAD]", "[UNK]", "good", "bad", "very", *(f"w{number}" for number in range(50))]
+
+
+def tokenizer(folder: Path) -> Path:
+    path = folder / "tokenizer.json"
+    path.write_text(
+        json.dumps(
+            {
+                "version": "1.0",
+                "added_tokens": [],
+                "pre_tokenizer": {"type": "Whitespace"},
+                "model": {
+                    "type": "WordLevel",
+                    "vocab": {word: number for number, word in enumerate(WORDS)},
+                    "unk_token": "[UNK]",
+                },
+            }
+        )
+    )
+    return path
+
+
+def texts(folder: Path, content: str, **fields: Any) -> Texts:
+    path = folder / "reviews.csv"
+    path.write_text(content, encoding="utf-8")
+    return Texts(**{"path": path, "tokenizer": tokenizer(folder), "length": 4, **fields})
+
+
+def many(folder: Path, count: int = 100) -> Texts:
+    lines = [f'"w{number % 50}, w{number // 50} very good",{number % 2}' for number in range(count)]
+    return texts(folder, "\n".join(["text,label", *lines]))
+
+
+def test_texts_are_cut_and_filled_to_the_length(tmp_path: Path) -> None:
+    data = texts(
+        tmp_path,
+        "text\n" + "\n".join(["good w1", "very very very very bad", *(f"w{n} w{n}" for n in range(28))]),
+        fractions={"test": 1.0},
+    )
+    split = data.split("test")
+    rows = {
+        tuple(ids): tuple(mask) for ids, mask in zip(*(split.inputs[k].tolist() for k in split.inputs), strict=True)
+    }
+    assert rows[(2, 6, 0, 0)] == (1, 1, 0, 0)
+    assert rows[(4, 4, 4, 4)] == (1, 1, 1, 1)
+    assert split.labels is None
+
+
+def test_splits_share_no_text_and_keep_their_labels(tmp_path: Path) -> None:
+    data = many(tmp_path)
+    splits = {name: data.split(name) for name in SPLITS}
+    assert_disjoint(splits)
+    assert sum(len(split) for split in splits.values()) == 100
+    for split in splits.values():
+        assert split.labels is not None
+        for ids, label in zip(split.inputs["input_ids"], split.labels, strict=True):
+            assert int(WORDS[ids[0]][1:]) % 2 == label
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("words\nhello\n", "has no column 'text'; it has words"),
+        ("text,label\nhello,good\n", "'label' must hold whole numbers"),
+        ("text\n", "holds no texts"),
+        ("text\ngood\n", "1 examples, too few for the test split"),
+    ],
+)
+def test_a_file_that_is_not_what_it_should_be_is_refused(tmp_path: Path, content: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        texts(tmp_path, content).split("test")
+
+
+def test_a_missing_or_broken_tokenizer_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"tokenizer=.*nowhere.json does not exist"):
+        texts(tmp_path, "text\ngood\n", tokenizer=tmp_path / "nowhere.json").split("test")
+    broken = tmp_path / "broken.json"
+    broken.write_text("{}")
+    with pytest.raises(UserError, match="can't be read as a tokenizer"):
+        texts(tmp_path, "text\ngood\n", tokenizer=broken).split("test")
