@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.analyse.phrases import percent, points
+from pipeline.metrics import COSINE
 from pipeline.plan import BASELINE, Constraints
 from pipeline.results import Accuracy, Reference, Result
 
@@ -66,6 +67,11 @@ def _accuracy_obstacle(accuracy: Accuracy | None) -> list[str]:
         return ["its accuracy can't be compared: the baseline has none on this target"]
     if accuracy.verdict in _KEEPS_MARGIN:
         return []
+    if accuracy.metric == COSINE:
+        return [
+            f"its mean cosine to the baseline's outputs is {accuracy.value:.4f} (at worst "
+            f"{accuracy.low:.4f}), and above {1 - accuracy.margin:.4f} is needed (constraints.max_accuracy_drop)"
+        ]
     allowed = f"{points(accuracy.margin)} are allowed (constraints.max_accuracy_drop)"
     if accuracy.verdict == "UNDECIDED":
         enough = "" if accuracy.n_to_decide is None else f"; about {accuracy.n_to_decide:,} test examples would decide"

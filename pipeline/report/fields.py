@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipeline.metrics import AGAINST_BASELINE
+from pipeline.metrics import AGAINST_BASELINE, COSINE
 from pipeline.report import numbers as show
 from pipeline.report.rows import Row
 
@@ -71,7 +71,10 @@ def _text(value: object) -> Lines:
 
 
 def _accuracy(value: float, low: float | None, high: float | None, *rest: Any) -> Lines:
-    _metric, _n, delta, delta_low, delta_high, verdict, n_to_decide = rest
+    metric, _n, delta, delta_low, delta_high, verdict, n_to_decide = rest
+    if metric == COSINE:
+        ends = "" if low is None or high is None else f" {show.interval(low, high, 4)}"
+        return (show.similarity(value) + ends, *(() if verdict is None else (verdict,)))
     lines = [show.percent(value)]
     if low is not None and high is not None:
         lines[0] += f" {show.percent_interval(low, high)}"
@@ -90,7 +93,8 @@ def _brief_accuracy(value: float, low: float | None, high: float | None, *rest: 
     metric, _n, delta, _delta_low, _delta_high, verdict, _n_to_decide = rest
     # Such a figure is its own distance from the baseline's 100 %.
     alone = delta is None or metric in AGAINST_BASELINE
-    first = show.percent(value) if alone else f"{show.percent(value)} {show.points(delta)}"
+    plain = show.similarity(value) if metric == COSINE else show.percent(value)
+    first = plain if alone else f"{plain} {show.points(delta)}"
     return (first,) if verdict is None else (first, verdict)
 
 

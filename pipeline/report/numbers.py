@@ -55,6 +55,11 @@ def percent(fraction: float) -> str:
     return f"{number(100 * fraction, 2)} %"
 
 
+def similarity(value: float) -> str:
+    """A cosine: ``0.9987``."""
+    return number(value, 4)
+
+
 def percent_interval(low: float, high: float) -> str:
     """Two fractions as an interval in per cent, without the unit."""
     return interval(100 * low, 100 * high, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,8 @@ from pipeline.stages.patterns import check_matches, matches
 
 if TYPE_CHECKING:
     import onnx
+
+logger = logging.getLogger(__name__)
 
 IntegerType = Literal["int8", "uint8"]
 WideIntegerType = Literal["int8", "uint8", "int16", "uint16"]
@@ -59,20 +62,28 @@ def temporary_files_in(folder: Path) -> Iterator[None]:
 
 def prepare(source: Artifact, work: Path) -> Path:
     """A copy of the model in ``work`` with all shapes inferred, constants folded and batch normalization in the
-    convolutions, as quantization wants it (``onnxruntime.quantization.shape_inference.quant_pre_process``)."""
+    convolutions, as quantization wants it (``onnxruntime.quantization.shape_inference.quant_pre_process``).
+
+    Symbolic shape inference stops at some valid models, with all kinds of errors: they are prepared without it.
+    """
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     prepared = work / "prepared.onnx"
+
+    def attempt(symbolic: bool) -> None:
+        quant_pre_process(
+            source.onnx_path, prepared, skip_symbolic_shape=not symbolic, save_as_external_data=is_large(source)
+        )
+
     with temporary_files_in(work):
         try:
-            quant_pre_process(source.onnx_path, prepared, save_as_external_data=is_large(source))
-        except Exception as error:
-            # Raised as a bare Exception; a model that symbolic shape inference can't follow is quantized without it.
-            if "symbolic shape inference" not in str(error).lower():
+            attempt(symbolic=True)
+        except Exception as first:  # noqa: BLE001 - the library raises what it likes, and the second attempt decides
+            logger.info("%s: prepared without symbolic shape inference: %s", source.path, first_line(first))
+            try:
+                attempt(symbolic=False)
+            except Exception as error:
                 raise StageFailed(f"the model could not be prepared for quantization: {first_line(error)}") from error
-            quant_pre_process(
-                source.onnx_path, prepared, skip_symbolic_shape=True, save_as_external_data=is_large(source)
-            )
     return prepared
 
 

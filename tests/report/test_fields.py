@@ -13,7 +13,7 @@ from pipeline.report import numbers
 from pipeline.report.csv_rows import csv_text
 from pipeline.report.fields import FIELDS, header, used
 from pipeline.report.rows import all_rows
-from pipeline.results import Report
+from pipeline.results import Accuracy, Report
 from tests.report import example
 
 
@@ -109,3 +109,13 @@ def test_percentages_and_points() -> None:
     assert numbers.percent(0.9385) == "93.85 %"
     assert numbers.points(-0.0012) == "−0.12 pt"
     assert numbers.points_interval(-0.003, 0.0005) == "[−0.30, +0.05]"
+
+
+def test_a_cosine_is_no_percentage() -> None:
+    found = Accuracy(
+        metric="cosine", value=0.99871, low=0.998, high=0.9991, n=500, delta=-0.00129, delta_low=-0.002,
+        delta_high=-0.0009, flips=None, p=None, margin=0.01, verdict="NO MEANINGFUL DROP",
+    )  # fmt: skip
+    row = all_rows(example.report([example.variant("small", [example.result(0.4, found=found)])]))[0]
+    field = next(field for field in FIELDS if field.title == "accuracy")
+    assert field.cell(row) == ("0.9987 [0.9980, 0.9991]", "NO MEANINGFUL DROP")

@@ -228,9 +228,10 @@ def resnet(spec: ModelSpec) -> nn.Module:
     return module
 
 
-def encoder_spec(length: int = 16) -> ModelSpec:
+def encoder_spec(length: int = 16, **arguments: Any) -> ModelSpec:
+    factory = {"_target_": "pipeline.zoo.encoder.Encoder", "vocabulary": 100, "hidden": 64, "positions": length}
     return ModelSpec(
-        factory={"_target_": "pipeline.zoo.encoder.Encoder", "vocabulary": 100, "hidden": 64, "positions": length},
+        factory=factory | arguments,
         inputs=(
             ModelInput(name="input_ids", shape=(length,), dtype="int64"),
             ModelInput(name="attention_mask", shape=(length,), dtype="int64"),

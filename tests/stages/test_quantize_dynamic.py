@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
+from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
 
 from pipeline.artifact import Artifact
 from pipeline.errors import StageFailed
@@ -15,7 +16,7 @@ from pipeline.stages import quantization
 from pipeline.stages.check import check_output
 from pipeline.stages.export import ExportOnnx
 from pipeline.stages.quantize_dynamic import QuantizeDynamic
-from tests.stages.models import NamedLayer, Workplace, op_types, spec_of
+from tests.stages.models import NamedLayer, Workplace, encoder, encoder_spec, op_types, sentences, spec_of
 
 Feed = dict[str, NDArray[Any]]
 
@@ -104,3 +105,13 @@ def test_a_model_without_weights_is_refused(workplace: Workplace) -> None:
 def test_unknown_weight_types_are_refused() -> None:
     with pytest.raises(ValueError, match=r"weight_type must be int8 or uint8 \(got 'int3'\)"):
         QuantizeDynamic(weight_type="int3")  # type: ignore[arg-type]
+
+
+def test_a_model_that_symbolic_shape_inference_cannot_follow_is_quantized(workplace: Workplace) -> None:
+    spec = encoder_spec(num_classes=None, token_types=2)
+    source = workplace.build(ExportOnnx(), workplace.torch(encoder(spec), spec))
+    with pytest.raises(TypeError):
+        SymbolicShapeInference.infer_shapes(onnx.load(source.onnx_path))
+    quantized = workplace.build(QuantizeDynamic(), source, "quantized")
+    assert op_types(quantized)["MatMulInteger"] >= 12
+    assert check_output(source, quantized, None, sentences())["cosine_min"] > 0.99
