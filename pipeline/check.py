@@ -19,6 +19,7 @@ _POSITIVE = (
     "deadline_ms",
     "price_per_hour",
     "scenario_s",
+    "try_s",
     "server_qps",
     "server_latency_ms",
 )

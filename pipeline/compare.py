@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from pipeline.analyse.cells import cells_by_subject, differences_by_round
+from pipeline.analyse.cells import Cells, cells_by_subject, differences_by_round
 from pipeline.artifact import Artifact
 from pipeline.data.dataset import Feed, batch_of, preprocess
 from pipeline.errors import Skipped, StageFailed
 from pipeline.measure.environment import describe_machine
 from pipeline.measure.latency import Subject, measure_latency
-from pipeline.plan import Plan, Speed, Target
-from pipeline.record import SubjectRecord
+from pipeline.plan import MeasureSettings, Plan, Speed, Target
+from pipeline.record import SubjectRecord, subject_key
 from pipeline.statistics.latency import paired_ratio
 
 REFERENCE = "reference"
@@ -30,38 +30,66 @@ class Compare:
     plan: Plan
 
     def __call__(self, candidates: Mapping[str, Artifact], reference: Artifact) -> dict[str, Speed]:
-        """``ROUNDS`` rounds as the plan's own are; raises Skipped without a target, StageFailed where one fails."""
+        """As ``compare`` does; raises Skipped without a target, StageFailed where one can't be timed."""
         target, size = _target(self.plan), self.plan.batch_sizes[0]
-        settings = replace(
-            self.plan.measure, looks=(ROUNDS,), alpha=_ALPHA, strict=False, half_width=0.0, budget_s=None
-        )
-        artifacts = {REFERENCE: reference, **candidates}
-        records = {
-            name: SubjectRecord(
-                variant=name, target=target.name, device=target.device, batch_size=size, status="ok", reason=None
-            )
-            for name in artifacts
-        }
-        keys = {name: record.key for name, record in records.items()}
-        measured = measure_latency(
-            [
-                Subject(key=keys[name], artifact=artifact, target=target, batch_size=size)
-                for name, artifact in artifacts.items()
-            ],
-            {keys[name]: keys[REFERENCE] for name in candidates},
-            [],
-            {size: _feed(self.plan, size)},
-            settings,
-            self.plan.seed,
-        )
-        for key, reason in measured.failures.items():
-            raise StageFailed(f"{key} could not be timed: {reason}")
-        cells = cells_by_subject(measured.samples, list(records.values()))
+
+        def subject(name: str, artifact: Artifact) -> Subject:
+            return Subject(key=subject_key(name, target.name, size), artifact=artifact, target=target, batch_size=size)
+
+        other = subject(REFERENCE, reference)
+        pairs = {name: (subject(name, artifact), other) for name, artifact in candidates.items()}
+        feeds = {size: _feed(self.plan, size)}
+        settings = replace(self.plan.measure, budget_s=None)
+        outcomes = compare(list(pairs.values()), feeds, settings, self.plan.seed)
         found = {}
-        for name in candidates:
-            ratio = paired_ratio(differences_by_round(cells[keys[name]], cells[keys[REFERENCE]]), _ALPHA)
-            found[name] = Speed(value=ratio.value, low=ratio.low, high=ratio.high)
+        for name, (mine, _) in pairs.items():
+            outcome = outcomes[mine.key]
+            if isinstance(outcome, str):
+                raise StageFailed(f"{mine.key} could not be timed: {outcome}")
+            found[name] = outcome
         return found
+
+
+def compare(
+    pairs: Sequence[tuple[Subject, Subject]], feeds: Mapping[int, Feed], settings: MeasureSettings, seed: int
+) -> dict[str, Speed | str]:
+    """How many times as fast the first of each pair is as the second, by the first one's key; or why that is not known.
+
+    All in the same ``ROUNDS`` rounds on one device, as the run's own are, within ``settings.budget_s``.
+    """
+    subjects = {subject.key: subject for pair in pairs for subject in pair}
+    measured = measure_latency(
+        list(subjects.values()),
+        {mine.key: other.key for mine, other in pairs},
+        [],
+        feeds,
+        replace(settings, looks=(ROUNDS,), alpha=_ALPHA, strict=False, half_width=0.0),
+        seed,
+    )
+    cells = cells_by_subject(measured.samples, [_record(subject) for subject in subjects.values()])
+    found: dict[str, Speed | str] = {}
+    for mine, other in pairs:
+        reason = measured.failures.get(mine.key) or measured.failures.get(other.key)
+        found[mine.key] = reason or _speed(cells.get(mine.key), cells.get(other.key))
+    return found
+
+
+def _speed(mine: Cells | None, other: Cells | None) -> Speed | str:
+    if mine is None or other is None:
+        return "every block was disturbed"
+    ratio = paired_ratio(differences_by_round(mine, other), _ALPHA)
+    return Speed(value=ratio.value, low=ratio.low, high=ratio.high)
+
+
+def _record(subject: Subject) -> SubjectRecord:
+    return SubjectRecord(
+        variant=subject.key.rpartition("@")[0],
+        target=subject.target.name,
+        device=subject.target.device,
+        batch_size=subject.batch_size,
+        status="ok",
+        reason=None,
+    )
 
 
 def fingerprint(plan: Plan) -> dict[str, Any]:

@@ -6,6 +6,25 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a change brings: how many times as fast the row is with it as the row's reference, with the 95 % interval.
+
+    It was tried beside the run, within ``measure.try_s``, and is no row of it; or a row of the run has the change.
+    """
+
+    variant: str | None
+    """The row of this run that has the change; None: it was tried."""
+    against: str
+    """The reference, such as ``baseline`` and ``baseline at batch 8``."""
+    value: float | None
+    low: float | None
+    high: float | None
+    """None: the interval has no upper end."""
+    reason: str | None = None
+    """Why there is no figure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
     """One thing that holds a row back."""
 
@@ -14,7 +33,9 @@ class Cause:
     share: float | None
     """Of the row's call, where the cause is a part of it."""
     change: str | None
-    """What to try, as it is typed behind ``python -m pipeline``."""
+    """What to try, as it is typed behind ``python -m pipeline``; None: nothing is known, or this run has it."""
+    outcome: Outcome | None = None
+    """None: it was not tried."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -22,10 +22,11 @@ from pipeline.measurement import Measured, measure
 from pipeline.plan import BASELINE, Plan
 from pipeline.preflight import preflight
 from pipeline.progress import ProgressDisplay
-from pipeline.record import Record, load_record, save_record
+from pipeline.record import Record, Trial, load_record, save_record
 from pipeline.report import print_report, write_report
 from pipeline.results import Report
 from pipeline.store import Store
+from pipeline.tries import try_changes
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,8 @@ def run(plan: Plan, console: Console) -> int:
         with ProgressDisplay(console) as display:
             built = build(plan, display)
             measured = measure(plan, built, test, display)
-        record = make_record(plan, built, measured)
+            record = make_record(plan, built, measured)
+            record = replace(record, trials=tried(plan, record, test, display))
         save_record(record, plan.output / SAMPLES)
         report = analyse(record)
         write_report(report, plan.output)
@@ -96,6 +98,13 @@ def make_record(plan: Plan, built: Mapping[str, Built], measured: Measured) -> R
         accuracy=measured.accuracy,
         peaks={name: asdict(found) for name, found in measured.peaks.items()},
     )
+
+
+def tried(plan: Plan, record: Record, test: Split, display: ProgressDisplay) -> list[Trial]:
+    """What the changes bring that the report's explanations propose, where they are tried (``measure.try_s``)."""
+    if plan.measure.try_s is None or plan.measure.explain == "none":
+        return []
+    return try_changes(plan, record, analyse(record), test, display.step)
 
 
 def bundle(

@@ -134,6 +134,22 @@ def test_one_at_a_time_tells_the_factors_and_the_samples_give_them_back(tmp_path
     assert report_of(chosen) == found
 
 
+def test_what_an_explanation_proposes_is_tried_and_told_beside_it(tmp_path: Path) -> None:
+    chosen = plan(tmp_path, variants(scaled={"a": Scale()}), measure=replace(REAL, explain="all", try_s=60.0))
+    code, printed = run(chosen)
+    found = report_of(chosen)
+    jsonschema.validate(found, report_schema())
+    [row] = next(variant for variant in found["variants"] if variant["name"] == "scaled")["results"]
+    [cause] = [cause for cause in row["explanation"]["causes"] if cause["change"] == "batch_sizes=[1,8]"]
+    assert cause["outcome"]["against"] == "baseline at batch 8"
+    assert cause["outcome"]["low"] <= cause["outcome"]["value"] <= cause["outcome"]["high"]
+    assert code == 0
+    assert "proposed changes: 1 tried in" in printed
+    assert [row["batch_size"] for variant in found["variants"] for row in variant["results"]] == [1, 1]
+    runner.report(chosen.output, Console(file=io.StringIO()))
+    assert report_of(chosen) == found
+
+
 def test_without_labels_agreement_is_reported(tmp_path: Path) -> None:
     chosen = plan(tmp_path, variants(scaled={"a": Scale()}), data=Arrays(labelled=False))
     run(chosen)

@@ -15,11 +15,12 @@ from pipeline.analyse.evidence import (
     FLOAT_PRODUCTS,
     INTEGER_CONVOLUTIONS,
     LAYOUT,
+    MATRIX_PRODUCTS,
     QUANTIZE,
     Evidence,
     Node,
 )
-from pipeline.explanation import Cause
+from pipeline.explanation import Cause, Outcome
 from pipeline.instruction_sets import lacks_dot_products, vector_floats
 
 WORTH_TELLING = 0.05
@@ -28,6 +29,8 @@ MOSTLY_BETWEEN = 0.25
 """More of a call than this beside its operators: the model is too small for the runtime."""
 MEMORY_BOUND = 0.5
 """A row that reaches this share of the copy's speed is held back by memory."""
+MATRIX_MODEL = 0.25
+"""With less than this share of the reference's call in matrix products, quantizing these alone gains little."""
 _SHOWN = 5
 _QUANTIZED = ("QuantizeStatic", "QuantizeDynamic")
 _ONNX_RUNTIME = "onnxruntime"
@@ -40,13 +43,14 @@ def dynamic_convolutions(row: Evidence) -> Iterator[Cause]:
     stage = row.stage("QuantizeDynamic")
     if not slow or stage is None or share < WORTH_TELLING:
         return
-    products = row.profile.select({"MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul"})
-    yield Cause(
-        what=f"{_percent(share)} of a call goes into {_count(slow, 'dynamically quantized convolution')} "
-        "(ConvInteger), for which ONNX Runtime has no fast kernel: static quantization has",
-        share=share,
-        change=row.override(stage, "op_types", "[MatMul]") if products else "variant=[baseline,static_int8]",
+    what = (
+        f"{_percent(share)} of a call goes into {_count(slow, 'dynamically quantized convolution')} "
+        "(ConvInteger), for which ONNX Runtime has no fast kernel: static quantization has"
     )
+    if row.reference_share(MATRIX_PRODUCTS) >= MATRIX_MODEL:
+        yield Cause(what=what, share=share, change=row.override(stage, "op_types", "[MatMul]"))
+        return
+    yield _static_instead(row, what, share)
 
 
 def ranges_in_every_call(row: Evidence) -> Iterator[Cause]:
@@ -54,11 +58,11 @@ def ranges_in_every_call(row: Evidence) -> Iterator[Cause]:
     nodes = row.profile.select(DYNAMIC)
     share = row.profile.share(nodes)
     if share >= WORTH_TELLING:
-        yield Cause(
-            what=f"{_percent(share)} of a call goes into taking the activations' ranges anew "
+        yield _static_instead(
+            row,
+            f"{_percent(share)} of a call goes into taking the activations' ranges anew "
             f"({_count(nodes, 'DynamicQuantizeLinear')}), which static quantization does once, on calibration data",
-            share=share,
-            change="variant=[baseline,static_int8]",
+            share,
         )
 
 
@@ -156,11 +160,11 @@ def too_small(row: Evidence) -> Iterator[Cause]:
     share = profile.between_ms / profile.call_ms if profile.call_ms else 0.0
     if share < MOSTLY_BETWEEN:
         return
-    yield Cause(
-        what=f"the model is small: {_percent(share)} of a call passes beside its {len(profile.nodes)} operators",
-        share=share,
-        change=f"batch_sizes=[{row.batch_size},{8 * row.batch_size}]",
-    )
+    what = f"the model is small: {_percent(share)} of a call passes beside its {len(profile.nodes)} operators"
+    if row.threads > 1:
+        what += f", on {row.threads} threads that wait for each other"
+    batch = f"batch_sizes=[{row.batch_size},{8 * row.batch_size}]"
+    yield Cause(what=what, share=share, change=f"target.{row.target}.threads=1" if row.threads > 1 else batch)
 
 
 def odd_channels(row: Evidence) -> Iterator[Cause]:
@@ -224,6 +228,22 @@ CAUSES: Sequence[Callable[[Evidence], Iterator[Cause]]] = (
     no_dot_products,
 )
 """In the order in which they are told where their shares don't tell it."""
+
+
+def _static_instead(row: Evidence, what: str, share: float) -> Cause:
+    """Static quantization: how it did where this run has it, and what to type where it hasn't."""
+    sibling = row.with_stage("QuantizeStatic", instead="QuantizeDynamic")
+    if sibling is None:
+        return Cause(what=what, share=share, change="variant=[baseline,static_int8]")
+    speedup = sibling.speedup
+    outcome = Outcome(
+        variant=sibling.variant.name,
+        against=speedup.reference.variant,
+        value=speedup.value,
+        low=speedup.low,
+        high=speedup.high,
+    )
+    return Cause(what=what, share=share, change=None, outcome=outcome)
 
 
 def _percent(share: float) -> str:

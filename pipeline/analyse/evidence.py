@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.record import Peaks, StageRecord, VariantRecord
-from pipeline.results import Limits
+from pipeline.results import Limits, Speedup
 
 MATRIX_PRODUCTS = frozenset({"Gemm", "FusedGemm", "MatMul", "FusedMatMul", "FusedMatMulActivation"}) | frozenset(
     {"Attention", "MultiHeadAttention"}
@@ -73,6 +73,19 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sibling:
+    """Another row of the same target and batch size."""
+
+    variant: VariantRecord
+    speedup: Speedup
+
+    @property
+    def kinds(self) -> list[str]:
+        """The classes of its stages."""
+        return [stage.kind for stage in self.variant.stages]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """Of one row."""
 
@@ -89,6 +102,16 @@ class Evidence:
     limits: Limits | None
     peaks: Peaks | None
     isa: frozenset[str]
+    threads: int = 1
+    siblings: Sequence[Sibling] = ()
+
+    def with_stage(self, kind: str, instead: str) -> Sibling | None:
+        """The fastest sibling whose chain has one class of stage in another's place, and is the same otherwise."""
+        if self.stage(instead) is None:
+            return None
+        wanted = [kind if stage.kind == instead else stage.kind for stage in self.variant.stages]
+        found = [sibling for sibling in self.siblings if sibling.kinds == wanted]
+        return max(found, key=lambda sibling: sibling.speedup.value, default=None)
 
     def reference_share(self, ops: Collection[str]) -> float:
         """Of the reference's call, in operators of these types; 0 where its profile says nothing about them."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from pipeline.analyse.causes import CAUSES
-from pipeline.analyse.evidence import Evidence, Profile
-from pipeline.explanation import Cause, Explanation, NodeTime, OperatorTime
+from pipeline.analyse.evidence import Evidence, Profile, Sibling
+from pipeline.explanation import Cause, Explanation, NodeTime, OperatorTime, Outcome
 from pipeline.record import Peaks, Record, SubjectRecord, VariantRecord, subject_key
 from pipeline.results import Result
 
@@ -20,6 +20,9 @@ def with_explanations(record: Record, rows: Mapping[str, list[Result]]) -> dict[
     subjects = {subject.key: subject for subject in record.subjects}
     variants = {variant.name: variant for variant in record.variants}
     asked = record.measure.get("explain", "none")
+    outcomes: dict[str, dict[str, Outcome]] = {}
+    for trial in record.trials:
+        outcomes.setdefault(trial.subject, {})[trial.change] = trial.outcome
 
     def explained(variant: VariantRecord, row: Result) -> Result:
         speedup = row.speedup
@@ -31,13 +34,28 @@ def with_explanations(record: Record, rows: Mapping[str, list[Result]]) -> dict[
         mine = subjects[subject_key(variant.name, row.target, row.batch_size)]
         compared = speedup.reference
         reference = subjects.get(subject_key(compared.variant, compared.target, compared.batch_size))
-        return replace(row, explanation=_explanation(record, variant, row, mine, reference))
+        siblings = [
+            Sibling(variant=variants[name], speedup=other.speedup)
+            for name, others in rows.items()
+            for other in others
+            if name != variant.name
+            and (other.target, other.batch_size) == (row.target, row.batch_size)
+            and other.speedup is not None
+            and other.speedup.reference == compared
+        ]
+        found = _explanation(record, variant, row, mine, reference, siblings)
+        return replace(row, explanation=None if found is None else _with_outcomes(found, outcomes.get(mine.key, {})))
 
     return {name: [explained(variants[name], row) for row in found] for name, found in rows.items()}
 
 
 def _explanation(
-    record: Record, variant: VariantRecord, row: Result, mine: SubjectRecord, reference: SubjectRecord | None
+    record: Record,
+    variant: VariantRecord,
+    row: Result,
+    mine: SubjectRecord,
+    reference: SubjectRecord | None,
+    siblings: Sequence[Sibling],
 ) -> Explanation | None:
     if mine.profile is None or reference is None or reference.profile is None:
         return None
@@ -59,8 +77,16 @@ def _explanation(
             limits=row.limits,
             peaks=None if peaks is None else Peaks(**peaks),
             isa=frozenset(record.machine.get("isa") or ()),
+            threads=record.targets[row.target].get("threads", 1),
+            siblings=siblings,
         )
     )
+
+
+def _with_outcomes(found: Explanation, outcomes: Mapping[str, Outcome]) -> Explanation:
+    """With what the changes brought that were tried."""
+    causes = [replace(cause, outcome=cause.outcome or outcomes.get(cause.change or "")) for cause in found.causes]
+    return replace(found, causes=causes)
 
 
 def explain(row: Evidence) -> Explanation:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.explanation import Explanation, NodeTime
+from pipeline.explanation import Cause, Explanation, NodeTime, Outcome
 from pipeline.report import numbers as show
 from pipeline.report.rows import Row, all_rows
 from pipeline.results import Report
@@ -46,8 +46,8 @@ def brief(report: Report) -> list[str]:
         found = _explanation(row)
         if found is not None and found.causes:
             causes = "; ".join(cause.what for cause in found.causes[:_BRIEF_CAUSES])
-            change = next((cause.change for cause in found.causes if cause.change is not None), None)
-            lines.append(f"Why {_title(row)}? {_sentence(causes)}{'' if change is None else f' Try {change}'}")
+            change = next((text for cause in found.causes if (text := _change(cause))), "")
+            lines.append(f"Why {_title(row)}? {_sentence(causes)}{change}")
     return lines
 
 
@@ -68,7 +68,23 @@ def _lines(found: Explanation) -> list[str]:
         return [_sentence(f"not known: {found.reason}")]
     if not found.causes:
         return ["No single cause stands out; the tables say where the time goes."]
-    return [_sentence(cause.what) + ("" if cause.change is None else f" Try: {cause.change}") for cause in found.causes]
+    return [_sentence(cause.what) + _change(cause) for cause in found.causes]
+
+
+def _change(cause: Cause) -> str:
+    """What to try and what that brought; empty where nothing is proposed."""
+    outcome = None if cause.outcome is None else _outcome(cause.outcome)
+    if cause.change is None:
+        return "" if outcome is None else f" {_sentence(outcome)}"
+    return f" Try: {cause.change}" + ("" if outcome is None else f" ({outcome})")
+
+
+def _outcome(found: Outcome) -> str:
+    """Such as ``tried: 1.02x [1.00, 1.04] of the speed of baseline``."""
+    where = "tried:" if found.variant is None else f"in this run {found.variant} has"
+    if found.value is None or found.low is None:
+        return f"{where} {found.reason}"
+    return f"{where} {show.ratio(found.value, found.low, found.high)} of the speed of {found.against}"
 
 
 def _tables(found: Explanation) -> list[Table]:

@@ -10,12 +10,12 @@ import pytest
 
 from pipeline.analyse.assemble import analyse
 from pipeline.analyse.causes import CAUSES
-from pipeline.analyse.evidence import Evidence, Node, Profile
+from pipeline.analyse.evidence import Evidence, Node, Profile, Sibling
 from pipeline.analyse.explain import explain
-from pipeline.explanation import Cause
+from pipeline.explanation import Cause, Outcome
 from pipeline.plan import MeasureSettings
-from pipeline.record import Peaks, Record, StageRecord, VariantRecord
-from pipeline.results import Limits
+from pipeline.record import Peaks, Record, StageRecord, Trial, VariantRecord
+from pipeline.results import Limits, Reference, Speedup
 from tests.analyse.synthetic import Made, make_record
 
 AVX2 = frozenset({"avx", "avx2"})
@@ -57,6 +57,8 @@ def evidence(
     reference: Profile | None = PLAIN,
     backend: str = "onnxruntime",
     same_model: bool = False,
+    threads: int = 1,
+    siblings: Sequence[Sibling] = (),
 ) -> Evidence:
     variant = VariantRecord(
         name="mine",
@@ -82,7 +84,17 @@ def evidence(
         limits=limits,
         peaks=peaks,
         isa=isa,
+        threads=threads,
+        siblings=siblings,
     )
+
+
+def sibling(name: str, value: float, *stages: StageRecord) -> Sibling:
+    against = Reference(variant="baseline", target="ort_cpu", batch_size=1)
+    speedup = Speedup(
+        reference=against, value=value, low=value - 0.01, high=value + 0.01, p=0.01, verdict="FASTER", blocks=99
+    )
+    return Sibling(variant=replace(evidence(PLAIN, *stages).variant, name=name), speedup=speedup)
 
 
 def causes(row: Evidence) -> list[Cause]:
@@ -91,15 +103,35 @@ def causes(row: Evidence) -> list[Cause]:
 
 def test_dynamically_quantized_convolutions_are_named_with_the_way_out() -> None:
     found = profile(nodes(("ConvInteger", 8.0), ("ConvInteger", 1.0), ("MatMulInteger", 1.0)))
-    (cause,) = causes(evidence(found, stage("quantize", "QuantizeDynamic")))
+    half = profile(nodes(("Conv", 0.5), ("MatMul", 0.5)))
+    (cause,) = causes(evidence(found, stage("quantize", "QuantizeDynamic"), reference=half))
     assert cause.what.startswith("90 % of a call goes into 2 dynamically quantized convolutions (ConvInteger)")
     assert cause.change == "variants.mine.stages.quantize.op_types=[MatMul]"
 
 
-def test_a_model_of_convolutions_alone_is_sent_to_static_quantization() -> None:
-    found = profile(nodes(("ConvInteger", 9.0), ("Relu", 1.0)))
+def test_a_model_of_convolutions_is_sent_to_static_quantization_though_it_has_a_product_too() -> None:
+    found = profile(nodes(("ConvInteger", 9.0), ("MatMulInteger", 1.0)))
     (cause,) = causes(evidence(found, stage("quantize", "QuantizeDynamic")))
-    assert cause.change == "variant=[baseline,static_int8]"
+    assert (cause.change, cause.outcome) == ("variant=[baseline,static_int8]", None)
+
+
+def test_a_run_that_has_the_static_variant_says_how_it_did() -> None:
+    found = profile(nodes(("ConvInteger", 9.0), ("Relu", 1.0)))
+    others = [
+        sibling("static_int8", 1.65, stage("export", "ExportOnnx"), stage("quantize", "QuantizeStatic")),
+        sibling("entropy_int8", 1.60, stage("export", "ExportOnnx"), stage("quantize", "QuantizeStatic")),
+        sibling("pruned_int8", 2.5, stage("prune", "Prune"), stage("quantize", "QuantizeStatic")),
+    ]
+    row = evidence(found, stage("export", "ExportOnnx"), stage("quantize", "QuantizeDynamic"), siblings=others)
+    (cause,) = causes(row)
+    assert cause.change is None
+    assert cause.outcome == Outcome(variant="static_int8", against="baseline", value=1.65, low=1.64, high=1.66)
+
+
+def test_a_small_model_on_several_threads_is_sent_to_one() -> None:
+    (cause,) = causes(evidence(profile(nodes(("Conv", 0.01)), between_ms=0.01), threads=4))
+    assert cause.what.endswith("beside its 1 operators, on 4 threads that wait for each other")
+    assert cause.change == "target.ort_cpu.threads=1"
 
 
 def test_ranges_taken_in_every_call_are_counted() -> None:
@@ -290,6 +322,19 @@ def test_a_reference_without_a_profile_leaves_the_rows_own() -> None:
     slow = next(variant for variant in report.variants if variant.name == "slow").results[0]
     assert slow.explanation is not None
     assert (slow.explanation.reason, slow.explanation.reference_between_ms) == (None, None)
+
+
+def test_what_was_tried_stands_beside_the_change_and_changes_nothing_else() -> None:
+    node = {"name": "conv", "op": "Conv", "provider": "CPUExecutionProvider", "type": "float", "ms": 0.5}
+    profiled = {"calls": 9, "call_ms": 2.0, "nodes": [node], "channels": []}
+    before = recorded("not_faster", slow=profiled)
+    outcome = Outcome(variant=None, against="baseline at batch 8", value=1.5, low=1.4, high=1.6)
+    trials = [Trial(subject="slow@ort_cpu/1", change="batch_sizes=[1,8]", outcome=outcome)]
+    without, found = analyse(before), analyse(replace(before, trials=trials))
+    slow = next(variant for variant in found.variants if variant.name == "slow").results[0]
+    assert slow.explanation is not None
+    assert [(cause.change, cause.outcome) for cause in slow.explanation.causes] == [("batch_sizes=[1,8]", outcome)]
+    assert (found.recommendation, found.summary) == (without.recommendation, without.summary)
 
 
 def test_a_record_without_profiles_has_no_explanations() -> None:

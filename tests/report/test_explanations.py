@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 
+import jsonschema
+import pytest
 from rich.console import Console
 
-from pipeline.explanation import Cause, Explanation, NodeTime, OperatorTime
+from pipeline.explanation import Cause, Explanation, NodeTime, OperatorTime, Outcome
+from pipeline.report import report_schema
 from pipeline.report.explanations import TITLE, brief, explained
 from pipeline.report.markdown import markdown_text
 from pipeline.report.numbers import NONE
 from pipeline.report.page import html_text
+from pipeline.report.plain import json_text
 from pipeline.report.terminal import print_report
 from pipeline.results import Report
 from tests.report import example
@@ -50,6 +55,34 @@ def test_a_row_has_its_causes_with_what_to_try() -> None:
     ]
 
 
+TRIED = Outcome(variant=None, against="baseline", value=1.02, low=1.0, high=1.04)
+
+
+@pytest.mark.parametrize(
+    ("change", "outcome", "said"),
+    [
+        ("seed=1", TRIED, "Slow. Try: seed=1 (tried: 1.02x [1.00, 1.04] of the speed of baseline)"),
+        ("seed=1", replace(TRIED, high=None), "Slow. Try: seed=1 (tried: 1.02x [1.00, inf] of the speed of baseline)"),
+        (
+            "seed=1",
+            replace(TRIED, value=None, low=None, reason="it makes the very same model"),
+            "Slow. Try: seed=1 (tried: it makes the very same model)",
+        ),
+        (
+            None,
+            replace(TRIED, variant="static_int8"),
+            "Slow. In this run static_int8 has 1.02x [1.00, 1.04] of the speed of baseline.",
+        ),
+    ],
+)
+def test_what_a_change_brought_stands_beside_it(change: str | None, outcome: Outcome, said: str) -> None:
+    found = report(replace(FOUND, causes=[Cause(what="slow", share=0.5, change=change, outcome=outcome)]))
+    (entry,) = explained(found)
+    assert entry.lines == [said]
+    assert brief(found)[0].endswith(f"? {said}")
+    jsonschema.validate(json.loads(json_text(found)), report_schema())
+
+
 def test_the_operators_that_lost_most_are_shown_and_the_rest_added_up() -> None:
     (entry,) = explained(report())
     heads, rows = entry.tables[0]
@@ -79,7 +112,7 @@ def test_the_terminal_has_a_line_with_the_first_change() -> None:
     (line,) = brief(report())
     assert line.endswith(
         "? 90 % of a call goes into convolutions; this processor has neither VNNI nor AMX. "
-        "Try variant=[baseline,static_int8]"
+        "Try: variant=[baseline,static_int8]"
     )
     console = Console(file=io.StringIO(), width=400)
     print_report(report(), console)

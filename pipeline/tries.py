@@ -1,0 +1,254 @@
+"""Changes that the explanations propose, tried: built, and timed beside the row's own reference.
+
+What a try brought is told beside the change, and that is all: it is no row of the run and is never recommended. Only
+what is cheap is tried: a field of a stage whose output and what follows it take seconds, another batch size, a target's
+setting. All tries of a run together take about ``measure.try_s``, half of it at most for building.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import typing
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from pipeline.build import Builder, Built
+from pipeline.compare import ROUNDS, compare
+from pipeline.data.dataset import Feed, Split, batch_of, preprocess
+from pipeline.errors import Skipped, StageFailed
+from pipeline.explanation import Outcome
+from pipeline.measure.latency import Subject
+from pipeline.measure.schedule import expect
+from pipeline.plan import Plan, Speed, Stage, Target
+from pipeline.record import Record, Trial, VariantRecord, subject_key
+from pipeline.results import Report, Result
+from pipeline.subjects import runnable
+
+logger = logging.getLogger(__name__)
+
+LABEL = "proposed changes"
+_BUILDING = 0.5
+"""The share of the time that building may take."""
+_SETUP_S = 1.5
+"""About what starting and loading the models of a round takes."""
+Step = Callable[[str, float, str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Try:
+    """A change that may be tried: the row that it is proposed for, and the plan as it would be with it."""
+
+    row: Result
+    variant: str
+    change: str
+    plan: Plan
+    seconds: float
+    """About what building it takes, from what the chain took when it was built."""
+    replaces: str | None
+    """The digest of the row's model, where the change gives another one."""
+
+    @property
+    def batch_size(self) -> int:
+        """The row's, or the largest where the batch sizes are changed."""
+        sizes = self.plan.batch_sizes
+        return self.row.batch_size if self.row.batch_size == sizes[-1] or len(sizes) == 1 else sizes[-1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """A try that was built: the changed row's model, and its reference's."""
+
+    entry: Try
+    mine: Subject
+    other: Subject
+
+
+def try_changes(plan: Plan, record: Record, report: Report, test: Split, step: Step) -> list[Trial]:
+    """Try what the report's explanations propose, the first proposal of each row first, as far as the time goes."""
+    if plan.measure.try_s is None:
+        return []
+    began = time.monotonic()
+    wanted = list(proposals(plan, record, report))
+    if not wanted:
+        return []
+    found, ready = _build(wanted, Builder(plan, lambda *_: None), plan.measure.try_s * _BUILDING, step)
+    inputs = preprocess(test.inputs, plan.model.preprocessing)
+    for device in dict.fromkeys(one.mine.target.device for one in ready):
+        left_s = plan.measure.try_s - (time.monotonic() - began)
+        mine = _affordable(plan, [one for one in ready if one.mine.target.device == device], left_s)
+        step(LABEL, _BUILDING, f"timing {len(mine)}")
+        found += _time(plan, mine, inputs, left_s) if mine else []
+    step(LABEL, 1.0, f"{len(found)} tried in {time.monotonic() - began:.0f} s")
+    return found
+
+
+def proposals(plan: Plan, record: Record, report: Report) -> Iterator[Try]:
+    """The changes that can be tried at all, the first one of every row, then the second ones, and so on."""
+    records = {variant.name: variant for variant in record.variants}
+    by_row: list[list[Try]] = []
+    for variant in report.variants:
+        for row in variant.results:
+            changes = [cause.change for cause in row.explanation.causes] if row.explanation else []
+            mine = (_proposal(plan, records[variant.name], row, change) for change in dict.fromkeys(changes) if change)
+            by_row.append([entry for entry in mine if entry is not None])
+    for place in range(max(map(len, by_row), default=0)):
+        yield from (entries[place] for entries in by_row if len(entries) > place)
+
+
+def _proposal(plan: Plan, variant: VariantRecord, row: Result, change: str) -> Try | None:
+    try:
+        after = changed(plan, change)
+    except ValueError as error:
+        logger.debug("%s is not tried: %s", change, error)
+        return None
+    if after == plan:
+        return None
+    changes_model = after.variants[variant.name] != plan.variants[variant.name]
+    return Try(
+        row=row,
+        variant=variant.name,
+        change=change,
+        plan=after,
+        seconds=_seconds(plan, after, variant),
+        replaces=variant.digest if changes_model else None,
+    )
+
+
+def changed(plan: Plan, change: str) -> Plan:
+    """The plan with an override as it is typed; raises ValueError for one that is not cheap to try, or does not fit."""
+    key, _, text = change.partition("=")
+    value = _read(text)
+    match key.split("."):
+        case ["batch_sizes"]:
+            sizes: tuple[int, ...] = TypeAdapter(tuple[int, ...]).validate_python(value)
+            return replace(plan, batch_sizes=sizes)
+        case ["variants", name, "stages", stage, field] if (
+            name in plan.variants and stage in plan.variants[name].stages
+        ):
+            variant = plan.variants[name]
+            stages = {**variant.stages, stage: _with(variant.stages[stage], field, value)}
+            return replace(plan, variants={**plan.variants, name: replace(variant, stages=stages)})
+        case ["target", name, "threads"] if name in plan.targets:
+            return _retargeted(plan, replace(plan.targets[name], threads=TypeAdapter(int).validate_python(value)))
+        case ["target", name, "session", setting] if name in plan.targets:
+            target = plan.targets[name]
+            return _retargeted(plan, replace(target, session={**target.session, setting: value}))
+    raise ValueError("it is another run")
+
+
+def _read(text: str) -> Any:
+    """A value as Hydra reads it, as far as proposals have such: a list of words, null, true, false, or a word."""
+    if text.startswith("[") and text.endswith("]"):
+        return [word.strip() for word in text[1:-1].split(",") if word.strip()]
+    return {"null": None, "true": True, "false": False}.get(text, text)
+
+
+def _with(stage: Stage, field: str, value: Any) -> Stage:
+    hint = typing.get_type_hints(type(stage)).get(field)
+    if hint is None:
+        raise ValueError(f"{type(stage).__name__} has no {field}")
+    after: Stage = replace(stage, **{field: TypeAdapter(hint).validate_python(value)})  # type: ignore[type-var]
+    return after
+
+
+def _retargeted(plan: Plan, target: Target) -> Plan:
+    return replace(plan, targets={**plan.targets, target.name: target})
+
+
+def _seconds(before: Plan, after: Plan, variant: VariantRecord) -> float:
+    """What the chain took from the changed stage on, when it was built."""
+    stages = zip(
+        before.variants[variant.name].stages.values(), after.variants[variant.name].stages.values(), strict=True
+    )
+    first = next((place for place, (old, new) in enumerate(stages) if old != new), len(variant.stages))
+    return sum(stage.seconds for stage in variant.stages[first:])
+
+
+def _build(wanted: Sequence[Try], builder: Builder, limit_s: float, step: Step) -> tuple[list[Trial], list[Ready]]:
+    """What could not be tried, with the reason, and the rest with the models to time. What takes too long is left."""
+    failed: list[Trial] = []
+    ready: list[Ready] = []
+    began = time.monotonic()
+    for number, entry in enumerate(wanted):
+        if time.monotonic() - began + entry.seconds > limit_s:
+            continue
+        step(LABEL, _BUILDING * number / len(wanted), entry.change)
+        try:
+            ready.append(_ready(entry, replace(builder, plan=entry.plan), number))
+        except (StageFailed, Skipped) as error:
+            failed.append(_trial(entry, str(error)))
+    return failed, ready
+
+
+def _ready(entry: Try, builder: Builder, number: int) -> Ready:
+    """With the changed row's model and its reference's; raises StageFailed or Skipped where there is none."""
+    plan, target = entry.plan, entry.plan.targets[entry.row.target]
+    target.backend.check(target)
+    reference, on = plan.measure.reference_for(target.name)
+    mine = _subject(builder, entry.variant, target, entry.batch_size, f"try {number}")
+    other = _subject(builder, reference, plan.targets[on], entry.batch_size, f"reference {number}")
+    if mine.artifact.digest == entry.replaces:
+        raise Skipped("it makes the very same model")
+    return Ready(entry=entry, mine=mine, other=other)
+
+
+def _subject(builder: Builder, name: str, target: Target, batch_size: int, label: str) -> Subject:
+    variant = builder.plan.variants[name]
+    built: Built = builder.build(replace(variant, name=f"{name}, as proposed"))
+    if built.record.status != "ok":
+        raise StageFailed(str(built.record.reason))
+    return Subject(
+        key=subject_key(label, target.name, batch_size),
+        artifact=runnable(variant, built, target),
+        target=target,
+        batch_size=batch_size,
+    )
+
+
+def _affordable(plan: Plan, ready: Sequence[Ready], left_s: float) -> Sequence[Ready]:
+    """As many of the first as can be timed in ``ROUNDS`` rounds in the time that is left."""
+    settings = replace(plan.measure, looks=(ROUNDS,))
+    for count in range(len(ready) if left_s > 0 else 0, 0, -1):
+        calls_ms = {subject.key: _call_ms(one.entry) for one in ready[:count] for subject in (one.mine, one.other)}
+        expected = expect(calls_ms, _SETUP_S, settings, left_s)
+        if expected.rounds[0] == ROUNDS and expected.seconds[0] <= left_s:
+            return ready[:count]
+    return []
+
+
+def _call_ms(entry: Try) -> float:
+    """About what a call takes, from the row's own, in proportion to the batch."""
+    latency = entry.row.latency_ms
+    return (latency.p50.value if latency else 1.0) * entry.batch_size / entry.row.batch_size
+
+
+def _time(plan: Plan, ready: Sequence[Ready], inputs: Feed, budget_s: float) -> list[Trial]:
+    outcomes = compare(
+        [(one.mine, one.other) for one in ready],
+        {one.mine.batch_size: batch_of(inputs, one.mine.batch_size) for one in ready},
+        replace(plan.measure, budget_s=budget_s),
+        plan.seed,
+    )
+    return [_trial(one.entry, outcomes[one.mine.key]) for one in ready]
+
+
+def _trial(entry: Try, found: Speed | str) -> Trial:
+    reference, on = entry.plan.measure.reference_for(entry.row.target)
+    where = f" on {on}" if on != entry.row.target else ""
+    batch = f" at batch {entry.batch_size}" if entry.batch_size != entry.row.batch_size else ""
+    outcome = Outcome(variant=None, against=f"{reference}{where}{batch}", value=None, low=None, high=None)
+    if isinstance(found, str):
+        outcome = replace(outcome, reason=found)
+    else:
+        high = found.high if math.isfinite(found.high) else None
+        outcome = replace(outcome, value=found.value, low=found.low, high=high)
+    return Trial(
+        subject=subject_key(entry.variant, entry.row.target, entry.row.batch_size),
+        change=entry.change,
+        outcome=outcome,
+    )

@@ -1,0 +1,199 @@
+"""What explanations propose is tried: what can be, what it brings, and what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.analyse import analyse
+from pipeline.backends.onnxruntime import OnnxRuntime
+from pipeline.build import Builder
+from pipeline.explanation import Cause, Explanation
+from pipeline.plan import MeasureSettings, Plan, Target
+from pipeline.record import AccuracySamples, LatencySamples, Record, SubjectRecord, Trial
+from pipeline.results import Report
+from pipeline.stages.quantize_dynamic import QuantizeDynamic
+from pipeline.tries import changed, proposals, try_changes
+from tests.example import Arrays, Scale, plan
+
+REAL = MeasureSettings(
+    profile="test", looks=(3,), blocks=4, cell_ms=0.5, screening=True, energy_s=None, peaks=False, try_s=60.0
+)
+
+
+def chosen(folder: Path, **changes: Any) -> Plan:
+    stages: dict[str, dict[str, Any]] = {
+        "baseline": {},
+        "scaled": {"a": Scale()},
+        "int8": {"quantize": QuantizeDynamic()},
+    }
+    return plan(folder, stages, **{"measure": REAL, **changes})
+
+
+def recorded(of: Plan) -> Record:
+    """The plan's variants as they are built, and a row each on the first target that was not timed."""
+    builder = Builder(of, lambda *_: None)
+    variants = [builder.build(variant).record for variant in of.variants.values()]
+    target = next(iter(of.targets))
+    rows = [
+        SubjectRecord(variant=variant.name, target=target, device="cpu", batch_size=1, status="ok", reason=None)
+        for variant in variants
+    ]
+    return Record(
+        command="",
+        created="",
+        model="",
+        data="",
+        seed=0,
+        machine={},
+        constraints={},
+        measure={"explain": "all"},
+        targets={target: {"device": "cpu", "backend": "onnxruntime"}},
+        batch_sizes=[1],
+        variants=variants,
+        subjects=rows,
+        latency=LatencySamples.concatenate([]),
+        accuracy=AccuracySamples(labels=None, predictions={}, metric="accuracy"),
+    )
+
+
+def explained(record: Record, **changes: Sequence[str]) -> Report:
+    """The report on it, with causes that propose these changes by variant."""
+    report = analyse(record)
+    variants = []
+    for variant in report.variants:
+        causes = [Cause(what="slow", share=None, change=change) for change in changes.get(variant.name, ())]
+        found = Explanation(
+            causes=causes, operators=[], nodes=[], between_ms=0.0, reference_between_ms=0.0, providers={}
+        )
+        variants.append(replace(variant, results=[replace(row, explanation=found) for row in variant.results]))
+    return replace(report, variants=variants)
+
+
+def tried(of: Plan, record: Record | None = None, **changes: Sequence[str]) -> list[Trial]:
+    record = record or recorded(of)
+    return try_changes(of, record, explained(record, **changes), of.data.split("test"), lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "value"),
+    [
+        ("variants.int8.stages.quantize.op_types=[MatMul,Conv]", "op_types", ("MatMul", "Conv")),
+        ("variants.int8.stages.quantize.op_types=null", "op_types", None),
+        ("variants.int8.stages.quantize.exclude_nodes=[]", "exclude_nodes", ()),
+        ("variants.int8.stages.quantize.per_channel=false", "per_channel", False),
+    ],
+)
+def test_a_stages_field_is_set_as_the_command_line_would(tmp_path: Path, change: str, field: str, value: Any) -> None:
+    before = chosen(tmp_path)
+    after = changed(before, change)
+    assert getattr(after.variants["int8"].stages["quantize"], field) == value
+    assert after.variants["scaled"] == before.variants["scaled"]
+
+
+def test_targets_and_batch_sizes_can_be_changed_too(tmp_path: Path) -> None:
+    before = chosen(tmp_path)
+    assert changed(before, "batch_sizes=[1,8]").batch_sizes == (1, 8)
+    assert changed(before, "target.ort_cpu.threads=2").targets["ort_cpu"].threads == 2
+    assert changed(before, "target.ort_cpu.session.spinning=true").targets["ort_cpu"].session == {"spinning": True}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "variant=[baseline,static_int8]",
+        "target=[ort_cuda]",
+        "variants.other.stages.a.by=3",
+        "variants.scaled.stages.b.by=3",
+        "variants.scaled.stages.a.nothing=3",
+        "variants.int8.stages.quantize.weight_type=int3",
+        "batch_sizes=[some]",
+    ],
+)
+def test_another_run_or_what_does_not_fit_is_not_tried(tmp_path: Path, change: str) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        changed(chosen(tmp_path), change)
+
+
+def test_a_change_is_built_and_timed_beside_the_rows_reference(tmp_path: Path) -> None:
+    (trial,) = tried(chosen(tmp_path), scaled=["variants.scaled.stages.a.by=3.0"])
+    assert (trial.subject, trial.change) == ("scaled@ort_cpu/1", "variants.scaled.stages.a.by=3.0")
+    found = trial.outcome
+    assert (found.variant, found.against, found.reason) == (None, "baseline", None)
+    assert found.value is not None
+    assert found.low is not None
+    assert found.high is not None
+    assert 0 < found.low <= found.value <= found.high
+
+
+def test_a_larger_batch_is_compared_with_the_reference_at_that_batch(tmp_path: Path) -> None:
+    (trial,) = tried(chosen(tmp_path), scaled=["batch_sizes=[1,8]"])
+    assert trial.outcome.against == "baseline at batch 8"
+    assert trial.outcome.value is not None
+
+
+def test_what_fails_and_what_changes_nothing_are_told_as_such(tmp_path: Path) -> None:
+    trials = tried(
+        chosen(tmp_path),
+        scaled=["variants.scaled.stages.a.fail=broken", f"variants.scaled.stages.a.log={tmp_path / 'log'}"],
+    )
+    assert [trial.outcome.reason for trial in trials] == [
+        "a: RuntimeError: broken",
+        "it makes the very same model",
+    ]
+    assert all(trial.outcome.value is None for trial in trials)
+
+
+def test_what_the_plan_has_already_is_not_tried(tmp_path: Path) -> None:
+    assert tried(chosen(tmp_path), scaled=["variants.scaled.stages.a.by=2.00", "batch_sizes=[1]"]) == []
+
+
+def test_a_stage_that_took_long_is_not_built_again(tmp_path: Path) -> None:
+    log = tmp_path / "built"
+    of = plan(tmp_path, {"baseline": {}, "scaled": {"a": Scale(log=str(log))}}, measure=REAL)
+    record = recorded(of)
+    slow = [
+        replace(variant, stages=[replace(stage, seconds=31.0) for stage in variant.stages])
+        for variant in record.variants
+    ]
+    before = log.read_text()
+    assert tried(of, replace(record, variants=slow), scaled=["variants.scaled.stages.a.by=3.0"]) == []
+    assert log.read_text() == before
+
+
+def test_too_little_time_for_an_interval_means_no_figure(tmp_path: Path) -> None:
+    of = chosen(tmp_path, measure=replace(REAL, try_s=2.0))
+    assert tried(of, scaled=["variants.scaled.stages.a.by=3.0"]) == []
+
+
+def test_nothing_is_tried_unless_it_is_asked_for(tmp_path: Path) -> None:
+    of = chosen(tmp_path, measure=replace(REAL, try_s=None))
+    assert tried(of, scaled=["variants.scaled.stages.a.by=3.0"]) == []
+
+
+def test_every_rows_first_proposal_comes_before_any_second_one(tmp_path: Path) -> None:
+    of = chosen(tmp_path)
+    record = recorded(of)
+    first, second = ("variants.scaled.stages.a.by=3.0", "variants.scaled.stages.a.by=4.0")
+    other = "variants.int8.stages.quantize.op_types=[MatMul]"
+    report = explained(record, scaled=[first, second, first], int8=["variant=[baseline]", other])
+    assert [entry.change for entry in proposals(of, record, report)] == [first, other, second]
+
+
+def test_a_target_that_is_missing_here_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.errors import BackendUnavailable
+
+    of = chosen(tmp_path, targets={"ort_cpu": Target(name="ort_cpu", backend=OnnxRuntime())}, data=Arrays())
+    record = recorded(of)
+    report = explained(record, scaled=["variants.scaled.stages.a.by=3.0"])
+
+    def refuse(self: OnnxRuntime, target: Target) -> None:
+        raise BackendUnavailable("it is gone")
+
+    monkeypatch.setattr(OnnxRuntime, "check", refuse)
+    (trial,) = try_changes(of, record, report, of.data.split("test"), lambda *_: None)
+    assert trial.outcome.reason == "it is gone"
