@@ -22,6 +22,7 @@ from pipeline.plan import Context, Plan, Stage, Variant
 from pipeline.record import StageRecord, VariantRecord
 from pipeline.stages.check import check_output
 from pipeline.stages.count import count
+from pipeline.stages.muted import remarks_logged
 from pipeline.stages.work import Work, work
 from pipeline.store import Entry, Store
 
@@ -197,7 +198,8 @@ class Builder:
 def _call(stage: Stage, source: Artifact, out: Path, context: Context) -> None:
     """Run a stage; whatever goes wrong in the libraries that it calls becomes a StageFailed."""
     try:
-        stage(source, out, context)
+        with remarks_logged():
+            stage(source, out, context)
     except SlimlineError:
         raise
     except Exception as error:

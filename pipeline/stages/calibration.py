@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +14,7 @@ from pipeline.data.dataset import Split, preprocess
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import StageFailed, first_line
 from pipeline.stages.calibration_mse import least_error_range
+from pipeline.stages.muted import prints_logged
 from pipeline.stages.quantization import temporary_files_in
 
 Calibration = Literal["minmax", "entropy", "percentile", "distribution", "mse"]
@@ -87,7 +87,7 @@ def calibrate(
     if count == 0:
         raise StageFailed("static quantization needs calibration data: set data.calibration_size above 0")
     options = {"symmetric": symmetric, "percentile": percentile} | HISTOGRAMS[method]
-    with temporary_files_in(work), _quiet(library):
+    with temporary_files_in(work), prints_logged(library):
         calibrator = library.create_calibrator(
             model,
             None,
@@ -195,13 +195,3 @@ def _bytes_per_example(calibrator: Any) -> int:
         sizes = [dim.dim_value or 1 for dim in value.type.tensor_type.shape.dim]
         total += 4 * int(np.prod(sizes, dtype=np.int64))
     return total
-
-
-@contextmanager
-def _quiet(library: Any) -> Iterator[None]:
-    """Give ONNX Runtime's module a print that prints nothing."""
-    library.print = lambda *_: None
-    try:
-        yield
-    finally:
-        del library.print

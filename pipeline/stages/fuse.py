@@ -16,6 +16,7 @@ from pipeline.data.dataset import SplitName
 from pipeline.errors import Skipped, StageFailed, first_line
 from pipeline.plan import Context
 from pipeline.stages.graph import CONTRIBUTED, opset, repair, write
+from pipeline.stages.muted import prints_logged
 from pipeline.stages.quantization import is_large, temporary_files_in
 
 if TYPE_CHECKING:
@@ -99,9 +100,9 @@ class Fuse:
         return self._by_onnxruntime_tools(source, opset(model), work)
 
     def _by_onnxruntime(self, source: Artifact, work: Path) -> onnx.ModelProto:
-        from onnxruntime.transformers.optimizer import optimize_model
+        from onnxruntime.transformers.optimizer import OnnxModel, optimize_model
 
-        with temporary_files_in(work):
+        with temporary_files_in(work), prints_logged(sys.modules[OnnxModel.__module__]):
             optimizer = optimize_model(
                 str(source.onnx_path),
                 model_type=self.model_type,

@@ -1,0 +1,42 @@
+"""What a library says about itself goes to the run's log, not to the user."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+
+logger = logging.getLogger(__name__)
+
+
+class _ToOurLog(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        logger.info("%s: %s", record.name, record.getMessage())
+
+
+@contextmanager
+def remarks_logged() -> Iterator[None]:
+    """Take in what libraries log."""
+    # With a handler, the root logger neither falls back to the standard error nor sets itself up to write there.
+    handler = _ToOurLog(logging.WARNING)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+
+
+@contextmanager
+def prints_logged(library: ModuleType) -> Iterator[None]:
+    """Take in what a module prints; the standard output itself belongs to the progress bar."""
+
+    def log(*words: object, **_: object) -> None:
+        logger.info("%s: %s", library.__name__, " ".join(map(str, words)))
+
+    library.print = log  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        del library.print  # type: ignore[attr-defined]
