@@ -39,4 +39,4 @@ def prints_logged(library: ModuleType) -> Iterator[None]:
     try:
         yield
     finally:
-        del library.print  # type: ignore[attr-defined]
+        del library.print
