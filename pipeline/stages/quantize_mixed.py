@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -60,7 +61,7 @@ class QuantizeMixed:
         every = [node.name for node in calibrated.model.graph.node]
         layers = sensitivities(
             calibrated.model,
-            lambda name: trials.make([other for other in every if other != name]),
+            lambda name: trials.make("alone", [other for other in every if other != name]),
             judge,
             _part(context, 0.3, 0.7).progress,
         )
@@ -83,7 +84,7 @@ class QuantizeMixed:
         for count in _ladder(len(order)):
             context.progress(0.7 + 0.2 * count / len(order), f"the {count} most sensitive layers in float")
             kept = order[:count]
-            artifact = trials.make([*fixed, *kept])
+            artifact = trials.make(f"{count}-in-float", [*fixed, *kept])
             drop = judge(artifact).drop
             smallest = min(smallest, drop)
             if drop <= self.max_accuracy_drop:
@@ -112,20 +113,19 @@ class _Choice:
         return {"kept_in_float": len(self.kept), "drop": self.drop, "times_as_fast": times}
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Trials:
-    """Makes one model after the other, each in a folder of its own below the stage's work folder."""
+    """Makes one model after the other, below the stage's work folder."""
 
     static: QuantizeStatic
     calibrated: Calibrated
     context: Context
-    _count: int = 0
 
-    def make(self, excluded: Sequence[str]) -> Artifact:
-        """The model with all but these nodes quantized."""
-        folder = self.context.work / f"trial-{self._count}"
-        folder.mkdir(exist_ok=True)
-        self._count += 1
+    def make(self, name: str, excluded: Sequence[str]) -> Artifact:
+        """The model with all but these nodes quantized; it takes the place of an earlier one of that name."""
+        folder = self.context.work / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
         self.static.write(self.calibrated, excluded, folder, self.context)
         return Artifact(path=folder, format="onnx", digest="")
 
