@@ -62,6 +62,7 @@ def quantize(
             preprocessing={},
             metric=TopOne(),
             compare=lambda candidates, reference: {},
+            original=lambda: probe,
             seed=0,
             work=folder / "work",
             progress=lambda done, text: None,

@@ -156,6 +156,7 @@ class Builder:
             preprocessing=self.plan.model.preprocessing,
             metric=self.plan.metric,
             compare=Compare(self.plan),
+            original=lambda: self._source().artifact,
             seed=self.plan.seed,
             work=self.store.work(key),
             progress=lambda done, text: self.progress(label, min(done, 0.999), text),
@@ -187,6 +188,8 @@ class Builder:
             if kind.__module__.startswith("pipeline.")
             else inspect.getsource(inspect.getmodule(kind) or kind),
         }
+        if getattr(stage, "uses_original", False):
+            parts["original"] = self._source().artifact.digest
         return _digest(parts)
 
     def _split_digest(self, split: Any) -> str:

@@ -98,6 +98,9 @@ class Context:
     metric: Metric
     compare: Comparison
     """A stage that uses it has a class variable ``measures = True``: its output belongs to this machine."""
+    original: Callable[[], Artifact]
+    """The model that the chain starts from, to learn from. A stage that uses it has ``uses_original`` (True, or a
+    property): two chains may come to the same source from different models."""
     seed: int
     work: Path
     """A folder of this stage's own that outlives a stopped run (for checkpoints); emptied when the stage is done."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
 
+from pipeline.artifact import Artifact
 from pipeline.build import Builder, Built
-from pipeline.plan import Plan
+from pipeline.plan import Context, Plan
 from tests.example import Exact, NeedsTorch, Scale, linear_model, plan
 
 
@@ -62,6 +64,32 @@ def test_what_a_stage_depends_on_is_in_its_key(tmp_path: Path, log: Path, change
     stage = Scale(log=str(log), by=4.0 if change == "field" else 2.0)
     build(plan(tmp_path, {"v": {"a": stage}}, seed=1 if change == "seed" else 0))
     assert len(calls(log)) == 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learns(Scale):
+    """A stage that asks for the model that the chain starts from."""
+
+    uses_original: ClassVar[bool] = True
+
+    def __call__(self, source: Artifact, out: Path, context: Context) -> None:
+        context.note("original", context.original().digest)
+        super(Learns, self).__call__(source, out, context)
+
+
+def test_a_stage_can_learn_from_the_model_that_its_chain_starts_from(tmp_path: Path) -> None:
+    built, _ = build(plan(tmp_path, {"v": {"a": Scale(), "b": Learns()}}))
+    assert built["v"].record.stages[1].notes["original"] == built["v"].artifacts[0].digest
+
+
+def test_the_original_is_in_the_key_of_a_stage_that_uses_it(tmp_path: Path) -> None:
+    """Two chains come to the same bytes before the last stage."""
+    chains = {"v": {"a": Scale(by=2.0), "b": Learns()}}, {"v": {"b": Learns()}}
+    first, _ = build(plan(tmp_path, chains[0]))
+    (tmp_path / "linear.onnx").write_bytes(first["v"].artifacts[1].onnx_path.read_bytes())
+    second, _ = build(plan(tmp_path, chains[1]))
+    assert first["v"].artifacts[1].digest == second["v"].artifacts[0].digest
+    assert first["v"].record.stages[1].key != second["v"].record.stages[0].key
 
 
 def test_a_corrupted_entry_is_reported_and_built_again(

@@ -1,103 +1,163 @@
-"""Fine-tuning: train on, after a stage that cost accuracy."""
+"""Fine-tuning: train on, after a stage that cost accuracy: on labels, on what the baseline says, or on both."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact, Format
-from pipeline.data.augmentation import AUGMENTATIONS
 from pipeline.data.dataset import SplitName
-from pipeline.data.preprocessing import Preprocessing
-from pipeline.errors import StageFailed
+from pipeline.errors import StageFailed, UserError
 from pipeline.plan import Context
+from pipeline.recipe import Optimizer, Precision, Recipe, Schedule
 
 if TYPE_CHECKING:
-    from pipeline.training import Examples
+    from torch import nn
+
+    from pipeline.examples import Examples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finetune:
-    """Train a classifier on the train split, and follow its accuracy on the validation split.
+    """Train on the train split, and follow on the validation split how right the model is.
 
-    ``learning_rate`` is the highest of a one-cycle schedule. ``max_examples`` null: the whole train split. A stopped
-    training goes on after its last whole epoch.
+    ``distill_weight`` is the share of the loss that the distance to the baseline's output makes (knowledge
+    distillation, Hinton et al. 2015, arXiv:1503.02531); at 1 no labels are needed, and any model will do whose output
+    the metric judges. ``temperature`` softens scores of classes before they are compared; vectors are compared by their
+    cosine.
+    ``learning_rate`` is the highest of the schedule, ``one_cycle`` or ``cosine``; ``warmup_fraction`` of the steps lead
+    up to it. ``average`` keeps a moving average of the weights instead of the last ones, of which so much stays at each
+    step (0.99, say). With ``patience``, training stops after so many epochs without a better one, and the best epoch's
+    weights are kept. ``precision: bfloat16`` is faster on GPUs and on processors with AMX or AVX512_BF16, and slower on
+    others. ``max_examples`` null: the whole train split. A stopped training goes on after its last whole epoch.
     """
 
     epochs: int = 2
     learning_rate: float = 0.02
     batch_size: int = 128
-    augmentation: tuple[str, ...] = ()
+    optimizer: Optimizer = "sgd"
+    schedule: Schedule = "one_cycle"
+    warmup_fraction: float = 0.2
     weight_decay: float = 5e-4
+    augmentation: tuple[str, ...] = ()
+    distill_weight: float = 0.0
+    temperature: float = 4.0
+    average: float | None = None
+    patience: int | None = None
+    precision: Precision = "float32"
     max_examples: int | None = None
 
     accepts: ClassVar[frozenset[Format]] = frozenset({"torch"})
     produces: ClassVar[Format] = "torch"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     reads: ClassVar[frozenset[SplitName]] = frozenset({"train", "validation"})
     libraries: ClassVar[tuple[str, ...]] = ("torch",)
     tolerance: ClassVar[float | None] = None
 
     def __post_init__(self) -> None:
-        for field in ("epochs", "batch_size", "max_examples"):
-            value = getattr(self, field)
-            if value is not None and value < 1:
-                raise ValueError(f"{field} must be at least 1 (got {value})")
-        if self.learning_rate <= 0:
-            raise ValueError(f"learning_rate must be above 0 (got {self.learning_rate})")
-        if self.weight_decay < 0:
-            raise ValueError(f"weight_decay must be at least 0 (got {self.weight_decay})")
-        unknown = [name for name in self.augmentation if name not in AUGMENTATIONS]
-        if unknown:
-            raise ValueError(f"augmentation '{unknown[0]}' does not exist; available: {', '.join(AUGMENTATIONS)}")
+        self._recipe(seed=0)  # validates all fields but one
+        if self.max_examples is not None and self.max_examples < 1:
+            raise ValueError(f"max_examples must be at least 1 (got {self.max_examples})")
+
+    @property
+    def uses_original(self) -> bool:
+        """Whether it learns from the baseline."""
+        return self.distill_weight > 0
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
-        """Write the trained model; raises StageFailed without labels, or for a model with several inputs."""
+        """Write the trained model; raises StageFailed where there is nothing to learn from, or to judge by."""
         import torch
 
+        from pipeline.examples import score
         from pipeline.torch_artifact import load_module, load_spec, save_module
-        from pipeline.training import Recipe, accuracy, fit
+        from pipeline.training import Teacher, fit
 
         spec = load_spec(source.path)
-        if len(spec.inputs) != 1:
-            names = ", ".join(entry.name for entry in spec.inputs)
-            raise StageFailed(f"fine-tuning trains models with one input; this one has {len(spec.inputs)}: {names}")
-        name = spec.inputs[0].name
-        train, validation = (_examples(context, split, name) for split in ("train", "validation"))
-        if self.max_examples is not None:
-            train = type(train)(train.inputs[: self.max_examples], train.labels[: self.max_examples])
-        if len(train.labels) < self.batch_size:
-            raise StageFailed(
-                f"fine-tuning needs at least one batch of {self.batch_size} training examples, and there are "
-                f"{len(train.labels)}: set batch_size to {len(train.labels)} or less"
-            )
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        train, validation = self._data(context, spec.inputs)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         module = load_module(source.path).to(device)
-        preprocessing = context.preprocessing.get(name, Preprocessing())
-        recipe = Recipe(
+        original = load_module(context.original().path).to(device) if self.uses_original else None
+        vectors, truth = self._truth(module if original is None else original, validation, context)
+
+        def judge(model: nn.Module) -> float:
+            return score(model, validation, context.metric, truth)
+
+        before = judge(module)
+        history = fit(
+            module,
+            train,
+            judge,
+            self._recipe(context.seed),
+            context.work / "finetune.ckpt",
+            context.progress,
+            None if original is None else Teacher(original, vectors),
+            before,
+        )
+        save_module(module.cpu(), spec, out)
+        judged_by = "the baseline's output" if validation.labels is None or vectors else "labels"
+        context.note("validation_judged_by", judged_by)
+        context.note("validation_accuracy_before", before)
+        context.note("validation_accuracy_by_epoch", history)
+        context.note("kept_epoch", len(history) if self.patience is None else history.index(max(history)) + 1)
+        context.note("training_examples", len(train))
+
+    def _recipe(self, seed: int) -> Recipe:
+        return Recipe(
             epochs=self.epochs,
             learning_rate=self.learning_rate,
             batch_size=self.batch_size,
             weight_decay=self.weight_decay,
+            optimizer=self.optimizer,
+            schedule=self.schedule,
+            warmup_fraction=self.warmup_fraction,
             augmentation=tuple(self.augmentation),
-            seed=context.seed,
+            distill_weight=self.distill_weight,
+            temperature=self.temperature,
+            average=self.average,
+            patience=self.patience,
+            precision=self.precision,
+            seed=seed,
         )
-        before = accuracy(module, validation, preprocessing)
-        checkpoint = context.work / "finetune.ckpt"
-        history = fit(module, train, validation, preprocessing, recipe, checkpoint, context.progress)
-        save_module(module.cpu(), spec, out)
-        context.note("validation_accuracy_before", before)
-        context.note("validation_accuracy_by_epoch", history)
-        context.note("training_examples", len(train.labels))
 
+    def _data(self, context: Context, inputs: tuple[Any, ...]) -> tuple[Examples, Examples]:
+        """The examples to train on, and those that tell how it goes."""
+        from pipeline.examples import examples_of
 
-def _examples(context: Context, split: SplitName, name: str) -> Examples:
-    from pipeline.training import Examples
+        if self.augmentation and len(inputs) > 1:
+            names = ", ".join(entry.name for entry in inputs)
+            raise StageFailed(f"augmentation is for models with one input, and this one has {names}: set it to []")
+        train, validation = (examples_of(context, split, inputs) for split in ("train", "validation"))
+        for split, examples in (("train", train), ("validation", validation)):
+            if examples.labels is None and self.distill_weight < 1:
+                raise StageFailed(
+                    f"fine-tuning needs labels, and the {split} split of {context.data.name} has none: set "
+                    "distill_weight to 1 to learn from the baseline's outputs alone"
+                )
+        train = train.first(self.max_examples)
+        if len(train) < self.batch_size:
+            raise StageFailed(
+                f"fine-tuning needs at least one batch of {self.batch_size} training examples, and there are "
+                f"{len(train)}: set batch_size to {len(train)} or less"
+            )
+        return train, validation
 
-    examples = context.data.split(split)
-    if examples.labels is None:
-        raise StageFailed(f"fine-tuning needs labels, and the {split} split of {context.data.name} has none")
-    if name not in examples.inputs:
-        raise StageFailed(f"the {split} split has no input '{name}'; it has {', '.join(examples.inputs)}")
-    return Examples(examples.inputs[name], examples.labels)
+    def _truth(self, model: nn.Module, validation: Examples, context: Context) -> tuple[bool, NDArray[Any]]:
+        """Whether the metric judges vectors; and what is right for the validation examples: their labels where they
+        have any, else what ``model`` says."""
+        from pipeline.examples import predictions
+
+        try:
+            vectors = predictions(model, validation.first(1), context.metric).ndim > 1
+        except UserError as error:
+            raise StageFailed(str(error)) from error
+        if not vectors and validation.labels is not None:
+            return False, validation.labels
+        if vectors and self.distill_weight < 1:
+            raise StageFailed(
+                f"labels are of no use to a model without classes (metric {context.metric.name}): set distill_weight "
+                "to 1 to learn from the baseline's outputs"
+            )
+        return vectors, predictions(model, validation, context.metric)

@@ -19,11 +19,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 
+from pipeline.data.dataset import Split
 from pipeline.data.fashion_mnist import prepare
 from pipeline.data.preprocessing import Preprocessing
-from pipeline.training import Examples, Recipe, accuracy, fit
+from pipeline.examples import Examples, accuracy
+from pipeline.recipe import Recipe
+from pipeline.torch_artifact import ModelInput
+from pipeline.training import fit
 from pipeline.zoo.resnet import SmallResNet
 
 ARGUMENTS: dict[str, Any] = {"widths": [32, 64, 128], "blocks": [1, 2, 2]}
@@ -32,10 +37,16 @@ RECIPE = Recipe(epochs=12, learning_rate=0.1, batch_size=128, augmentation=("fli
 FOLDER = Path("models/fashion_resnet")
 
 
+def examples(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Examples:
+    """Images [N, 1, 28, 28] and their classes, as the model reads them."""
+    inputs = (ModelInput(name="image", shape=(1, 28, 28)),)
+    return Examples(Split({"image": images}, labels), inputs, {"image": PREPROCESSING})
+
+
 def shipped(split: str) -> Examples:
     """One of the splits that ship with the package."""
     with np.load(Path(prepare.__file__).parent / f"{split}.npz") as arrays:
-        return Examples(arrays["image"], arrays["labels"])
+        return examples(arrays["image"], arrays["labels"])
 
 
 def train(source: Path, folder: Path) -> None:
@@ -48,16 +59,16 @@ def train(source: Path, folder: Path) -> None:
     def progress(done: float, line: str) -> None:
         print(f"{done:6.1%}  {time.monotonic() - started:6.0f} s  {line}", flush=True)
 
+    validation = shipped("validation")
     history = fit(
         model,
-        Examples(*prepare.training_arrays(source)),
-        shipped("validation"),
-        PREPROCESSING,
+        examples(*prepare.training_arrays(source)),
+        lambda trained: accuracy(trained, validation),
         RECIPE,
         Path("models/store/reference.ckpt"),
         progress,
     )
-    test_accuracy = accuracy(model, shipped("test"), PREPROCESSING)
+    test_accuracy = accuracy(model, shipped("test"))
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     save_file(weights, folder / "weights.safetensors")

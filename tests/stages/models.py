@@ -149,6 +149,7 @@ class Workplace:
     progress: list[float] = field(default_factory=list)
     speeds: dict[str, float] = field(default_factory=dict)
     compared: list[str] = field(default_factory=list)
+    original: Artifact | None = None
 
     def context(self) -> Context:
         return Context(
@@ -156,6 +157,7 @@ class Workplace:
             preprocessing=PREPROCESSING,
             metric=TopOne(),
             compare=self.compare,
+            original=self.start,
             seed=0,
             work=self.folder / "work",
             progress=lambda done, text: self.progress.append(done),
@@ -170,6 +172,11 @@ class Workplace:
             name: Speed(value=self.speeds.get(name, 1.0), low=self.speeds.get(name, 1.0), high=2.0)
             for name in candidates
         }
+
+    def start(self) -> Artifact:
+        """Where the chain starts, for stages that may ask."""
+        assert self.original is not None
+        return self.original
 
     def new(self, name: str) -> Path:
         out = self.folder / name

@@ -5,15 +5,21 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from pipeline.artifact import Artifact, folder_digest
 from pipeline.errors import StageFailed
+from pipeline.examples import accuracy, examples_of
+from pipeline.metrics import Cosine
+from pipeline.plan import Context
 from pipeline.stages.check import check_output
 from pipeline.stages.finetune import Finetune
 from pipeline.stages.prune import Prune
-from tests.stages.models import MemoryDataset, TwoInputs, Workplace, spec_of
+from pipeline.torch_artifact import load_module, load_spec
+from tests.stages.models import SHAPE, MemoryDataset, TextDataset, TwoInputs, TwoOutputs, Workplace, spec_of
 
 STAGE = Finetune(epochs=2, batch_size=16, learning_rate=0.05)
 
@@ -39,24 +45,141 @@ def test_the_seed_decides_the_result(workplace: Workplace, torch_model: Artifact
     assert workplace.build(stage, torch_model, "a").digest == workplace.build(stage, torch_model, "b").digest
 
 
-def test_a_stopped_training_goes_on_and_ends_the_same(workplace: Workplace, torch_model: Artifact) -> None:
-    whole = workplace.build(STAGE, torch_model, "whole")
-    lines: list[str] = []
+FULL = replace(STAGE, distill_weight=0.5, schedule="cosine", average=0.9, patience=2, optimizer="adamw")
 
-    def stop_in_the_second_epoch(done: float, line: str) -> None:
-        lines.append(line)
-        if line.startswith("epoch 2/2"):
-            raise KeyboardInterrupt
 
-    context = replace(workplace.context(), progress=stop_in_the_second_epoch)
-    with pytest.raises(KeyboardInterrupt):
-        STAGE(torch_model, workplace.new("stopped"), context)
-    lines.clear()
+@pytest.mark.parametrize("stage", [STAGE, FULL], ids=["plain", "full"])
+def test_a_stopped_training_goes_on_and_ends_the_same(
+    workplace: Workplace, torch_model: Artifact, stage: Finetune
+) -> None:
+    workplace.original = torch_model
+    whole = workplace.build(stage, torch_model, "whole")
+    context, lines = stopped_in_the_second_epoch(workplace, stage, torch_model)
     out = workplace.new("resumed")
-    STAGE(torch_model, out, replace(context, progress=lambda done, line: lines.append(line)))
+    stage(torch_model, out, context)
+    assert lines
     assert all(re.match("epoch 2/2", line) for line in lines)
     assert folder_digest(out) == whole.digest
     assert list(context.work.iterdir()) == []
+
+
+@pytest.mark.parametrize("change", [{"distill_weight": 0.4}, {"average": 0.8}, {"schedule": "one_cycle"}], ids=str)
+def test_a_checkpoint_of_another_recipe_is_not_continued(
+    workplace: Workplace, torch_model: Artifact, change: dict[str, Any]
+) -> None:
+    workplace.original = torch_model
+    context, lines = stopped_in_the_second_epoch(workplace, FULL, torch_model)
+    replace(FULL, **change)(torch_model, workplace.new("other"), context)
+    assert re.match("epoch 1/2", lines[0])
+
+
+def stopped_in_the_second_epoch(workplace: Workplace, stage: Finetune, source: Artifact) -> tuple[Context, list[str]]:
+    """A context to go on with, and the lines that it will get."""
+    lines: list[str] = []
+
+    def stop(done: float, line: str) -> None:
+        if line.startswith("epoch 2/2"):
+            raise KeyboardInterrupt
+
+    context = replace(workplace.context(), progress=stop)
+    with pytest.raises(KeyboardInterrupt):
+        stage(source, workplace.new("stopped"), context)
+    return replace(context, progress=lambda done, line: lines.append(line)), lines
+
+
+def test_progress_says_how_right_the_model_is_so_far_and_how_long_it_takes(
+    workplace: Workplace, torch_model: Artifact
+) -> None:
+    lines: list[str] = []
+    workplace.data = MemoryDataset(train=192)
+    context = replace(workplace.context(), progress=lambda done, line: lines.append(line))
+    STAGE(torch_model, workplace.new("out"), context)
+    before, after = workplace.notes["validation_accuracy_before"], workplace.notes["validation_accuracy_by_epoch"]
+    assert re.fullmatch(rf"epoch 1/2 loss \d+\.\d{{3}}, validation {before:.2%} so far", lines[0])
+    assert re.fullmatch(rf"epoch 1/2 loss \d+\.\d{{3}}, validation {before:.2%} so far, \d+ s left", lines[1])
+    assert re.fullmatch(rf"epoch 1/2 validation {after[0]:.2%}, \d+ s left", lines[2])
+    assert re.fullmatch(rf"epoch 2/2 loss \d+\.\d{{3}}, validation {after[0]:.2%} so far, \d+ s left", lines[4])
+    assert lines[-1] == f"epoch 2/2 validation {after[1]:.2%}"
+
+
+def test_a_pruned_model_learns_from_the_baseline_without_labels(workplace: Workplace, torch_model: Artifact) -> None:
+    workplace.data = MemoryDataset(train=192)
+    workplace.original = workplace.build(replace(STAGE, epochs=4), torch_model, "teacher")
+    pruned = workplace.build(Prune(round_to=4), workplace.original, "pruned")
+    workplace.data = MemoryDataset(train=192, labels=False)
+    workplace.build(replace(STAGE, epochs=4, distill_weight=1.0), pruned, "taught")
+    history = workplace.notes["validation_accuracy_by_epoch"]
+    assert workplace.notes["validation_judged_by"] == "the baseline's output"
+    assert history[-1] > workplace.notes["validation_accuracy_before"]
+    assert history[-1] > 0.75
+
+
+def test_the_baseline_is_right_where_there_are_no_labels(workplace: Workplace, torch_model: Artifact) -> None:
+    workplace.data = MemoryDataset(labels=False)
+    workplace.original = torch_model
+    workplace.build(replace(STAGE, epochs=1, distill_weight=1.0), torch_model)
+    assert workplace.notes["validation_accuracy_before"] == 1.0
+
+
+def test_what_the_baseline_says_is_a_part_of_the_loss(workplace: Workplace, torch_model: Artifact) -> None:
+    workplace.original = workplace.build(STAGE, torch_model, "teacher")
+    stages = {
+        name: replace(STAGE, epochs=1, distill_weight=weight, temperature=temperature)
+        for name, weight, temperature in [("none", 0.0, 4.0), ("half", 0.5, 4.0), ("hot", 0.5, 8.0), ("all", 1.0, 4.0)]
+    }
+    digests = {name: workplace.build(stage, torch_model, name).digest for name, stage in stages.items()}
+    assert len(set(digests.values())) == len(stages)
+    assert not stages["none"].uses_original
+    assert stages["half"].uses_original
+
+
+def test_an_encoder_with_two_inputs_learns_vectors_without_labels(
+    workplace: Workplace, torch_encoder: Artifact
+) -> None:
+    workplace.data = TextDataset()
+    workplace.original = torch_encoder
+    spec, module = load_spec(torch_encoder.path), load_module(torch_encoder.path)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.3 * parameter.std(correction=0) * torch.randn_like(parameter))
+    disturbed = workplace.torch(module, spec, "disturbed")
+    context = replace(workplace.context(), metric=Cosine())
+    stage = Finetune(epochs=4, batch_size=8, distill_weight=1.0, optimizer="adamw", learning_rate=1e-3)
+    stage(disturbed, workplace.new("taught"), context)
+    history = workplace.notes["validation_accuracy_by_epoch"]
+    assert history[-1] > history[0] > workplace.notes["validation_accuracy_before"]
+
+
+def test_the_best_epoch_is_kept_and_training_stops_without_a_better_one(
+    workplace: Workplace, torch_model: Artifact
+) -> None:
+    workplace.data = MemoryDataset(train=192)
+    trained = workplace.build(replace(STAGE, epochs=30, patience=1, learning_rate=0.1), torch_model)
+    history = workplace.notes["validation_accuracy_by_epoch"]
+    assert len(history) < 30
+    assert workplace.notes["kept_epoch"] == len(history) - 1
+    assert history[-1] <= history[-2]
+    validation = examples_of(workplace.context(), "validation", load_spec(trained.path).inputs)
+    assert accuracy(load_module(trained.path), validation) == max(history)
+
+
+def test_the_average_of_the_weights_is_what_is_judged_and_kept(workplace: Workplace, torch_model: Artifact) -> None:
+    stages = {name: replace(STAGE, average=decay) for name, decay in [("none", None), ("last", 0.0), ("mean", 0.9)]}
+    built = {name: workplace.build(stage, torch_model, name) for name, stage in stages.items()}
+    assert built["last"].digest == built["none"].digest, "an average of which nothing stays is the last weights"
+    assert built["mean"].digest != built["none"].digest
+    history = workplace.notes["validation_accuracy_by_epoch"]
+    validation = examples_of(workplace.context(), "validation", load_spec(built["mean"].path).inputs)
+    assert accuracy(load_module(built["mean"].path), validation) == history[-1]
+
+
+def test_products_in_bfloat16_train_weights_in_float32(workplace: Workplace, torch_model: Artifact) -> None:
+    workplace.data = MemoryDataset(train=192)
+    trained = workplace.build(replace(STAGE, epochs=4, precision="bfloat16"), torch_model, "half")
+    assert workplace.notes["validation_accuracy_by_epoch"][-1] > 0.5
+    assert {parameter.dtype for parameter in load_module(trained.path).parameters()} == {torch.float32}
+    assert trained.digest != workplace.build(replace(STAGE, epochs=4), torch_model, "whole").digest
 
 
 def test_fewer_examples_can_be_asked_for(workplace: Workplace, torch_model: Artifact) -> None:
@@ -66,14 +189,36 @@ def test_fewer_examples_can_be_asked_for(workplace: Workplace, torch_model: Arti
 
 def test_a_data_set_without_labels_is_refused(workplace: Workplace, torch_model: Artifact) -> None:
     workplace.data = MemoryDataset(labels=False)
-    with pytest.raises(StageFailed, match="fine-tuning needs labels, and the train split of memory has none"):
+    with pytest.raises(
+        StageFailed, match="fine-tuning needs labels, and the train split of memory has none: set distill"
+    ):
         workplace.build(STAGE, torch_model)
 
 
-def test_a_model_with_several_inputs_is_refused(workplace: Workplace) -> None:
-    source = workplace.torch(TwoInputs(), spec_of(TwoInputs, {"left": (4,), "right": (4,)}, ["sum"]))
-    with pytest.raises(StageFailed, match="models with one input; this one has 2: left, right"):
+def test_a_model_without_classes_is_taught_by_the_baseline_alone(workplace: Workplace, torch_model: Artifact) -> None:
+    context = replace(workplace.context(), metric=Cosine())
+    with pytest.raises(
+        StageFailed, match=r"no use to a model without classes \(metric cosine\): set distill_weight to 1"
+    ):
+        STAGE(torch_model, workplace.new("out"), context)
+
+
+def test_an_output_that_the_metric_can_not_judge_is_refused(workplace: Workplace) -> None:
+    source = workplace.torch(TwoOutputs(), spec_of(TwoOutputs, {"image": SHAPE}, ["features", "logits"]))
+    with pytest.raises(StageFailed, match="needs the model's first output to be class scores"):
         workplace.build(STAGE, source)
+
+
+def test_an_input_that_the_data_lacks_is_named(workplace: Workplace) -> None:
+    source = workplace.torch(TwoInputs(), spec_of(TwoInputs, {"left": (4,), "right": (4,)}, ["sum"]))
+    with pytest.raises(StageFailed, match="the train split has no input 'left'; it has image"):
+        workplace.build(STAGE, source)
+
+
+def test_images_of_several_inputs_are_not_augmented(workplace: Workplace) -> None:
+    source = workplace.torch(TwoInputs(), spec_of(TwoInputs, {"left": (4,), "right": (4,)}, ["sum"]))
+    with pytest.raises(StageFailed, match=r"models with one input, and this one has left, right: set it to \[\]"):
+        workplace.build(replace(STAGE, augmentation=("flip",)), source)
 
 
 def test_too_few_examples_are_refused(workplace: Workplace, torch_model: Artifact, tmp_path: Path) -> None:
@@ -90,3 +235,11 @@ def test_fields_out_of_range_are_refused() -> None:
         Finetune(weight_decay=-1)
     with pytest.raises(ValueError, match=r"augmentation 'cutmix' does not exist; available: flip, crop"):
         Finetune(augmentation=("cutmix",))
+    with pytest.raises(ValueError, match=r"distill_weight must lie between 0 and 1 \(got 2\)"):
+        Finetune(distill_weight=2)
+    with pytest.raises(ValueError, match=r"average must be at least 0 and below 1 \(got 1\)"):
+        Finetune(average=1)
+    with pytest.raises(ValueError, match=r"schedule must be one of one_cycle, cosine \(got 'step'\)"):
+        Finetune(schedule="step")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"max_examples must be at least 1 \(got 0\)"):
+        Finetune(max_examples=0)
