@@ -1,0 +1,62 @@
+"""Batch normalization measured anew: the cheap recovery after a stage that changed what flows through a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from pipeline.artifact import Artifact, Format
+from pipeline.data.dataset import SplitName
+from pipeline.errors import Skipped, StageFailed
+from pipeline.plan import Context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recalibrate:
+    """Gather the means and variances of batch normalization again, on calibration data; no weight changes.
+
+    They were gathered before channels went or weights were approximated, and no longer fit (Li et al. 2020, EagleEye,
+    arXiv:2007.02491). Needs no labels, and one pass over the examples. ``max_examples`` null: all of the calibration
+    split. Batches count alike, so an incomplete last one is left out.
+    """
+
+    batch_size: int = 128
+    max_examples: int | None = None
+
+    accepts: ClassVar[frozenset[Format]] = frozenset({"torch"})
+    produces: ClassVar[Format] = "torch"
+    version: ClassVar[int] = 1
+    reads: ClassVar[frozenset[SplitName]] = frozenset({"calibration"})
+    libraries: ClassVar[tuple[str, ...]] = ("torch",)
+    tolerance: ClassVar[float | None] = None
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 2:
+            raise ValueError(f"batch_size must be at least 2, or there is no variance (got {self.batch_size})")
+        if self.max_examples is not None and self.max_examples < 2:
+            raise ValueError(f"max_examples must be at least 2 (got {self.max_examples})")
+
+    def __call__(self, source: Artifact, out: Path, context: Context) -> None:
+        """Write the model; raises Skipped where it has no batch normalization, StageFailed without examples."""
+        import torch
+
+        from pipeline.examples import batch_norms, estimate_batch_norms, examples_of
+        from pipeline.torch_artifact import load_module, load_spec, save_module
+
+        spec = load_spec(source.path)
+        module = load_module(source.path)
+        layers = batch_norms(module)
+        if not layers:
+            raise Skipped("there is nothing to measure anew: the model has no batch normalization")
+        examples = examples_of(context, "calibration", spec.inputs).first(self.max_examples)
+        if len(examples) < 2:
+            raise StageFailed(
+                f"batch normalization needs at least 2 calibration examples, and there are {len(examples)}: raise "
+                "data.calibration_size"
+            )
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        estimate_batch_norms(module.to(device), examples, self.batch_size)
+        save_module(module.cpu(), spec, out)
+        context.note("layers", len(layers))
+        context.note("calibration_examples", len(examples))
