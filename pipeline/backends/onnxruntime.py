@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact, Format
+from pipeline.backends.onnxruntime_binding import BoundSession
+from pipeline.backends.settings import check_keys, choice, switch
 from pipeline.data.dataset import Feed
 from pipeline.errors import BackendUnavailable, UserError
 from pipeline.plan import Session, Target
@@ -34,6 +36,7 @@ GRAPH_LEVELS = {
     "extended": "ORT_ENABLE_EXTENDED",
     "all": "ORT_ENABLE_ALL",
 }
+EXECUTION_MODES = ("sequential", "parallel")
 SESSION_KEYS = (
     "provider",
     "provider_options",
@@ -41,6 +44,7 @@ SESSION_KEYS = (
     "execution_mode",
     "spinning",
     "memory_arena",
+    "io_binding",
     "config",
 )
 ERRORS_ONLY = 3
@@ -51,10 +55,12 @@ class OnnxRuntime:
     """Runs ONNX models. Keys of a target's ``session``:
 
     ``provider`` (cpu, cuda, openvino, tensorrt; the device's own by default), ``provider_options``, ``graph_level``
-    (disable, basic, extended, all), ``execution_mode`` (sequential, parallel), ``spinning`` (whether idle threads spin;
+    (disable, basic, extended, all), ``execution_mode`` (sequential; parallel: independent operators side by side, on a
+    second pool of as many threads), ``spinning`` (whether idle threads spin;
     off by default, since the spinning pools of several sessions disturb each other), ``memory_arena`` (whether freed
-    memory is kept for the next call; on by default), ``config`` (entries as
-    onnxruntime_session_options_config_keys.h names them).
+    memory is kept for the next call; on by default), ``io_binding`` (whether the outputs of a shape are allocated once
+    instead of in every call, on an accelerator inputs and outputs in its memory; off by default), ``config`` (entries
+    as onnxruntime_session_options_config_keys.h names them).
     """
 
     name: ClassVar[str] = "onnxruntime"
@@ -92,6 +98,8 @@ class OnnxRuntime:
         chosen = session.get_providers()[0]
         if chosen != provider[0]:
             raise BackendUnavailable(f"{provider[0]} could not be initialized; onnxruntime would have run {chosen}")
+        if session_settings(target)["io_binding"]:
+            return BoundSession(session, target.device, int(provider[1].get("device_id", 0)))
         return OnnxRuntimeSession(session)
 
     def profile(self, artifact: Artifact, target: Target, feed: Feed, calls: int) -> dict[str, Any]:
@@ -116,12 +124,7 @@ class OnnxRuntimeSession:
 
 def provider_name(target: Target) -> str:
     """The target's execution provider, as ``session.provider`` calls it; raises UserError where there is no such."""
-    name = str(target.session.get("provider", target.device))
-    if name not in PROVIDERS:
-        raise UserError(
-            f"target.{target.name}.session.provider={name} does not exist; available: {', '.join(PROVIDERS)}"
-        )
-    return name
+    return choice(target, "provider", target.device, tuple(PROVIDERS))
 
 
 def _provider(target: Target) -> tuple[str, dict[str, Any]]:
@@ -130,32 +133,24 @@ def _provider(target: Target) -> tuple[str, dict[str, Any]]:
 
 def session_settings(target: Target) -> dict[str, Any]:
     """The target's session keys with defaults filled in, as plain values; raises UserError for what doesn't exist."""
-    unknown = sorted(set(target.session) - set(SESSION_KEYS))
-    if unknown:
-        raise UserError(
-            f"target.{target.name}.session.{unknown[0]} does not exist; available: {', '.join(SESSION_KEYS)}"
-        )
-    level = target.session.get("graph_level", "all")
-    if level not in GRAPH_LEVELS:
-        raise UserError(
-            f"target.{target.name}.session.graph_level={level} does not exist; available: {', '.join(GRAPH_LEVELS)}"
-        )
-    mode = target.session.get("execution_mode", "sequential")
-    if mode not in ("sequential", "parallel"):
-        raise UserError(
-            f"target.{target.name}.session.execution_mode={mode} does not exist; available: sequential, parallel"
-        )
+    check_keys(target, SESSION_KEYS)
     provider_name(target)
-    spinning = bool(target.session.get("spinning", False))
     config = {str(key): str(value) for key, value in target.session.get("config", {}).items()}
-    if not spinning:
+    if not switch(target, "spinning", False):
         config.setdefault("session.force_spinning_stop", "1")
+    mode = choice(target, "execution_mode", "sequential", EXECUTION_MODES)
+    if mode == "parallel" and target.threads < 2:
+        raise UserError(
+            f"target.{target.name}.session.execution_mode=parallel needs threads to run operators on: "
+            f"type target.{target.name}.threads=2"
+        )
     return {
         "intra_op_num_threads": target.threads,
-        "inter_op_num_threads": 1,
-        "graph_level": level,
+        "inter_op_num_threads": target.threads if mode == "parallel" else 1,
+        "graph_level": choice(target, "graph_level", "all", tuple(GRAPH_LEVELS)),
         "execution_mode": mode,
-        "memory_arena": bool(target.session.get("memory_arena", True)),
+        "memory_arena": switch(target, "memory_arena", True),
+        "io_binding": switch(target, "io_binding", False),
         "config": config,
     }
 

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact, Format
+from pipeline.backends.settings import check_keys, choice
 from pipeline.data.dataset import Feed
-from pipeline.errors import BackendUnavailable, UserError
+from pipeline.errors import BackendUnavailable
 from pipeline.plan import Session, Target
 
 if TYPE_CHECKING:
@@ -84,16 +85,8 @@ class OpenVinoSession:
 
 def properties(target: Target) -> dict[str, Any]:
     """The CPU plugin's properties for a target; raises UserError for keys and precisions that don't exist."""
-    unknown = sorted(set(target.session) - set(SESSION_KEYS))
-    if unknown:
-        raise UserError(
-            f"target.{target.name}.session.{unknown[0]} does not exist; available: {', '.join(SESSION_KEYS)}"
-        )
-    precision = target.session.get("precision", "f32")
-    if precision not in PRECISIONS:
-        raise UserError(
-            f"target.{target.name}.session.precision={precision} does not exist; available: {', '.join(PRECISIONS)}"
-        )
+    check_keys(target, SESSION_KEYS)
+    precision = choice(target, "precision", "f32", tuple(PRECISIONS))
     more: Mapping[str, Any] = target.session.get("config", {})
     return {
         "PERFORMANCE_HINT": "LATENCY",

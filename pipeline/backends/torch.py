@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact, Format
+from pipeline.backends.settings import check_keys, choice, switch, unknown
 from pipeline.data.dataset import Feed
-from pipeline.errors import BackendUnavailable, UserError
+from pipeline.errors import BackendUnavailable
 from pipeline.plan import Device, Session, Target
 
 if TYPE_CHECKING:
@@ -123,24 +124,17 @@ class TorchSession:
 
 def session_settings(target: Target) -> TorchSettings:
     """The target's session keys with defaults filled in; raises UserError for what doesn't exist."""
-    where = f"target.{target.name}.session"
-    unknown = sorted(set(target.session) - set(SESSION_KEYS))
-    if unknown:
-        raise UserError(f"{where}.{unknown[0]} does not exist; available: {', '.join(SESSION_KEYS)}")
+    check_keys(target, SESSION_KEYS)
     compile_mode = target.session.get("compile", False)
     if compile_mode is True:
         compile_mode = "default"
     if compile_mode is not False and compile_mode not in COMPILE_MODES:
-        raise UserError(
-            f"{where}.compile={compile_mode} does not exist; available: false, true, {', '.join(COMPILE_MODES)}"
-        )
-    channels_last = target.session.get("channels_last", False)
-    if not isinstance(channels_last, bool):
-        raise UserError(f"{where}.channels_last={channels_last} does not exist; available: false, true")
-    dtype = target.session.get("dtype", "float32")
-    if dtype not in DTYPES:
-        raise UserError(f"{where}.dtype={dtype} does not exist; available: {', '.join(DTYPES)}")
-    return TorchSettings(compile_mode=compile_mode or None, channels_last=channels_last, dtype=dtype)
+        raise unknown(target, "compile", compile_mode, ("false", "true", *COMPILE_MODES))
+    return TorchSettings(
+        compile_mode=compile_mode or None,
+        channels_last=switch(target, "channels_last", False),
+        dtype=choice(target, "dtype", "float32", DTYPES),
+    )
 
 
 def _to_host(output: torch.Tensor) -> NDArray[Any]:

@@ -47,6 +47,7 @@ RUNTIME_ERRORS = (
 )
 ERRORS_ONLY = 3
 FALLBACK = "CPUExecutionProvider"
+ON_CUDA = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
 
 
 class InputError(ValueError):
@@ -67,6 +68,7 @@ class Model:
         self.labels: list[str] | None = self.manifest["labels"]
         self.session = open_session(self.folder / self.manifest["model"], self.manifest["session"])
         self.output_names = [str(output.name) for output in self.session.get_outputs()]
+        self.call = Bound(self.session) if self.manifest["session"].get("io_binding", False) else self._call
         self.fixed_batch = fixed_batch(self.inputs)
         if self.fixed_batch and batch_size not in (None, self.fixed_batch):
             raise InputError(f"this model's batch size is fixed to {self.fixed_batch} (asked for {batch_size})")
@@ -141,13 +143,64 @@ class Model:
                 name: np.concatenate([array, np.repeat(array[-1:], filling, axis=0)]) for name, array in feed.items()
             }
         try:
-            outputs = dict(zip(self.output_names, self.session.run(self.output_names, feed), strict=True))
+            outputs = dict(zip(self.output_names, self.call(feed), strict=True))
         except RUNTIME_ERRORS as error:
             raise InputError(f"ONNX Runtime can't run these inputs: {first_line(error)}") from error
         for name, output in outputs.items():
             if output.ndim == 0 or len(output) != size + filling:
                 raise InputError(f"output '{name}' {list(output.shape)} does not have one row per example")
         return {name: output[:size] for name, output in outputs.items()}
+
+    def _call(self, feed: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        outputs: list[NDArray[Any]] = self.session.run(self.output_names, feed)
+        return outputs
+
+
+class Bound:
+    """IO binding: the outputs of a shape are allocated once, on an accelerator with the inputs in its memory.
+
+    A call's outputs are copies, since the next call writes to the same places.
+    """
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        """For the device of the session's first provider."""
+        provider = session.get_providers()[0]
+        self.session = session
+        self.device = "cuda" if provider in ON_CUDA else "cpu"
+        self.device_id = int(session.get_provider_options()[provider].get("device_id", 0))
+        self.bound: dict[tuple[tuple[int, ...], ...], tuple[Any, dict[str, Any], list[Any]]] = {}
+
+    def __call__(self, feed: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """Run one batch; the outputs in the model's order."""
+        shapes = tuple(array.shape for array in feed.values())
+        if shapes not in self.bound:
+            self.bound[shapes] = self._bind(feed)
+        binding, inputs, outputs = self.bound[shapes]
+        for name, array in feed.items():
+            if self.device == "cpu":
+                binding.bind_cpu_input(name, np.ascontiguousarray(array))
+            else:
+                inputs[name].update_inplace(np.ascontiguousarray(array))
+        self.session.run_with_iobinding(binding)
+        return [np.array(output.numpy()) for output in outputs]
+
+    def _bind(self, feed: Mapping[str, NDArray[Any]]) -> tuple[Any, dict[str, Any], list[Any]]:
+        """A first call tells how large the outputs are; their places are kept."""
+        binding = self.session.io_binding()
+        inputs = {
+            name: onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), self.device, self.device_id)
+            for name, array in feed.items()
+        }
+        for name, place in inputs.items():
+            binding.bind_ortvalue_input(name, place)
+        names = [str(output.name) for output in self.session.get_outputs()]
+        for name in names:
+            binding.bind_output(name, self.device, self.device_id)
+        self.session.run_with_iobinding(binding)
+        outputs = list(binding.get_outputs())
+        for name, place in zip(names, outputs, strict=True):
+            binding.bind_ortvalue_output(name, place)
+        return binding, inputs, outputs
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

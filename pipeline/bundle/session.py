@@ -35,6 +35,7 @@ def session_entry(target: Target) -> dict[str, Any]:
         "graph_optimization_level": GRAPH_LEVELS[settings["graph_level"]],
         "config_entries": dict(settings["config"]),
         "cpu_mem_arena": settings["memory_arena"],
+        "io_binding": settings["io_binding"],
         "providers": [{"name": PROVIDERS[provider_name(target)], "options": provider_options}],
     }
 

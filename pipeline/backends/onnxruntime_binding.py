@@ -1,0 +1,71 @@
+"""ONNX Runtime through IO binding: a shape's outputs are allocated once, and not in every call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.dataset import Feed
+from pipeline.plan import Device
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+Shapes = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What is bound for one shape of the inputs."""
+
+    binding: onnxruntime.IOBinding
+    inputs: dict[str, onnxruntime.OrtValue]
+    """On an accelerator: places in its memory, which keep their addresses (CUDA graphs need that)."""
+    outputs: list[onnxruntime.OrtValue]
+
+
+@dataclass(frozen=True, slots=True)
+class BoundSession:
+    """A loaded model whose inputs and outputs lie where it computes. The outputs of a call are handed over as copies,
+    since the next call writes to the same places."""
+
+    session: onnxruntime.InferenceSession
+    device: Device
+    device_id: int
+    bound: dict[Shapes, Bound] = field(default_factory=dict)
+
+    def __call__(self, feed: Feed) -> list[NDArray[Any]]:
+        """Run one batch."""
+        shapes = tuple(array.shape for array in feed.values())
+        found = self.bound.get(shapes)
+        if found is None:
+            found = self.bound[shapes] = self._bind(feed)
+        for name, array in feed.items():
+            if self.device == "cpu":
+                found.binding.bind_cpu_input(name, np.ascontiguousarray(array))
+            else:
+                found.inputs[name].update_inplace(np.ascontiguousarray(array))
+        self.session.run_with_iobinding(found.binding)
+        return [np.array(output.numpy()) for output in found.outputs]
+
+    def _bind(self, feed: Feed) -> Bound:
+        """Let a first call find out how large the outputs are, and keep their places."""
+        import onnxruntime
+
+        binding = self.session.io_binding()
+        inputs = {}
+        for name, array in feed.items():
+            place = onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), self.device, self.device_id)
+            binding.bind_ortvalue_input(name, place)
+            inputs[name] = place
+        names = [output.name for output in self.session.get_outputs()]
+        for name in names:
+            binding.bind_output(name, self.device, self.device_id)
+        self.session.run_with_iobinding(binding)
+        outputs = list(binding.get_outputs())
+        for name, place in zip(names, outputs, strict=True):
+            binding.bind_ortvalue_output(name, place)
+        return Bound(binding, {} if self.device == "cpu" else inputs, outputs)
