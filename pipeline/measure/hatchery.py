@@ -7,7 +7,7 @@ import pickle
 import tempfile
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.errors import WorkerFailed
@@ -32,16 +32,17 @@ class Zygote:
 
     def fork(self) -> dict[str, Worker]:
         """Make the workers, once; raises WorkerFailed where that fails."""
-        self._ask("fork")
-        return dict(self.workers)
+        pids = self._ask("fork")
+        return {key: replace(worker, pid=pid) for (key, worker), pid in zip(self.workers.items(), pids, strict=True)}
 
-    def _ask(self, order: Order) -> None:
+    def _ask(self, order: Order) -> list[int]:
         try:
             self.control.send(order)
-            self.control.receive()
+            pids: list[int] = self.control.receive()
         except (BrokenPipeError, EOFError) as error:
             said = last_words(self.log) or "no reason given"
             raise WorkerFailed(f"the measuring processes can't be started: {said}") from error
+        return pids
 
 
 def hatch(jobs: Mapping[str, Job], stack: ExitStack) -> Zygote:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -101,19 +102,25 @@ def _ready(jobs: Mapping[str, Job], workers: Mapping[str, Worker]) -> dict[str, 
     """Give every worker its job, then wait for each."""
     found: dict[str, Worker | WorkerFailed] = {}
     for key, job in jobs.items():
+        worker = workers[key] if _has_pool(job) else replace(workers[key], pid=None)
         try:
-            workers[key].tell(Start(pickle.dumps(job, protocol=5)))
-            found[key] = workers[key]
+            worker.tell(Start(pickle.dumps(job, protocol=5)))
+            found[key] = worker
         except WorkerFailed as failure:
             found[key] = failure
-    for key, worker in found.items():
-        if isinstance(worker, WorkerFailed):
+    for key, one in found.items():
+        if isinstance(one, WorkerFailed):
             continue
         try:
-            worker.answer()
+            one.answer()
         except WorkerFailed as failure:
             found[key] = failure
     return found
+
+
+def _has_pool(job: Job) -> bool:
+    """Whether idle threads may spin; an accelerator's process is never stopped."""
+    return job.target.device == "cpu" and job.target.threads > 1
 
 
 def _spawn(log: Path, stack: ExitStack) -> Worker:
@@ -121,4 +128,4 @@ def _spawn(log: Path, stack: ExitStack) -> Worker:
     channel = channel_to(process)
     stack.callback(kill, process)
     stack.callback(channel.close)
-    return Worker(channel=channel, exit_code=lambda: process.wait(PATIENCE_S), log=log)
+    return Worker(channel=channel, exit_code=lambda: process.wait(PATIENCE_S), log=log, pid=process.pid)

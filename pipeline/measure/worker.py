@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import pickle
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from pipeline.plan import Session, Target
 
 _REST_NS = 1_000_000
 _LONGEST_REST = 50
+CAN_STOP = hasattr(signal, "SIGSTOP")
+"""Whether the parent stops a worker that has nothing to do."""
 _AT_REST = 0.25
 """A process that uses less than this share of a core is at rest; going to sleep and waking takes some, too."""
 
@@ -148,7 +151,7 @@ class Cell:
         delay, faults = run_delay_ns(), major_faults()
         time_calls(session, feed, 1 if self.untimed_ns else 0, self.untimed_ns)
         durations = time_calls(session, feed, self.calls, self.cell_ns)
-        if state.job is not None and state.job.target.threads > 1:
+        if not CAN_STOP and state.job is not None and state.job.target.threads > 1:
             rest()
         return Timed(
             durations_ns=np.array(durations, np.int64),

@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import WorkerFailed
 from pipeline.measure.channel import Channel
-from pipeline.measure.worker import Command, Failure
+from pipeline.measure.worker import CAN_STOP, Command, Failure
 
 PATIENCE_S = 5.0
 """How long a process that was told to end may take."""
@@ -27,6 +28,9 @@ class Worker:
     channel: Channel
     exit_code: Callable[[], int | None]
     log: Path
+    pid: int | None = None
+    """Of a process that is stopped while it has nothing to do: the idle threads of its runtime's pool may go on
+    spinning for a tenth of a second, on a core that belongs to the worker at work. None: its runtime has no pool."""
 
     def ask(self, command: Command) -> Any:
         """Have a command carried out and wait for the result; raises WorkerFailed with the reason."""
@@ -35,6 +39,7 @@ class Worker:
 
     def tell(self, command: Command) -> None:
         """Send a command; raises WorkerFailed where the process is gone."""
+        self._signal("SIGCONT")
         try:
             self.channel.send(command)
         except BrokenPipeError as error:
@@ -46,9 +51,16 @@ class Worker:
             answer = self.channel.receive()
         except EOFError as error:
             raise WorkerFailed(self._obituary()) from error
+        self._signal("SIGSTOP")
         if isinstance(answer, Failure):
             raise WorkerFailed(answer.reason)
         return answer
+
+    def _signal(self, name: str) -> None:
+        """Let it go on, or stop it; not on a system that can't."""
+        if self.pid is not None and CAN_STOP:
+            with suppress(ProcessLookupError):  # one that is gone is noticed by its channel
+                os.kill(self.pid, getattr(signal, name))
 
     def _obituary(self) -> str:
         said = last_words(self.log)

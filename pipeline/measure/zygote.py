@@ -39,7 +39,8 @@ class Brood:
 
 
 Order = Literal["ready", "fork"]
-"""What a zygote can be told beside a worker's number; each is answered with None when it is done."""
+"""What a zygote can be told beside a worker's number. Answered when it is done: with the workers' process ids, once
+there are any."""
 
 
 def main() -> None:
@@ -60,7 +61,7 @@ def main() -> None:
             if order == "fork":
                 pids.extend(_fork(berth, brood.berths, channel) for berth in brood.berths)
                 _close(brood.berths)
-            channel.send(_exit_code(pids, order) if isinstance(order, int) else None)
+            channel.send(_exit_code(pids, order) if isinstance(order, int) else list(pids))
     except (EOFError, BrokenPipeError):
         _end(pids)
         # An interpreter that has imported a runtime takes 0.1 s to end in good order.
