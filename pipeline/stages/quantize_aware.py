@@ -1,0 +1,176 @@
+"""Quantization-aware training: the network learns with the rounding that it will run with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pipeline.artifact import Artifact, Format
+from pipeline.data.dataset import SplitName, preprocess
+from pipeline.errors import Skipped, StageFailed, first_line
+from pipeline.plan import Context
+from pipeline.recipe import Recipe
+from pipeline.stages.check import run
+from pipeline.stages.quantization import reduces_range
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from pipeline.examples import Examples
+    from pipeline.stages.fake_quantization import FakeQuantized
+    from pipeline.torch_artifact import ModelSpec
+
+_WHAT = "quantization-aware training"
+_FULL, _REDUCED = 127, 64
+"""The largest weight in 8 and in 7 bits, as ONNX Runtime has them."""
+_TRAINING_SHARE = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizeAware:
+    """Train a classifier with fake quantization (Jacob et al. 2018, arXiv:1712.05877), and write it as ONNX in QDQ
+    form: 8-bit weights with a scale per channel, 8-bit activations with one per tensor. For a model that loses too much
+    by ``quantize_static``; needs the extra ``qat`` (torchao).
+
+    It starts from the trained model, on the train split, and its accuracy is followed on the validation split.
+    ``learning_rate`` is the highest of a one-cycle schedule. ``max_examples`` null: the whole train split.
+    ``reduce_range`` null asks the processor whether weights get 7 bits (see ``reduces_range``). A stopped training goes
+    on after its last whole epoch.
+    """
+
+    epochs: int = 2
+    learning_rate: float = 0.01
+    batch_size: int = 128
+    augmentation: tuple[str, ...] = ()
+    weight_decay: float = 5e-4
+    max_examples: int | None = None
+    reduce_range: bool | None = None
+
+    accepts: ClassVar[frozenset[Format]] = frozenset({"torch"})
+    produces: ClassVar[Format] = "onnx"
+    version: ClassVar[int] = 1
+    reads: ClassVar[frozenset[SplitName]] = frozenset({"train", "validation"})
+    libraries: ClassVar[tuple[str, ...]] = ("torch", "torchao", "onnx", "onnxscript")
+    tolerance: ClassVar[float | None] = None
+
+    def __post_init__(self) -> None:
+        self._recipe(seed=0)
+        if self.max_examples is not None and self.max_examples < 1:
+            raise ValueError(f"max_examples must be at least 1, or null (got {self.max_examples})")
+
+    def machine_key(self, isa: frozenset[str]) -> Mapping[str, Any]:
+        """What depends on this machine."""
+        return {"reduce_range": reduces_range(self.reduce_range, "int8", isa)}
+
+    def __call__(self, source: Artifact, out: Path, context: Context) -> None:
+        """Write the trained and quantized model.
+
+        Raises Skipped without torchao; StageFailed without labels, for a model that is no classifier, and for one that
+        torch.export can't follow.
+        """
+        if find_spec("torchao") is None:
+            raise Skipped(f"{_WHAT} needs torchao, which is not installed: install the extra qat (pip install torchao)")
+        from pipeline.examples import accuracy
+        from pipeline.stages.fake_quantization import convert, quiet
+        from pipeline.stages.write_qdq import write_qdq
+        from pipeline.torch_artifact import example_inputs, load_module, load_spec
+
+        spec = load_spec(source.path)
+        train, validation = self._data(context, spec)
+        module = load_module(source.path)
+        inputs = example_inputs(spec)
+        _require_logits(module, inputs)
+        before = accuracy(module, validation)
+        reduce_range = reduces_range(self.reduce_range, "int8", context.isa)
+        with quiet():
+            network = _prepare(module, inputs, _REDUCED if reduce_range else _FULL)
+        history = self._train(network, train, validation, before, context)
+        context.progress(_TRAINING_SHARE, "writing the quantized model")
+        with quiet():
+            write_qdq(convert(network, inputs), spec, out)
+        context.note("validation_accuracy_before", before)
+        context.note("validation_accuracy_by_epoch", history)
+        context.note("validation_accuracy", _accuracy_of_file(out, validation))
+        context.note("training_examples", len(train))
+        context.note("reduce_range", reduce_range)
+        context.note("quantized", f"{network.products} products")
+
+    def _data(self, context: Context, spec: ModelSpec) -> tuple[Examples, Examples]:
+        """The examples to train on, and those that tell how it goes."""
+        from pipeline.examples import examples_of
+
+        train, validation = (examples_of(context, split, spec.inputs) for split in ("train", "validation"))
+        train = train.first(self.max_examples)
+        for split, examples in (("train", train), ("validation", validation)):
+            if examples.labels is None:
+                raise StageFailed(f"{_WHAT} needs labels, and the {split} split of {context.data.name} has none")
+        if len(train) < self.batch_size:
+            raise StageFailed(
+                f"{_WHAT} needs at least one batch of {self.batch_size} training examples, and there are "
+                f"{len(train)}: set batch_size to {len(train)} or less"
+            )
+        return train, validation
+
+    def _train(
+        self, network: FakeQuantized, train: Examples, validation: Examples, before: float, context: Context
+    ) -> list[float]:
+        """Train in place, on a GPU where there is one; returns the validation accuracy after each epoch."""
+        import torch
+
+        from pipeline.examples import accuracy
+        from pipeline.training import fit
+
+        network.move("cuda" if torch.cuda.is_available() else "cpu")
+        history = fit(
+            network,
+            train,
+            lambda model: accuracy(model, validation),
+            self._recipe(context.seed),
+            context.work / "quantize_aware.ckpt",
+            lambda done, line: context.progress(_TRAINING_SHARE * done, line),
+            before=before,
+        )
+        network.move("cpu")
+        return history
+
+    def _recipe(self, seed: int) -> Recipe:
+        return Recipe(
+            epochs=self.epochs,
+            learning_rate=self.learning_rate,
+            batch_size=self.batch_size,
+            weight_decay=self.weight_decay,
+            augmentation=tuple(self.augmentation),
+            seed=seed,
+        )
+
+
+def _require_logits(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+    import torch
+
+    with torch.inference_mode():
+        output = module(*inputs)
+    if not isinstance(output, torch.Tensor) or output.ndim != 2:
+        raise StageFailed(f"{_WHAT} takes classifiers with one output, of logits [N, classes]")
+
+
+def _prepare(module: nn.Module, inputs: tuple[torch.Tensor, ...], weight_limit: int) -> FakeQuantized:
+    from pipeline.stages.fake_quantization import prepare
+
+    try:
+        network = prepare(module, inputs, weight_limit)
+    except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
+        raise StageFailed(f"torch.export can't follow the model with a free batch: {first_line(error)}") from error
+    if not network.products:
+        raise StageFailed("there is nothing to quantize: the model has no convolution or linear layer")
+    return network
+
+
+def _accuracy_of_file(out: Path, validation: Examples) -> float:
+    """The validation accuracy of the model that was written, by ONNX Runtime's integer kernels."""
+    feed = preprocess(validation.split.inputs, validation.preprocessing)
+    logits = run(Artifact(out, "onnx", ""), feed)[0]
+    return float((logits.argmax(1) == validation.labels).mean())
