@@ -1,15 +1,16 @@
 """A PyTorch model on disk: weights as safetensors and ``model.json``, never a pickle.
 
 ``model.json`` says how to make the module again: the factory's dotted path and arguments, the inputs and outputs, and
-what was pruned. A pruned module has other shapes than its factory gives, so loading calls the factory, prunes again
-what was pruned, and only then loads the weights, strictly.
+what pruning changed. A pruned module has other shapes than its factory gives, so loading calls the factory, gives its
+weights the shapes and its modules the numbers (of channels, of heads) that they have now, and only then loads the
+weights, strictly.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,10 +52,20 @@ class ModelSpec:
     inputs: tuple[ModelInput, ...]
     outputs: tuple[str, ...]
     pruning_history: tuple[PruningRound, ...] | None = None
+    """Of files that earlier versions wrote; torch-pruning replays it."""
+    shapes: Mapping[str, Sequence[int]] | None = None
+    """Of the weights and buffers, by name, that have another shape than the factory gives them."""
+    attributes: Mapping[str, Mapping[str, int]] | None = None
+    """Integers that differ from the factory's, by a module's name and the attribute's: channels, heads."""
+    rewrites: tuple[Mapping[str, Any], ...] = ()
+    """What put other layers in place of the factory's, in order: ``_target_`` is the dotted path of a function that
+    gets the module and these arguments, plain JSON values, and changes it. Shapes and integers come after."""
 
 
 def make_module(spec: ModelSpec) -> nn.Module:
-    """Call the factory and prune what the history says; the weights are the factory's own, the mode is evaluation.
+    """Call the factory and give what was pruned its present size; the other weights are the factory's own.
+
+    The mode is evaluation.
 
     Raises ImportError or AttributeError where the factory isn't found, TypeError or ValueError where it can't be called
     with its arguments or gives no module.
@@ -71,7 +82,27 @@ def make_module(spec: ModelSpec) -> nn.Module:
         module.eval()
         for pruned in spec.pruning_history or ():
             _prune_again(module, spec, pruned)
+        for rewrite in spec.rewrites:
+            changes = dict(rewrite)
+            locate(changes.pop("_target_"))(module, **changes)
+        _resize(module, spec)
     return module
+
+
+def spec_of_pruned(module: nn.Module, spec: ModelSpec) -> ModelSpec:
+    """The spec with all in which a module that was made from it differs now, in shapes and integers."""
+    whole = make_module(replace(spec, shapes=None, attributes=None))
+    before = whole.state_dict()
+    shapes = {
+        name: list(value.shape) for name, value in module.state_dict().items() if value.shape != before[name].shape
+    }
+    attributes = {}
+    for name, layer in module.named_modules():
+        old = vars(whole.get_submodule(name))
+        changed = {key: now for key, now in vars(layer).items() if type(now) is int and old.get(key) != now}
+        if changed:
+            attributes[name] = changed
+    return replace(spec, shapes=shapes, attributes=attributes)
 
 
 def example_inputs(spec: ModelSpec, batch: int = 2) -> tuple[torch.Tensor, ...]:
@@ -100,7 +131,7 @@ def save_module(module: nn.Module, spec: ModelSpec, out: Path) -> None:
 def load_spec(folder: Path) -> ModelSpec:
     """Read ``model.json``."""
     values = json.loads((folder / SPEC_FILE).read_text())
-    history = values["pruning_history"]
+    history = values.get("pruning_history")
     return ModelSpec(
         factory=values["factory"],
         inputs=tuple(
@@ -109,6 +140,9 @@ def load_spec(folder: Path) -> ModelSpec:
         ),
         outputs=tuple(values["outputs"]),
         pruning_history=None if history is None else tuple(_round(entries) for entries in history),
+        shapes=values.get("shapes"),
+        attributes=values.get("attributes"),
+        rewrites=tuple(values.get("rewrites", ())),
     )
 
 
@@ -149,3 +183,17 @@ def _prune_again(module: nn.Module, spec: ModelSpec, pruned: PruningRound) -> No
 
     graph = DependencyGraph().build_dependency(module, example_inputs=example_inputs(spec), verbose=False)
     graph.load_pruning_history([(name, is_output, list(indices)) for name, is_output, indices in pruned])
+
+
+def _resize(module: nn.Module, spec: ModelSpec) -> None:
+    """Give weights the shapes, and modules the integers, that the spec names. Weights of another shape are set to 0."""
+    import torch
+
+    for name, shape in (spec.shapes or {}).items():
+        owner_name, _, own = name.rpartition(".")
+        owner = module.get_submodule(owner_name)
+        empty = torch.zeros(tuple(shape), dtype=getattr(owner, own).dtype)
+        setattr(owner, own, torch.nn.Parameter(empty) if own in owner._parameters else empty)
+    for name, values in (spec.attributes or {}).items():
+        for attribute, value in values.items():
+            setattr(module.get_submodule(name), attribute, value)

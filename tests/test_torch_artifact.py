@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from pipeline.torch_artifact import (
     load_spec,
     make_module,
     save_module,
+    spec_of_pruned,
 )
 from tests.stages.models import Tied, resnet, resnet_spec, spec_of
 
@@ -58,6 +60,42 @@ def test_shared_weights_are_stored_once_and_stay_shared(tmp_path: Path) -> None:
     again = load_module(tmp_path)
     assert again.get_parameter("encode.weight") is again.get_parameter("decode.weight")
     assert torch.equal(again.get_parameter("encode.weight"), module.encode.weight)
+
+
+def test_a_model_that_an_earlier_version_pruned_is_loaded_by_its_history(tmp_path: Path) -> None:
+    import torch_pruning
+
+    spec = resnet_spec((16, 32))
+    module = resnet(spec).eval()
+    graph = torch_pruning.DependencyGraph().build_dependency(module, example_inputs(spec))
+    layer = module.get_submodule("blocks.1.conv1")
+    graph.get_pruning_group(layer, torch_pruning.prune_conv_out_channels, [0, 3, 5]).prune()
+    history = tuple((name, bool(out), tuple(gone)) for name, out, gone in graph.pruning_history())
+    save_module(module, replace(spec, pruning_history=(history,)), tmp_path)
+    values = json.loads((tmp_path / "model.json").read_text())
+    del values["shapes"], values["attributes"]
+    (tmp_path / "model.json").write_text(json.dumps(values))
+    again = load_module(tmp_path)
+    (image,) = example_inputs(spec)
+    torch.testing.assert_close(again(image), module(image))
+    assert spec_of_pruned(again, load_spec(tmp_path)).shapes == {}
+
+
+def test_shapes_and_integers_that_pruning_changed_come_back(tmp_path: Path) -> None:
+    spec = resnet_spec()
+    module = resnet(spec).eval()
+    layer = module.get_submodule("blocks.1")
+    inner = layer.get_submodule("conv1")
+    assert isinstance(inner, torch.nn.Conv2d)
+    inner.weight, inner.out_channels = torch.nn.Parameter(torch.ones(3, 8, 3, 3)), 3
+    changed = spec_of_pruned(module, spec)
+    assert changed.shapes == {"blocks.1.conv1.weight": [3, 8, 3, 3]}
+    assert changed.attributes == {"blocks.1.conv1": {"out_channels": 3}}
+    save_module(module, changed, tmp_path)
+    assert load_spec(tmp_path) == changed
+    again = load_module(tmp_path).get_submodule("blocks.1.conv1")
+    assert torch.equal(again.get_parameter("weight"), torch.ones(3, 8, 3, 3))
+    assert vars(again)["out_channels"] == 3
 
 
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:

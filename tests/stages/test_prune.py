@@ -15,9 +15,11 @@ from torch import nn
 from pipeline.artifact import Artifact
 from pipeline.errors import StageFailed
 from pipeline.stages.check import check_output, run
-from pipeline.stages.prune import Importance, Prune
+from pipeline.stages.prune import Prune
+from pipeline.stages.prune_importance import Importance
+from pipeline.stages.prune_rank import Scope
 from pipeline.torch_artifact import load_module
-from tests.stages.models import TwoOutputs, Workplace, resnet, resnet_spec, spec_of
+from tests.stages.models import MemoryDataset, TwoOutputs, Workplace, resnet, resnet_spec, spec_of
 
 Feed = dict[str, NDArray[Any]]
 
@@ -43,7 +45,7 @@ def test_every_importance_takes_out_the_share_asked_for(
     assert drift["max_abs"] > 0
 
 
-@pytest.mark.parametrize("importance", ["l1", "l2", "bn_scale", "lamp"])
+@pytest.mark.parametrize("importance", ["l1", "l2", "bn_scale", "lamp", "taylor"])
 def test_channels_that_do_nothing_go_first(workplace: Workplace, importance: Importance, feed: Feed) -> None:
     spec = resnet_spec((16, 32))
     module = resnet(spec)
@@ -69,7 +71,7 @@ def test_parameters_macs_and_channels_are_noted(workplace: Workplace, wide: Arti
 
 
 def test_a_pruned_model_is_the_same_in_a_fresh_process(workplace: Workplace, wide: Artifact, feed: Feed) -> None:
-    pruned = workplace.build(Prune(iterative_steps=2, global_pruning=True), wide)
+    pruned = workplace.build(Prune(iterative_steps=2, scope="global"), wide)
     np.save(workplace.folder / "image.npy", feed["image"])
     program = (
         "import sys, numpy, torch; from pathlib import Path; from pipeline.torch_artifact import load_module\n"
@@ -93,12 +95,12 @@ def test_a_pruned_model_can_be_pruned_again(workplace: Workplace, wide: Artifact
 def test_channels_are_kept_in_multiples(workplace: Workplace, wide: Artifact) -> None:
     pruned = workplace.build(Prune(pruning_ratio=0.3, round_to=8), wide)
     assert set(channels(pruned).values()) == {8, 16}
-    free = workplace.build(Prune(pruning_ratio=0.3, round_to=None), wide, "free")
+    free = workplace.build(Prune(pruning_ratio=0.3, round_to=1), wide, "free")
     assert set(channels(free).values()) == {11, 22}
 
 
 def test_global_pruning_takes_from_where_it_costs_least(workplace: Workplace, wide: Artifact) -> None:
-    pruned = workplace.build(Prune(global_pruning=True, round_to=None), wide)
+    pruned = workplace.build(Prune(scope="global", round_to=1), wide)
     shares = {round(after / channels(wide)[name], 2) for name, after in channels(pruned).items()}
     assert len(shares) > 1
 
@@ -108,7 +110,8 @@ def test_ignored_layers_stay_whole_and_say_why(workplace: Workplace, wide: Artif
     for name in ("blocks.0.conv1", "blocks.0.conv2"):
         assert channels(pruned)[name] == 16
         assert workplace.notes["left_alone"][name] == "named in ignored_layers"
-    assert "tied to a layer" in workplace.notes["left_alone"]["stem.0"]
+    tied = "tied to a layer that is left alone: 'blocks.0.conv2', which is named in ignored_layers"
+    assert workplace.notes["left_alone"]["stem.0"] == tied
     assert channels(pruned)["blocks.1.conv1"] == 16
 
 
@@ -118,6 +121,87 @@ def test_every_layer_that_makes_an_output_stays_whole(workplace: Workplace) -> N
     assert channels(pruned) == {"first": 8, "features": 16, "head": 4}
     assert workplace.notes["left_alone"] == {"features": "makes an output", "head": "makes an output"}
     check_output(source, pruned, None, {"image": np.ones((2, 1, 8, 8), np.float32)})
+
+
+@pytest.mark.parametrize("scope", ["global", "isomorphic"])
+def test_layers_ranked_together_give_up_different_shares_but_the_same_sum(
+    workplace: Workplace, wide: Artifact, scope: Scope
+) -> None:
+    whole = channels(wide)
+    pruned = channels(workplace.build(Prune(scope=scope, round_to=1, pruning_ratio=0.25), wide))
+    groups = ["stem.0", "blocks.0.conv1", "blocks.1.conv1", "blocks.1.conv2"]
+    assert sum(pruned[name] for name in groups) == 0.75 * sum(whole[name] for name in groups)
+    assert len({pruned[name] / whole[name] for name in groups}) > 1
+
+
+def test_a_layer_ranked_with_others_keeps_at_least_the_multiple(workplace: Workplace) -> None:
+    spec = resnet_spec((16, 32))
+    module = resnet(spec)
+    with torch.no_grad():
+        module.get_parameter("blocks.0.conv1.weight").mul_(1e-3)
+        module.get_parameter("blocks.0.bn1.weight").mul_(1e-3)
+        module.get_parameter("blocks.0.conv2.weight").mul_(1e-3)
+    source = workplace.torch(module, spec)
+    pruned = workplace.build(Prune(scope="global", importance="taylor", round_to=4), source)
+    assert channels(pruned)["blocks.0.conv1"] == 4
+
+
+def test_layers_may_have_a_ratio_of_their_own(workplace: Workplace, wide: Artifact) -> None:
+    ratios = {"blocks.0.conv1": 0.25, "blocks.1*": 0.0}
+    pruned = channels(workplace.build(Prune(layer_ratios=ratios, round_to=1, iterative_steps=2), wide))
+    assert pruned == {
+        "stem.0": 8,
+        "blocks.0.conv1": 12,
+        "blocks.0.conv2": 8,
+        "blocks.1.conv1": 32,
+        "blocks.1.conv2": 32,
+        "blocks.1.shortcut.0": 32,
+    }
+    assert workplace.notes["left_alone"]["blocks.1.conv1"] == "its ratio in layer_ratios is 0"
+
+
+def test_a_ratio_for_no_layer_is_refused(workplace: Workplace, wide: Artifact) -> None:
+    with pytest.raises(StageFailed, match=r"layer_ratios: 'body\*' matches no layer; there are stem, stem.0"):
+        workplace.build(Prune(layer_ratios={"body*": 0.5}), wide)
+
+
+@pytest.mark.parametrize(("isa", "multiple"), [("avx512f", 16), ("avx2", 8), ("asimd", 4), ("none", 8)])
+def test_the_multiple_is_what_a_vector_holds(workplace: Workplace, wide: Artifact, isa: str, multiple: int) -> None:
+    workplace.isa = frozenset({isa})
+    pruned = workplace.build(Prune(pruning_ratio=0.3), wide)
+    assert channels(pruned)["blocks.1.conv1"] == 22 // multiple * multiple
+    assert workplace.notes["round_to"] == multiple
+    assert Prune().machine_key(workplace.isa) == {"round_to": multiple}
+    assert Prune(round_to=2).machine_key(workplace.isa) == {"round_to": 2}
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_taylor_judges_by_the_first_calibration_examples(workplace: Workplace, wide: Artifact, labels: bool) -> None:
+    workplace.data = MemoryDataset(labels=labels)
+    few, all_of_them = (
+        workplace.build(Prune(importance="taylor", importance_examples=count), wide, str(count)).digest
+        for count in (4, 1000)
+    )
+    assert few != all_of_them
+    assert Prune(importance="taylor").reads == {"calibration"}
+    assert Prune().reads == frozenset()
+
+
+def test_taylor_without_examples_is_refused(workplace: Workplace, wide: Artifact, empty: MemoryDataset) -> None:
+    workplace.data = empty
+    with pytest.raises(StageFailed, match=r"set data\.calibration_size above 0"):
+        workplace.build(Prune(importance="taylor"), wide)
+
+
+def test_what_an_importance_can_not_judge_is_left_alone(workplace: Workplace, torch_encoder: Artifact) -> None:
+    with pytest.raises(StageFailed, match=r"intermediate\.dense: nothing in its group has what importance=bn_scale is"):
+        workplace.build(Prune(importance="bn_scale"), torch_encoder)
+
+
+def test_heads_are_not_pruned_twice_as_much_in_two_steps(workplace: Workplace, torch_encoder: Artifact) -> None:
+    for steps in (1, 2, 4):
+        workplace.build(Prune(iterative_steps=steps), torch_encoder, str(steps))
+        assert list(workplace.notes["heads"].values()) == [[4, 2], [4, 2]]
 
 
 def test_random_importance_follows_the_seed(workplace: Workplace, wide: Artifact) -> None:
@@ -133,7 +217,9 @@ def test_a_pattern_that_matches_no_layer_is_refused_with_what_exists(workplace: 
 def test_a_model_of_which_nothing_can_be_pruned_is_refused_with_the_reasons(
     workplace: Workplace, torch_model: Artifact
 ) -> None:
-    with pytest.raises(StageFailed, match=r"no channel could be pruned \(stem.0: too few channels .*round_to=16"):
+    with pytest.raises(
+        StageFailed, match=r"no channel could be pruned \(stem.0: too few channels .*round_to=16.*head: makes an output"
+    ):
         workplace.build(Prune(round_to=16), torch_model)
 
 
@@ -144,9 +230,17 @@ def test_a_ratio_out_of_range_is_refused(ratio: float) -> None:
 
 
 def test_other_fields_out_of_range_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"importance must be one of l1, l2, bn_scale, lamp, random \(got 'size'\)"):
+    with pytest.raises(
+        ValueError, match=r"importance must be one of l1, l2, bn_scale, lamp, taylor, random \(got 'size'\)"
+    ):
         Prune(importance="size")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"round_to must be at least 1 \(got 0\)"):
         Prune(round_to=0)
+    with pytest.raises(ValueError, match=r"scope must be one of local, global, isomorphic \(got 'all'\)"):
+        Prune(scope="all")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"layer_ratios: the ratio of 'a' must be at least 0 and below 1 \(got 1\)"):
+        Prune(layer_ratios={"a": 1})
+    with pytest.raises(ValueError, match=r"importance_examples must be at least 1 \(got 0\)"):
+        Prune(importance_examples=0)
     with pytest.raises(ValueError, match=r"iterative_steps must be at least 1 \(got 0\)"):
         Prune(iterative_steps=0)

@@ -1,0 +1,90 @@
+"""How much a channel matters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from pipeline.errors import StageFailed
+from pipeline.plan import Context
+from pipeline.stages.prune_groups import Prunable
+from pipeline.torch_artifact import ModelSpec, as_tensors
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+Importance = Literal["l1", "l2", "bn_scale", "lamp", "taylor", "random"]
+BATCH = 32
+
+
+def scorer(name: Importance) -> Callable[[Any], torch.Tensor | None]:
+    """From a group to a score for each channel of its first layer; None where the group has nothing to judge by."""
+    from torch_pruning import importance
+
+    choices: Mapping[str, Any] = {
+        "l1": lambda: importance.GroupMagnitudeImportance(p=1),
+        "l2": lambda: importance.GroupMagnitudeImportance(p=2),
+        "bn_scale": importance.BNScaleImportance,
+        "lamp": importance.LAMPImportance,
+        "taylor": importance.GroupTaylorImportance,
+        "random": importance.RandomImportance,
+    }
+    score: Callable[[Any], torch.Tensor | None] = choices[name]()
+    return score
+
+
+def unit_scores(prunable: Prunable, score: Callable[[Any], torch.Tensor | None]) -> torch.Tensor | None:
+    """The mean score of each unit's channels. What can't be compared (0 / 0) counts as 0."""
+    import torch
+
+    channels = score(prunable.group)
+    if channels is None:
+        return None
+    channels = torch.nan_to_num(channels.detach().double())
+    return torch.stack([channels[list(unit)].mean() for unit in prunable.units])
+
+
+def accumulate_gradients(module: nn.Module, spec: ModelSpec, context: Context, examples: int) -> int:
+    """Leave in each parameter the gradient of the loss on the first so many calibration examples; returns how many.
+
+    The loss is the mean cross-entropy where they have labels, else the mean squared norm of the outputs (Molchanov et
+    al. 2019, CVPR). Raises StageFailed without examples.
+    """
+    import numpy as np
+    import torch
+
+    split = context.data.split("calibration")
+    feed = context.feed("calibration", examples) if split.inputs else {}
+    count = min(examples, len(split)) if feed else 0
+    missing = [entry.name for entry in spec.inputs if entry.name not in feed]
+    if not count:
+        raise StageFailed("importance=taylor needs calibration data: set data.calibration_size above 0")
+    if missing:
+        raise StageFailed(f"the data has no input '{missing[0]}', which the model reads: it has {', '.join(feed)}")
+    module.zero_grad(set_to_none=False)
+    for parameter in module.parameters():
+        parameter.requires_grad_(True)
+        parameter.grad = torch.zeros_like(parameter)
+    for start in range(0, count, BATCH):
+        stop = min(start + BATCH, count)
+        batch = [
+            torch.from_numpy(np.ascontiguousarray(feed[entry.name][start:stop])).to(getattr(torch, entry.dtype))
+            for entry in spec.inputs
+        ]
+        outputs = as_tensors(module(*batch))
+        labels = None if split.labels is None else torch.from_numpy(np.asarray(split.labels[start:stop])).long()
+        (_loss(outputs, labels) / count).backward()  # type: ignore[no-untyped-call]
+    return count
+
+
+def _loss(outputs: list[torch.Tensor], labels: torch.Tensor | None) -> torch.Tensor:
+    """Summed over the examples. Labels belong to the first output of classes, [N, C]."""
+    import torch
+
+    if labels is not None and not bool((labels < 0).any()):
+        highest = int(labels.max())
+        for output in outputs:
+            if output.ndim == 2 and output.shape[1] > highest:
+                return torch.nn.functional.cross_entropy(output, labels, reduction="sum")
+    return torch.stack([(output**2).sum() for output in outputs if output.is_floating_point()]).sum()
