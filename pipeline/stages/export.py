@@ -196,6 +196,7 @@ def _quiet_exporter() -> Iterator[None]:
             warnings.filterwarnings("ignore", category=TracerWarning)
             warnings.filterwarnings("ignore", "# The axis name: batch will not be used", UserWarning)
             warnings.filterwarnings("ignore", "The feature will be removed", DeprecationWarning)
+            warnings.filterwarnings("ignore", "Constant folding - Only steps=1 can be constant folded", UserWarning)
             yield
     finally:
         registration.setLevel(level)
