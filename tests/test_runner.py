@@ -20,11 +20,15 @@ import pytest
 from rich.console import Console
 
 from pipeline import runner
+from pipeline.analyse import analyse
+from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.bundle import verify_bundle
 from pipeline.errors import OutOfSpace, SlimlineError, UserError
-from pipeline.plan import Constraints, MeasureSettings, Plan
+from pipeline.plan import Constraints, MeasureSettings, Plan, Target
+from pipeline.progress import ProgressDisplay
 from pipeline.record import load_record
 from pipeline.report import report_schema
+from pipeline.results import Recommendation
 from tests.example import Arrays, Scale, linear_model, plan
 
 REAL = MeasureSettings(
@@ -104,6 +108,28 @@ def test_the_recommended_variant_becomes_a_bundle_that_verifies(finished: tuple[
     assert recommendation is not None
     checks = verify_bundle(chosen.output / "deploy" / recommendation["variant"])
     assert [check.name for check in checks if not check.passed] == []
+
+
+def test_the_bundle_runs_with_the_recommended_targets_settings(tmp_path: Path) -> None:
+    targets = {
+        "ort_cpu": Target(name="ort_cpu", backend=OnnxRuntime()),
+        "tuned": Target(name="tuned", backend=OnnxRuntime(), threads=2, session={"spinning": True, "io_binding": True}),
+    }
+    chosen = plan(
+        tmp_path, variants(scaled={"a": Scale()}), targets=targets, measure=replace(REAL, reference="baseline@ort_cpu")
+    )
+    console = Console(file=io.StringIO())
+    runner.run(chosen, console)
+    record = load_record(chosen.output / "samples")
+    won = Recommendation(variant="scaled", target="tuned", batch_size=1, why="it won", next_best=None)
+    with ProgressDisplay(console) as display:
+        built = runner.build(chosen, display)
+    report = replace(analyse(record), recommendation=won)
+    runner.bundle(chosen, built, chosen.data.split("test"), record, report, console)
+    manifest = json.loads((chosen.output / "deploy" / "scaled" / "manifest.json").read_text())
+    assert manifest["measured"]["target"] == "tuned"
+    session = manifest["session"]
+    assert (session["intra_op_num_threads"], session["io_binding"], session["config_entries"]) == (2, True, {})
 
 
 def test_the_report_can_be_derived_anew_and_is_the_same(finished: tuple[Plan, int, str]) -> None:
