@@ -43,7 +43,7 @@ class QuantizeAware:
     """
 
     epochs: int = 2
-    learning_rate: float = 0.01
+    learning_rate: float = 0.005
     batch_size: int = 128
     augmentation: tuple[str, ...] = ()
     weight_decay: float = 5e-4
