@@ -144,11 +144,19 @@ def _next_best(
         return None
     runner_up = max(others, key=_rank)
     speedup = runner_up.result.speedup
-    name = runner_up.variant if speedup is None else f"{runner_up.variant} ({phrases.short(speedup)})"
+    name, best = _name(runner_up, rows), _name(winner, rows)
+    if speedup is not None:
+        name += f" ({phrases.short(speedup)})"
     if against[runner_up.name]:
         return f"{name} lost: {'; '.join(against[runner_up.name])}."
     if runner_up.reference == reference:
-        return f"{name} lost: {winner.variant} is faster for sure."
+        return f"{name} lost: {best} is faster for sure."
     if winner.reference == reference:
         return f"{name} lost: its interval does not lie above 1, so it is not faster for sure."
-    return f"{name} lost: its interval starts lower than that of {winner.variant}."
+    return f"{name} lost: its interval starts lower than that of {best}."
+
+
+def _name(row: Row, rows: Sequence[Row]) -> str:
+    """The variant, and its target where several compete."""
+    several = len({other.result.target for other in rows}) > 1
+    return f"{row.variant} on {row.result.target}" if several else row.variant

@@ -179,6 +179,9 @@ def test_with_a_named_reference_all_targets_compete() -> None:
     found = _recommended(record)
     assert (found.variant, found.target) == ("int8", "torch_cpu")
     assert re.match(r"int8 is 4\.(19|20)\d* times as fast as the baseline on ort_cpu", found.why)
+    assert found.next_best is not None
+    assert found.next_best.startswith("baseline on torch_cpu (2.999 times")
+    assert found.next_best.endswith("lost: its interval starts lower than that of int8 on torch_cpu.")
 
 
 def test_without_labels_a_row_that_agrees_enough_may_win() -> None:
