@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 IntegerType = Literal["int8", "uint8"]
 WideIntegerType = Literal["int8", "uint8", "int16", "uint16"]
-_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 def reduces_range(asked: bool | None, weight_type: WideIntegerType, isa: frozenset[str]) -> bool:
@@ -98,9 +98,19 @@ def excluded_nodes(model: onnx.ModelProto, names: Sequence[str], op_types: Seque
     return [name for name, kind in nodes if kind in op_types or matches(name, names)]
 
 
+def has_attention(model: onnx.ModelProto) -> bool:
+    """Whether a softmax's result goes into a matrix product.
+
+    Where what lies between the products of a transformer is quantized too, its accuracy collapses: the additive mask's
+    large negative numbers leave no levels for the scores, and the residual stream's outliers none for the rest.
+    """
+    read = {name for node in model.graph.node if node.op_type == "MatMul" for name in node.input}
+    return any(node.op_type == "Softmax" and node.output[0] in read for node in model.graph.node)
+
+
 def weighted_nodes(model: onnx.ModelProto) -> Counter[str]:
     """How many nodes of each type with weights the model has in floating point."""
-    return Counter(node.op_type for node in model.graph.node if node.op_type in _WEIGHTED)
+    return Counter(node.op_type for node in model.graph.node if node.op_type in PRODUCTS)
 
 
 def quantized_share(before: Mapping[str, int], left: Mapping[str, int]) -> dict[str, str]:
@@ -111,6 +121,6 @@ def quantized_share(before: Mapping[str, int], left: Mapping[str, int]) -> dict[
 def require_quantized(before: Mapping[str, int], left: Mapping[str, int]) -> None:
     """Raise StageFailed where nothing was quantized."""
     if sum(before.values()) == 0:
-        raise StageFailed(f"there is nothing to quantize: the model has no {', '.join(_WEIGHTED)} with float weights")
+        raise StageFailed(f"there is nothing to quantize: the model has no {', '.join(PRODUCTS)} with float weights")
     if sum(left.values()) >= sum(before.values()):
         raise StageFailed("nothing was quantized: see op_types, exclude_nodes and exclude_op_types")

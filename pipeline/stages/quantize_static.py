@@ -16,9 +16,11 @@ from pipeline.stages.calibration import METHODS, Calibration, Examples, calibrat
 from pipeline.stages.graph import drop_unused, operators
 from pipeline.stages.patterns import check_matches
 from pipeline.stages.quantization import (
+    PRODUCTS,
     WideIntegerType,
     check_integer_type,
     excluded_nodes,
+    has_attention,
     is_large,
     prepare,
     quantized_share,
@@ -60,7 +62,8 @@ class QuantizeStatic:
     ``symmetric`` and ``weight_symmetric`` keep the zero points of activations and weights at the middle. 16-bit types
     need qdq; on most processors such products run in float.
     ``reduce_range`` null asks the processor (see ``reduces_range``). ``op_types`` null: all that ONNX Runtime can
-    quantize. ``exclude_nodes`` are names or glob patterns. In qdq, outputs made by a Gemm or MatMul stay in float.
+    quantize, but in a model with attention only its products (``has_attention``). ``exclude_nodes`` are names or glob
+    patterns. In qdq, outputs made by a Gemm or MatMul stay in float.
     """
 
     format: QuantizedFormat = "qdq"
@@ -80,7 +83,7 @@ class QuantizeStatic:
 
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     reads: ClassVar[frozenset[SplitName]] = frozenset({"calibration"})
     libraries: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-gpu", "onnx")
     tolerance: ClassVar[float | None] = None
@@ -118,6 +121,9 @@ class QuantizeStatic:
         before, left = weighted_nodes(calibrated.model), _left(quantized)
         require_quantized(before, left)
         context.note("reduce_range", reduces_range(self.reduce_range, self.weight_type, context.isa))
+        chosen = self._op_types(calibrated.model)
+        if self.op_types is None and chosen is not None:
+            context.note("op_types", chosen)
         context.note("quantized", quantized_share(before, left))
         context.note("calibration_examples", calibrated.examples)
 
@@ -156,6 +162,11 @@ class QuantizeStatic:
             onnx.save(quantized, out / ONNX_FILE)
         return quantized
 
+    def _op_types(self, model: onnx.ModelProto) -> list[str] | None:
+        if self.op_types is not None:
+            return list(self.op_types)
+        return list(PRODUCTS) if has_attention(model) else None
+
     def _quantize(
         self, calibrated: Calibrated, path: Path, excluded: Sequence[str], reduce_range: bool, work: Path
     ) -> None:
@@ -173,7 +184,7 @@ class QuantizeStatic:
                     calibrated.path,
                     path,
                     quant_format=QuantFormat.QDQ if self.format == "qdq" else QuantFormat.QOperator,
-                    op_types_to_quantize=None if self.op_types is None else list(self.op_types),
+                    op_types_to_quantize=self._op_types(calibrated.model),
                     per_channel=self.per_channel,
                     reduce_range=reduce_range,
                     activation_type=types[self.activation_type],

@@ -17,7 +17,7 @@ from pipeline.stages.calibration import Calibration
 from pipeline.stages.check import check_output
 from pipeline.stages.export import ExportOnnx
 from pipeline.stages.quantize_static import QuantizeStatic
-from tests.stages.models import MemoryDataset, Workplace
+from tests.stages.models import MemoryDataset, TextDataset, Workplace, op_types, sentences
 
 Feed = dict[str, NDArray[Any]]
 
@@ -215,3 +215,20 @@ def test_what_does_not_exist_is_refused() -> None:
         QuantizeStatic(weight_type="int4")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="set weight_type=int8"):
         QuantizeStatic(activation_type="int8", weight_type="uint8")
+
+
+def test_of_a_transformer_only_the_products_are_quantized(workplace: Workplace, onnx_encoder: Artifact) -> None:
+    workplace.data = TextDataset()
+    feed = sentences()
+    ours = workplace.build(QuantizeStatic(), onnx_encoder, "products")
+    assert workplace.notes["op_types"] == ["Conv", "ConvTranspose", "Gemm", "MatMul"]
+    kinds = tuple(sorted(set(op_types(onnx_encoder)) & {"Add", "Div", "MatMul", "Mul", "Softmax", "Transpose"}))
+    everything = workplace.build(QuantizeStatic(op_types=kinds), onnx_encoder, "everything")
+    found = [check_output(onnx_encoder, model, None, feed)["cosine_min"] for model in (ours, everything)]
+    # The mask is -10,000 where there is no token: quantized with the scores, it leaves them no levels.
+    assert found[0] > 0.99
+    assert found[1] < found[0] - 0.01
+
+
+def test_convolution_networks_are_quantized_as_a_whole(onnx_model: Artifact) -> None:
+    assert not quantization.has_attention(onnx.load(onnx_model.onnx_path))
