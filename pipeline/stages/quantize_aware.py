@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import SplitName, preprocess
 from pipeline.errors import Skipped, StageFailed, first_line
-from pipeline.plan import Context
+from pipeline.plan import Context, Metric
 from pipeline.recipe import Recipe
 from pipeline.stages.check import run
 from pipeline.stages.quantization import reduces_range
@@ -83,7 +83,7 @@ class QuantizeAware:
         train, validation = self._data(context, spec)
         module = load_module(source.path)
         inputs = example_inputs(spec)
-        _require_logits(module, inputs)
+        _require_logits(module, inputs, context.metric)
         before = accuracy(module, validation)
         reduce_range = reduces_range(self.reduce_range, "int8", context.isa)
         with quiet():
@@ -148,13 +148,15 @@ class QuantizeAware:
         )
 
 
-def _require_logits(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+def _require_logits(module: nn.Module, inputs: tuple[torch.Tensor, ...], metric: Metric) -> None:
     import torch
 
     with torch.inference_mode():
         output = module(*inputs)
     if not isinstance(output, torch.Tensor) or output.ndim != 2:
         raise StageFailed(f"{_WHAT} takes classifiers with one output, of logits [N, classes]")
+    if metric.predictions([output.numpy()]).ndim > 1:
+        raise StageFailed(f"{_WHAT} takes classifiers, and metric {metric.name} is for models without classes")
 
 
 def _prepare(module: nn.Module, inputs: tuple[torch.Tensor, ...], weight_limit: int) -> FakeQuantized:

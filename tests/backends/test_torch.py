@@ -112,14 +112,18 @@ def test_unknown_session_keys_are_refused_with_what_exists(session: dict[str, An
         session_settings(target(**session))
 
 
-def test_the_module_imports_without_torch() -> None:
+def test_what_the_configs_name_imports_without_torch() -> None:
     import subprocess
     import sys
 
     program = (
-        "import sys, pkgutil, importlib, pipeline.stages, pipeline.backends.torch, pipeline.torch_artifact\n"
-        "for module in pkgutil.iter_modules(pipeline.stages.__path__):\n"
-        "    importlib.import_module('pipeline.stages.' + module.name)\n"
+        "import sys, importlib, yaml, pipeline.conf, pipeline.backends.torch, pipeline.torch_artifact\n"
+        "from importlib.resources import files\n"
+        "stages = [file for file in (files('pipeline.conf') / 'stage').iterdir() if file.name.endswith('.yaml')]\n"
+        "for file in stages:\n"
+        "    target = yaml.safe_load(file.read_text())['_target_']\n"
+        "    importlib.import_module(target.rpartition('.')[0])\n"
+        "assert stages\n"
         "assert not {'torch', 'onnx', 'onnxruntime', 'torch_pruning'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from pipeline.artifact import Artifact, folder_digest
 from pipeline.data.dataset import Split, SplitName
 from pipeline.errors import Skipped, StageFailed
+from pipeline.metrics import Cosine
 from pipeline.stages import quantize_aware
 from pipeline.stages.check import check_output
 from pipeline.stages.finetune import Finetune
@@ -299,6 +300,12 @@ def test_a_data_set_without_labels_is_refused(workplace: Workplace, torch_model:
 
 
 @needs_torchao
+def test_a_model_without_classes_is_refused(workplace: Workplace, torch_model: Artifact) -> None:
+    context = replace(workplace.context(), metric=Cosine())
+    with pytest.raises(StageFailed, match="metric cosine is for models without classes"):
+        QuantizeAware()(torch_model, workplace.new("out"), context)
+
+
 def test_too_few_examples_are_refused(workplace: Workplace, torch_model: Artifact) -> None:
     with pytest.raises(StageFailed, match=r"one batch of 512 .* there are 64: set batch_size to 64 or less"):
         workplace.build(replace(STAGE, batch_size=512), torch_model)
