@@ -63,10 +63,13 @@ def build(plan: Plan, display: ProgressDisplay) -> dict[str, Built]:
     if baseline.status != "ok":
         raise SlimlineError(f"the baseline could not be built, so there is nothing to compare with: {baseline.reason}")
     stages = {stage.key for item in built.values() for stage in item.record.stages}
-    if builder.built_count:
-        display.say(f"{builder.built_count} built, the rest of {len(stages) + 1} models came from {plan.store}")
+    found = len(stages) + 1 - builder.built_count
+    if found <= 0:
+        display.say(f"{builder.built_count} models built and kept in {plan.store}")
+    elif builder.built_count:
+        display.say(f"{builder.built_count} models built, {found} more came from {plan.store}")
     else:
-        display.say(f"nothing to build: all {len(stages) + 1} models came from {plan.store}")
+        display.say(f"nothing to build: all {found} models came from {plan.store}")
     return built
 
 
