@@ -243,7 +243,7 @@ def test_a_full_disk_is_one_line_and_exit_code_1(tmp_path: Path, monkeypatch: py
     assert caught.value.exit_code == 1
 
 
-@pytest.mark.parametrize("after", ["measuring latency", "built, the rest", "a fresh process each"])
+@pytest.mark.parametrize("after", ["measuring latency", "models built", "a fresh process each"])
 def test_ctrl_c_ends_with_130_and_leaves_no_process_and_no_half_entry(tmp_path: Path, after: str) -> None:
     linear_model(tmp_path / "m.onnx")
     program = (
