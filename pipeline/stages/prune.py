@@ -18,6 +18,7 @@ from pipeline.stages.prune_importance import Importance
 from pipeline.stages.prune_rank import Scope
 from pipeline.stages.prune_reasons import layers_of
 from pipeline.stages.prune_steps import Pruner, Recipe
+from pipeline.stages.prune_target import Search, check_target
 from pipeline.torch_artifact import ModelSpec, load_module, load_spec, save_module, spec_of_pruned
 
 if TYPE_CHECKING:
@@ -31,6 +32,13 @@ class _Reads:
 
     def __get__(self, stage: Prune | None, owner: type[Prune]) -> frozenset[SplitName]:
         return frozenset({"calibration"}) if stage is not None and stage.importance == "taylor" else frozenset()
+
+
+class _Measures:
+    """Whether a stage measures: a target of latency is reached on this machine."""
+
+    def __get__(self, stage: Prune | None, owner: type[Prune]) -> bool:
+        return stage is not None and "latency" in (stage.target or {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +59,15 @@ class Prune:
     calibration examples; Molchanov et al. 2019), or at random, to compare with. ``ignored_layers`` are names or
     patterns of layers to leave whole. With ``iterative_steps`` the ratio is reached in so many steps, ranking anew in
     each.
+
+    ``target`` instead of ``pruning_ratio`` (null then) searches for the mildest ratio that reaches it: ``{macs: 0.5}``
+    or ``{parameters: 0.5}``, a share of the whole model's; ``{size_mb: 4}``, millions of bytes of weights;
+    ``{latency: 0.6}``, a share of the whole model's time, measured as the run's own rows are, on the first target that
+    runs ONNX on the CPU, and reached where the upper end of the interval is.
     """
 
-    pruning_ratio: float = 0.5
+    pruning_ratio: float | None = 0.5
+    target: Mapping[str, float] | None = None
     importance: Importance = "l2"
     importance_examples: int = 128
     scope: Scope = "local"
@@ -66,11 +80,19 @@ class Prune:
     produces: ClassVar[Format] = "torch"
     version: ClassVar[int] = 2
     reads: ClassVar[frozenset[SplitName]] = cast("frozenset[SplitName]", _Reads())  # by the fields, as a property
+    measures: ClassVar[bool] = cast("bool", _Measures())
     libraries: ClassVar[tuple[str, ...]] = ("torch", "torch-pruning")
     tolerance: ClassVar[float | None] = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.pruning_ratio < 1:
+        if (self.pruning_ratio is None) == (self.target is None):
+            raise ValueError(
+                "pruning_ratio and target exclude each other: set one of them, and the other to null "
+                f"(got pruning_ratio {self.pruning_ratio} and target {self.target})"
+            )
+        if self.target is not None:
+            check_target(self.target)
+        if self.pruning_ratio is not None and not 0 < self.pruning_ratio < 1:
             raise ValueError(
                 f"pruning_ratio must lie between 0 and 1: 0.5 takes out half of the channels (got {self.pruning_ratio})"
             )
@@ -91,16 +113,18 @@ class Prune:
         return {"round_to": self._multiple(isa)}
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
-        """Write the pruned model; raises StageFailed where nothing can be pruned."""
+        """Write the pruned model; raises StageFailed where nothing can be pruned, or the target not be reached, and
+        Skipped where nothing here can be timed."""
         spec = load_spec(source.path)
-        module = load_module(source.path)
-        names = [name for name, _ in module.named_modules() if name]
+        whole = load_module(source.path)
+        names = [name for name, _ in whole.named_modules() if name]
         check_matches("ignored_layers", "layer", self.ignored_layers, names)
         check_matches("layer_ratios", "layer", self.layer_ratios, names)
-        before, size_before = _widths(module), _size(module, spec)
-        pruner = Pruner(module=module, spec=spec, recipe=self._recipe(context.isa), context=context)
-        pruner.prune(self.pruning_ratio, context.progress)
-        after = _widths(module)
+        ratio = self._ratio(whole, spec, source, context)
+        pruner = self._pruner(source, spec, context)
+        pruner.prune(ratio, context.progress if self.target is None else _quiet)
+        module = pruner.module
+        before, after = _widths(whole), _widths(module)
         changed = {name: [before[name], after[name]] for name in before if before[name] != after[name]}
         alone = {
             name: pruner.reasons[name]
@@ -111,14 +135,30 @@ class Prune:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in alone.items()) or "it has no layers to prune"
             raise StageFailed(f"no channel could be pruned ({reasons})")
         save_module(module, spec_of_pruned(module, spec), out)
-        for fact, old, new in zip(("parameters", "macs"), size_before, _size(module, spec), strict=True):
+        for fact, old, new in zip(("parameters", "macs"), _size(whole, spec), _size(module, spec), strict=True):
             context.note(fact, {"before": old, "after": new})
-        context.note("pruning_ratio", self.pruning_ratio)
+        context.note("pruning_ratio", ratio)
         context.note("round_to", self._multiple(context.isa))
         context.note("channels", changed)
         if pruner.heads:
             context.note("heads", {name or "model": list(counts) for name, counts in pruner.heads.items()})
         context.note("left_alone", alone)
+
+    def _ratio(self, whole: nn.Module, spec: ModelSpec, source: Artifact, context: Context) -> float:
+        if self.target is None:
+            assert self.pruning_ratio is not None
+            return self.pruning_ratio
+
+        def make(ratio: float) -> nn.Module:
+            pruner = self._pruner(source, spec, context)
+            pruner.prune(ratio, _quiet)
+            return pruner.module
+
+        search = Search(make=make, whole=whole, spec=spec, source=source, context=context)
+        return search.ratio_for(self.target)
+
+    def _pruner(self, source: Artifact, spec: ModelSpec, context: Context) -> Pruner:
+        return Pruner(module=load_module(source.path), spec=spec, recipe=self._recipe(context.isa), context=context)
 
     def _multiple(self, isa: frozenset[str]) -> int:
         return self.round_to or vector_floats(isa) or UNKNOWN_VECTOR
@@ -133,6 +173,10 @@ class Prune:
             layer_ratios=self.layer_ratios,
             steps=self.iterative_steps,
         )
+
+
+def _quiet(done: float, text: str) -> None:
+    """A trial's own progress is not told."""
 
 
 def _widths(module: nn.Module) -> dict[str, int]:

@@ -1,0 +1,182 @@
+"""The pruning ratio that reaches a target: so many MACs, parameters or megabytes, or so much of the time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from pipeline.artifact import Artifact
+from pipeline.errors import StageFailed
+from pipeline.plan import Context, Speed
+from pipeline.stages.count import torch_macs
+from pipeline.stages.export import ExportOnnx
+from pipeline.torch_artifact import WEIGHTS_FILE, ModelSpec, save_module, spec_of_pruned
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Goal = Literal["macs", "parameters", "size_mb", "latency"]
+MOST = 0.99
+"""The largest ratio tried; what is left of a layer then is what ``round_to`` keeps."""
+HALVINGS = 7
+LATENCY_STEPS = (1.0, 0.8, 0.6, 0.4)
+"""Candidates for a latency target do this much of its share of the work: time seldom shrinks more than work does."""
+
+
+def check_target(target: Mapping[str, float]) -> None:
+    """Raise ValueError where this is no target."""
+    goals = get_args(Goal)
+    if len(target) != 1 or next(iter(target)) not in goals:
+        raise ValueError(f"target must name exactly one of {', '.join(goals)} (got {dict(target)})")
+    ((goal, value),) = target.items()
+    if goal == "size_mb" and value <= 0:
+        raise ValueError(f"target.size_mb must be above 0 (got {value})")
+    if goal != "size_mb" and not 0 < value < 1:
+        raise ValueError(
+            f"target.{goal} is a share of the whole model's and must lie between 0 and 1: 0.5 is half (got {value})"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """How large a module is."""
+
+    macs: int | None
+    parameters: int
+    size_mb: float
+    """Of its weights on disk, in millions of bytes."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Search:
+    """Finds the mildest pruning ratio that reaches a target. ``make`` gives a fresh copy, pruned by a ratio."""
+
+    make: Callable[[float], nn.Module]
+    whole: nn.Module
+    spec: ModelSpec
+    source: Artifact
+    context: Context
+    _sizes: dict[float, Sizes] = field(default_factory=dict)
+    _trials: int = 0
+
+    def ratio_for(self, target: Mapping[str, float]) -> float:
+        """The ratio; raises StageFailed, with the least that can be reached, where the target is below that."""
+        ((goal, wanted),) = target.items()
+        if goal == "latency":
+            return self._ratio_for_latency(wanted)
+        self._check_countable(goal)
+        if self._value(goal, 0.0) <= wanted:
+            raise StageFailed(
+                f"target {goal}={wanted:g} is reached without pruning: the model has {self._value(goal, 0.0):.3g}"
+            )
+        least = self._value(goal, MOST)
+        if least > wanted:
+            raise StageFailed(
+                f"target {goal}={wanted:g} can't be reached: the least is {least:.3g} "
+                "(round_to and the layers left alone keep the rest)"
+            )
+        ratio = self._mildest(goal, wanted)
+        self.context.note("target", {"goal": goal, "wanted": wanted, "reached": self._value(goal, ratio)})
+        return ratio
+
+    def _check_countable(self, goal: str) -> None:
+        if goal == "macs" and self._size(0.0).macs is None:
+            raise StageFailed("target macs: the MACs of this model can't be counted, as it has recurrent layers; "
+                              "set target={parameters: ...} or {latency: ...}")  # fmt: skip
+
+    def _mildest(self, goal: str, wanted: float) -> float:
+        """By halving between a ratio that is too mild and one that is not."""
+        mild, strong = 0.0, MOST
+        for _ in range(HALVINGS):
+            middle = (mild + strong) / 2
+            if self._value(goal, middle) <= wanted:
+                strong = middle
+            else:
+                mild = middle
+        return strong
+
+    def _value(self, goal: str, ratio: float) -> float:
+        """As the target counts it: a share of the whole model's, or megabytes."""
+        size, whole = self._size(ratio), self._size(0.0)
+        if goal == "size_mb":
+            return size.size_mb
+        if goal == "parameters":
+            return size.parameters / whole.parameters
+        assert size.macs is not None
+        assert whole.macs is not None
+        return size.macs / whole.macs
+
+    def _size(self, ratio: float) -> Sizes:
+        if ratio not in self._sizes:
+            module = self.whole if ratio == 0 else self._pruned(ratio)
+            folder = _folder(self.context.work / "size")
+            save_module(module, self.spec, folder)
+            self._sizes[ratio] = Sizes(
+                macs=torch_macs(module, self.spec),
+                parameters=sum(parameter.numel() for parameter in module.parameters()),
+                size_mb=(folder / WEIGHTS_FILE).stat().st_size / 1e6,
+            )
+        return self._sizes[ratio]
+
+    def _pruned(self, ratio: float) -> nn.Module:
+        self._trials += 1
+        likely = 1 + HALVINGS
+        self.context.progress(0.8 * self._trials / (self._trials + likely), f"pruning ratio {ratio:.2f} tried")
+        return self.make(ratio)
+
+    def _ratio_for_latency(self, wanted: float) -> float:
+        """Candidates with less and less work are timed beside the whole model, in the same rounds."""
+        goal = "parameters" if self._size(0.0).macs is None else "macs"
+        ratios = list(self._candidates(goal, wanted))
+        artifacts = {f"{goal} {self._value(goal, ratio):.3f}": self._export(ratio) for ratio in ratios}
+        self.context.progress(0.9, "timing the candidates")
+        speeds = self.context.compare(artifacts, self._export(0.0))
+        measured = [(ratio, speeds[name]) for ratio, name in zip(ratios, artifacts, strict=True)]
+        tried = [{"pruning_ratio": ratio, goal: self._value(goal, ratio), **_times(speed)} for ratio, speed in measured]
+        for ratio, speed in measured:
+            if speed.low >= 1 / wanted:
+                reached = {"goal": "latency", "wanted": wanted, **_times(speed), "tried": tried}
+                self.context.note("target", reached)
+                return ratio
+        ratio, speed = max(measured, key=lambda entry: entry[1].value)
+        share = _times(speed)
+        raise StageFailed(
+            f"target latency={wanted:g} can't be reached: the fastest, with pruning_ratio {ratio:.2f}, takes "
+            f"{share['reached']:.2f} [{share['low']:.2f}, {share['high']:.2f}] of the time"
+        )
+
+    def _candidates(self, goal: str, wanted: float) -> Iterator[float]:
+        """The mildest first; the last is the strongest there is."""
+        seen = set()
+        least = self._value(goal, MOST)
+        for step in LATENCY_STEPS:
+            if least < wanted * step:
+                ratio = self._mildest(goal, wanted * step)
+                if self._size(ratio) not in seen:
+                    seen.add(self._size(ratio))
+                    yield ratio
+        if self._size(MOST) not in seen:
+            yield MOST
+
+    def _export(self, ratio: float) -> Artifact:
+        quiet = replace(self.context, note=lambda fact, value: None, progress=lambda done, text: None)
+        source = self.source
+        if ratio:
+            module, folder = self._pruned(ratio), _folder(self.context.work / f"torch-{ratio:.4f}")
+            save_module(module, spec_of_pruned(module, self.spec), folder)
+            source = Artifact(path=folder, format="torch", digest="")
+        out = _folder(self.context.work / f"onnx-{ratio:.4f}")
+        ExportOnnx()(source, out, quiet)
+        return Artifact(path=out, format="onnx", digest="")
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _times(speed: Speed) -> dict[str, Any]:
+    """The share of the whole model's time, with its interval."""
+    return {"reached": 1 / speed.value, "low": 1 / speed.high, "high": 1 / speed.low}
