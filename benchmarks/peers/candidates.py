@@ -106,8 +106,9 @@ def read_made(file: Path) -> tuple[list[Candidate], list[Failed]]:
     failed: list[Failed] = []
     for model in plain["models"]:
         if model["error"] is not None:
-            tools = " and ".join(model["runs"].values())
-            failed.append(Failed(tool=tools, name=model["name"], reason=model["error"]))
+            failed.extend(
+                Failed(tool=tool, name=model["name"], reason=model["error"]) for tool in model["runs"].values()
+            )
             continue
         artifact = _artifact(file.parent / model["name"])
         found.extend(

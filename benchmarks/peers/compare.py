@@ -4,10 +4,11 @@ python benchmarks/peers/compare.py --run RUN --test TEST.npz --peer MADE.json --
     [measure=quick measure.budget_s=300 …]
 
 Everything is timed by slimline's own measuring, one thread and one example a call. First a short look at all
-candidates; then, the fastest first, their accuracy on the test examples, until each tool has its finalists: those
-within one point of the baseline's accuracy or, without labels, at a mean cosine of 0.99 to its outputs. The finalists,
-the fp32 baseline and a second copy of it are then timed in the same rounds, with the settings given (by default
-``measure=default``), and those rounds alone make the table. README.md beside this file has the whole procedure.
+candidates; then, the fastest first, their accuracy on the test examples, until each tool has its finalists: those that
+lose less than one point of the baseline's accuracy, at the lower end of the difference's interval, or, without labels,
+whose mean cosine to its outputs is at least 0.99. The finalists, the fp32 baseline and a second copy of it are then
+timed in the same rounds, with the settings given (by default ``measure=default``), and those rounds alone make the
+table. README.md beside this file has the whole procedure.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ def choose(
             except WorkerFailed as error:
                 unfit.append(_failed(candidate, str(error)))
                 continue
-            _say(f"  {candidate.key}: {judgement.text}{'' if judgement.passes else ', not enough'}")
+            _say(f"  {candidate.key}: {judgement.text}")
             if judgement.passes:
                 passed.append(candidate)
         chosen += passed

@@ -27,7 +27,7 @@ class Judgement:
 
     passes: bool
     text: str
-    """The difference of accuracy in points with its interval, or the mean cosine."""
+    """The difference of accuracy in points with its interval, or the mean cosine; and what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +48,19 @@ class Judge:
 
 
 def by_labels(found: Floats, baseline: Floats, labels: NDArray[np.int64]) -> Judgement:
-    """The class with the largest output must be right as often, less ``MARGIN``, as the baseline's."""
+    """The accuracy may be lower than the baseline's by ``MARGIN`` at most, at the lower end of its interval.
+
+    The difference itself would let models pass by luck: three of 300 examples are no more than a point either.
+    """
     right, reference = found.argmax(axis=1) == labels, baseline.argmax(axis=1) == labels
     gained, lost = int((right & ~reference).sum()), int((reference & ~right).sum())
     change = paired_difference(gained, lost, len(labels))
     interval = f"{100 * change.low:+.2f}, {100 * change.high:+.2f}"
     text = f"{100 * right.mean():.2f} % ({100 * change.value:+.2f} pt [{interval}])"
-    return Judgement(passes=bool(change.value >= -MARGIN), text=text)
+    if change.low > -MARGIN:
+        return Judgement(passes=True, text=text)
+    lost_too_much = change.value <= -MARGIN
+    return Judgement(passes=False, text=f"{text}, {'not enough' if lost_too_much else 'too few examples to tell'}")
 
 
 def by_cosine(found: Floats, baseline: Floats) -> Judgement:
@@ -63,7 +69,8 @@ def by_cosine(found: Floats, baseline: Floats) -> Judgement:
     cosine = (a * b).sum(axis=1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-30)
     mean = float(cosine.mean())
     text = f"cosine {mean:.4f} (worst example {float(cosine.min()):.4f})"
-    return Judgement(passes=bool(mean >= LEAST_COSINE), text=text)
+    passes = mean >= LEAST_COSINE
+    return Judgement(passes=passes, text=text if passes else f"{text}, not enough")
 
 
 def outputs(candidate: Candidate, inputs: Feed) -> Floats:

@@ -43,11 +43,21 @@ HISTOGRAMS: Mapping[str, Mapping[str, Any]] = {
     f"static_{method.lower()}": {**STATIC["static_few_ops_uint8_per_channel"], "calibrate_method": method}
     for method in ("Percentile", "Entropy")
 }
-"""The same with ranges from histograms; for a transformer there are the fused graphs in their place."""
+"""The same with ranges from histograms; not for a transformer."""
+PRODUCTS: Mapping[str, Mapping[str, Any]] = {
+    "static_products": {
+        **STATIC["static_few_ops_uint8_per_channel"],
+        "op_types_to_quantize": ["MatMul", "Gemm"],
+        "extra_options": {"MatMulConstBOnly": True},
+    }
+}
+"""For a transformer: its products with weights alone, which keeps attention and embeddings in float."""
 DYNAMIC: Mapping[str, Mapping[str, Any]] = {
     "dynamic_int8": {},
     "dynamic_int8_per_channel": {"per_channel": True},
+    "dynamic_int8_reduced_range": {"per_channel": True, "reduce_range": True},
     "dynamic_int8_matmul": {"op_types_to_quantize": ["MatMul", "Gemm"]},
+    "dynamic_int8_matmul_per_channel": {"op_types_to_quantize": ["MatMul", "Gemm"], "per_channel": True},
     "dynamic_uint8": {"precision": "uint8"},
 }
 """Fields of OnnxDynamicQuantization."""
@@ -64,10 +74,6 @@ FUSIONS: Mapping[str, Passes] = {
     "fused_onnxscript": {"fuse": {"type": "OnnxScriptFusion"}},
 }  # fmt: skip
 """For transformers: each suits the graphs of another exporter."""
-
-
-UNKNOWN_TYPES = {"extra_options": {"DefaultTensorType": 1}}
-"""Fused operators hide the types of what they give from shape inference: take those for float."""
 
 
 class Examples:
@@ -120,7 +126,7 @@ def chains(transformer: bool, example: Example) -> dict[str, Passes]:
     """The passes of each workflow, by its name."""
     static = {
         name: {"type": "OnnxStaticQuantization", "data_config": _data(fields), **fields}
-        for name, fields in (STATIC if transformer else {**STATIC, **HISTOGRAMS}).items()
+        for name, fields in {**STATIC, **(PRODUCTS if transformer else HISTOGRAMS)}.items()
     }
     dynamic = {name: {"type": "OnnxDynamicQuantization", **fields} for name, fields in DYNAMIC.items()}
     fix = {
@@ -134,9 +140,14 @@ def chains(transformer: bool, example: Example) -> dict[str, Passes]:
         found["peephole_static_few_ops_uint8"] = {**PEEPHOLE, "quantize": static["static_few_ops_uint8"]}
     for fusion, passes in (FUSIONS if transformer else {}).items():
         found[fusion] = passes
-        for name in ("dynamic_int8", "dynamic_int8_per_channel", "static_few_ops_uint8_per_channel"):
-            found[f"{fusion}_{name}"] = {**passes, "quantize": {**static, **dynamic}[name] | UNKNOWN_TYPES}
+        for name in ("dynamic_int8", "dynamic_int8_per_channel", "dynamic_int8_reduced_range", "static_products"):
+            found[f"{fusion}_{name}"] = {**passes, "quantize": _for_fused({**static, **dynamic}[name])}
     return found
+
+
+def _for_fused(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fused operators hide from shape inference what type they give: take it for float."""
+    return {**fields, "extra_options": {**fields.get("extra_options", {}), "DefaultTensorType": 1}}
 
 
 def _data(fields: Mapping[str, Any]) -> str:

@@ -93,7 +93,7 @@ def _measured(comparison: Comparison) -> str:
 def _best_row(tool: str, comparison: Comparison) -> list[str]:
     best = best_of(tool, comparison)
     if best is None or best.speedup is None or best.judgement is None:
-        return [tool, "nothing accurate enough", *["–"] * 6]
+        return [tool, "nothing that is accurate enough", *["–"] * 6]
     duel = comparison.slimline_over.get(tool)
     return [
         tool,
@@ -118,8 +118,6 @@ def _row(found: Found) -> list[str]:
     candidate = found.candidate
     judgement = found.judgement
     text = "not judged: slower than the finalists" if judgement is None else judgement.text
-    if judgement is not None and not judgement.passes:
-        text += ", not enough"
     return [
         candidate.tool,
         candidate.name,
