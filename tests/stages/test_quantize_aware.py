@@ -303,9 +303,10 @@ def test_a_data_set_without_labels_is_refused(workplace: Workplace, torch_model:
 def test_a_model_without_classes_is_refused(workplace: Workplace, torch_model: Artifact) -> None:
     context = replace(workplace.context(), metric=Cosine())
     with pytest.raises(StageFailed, match="metric cosine is for models without classes"):
-        QuantizeAware()(torch_model, workplace.new("out"), context)
+        STAGE(torch_model, workplace.new("out"), context)
 
 
+@needs_torchao
 def test_too_few_examples_are_refused(workplace: Workplace, torch_model: Artifact) -> None:
     with pytest.raises(StageFailed, match=r"one batch of 512 .* there are 64: set batch_size to 64 or less"):
         workplace.build(replace(STAGE, batch_size=512), torch_model)
