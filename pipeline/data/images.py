@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from pipeline.data.dataset import Split, SplitName
 from pipeline.data.hashing import DEFAULT_FRACTIONS, check_fractions, check_sizes, limited, partition, take_part
 from pipeline.errors import UserError
+from pipeline.patterns import matches
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -117,7 +117,7 @@ def _files(path: Path, only: tuple[str, ...]) -> list[Path]:
         raise UserError(f"data.path={path} is no folder: give a folder of images")
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
     if only:
-        files = [file for file in files if any(fnmatchcase(file.name, pattern) for pattern in only)]
+        files = [file for file in files if matches(file.name, only)]
     if not files:
         wanted = f"data.only={list(only)} names" if only else f"data.path={path} holds"
         raise UserError(f"{wanted} no images ({', '.join(SUFFIXES)})")

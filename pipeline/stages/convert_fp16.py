@@ -11,8 +11,8 @@ import numpy as np
 from pipeline.artifact import ONNX_FILE, Artifact, Format
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, first_line
+from pipeline.patterns import check_matches
 from pipeline.plan import Context
-from pipeline.stages.patterns import check_matches
 from pipeline.stages.quantization import is_large
 
 if TYPE_CHECKING:

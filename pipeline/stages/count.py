@@ -20,6 +20,9 @@ from pipeline.artifact import Artifact
 
 if TYPE_CHECKING:
     import onnx
+    from torch import nn
+
+    from pipeline.torch_artifact import ModelSpec
 
 Shape = tuple[int, ...]
 
@@ -99,8 +102,12 @@ def count(artifact: Artifact) -> tuple[int | None, int | None]:
 def _count_torch(artifact: Artifact) -> tuple[int, int | None]:
     from pipeline.torch_artifact import load_module, load_spec
 
-    module = load_module(artifact.path)
-    return sum(parameter.numel() for parameter in module.parameters()), torch_macs(module, load_spec(artifact.path))
+    return count_module(load_module(artifact.path), load_spec(artifact.path))
+
+
+def count_module(module: nn.Module, spec: ModelSpec) -> tuple[int, int | None]:
+    """Parameters and MACs of a PyTorch model; see ``torch_macs`` for None."""
+    return sum(parameter.numel() for parameter in module.parameters()), torch_macs(module, spec)
 
 
 def torch_macs(module: Any, spec: Any) -> int | None:

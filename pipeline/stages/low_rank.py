@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, ClassVar
 from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, first_line
+from pipeline.patterns import check_matches
 from pipeline.plan import Context
-from pipeline.stages.count import torch_macs
-from pipeline.stages.patterns import check_matches, matches
+from pipeline.stages.count import count_module
+from pipeline.stages.layers import layers_of, named_in
 from pipeline.torch_artifact import ModelSpec, example_inputs, load_module, load_spec, save_module, spec_of_pruned
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class LowRank:
         check_matches(
             "ignored_layers", "layer", self.ignored_layers, [name for name, _ in module.named_modules() if name]
         )
-        before = _size(module, spec)
+        before = count_module(module, spec)
         with torch.no_grad():
             ranks, alone = self._factorize(module, spec, context)
         if not ranks:
@@ -75,7 +76,7 @@ class LowRank:
             raise StageFailed(f"no layer becomes cheaper by a lower rank ({reasons})")
         rewrite = {"_target_": _REWRITE, "ranks": {name: rank for name, (rank, _) in ranks.items()}}
         save_module(module, spec_of_pruned(module, replace(spec, rewrites=(*spec.rewrites, rewrite))), out)
-        for fact, old, new in zip(("parameters", "macs"), before, _size(module, spec), strict=True):
+        for fact, old, new in zip(("parameters", "macs"), before, count_module(module, spec), strict=True):
             context.note(fact, {"before": old, "after": new})
         context.note("ranks", {name: list(pair) for name, pair in ranks.items()})
         context.note("left_alone", alone)
@@ -84,7 +85,7 @@ class LowRank:
         self, module: nn.Module, spec: ModelSpec, context: Context
     ) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
         """Factorize in place; returns new and full rank by layer, and why other layers are left alone."""
-        layers = _layers(module)
+        layers = layers_of(module)
         shared = _shared(module)
         ranks, alone = {}, {}
         for index, (name, layer) in enumerate(layers.items()):
@@ -126,7 +127,7 @@ class LowRank:
     def _why_whole(self, name: str, layer: nn.Module, shared: set[str]) -> str | None:
         from torch import nn
 
-        if any(matches(part, self.ignored_layers) for part in (name, *_parents(name))):
+        if named_in(name, self.ignored_layers):
             return "named in ignored_layers"
         if name in shared:
             return "shares its weights with another layer"
@@ -205,14 +206,6 @@ def _matrix(layer: nn.Module) -> Tensor:
     return weight.detach().double().flatten(1)
 
 
-def _layers(module: nn.Module) -> dict[str, nn.Module]:
-    """The convolutions and linear layers by name."""
-    from torch import nn
-    from torch.nn.modules.conv import _ConvNd
-
-    return {name: layer for name, layer in module.named_modules() if isinstance(layer, (_ConvNd, nn.Linear))}
-
-
 def _shared(module: nn.Module) -> set[str]:
     """The names of modules that stand in several places, or one of whose parameters does."""
     places = [
@@ -223,12 +216,3 @@ def _shared(module: nn.Module) -> set[str]:
     ]
     counts = Counter(identity for _, identity in places)
     return {name for name, identity in places if counts[identity] > 1}
-
-
-def _parents(name: str) -> list[str]:
-    parts = name.split(".")
-    return [".".join(parts[:length]) for length in range(1, len(parts))]
-
-
-def _size(module: nn.Module, spec: ModelSpec) -> tuple[int, int | None]:
-    return sum(parameter.numel() for parameter in module.parameters()), torch_macs(module, spec)

@@ -11,12 +11,12 @@ from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed
 from pipeline.instruction_sets import vector_floats
+from pipeline.patterns import check_matches
 from pipeline.plan import Context
-from pipeline.stages.count import torch_macs
-from pipeline.stages.patterns import check_matches
+from pipeline.stages.count import count_module
+from pipeline.stages.layers import layers_of
 from pipeline.stages.prune_importance import Importance
 from pipeline.stages.prune_rank import Scope
-from pipeline.stages.prune_reasons import layers_of
 from pipeline.stages.prune_steps import Pruner, Recipe
 from pipeline.stages.prune_target import Search, check_target
 from pipeline.torch_artifact import ModelSpec, load_module, load_spec, save_module, spec_of_pruned
@@ -135,7 +135,8 @@ class Prune:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in alone.items()) or "it has no layers to prune"
             raise StageFailed(f"no channel could be pruned ({reasons})")
         save_module(module, spec_of_pruned(module, spec), out)
-        for fact, old, new in zip(("parameters", "macs"), _size(whole, spec), _size(module, spec), strict=True):
+        before_after = count_module(whole, spec), count_module(module, spec)
+        for fact, old, new in zip(("parameters", "macs"), *before_after, strict=True):
             context.note(fact, {"before": old, "after": new})
         context.note("pruning_ratio", ratio)
         context.note("round_to", self._multiple(context.isa))
@@ -183,7 +184,3 @@ def _widths(module: nn.Module) -> dict[str, int]:
     """Output channels of the convolutions and linear layers, by name."""
     layers: Mapping[str, Any] = layers_of(module)
     return {name: int(getattr(layer, "out_channels", 0) or layer.out_features) for name, layer in layers.items()}
-
-
-def _size(module: nn.Module, spec: ModelSpec) -> tuple[int, int | None]:
-    return sum(parameter.numel() for parameter in module.parameters()), torch_macs(module, spec)

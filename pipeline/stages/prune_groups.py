@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pipeline.stages.layers import layer_types, named_in
 from pipeline.stages.prune_cut import Change, Place
 from pipeline.stages.prune_heads import Attention, find_attention, group_of, understood
-from pipeline.stages.prune_reasons import IGNORED, NOT_REACHED, Judge, layer_types, named_in, unreached
+from pipeline.stages.prune_reasons import IGNORED, NOT_REACHED, Judge, unreached
 from pipeline.stages.prune_trace import trace
 from pipeline.torch_artifact import ModelSpec
 

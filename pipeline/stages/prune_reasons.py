@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.stages.patterns import matches
+from pipeline.stages.layers import layer_types, layers_of, named_in
 
 if TYPE_CHECKING:
     from torch import nn
@@ -14,25 +14,6 @@ if TYPE_CHECKING:
 NOT_REACHED = "not on a way from the inputs to the outputs that can be followed"
 IGNORED = "named in ignored_layers"
 _OUTPUT = "makes an output"
-
-
-def named_in(name: str, patterns: Sequence[str]) -> bool:
-    """Whether a layer, or a module that it is part of, is named or fits a pattern."""
-    parts = name.split(".")
-    return any(matches(".".join(parts[:length]), patterns) for length in range(1, len(parts) + 1))
-
-
-def layers_of(module: nn.Module) -> dict[str, nn.Module]:
-    """The convolutions and linear layers by name."""
-    return {name: layer for name, layer in module.named_modules() if isinstance(layer, layer_types())}
-
-
-def layer_types() -> tuple[Any, Any]:
-    """The types of convolutions and of linear layers."""
-    from torch import nn
-    from torch.nn.modules.conv import _ConvNd
-
-    return _ConvNd, nn.Linear
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

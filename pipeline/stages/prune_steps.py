@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import StageFailed, first_line
 from pipeline.plan import Context
+from pipeline.stages.layers import named_in
 from pipeline.stages.prune_cut import FAILURES, Change, apply, disagreement, probe_inputs, union
 from pipeline.stages.prune_groups import Groups, Prunable, find_groups
 from pipeline.stages.prune_importance import Importance, accumulate_gradients, scorer, unit_scores
 from pipeline.stages.prune_rank import Ranked, Scope, choose
-from pipeline.stages.prune_reasons import named_in
 from pipeline.torch_artifact import ModelSpec
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from pipeline.artifact import Artifact
 from pipeline.errors import StageFailed
 from pipeline.plan import Context, Speed
-from pipeline.stages.count import torch_macs
+from pipeline.stages.count import count_module
 from pipeline.stages.export import ExportOnnx
 from pipeline.torch_artifact import WEIGHTS_FILE, ModelSpec, save_module, spec_of_pruned
 
@@ -113,9 +113,10 @@ class Search:
             module = self.whole if ratio == 0 else self._pruned(ratio)
             folder = _folder(self.context.work / "size")
             save_module(module, self.spec, folder)
+            parameters, macs = count_module(module, self.spec)
             self._sizes[ratio] = Sizes(
-                macs=torch_macs(module, self.spec),
-                parameters=sum(parameter.numel() for parameter in module.parameters()),
+                macs=macs,
+                parameters=parameters,
                 size_mb=(folder / WEIGHTS_FILE).stat().st_size / 1e6,
             )
         return self._sizes[ratio]

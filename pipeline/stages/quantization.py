@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from pipeline.artifact import Artifact
 from pipeline.errors import StageFailed, first_line
 from pipeline.instruction_sets import lacks_dot_products
+from pipeline.patterns import check_matches, matches
 from pipeline.stages.export import SINGLE_FILE_BYTES
-from pipeline.stages.patterns import check_matches, matches
 
 if TYPE_CHECKING:
     import onnx

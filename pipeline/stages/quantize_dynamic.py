@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 from pipeline.artifact import ONNX_FILE, Artifact, Format
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, first_line
+from pipeline.patterns import check_matches
 from pipeline.plan import Context
-from pipeline.stages.patterns import check_matches
 from pipeline.stages.quantization import (
     IntegerType,
     check_integer_type,

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 from pipeline.artifact import ONNX_FILE, Artifact, Format
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, first_line
+from pipeline.patterns import check_matches
 from pipeline.plan import Context
 from pipeline.stages.calibration import METHODS, Calibration, Examples, calibrate
 from pipeline.stages.graph import drop_unused, operators
-from pipeline.stages.patterns import check_matches
 from pipeline.stages.quantization import (
     PRODUCTS,
     WideIntegerType,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pipeline.artifact import ONNX_FILE, Format, file_digest
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import UserError
+from pipeline.patterns import matches
 from pipeline.plan import InputSignature
 
 if TYPE_CHECKING:
@@ -91,11 +91,7 @@ class TorchModel:
 
     def _state(self, path: Path) -> dict[str, Any]:
         state = _read_state(path)
-        return {
-            name: value
-            for name, value in state.items()
-            if not any(fnmatchcase(name, pattern) for pattern in self.ignored_weights)
-        }
+        return {name: value for name, value in state.items() if not matches(name, self.ignored_weights)}
 
     def _spec(self) -> ModelSpec:
         from pipeline.torch_artifact import ModelInput, ModelSpec

@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from pipeline.artifact import Artifact
+from pipeline.stages.layers import layers_of
 from pipeline.stages.prune import Prune
 from pipeline.stages.prune_cut import Change, Place, disagreement, probe_inputs
-from pipeline.stages.prune_reasons import layers_of
 from pipeline.torch_artifact import ModelInput, ModelSpec, as_tensors, load_module, load_spec, make_module
 from tests.stages.models import Workplace
 from tests.stages.pruned_models import SPECS, varied
