@@ -14,7 +14,7 @@ from pipeline.errors import Skipped, StageFailed
 from pipeline.measure.environment import describe_machine
 from pipeline.measure.latency import Subject, measure_latency
 from pipeline.plan import MeasureSettings, Plan, Speed, Target
-from pipeline.record import SubjectRecord, subject_key
+from pipeline.record import subject_key
 from pipeline.statistics.latency import paired_ratio
 
 REFERENCE = "reference"
@@ -66,7 +66,7 @@ def compare(
         replace(settings, looks=(ROUNDS,), alpha=_ALPHA, strict=False, half_width=0.0),
         seed,
     )
-    cells = cells_by_subject(measured.samples, [_record(subject) for subject in subjects.values()])
+    cells = cells_by_subject(measured.samples, {key: subject.target.device for key, subject in subjects.items()})
     found: dict[str, Speed | str] = {}
     for mine, other in pairs:
         reason = measured.failures.get(mine.key) or measured.failures.get(other.key)
@@ -79,17 +79,6 @@ def _speed(mine: Cells | None, other: Cells | None) -> Speed | str:
         return "every block was disturbed"
     ratio = paired_ratio(differences_by_round(mine, other), _ALPHA)
     return Speed(value=ratio.value, low=ratio.low, high=ratio.high)
-
-
-def _record(subject: Subject) -> SubjectRecord:
-    return SubjectRecord(
-        variant=subject.key.rpartition("@")[0],
-        target=subject.target.name,
-        device=subject.target.device,
-        batch_size=subject.batch_size,
-        status="ok",
-        reason=None,
-    )
 
 
 def fingerprint(plan: Plan) -> dict[str, Any]:

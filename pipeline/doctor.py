@@ -35,7 +35,7 @@ from pipeline.measure.probe import probe_feed, write_probe
 from pipeline.measure.quiet import Quiet, sample_quiet
 from pipeline.plan import MeasureSettings, Target
 from pipeline.progress import ProgressDisplay
-from pipeline.record import SubjectRecord, subject_key
+from pipeline.record import subject_key
 from pipeline.report.plain import plain
 from pipeline.statistics.latency import DELTA, minimum_detectable_effect, paired_ratio
 
@@ -101,8 +101,7 @@ def noise_floor(seconds: float, display: ProgressDisplay) -> NoiseFloor:
     failed = next(iter(measured.failures.values()), None)
     if failed is not None:
         raise WorkerFailed(failed)
-    row = SubjectRecord(variant="probe", target=_TARGET, device="cpu", batch_size=1, status="ok", reason=None)
-    cells = cells_by_subject(measured.samples, [row])
+    cells = cells_by_subject(measured.samples, {key: target.device})
     if not {key, CLONE + key} <= cells.keys():
         raise WorkerFailed("every block was spoilt: the quota of processor time was used up, or the machine slept")
     estimate = paired_ratio(differences_by_round(cells[CLONE + key], cells[key]), settings.look_alpha)

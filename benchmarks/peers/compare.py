@@ -33,7 +33,7 @@ from pipeline.measure.environment import describe_machine
 from pipeline.measure.latency import Subject, measure_latency
 from pipeline.metrics import TopOne
 from pipeline.plan import MeasureSettings
-from pipeline.record import SubjectRecord, load_record
+from pipeline.record import load_record
 from pipeline.statistics.latency import Estimate, paired_ratio
 
 FINALISTS = 3
@@ -127,13 +127,7 @@ def choose(
 
 def time_all(candidates: Sequence[Candidate], baseline: Candidate, feed: Feed, settings: MeasureSettings) -> Timing:
     """Time candidates in the same rounds, with the hidden clone and the noise checks of a run."""
-    records = [
-        SubjectRecord(
-            variant=f"{item.tool}.{item.name}", target=item.target.name, device="cpu", batch_size=BATCH, status="ok",
-            reason=None,
-        )
-        for item in candidates
-    ]  # fmt: skip
+    devices = {item.key: item.target.device for item in candidates}
     measured = measure_latency(
         [Subject(key=item.key, artifact=item.artifact, target=item.target, batch_size=BATCH) for item in candidates],
         {item.key: baseline.key for item in candidates if item is not baseline},
@@ -145,13 +139,14 @@ def time_all(candidates: Sequence[Candidate], baseline: Candidate, feed: Feed, s
     )
     if baseline.key in measured.failures:
         raise WorkerFailed(f"the baseline could not be timed: {measured.failures[baseline.key]}")
-    cells = cells_by_subject(measured.samples, [record for record in records if record.key not in measured.failures])
+    timed = {key: device for key, device in devices.items() if key not in measured.failures}
+    cells = cells_by_subject(measured.samples, timed)
     over = {
         item.key: paired_ratio(differences_by_round(cells[item.key], cells[baseline.key]), settings.look_alpha)
         for item in candidates
         if item is not baseline and item.key in cells
     }
-    checks = check_noise(cells, over, {record.key: "cpu" for record in records}, measured.samples, settings)
+    checks = check_noise(cells, over, devices, measured.samples, settings)
     return Timing(
         cells=cells,
         over_baseline=over,

@@ -27,7 +27,7 @@ def analyse(record: Record) -> Report:
     """Derive every figure, verdict and sentence of the report from what the run recorded."""
     measure = MeasureSettings(**record.measure)
     constraints = Constraints(**record.constraints)
-    cells = cells_by_subject(record.latency, record.subjects)
+    cells = cells_by_subject(record.latency, _measured(record))
     estimates = estimate_ratios(record.subjects, cells, measure)
     devices = {subject.key: subject.device for subject in record.subjects}
     checks = check_noise(cells, estimates, devices, record.latency, measure)
@@ -93,8 +93,13 @@ def _with_dropped(record: Record, measure: MeasureSettings) -> dict[str, Estimat
     """The ratios with the blocks that hard events had spoilt; none where there were no such blocks."""
     if all(entry.get("dropped") is None for entry in record.latency.telemetry):
         return {}
-    cells = cells_by_subject(record.latency, record.subjects, with_dropped=True)
+    cells = cells_by_subject(record.latency, _measured(record), with_dropped=True)
     return estimate_ratios(record.subjects, cells, measure)
+
+
+def _measured(record: Record) -> dict[str, str]:
+    """The devices of the rows that count; what one that failed had timed until then counts for nothing."""
+    return {subject.key: subject.device for subject in record.subjects if subject.status == "ok"}
 
 
 def _median(values: Sequence[float]) -> float | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.record import LatencySamples, SubjectRecord
+from pipeline.record import LatencySamples
 
 CLONE = "clone:"
 _NS_PER_MS = 1e6
@@ -35,14 +35,13 @@ def original(key: str) -> str:
 
 
 def cells_by_subject(
-    samples: LatencySamples, subjects: Sequence[SubjectRecord], *, with_dropped: bool = False
+    samples: LatencySamples, devices: Mapping[str, str], *, with_dropped: bool = False
 ) -> dict[str, Cells]:
-    """Every subject that has calls left, clones too; what a row that failed had timed until then counts for nothing.
+    """Every subject that has calls left, clones too. ``devices`` are those of the subjects that count, by key.
 
     Rounds and blocks are counted from 0 on each device, so a dropped block is dropped on the device that its entry in
     the telemetry names, and everywhere if it names none.
     """
-    devices = {subject.key: subject.device for subject in subjects if subject.status == "ok"}
     dropped = {
         (entry.get("device"), entry["round"], entry["block"])
         for entry in samples.telemetry

@@ -25,7 +25,7 @@ from pipeline.errors import SlimlineError, UserError
 from pipeline.measure.latency import Subject, measure_latency
 from pipeline.plan import BASELINE, MeasureSettings, Target
 from pipeline.progress import ProgressDisplay
-from pipeline.record import LatencySamples, SubjectRecord, load_record, subject_key
+from pipeline.record import LatencySamples, load_record, subject_key
 from pipeline.statistics.latency import hodges_lehmann
 from pipeline.zoo.source import OnnxModel
 
@@ -160,20 +160,16 @@ def _measure(
     models: Models, settings: MeasureSettings, seed: int, progress: Progress
 ) -> tuple[LatencySamples, dict[str, float]]:
     """The samples, and of each model and the hidden clone the log-ratio over all blocks."""
-    records = [
-        SubjectRecord(variant=name, target=_TARGET.name, device="cpu", batch_size=1, status="ok", reason=None)
-        for name in models.artifacts
-    ]
     subjects = [
-        Subject(key=record.key, artifact=models.artifacts[record.variant], target=_TARGET, batch_size=1)
-        for record in records
+        Subject(key=subject_key(name, _TARGET.name, 1), artifact=artifact, target=_TARGET, batch_size=1)
+        for name, artifact in models.artifacts.items()
     ]
     baseline = subject_key(BASELINE, _TARGET.name, 1)
-    references = {record.key: baseline for record in records if record.key != baseline}
+    references = {subject.key: baseline for subject in subjects if subject.key != baseline}
     measured = measure_latency(subjects, references, [baseline], {1: models.feed}, settings, seed, progress)
     if measured.failures:
         raise SlimlineError("; ".join(measured.failures.values()))
-    found = cells_by_subject(measured.samples, records)
+    found = cells_by_subject(measured.samples, {subject.key: _TARGET.device for subject in subjects})
     ratios = {
         key.partition("@")[0]: hodges_lehmann(np.concatenate(differences_by_round(mine, found[baseline])))
         for key, mine in found.items()

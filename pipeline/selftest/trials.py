@@ -99,9 +99,9 @@ def run_trial(
     )
     if measured.failures:
         raise SlimlineError(f"the self-test could not measure: {'; '.join(measured.failures.values())}")
-    cells = cells_by_subject(measured.samples, records)
-    estimates = estimate_ratios(records, cells, settings)
     devices = {record.key: record.device for record in records}
+    cells = cells_by_subject(measured.samples, devices)
+    estimates = estimate_ratios(records, cells, settings)
     checks = check_noise(cells, estimates, devices, measured.samples, settings)
     noisy_rows = checks.noisy_rows(devices)
     return {
