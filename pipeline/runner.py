@@ -42,8 +42,11 @@ def run(plan: Plan, console: Console) -> int:
             built = build(plan, display)
             measured = measure(plan, built, test, display)
             record = make_record(plan, built, measured)
-            record = replace(record, trials=tried(plan, record, test, display))
-        save_record(record, plan.output / SAMPLES)
+            save_record(record, plan.output / SAMPLES)  # before the tries, so that one stopped in them loses nothing
+            trials = tried(plan, record, test, display)
+        if trials:
+            record = replace(record, trials=trials)
+            save_record(record, plan.output / SAMPLES)
         report = analyse(record)
         write_report(report, plan.output)
         print_report(report, console)

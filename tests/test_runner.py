@@ -215,6 +215,19 @@ def test_scenarios_that_were_asked_for_are_in_the_report_and_their_logs_in_the_r
     assert row["energy"]["reason"] == "not measured: measure.energy_s is null"
 
 
+def test_a_run_stopped_while_changes_are_tried_keeps_what_it_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "try_changes", stopped)
+    chosen = plan(tmp_path, variants(), measure=replace(REAL, try_s=5.0))
+    with pytest.raises(KeyboardInterrupt):
+        run(chosen)
+    assert len(load_record(chosen.output / "samples").latency.duration_ns) > 0
+
+
 def test_a_baseline_that_can_not_be_built_ends_the_run(tmp_path: Path) -> None:
     with pytest.raises(SlimlineError, match=r"the baseline could not be built, .*: a: RuntimeError: it broke"):
         run(plan(tmp_path, {"baseline": {"a": Scale(fail="it broke")}}))
