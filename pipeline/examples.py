@@ -66,6 +66,40 @@ def examples_of(context: Context, split: SplitName, inputs: tuple[ModelInput, ..
     return Examples(found, inputs, context.preprocessing)
 
 
+def training_examples(
+    context: Context,
+    inputs: tuple[ModelInput, ...],
+    *,
+    what: str,
+    batch_size: int,
+    max_examples: int | None,
+    without_labels: str | None = None,
+) -> tuple[Examples, Examples]:
+    """The first ``max_examples`` of the train split, and the validation split, which tells how training goes.
+
+    ``what`` is trained begins the sentence of the StageFailed that is raised where there is less than a batch, or where
+    labels are missing; ``without_labels`` ends it with what to do then, and None asks for no labels.
+    """
+    train, validation = (examples_of(context, split, inputs) for split in ("train", "validation"))
+    train = train.first(max_examples)
+    for split, examples in (("train", train), ("validation", validation)):
+        if examples.labels is None and without_labels is not None:
+            raise StageFailed(
+                f"{what} needs labels, and the {split} split of {context.data.name} has none{without_labels}"
+            )
+    if len(train) < batch_size:
+        raise StageFailed(
+            f"{what} needs at least one batch of {batch_size} training examples, and there are {len(train)}: set "
+            f"batch_size to {len(train)} or less"
+        )
+    return train, validation
+
+
+def best_device() -> torch.device:
+    """Where a stage computes with PyTorch: on the GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 @torch.no_grad()
 def predictions(model: nn.Module, examples: Examples, metric: Metric, batch_size: int = _BATCH) -> NDArray[Any]:
     """What the metric takes from the model's outputs, for all examples; the model is left in evaluation mode."""

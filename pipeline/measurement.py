@@ -25,7 +25,6 @@ from pipeline.measure.memory import peak_memory_bytes
 from pipeline.measure.peak import measure_peaks
 from pipeline.measure.profile import measure_profile
 from pipeline.measure.worker import Job
-from pipeline.metrics import COSINE
 from pipeline.plan import BASELINE, Device, Plan, Target
 from pipeline.progress import ProgressDisplay
 from pipeline.record import AccuracySamples, LatencySamples, Peaks, Status, SubjectRecord, subject_key
@@ -60,9 +59,7 @@ def measure(plan: Plan, built: Mapping[str, Built], test: Split, display: Progre
     return Measured(
         list(table.records.values()),
         LatencySamples.concatenate(latency),
-        AccuracySamples(
-            labels=None if plan.metric.name == COSINE else test.labels, predictions=predictions, metric=plan.metric.name
-        ),
+        AccuracySamples(labels=test.labels, predictions=predictions, metric=plan.metric.name),
         peaks,
     )
 

@@ -56,7 +56,7 @@ def accuracies(samples: AccuracySamples, constraints: Constraints, measure: Meas
 def _similarity(metric: str, found: NDArray[np.float64], constraints: Constraints) -> Accuracy:
     """Of cosines [N]: their mean, and what is missing to 1."""
     mean = mean_interval(found)
-    margin = _DEFAULT_MARGIN if constraints.max_accuracy_drop is None else constraints.max_accuracy_drop
+    margin = _margin(constraints, 1.0)
     return Accuracy(
         metric=metric,
         value=mean.value,
@@ -83,9 +83,7 @@ def _judge(
             delta_high=None, flips=None, p=None, margin=None, verdict=None,
         )  # fmt: skip
     change = paired_difference(int((right & ~reference).sum()), int((reference & ~right).sum()), share.n)
-    margin = constraints.max_accuracy_drop
-    if margin is None:
-        margin = _DEFAULT_MARGIN * float(reference.mean())
+    margin = _margin(constraints, float(reference.mean()))
     verdict = accuracy_verdict(change.low, change.high, margin)
     return Accuracy(
         metric=metric,
@@ -102,6 +100,11 @@ def _judge(
         verdict=verdict,
         n_to_decide=n_to_decide(change, margin) if verdict == "UNDECIDED" else None,
     )
+
+
+def _margin(constraints: Constraints, baseline: float) -> float:
+    """What may be lost, of a baseline this right."""
+    return _DEFAULT_MARGIN * baseline if constraints.max_accuracy_drop is None else constraints.max_accuracy_drop
 
 
 def _corrected(found: Mapping[str, Accuracy]) -> dict[str, Accuracy]:

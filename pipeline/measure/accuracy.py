@@ -139,7 +139,7 @@ def _predictions(
     session: Session, metric: Metric, inputs: Feed, batch: int, fixed: bool, report: Callable[[float], None]
 ) -> NDArray[Any]:
     count = len(next(iter(inputs.values())))
-    found: NDArray[Any] | None = None
+    found: list[NDArray[Any]] = []
     every = max(count // _REPORTS, 1)
     reported = 0
     for start in range(0, count, batch):
@@ -151,15 +151,11 @@ def _predictions(
                 f"metric '{metric.name}' gave {len(predicted)} predictions for a batch of {size} examples: the model's "
                 "first output must have one row per example"
             )
-        if found is None:
-            found = np.empty((count, *predicted.shape[1:]), predicted.dtype)
-        found[start : start + size] = predicted[:size]
+        found.append(predicted[:size])
         if start + size - reported >= every:
             reported = start + size
             report(reported / count)
-    if found is None:
-        raise UserError("there is nothing to measure accuracy on")
-    return found
+    return np.concatenate(found)
 
 
 def _batch(array: NDArray[Any], start: int, size: int, filled: int) -> NDArray[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import warnings
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from pipeline.artifact import ONNX_FILE, Artifact, Format
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed
 from pipeline.plan import Context
+from pipeline.stages.muted import errors_only
 from pipeline.torch_artifact import ModelSpec, example_inputs, load_module, load_spec
 
 if TYPE_CHECKING:
@@ -182,24 +182,17 @@ def _quiet_exporter() -> Iterator[None]:
     """Keep the exporters' remarks on themselves away from the user."""
     from torch.jit._trace import TracerWarning
 
-    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
-    level = registration.level
-    registration.setLevel(logging.ERROR)  # it warns that torchvision is missing, which nothing here needs
-    try:
-        with warnings.catch_warnings():
-            # torch warns of its own use of what it deprecates, and recommends the other exporter.
-            warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
-            warnings.filterwarnings(
-                "ignore", "You are using the legacy TorchScript-based ONNX export", DeprecationWarning
-            )
-            # What tracing took for a constant shows when the output is checked, at another batch than the example's.
-            warnings.filterwarnings("ignore", category=TracerWarning)
-            warnings.filterwarnings("ignore", "# The axis name: batch will not be used", UserWarning)
-            warnings.filterwarnings("ignore", "The feature will be removed", DeprecationWarning)
-            warnings.filterwarnings("ignore", "Constant folding - Only steps=1 can be constant folded", UserWarning)
-            yield
-    finally:
-        registration.setLevel(level)
+    registration = "torch.onnx._internal.exporter._registration"  # it warns that torchvision, not needed, is missing
+    with errors_only(registration), warnings.catch_warnings():
+        # torch warns of its own use of what it deprecates, and recommends the other exporter.
+        warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
+        warnings.filterwarnings("ignore", "You are using the legacy TorchScript-based ONNX export", DeprecationWarning)
+        # What tracing took for a constant shows when the output is checked, at another batch than the example's.
+        warnings.filterwarnings("ignore", category=TracerWarning)
+        warnings.filterwarnings("ignore", "# The axis name: batch will not be used", UserWarning)
+        warnings.filterwarnings("ignore", "The feature will be removed", DeprecationWarning)
+        warnings.filterwarnings("ignore", "Constant folding - Only steps=1 can be constant folded", UserWarning)
+        yield
 
 
 def _exporter_errors() -> tuple[type[Exception], ...]:

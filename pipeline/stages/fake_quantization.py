@@ -11,7 +11,7 @@ layer's), and swaps layers in the graph at each change between training and eval
 
 from __future__ import annotations
 
-import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from operator import attrgetter
@@ -20,6 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
+
+from pipeline.stages.muted import errors_only
 
 aten = torch.ops.aten
 _CONVOLUTIONS = {
@@ -100,20 +102,11 @@ def convert(trained: FakeQuantized, examples: tuple[Tensor, ...]) -> torch.expor
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def remarks_hidden() -> Iterator[None]:
     """Keep torchao's and the exporters' remarks on themselves away from the user."""
-    import warnings
-
-    levels = {name: logging.getLogger(name).level for name in _NOISY_LOGGERS}
-    for name in levels:
-        logging.getLogger(name).setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)
+    with errors_only(*_NOISY_LOGGERS), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 class Placement:

@@ -69,15 +69,13 @@ class Finetune:
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
         """Write the trained model; raises StageFailed where there is nothing to learn from, or to judge by."""
-        import torch
-
-        from pipeline.examples import score
+        from pipeline.examples import best_device, score
         from pipeline.torch_artifact import load_module, load_spec, save_module
         from pipeline.training import Teacher, fit
 
         spec = load_spec(source.path)
         train, validation = self._data(context, spec.inputs)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = best_device()
         module = load_module(source.path).to(device)
         original = load_module(context.original().path).to(device) if self.uses_original else None
         vectors, truth = self._truth(module if original is None else original, validation, context)
@@ -124,25 +122,20 @@ class Finetune:
 
     def _data(self, context: Context, inputs: tuple[Any, ...]) -> tuple[Examples, Examples]:
         """The examples to train on, and those that tell how it goes."""
-        from pipeline.examples import examples_of
+        from pipeline.examples import training_examples
 
         if self.augmentation and len(inputs) > 1:
             names = ", ".join(entry.name for entry in inputs)
             raise StageFailed(f"augmentation is for models with one input, and this one has {names}: set it to []")
-        train, validation = (examples_of(context, split, inputs) for split in ("train", "validation"))
-        for split, examples in (("train", train), ("validation", validation)):
-            if examples.labels is None and self.distill_weight < 1:
-                raise StageFailed(
-                    f"fine-tuning needs labels, and the {split} split of {context.data.name} has none: set "
-                    "distill_weight to 1 to learn from the baseline's outputs alone"
-                )
-        train = train.first(self.max_examples)
-        if len(train) < self.batch_size:
-            raise StageFailed(
-                f"fine-tuning needs at least one batch of {self.batch_size} training examples, and there are "
-                f"{len(train)}: set batch_size to {len(train)} or less"
-            )
-        return train, validation
+        taught = self.distill_weight == 1
+        return training_examples(
+            context,
+            inputs,
+            what="fine-tuning",
+            batch_size=self.batch_size,
+            max_examples=self.max_examples,
+            without_labels=None if taught else ": set distill_weight to 1 to learn from the baseline's outputs alone",
+        )
 
     def _truth(self, model: nn.Module, validation: Examples, context: Context) -> tuple[bool, NDArray[Any]]:
         """Whether the metric judges vectors; and what is right for the validation examples: their labels where they

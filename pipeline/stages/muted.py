@@ -1,4 +1,4 @@
-"""What a library says about itself goes to the run's log, not to the user."""
+"""What a library says about itself goes to the run's log or nowhere, not to the user."""
 
 from __future__ import annotations
 
@@ -26,6 +26,20 @@ def remarks_logged() -> Iterator[None]:
         yield
     finally:
         root.removeHandler(handler)
+
+
+@contextmanager
+def errors_only(*loggers: str) -> Iterator[None]:
+    """Of what these loggers say, let errors through alone."""
+    muted = [logging.getLogger(name) for name in loggers]
+    levels = [each.level for each in muted]
+    for each in muted:
+        each.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for each, level in zip(muted, levels, strict=True):
+            each.setLevel(level)
 
 
 @contextmanager

@@ -51,31 +51,25 @@ def accumulate_gradients(module: nn.Module, spec: ModelSpec, context: Context, e
     The loss is the mean cross-entropy where they have labels, else the mean squared norm of the outputs (Molchanov et
     al. 2019, CVPR). Raises StageFailed without examples.
     """
-    import numpy as np
     import torch
 
+    from pipeline.examples import examples_of
+
     split = context.data.split("calibration")
-    feed = context.feed("calibration", examples) if split.inputs else {}
-    count = min(examples, len(split)) if feed else 0
-    missing = [entry.name for entry in spec.inputs if entry.name not in feed]
-    if not count:
+    if not split.inputs or not len(split):
         raise StageFailed("importance=taylor needs calibration data: set data.calibration_size above 0")
-    if missing:
-        raise StageFailed(f"the data has no input '{missing[0]}', which the model reads: it has {', '.join(feed)}")
+    chosen = examples_of(context, "calibration", spec.inputs).first(examples)
+    device = next(module.parameters()).device
     module.zero_grad(set_to_none=False)
     for parameter in module.parameters():
         parameter.requires_grad_(True)
         parameter.grad = torch.zeros_like(parameter)
-    for start in range(0, count, BATCH):
-        stop = min(start + BATCH, count)
-        batch = [
-            torch.from_numpy(np.ascontiguousarray(feed[entry.name][start:stop])).to(getattr(torch, entry.dtype))
-            for entry in spec.inputs
-        ]
-        outputs = as_tensors(module(*batch))
-        labels = None if split.labels is None else torch.from_numpy(np.asarray(split.labels[start:stop])).long()
-        (_loss(outputs, labels) / count).backward()  # type: ignore[no-untyped-call]
-    return count
+    for start in range(0, len(chosen), BATCH):
+        batch = slice(start, start + BATCH)
+        outputs = as_tensors(module(*chosen.tensors(batch, device)))
+        labels = None if chosen.labels is None else torch.from_numpy(chosen.labels[batch])
+        (_loss(outputs, labels) / len(chosen)).backward()  # type: ignore[no-untyped-call]
+    return len(chosen)
 
 
 def _loss(outputs: list[torch.Tensor], labels: torch.Tensor | None) -> torch.Tensor:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import SplitName, preprocess
 from pipeline.errors import Skipped, StageFailed, first_line
+from pipeline.metrics import TopOne
 from pipeline.plan import Context, Metric
 from pipeline.recipe import Recipe
 from pipeline.stages.check import run
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from pipeline.examples import Examples
     from pipeline.stages.fake_quantization import FakeQuantized
-    from pipeline.torch_artifact import ModelSpec
 
 _WHAT = "quantization-aware training"
 _FULL, _REDUCED = 127, 64
@@ -74,23 +74,30 @@ class QuantizeAware:
         """
         if find_spec("torchao") is None:
             raise Skipped(f"{_WHAT} needs torchao, which is not installed: install the extra qat (pip install torchao)")
-        from pipeline.examples import accuracy
-        from pipeline.stages.fake_quantization import convert, quiet
+        from pipeline.examples import accuracy, training_examples
+        from pipeline.stages.fake_quantization import convert, remarks_hidden
         from pipeline.stages.write_qdq import write_qdq
         from pipeline.torch_artifact import example_inputs, load_module, load_spec
 
         spec = load_spec(source.path)
-        train, validation = self._data(context, spec)
+        train, validation = training_examples(
+            context,
+            spec.inputs,
+            what=_WHAT,
+            batch_size=self.batch_size,
+            max_examples=self.max_examples,
+            without_labels="",
+        )
         module = load_module(source.path)
         inputs = example_inputs(spec)
         _require_logits(module, inputs, context.metric)
         before = accuracy(module, validation)
         reduce_range = reduces_range(self.reduce_range, "int8", context.isa)
-        with quiet():
+        with remarks_hidden():
             network = _prepare(module, inputs, _REDUCED if reduce_range else _FULL)
         history = self._train(network, train, validation, before, context)
         context.progress(_TRAINING_SHARE, "writing the quantized model")
-        with quiet():
+        with remarks_hidden():
             write_qdq(convert(network, inputs), spec, out)
         context.note("validation_accuracy_before", before)
         context.note("validation_accuracy_by_epoch", history)
@@ -99,32 +106,14 @@ class QuantizeAware:
         context.note("reduce_range", reduce_range)
         context.note("quantized", f"{network.products} products")
 
-    def _data(self, context: Context, spec: ModelSpec) -> tuple[Examples, Examples]:
-        """The examples to train on, and those that tell how it goes."""
-        from pipeline.examples import examples_of
-
-        train, validation = (examples_of(context, split, spec.inputs) for split in ("train", "validation"))
-        train = train.first(self.max_examples)
-        for split, examples in (("train", train), ("validation", validation)):
-            if examples.labels is None:
-                raise StageFailed(f"{_WHAT} needs labels, and the {split} split of {context.data.name} has none")
-        if len(train) < self.batch_size:
-            raise StageFailed(
-                f"{_WHAT} needs at least one batch of {self.batch_size} training examples, and there are "
-                f"{len(train)}: set batch_size to {len(train)} or less"
-            )
-        return train, validation
-
     def _train(
         self, network: FakeQuantized, train: Examples, validation: Examples, before: float, context: Context
     ) -> list[float]:
         """Train in place, on a GPU where there is one; returns the validation accuracy after each epoch."""
-        import torch
-
-        from pipeline.examples import accuracy
+        from pipeline.examples import accuracy, best_device
         from pipeline.training import fit
 
-        network.move("cuda" if torch.cuda.is_available() else "cpu")
+        network.move(best_device().type)
         history = fit(
             network,
             train,
@@ -174,5 +163,4 @@ def _prepare(module: nn.Module, inputs: tuple[torch.Tensor, ...], weight_limit: 
 def _accuracy_of_file(out: Path, validation: Examples) -> float:
     """The validation accuracy of the model that was written, by ONNX Runtime's integer kernels."""
     feed = preprocess(validation.split.inputs, validation.preprocessing)
-    logits = run(Artifact(out, "onnx", ""), feed)[0]
-    return float((logits.argmax(1) == validation.labels).mean())
+    return float((TopOne().predictions(run(Artifact(out, "onnx", ""), feed)) == validation.labels).mean())

@@ -39,9 +39,7 @@ class Recalibrate:
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
         """Write the model; raises Skipped where it has no batch normalization, StageFailed without examples."""
-        import torch
-
-        from pipeline.examples import batch_norms, estimate_batch_norms, examples_of
+        from pipeline.examples import batch_norms, best_device, estimate_batch_norms, examples_of
         from pipeline.torch_artifact import load_module, load_spec, save_module
 
         spec = load_spec(source.path)
@@ -55,8 +53,7 @@ class Recalibrate:
                 f"batch normalization needs at least 2 calibration examples, and there are {len(examples)}: raise "
                 "data.calibration_size"
             )
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        estimate_batch_norms(module.to(device), examples, self.batch_size)
+        estimate_batch_norms(module.to(best_device()), examples, self.batch_size)
         save_module(module.cpu(), spec, out)
         context.note("layers", len(layers))
         context.note("calibration_examples", len(examples))
