@@ -1,8 +1,9 @@
 """Changes that the explanations propose, tried: built, and timed beside the row's own reference.
 
 What a try brought is told beside the change, and that is all: it is no row of the run and is never recommended. Only
-what is cheap is tried: a field of a stage whose output and what follows it take seconds, another batch size, a target's
-setting. All tries of a run together take about ``measure.try_s``, half of it at most for building.
+what is cheap is tried: a field of a stage, or another stage in its place, where its output and what follows it take
+seconds; another batch size; a target's setting. All tries of a run together take about ``measure.try_s``, half of it at
+most for building.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import math
 import time
 import typing
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -22,6 +23,7 @@ from pipeline.compare import ROUNDS, compare
 from pipeline.data.dataset import Feed, Split, batch_of, preprocess
 from pipeline.errors import Skipped, StageFailed
 from pipeline.explanation import Outcome
+from pipeline.installed import locate
 from pipeline.measure.latency import Subject
 from pipeline.measure.schedule import expect
 from pipeline.plan import Plan, Speed, Stage, Target
@@ -130,9 +132,9 @@ def changed(plan: Plan, change: str) -> Plan:
         case ["variants", name, "stages", stage, field] if (
             name in plan.variants and stage in plan.variants[name].stages
         ):
-            variant = plan.variants[name]
-            stages = {**variant.stages, stage: _with(variant.stages[stage], field, value)}
-            return replace(plan, variants={**plan.variants, name: replace(variant, stages=stages)})
+            return _restaged(plan, name, stage, _with(plan.variants[name].stages[stage], field, value))
+        case ["stage@variants", name, "stages", stage] if name in plan.variants and stage in plan.variants[name].stages:
+            return _restaged(plan, name, stage, _in_place_of(plan.variants[name].stages[stage], text))
         case ["target", name, "threads"] if name in plan.targets:
             return _retargeted(plan, replace(plan.targets[name], threads=TypeAdapter(int).validate_python(value)))
         case ["target", name, "session", setting] if name in plan.targets:
@@ -154,6 +156,27 @@ def _with(stage: Stage, field: str, value: Any) -> Stage:
         raise ValueError(f"{type(stage).__name__} has no {field}")
     after: Stage = replace(stage, **{field: TypeAdapter(hint).validate_python(value)})  # type: ignore[type-var]
     return after
+
+
+def _in_place_of(old: Stage, name: str) -> Stage:
+    """The stage of a YAML's name, with what the old one's fields were set to, as they are left in the configuration."""
+    try:
+        kind = locate(f"pipeline.stages.{name}.{name.title().replace('_', '')}")
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"there is no stage {name}") from error
+    default = type(old)()
+    new: Stage = kind()
+    for item in fields(old):  # type: ignore[arg-type]
+        value = getattr(old, item.name)
+        if value != getattr(default, item.name):
+            new = _with(new, item.name, value)
+    return new
+
+
+def _restaged(plan: Plan, name: str, stage: str, new: Stage) -> Plan:
+    variant = plan.variants[name]
+    changed = replace(variant, stages={**variant.stages, stage: new})
+    return replace(plan, variants={**plan.variants, name: changed})
 
 
 def _retargeted(plan: Plan, target: Target) -> Plan:

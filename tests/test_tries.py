@@ -17,6 +17,7 @@ from pipeline.plan import MeasureSettings, Plan, Target
 from pipeline.record import AccuracySamples, LatencySamples, Record, SubjectRecord, Trial
 from pipeline.results import Report
 from pipeline.stages.quantize_dynamic import QuantizeDynamic
+from pipeline.stages.quantize_static import QuantizeStatic
 from pipeline.tries import changed, proposals, try_changes
 from tests.example import Arrays, Scale, plan
 
@@ -95,6 +96,17 @@ def test_a_stages_field_is_set_as_the_command_line_would(tmp_path: Path, change:
     assert after.variants["scaled"] == before.variants["scaled"]
 
 
+def test_a_stage_takes_anothers_place_and_keeps_what_was_set(tmp_path: Path) -> None:
+    before = chosen(tmp_path)
+    quantize = before.variants["int8"].stages["quantize"]
+    after = changed(before, "stage@variants.int8.stages.quantize=quantize_static")
+    assert after.variants["int8"].stages == {"quantize": QuantizeStatic()}
+    products = replace(quantize, op_types=("MatMul",))  # type: ignore[type-var]
+    before = plan(tmp_path, {"baseline": {}, "int8": {"quantize": products}}, measure=REAL)
+    after = changed(before, "stage@variants.int8.stages.quantize=quantize_static")
+    assert after.variants["int8"].stages == {"quantize": QuantizeStatic(op_types=("MatMul",))}
+
+
 def test_targets_and_batch_sizes_can_be_changed_too(tmp_path: Path) -> None:
     before = chosen(tmp_path)
     assert changed(before, "batch_sizes=[1,8]").batch_sizes == (1, 8)
@@ -109,6 +121,8 @@ def test_targets_and_batch_sizes_can_be_changed_too(tmp_path: Path) -> None:
         "target=[ort_cuda]",
         "variants.other.stages.a.by=3",
         "variants.scaled.stages.b.by=3",
+        "stage@variants.other.stages.a=quantize_static",
+        "stage@variants.scaled.stages.a=quantize_nothing",
         "variants.scaled.stages.a.nothing=3",
         "variants.int8.stages.quantize.weight_type=int3",
         "batch_sizes=[some]",
@@ -128,6 +142,13 @@ def test_a_change_is_built_and_timed_beside_the_rows_reference(tmp_path: Path) -
     assert found.low is not None
     assert found.high is not None
     assert 0 < found.low <= found.value <= found.high
+
+
+def test_static_instead_of_dynamic_quantization_is_tried(tmp_path: Path) -> None:
+    change = "stage@variants.int8.stages.quantize=quantize_static"
+    (trial,) = tried(chosen(tmp_path), int8=[change])
+    assert (trial.subject, trial.change, trial.outcome.reason) == ("int8@ort_cpu/1", change, None)
+    assert trial.outcome.value is not None
 
 
 def test_a_larger_batch_is_compared_with_the_reference_at_that_batch(tmp_path: Path) -> None:

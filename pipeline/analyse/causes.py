@@ -22,6 +22,7 @@ from pipeline.analyse.evidence import (
 )
 from pipeline.explanation import Cause, Outcome
 from pipeline.instruction_sets import lacks_dot_products, vector_floats
+from pipeline.record import StageRecord
 
 WORTH_TELLING = 0.05
 """A share of the call below this is no cause."""
@@ -32,7 +33,8 @@ MEMORY_BOUND = 0.5
 MATRIX_MODEL = 0.25
 """With less than this share of the reference's call in matrix products, quantizing these alone gains little."""
 _SHOWN = 5
-_QUANTIZED = ("QuantizeStatic", "QuantizeDynamic")
+_DYNAMIC = "QuantizeDynamic"
+_QUANTIZED = ("QuantizeStatic", _DYNAMIC)
 _ONNX_RUNTIME = "onnxruntime"
 
 
@@ -40,7 +42,7 @@ def dynamic_convolutions(row: Evidence) -> Iterator[Cause]:
     """Dynamic quantization of convolutions has no fast kernels on CPUs."""
     slow = row.profile.select(INTEGER_CONVOLUTIONS)
     share = row.profile.share(slow)
-    stage = row.stage("QuantizeDynamic")
+    stage = row.stage(_DYNAMIC)
     if not slow or stage is None or share < WORTH_TELLING:
         return
     what = (
@@ -50,16 +52,18 @@ def dynamic_convolutions(row: Evidence) -> Iterator[Cause]:
     if row.reference_share(MATRIX_PRODUCTS) >= MATRIX_MODEL:
         yield Cause(what=what, share=share, change=row.override(stage, "op_types", "[MatMul]"))
         return
-    yield _static_instead(row, what, share)
+    yield _static_instead(row, stage, what, share)
 
 
 def ranges_in_every_call(row: Evidence) -> Iterator[Cause]:
     """Dynamic quantization looks for the activations' ranges in every call."""
     nodes = row.profile.select(DYNAMIC)
     share = row.profile.share(nodes)
+    stage = row.stage(_DYNAMIC)
     if share >= WORTH_TELLING:
         yield _static_instead(
             row,
+            stage,
             f"{_percent(share)} of a call goes into taking the activations' ranges anew "
             f"({_count(nodes, 'DynamicQuantizeLinear')}), which static quantization does once, on calibration data",
             share,
@@ -230,11 +234,11 @@ CAUSES: Sequence[Callable[[Evidence], Iterator[Cause]]] = (
 """In the order in which they are told where their shares don't tell it."""
 
 
-def _static_instead(row: Evidence, what: str, share: float) -> Cause:
+def _static_instead(row: Evidence, stage: StageRecord | None, what: str, share: float) -> Cause:
     """Static quantization: how it did where this run has it, and what to type where it hasn't."""
-    sibling = row.with_stage("QuantizeStatic", instead="QuantizeDynamic")
+    sibling = row.with_stage("QuantizeStatic", instead=_DYNAMIC)
     if sibling is None:
-        return Cause(what=what, share=share, change="variant=[baseline,static_int8]")
+        return Cause(what=what, share=share, change=None if stage is None else row.swap(stage, "quantize_static"))
     speedup = sibling.speedup
     outcome = Outcome(
         variant=sibling.variant.name,

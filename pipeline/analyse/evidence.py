@@ -124,3 +124,7 @@ class Evidence:
     def override(self, stage: StageRecord, field: str, value: str) -> str:
         """How a stage's field is set on the command line."""
         return f"variants.{self.variant.name}.stages.{stage.name}.{field}={value}"
+
+    def swap(self, stage: StageRecord, other: str) -> str:
+        """How another stage takes a stage's place on the command line, by the name of its YAML."""
+        return f"stage@variants.{self.variant.name}.stages.{stage.name}={other}"

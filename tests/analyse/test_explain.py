@@ -112,7 +112,7 @@ def test_dynamically_quantized_convolutions_are_named_with_the_way_out() -> None
 def test_a_model_of_convolutions_is_sent_to_static_quantization_though_it_has_a_product_too() -> None:
     found = profile(nodes(("ConvInteger", 9.0), ("MatMulInteger", 1.0)))
     (cause,) = causes(evidence(found, stage("quantize", "QuantizeDynamic")))
-    assert (cause.change, cause.outcome) == ("variant=[baseline,static_int8]", None)
+    assert (cause.change, cause.outcome) == ("stage@variants.mine.stages.quantize=quantize_static", None)
 
 
 def test_a_run_that_has_the_static_variant_says_how_it_did() -> None:
