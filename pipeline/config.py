@@ -13,6 +13,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
+from pipeline.chains import with_beginnings
 from pipeline.check import check, check_measure
 from pipeline.errors import UserError
 from pipeline.installed import locate
@@ -45,6 +46,7 @@ class Schema:
     target: dict[str, Any] = field(default_factory=dict)
     batch_sizes: list[int] = MISSING
     grid: str = "all"
+    steps: list[str] = field(default_factory=list)
     seed: int = 0
     measure: Any = field(default_factory=_skeleton(MeasureSettings))
     constraints: Any = field(default_factory=_skeleton(Constraints))
@@ -80,13 +82,18 @@ def build(cfg: DictConfig, output: Path, command: str) -> Plan:
     targets = {name: construct(node, f"target.{name}", problems) for name, node in plain["target"].items()}
     measure = _make(MeasureSettings, plain["measure"], "measure", problems)
     constraints = _make(Constraints, plain["constraints"], "constraints", problems)
+    problems.extend(
+        f"steps: variant {name} is not selected; available: {', '.join(variants)}"
+        for name in plain["steps"]
+        if name not in variants
+    )
     if problems:
         raise UserError(*problems)
     plan = Plan(
         model=model,
         data=data,
         metric=metric,
-        variants=variants,
+        variants=with_beginnings(variants, plain["steps"]),
         targets=targets,
         batch_sizes=tuple(plain["batch_sizes"]),
         measure=measure,

@@ -166,6 +166,28 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A difference of accuracies, or of mean likenesses to the baseline's output, with its 95 % interval; fractions."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What a chain's next stage changes; several stages where no row of the run stands between them."""
+
+    stages: list[str]
+    variant: str
+    """The variant whose chain ends here."""
+    speedup: Ratio | None
+    """Over the step before, the baseline at first; None where one of the two was not timed."""
+    accuracy: Change | None
+    """Since the step before, on the same examples; None where it is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """One row: a variant on a target at a batch size."""
 
@@ -192,6 +214,8 @@ class Result:
     """None where the machine's peaks were not measured."""
     explanation: Explanation | None = None
     """Why it is not faster; None where that was not asked (``measure.explain``)."""
+    steps: list[Step] = field(default_factory=list)
+    """What each step of the chain contributes, where the run has rows between the baseline and this one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -108,16 +108,16 @@ def _proposal(plan: Plan, variant: VariantRecord, row: Result, change: str) -> T
     except ValueError as error:
         logger.debug("%s is not tried: %s", change, error)
         return None
-    if after == plan:
-        return None
-    changes_model = after.variants[variant.name] != plan.variants[variant.name]
+    changed_models = {name for name, chain in after.variants.items() if chain != plan.variants[name]}
+    if after == plan or changed_models - {variant.name}:
+        return None  # nothing new, or another row's model: what a chain's beginning proposes is set in the whole chain
     return Try(
         row=row,
         variant=variant.name,
         change=change,
         plan=after,
         seconds=_seconds(plan, after, variant),
-        replaces=variant.digest if changes_model else None,
+        replaces=variant.digest if changed_models else None,
     )
 
 

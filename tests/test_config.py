@@ -14,6 +14,7 @@ from hydra import compose, initialize_config_module
 
 from pipeline.config import build, construct, register
 from pipeline.data.preprocessing import Preprocessing
+from pipeline.errors import UserError
 from pipeline.installed import locate
 from pipeline.plan import Plan, Stage
 
@@ -124,6 +125,17 @@ def test_an_override_reaches_one_variant_and_not_the_other() -> None:
 
 def test_the_stages_of_a_variant_stay_in_order() -> None:
     assert list(plan().variants["pruned_int8"].stages) == ["prune", "finetune", "export", "quantize"]
+
+
+def test_a_chain_is_measured_step_by_step_where_that_is_asked() -> None:
+    assert list(plan("variant=[baseline,pruned_int8]", "steps=[pruned_int8]").variants) == [
+        "baseline",
+        "pruned_int8.prune",
+        "pruned_int8.finetune",
+        "pruned_int8",
+    ]
+    with pytest.raises(UserError, match=r"steps: variant pruned is not selected; available: baseline, static_int8"):
+        plan("variant=[baseline,static_int8]", "steps=[pruned]")
 
 
 @dataclass(frozen=True, kw_only=True)

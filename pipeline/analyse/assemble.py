@@ -16,6 +16,7 @@ from pipeline.analyse.pareto import with_pareto
 from pipeline.analyse.recommend import recommend
 from pipeline.analyse.scenarios import scenario_result
 from pipeline.analyse.speed import cost_per_million, estimate_ratios, judge_ratios, latency, throughput
+from pipeline.analyse.steps import with_steps
 from pipeline.analyse.summary import summarise
 from pipeline.plan import Constraints, MeasureSettings
 from pipeline.record import Record, SubjectRecord, VariantRecord
@@ -37,7 +38,8 @@ def analyse(record: Record) -> Report:
     rows: dict[str, list[Result]] = {variant.name: [] for variant in record.variants}
     for subject in record.subjects:
         rows[subject.variant].append(_result(subject, cells, speedups, judged, measure))
-    marked = with_explanations(record, with_limits(record, with_pareto(rows)))
+    stepped = with_steps(record, rows, cells, measure)
+    marked = with_explanations(record, with_limits(record, with_pareto(stepped)))
     variants = [_variant(variant, marked[variant.name]) for variant in record.variants]
     recommendation, why_none = recommend(variants, list(record.targets), constraints, measure, checks.devices)
     return Report(

@@ -123,8 +123,13 @@ class Evidence:
 
     def override(self, stage: StageRecord, field: str, value: str) -> str:
         """How a stage's field is set on the command line."""
-        return f"variants.{self.variant.name}.stages.{stage.name}.{field}={value}"
+        return f"variants.{self._chain}.stages.{stage.name}.{field}={value}"
 
     def swap(self, stage: StageRecord, other: str) -> str:
         """How another stage takes a stage's place on the command line, by the name of its YAML."""
-        return f"stage@variants.{self.variant.name}.stages.{stage.name}={other}"
+        return f"stage@variants.{self._chain}.stages.{stage.name}={other}"
+
+    @property
+    def _chain(self) -> str:
+        """The variant whose stages are set: that of the whole chain, where this is a beginning of it."""
+        return self.variant.name.partition(".")[0]

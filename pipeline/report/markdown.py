@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from pipeline.record import StageRecord
-from pipeline.report import describe, explanations, factor_table, scenarios
+from pipeline.report import describe, explanations, factor_table, scenarios, steps
 from pipeline.report import numbers as show
 from pipeline.report.fields import VARIANT, Field, header, used
 from pipeline.report.limits import HEADINGS as LIMIT_HEADINGS
@@ -29,6 +29,7 @@ def markdown_text(report: Report) -> str:
         "## Results",
         *_results(report),
         *_factors(report),
+        *_steps(report),
         *_explanations(report),
         *_scenarios(report),
         *_limits(report),
@@ -104,6 +105,18 @@ def _scenarios(report: Report) -> list[str]:
     ]
     notes = [f"- {escape(note)}" for note in scenarios.scenario_notes(report)]
     return [f"## {scenarios.TITLE}", "\n".join(table), "\n".join(notes)]
+
+
+def _steps(report: Report) -> list[str]:
+    found = steps.stepped(report)
+    if not found:
+        return []
+    parts = [f"## {steps.TITLE}", escape(steps.NOTE)]
+    for entry in found:
+        rows = [_line(map(escape, row)) for row in entry.rows]
+        parts.append(f"### {escape(entry.title)}")
+        parts.append("\n".join([_line(steps.HEADINGS), _line(["---", "---", "---:", "---:"]), *rows]))
+    return parts
 
 
 def _explanations(report: Report) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 import jinja2
 
 from pipeline.record import StageRecord
-from pipeline.report import describe, explanations, factor_table, limits, scenarios
+from pipeline.report import describe, explanations, factor_table, limits, scenarios, steps
 from pipeline.report import numbers as show
 from pipeline.report.charts import figures
 from pipeline.report.fields import VARIANT, Field, header, read, used
@@ -57,6 +57,7 @@ def html_text(report: Report) -> str:
             scenarios=scenarios,
             limits=limits,
             explanations=explanations,
+            steps=steps,
             machine_line=describe.machine_line(report.machine),
             meanings=meanings_in(describe.verdict_words(rows)),
             tones=TONES,

@@ -1,0 +1,41 @@
+"""The beginnings of a chain as variants of their own, so that what each stage contributes can be measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from pipeline.plan import BASELINE, Stage, Variant
+
+
+def with_beginnings(variants: Mapping[str, Variant], wanted: Iterable[str]) -> dict[str, Variant]:
+    """The variants, with every beginning of the wanted ones' chains before them that is no variant yet.
+
+    A beginning that ends before the model is exported is exported as its own chain does it later, or, where the chain
+    does not, as the baseline's. Their names are ``variant.stage``.
+    """
+    found: dict[str, Variant] = {}
+    for name, variant in variants.items():
+        for beginning in _beginnings(variant, variants.get(BASELINE)) if name in set(wanted) else ():
+            chains = [list(other.stages.values()) for other in (*variants.values(), *found.values())]
+            if list(beginning.stages.values()) not in chains:
+                found[beginning.name] = beginning
+        found[name] = variant
+    return found
+
+
+def _beginnings(variant: Variant, baseline: Variant | None) -> Iterator[Variant]:
+    stages = list(variant.stages.items())
+    export = dict(filter(_exports, stages)) or dict(filter(_exports, baseline.stages.items() if baseline else ()))
+    for count in range(1, len(stages)):
+        begun = dict(stages[:count])
+        name, last = stages[count - 1]
+        if last.produces == "torch":
+            begun |= export
+        yield replace(variant, name=f"{variant.name}.{name}", stages=begun)
+
+
+def _exports(item: tuple[str, Stage]) -> bool:
+    """Whether a stage makes ONNX of a PyTorch model and changes nothing else."""
+    _, stage = item
+    return stage.produces == "onnx" and "torch" in stage.accepts and stage.tolerance is not None

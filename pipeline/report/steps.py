@@ -1,0 +1,58 @@
+"""What each step of a chain contributes: a table a row, for every format alike."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from pipeline.metrics import COSINE
+from pipeline.report import numbers as show
+from pipeline.report.rows import all_rows
+from pipeline.results import Change, Ratio, Report, Step
+
+TITLE = "Step by step"
+NOTE = (
+    "What each step of a chain changes against the step before it, the first one against the baseline: the speed in "
+    "the rounds that both were timed in, the accuracy on the same examples. In brackets: 95 % intervals, each its own. "
+    "Speed-ups multiply and changes of accuracy add up to the chain's."
+)
+HEADINGS = ("step", "row", "speed-up", "change of accuracy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stepped:
+    """One row's steps."""
+
+    title: str
+    rows: list[tuple[str, ...]]
+    """A cell for each of ``HEADINGS``; the first two are words."""
+
+
+def stepped(report: Report) -> list[Stepped]:
+    """The rows whose chains have steps, in the report's order."""
+    return [
+        Stepped(
+            title=f"{row.variant.name} on {row.result.target}, batch {row.result.batch_size}",
+            rows=[_cells(step, row.result.accuracy.metric if row.result.accuracy else "") for step in row.result.steps],
+        )
+        for row in all_rows(report)
+        if row.result is not None and row.result.steps
+    ]
+
+
+def _cells(step: Step, metric: str) -> tuple[str, ...]:
+    return " + ".join(step.stages), step.variant, _speedup(step.speedup), _change(step.accuracy, metric)
+
+
+def _speedup(found: Ratio | None) -> str:
+    if found is None:
+        return show.NONE
+    return show.ratio(found.value, found.low, found.high if math.isfinite(found.high) else None)
+
+
+def _change(found: Change | None, metric: str) -> str:
+    if found is None:
+        return show.NONE
+    if metric == COSINE:
+        return f"{show.signed(found.value, 4)} [{show.signed(found.low, 4)}, {show.signed(found.high, 4)}]"
+    return f"{show.points(found.value)} {show.points_interval(found.low, found.high)}"

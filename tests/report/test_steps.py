@@ -1,0 +1,67 @@
+"""The section "Step by step"."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import jsonschema
+
+from pipeline.report import report_schema
+from pipeline.report.markdown import markdown_text
+from pipeline.report.numbers import NONE
+from pipeline.report.page import html_text
+from pipeline.report.plain import json_text
+from pipeline.report.steps import TITLE, stepped
+from pipeline.results import Change, Ratio, Report, Step
+from tests.report import example
+
+STEPS = [
+    Step(
+        stages=["prune", "finetune"],
+        variant="pruned",
+        speedup=Ratio(value=2.0, low=1.95, high=2.05),
+        accuracy=Change(value=-0.004, low=-0.006, high=-0.002),
+    ),
+    Step(stages=["quantize"], variant="static_int8", speedup=Ratio(value=1.5, low=1.4, high=math.inf), accuracy=None),
+]
+
+
+def report(*, steps: list[Step], metric: str = "accuracy") -> Report:
+    typical = example.typical()
+    variants = []
+    for variant in typical.variants:
+        first, *rest = variant.results
+        if variant.name == "static_int8" and first.accuracy is not None:
+            first = replace(first, steps=steps, accuracy=replace(first.accuracy, metric=metric))
+        variants.append(replace(variant, results=[first, *rest]))
+    return replace(typical, variants=variants)
+
+
+def test_each_step_has_its_stages_its_row_and_what_it_changes() -> None:
+    (found,) = stepped(report(steps=STEPS))
+    assert found.title == "static_int8 on ort_cpu, batch 1"
+    assert found.rows == [
+        ("prune + finetune", "pruned", "2.00x [1.95, 2.05]", "−0.40 pt [−0.60, −0.20]"),
+        ("quantize", "static_int8", "1.50x [1.40, inf]", NONE),
+    ]
+
+
+def test_likeness_is_no_percentage() -> None:
+    (found,) = stepped(report(steps=STEPS[:1], metric="cosine"))
+    assert found.rows[0][3] == "−0.0040 [−0.0060, −0.0020]"
+
+
+def test_page_and_markdown_have_the_section_and_the_schema_knows_it() -> None:
+    found = report(steps=STEPS)
+    for text in (html_text(found), markdown_text(found)):
+        assert TITLE in text
+        assert "prune + finetune" in text
+    jsonschema.validate(json.loads(json_text(found)), report_schema())
+
+
+def test_without_steps_there_is_no_section() -> None:
+    found = report(steps=[])
+    assert stepped(found) == []
+    assert TITLE not in html_text(found) + markdown_text(found)
