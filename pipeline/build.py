@@ -45,6 +45,11 @@ class Built:
         """The end of the chain."""
         return self.artifacts[-1]
 
+    @property
+    def changed_module(self) -> Artifact | None:
+        """The last PyTorch model that a stage has made; None where none did."""
+        return next((artifact for artifact in reversed(self.artifacts[1:]) if artifact.format == "torch"), None)
+
 
 @dataclass(slots=True)
 class Builder:

@@ -112,6 +112,15 @@ def predictions(model: nn.Module, examples: Examples, metric: Metric, batch_size
     return np.concatenate(found)
 
 
+def truth_of(model: nn.Module, examples: Examples, metric: Metric) -> NDArray[Any]:
+    """What is right for the examples: their labels where they have any that the metric uses, else what ``model`` says.
+
+    Raises UserError where the metric does not fit the model's outputs.
+    """
+    in_classes = predictions(model, examples.first(1), metric).ndim == 1
+    return examples.labels if in_classes and examples.labels is not None else predictions(model, examples, metric)
+
+
 def score(model: nn.Module, examples: Examples, metric: Metric, truth: NDArray[Any]) -> float:
     """How right the model is on average, 1 at best: the share of right classes, or the mean cosine of vectors."""
     return float(judged(predictions(model, examples, metric), truth).mean())

@@ -41,6 +41,8 @@ class Recipe:
     follows faster in the beginning, where it has seen few steps."""
     patience: int | None = None
     """Stop after so many epochs without a better one, and keep the best epoch's weights; None: the last epoch's."""
+    group_lasso: float = 0.0
+    """The weight in the loss of a penalty on whole channels (``pipeline.stages.prune_lasso``)."""
     precision: Precision = "float32"
     """``bfloat16``: products in 16 bits, weights and sums in 32 (torch.autocast)."""
     channels_last: bool = False
@@ -56,8 +58,9 @@ class Recipe:
         for field in ("learning_rate", "temperature"):
             if getattr(self, field) <= 0:
                 raise ValueError(f"{field} must be above 0 (got {getattr(self, field)})")
-        if self.weight_decay < 0:
-            raise ValueError(f"weight_decay must be at least 0 (got {self.weight_decay})")
+        for field in ("weight_decay", "group_lasso"):
+            if getattr(self, field) < 0:
+                raise ValueError(f"{field} must be at least 0 (got {getattr(self, field)})")
         if not 0 <= self.distill_weight <= 1:
             raise ValueError(f"distill_weight must lie between 0 and 1 (got {self.distill_weight})")
         for field in ("warmup_fraction", "average"):

@@ -132,6 +132,7 @@ def bundle(
             preprocessing=plan.model.preprocessing,
             class_names=plan.data.class_names,
             examples=test,
+            trained=built[recommendation.variant].changed_module,
         )
     except Skipped as error:
         console.print(f"No bundle: {error}", markup=False, highlight=False, soft_wrap=True)

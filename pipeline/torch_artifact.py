@@ -164,6 +164,14 @@ def load_module(folder: Path) -> nn.Module:
     return module.eval()
 
 
+def export_program(module: nn.Module, examples: tuple[torch.Tensor, ...]) -> torch.export.ExportedProgram:
+    """The module as a program of torch.export with a free batch; raises what that raises where it can't follow."""
+    import torch
+
+    batch = torch.export.Dim("batch")
+    return torch.export.export(module, examples, dynamic_shapes=tuple({0: batch} for _ in examples))
+
+
 def as_tensors(outputs: Any) -> list[torch.Tensor]:
     """A module's outputs as a flat list: a tensor, or a tuple, list or mapping of tensors."""
     import torch

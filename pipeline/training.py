@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 Progress = Callable[[float, str], None]
 Judge = Callable[[nn.Module], float]
+Penalty = Callable[[], Tensor]
 _EVERY = 10
 """Steps between two lines of progress."""
 
@@ -44,6 +45,7 @@ def fit(
     checkpoint: Path,
     progress: Progress,
     teacher: Teacher | None = None,
+    penalty: Penalty | None = None,
     before: float | None = None,
 ) -> list[float]:
     """Train ``model`` in place; returns what ``judge`` says (1 at best) after each epoch. The mode is then evaluation.
@@ -51,6 +53,7 @@ def fit(
     Each epoch draws its order and augmentations from (seed, epoch), and its end is written to ``checkpoint``: a run
     that was stopped goes on after the last whole epoch and ends with the same numbers. The checkpoint is removed at the
     end.
+    ``penalty`` is what the recipe weighs by ``group_lasso``.
     ``progress`` gets the share done and a line such as ``epoch 2/2 loss 0.31, validation 91.20 % so far, 34 s left``;
     ``before`` is what to say in the first epoch. Raises ValueError where there is less than a batch of examples.
     """
@@ -70,7 +73,7 @@ def fit(
                 line = f"epoch {epoch + 1}/{recipe.epochs} loss {loss.item():.3f}{validation}"
                 progress(*clock.at(epoch + step / steps, line))
 
-        _train_epoch(state, train, teacher, steps, step_done)
+        _train_epoch(state, train, teacher, penalty, steps, step_done)
         state.history.append(judge(state.judged))
         state.remember_best()
         state.save(checkpoint)
@@ -82,7 +85,12 @@ def fit(
 
 
 def _train_epoch(
-    state: _State, train: Examples, teacher: Teacher | None, steps: int, step_done: Callable[[int, Tensor], None]
+    state: _State,
+    train: Examples,
+    teacher: Teacher | None,
+    penalty: Penalty | None,
+    steps: int,
+    step_done: Callable[[int, Tensor], None],
 ) -> None:
     recipe, epoch = state.recipe, len(state.history)
     device = next(state.model.parameters()).device
@@ -97,6 +105,8 @@ def _train_epoch(
             inputs = [tensor.to(memory_format=torch.channels_last) for tensor in inputs]
         labels = None if train.labels is None else torch.from_numpy(train.labels[chosen]).to(device)
         loss = _loss(state.model, inputs, labels, teacher, recipe)
+        if penalty is not None:
+            loss = loss + recipe.group_lasso * penalty()
         state.step(loss)
         step_done(step, loss)
 

@@ -51,7 +51,7 @@ Inputs are raw values; `infer.py` preprocesses them as the manifest says:
 
 {inputs}
 
-{_batches(manifest)}"""
+{_batches(manifest)}{_program(manifest)}"""
 
 
 def _batches(manifest: Mapping[str, Any]) -> str:
@@ -59,6 +59,23 @@ def _batches(manifest: Mapping[str, Any]) -> str:
     if any(isinstance(entry["shape"][0], int) for entry in manifest["inputs"] if entry["shape"]):
         return f"The model's batch size is fixed to {size}; `infer.py` fills up the last batch and cuts it off again."
     return f"`infer.py` runs {_examples(size)} at a time, as measured; `Model(batch_size=...)` changes that."
+
+
+def _program(manifest: Mapping[str, Any]) -> str:
+    if "program" not in manifest:
+        return ""
+    inputs = ", ".join(f"{entry['name']}" for entry in manifest["inputs"])
+    return f"""
+
+To train on: `{manifest["program"]}` is the PyTorch model that the ONNX file was made from, in floating point, as a
+program of torch.export. It loads without the class that it was made from, and reads preprocessed tensors:
+
+```python
+import torch
+
+module = torch.export.load("{manifest["program"]}").module()
+outputs = module({inputs})
+```"""
 
 
 def _figures(manifest: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from pipeline.artifact import ONNX_FILE, Artifact, file_digest, model_files
 from pipeline.bundle import manifest as manifests
 from pipeline.bundle.onnx_file import external_files, is_inside, tolerance
 from pipeline.bundle.process import in_fresh_process
+from pipeline.bundle.program import PROGRAM_FILE, write_program
 from pipeline.bundle.readme import readme
 from pipeline.bundle.session import describe, session_entry
 from pipeline.bundle.verify import verify_bundle
@@ -28,10 +30,12 @@ from pipeline.plan import Target
 from pipeline.record import Record
 from pipeline.results import Recommendation, Report
 
+logger = logging.getLogger(__name__)
+
 GOLDEN_EXAMPLES = 16
 MOST_GOLDEN_EXAMPLES = 32
 """As many as the batch size, but no more than this: inputs may be large."""
-OWN_FILES = (manifests.MANIFEST_FILE, manifests.GOLDEN_FILE, "infer.py", "README.md", "requirements.txt")
+OWN_FILES = (manifests.MANIFEST_FILE, manifests.GOLDEN_FILE, PROGRAM_FILE, "infer.py", "README.md", "requirements.txt")
 
 
 def write_bundle(
@@ -45,13 +49,15 @@ def write_bundle(
     preprocessing: Mapping[str, Preprocessing],
     class_names: Sequence[str],
     examples: Split,
+    trained: Artifact | None = None,
 ) -> Path:
     """Write the recommended variant's deploy folder and return it; an older one at ``out`` is replaced.
 
     ``target`` is the recommended one, ``examples`` are raw (not preprocessed) test examples, of which the first few
-    become the golden inputs. The folder takes its name only after it has been verified. Raises Skipped where a bundle
-    can't be made of the variant, VerificationFailed where what was written does not pass, OutOfSpace, and ValueError
-    where the report has no such row.
+    become the golden inputs. ``trained`` is the PyTorch model that the variant was made from, where stages have changed
+    it: it is added as a program of torch.export, if torch can export it. The folder takes its name only after it has
+    been verified. Raises Skipped where a bundle can't be made of the variant, VerificationFailed where what was written
+    does not pass, OutOfSpace, and ValueError where the report has no such row.
     """
     if artifact.format != "onnx":
         raise Skipped(
@@ -69,6 +75,7 @@ def write_bundle(
             try_out, folder, session, recommendation.batch_size, golden.inputs, _entries(preprocessing)
         )
         _write_golden(folder / manifests.GOLDEN_FILE, golden, tried.golden)
+        program = trained is not None and _add_program(trained, folder)
         variant = next(variant for variant in record.variants if variant.name == recommendation.variant)
         manifest = manifests.plain(
             {
@@ -76,6 +83,7 @@ def write_bundle(
                 "name": recommendation.variant,
                 "created": record.created,
                 "model": ONNX_FILE,
+                **({"program": PROGRAM_FILE} if program else {}),
                 "batch_size": tried.batch_size,
                 "inputs": tried.inputs,
                 "outputs": tried.outputs,
@@ -146,6 +154,15 @@ def _copy_model(artifact: Artifact, folder: Path) -> None:
             raise VerificationFailed(f"{artifact.onnx_path} keeps tensors in '{name}', which a bundle can't hold")
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(artifact.path / name, folder / name)
+
+
+def _add_program(trained: Artifact, folder: Path) -> bool:
+    try:
+        in_fresh_process(write_program, trained, folder / PROGRAM_FILE)
+    except Skipped as error:
+        logger.info("the bundle has no %s: %s", PROGRAM_FILE, error)
+        return False
+    return True
 
 
 def _golden_examples(examples: Split, batch_size: int) -> Split:

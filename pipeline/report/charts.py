@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pipeline.report import (
     chart_distribution,
     chart_factors,
+    chart_pruning,
     chart_sensitivity,
     chart_sizes,
     chart_speedup,
@@ -44,6 +45,7 @@ def figures(report: Report) -> list[Figure]:
             chart_sensitivity.CAPTION,
             map(chart_sensitivity.sensitivity_panel, report.variants),
         ),
+        _figure("Sensitivity to pruning", chart_pruning.CAPTION, map(chart_pruning.pruning_panel, report.variants)),
         _figure(
             "Size and memory",
             chart_sizes.CAPTION,

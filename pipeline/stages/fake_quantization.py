@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
 from pipeline.stages.muted import errors_only
+from pipeline.torch_artifact import export_program
 
 aten = torch.ops.aten
 _CONVOLUTIONS = {
@@ -87,7 +88,7 @@ def prepare(module: nn.Module, examples: tuple[Tensor, ...], weight_limit: int) 
     """
     from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
 
-    graph = _export(module.eval(), examples).module(check_guards=False)
+    graph = export_program(module.eval(), examples).module(check_guards=False)
     _drop_dropout(graph)
     _fold_batch_normalization(graph)
     placement = Placement(weight_limit)
@@ -98,7 +99,7 @@ def convert(trained: FakeQuantized, examples: tuple[Tensor, ...]) -> torch.expor
     """The trained graph with 8-bit weights, and pairs of quantize and dequantize in place of fake quantization."""
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
 
-    return _export(convert_pt2e(trained.graph), examples)
+    return export_program(convert_pt2e(trained.graph), examples)
 
 
 @contextmanager
@@ -208,11 +209,6 @@ class Placement:
     @staticmethod
     def _set(node: Node, annotation: Any) -> None:
         node.meta["quantization_annotation"] = annotation
-
-
-def _export(module: nn.Module, examples: tuple[Tensor, ...]) -> torch.export.ExportedProgram:
-    batch = torch.export.Dim("batch")
-    return torch.export.export(module, examples, dynamic_shapes=tuple({0: batch} for _ in examples))
 
 
 def _has_own_weights(product: Node) -> bool:

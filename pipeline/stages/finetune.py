@@ -31,8 +31,10 @@ class Finetune:
     ``learning_rate`` is the highest of the schedule, ``one_cycle`` or ``cosine``; ``warmup_fraction`` of the steps lead
     up to it. ``average`` keeps a moving average of the weights instead of the last ones, of which so much stays at each
     step (0.99, say). With ``patience``, training stops after so many epochs without a better one, and the best epoch's
-    weights are kept. ``precision: bfloat16`` is faster on GPUs and on processors with AMX or AVX512_BF16, and slower on
-    others. ``max_examples`` null: the whole train split. A stopped training goes on after its last whole epoch.
+    weights are kept. ``group_lasso`` above 0 (1e-4, say) is sparse training, before pruning: so much of the norms of
+    whole channels is added to the loss, which makes those small that do little. ``precision: bfloat16`` is faster on
+    GPUs and on processors with AMX or AVX512_BF16, and slower on others. ``max_examples`` null: the whole train split.
+    A stopped training goes on after its last whole epoch.
     """
 
     epochs: int = 2
@@ -47,6 +49,7 @@ class Finetune:
     temperature: float = 4.0
     average: float | None = None
     patience: int | None = None
+    group_lasso: float = 0.0
     precision: Precision = "float32"
     max_examples: int | None = None
 
@@ -70,13 +73,16 @@ class Finetune:
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
         """Write the trained model; raises StageFailed where there is nothing to learn from, or to judge by."""
         from pipeline.examples import best_device, score
+        from pipeline.stages.prune_lasso import group_lasso
         from pipeline.torch_artifact import load_module, load_spec, save_module
         from pipeline.training import Teacher, fit
 
         spec = load_spec(source.path)
         train, validation = self._data(context, spec.inputs)
         device = best_device()
-        module = load_module(source.path).to(device)
+        module = load_module(source.path)
+        penalty = group_lasso(module, spec) if self.group_lasso else None
+        module.to(device)
         original = load_module(context.original().path).to(device) if self.uses_original else None
         vectors, truth = self._truth(module if original is None else original, validation, context)
 
@@ -92,6 +98,7 @@ class Finetune:
             context.work / "finetune.ckpt",
             context.progress,
             None if original is None else Teacher(original, vectors),
+            penalty,
             before,
         )
         save_module(module.cpu(), spec, out)
@@ -116,6 +123,7 @@ class Finetune:
             temperature=self.temperature,
             average=self.average,
             patience=self.patience,
+            group_lasso=self.group_lasso,
             precision=self.precision,
             seed=seed,
         )
@@ -140,17 +148,16 @@ class Finetune:
     def _truth(self, model: nn.Module, validation: Examples, context: Context) -> tuple[bool, NDArray[Any]]:
         """Whether the metric judges vectors; and what is right for the validation examples: their labels where they
         have any, else what ``model`` says."""
-        from pipeline.examples import predictions
+        from pipeline.examples import truth_of
 
         try:
-            vectors = predictions(model, validation.first(1), context.metric).ndim > 1
+            truth = truth_of(model, validation, context.metric)
         except UserError as error:
             raise StageFailed(str(error)) from error
-        if not vectors and validation.labels is not None:
-            return False, validation.labels
+        vectors = truth.ndim > 1
         if vectors and self.distill_weight < 1:
             raise StageFailed(
                 f"labels are of no use to a model without classes (metric {context.metric.name}): set distill_weight "
                 "to 1 to learn from the baseline's outputs"
             )
-        return vectors, predictions(model, validation, context.metric)
+        return vectors, truth

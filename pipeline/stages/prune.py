@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast, get_args
 
@@ -17,6 +17,7 @@ from pipeline.stages.count import count_module
 from pipeline.stages.layers import layers_of
 from pipeline.stages.prune_importance import Importance
 from pipeline.stages.prune_rank import Scope
+from pipeline.stages.prune_sensitivity import sensitivity
 from pipeline.stages.prune_steps import Pruner, Recipe
 from pipeline.stages.prune_target import Search, check_target
 from pipeline.torch_artifact import ModelSpec, load_module, load_spec, save_module, spec_of_pruned
@@ -28,10 +29,17 @@ UNKNOWN_VECTOR = 8
 
 
 class _Reads:
-    """The splits that a stage reads: the gradients of ``taylor`` are taken on calibration examples."""
+    """The splits that a stage reads: ``taylor`` takes gradients on calibration examples, ``sensitivity`` is judged on
+    validation examples."""
 
     def __get__(self, stage: Prune | None, owner: type[Prune]) -> frozenset[SplitName]:
-        return frozenset({"calibration"}) if stage is not None and stage.importance == "taylor" else frozenset()
+        if stage is None:
+            return frozenset()
+        reads: dict[SplitName, bool] = {
+            "calibration": stage.importance == "taylor",
+            "validation": bool(stage.sensitivity),
+        }
+        return frozenset(split for split, is_read in reads.items() if is_read)
 
 
 class _Measures:
@@ -64,6 +72,9 @@ class Prune:
     or ``{parameters: 0.5}``, a share of the whole model's; ``{size_mb: 4}``, millions of bytes of weights;
     ``{latency: 0.6}``, a share of the whole model's time, measured as the run's own rows are, on the first target that
     runs ONNX on the CPU, and reached where the upper end of the interval is.
+
+    ``sensitivity`` are ratios to prune each group of layers by alone, before any training: how right the model then is
+    on the validation split is noted and drawn, and tells which layers to spare by ``layer_ratios``.
     """
 
     pruning_ratio: float | None = 0.5
@@ -75,6 +86,7 @@ class Prune:
     ignored_layers: tuple[str, ...] = ()
     layer_ratios: Mapping[str, float] = field(default_factory=dict)
     iterative_steps: int = 1
+    sensitivity: tuple[float, ...] = ()
 
     accepts: ClassVar[frozenset[Format]] = frozenset({"torch"})
     produces: ClassVar[Format] = "torch"
@@ -104,6 +116,9 @@ class Prune:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1 (got {value})")
+        for ratio in self.sensitivity:
+            if not 0 < ratio < 1:
+                raise ValueError(f"sensitivity must hold ratios between 0 and 1 (got {ratio})")
         for pattern, ratio in self.layer_ratios.items():
             if not 0 <= ratio < 1:
                 raise ValueError(f"layer_ratios: the ratio of '{pattern}' must be at least 0 and below 1 (got {ratio})")
@@ -120,6 +135,8 @@ class Prune:
         names = [name for name, _ in whole.named_modules() if name]
         check_matches("ignored_layers", "layer", self.ignored_layers, names)
         check_matches("layer_ratios", "layer", self.layer_ratios, names)
+        if self.sensitivity:
+            context.note("pruned_alone", self._sensitivity(whole, spec, source, context))
         ratio = self._ratio(whole, spec, source, context)
         pruner = self._pruner(source, spec, context)
         pruner.prune(ratio, context.progress if self.target is None else _quiet)
@@ -157,6 +174,16 @@ class Prune:
 
         search = Search(make=make, whole=whole, spec=spec, source=source, context=context)
         return search.ratio_for(self.target)
+
+    def _sensitivity(self, whole: nn.Module, spec: ModelSpec, source: Artifact, context: Context) -> dict[str, Any]:
+        def make(ratios: Mapping[str, float]) -> nn.Module:
+            alone = replace(self._recipe(context.isa), layer_ratios=ratios)
+            pruner = Pruner(module=load_module(source.path), spec=spec, recipe=alone, context=context)
+            pruner.prune(0.0, _quiet)
+            return pruner.module
+
+        groups = self._pruner(source, spec, context).groups()
+        return sensitivity(make, whole, groups, self.sensitivity, spec, context)
 
     def _pruner(self, source: Artifact, spec: ModelSpec, context: Context) -> Pruner:
         return Pruner(module=load_module(source.path), spec=spec, recipe=self._recipe(context.isa), context=context)

@@ -58,7 +58,7 @@ def choose(ranked: Sequence[Ranked], scope: Scope, round_to: int) -> list[list[i
     chosen = []
     for entry, count in zip(ranked, kept, strict=True):
         step = entry.step(round_to)
-        stay = min(entry.count, max(count // step * step, step))
+        stay = min(entry.count, max(count // step * step, step)) if entry.ratio else entry.count
         chosen.append(sorted(entry.lowest[: entry.count - stay]))
     return chosen
 

@@ -72,6 +72,11 @@ class Pruner:
         for parameter in self.module.parameters():
             parameter.grad = None
 
+    def groups(self) -> list[tuple[str, ...]]:
+        """The layers of each group that can be pruned; raises StageFailed as ``prune`` does."""
+        found = self._groups(probe_inputs(self.module, self.spec))
+        return [prunable.layers for prunable in found.prunable]
+
     def _groups(self, probe: tuple[torch.Tensor, ...]) -> Groups:
         try:
             return find_groups(self.module, self.spec, self.recipe.ignored_layers, probe)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -23,6 +23,8 @@ MOST = 0.99
 HALVINGS = 7
 LATENCY_STEPS = (1.0, 0.8, 0.6, 0.4)
 """Candidates for a latency target do this much of its share of the work: time seldom shrinks more than work does."""
+LATENCY_BETWEEN = (0.25, 0.5, 0.75)
+"""Where further candidates lie, between the last that is too slow and the first that is fast enough."""
 
 
 def check_target(target: Mapping[str, float]) -> None:
@@ -128,38 +130,56 @@ class Search:
         return self.make(ratio)
 
     def _ratio_for_latency(self, wanted: float) -> float:
-        """Candidates with less and less work are timed beside the whole model, in the same rounds."""
+        """Candidates with less and less work are timed beside the whole model, in the same rounds; then some between
+        the mildest of them that is fast enough and the one before it."""
         goal = "parameters" if self._size(0.0).macs is None else "macs"
-        ratios = list(self._candidates(goal, wanted))
-        artifacts = {f"{goal} {self._value(goal, ratio):.3f}": self._export(ratio) for ratio in ratios}
-        self.context.progress(0.9, "timing the candidates")
-        speeds = self.context.compare(artifacts, self._export(0.0))
-        measured = [(ratio, speeds[name]) for ratio, name in zip(ratios, artifacts, strict=True)]
-        tried = [{"pruning_ratio": ratio, goal: self._value(goal, ratio), **_times(speed)} for ratio, speed in measured]
-        for ratio, speed in measured:
-            if speed.low >= 1 / wanted:
-                reached = {"goal": "latency", "wanted": wanted, **_times(speed), "tried": tried}
-                self.context.note("target", reached)
-                return ratio
-        ratio, speed = max(measured, key=lambda entry: entry[1].value)
+        measured: dict[float, Speed] = {}
+        works = [wanted * step for step in LATENCY_STEPS]
+        self._time(goal, [*self._ratios(goal, works, measured), MOST], measured)
+        reached = self._mildest_of(measured, wanted)
+        if reached is not None:
+            slower = max((ratio for ratio in measured if ratio < reached), default=0.0)
+            from_work, to_work = self._value(goal, slower), self._value(goal, reached)
+            works = [from_work + (to_work - from_work) * part for part in LATENCY_BETWEEN]
+            self._time(goal, self._ratios(goal, works, measured), measured)
+            reached = self._mildest_of(measured, wanted)
+        tried = [
+            {"pruning_ratio": ratio, goal: self._value(goal, ratio), **_times(measured[ratio])}
+            for ratio in sorted(measured)
+        ]
+        if reached is not None:
+            note = {"goal": "latency", "wanted": wanted, **_times(measured[reached]), "tried": tried}
+            self.context.note("target", note)
+            return reached
+        ratio, speed = max(measured.items(), key=lambda entry: entry[1].value)
         share = _times(speed)
         raise StageFailed(
             f"target latency={wanted:g} can't be reached: the fastest, with pruning_ratio {ratio:.2f}, takes "
             f"{share['reached']:.2f} [{share['low']:.2f}, {share['high']:.2f}] of the time"
         )
 
-    def _candidates(self, goal: str, wanted: float) -> Iterator[float]:
-        """The mildest first; the last is the strongest there is."""
-        seen = set()
-        least = self._value(goal, MOST)
-        for step in LATENCY_STEPS:
-            if least < wanted * step:
-                ratio = self._mildest(goal, wanted * step)
+    def _mildest_of(self, measured: Mapping[float, Speed], wanted: float) -> float | None:
+        return min((ratio for ratio, speed in measured.items() if speed.low >= 1 / wanted), default=None)
+
+    def _ratios(self, goal: str, works: Sequence[float], measured: Mapping[float, Speed]) -> list[float]:
+        """The mildest ratios that leave so much work, without those whose models are known or too small to be had."""
+        seen = {self._size(ratio) for ratio in (0.0, MOST, *measured)}
+        ratios = []
+        for work in works:
+            if self._value(goal, MOST) < work:
+                ratio = self._mildest(goal, work)
                 if self._size(ratio) not in seen:
                     seen.add(self._size(ratio))
-                    yield ratio
-        if self._size(MOST) not in seen:
-            yield MOST
+                    ratios.append(ratio)
+        return ratios
+
+    def _time(self, goal: str, ratios: Sequence[float], measured: dict[float, Speed]) -> None:
+        if not ratios:
+            return
+        artifacts = {f"{goal} {self._value(goal, ratio):.3f}": self._export(ratio) for ratio in ratios}
+        self.context.progress(0.9, f"timing {len(ratios)} candidates")
+        speeds = self.context.compare(artifacts, self._export(0.0))
+        measured.update(zip(ratios, (speeds[name] for name in artifacts), strict=True))
 
     def _export(self, ratio: float) -> Artifact:
         quiet = replace(self.context, note=lambda fact, value: None, progress=lambda done, text: None)

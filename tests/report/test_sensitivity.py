@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from pipeline.report.chart_pruning import pruning_panel
 from pipeline.report.chart_sensitivity import sensitivity_panel
 from pipeline.results import VariantResult
 from tests.report import example
@@ -28,3 +29,18 @@ def test_every_layer_has_a_bar_and_says_its_precision() -> None:
 
 def test_a_variant_that_was_not_judged_has_none() -> None:
     assert sensitivity_panel(variant({"quantized": "all"})) is None
+
+
+def test_every_group_pruned_alone_has_its_scores() -> None:
+    groups = [
+        {"layers": ["stem"], "score": {"0.25": 0.91, "0.5": 0.62}},
+        {"layers": ["conv1", "conv2"], "score": {"0.25": 0.93, "0.5": 0.9}},
+    ]
+    panel = pruning_panel(variant({"pruned_alone": {"metric": "accuracy", "before": 0.94, "groups": groups}}))
+    assert panel is not None
+    assert panel.title.endswith("(whole: 94.00 %)")
+    assert panel.words.endswith(
+        "stem by 25.00 %: 91.00 %; stem by 50.00 %: 62.00 %; "
+        "conv1 and 1 more by 25.00 %: 93.00 %; conv1 and 1 more by 50.00 %: 90.00 %"
+    )
+    assert pruning_panel(variant({"channels": {}})) is None

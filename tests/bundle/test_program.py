@@ -1,0 +1,93 @@
+"""The PyTorch model in a bundle, which loads without its class."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pipeline.artifact import Artifact
+from pipeline.bundle import verify_bundle
+from pipeline.bundle.program import PROGRAM_FILE, write_program
+from pipeline.errors import Skipped
+from pipeline.stages.prune import Prune
+from pipeline.torch_artifact import load_module
+from tests.bundle import example
+from tests.stages.models import Workplace, resnet, resnet_spec, spec_of
+
+
+class Undecided(nn.Module):
+    """Its code depends on its values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.layer(x)
+        return found if float(found.sum()) > 0 else -found
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Workplace:
+    return Workplace(tmp_path / "work")
+
+
+@pytest.fixture
+def pruned(workplace: Workplace) -> Artifact:
+    spec = resnet_spec((16, 32))
+    return workplace.build(Prune(round_to=1), workplace.torch(resnet(spec), spec))
+
+
+def test_a_pruned_model_loads_without_its_class_in_a_fresh_process(pruned: Artifact, tmp_path: Path) -> None:
+    write_program(pruned, tmp_path / PROGRAM_FILE)
+    module = load_module(pruned.path)
+    image = torch.randn(5, 1, 12, 12, generator=torch.Generator().manual_seed(1))
+    np.save(tmp_path / "image.npy", image.numpy())
+    program = (
+        "import sys, numpy, torch\n"
+        "sys.modules['pipeline'] = None\n"
+        "module = torch.export.load('program.pt2').module()\n"
+        "output = module(torch.from_numpy(numpy.load('image.npy')))\n"
+        "numpy.save('output.npy', output.detach().numpy())\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path)
+    with torch.no_grad():
+        np.testing.assert_allclose(np.load(tmp_path / "output.npy"), module(image).numpy(), atol=1e-5)
+
+
+def test_a_program_holds_no_paths_of_this_machine(pruned: Artifact, tmp_path: Path) -> None:
+    write_program(pruned, tmp_path / PROGRAM_FILE)
+    assert b"resnet.py" not in (tmp_path / PROGRAM_FILE).read_bytes()
+
+
+def test_a_model_that_can_not_be_followed_is_a_reason(workplace: Workplace, tmp_path: Path) -> None:
+    source = workplace.torch(Undecided(), spec_of(Undecided, {"x": (4,)}, ["logits"]))
+    with pytest.raises(Skipped, match=r"torch\.export can't follow it"):
+        write_program(source, tmp_path / PROGRAM_FILE)
+    assert not (tmp_path / PROGRAM_FILE).exists()
+
+
+def test_a_bundle_has_the_program_of_a_changed_model(pruned: Artifact, tmp_path: Path) -> None:
+    artifact = example.save(example.linear_model(), tmp_path / "artifact")
+    folder = example.bundle(artifact, tmp_path / "deploy", trained=pruned)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["program"] == PROGRAM_FILE
+    assert PROGRAM_FILE in manifest["files"]
+    assert "torch.export.load" in (folder / "README.md").read_text()
+    assert all(check.passed for check in verify_bundle(folder))
+
+
+def test_a_bundle_without_one_is_none_the_worse(workplace: Workplace, tmp_path: Path) -> None:
+    source = workplace.torch(Undecided(), spec_of(Undecided, {"x": (4,)}, ["logits"]))
+    artifact = example.save(example.linear_model(), tmp_path / "artifact")
+    folder = example.bundle(artifact, tmp_path / "deploy", trained=source)
+    assert not (folder / PROGRAM_FILE).exists()
+    assert "program" not in json.loads((folder / "manifest.json").read_text())
+    assert all(check.passed for check in verify_bundle(folder))
