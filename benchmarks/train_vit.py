@@ -24,7 +24,12 @@ ARGUMENTS: dict[str, Any] = {
     "image": 28, "patch": 4, "channels": 1, "hidden": 64, "layers": 6, "heads": 4, "inner": 256, "num_classes": 10
 }  # fmt: skip
 RECIPE = Recipe(
-    epochs=8, learning_rate=0.002, optimizer="adamw", schedule="cosine", weight_decay=0.05, augmentation=("flip", "crop")
+    epochs=6,
+    learning_rate=0.002,
+    optimizer="adamw",
+    schedule="cosine",
+    weight_decay=0.05,
+    augmentation=("flip", "crop"),
 )
 
 

@@ -29,14 +29,26 @@ class Stepped:
 
 
 def stepped(report: Report) -> list[Stepped]:
-    """The rows whose chains have steps, in the report's order."""
+    """The rows whose chains have steps, in the report's order, less those that are a step of another row's."""
+    found = [(row.variant.name, row.result) for row in all_rows(report) if row.result is not None and row.result.steps]
+    inside = {(step.variant, result.target, result.batch_size) for _, result in found for step in result.steps[:-1]}
     return [
         Stepped(
-            title=f"{row.variant.name} on {row.result.target}, batch {row.result.batch_size}",
-            rows=[_cells(step, row.result.accuracy.metric if row.result.accuracy else "") for step in row.result.steps],
+            title=f"{name} on {result.target}, batch {result.batch_size}",
+            rows=[_cells(step, result.accuracy.metric if result.accuracy else "") for step in result.steps],
         )
-        for row in all_rows(report)
-        if row.result is not None and row.result.steps
+        for name, result in found
+        if (name, result.target, result.batch_size) not in inside
+    ]
+
+
+def brief(report: Report) -> list[str]:
+    """A line for each of them, for the terminal."""
+    return [
+        f"Step by step, {entry.title}: "
+        + "; ".join(f"{stages} {speed}, {change}" for stages, _, speed, change in entry.rows)
+        + "."
+        for entry in stepped(report)
     ]
 
 

@@ -13,7 +13,7 @@ from pipeline.report.markdown import markdown_text
 from pipeline.report.numbers import NONE
 from pipeline.report.page import html_text
 from pipeline.report.plain import json_text
-from pipeline.report.steps import TITLE, stepped
+from pipeline.report.steps import TITLE, brief, stepped
 from pipeline.results import Change, Ratio, Report, Step
 from tests.report import example
 
@@ -46,6 +46,25 @@ def test_each_step_has_its_stages_its_row_and_what_it_changes() -> None:
         ("prune + finetune", "pruned", "2.00x [1.95, 2.05]", "−0.40 pt [−0.60, −0.20]"),
         ("quantize", "static_int8", "1.50x [1.40, inf]", NONE),
     ]
+
+
+def test_the_terminal_says_it_in_a_line() -> None:
+    assert brief(report(steps=STEPS)) == [
+        "Step by step, static_int8 on ort_cpu, batch 1: prune + finetune 2.00x [1.95, 2.05], −0.40 pt [−0.60, −0.20]; "
+        f"quantize 1.50x [1.40, inf], {NONE}."
+    ]
+
+
+def test_a_row_that_is_a_step_of_another_is_not_told_twice() -> None:
+    found = report(steps=[STEPS[0], replace(STEPS[1], variant="dynamic_int8")])
+    variants = [
+        replace(variant, results=[replace(row, steps=STEPS[:1] * 2) for row in variant.results[:1]])
+        if variant.name == "pruned"
+        else variant
+        for variant in found.variants
+    ]
+    titles = [entry.title for entry in stepped(replace(found, variants=variants))]
+    assert titles == ["static_int8 on ort_cpu, batch 1"]
 
 
 def test_likeness_is_no_percentage() -> None:
