@@ -2,7 +2,7 @@
 
 python benchmarks/train_vit.py outputs/vit.safetensors
 
-Trains on the shipped train split (28,000 images) and prints what to run then. Some ten minutes on two cores.
+Trains on the shipped train split (28,000 images) and prints what to run then. A few minutes on two cores.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ARGUMENTS: dict[str, Any] = {
     "image": 28, "patch": 4, "channels": 1, "hidden": 64, "layers": 6, "heads": 4, "inner": 256, "num_classes": 10
 }  # fmt: skip
 RECIPE = Recipe(
-    epochs=6,
+    epochs=3,
     learning_rate=0.002,
     optimizer="adamw",
     schedule="cosine",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import get_args
 
 import pytest
@@ -68,8 +69,10 @@ def test_a_pruned_encoder_is_fused_and_quantized(workplace: Workplace) -> None:
     assert op_types(quantized)["DynamicQuantizeLinear"]
 
 
-@pytest.mark.parametrize("exporter", get_args(Exporter))
-@pytest.mark.parametrize("name", ["vit", "encoder", "mobile", "dense"])
+@pytest.mark.parametrize(
+    ("name", "exporter"),
+    [*product(("vit", "encoder"), get_args(Exporter)), ("mobile", "torchscript"), ("dense", "torchscript")],
+)
 def test_what_was_pruned_is_exported_and_agrees(workplace: Workplace, name: str, exporter: Exporter) -> None:
     spec = SPECS[name]()
     source = workplace.torch(varied(spec), spec)
