@@ -64,11 +64,11 @@ def _batches(manifest: Mapping[str, Any]) -> str:
 def _program(manifest: Mapping[str, Any]) -> str:
     if "program" not in manifest:
         return ""
-    inputs = ", ".join(f"{entry['name']}" for entry in manifest["inputs"])
+    inputs = ", ".join(entry["name"] for entry in manifest["inputs"])
     return f"""
 
-To train on: `{manifest["program"]}` is the PyTorch model that the ONNX file was made from, in floating point, as a
-program of torch.export. It loads without the class that it was made from, and reads preprocessed tensors:
+In PyTorch: `{manifest["program"]}` is the model that the ONNX file was made from, in floating point, as a program of
+torch.export in evaluation mode. It loads without the class that it was made from, and reads preprocessed tensors:
 
 ```python
 import torch

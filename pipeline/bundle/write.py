@@ -25,7 +25,7 @@ from pipeline.bundle.session import describe, session_entry
 from pipeline.bundle.verify import verify_bundle
 from pipeline.data.dataset import Feed, Split
 from pipeline.data.preprocessing import Preprocessing
-from pipeline.errors import Skipped, VerificationFailed, reporting_full_disk
+from pipeline.errors import Skipped, VerificationFailed, WorkerFailed, reporting_full_disk
 from pipeline.plan import Target
 from pipeline.record import Record
 from pipeline.results import Recommendation, Report
@@ -159,7 +159,7 @@ def _copy_model(artifact: Artifact, folder: Path) -> None:
 def _add_program(trained: Artifact, folder: Path) -> bool:
     try:
         in_fresh_process(write_program, trained, folder / PROGRAM_FILE)
-    except Skipped as error:
+    except (Skipped, WorkerFailed) as error:
         logger.info("the bundle has no %s: %s", PROGRAM_FILE, error)
         return False
     return True
