@@ -20,7 +20,7 @@ def rows(run: dict[str, Any]) -> list[tuple[str, ...]]:
     """A row for each measured row of a run; the seed is told where it is not 0."""
     whole = next(variant["macs"] for variant in run["variants"] if variant["name"] == "baseline")
     seed = f", seed {run['seed']}" if run["seed"] else ""
-    found = []
+    found: list[tuple[str, ...]] = []
     for variant in run["variants"]:
         for result in variant["results"]:
             name = variant["name"] + seed
