@@ -77,13 +77,17 @@ def becomes(pid: int, state: str) -> bool:
 
 @dataclass(slots=True)
 class Watched:
-    """A worker; what the other ones use of the processor while it times a cell is added up."""
+    """A worker; what the other ones use of the processor while it times a cell is added up. Those with a pool
+    have to be stopped then; a loaded machine may take its time for that."""
 
     worker: Worker
     others: list[int]
+    with_pools: list[int]
     used_ns: int = 0
 
     def ask(self, command: Any) -> Any:
+        if isinstance(command, Cell):
+            assert all(becomes(pid, "T") for pid in self.with_pools)
         before = sum(map(cpu_ns, self.others))
         answer = self.worker.ask(command)
         if isinstance(command, Cell):
@@ -104,7 +108,12 @@ def test_the_other_workers_use_no_processor_time_while_a_cell_is_timed(workers: 
     """Without being stopped, they used a fifth of it: ONNX Runtime's idle threads spin for some 70 ms."""
     pids = {name: worker.ask(Pid()) for name, worker in workers.items()}
     watched = {
-        name: Watched(worker, [pid for other, pid in pids.items() if other != name]) for name, worker in workers.items()
+        name: Watched(
+            worker,
+            [pid for other, pid in pids.items() if other != name],
+            [pid for other, pid in pids.items() if other != name and workers[other].pid is not None],
+        )
+        for name, worker in workers.items()
     }
     current = Round(workers=watched, failures={}, settings=SETTINGS)  # type: ignore[arg-type]
     rng = np.random.default_rng(0)
@@ -112,8 +121,8 @@ def test_the_other_workers_use_no_processor_time_while_a_cell_is_timed(workers: 
     blocks = current.run(BLOCKS, rng, lambda done: None)
     timed_ns = sum(int(cell.durations_ns.sum()) for block in blocks for cell in block.cells.values())
     assert set(current.workers) == set(TARGETS), current.failures
-    # Without the stop it is 22 %, with it below 1 % on an idle machine; a loaded one is slow to stop a process.
-    assert sum(worker.used_ns for worker in watched.values()) < 0.12 * timed_ns
+    # Without the stop it is 22 %.
+    assert sum(worker.used_ns for worker in watched.values()) < 0.05 * timed_ns
 
 
 def test_a_worker_with_a_pool_is_stopped_while_it_has_nothing_to_do(workers: dict[str, Worker]) -> None:
