@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import UserError
+from pipeline.errors import StageFailed, UserError
 from pipeline.plan import Context
 from pipeline.torch_artifact import ModelSpec
 
@@ -27,7 +27,6 @@ def sensitivity(
     them, else by the whole model's own output. Raises StageFailed without validation examples, and where the metric
     does not fit the model.
     """
-    from pipeline.errors import StageFailed
     from pipeline.examples import examples_of, score, truth_of
 
     examples = examples_of(context, "validation", spec.inputs)

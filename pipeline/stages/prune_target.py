@@ -134,14 +134,15 @@ class Search:
         the mildest of them that is fast enough and the one before it."""
         goal = "parameters" if self._size(0.0).macs is None else "macs"
         measured: dict[float, Speed] = {}
+        whole = self._export(0.0)
         works = [wanted * step for step in LATENCY_STEPS]
-        self._time(goal, [*self._ratios(goal, works, measured), MOST], measured)
+        self._time(goal, [*self._ratios(goal, works, measured), MOST], measured, whole)
         reached = self._mildest_of(measured, wanted)
         if reached is not None:
             slower = max((ratio for ratio in measured if ratio < reached), default=0.0)
             from_work, to_work = self._value(goal, slower), self._value(goal, reached)
             works = [from_work + (to_work - from_work) * part for part in LATENCY_BETWEEN]
-            self._time(goal, self._ratios(goal, works, measured), measured)
+            self._time(goal, self._ratios(goal, works, measured), measured, whole)
             reached = self._mildest_of(measured, wanted)
         tried = [
             {"pruning_ratio": ratio, goal: self._value(goal, ratio), **_times(measured[ratio])}
@@ -173,12 +174,12 @@ class Search:
                     ratios.append(ratio)
         return ratios
 
-    def _time(self, goal: str, ratios: Sequence[float], measured: dict[float, Speed]) -> None:
+    def _time(self, goal: str, ratios: Sequence[float], measured: dict[float, Speed], whole: Artifact) -> None:
         if not ratios:
             return
         artifacts = {f"{goal} {self._value(goal, ratio):.3f}": self._export(ratio) for ratio in ratios}
         self.context.progress(0.9, f"timing {len(ratios)} candidates")
-        speeds = self.context.compare(artifacts, self._export(0.0))
+        speeds = self.context.compare(artifacts, whole)
         measured.update(zip(ratios, (speeds[name] for name in artifacts), strict=True))
 
     def _export(self, ratio: float) -> Artifact:
