@@ -20,7 +20,7 @@ def cell(result: dict[str, Any]) -> str:
     """One row of a run in a line."""
     if result["status"] != "ok":
         return _shortened(f"{result['status']}: {result['reason']}")
-    return "; ".join(part for part in (_speed(result), _accuracy(result)) if part)
+    return "; ".join(part for part in (speed(result), _accuracy(result)) if part)
 
 
 def table(runs: list[dict[str, Any]]) -> str:
@@ -43,7 +43,8 @@ def table(runs: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _speed(result: dict[str, Any]) -> str:
+def speed(result: dict[str, Any]) -> str:
+    """The speed-up with its interval and verdict; of the reference itself the median call."""
     speedup = result["speedup"]
     if speedup is None:
         latency = result["latency_ms"]

@@ -2,8 +2,8 @@
 
     python benchmarks/pruning_table.py RUN [RUN ...]
 
-A row for each variant of each run (of the second run on, those that its chain prunes), with its MACs, its speed-up with
-the 95 % interval beside them, its size, its accuracy and the difference to the baseline's.
+A row for each variant of each run (the baseline of the first run alone), with its MACs, its speed-up with the 95 %
+interval beside them, its size, its accuracy and the difference to the baseline's.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import argparse
 import json
 from pathlib import Path
 from typing import Any
+
+from optimization_table import speed
 
 HEADS = ("variant", "MACs", "speed-up", "size (MB)", "accuracy or cosine", "change (points)", "verdict")
 
@@ -29,15 +31,8 @@ def rows(run: dict[str, Any]) -> list[tuple[str, ...]]:
                 continue
             share = "" if not whole or not variant["macs"] else f"{variant['macs'] / whole:.2f}"
             size = f"{variant['size_bytes'] / 1e6:.2f}"
-            found.append((name, share, _speed(result), size, *_accuracy(result["accuracy"])))
+            found.append((name, share, speed(result), size, *_accuracy(result["accuracy"])))
     return found
-
-
-def _speed(result: dict[str, Any]) -> str:
-    found = result["speedup"]
-    if found is None:
-        return f"{result['latency_ms']['p50']['value']:.2f} ms"
-    return f"{found['value']:.2f}x [{found['low']:.2f}, {found['high']:.2f}] {found['verdict']}"
 
 
 def _accuracy(found: dict[str, Any] | None) -> tuple[str, str, str]:

@@ -89,6 +89,12 @@ def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def _grid(heads: Sequence[str], words: int, rows: Iterable[Sequence[str]]) -> str:
+    """A table whose first columns are words, and the others figures."""
+    ruler = ["---"] * words + ["---:"] * (len(heads) - words)
+    return "\n".join([_line(map(escape, heads)), _line(ruler), *[_line(map(escape, row)) for row in rows]])
+
+
 def _cell(field: Field, row: Row) -> str:
     text = "<br>".join(escape(line) for line in field.cell(row)) or show.NONE
     return f"**{text}** (recommended)" if field is VARIANT and row.recommended else text
@@ -98,13 +104,13 @@ def _scenarios(report: Report) -> list[str]:
     lines = scenarios.scenario_lines(report)
     if not lines:
         return []
-    table = [
-        _line([*scenarios.LABELS, *scenarios.FIGURES]),
-        _line(["---"] * len(scenarios.LABELS) + ["---:"] * len(scenarios.FIGURES)),
-        *[_line(escape(cell) for cell in [*line.labels, *line.figures]) for line in lines],
-    ]
+    table = _grid(
+        [*scenarios.LABELS, *scenarios.FIGURES],
+        len(scenarios.LABELS),
+        [[*line.labels, *line.figures] for line in lines],
+    )
     notes = [f"- {escape(note)}" for note in scenarios.scenario_notes(report)]
-    return [f"## {scenarios.TITLE}", "\n".join(table), "\n".join(notes)]
+    return [f"## {scenarios.TITLE}", table, "\n".join(notes)]
 
 
 def _steps(report: Report) -> list[str]:
@@ -113,9 +119,7 @@ def _steps(report: Report) -> list[str]:
         return []
     parts = [f"## {steps.TITLE}", escape(steps.NOTE)]
     for entry in found:
-        rows = [_line(map(escape, row)) for row in entry.rows]
-        parts.append(f"### {escape(entry.title)}")
-        parts.append("\n".join([_line(steps.HEADINGS), _line(["---", "---", "---:", "---:"]), *rows]))
+        parts += [f"### {escape(entry.title)}", _grid(steps.HEADINGS, steps.WORDS, entry.rows)]
     return parts
 
 
@@ -127,9 +131,7 @@ def _explanations(report: Report) -> list[str]:
     for entry in found:
         parts.append(f"### {escape(entry.title)}")
         parts.append("\n".join(f"- {escape(line)}" for line in entry.lines))
-        for heads, rows in entry.tables:
-            ruler = _line(["---", *["---:"] * (len(heads) - 1)])
-            parts.append("\n".join([_line(map(escape, heads)), ruler, *[_line(map(escape, row)) for row in rows]]))
+        parts += [_grid(heads, 1, rows) for heads, rows in entry.tables]
     return parts
 
 

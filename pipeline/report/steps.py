@@ -17,6 +17,8 @@ NOTE = (
     "Speed-ups multiply and changes of accuracy add up to the chain's."
 )
 HEADINGS = ("step", "row", "speed-up", "change of accuracy")
+WORDS = 2
+"""So many of the first columns are words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +27,7 @@ class Stepped:
 
     title: str
     rows: list[tuple[str, ...]]
-    """A cell for each of ``HEADINGS``; the first two are words."""
+    """A cell for each of ``HEADINGS``."""
 
 
 def stepped(report: Report) -> list[Stepped]:
