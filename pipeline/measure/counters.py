@@ -10,14 +10,26 @@ _STATUS = Path("/proc/self/status")
 
 
 def run_delay_ns() -> int | None:
-    """How long this process's threads have waited for a core so far (``/proc/self/schedstat`` is one thread's)."""
-    total = 0
+    """How long this process's threads have waited for a core so far (``/proc/self/schedstat`` is one thread's).
+
+    A thread may end between being listed and being read: it is left out, and the others still count.
+    """
+    found = [delay for task in _listed(_TASKS) if (delay := _delay_ns(task)) is not None]
+    return sum(found) if found else None
+
+
+def _listed(folder: Path) -> list[Path]:
     try:
-        for task in _TASKS.iterdir():
-            total += int((task / "schedstat").read_text().split()[1])
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _delay_ns(task: Path) -> int | None:
+    try:
+        return int((task / "schedstat").read_text().split()[1])
     except OSError:
         return None
-    return total
 
 
 def peak_resident_bytes() -> int | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.measure import counters
 from pipeline.measure.channel import Channel
 from pipeline.measure.counters import increase, run_delay_ns
 from pipeline.measure.worker import Cell, Failure, Load, Start, State, rest, serve, time_calls
@@ -129,6 +130,27 @@ def test_waiting_for_a_core_is_counted_over_all_threads() -> None:
     found = run_delay_ns()
     assert found is not None
     assert found >= 0
+
+
+def test_a_thread_that_ends_while_it_is_read_leaves_the_others_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for thread, delay in (("1", "5"), ("2", "7")):
+        (tmp_path / thread).mkdir()
+        (tmp_path / thread / "schedstat").write_text(f"100 {delay} 1\n")
+    (tmp_path / "3").mkdir()
+    monkeypatch.setattr(counters, "_TASKS", tmp_path)
+    assert run_delay_ns() == 12
+
+
+def test_a_system_that_counts_no_waiting_is_unknown_and_not_zero(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "1").mkdir()
+    monkeypatch.setattr(counters, "_TASKS", tmp_path)
+    assert run_delay_ns() is None
+    monkeypatch.setattr(counters, "_TASKS", tmp_path / "none")
+    assert run_delay_ns() is None
 
 
 def test_an_increase_is_known_only_where_both_counts_are() -> None:
