@@ -29,6 +29,9 @@ from pipeline.store import Entry, Store
 logger = logging.getLogger(__name__)
 
 SAMPLE_SIZE = 64
+UNLIKE_DB, LOST_DB = 6.0, 15.0
+"""Calibration data is called unlike the test data where the error on the latter is twice as large or more, and no
+longer small (a sixth of the signal). The first alone comes about by chance where there are few examples."""
 Progress = Callable[[str, float, str], None]
 """Label of the step, share done (0 to 1), a few words."""
 
@@ -172,6 +175,10 @@ class Builder:
         sample = context.feed("calibration" if self.plan.data.calibration_size else "test", SAMPLE_SIZE)
         written = Artifact(out, stage.produces, "")
         notes["drift"] = check_output(source, written, stage.tolerance, sample)
+        if _calibrates(stage):
+            unseen = context.feed("test", SAMPLE_SIZE)
+            notes["drift_on_test"] = check_output(source, written, stage.tolerance, unseen)
+            notes |= _unlike(notes["drift"], notes["drift_on_test"], label)
         plain: dict[str, Any] = _plain(notes)
         return plain
 
@@ -195,12 +202,19 @@ class Builder:
         }
         if getattr(stage, "uses_original", False):
             parts["original"] = self._source().artifact.digest
+        if _calibrates(stage):
+            parts["unseen"] = self._unseen_digest()
         return _digest(parts)
 
     def _split_digest(self, split: Any) -> str:
         if split not in self._digests:
             self._digests[split] = self.plan.data.split(split).digest()
         return self._digests[split]
+
+    def _unseen_digest(self) -> str:
+        if "unseen" not in self._digests:
+            self._digests["unseen"] = self.plan.data.split("test").take(0, SAMPLE_SIZE).digest()
+        return self._digests["unseen"]
 
 
 def _call(stage: Stage, source: Artifact, out: Path, context: Context) -> None:
@@ -215,6 +229,24 @@ def _call(stage: Stage, source: Artifact, out: Path, context: Context) -> None:
             raise
         logger.debug("%s failed", type(stage).__name__, exc_info=True)
         raise StageFailed(first_line(error)) from error
+
+
+def _calibrates(stage: Stage) -> bool:
+    """Whether its output follows from examples, so that other examples may fare worse."""
+    return "calibration" in stage.reads and stage.tolerance is None
+
+
+def _unlike(seen: Mapping[str, Any], unseen: Mapping[str, Any], label: str) -> Mapping[str, str]:
+    """A note, and a warning, where the output drifts far more on test examples than on those it was calibrated on."""
+    here, there = seen["sqnr_db"], unseen["sqnr_db"]
+    if here is None or there is None or there >= LOST_DB or here - there < UNLIKE_DB:
+        return {}
+    text = (
+        f"the calibration data is unlike the test data: the signal is {here:.0f} dB above the error on the one and "
+        f"{there:.0f} dB on the other. Calibrate with examples of what the model will be fed"
+    )
+    logger.warning("%s: %s", label, text)
+    return {"calibration_data": text}
 
 
 def _record(

@@ -21,7 +21,7 @@ from pipeline.measure.energy import measure_energy
 from pipeline.measure.environment import available_cores
 from pipeline.measure.latency import Subject, measure_latency
 from pipeline.measure.loadgen import Ask, run_scenario, written
-from pipeline.measure.memory import peak_memory_bytes
+from pipeline.measure.memory import peak_memory
 from pipeline.measure.peak import measure_peaks
 from pipeline.measure.profile import measure_profile
 from pipeline.measure.worker import Job
@@ -169,11 +169,13 @@ def _memory(table: Table, feeds: Mapping[int, Feed], display: ProgressDisplay) -
     for index, subject in enumerate(subjects):
         display.step("memory", index / len(subjects), subject.key)
         try:
-            peak = peak_memory_bytes(subject.artifact, subject.target, feeds[subject.batch_size])
+            peak = peak_memory(subject.artifact, subject.target, feeds[subject.batch_size])
         except (WorkerFailed, Skipped) as error:
             table.fail(subject.key, error)
             continue
-        table.records[subject.key] = replace(table.records[subject.key], peak_memory_bytes=peak)
+        table.records[subject.key] = replace(
+            table.records[subject.key], peak_memory_bytes=peak.host, peak_device_memory_bytes=peak.device
+        )
     display.step("memory", 1.0, f"{len(subjects)} rows, a fresh process each")
 
 

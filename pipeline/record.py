@@ -71,6 +71,7 @@ class SubjectRecord:
     status: Status
     reason: str | None
     peak_memory_bytes: int | None = None
+    peak_device_memory_bytes: int | None = None
     load_ms: list[float] = field(default_factory=list)
     """One value a round."""
     first_inference_ms: list[float] = field(default_factory=list)

@@ -199,6 +199,8 @@ class Result:
     load_ms: float | None = None
     first_inference_ms: float | None = None
     peak_memory_bytes: int | None = None
+    peak_device_memory_bytes: int | None = None
+    """Of a graphics card's memory."""
     accuracy: Accuracy | None = None
     latency_ms: Latency | None = None
     throughput: float | None = None

@@ -1,9 +1,9 @@
 """Changes that the explanations propose, tried: built, and timed beside the row's own reference.
 
 What a try brought is told beside the change, and that is all: it is no row of the run and is never recommended. Only
-what is cheap is tried: a field of a stage, or another stage in its place, where its output and what follows it take
-seconds; another batch size; a target's setting. All tries of a run together take about ``measure.try_s``, half of it at
-most for building.
+what is cheap is tried: a field of a stage, another stage in its place or none, where its output and what follows it
+take seconds; another batch size; a target's setting. All tries of a run together take about ``measure.try_s``, half of
+it at most for building.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import zip_longest
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -135,6 +136,8 @@ def changed(plan: Plan, change: str) -> Plan:
             return _restaged(plan, name, stage, _with(plan.variants[name].stages[stage], field, value))
         case ["stage@variants", name, "stages", stage] if name in plan.variants and stage in plan.variants[name].stages:
             return _restaged(plan, name, stage, _in_place_of(plan.variants[name].stages[stage], text))
+        case ["~variants", name, "stages", stage] if name in plan.variants and stage in plan.variants[name].stages:
+            return _restaged(plan, name, stage, None)
         case ["target", name, "threads"] if name in plan.targets:
             return _retargeted(plan, replace(plan.targets[name], threads=TypeAdapter(int).validate_python(value)))
         case ["target", name, "session", setting] if name in plan.targets:
@@ -173,9 +176,11 @@ def _in_place_of(old: Stage, name: str) -> Stage:
     return new
 
 
-def _restaged(plan: Plan, name: str, stage: str, new: Stage) -> Plan:
+def _restaged(plan: Plan, name: str, stage: str, new: Stage | None) -> Plan:
+    """With another stage of this name, or without it."""
     variant = plan.variants[name]
-    changed = replace(variant, stages={**variant.stages, stage: new})
+    put = {each: new if each == stage else old for each, old in variant.stages.items()}
+    changed = replace(variant, stages={each: old for each, old in put.items() if old is not None})
     return replace(plan, variants={**plan.variants, name: changed})
 
 
@@ -185,9 +190,7 @@ def _retargeted(plan: Plan, target: Target) -> Plan:
 
 def _seconds(before: Plan, after: Plan, variant: VariantRecord) -> float:
     """What the chain took from the changed stage on, when it was built."""
-    stages = zip(
-        before.variants[variant.name].stages.values(), after.variants[variant.name].stages.values(), strict=True
-    )
+    stages = zip_longest(before.variants[variant.name].stages.values(), after.variants[variant.name].stages.values())
     first = next((place for place, (old, new) in enumerate(stages) if old != new), len(variant.stages))
     return sum(stage.seconds for stage in variant.stages[first:])
 

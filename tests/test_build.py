@@ -13,8 +13,10 @@ from onnx import numpy_helper
 
 from pipeline.artifact import Artifact
 from pipeline.build import Builder, Built
+from pipeline.data.dataset import Split, SplitName
 from pipeline.plan import Context, Plan
-from tests.example import Exact, NeedsTorch, Scale, linear_model, plan
+from pipeline.stages.quantize_static import QuantizeStatic
+from tests.example import Arrays, Exact, NeedsTorch, Scale, linear_model, plan
 
 
 def build(chosen: Plan) -> tuple[dict[str, Built], Builder]:
@@ -133,6 +135,39 @@ def test_a_lossy_stage_records_its_drift(tmp_path: Path) -> None:
     drift = built["v"].record.stages[0].notes["drift"]
     assert drift["cosine"] == pytest.approx(1.0, abs=1e-6)
     assert drift["sqnr_db"] == pytest.approx(20.0, abs=0.1)  # 10 % of the signal is lost: 20 dB
+
+
+@dataclass(frozen=True)
+class Faint(Arrays):
+    """One split's examples are of another kind than the others': a hundred times as small."""
+
+    which: SplitName = "calibration"
+
+    def split(self, name: SplitName) -> Split:
+        found = Arrays.split(self, name)
+        return Split({"x": found.inputs["x"] / 100}, found.labels) if name == self.which else found
+
+
+def test_calibration_data_unlike_the_test_data_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    stages = {"baseline": {}, "v": {"quantize": QuantizeStatic()}}
+    built, _ = build(plan(tmp_path / "alike", stages))
+    notes = built["v"].record.stages[0].notes
+    assert notes["drift_on_test"]["sqnr_db"] > 20
+    assert "calibration_data" not in notes
+    assert not caplog.records
+    built, _ = build(plan(tmp_path / "unlike", stages, data=Faint()))
+    notes = built["v"].record.stages[0].notes
+    assert notes["drift"]["sqnr_db"] > 20
+    assert notes["drift_on_test"]["sqnr_db"] < 1, "all that is larger is cut off"
+    assert "v: quantize: the calibration data is unlike the test data" in caplog.text
+    assert notes["calibration_data"] in caplog.text
+
+
+def test_a_calibrated_model_is_judged_anew_on_other_test_data(tmp_path: Path) -> None:
+    stages: dict[str, dict[str, Any]] = {"v": {"quantize": QuantizeStatic()}, "w": {"a": Scale()}}
+    build(plan(tmp_path, stages))
+    _, again = build(plan(tmp_path, stages, data=Faint(which="test")))
+    assert again.built_count == 1, "the other stage reads no examples"
 
 
 def test_a_stage_that_needs_pytorch_is_skipped_for_an_onnx_file(tmp_path: Path) -> None:

@@ -107,6 +107,12 @@ def test_a_stage_takes_anothers_place_and_keeps_what_was_set(tmp_path: Path) -> 
     assert after.variants["int8"].stages == {"quantize": QuantizeStatic(op_types=("MatMul",))}
 
 
+def test_a_stage_is_taken_out(tmp_path: Path) -> None:
+    before = plan(tmp_path, {"baseline": {}, "chain": {"a": Scale(), "b": Scale(by=3.0)}}, measure=REAL)
+    after = changed(before, "~variants.chain.stages.a")
+    assert after.variants["chain"].stages == {"b": Scale(by=3.0)}
+
+
 def test_targets_and_batch_sizes_can_be_changed_too(tmp_path: Path) -> None:
     before = chosen(tmp_path)
     assert changed(before, "batch_sizes=[1,8]").batch_sizes == (1, 8)
@@ -123,6 +129,7 @@ def test_targets_and_batch_sizes_can_be_changed_too(tmp_path: Path) -> None:
         "variants.scaled.stages.b.by=3",
         "stage@variants.other.stages.a=quantize_static",
         "stage@variants.scaled.stages.a=quantize_nothing",
+        "~variants.scaled.stages.b",
         "variants.scaled.stages.a.nothing=3",
         "variants.int8.stages.quantize.weight_type=int3",
         "batch_sizes=[some]",

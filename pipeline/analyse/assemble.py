@@ -81,6 +81,7 @@ def _result(
         load_ms=_median(subject.load_ms),
         first_inference_ms=_median(subject.first_inference_ms),
         peak_memory_bytes=subject.peak_memory_bytes,
+        peak_device_memory_bytes=subject.peak_device_memory_bytes,
         accuracy=judged.get(f"{subject.variant}@{subject.target}") if subject.status == "ok" else None,
         latency_ms=None if mine is None else latency(mine, measure),
         throughput=rate,

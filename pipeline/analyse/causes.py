@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from pipeline.analyse.evidence import (
+    ATTENTION,
     CASTS,
     COPIES,
     DYNAMIC,
@@ -16,6 +17,7 @@ from pipeline.analyse.evidence import (
     INTEGER_CONVOLUTIONS,
     LAYOUT,
     MATRIX_PRODUCTS,
+    ON_CPU,
     QUANTIZE,
     Evidence,
     Node,
@@ -73,7 +75,8 @@ def ranges_in_every_call(row: Evidence) -> Iterator[Cause]:
 def left_in_float(row: Evidence) -> Iterator[Cause]:
     """Products of a quantized model that ran in floating point."""
     stage = row.stage(*_QUANTIZED)
-    nodes = row.profile.select(FLOAT_PRODUCTS, "float")
+    fused = row.stage("Fuse") is not None and row.stage("QuantizeStatic") is not None
+    nodes = row.profile.select(FLOAT_PRODUCTS - ATTENTION if fused else FLOAT_PRODUCTS, "float")
     share = row.profile.share(nodes)
     if stage is None or share < WORTH_TELLING:
         return
@@ -82,6 +85,21 @@ def left_in_float(row: Evidence) -> Iterator[Cause]:
         what=f"{_percent(share)} of a call is products that still run in fp32: {_kinds(nodes)}",
         share=share,
         change=None if excluding is None else row.override(stage, excluding, "[]"),
+    )
+
+
+def fused_away(row: Evidence) -> Iterator[Cause]:
+    """Attention that was fused before static quantization, which then finds none of its products."""
+    stage, fuse = row.stage("QuantizeStatic"), row.stage("Fuse")
+    nodes = row.profile.select(ATTENTION, "float")
+    share = row.profile.share(nodes)
+    if stage is None or fuse is None or share < WORTH_TELLING:
+        return
+    yield Cause(
+        what=f"{_percent(share)} of a call goes into {_kinds(nodes)} in fp32: fused as one operator, its products are "
+        "none that static quantization knows",
+        share=share,
+        change=row.without(fuse),
     )
 
 
@@ -117,7 +135,7 @@ def other_providers(row: Evidence) -> Iterator[Cause]:
     """Operators that fell back to another execution provider, and the copies that this takes."""
     if row.device == "cpu":
         return
-    away = [node for node in row.profile.nodes if node.provider == "CPUExecutionProvider"]
+    away = [node for node in row.profile.nodes if node.provider == ON_CPU]
     copies = row.profile.select(COPIES)
     if not away and not copies:
         return
@@ -221,6 +239,7 @@ CAUSES: Sequence[Callable[[Evidence], Iterator[Cause]]] = (
     other_providers,
     dynamic_convolutions,
     ranges_in_every_call,
+    fused_away,
     left_in_float,
     unfused_pairs,
     casts,

@@ -9,9 +9,8 @@ from typing import Any
 from pipeline.record import Peaks, StageRecord, VariantRecord
 from pipeline.results import Limits, Speedup
 
-MATRIX_PRODUCTS = frozenset({"Gemm", "FusedGemm", "MatMul", "FusedMatMul", "FusedMatMulActivation"}) | frozenset(
-    {"Attention", "MultiHeadAttention"}
-)
+ATTENTION = frozenset({"Attention", "MultiHeadAttention"})
+MATRIX_PRODUCTS = ATTENTION | {"Gemm", "FusedGemm", "MatMul", "FusedMatMul", "FusedMatMulActivation"}
 FLOAT_PRODUCTS = (
     MATRIX_PRODUCTS
     | {"Conv", "FusedConv", "NhwcFusedConv", "ConvTranspose"}
@@ -21,6 +20,7 @@ FLOAT_PRODUCTS = (
 INTEGER_CONVOLUTIONS = frozenset({"ConvInteger"})
 QUANTIZE = frozenset({"QuantizeLinear", "DequantizeLinear", "FakeQuantize"})
 DYNAMIC = frozenset({"DynamicQuantizeLinear"})
+ON_CPU = "CPUExecutionProvider"
 COPIES = frozenset({"MemcpyToHost", "MemcpyFromHost"})
 LAYOUT = frozenset({"ReorderInput", "ReorderOutput", "Transpose", "Reorder"})
 CASTS = frozenset({"Cast", "Convert"})
@@ -128,6 +128,10 @@ class Evidence:
     def swap(self, stage: StageRecord, other: str) -> str:
         """How another stage takes a stage's place on the command line, by the name of its YAML."""
         return f"stage@variants.{self._chain}.stages.{stage.name}={other}"
+
+    def without(self, stage: StageRecord) -> str:
+        """How a stage is taken out of its chain on the command line."""
+        return f"~variants.{self._chain}.stages.{stage.name}"
 
     @property
     def _chain(self) -> str:

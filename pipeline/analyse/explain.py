@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from pipeline.analyse.causes import CAUSES
-from pipeline.analyse.evidence import Evidence, Profile, Sibling
+from pipeline.analyse.evidence import ON_CPU, Evidence, Profile, Sibling
 from pipeline.explanation import Cause, Explanation, NodeTime, OperatorTime, Outcome
 from pipeline.record import Peaks, Record, SubjectRecord, VariantRecord, subject_key
-from pipeline.results import Result
+from pipeline.results import Reference, Result, Speedup
 
 SHOWN_NODES = 10
 
@@ -25,14 +25,13 @@ def with_explanations(record: Record, rows: Mapping[str, list[Result]]) -> dict[
         outcomes.setdefault(trial.subject, {})[trial.change] = trial.outcome
 
     def explained(variant: VariantRecord, row: Result) -> Result:
-        speedup = row.speedup
-        if speedup is None or asked == "none":
-            return row
-        faster = speedup.verdict == "FASTER" or (speedup.verdict == "SCREENED" and speedup.low > 1)
-        if asked == "not_faster" and faster:
-            return row
         mine = subjects[subject_key(variant.name, row.target, row.batch_size)]
-        compared = speedup.reference
+        speedup = row.speedup
+        if asked == "none" or not (_fell_back(mine) or _in_question(speedup, asked)):
+            return row
+        # The reference itself has no speed-up: it is told where its operators ran, beside its own figures.
+        itself = Reference(variant=variant.name, target=row.target, batch_size=row.batch_size)
+        compared = speedup.reference if speedup else itself
         reference = subjects.get(subject_key(compared.variant, compared.target, compared.batch_size))
         siblings = [
             Sibling(variant=variants[name], speedup=other.speedup)
@@ -47,6 +46,19 @@ def with_explanations(record: Record, rows: Mapping[str, list[Result]]) -> dict[
         return replace(row, explanation=None if found is None else _with_outcomes(found, outcomes.get(mine.key, {})))
 
     return {name: [explained(variants[name], row) for row in found] for name, found in rows.items()}
+
+
+def _in_question(speedup: Speedup | None, asked: str) -> bool:
+    if speedup is None:
+        return False
+    faster = speedup.verdict == "FASTER" or (speedup.verdict == "SCREENED" and speedup.low > 1)
+    return asked == "all" or not faster
+
+
+def _fell_back(row: SubjectRecord) -> bool:
+    """Whether operators of an accelerator's row ran on the CPU: that is told however fast the row is."""
+    nodes = (row.profile or {}).get("nodes", ())
+    return row.device != "cpu" and any(node["provider"] == ON_CPU for node in nodes)
 
 
 def _explanation(

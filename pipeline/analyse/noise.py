@@ -15,7 +15,7 @@ from pipeline.statistics.latency import Estimate, paired_ratio
 
 _CLONE_TOLERANCE = 0.01
 """A clone that differs by less is not held against the run, however sure the difference is."""
-_LEVELS = frozenset({"load", "sm_clock_mhz"})
+_LEVELS = frozenset({"load", "sm_clock_mhz", "foreign_processes"})
 """What the telemetry holds of a moment and not of a span: its mean says something, its total nothing."""
 _PLACE = frozenset({"round", "block", "device", "cores", "dropped"})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from numpy.typing import NDArray
@@ -45,8 +45,14 @@ SESSION_KEYS = (
     "spinning",
     "memory_arena",
     "io_binding",
+    "tf32",
+    "nhwc",
+    "cuda_graph",
     "config",
 )
+_CUDA_OPTIONS = {"tf32": "use_tf32", "nhwc": "prefer_nhwc", "cuda_graph": "enable_cuda_graph"}
+"""What ONNX Runtime's CUDA provider calls a session key."""
+_TENSORRT_OPTIONS = {"cuda_graph": "trt_cuda_graph_enable"}
 ERRORS_ONLY = 3
 
 
@@ -60,7 +66,10 @@ class OnnxRuntime:
     off by default, since the spinning pools of several sessions disturb each other), ``memory_arena`` (whether freed
     memory is kept for the next call; on by default), ``io_binding`` (whether the outputs of a shape are allocated once
     instead of in every call, on an accelerator inputs and outputs in its memory; off by default), ``config`` (entries
-    as onnxruntime_session_options_config_keys.h names them).
+    as onnxruntime_session_options_config_keys.h names them). On NVIDIA's cards alone: ``tf32`` (whether fp32 products
+    may be computed with 10 bits of mantissa; off here, where ONNX Runtime's own default is on, so that fp32 means
+    fp32), ``nhwc`` (channels last, with other kernels for convolutions), ``cuda_graph`` (a shape's kernels are launched
+    as one; implies ``io_binding``). ``provider_options`` beat them.
     """
 
     name: ClassVar[str] = "onnxruntime"
@@ -93,13 +102,16 @@ class OnnxRuntime:
             import torch  # noqa: F401  see check()
         import onnxruntime
 
-        provider = _provider(target)
+        provider = PROVIDERS[provider_name(target)], provider_options(target)
         session = onnxruntime.InferenceSession(str(artifact.onnx_path), session_options(target), providers=[provider])
         chosen = session.get_providers()[0]
         if chosen != provider[0]:
             raise BackendUnavailable(f"{provider[0]} could not be initialized; onnxruntime would have run {chosen}")
-        if session_settings(target)["io_binding"]:
-            return BoundSession(session, target.device, int(provider[1].get("device_id", 0)))
+        settings = session_settings(target)
+        if settings["io_binding"]:
+            return BoundSession(
+                session, target.device, int(provider[1].get("device_id", 0)), graph=settings["cuda_graph"]
+            )
         return OnnxRuntimeSession(session)
 
     def profile(self, artifact: Artifact, target: Target, feed: Feed, calls: int) -> dict[str, Any]:
@@ -107,7 +119,10 @@ class OnnxRuntime:
         from pipeline.backends.onnxruntime_profile import profile_session
 
         self.preload()
-        return profile_session(artifact, session_options(target), [_provider(target)], feed, calls)
+        # A captured graph is one launch, of which a profile tells nothing; its operators are those of a plain session.
+        plain = replace(target, session={**target.session, "cuda_graph": False}) if _graph(target) else target
+        provider = PROVIDERS[provider_name(target)], provider_options(plain)
+        return profile_session(artifact, session_options(target), [provider], feed, calls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +142,30 @@ def provider_name(target: Target) -> str:
     return choice(target, "provider", target.device, tuple(PROVIDERS))
 
 
-def _provider(target: Target) -> tuple[str, dict[str, Any]]:
-    return PROVIDERS[provider_name(target)], dict(target.session.get("provider_options", {}))
+def provider_options(target: Target) -> dict[str, Any]:
+    """The options of the target's execution provider; raises UserError for keys that it doesn't have."""
+    name = provider_name(target)
+    known = {"cuda": _CUDA_OPTIONS, "tensorrt": _TENSORRT_OPTIONS}.get(name, {})
+    for key in _CUDA_OPTIONS:
+        if switch(target, key, False) and key not in known:
+            raise UserError(
+                f"target.{target.name}.session.{key}=true is not for the provider {name}: leave it out, or take a "
+                "target such as ort_cuda"
+            )
+    # Off is written down only where the provider's own default is on.
+    wanted = {option: "1" for key, option in known.items() if switch(target, key, False)}
+    default = {"use_tf32": "0"} if name == "cuda" else {}
+    return {**default, **wanted, **target.session.get("provider_options", {})}
+
+
+def _graph(target: Target) -> bool:
+    return switch(target, "cuda_graph", False)
 
 
 def session_settings(target: Target) -> dict[str, Any]:
     """The target's session keys with defaults filled in, as plain values; raises UserError for what doesn't exist."""
     check_keys(target, SESSION_KEYS)
-    provider_name(target)
+    provider_options(target)
     config = {str(key): str(value) for key, value in target.session.get("config", {}).items()}
     if not switch(target, "spinning", False):
         config.setdefault("session.force_spinning_stop", "1")
@@ -150,7 +181,8 @@ def session_settings(target: Target) -> dict[str, Any]:
         "graph_level": choice(target, "graph_level", "all", tuple(GRAPH_LEVELS)),
         "execution_mode": mode,
         "memory_arena": switch(target, "memory_arena", True),
-        "io_binding": switch(target, "io_binding", False),
+        "io_binding": switch(target, "io_binding", False) or _graph(target),
+        "cuda_graph": _graph(target),
         "config": config,
     }
 

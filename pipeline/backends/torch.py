@@ -14,16 +14,18 @@ from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact, Format
 from pipeline.backends.settings import check_keys, choice, switch, unknown
+from pipeline.backends.torch_graph import Graphed, capture
 from pipeline.data.dataset import Feed
-from pipeline.errors import BackendUnavailable
+from pipeline.errors import BackendUnavailable, UserError
 from pipeline.plan import Device, Session, Target
 
 if TYPE_CHECKING:
     import torch
 
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune")
+OWN_GRAPHS = ("reduce-overhead", "max-autotune")
 DTYPES = ("float32", "float16", "bfloat16")
-SESSION_KEYS = ("compile", "channels_last", "dtype")
+SESSION_KEYS = ("compile", "channels_last", "dtype", "tf32", "cuda_graph")
 RECOMPILE_LIMIT = 64
 
 
@@ -35,6 +37,8 @@ class TorchSettings:
     """None: eager."""
     channels_last: bool
     dtype: str
+    tf32: bool
+    cuda_graph: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +47,9 @@ class Torch:
 
     ``compile`` (false; true or one of torch.compile's modes default, reduce-overhead, max-autotune), ``channels_last``
     (memory format of models with image inputs; false), ``dtype`` (float32, float16, bfloat16: what the model computes
-    in; outputs are handed back as float32).
+    in; outputs are handed back as float32). On CUDA alone: ``tf32`` (whether fp32 products and convolutions may be
+    computed with 10 bits of mantissa; false, where PyTorch's own default is true for convolutions, so that fp32 means
+    fp32), ``cuda_graph`` (a shape's kernels are launched as one, captured at its first call; false).
     """
 
     name: ClassVar[str] = "torch"
@@ -71,6 +77,8 @@ class Torch:
 
         settings = session_settings(target)
         torch.set_num_threads(target.threads)
+        if target.device == "cuda":
+            _allow_tf32(settings.tf32)
         spec = load_spec(artifact.path)
         module = load_module(artifact.path).to(target.device, getattr(torch, settings.dtype))
         if settings.channels_last:
@@ -78,6 +86,8 @@ class Torch:
         run: Callable[..., Any] = module
         if settings.compile_mode is not None:
             run = _compiled(module, settings.compile_mode)
+        if settings.cuda_graph:
+            run = Graphed(run, capture)
         return TorchSession(run, tuple(entry.name for entry in spec.inputs), target.device, settings)
 
     def profile(self, artifact: Artifact, target: Target, feed: Feed, calls: int) -> dict[str, Any]:
@@ -130,10 +140,25 @@ def session_settings(target: Target) -> TorchSettings:
         compile_mode = "default"
     if compile_mode is not False and compile_mode not in COMPILE_MODES:
         raise unknown(target, "compile", compile_mode, ("false", "true", *COMPILE_MODES))
+    if target.device != "cuda":
+        for key in ("tf32", "cuda_graph"):
+            if switch(target, key, False):
+                raise UserError(
+                    f"target.{target.name}.session.{key}=true is for NVIDIA's cards: leave it out, or take a target "
+                    "such as torch_cuda"
+                )
+    cuda_graph = switch(target, "cuda_graph", False)
+    if cuda_graph and compile_mode in OWN_GRAPHS:
+        raise UserError(
+            f"target.{target.name}.session: compile={compile_mode} captures CUDA graphs by itself: leave out "
+            "cuda_graph, or take compile=true"
+        )
     return TorchSettings(
         compile_mode=compile_mode or None,
         channels_last=switch(target, "channels_last", False),
         dtype=choice(target, "dtype", "float32", DTYPES),
+        tf32=switch(target, "tf32", False),
+        cuda_graph=cuda_graph,
     )
 
 
@@ -159,6 +184,17 @@ def _compiled(module: torch.nn.Module, mode: str) -> Callable[..., Any]:
     torch._dynamo.config.fail_on_recompile_limit_hit = True
     compiled: Callable[..., Any] = torch.compile(module, dynamic=False, mode=mode)
     return compiled
+
+
+def _allow_tf32(allowed: bool) -> None:
+    """In products and convolutions, in this whole process.
+
+    By the older of two interfaces, which PyTorch itself asks; it refuses to answer once the newer has set a part.
+    """
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    torch.backends.cudnn.allow_tf32 = allowed
 
 
 def _check_cuda() -> None:

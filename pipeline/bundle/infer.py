@@ -48,6 +48,7 @@ RUNTIME_ERRORS = (
 ERRORS_ONLY = 3
 FALLBACK = "CPUExecutionProvider"
 ON_CUDA = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
+GRAPH_OPTIONS = ("enable_cuda_graph", "trt_cuda_graph_enable")
 
 
 class InputError(ValueError):
@@ -167,24 +168,34 @@ class Bound:
         provider = session.get_providers()[0]
         self.session = session
         self.device = "cuda" if provider in ON_CUDA else "cpu"
-        self.device_id = int(session.get_provider_options()[provider].get("device_id", 0))
-        self.bound: dict[tuple[tuple[int, ...], ...], tuple[Any, dict[str, Any], list[Any]]] = {}
+        options = session.get_provider_options()[provider]
+        self.device_id = int(options.get("device_id", 0))
+        self.graph = any(options.get(name) in ("1", "True", "true") for name in GRAPH_OPTIONS)
+        self.bound: dict[tuple[tuple[int, ...], ...], tuple[Any, dict[str, Any], list[Any], Any]] = {}
 
     def __call__(self, feed: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """Run one batch; the outputs in the model's order."""
         shapes = tuple(array.shape for array in feed.values())
         if shapes not in self.bound:
             self.bound[shapes] = self._bind(feed)
-        binding, inputs, outputs = self.bound[shapes]
+        binding, inputs, outputs, options = self.bound[shapes]
         for name, array in feed.items():
             if self.device == "cpu":
                 binding.bind_cpu_input(name, np.ascontiguousarray(array))
             else:
                 inputs[name].update_inplace(np.ascontiguousarray(array))
-        self.session.run_with_iobinding(binding)
+        self.session.run_with_iobinding(binding, options)
         return [np.array(output.numpy()) for output in outputs]
 
-    def _bind(self, feed: Mapping[str, NDArray[Any]]) -> tuple[Any, dict[str, Any], list[Any]]:
+    def _options(self, number: int) -> Any:
+        """Name the CUDA graph of a shape, where the provider captures such; -1: this run is not captured."""
+        if not self.graph:
+            return None
+        options = onnxruntime.RunOptions()
+        options.add_run_config_entry("gpu_graph_id", str(number))
+        return options
+
+    def _bind(self, feed: Mapping[str, NDArray[Any]]) -> tuple[Any, dict[str, Any], list[Any], Any]:
         """A first call tells how large the outputs are; their places are kept."""
         binding = self.session.io_binding()
         inputs = {
@@ -196,11 +207,11 @@ class Bound:
         names = [str(output.name) for output in self.session.get_outputs()]
         for name in names:
             binding.bind_output(name, self.device, self.device_id)
-        self.session.run_with_iobinding(binding)
+        self.session.run_with_iobinding(binding, self._options(-1))
         outputs = list(binding.get_outputs())
         for name, place in zip(names, outputs, strict=True):
             binding.bind_ortvalue_output(name, place)
-        return binding, inputs, outputs
+        return binding, inputs, outputs, self._options(len(self.bound))
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

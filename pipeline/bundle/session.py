@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from pipeline.backends.onnxruntime import GRAPH_LEVELS, PROVIDERS, OnnxRuntime, provider_name, session_settings
+from pipeline.backends.onnxruntime import (
+    GRAPH_LEVELS,
+    PROVIDERS,
+    OnnxRuntime,
+    provider_name,
+    provider_options,
+    session_settings,
+)
 from pipeline.errors import Skipped
 from pipeline.plan import Target
 
@@ -27,7 +34,6 @@ def session_entry(target: Target) -> dict[str, Any]:
             "for a bundle, recommend among ONNX Runtime's targets, such as target=[ort_cpu]"
         )
     settings = session_settings(target)
-    provider_options = dict(target.session.get("provider_options", {}))
     return {
         "intra_op_num_threads": settings["intra_op_num_threads"],
         "inter_op_num_threads": settings["inter_op_num_threads"],
@@ -36,7 +42,7 @@ def session_entry(target: Target) -> dict[str, Any]:
         "config_entries": dict(settings["config"]),
         "cpu_mem_arena": settings["memory_arena"],
         "io_binding": settings["io_binding"],
-        "providers": [{"name": PROVIDERS[provider_name(target)], "options": provider_options}],
+        "providers": [{"name": PROVIDERS[provider_name(target)], "options": provider_options(target)}],
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.errors import Skipped
+from pipeline.measure.nvml import used_card
 from pipeline.plan import Device
 
 POWERCAP = Path("/sys/class/powercap")
@@ -115,58 +115,13 @@ class NvmlDevice:
 
 @contextmanager
 def _nvml() -> Iterator[NvmlDevice]:
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        raise Skipped(f"NVML can't be used: {error}") from error
-    try:
-        yield _used_device()
-    finally:
-        pynvml.nvmlShutdown()
-
-
-def _used_device() -> NvmlDevice:
-    """The card that CUDA uses; raises Skipped where that is not certain, or its counter is not the model's alone."""
-    import pynvml
-
-    try:
-        handle = _used_handle(pynvml.nvmlDeviceGetCount())
-        found = NvmlDevice(handle, str(pynvml.nvmlDeviceGetName(handle)))
-    except pynvml.NVMLError as error:
-        raise Skipped(f"NVML can't be used: {error}") from error
-    if _is_divided(handle):
-        raise Skipped(f"{found.name} is divided into instances (MIG), and its counter counts them all")
-    found.read()
-    return found
-
-
-def _used_handle(count: int) -> Any:
-    """With several cards CUDA's numbers need not be NVML's, so that only some settings tell which one is used."""
-    import pynvml
-
-    if count == 1:
-        return pynvml.nvmlDeviceGetHandleByIndex(0)
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    if visible.startswith("GPU-") and "," not in visible:
-        return pynvml.nvmlDeviceGetHandleByUUID(visible)
-    if visible.isdecimal() and os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID":
-        return pynvml.nvmlDeviceGetHandleByIndex(int(visible))
-    raise Skipped(
-        f"which of {count} graphics cards is used can't be told: set CUDA_VISIBLE_DEVICES to one card's UUID "
-        "(nvidia-smi -L lists them)"
-    )
-
-
-def _is_divided(handle: Any) -> bool:
-    import pynvml
-
-    try:
-        current, _pending = pynvml.nvmlDeviceGetMigMode(handle)
-    except pynvml.NVMLError:
-        return False  # cards that can't be divided don't know the question
-    return bool(current == pynvml.NVML_DEVICE_MIG_ENABLE)
+    """The card's counter; raises Skipped where it is not the model's alone."""
+    with used_card() as card:
+        if card.divided:
+            raise Skipped(f"{card.name} is divided into instances (MIG), and its counter counts them all")
+        found = NvmlDevice(card.handle, card.name)
+        found.read()
+        yield found
 
 
 def _name(zone: Path) -> str:

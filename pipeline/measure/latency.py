@@ -21,6 +21,7 @@ import numpy as np
 from pipeline.artifact import Artifact
 from pipeline.data.dataset import Feed
 from pipeline.measure.cores import cores_for, leave_room
+from pipeline.measure.nvml import Card, card_of
 from pipeline.measure.processes import Nursery
 from pipeline.measure.rounds import Round
 from pipeline.measure.samples import Collected, Stopped
@@ -154,11 +155,12 @@ class _Run:
     """The largest half-width of any interval at the last look."""
     plans: list[dict[str, Any]] = field(default_factory=list)
     """What each group was meant to take, and how many rounds it had."""
+    card: Card | None = None
 
     def measure(self, group: _Group, progress: Progress) -> Stopped:
         """Round after round, until the intervals are narrow enough, the rounds or the budget are used up."""
         before = len(self.collected.rounds)
-        with Nursery(self.settings.start) as nursery:
+        with Nursery(self.settings.start) as nursery, card_of(self.collected.device) as self.card:
             stopped, expected = self._rounds(group, nursery, progress)
         if expected is not None:
             self.plans.append(
@@ -201,7 +203,7 @@ class _Run:
         cores = cores_for(job.target for job in group.jobs.values())
         jobs = {key: replace(job, cores=cores) for key, job in group.jobs.items()}
         with nursery.started(jobs) as workers:
-            current = Round.of(workers, self.settings)
+            current = Round.of(workers, self.settings, self.card)
             # What the next round needs is imported now, on another core: nothing of it is left to do while timing.
             with nursery.importing({} if last or not leave_room(cores) else jobs):
                 loaded = current.load(self.rng)

@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline.measure.cgroup import throttled_periods
 from pipeline.measure.cpu_ticks import of_all_cores
+from pipeline.measure.nvml import Card, CardState
 from pipeline.measure.worker import Timed
 
 _SUSPENDED_S = 0.1
@@ -29,24 +30,38 @@ class Snapshot:
     """Periods in which the control group was held back."""
     suspended_s: float | None
     """How long the machine has slept since it was started."""
+    card: CardState | None = None
+    """None: nothing is timed on a graphics card, or NVML can't be used."""
 
 
-def snapshot() -> Snapshot:
-    """Read the counters."""
+def snapshot(card: Card | None = None) -> Snapshot:
+    """Read the counters, and the state of the card that is timed on."""
     ticks = of_all_cores()
     return Snapshot(
-        steal_ticks=None if ticks is None else ticks.stolen, throttled=throttled_periods(), suspended_s=_suspended_s()
+        steal_ticks=None if ticks is None else ticks.stolen,
+        throttled=throttled_periods(),
+        suspended_s=_suspended_s(),
+        card=None if card is None else card.state(),
     )
 
 
 def block_telemetry(before: Snapshot, after: Snapshot, timed: Sequence[Timed]) -> dict[str, Any]:
-    """A block's entry: the counters' increase, the cells' totals, the load, and ``dropped``: the reason, or None."""
+    """A block's entry: the counters' increase, the cells' totals, the load, on a graphics card its clock and how many
+    processes compute on it beside those that are timed, and ``dropped``: the reason, or None."""
+    card = {}
+    if after.card is not None:
+        processes = after.card.processes
+        card = {
+            "sm_clock_mhz": after.card.sm_clock_mhz,
+            "foreign_processes": None if processes is None else max(0, processes - len(timed)),
+        }
     return {
         "steal_ticks": _difference(before.steal_ticks, after.steal_ticks),
         "run_delay_ns": _total([cell.run_delay_ns for cell in timed]),
         "throttled": _difference(before.throttled, after.throttled),
         "major_faults": _total([cell.major_faults for cell in timed]),
         "load": _load(),
+        **card,
         "dropped": _hard_event(before, after),
     }
 
@@ -58,6 +73,17 @@ def _hard_event(before: Snapshot, after: Snapshot) -> str | None:
         slept_s = after.suspended_s - before.suspended_s
         if slept_s > _SUSPENDED_S:
             return "the machine was suspended"
+    return _card_event(before.card, after.card)
+
+
+def _card_event(before: CardState | None, after: CardState | None) -> str | None:
+    if before is None or after is None:
+        return None
+    slowdown = before.slowdown or after.slowdown
+    if slowdown is not None:
+        return f"the graphics card was slowed down by {slowdown}"
+    if before.processes is not None and after.processes is not None and after.processes > before.processes:
+        return "another process came to the graphics card"
     return None
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline.errors import WorkerFailed
 from pipeline.measure.noise import block_telemetry, snapshot
+from pipeline.measure.nvml import Card
 from pipeline.measure.worker import Cell, Load, Loaded, Timed
 from pipeline.measure.worker_process import Worker
 from pipeline.plan import MeasureSettings
@@ -21,6 +22,10 @@ logger = logging.getLogger(__name__)
 REPEATED_SHARE = 0.25
 """At most this share of a round's blocks is timed again when a hard event spoilt them."""
 _NS_PER_MS = 1_000_000
+_SLICE_NS = 100 * _NS_PER_MS
+_MOST_SLICES = 30
+_STEADY_SLICES, _STEADY = 4, 0.01
+"""A graphics card's clock stands still once so many readings, a slice apart, differ by so small a share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,14 +48,17 @@ class Round:
     workers: dict[str, Worker]
     failures: dict[str, str]
     settings: MeasureSettings
+    card: Card | None = None
+    """The graphics card that is timed on, where NVML tells of it."""
 
     @staticmethod
-    def of(started: Mapping[str, Worker | WorkerFailed], settings: MeasureSettings) -> Round:
+    def of(started: Mapping[str, Worker | WorkerFailed], settings: MeasureSettings, card: Card | None = None) -> Round:
         """Of processes that were started, some of them in vain."""
         return Round(
             workers={key: worker for key, worker in started.items() if isinstance(worker, Worker)},
             failures={key: str(worker) for key, worker in started.items() if isinstance(worker, WorkerFailed)},
             settings=settings,
+            card=card,
         )
 
     def load(self, rng: np.random.Generator) -> dict[str, Loaded]:
@@ -62,7 +70,23 @@ class Round:
             loaded = self._ask(keys[index], command)
             if loaded is not None:
                 found[keys[index]] = loaded
+        if self.card is not None:
+            self._settle(self.card)
         return found
+
+    def _settle(self, card: Card) -> None:
+        """Keep the card busy until its clock stands still: an idle one clocks down, and takes its time to come back."""
+        clocks: list[int] = []
+        busy = Cell(untimed_ns=0, calls=1, cell_ns=_SLICE_NS)
+        for _ in range(_MOST_SLICES):
+            key = next(iter(self.workers), None)
+            if key is None:
+                return
+            self._ask(key, busy)
+            clocks.append(card.state().sm_clock_mhz or 0)
+            last = clocks[-_STEADY_SLICES:]
+            if len(last) == _STEADY_SLICES and max(last) - min(last) <= _STEADY * max(last):
+                return
 
     def run(self, blocks: int, rng: np.random.Generator, visited: Callable[[int], None]) -> list[Block]:
         """Time ``blocks`` blocks, and some again if they were spoilt; ``visited`` is told the number done.
@@ -86,12 +110,12 @@ class Round:
         )
         keys = list(self.workers)
         cells: dict[str, Timed] = {}
-        before = snapshot()
+        before = snapshot(self.card)
         for index in rng.permutation(len(keys)):
             timed = self._ask(keys[index], command)
             if timed is not None:
                 cells[keys[index]] = timed
-        return Block(cells=cells, telemetry=block_telemetry(before, snapshot(), list(cells.values())))
+        return Block(cells=cells, telemetry=block_telemetry(before, snapshot(self.card), list(cells.values())))
 
     def _ask(self, key: str, command: Load | Cell) -> Any:
         try:

@@ -226,6 +226,7 @@ FIELDS: tuple[Field, ...] = (
     _single("throughput", "throughput_per_s", "result.throughput", show.short, unit="1/s", shown="terminal"),
     _single("size", "size_bytes", "variant.size_bytes", show.megabytes, unit="MB", shown="terminal"),
     _single("memory", "peak_memory_bytes", "result.peak_memory_bytes", show.megabytes, unit="MB", shown="terminal"),
+    _single("card's memory", "peak_device_memory_bytes", "result.peak_device_memory_bytes", show.megabytes, unit="MB"),
     Field(
         title="of the peak",
         columns={

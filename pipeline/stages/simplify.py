@@ -27,7 +27,8 @@ class Simplify:
     tolerance: ClassVar[float | None] = 1e-4
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
-        """Write the simplified model; raises Skipped without onnxslim, StageFailed where it can't follow the graph."""
+        """Write the simplified model; raises Skipped without onnxslim or where the graph would grow, StageFailed where
+        it can't follow the graph."""
         import onnx
 
         if find_spec("onnxslim") is None:
@@ -41,5 +42,8 @@ class Simplify:
         except (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise StageFailed(f"onnxslim could not simplify this graph: {first_line(error)}") from error
         repair(simplified)
-        context.note("nodes", f"{nodes} to {len(simplified.graph.node)}")
+        left = len(simplified.graph.node)
+        if left > nodes:
+            raise Skipped(f"there is nothing to simplify: onnxslim made {left} nodes of {nodes}")
+        context.note("nodes", f"{nodes} to {left}")
         write(simplified, out, is_large(source))

@@ -148,6 +148,14 @@ def test_products_left_in_float_are_named_with_what_excludes_them() -> None:
     assert cause.change == "variants.mine.stages.quantize.exclude_nodes=[]"
 
 
+def test_attention_fused_before_static_quantization_is_sent_back_unfused() -> None:
+    found = profile(nodes(("QGemm", 0.5, "uint8"), ("Attention", 0.4), ("Gemm", 0.1)))
+    fused, left = causes(evidence(found, stage("fuse", "Fuse"), stage("quantize", "QuantizeStatic")))
+    assert fused.what.startswith("40 % of a call goes into 1 Attention in fp32")
+    assert fused.change == "~variants.mine.stages.fuse"
+    assert left.what == "10 % of a call is products that still run in fp32: 1 Gemm"
+
+
 def test_integer_operators_of_the_same_name_are_not_taken_for_float() -> None:
     found = profile(nodes(("MatMul", 1.0, "int64")))
     assert causes(evidence(found, stage("quantize", "QuantizeStatic"))) == []
@@ -308,6 +316,37 @@ def recorded(explain_which: str, **profiles: Any) -> Record:
 def test_what_is_explained_is_for_the_user_to_say(which: str, expected: set[str]) -> None:
     report = analyse(recorded(which))
     assert {variant.name for variant in report.variants for row in variant.results if row.explanation} == expected
+
+
+def on_cuda(explain_which: str, *providers: str) -> Record:
+    """Every row ran an operator on each of these providers."""
+    record = make_record(
+        Made(name="fast", times_as_fast=2.0),
+        targets={"ort_cuda": "cuda"},
+        measure=MeasureSettings(explain=explain_which),  # type: ignore[arg-type]
+    )
+    ran = [
+        {"name": f"conv_{number}", "op": "QLinearConv", "provider": provider, "type": "uint8", "ms": 0.5}
+        for number, provider in enumerate(providers)
+    ]
+    plain = {"calls": 9, "call_ms": 1.0, "nodes": ran, "channels": []}
+    return replace(record, subjects=[replace(subject, profile=plain) for subject in record.subjects])
+
+
+def test_a_row_whose_operators_fell_back_is_told_so_however_fast_it_is() -> None:
+    report = analyse(on_cuda("not_faster", "CUDAExecutionProvider", "CPUExecutionProvider"))
+    for variant in report.variants:
+        explanation = variant.results[0].explanation
+        assert explanation is not None, "the reference itself, too"
+        assert explanation.providers == {"CUDAExecutionProvider": 1, "CPUExecutionProvider": 1}
+        assert "1 operator ran on the CPU (1 QLinearConv)" in explanation.causes[0].what
+
+
+def test_a_fast_row_that_stayed_on_its_device_needs_no_word() -> None:
+    report = analyse(on_cuda("not_faster", "CUDAExecutionProvider", "CUDAExecutionProvider"))
+    assert [variant.results[0].explanation for variant in report.variants] == [None, None]
+    silent = analyse(on_cuda("none", "CUDAExecutionProvider", "CPUExecutionProvider"))
+    assert [variant.results[0].explanation for variant in silent.variants] == [None, None]
 
 
 def test_a_profile_that_could_not_be_taken_is_a_reason() -> None:

@@ -9,9 +9,9 @@ import onnxruntime
 import pytest
 
 from pipeline.artifact import Artifact
-from pipeline.backends.onnxruntime import OnnxRuntime, session_options, session_settings
+from pipeline.backends.onnxruntime import OnnxRuntime, provider_options, session_options, session_settings
 from pipeline.backends.onnxruntime_binding import BoundSession
-from pipeline.errors import UserError
+from pipeline.errors import BackendUnavailable, UserError
 from pipeline.measure.probe import SIZE, write_probe
 from pipeline.plan import Target
 
@@ -105,6 +105,67 @@ def test_on_an_accelerator_inputs_keep_their_place_and_are_written_anew(
         (found,) = session(images(2, seed))
         np.testing.assert_allclose(found, plain.run(None, images(2, seed))[0], rtol=1e-5)
     assert asked == [("cuda", 1)], "one place for the input of this shape"
+
+
+def on_cuda(**session: Any) -> Target:
+    return Target(name="ort_cuda", backend=OnnxRuntime(), device="cuda", session=session)
+
+
+def test_fp32_on_cuda_is_fp32_unless_tf32_is_asked_for() -> None:
+    assert provider_options(on_cuda()) == {"use_tf32": "0"}
+    assert provider_options(on_cuda(tf32=True)) == {"use_tf32": "1"}
+    assert provider_options(on_cuda(nhwc=True, provider_options={"device_id": 1})) == {
+        "use_tf32": "0",
+        "prefer_nhwc": "1",
+        "device_id": 1,
+    }
+
+
+def test_a_cuda_graph_binds_its_inputs_and_outputs() -> None:
+    target = on_cuda(cuda_graph=True)
+    assert provider_options(target)["enable_cuda_graph"] == "1"
+    assert session_settings(target)["io_binding"] is True
+    tensorrt = on_cuda(provider="tensorrt", cuda_graph=True)
+    assert provider_options(tensorrt) == {"trt_cuda_graph_enable": "1"}
+
+
+def test_keys_of_nvidias_cards_are_refused_elsewhere() -> None:
+    with pytest.raises(UserError, match=r"target.ort_cpu.session.tf32=true is not for the provider cpu"):
+        session_settings(target(tf32=True))
+    with pytest.raises(UserError, match=r"target.ort_cuda.session.nhwc=true is not for the provider tensorrt"):
+        session_settings(on_cuda(provider="tensorrt", nhwc=True))
+
+
+def test_every_shape_has_a_cuda_graph_of_its_own_and_the_first_call_none(
+    probe: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    plain = onnxruntime.InferenceSession.run_with_iobinding
+
+    def run(self: Any, binding: Any, options: Any = None) -> None:
+        asked.append(options.get_run_config_entry("gpu_graph_id"))
+        plain(self, binding, options)
+
+    monkeypatch.setattr(onnxruntime.InferenceSession, "run_with_iobinding", run)
+    session = BoundSession(onnxruntime.InferenceSession(str(probe.onnx_path)), "cpu", 0, graph=True)
+    for count in (1, 2, 1):
+        session(images(count))
+    assert asked == ["-1", "0", "-1", "1", "0"]
+
+
+class Elsewhere:
+    """A session that ONNX Runtime made on another provider than it was asked for."""
+
+    def __init__(self, *_: Any, **__: Any) -> None: ...
+
+    def get_providers(self) -> list[str]:
+        return ["CPUExecutionProvider"]
+
+
+def test_a_session_on_another_provider_is_refused(probe: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Elsewhere)
+    with pytest.raises(BackendUnavailable, match="CUDAExecutionProvider could not be initialized"):
+        OnnxRuntime().load(probe, on_cuda())
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 import torch
 
 from pipeline.artifact import Artifact
-from pipeline.backends.torch import Torch, session_settings
+from pipeline.backends.torch import Torch, _allow_tf32, session_settings
+from pipeline.backends.torch_graph import Graphed
 from pipeline.errors import BackendUnavailable, UserError
 from pipeline.plan import Device, Target
 from pipeline.torch_artifact import load_module, save_module
@@ -44,6 +46,49 @@ def test_a_session_gives_the_models_outputs_as_float32(
         expected = load_module(artifact.path)(torch.from_numpy(IMAGES)).numpy()
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=tolerance)
+
+
+def test_keys_of_nvidias_cards_are_refused_elsewhere() -> None:
+    for key in ("tf32", "cuda_graph"):
+        with pytest.raises(UserError, match=rf"target.torch_cpu.session.{key}=true is for NVIDIA's cards"):
+            session_settings(target("cpu", **{key: True}))
+    assert session_settings(target("cuda", tf32=True)).tf32
+
+
+def test_two_ways_of_capturing_are_refused() -> None:
+    with pytest.raises(UserError, match="compile=max-autotune captures CUDA graphs by itself"):
+        session_settings(target("cuda", compile="max-autotune", cuda_graph=True))
+
+
+def test_fp32_on_cuda_is_fp32_unless_tf32_is_asked_for() -> None:
+    products, convolutions = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    try:
+        for allowed in (True, False):
+            _allow_tf32(allowed)
+            assert torch.backends.cuda.matmul.allow_tf32 is allowed
+            assert torch.backends.cudnn.allow_tf32 is allowed
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = products, convolutions
+
+
+def test_every_shape_is_captured_once_and_launched_with_new_inputs() -> None:
+    """A call that is made again stands in for a graph that is launched."""
+    captured = []
+
+    def record(call: Callable[[], torch.Tensor]) -> tuple[Callable[[], None], torch.Tensor]:
+        outputs = call()
+        captured.append(tuple(outputs.shape))
+
+        def launch() -> None:
+            outputs.copy_(call())
+
+        return launch, outputs
+
+    run = Graphed(lambda tensor: tensor * 2, record)
+    for count, value in ((1, 1.0), (2, 2.0), (1, 3.0), (2, 4.0)):
+        found = run(torch.full((count, 3), value))
+        assert found.tolist() == [[2 * value] * 3] * count
+    assert captured == [(1, 3), (2, 3)]
 
 
 def test_a_session_uses_the_targets_threads(artifact: Artifact) -> None:

@@ -27,6 +27,8 @@ SETTINGS: dict[str, Any] = {
     "provider": "cpu",
     "provider_options": {},
 }
+ON_CARDS: dict[str, Any] = {"tf32": True, "nhwc": True, "cuda_graph": True}
+"""Those of NVIDIA's cards alone."""
 
 
 def target(threads: int = 1, **session: Any) -> Target:
@@ -35,8 +37,8 @@ def target(threads: int = 1, **session: Any) -> Target:
 
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle of a target with every setting set to another value than the default."""
-    assert set(SETTINGS) == set(SESSION_KEYS)
+    """A bundle of a target with every setting of the CPU set to another value than the default."""
+    assert set(SETTINGS) | set(ON_CARDS) == set(SESSION_KEYS)
     folder = tmp_path_factory.mktemp("tuned")
     artifact = example.save(example.linear_model(), folder / "artifact")
     return example.bundle(artifact, folder / "deploy", target=target(2, **SETTINGS))
@@ -53,6 +55,32 @@ def test_the_manifest_has_every_setting(tuned: Path) -> None:
         "io_binding": True,
         "providers": [{"name": "CPUExecutionProvider", "options": {}}],
     }
+
+
+def test_a_cards_settings_are_its_providers_options() -> None:
+    entry = session_entry(Target(name="ort_cuda", backend=OnnxRuntime(), device="cuda", session=ON_CARDS))
+    options = {"use_tf32": "1", "prefer_nhwc": "1", "enable_cuda_graph": "1"}
+    assert entry["providers"] == [{"name": "CUDAExecutionProvider", "options": options}]
+    assert entry["io_binding"] is True, "a graph reads and writes the same places in every call"
+
+
+def test_infer_py_names_a_cuda_graph_for_every_shape(tuned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU's provider stands in for one that captures graphs."""
+    asked: list[str] = []
+    plain = onnxruntime.InferenceSession.run_with_iobinding
+
+    def run(self: Any, binding: Any, options: Any = None) -> None:
+        asked.append(options.get_run_config_entry("gpu_graph_id"))
+        plain(self, binding, options)
+
+    monkeypatch.setattr(onnxruntime.InferenceSession, "run_with_iobinding", run)
+    model = infer.Model(tuned)
+    assert isinstance(model.call, infer.Bound)
+    monkeypatch.setattr(model.call, "graph", True)
+    (image,) = model.session.get_inputs()
+    for count in (1, 2, 1):
+        model.call({image.name: np.zeros((count, *image.shape[1:]), np.float32)})
+    assert asked == ["-1", "0", "-1", "1", "0"]
 
 
 def test_infer_py_runs_with_every_setting(tuned: Path) -> None:

@@ -139,7 +139,7 @@ def test_a_cuda_target_keeps_its_provider_and_options() -> None:
         name="ort_cuda", backend=OnnxRuntime(), device="cuda", threads=2, session={"provider_options": {"device_id": 0}}
     )
     entry = session_entry(target)
-    assert entry["providers"] == [{"name": "CUDAExecutionProvider", "options": {"device_id": 0}}]
+    assert entry["providers"] == [{"name": "CUDAExecutionProvider", "options": {"use_tf32": "0", "device_id": 0}}]
     assert entry["intra_op_num_threads"] == 2
 
 

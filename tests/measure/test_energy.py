@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pynvml
 import pytest
 
 from pipeline.errors import Skipped
 from pipeline.measure.energy import UseEnergy, measure_energy
 from pipeline.measure.energy_counters import energy_counter, rapl
 from pipeline.measure.worker import State
+from tests.measure.fake_nvml import FakeNvml
 from tests.measure.fakes import job
 
 HIGHEST = 262_143_328_850
@@ -96,50 +96,6 @@ def test_the_counter_is_read_around_the_calls_and_nothing_else(tmp_path: Path) -
     assert used.calls >= 1
     assert used.joules / used.calls == pytest.approx(0.002)
     assert used.seconds >= 0.005
-
-
-class FakeNvml:
-    """An NVIDIA driver with some cards, in place of the real one's functions."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, cards: int = 1, divided: bool = False) -> None:
-        self.millijoules = 5000
-        self.closed = 0
-        self.divided = divided
-        self.cards = cards
-        for name in (
-            "Init", "Shutdown", "DeviceGetCount", "DeviceGetHandleByIndex", "DeviceGetHandleByUUID", "DeviceGetName",
-            "DeviceGetMigMode", "DeviceGetTotalEnergyConsumption",
-        ):  # fmt: skip
-            monkeypatch.setattr(pynvml, f"nvml{name}", getattr(self, name))
-
-    def Init(self) -> None:  # noqa: N802
-        pass
-
-    def Shutdown(self) -> None:  # noqa: N802
-        self.closed += 1
-
-    def DeviceGetCount(self) -> int:  # noqa: N802
-        return self.cards
-
-    def DeviceGetHandleByIndex(self, index: int) -> str:  # noqa: N802
-        return f"card {index}"
-
-    def DeviceGetHandleByUUID(self, uuid: str) -> str:  # noqa: N802
-        return f"card {uuid}"
-
-    def DeviceGetName(self, handle: str) -> str:  # noqa: N802
-        return f"NVIDIA {handle}"
-
-    def DeviceGetMigMode(self, handle: str) -> list[int]:  # noqa: N802
-        if not self.divided:
-            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
-        return [pynvml.NVML_DEVICE_MIG_ENABLE, pynvml.NVML_DEVICE_MIG_ENABLE]
-
-    def DeviceGetTotalEnergyConsumption(self, handle: str) -> int:  # noqa: N802
-        if self.millijoules < 0:
-            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
-        self.millijoules += 1500
-        return self.millijoules
 
 
 @pytest.fixture(autouse=True)

@@ -173,7 +173,7 @@ def throttled(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     script: list[bool] = []
     count = [0, 0]
 
-    def snapshot() -> Snapshot:
+    def snapshot(card: Any = None) -> Snapshot:
         count[0] += 1
         if count[0] % 2 == 0:
             count[1] += script.pop(0) if script else False

@@ -1,10 +1,12 @@
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipeline.errors import WorkerFailed
-from pipeline.measure.memory import peak_memory_bytes
+from pipeline.measure.memory import peak_memory
+from tests.measure.fake_nvml import FakeNvml
 from tests.measure.fakes import FEEDS, artifact, target
 
 MIB = 2**20
@@ -13,7 +15,7 @@ MIB = 2**20
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_model_that_holds_more_has_a_higher_peak(tmp_path: Path) -> None:
     small, large = (
-        peak_memory_bytes(artifact(tmp_path, f"m{size}", memory_mb=size), target(), FEEDS[1]) for size in (0, 100)
+        peak_memory(artifact(tmp_path, f"m{size}", memory_mb=size), target(), FEEDS[1]).host for size in (0, 100)
     )
     assert small is not None
     assert large is not None
@@ -23,11 +25,24 @@ def test_a_model_that_holds_more_has_a_higher_peak(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_what_this_process_holds_does_not_count(tmp_path: Path) -> None:
     ballast = bytearray(b"x") * (500 * MIB)
-    found = peak_memory_bytes(artifact(tmp_path, "model"), target(), FEEDS[1])
+    found = peak_memory(artifact(tmp_path, "model"), target(), FEEDS[1]).host
     assert found is not None
     assert found < len(ballast)
 
 
 def test_a_model_that_cannot_be_run_gives_its_reason(tmp_path: Path) -> None:
     with pytest.raises(WorkerFailed, match="no such operator"):
-        peak_memory_bytes(artifact(tmp_path, "model", refuse="no such operator"), target(), FEEDS[1])
+        peak_memory(artifact(tmp_path, "model", refuse="no such operator"), target(), FEEDS[1])
+
+
+def test_a_cards_memory_is_what_it_rose_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    driver = FakeNvml(monkeypatch)
+    driver.used = [500 * MIB, 1_300 * MIB]
+    on_card = replace(target(), device="cuda")
+    assert peak_memory(artifact(tmp_path, "model"), on_card, FEEDS[1]).device == 800 * MIB
+    assert peak_memory(artifact(tmp_path, "model"), target(), FEEDS[1]).device is None, "nothing runs on a card"
+
+
+def test_without_a_driver_a_cards_memory_is_not_known(tmp_path: Path) -> None:
+    assert peak_memory(artifact(tmp_path, "model"), replace(target(), device="cuda"), FEEDS[1]).device is None

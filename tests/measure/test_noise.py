@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from pipeline.measure.noise import Snapshot, block_telemetry, snapshot
+from pipeline.measure.nvml import CardState
 from pipeline.measure.worker import Timed
 
 QUIET = Snapshot(steal_ticks=100, throttled=5, suspended_s=0.0)
@@ -33,6 +36,23 @@ def test_steal_and_run_delay_are_recorded_and_drop_nothing() -> None:
 )
 def test_a_hard_event_drops_the_block(after: Snapshot, reason: str) -> None:
     assert reason in block_telemetry(QUIET, after, [timed()])["dropped"]
+
+
+def on_card(processes: int | None = 1, slowdown: str | None = None) -> Snapshot:
+    return replace(QUIET, card=CardState(sm_clock_mhz=1980, slowdown=slowdown, processes=processes))
+
+
+def test_a_graphics_card_that_heat_slows_down_drops_the_block_whichever_end_it_was_seen_at() -> None:
+    for before, after in ((on_card(slowdown="heat"), on_card()), (on_card(), on_card(slowdown="heat"))):
+        assert block_telemetry(before, after, [timed()])["dropped"] == "the graphics card was slowed down by heat"
+
+
+def test_a_process_that_comes_to_the_card_drops_the_block_and_one_that_stays_is_recorded() -> None:
+    assert "another process" in block_telemetry(on_card(1), on_card(2), [timed()])["dropped"]
+    stays = block_telemetry(on_card(2), on_card(2), [timed()])
+    assert (stays["dropped"], stays["foreign_processes"]) == (None, 1)
+    unknown = block_telemetry(on_card(None), on_card(None), [timed()])
+    assert (unknown["dropped"], unknown["foreign_processes"]) == (None, None)
 
 
 def test_what_the_system_does_not_say_is_none_and_not_0() -> None:

@@ -94,6 +94,7 @@ def result(
         load_ms=41.3,
         first_inference_ms=3.7,
         peak_memory_bytes=96_400_000,
+        peak_device_memory_bytes=612_000_000,
         accuracy=found,
         latency_ms=latency(p50),
         throughput=1000 * batch_size / p50,

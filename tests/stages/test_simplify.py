@@ -34,3 +34,25 @@ def test_without_onnxslim_the_row_is_skipped_saying_what_to_install(
     monkeypatch.setattr(simplify, "find_spec", nothing)
     with pytest.raises(Skipped, match="pip install onnxslim"):
         workplace.build(Simplify(), onnx_model)
+
+
+@pytest.mark.skipif(find_spec("onnxslim") is None, reason="needs the extra simplify")
+def test_a_graph_that_would_grow_is_left_as_it_was(
+    workplace: Workplace, onnx_model: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnx
+    import onnxslim
+
+    def grown(model: onnx.ModelProto) -> onnx.ModelProto:
+        larger = onnx.ModelProto()
+        larger.CopyFrom(model)
+        output = larger.graph.output[0].name
+        maker = next(node for node in larger.graph.node if output in node.output)
+        maker.output[list(maker.output).index(output)] = "before"
+        larger.graph.node.append(onnx.helper.make_node("Identity", ["before"], [output]))
+        return larger
+
+    monkeypatch.setattr(onnxslim, "slim", grown)
+    nodes = len(onnx.load(onnx_model.onnx_path).graph.node)
+    with pytest.raises(Skipped, match=f"onnxslim made {nodes + 1} nodes of {nodes}"):
+        workplace.build(Simplify(), onnx_model)
