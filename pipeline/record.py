@@ -187,13 +187,17 @@ class Peaks:
     device: str
     threads: int
     fp32_macs_per_s: float | None = None
+    tf32_macs_per_s: float | None = None
+    """Of fp32 products that may be computed in TF32; on NVIDIA's cards alone."""
+    fp16_macs_per_s: float | None = None
+    """On accelerators alone: processors are not asked for it."""
     int8_macs_per_s: float | None = None
     int8_types: str | None = None
     """The combination that was fastest: ``u8s8`` is unsigned activations and signed weights."""
     bytes_per_s: float | None = None
     """Of a copy: bytes read and bytes written."""
     reasons: dict[str, str] = field(default_factory=dict)
-    """Why a figure is missing, by ``fp32``, ``int8`` and ``copy``."""
+    """Why a figure is missing, by ``fp32``, ``tf32``, ``fp16``, ``int8`` and ``copy``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from pipeline.analyse.speed import cost_per_million, estimate_ratios, judge_rati
 from pipeline.analyse.steps import with_steps
 from pipeline.analyse.summary import summarise
 from pipeline.plan import Constraints, MeasureSettings
-from pipeline.record import Record, SubjectRecord, VariantRecord
+from pipeline.record import Peaks, Record, SubjectRecord, VariantRecord
 from pipeline.results import Accuracy, Energy, Report, Result, Speedup, VariantResult
 from pipeline.statistics.latency import Estimate
 
@@ -57,7 +57,7 @@ def analyse(record: Record) -> Report:
         why_none=why_none,
         noise=checks.noise,
         variants=variants,
-        peaks=record.peaks,
+        peaks={target: asdict(Peaks(**found)) for target, found in record.peaks.items()},
         factors=factors(record, cells, judged, measure, checks.devices),
     )
 

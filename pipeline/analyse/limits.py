@@ -18,7 +18,7 @@ from pipeline.results import Limits, LimitVerdict, Result
 
 BUSY = 0.10
 """Below this share of both peaks a row is held back by neither, but by what comes with every call and operator."""
-_HALF = ("float16", "bfloat16")
+_NAMES = {"float32": "fp32", "float16": "fp16"}
 
 
 def with_limits(record: Record, rows: Mapping[str, list[Result]]) -> dict[str, list[Result]]:
@@ -77,9 +77,16 @@ def _compute_peak(
     by_type = {kind: macs for kind, macs in variant.macs_by_type.items() if macs}
     if not by_type:
         return None, None, "the model's multiply-accumulates are not known"
-    if session.get("dtype") in _HALF:
-        return None, None, f"no peak was measured for {session['dtype']}"
-    rates = {"fp32": peaks.fp32_macs_per_s, "int8": peaks.int8_macs_per_s}
+    # What the target computes fp32 products in.
+    as_computed = session.get("dtype", "float32")
+    as_computed = "tf32" if session.get("tf32") and as_computed == "float32" else _NAMES.get(as_computed, as_computed)
+    by_type = {as_computed if kind == "fp32" else kind: macs for kind, macs in by_type.items()}
+    rates = {
+        "fp32": peaks.fp32_macs_per_s,
+        "tf32": peaks.tf32_macs_per_s,
+        "fp16": peaks.fp16_macs_per_s,
+        "int8": peaks.int8_macs_per_s,
+    }
     seconds = 0.0
     for kind, macs in by_type.items():
         rate = rates.get(kind)

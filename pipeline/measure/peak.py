@@ -11,7 +11,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -44,6 +44,10 @@ _CALLS = 5
 _MEASURED_NS = 250_000_000
 _INTEGER_TYPES: Mapping[Device, tuple[str, ...]] = {"cpu": ("u8s8", "u8u8"), "cuda": ("s8s8",)}
 """What MatMulInteger has a fast kernel for: activations, then weights."""
+_FIGURES: Mapping[Device, tuple[str, ...]] = {
+    "cpu": ("fp32", "int8", "copy"),
+    "cuda": ("fp32", "tf32", "fp16", "int8", "copy"),
+}
 _NO_FALLBACK = {"session.disable_cpu_ep_fallback": "1"}
 
 
@@ -91,13 +95,13 @@ class _Task:
 def measure_peaks(device: Device, threads: int) -> Peaks:
     """The fastest that was seen, in about two seconds; what can't be measured here is None, with the reason.
 
-    fp32 as the runtime does it by default: on CUDA that is TF32 where the device has it. int8 is the best of the
-    combinations of signed and unsigned that have kernels. The copy counts the bytes read and those written.
+    fp32 is computed as such; on CUDA TF32 and fp16 are peaks of their own. int8 is the best of the combinations of
+    signed and unsigned that have kernels. The copy counts the bytes read and those written.
     """
     try:
         OnnxRuntime().check(Target(name="peak", backend=OnnxRuntime(), device=device, threads=threads))
     except Skipped as error:
-        return Peaks(device=device, threads=threads, reasons=dict.fromkeys(("fp32", "int8", "copy"), str(error)))
+        return Peaks(device=device, threads=threads, reasons=dict.fromkeys(_FIGURES[device], str(error)))
     with tempfile.TemporaryDirectory(prefix="slimline-peak-") as folder:
         rates, reasons = _rates(_tasks(Path(folder), device, threads))
     integer = {types: rates[types] for types in _INTEGER_TYPES[device] if types in rates}
@@ -108,10 +112,12 @@ def measure_peaks(device: Device, threads: int) -> Peaks:
         device=device,
         threads=threads,
         fp32_macs_per_s=rates.get("fp32"),
+        tf32_macs_per_s=rates.get("tf32"),
+        fp16_macs_per_s=rates.get("fp16"),
         int8_macs_per_s=None if best is None else integer[best],
         int8_types=best,
         bytes_per_s=rates.get("copy"),
-        reasons={name: reasons[name] for name in ("fp32", "int8", "copy") if name in reasons},
+        reasons={name: reasons[name] for name in _FIGURES[device] if name in reasons},
     )
 
 
@@ -136,6 +142,9 @@ def _tasks(folder: Path, device: Device, threads: int) -> dict[str, _Task]:
         return {**tasks, "copy": task(tasks["fp32"].job.artifact, 2 * size, copying)}
     value = {"value": np.ones(1, np.float32)}
     copies = write_copies(folder / "copy", _ACCELERATOR_COPY, _COPIES)
+    in_tf32 = replace(target, session={**target.session, "tf32": True})
+    tasks["tf32"] = task(tasks["fp32"].job.artifact, shape.macs, in_tf32)
+    tasks["fp16"] = task(write_float_products(folder / "fp16", shape, half=True), shape.macs)
     # The first array is written and the last one read: together as much as one more copy.
     return {**tasks, "copy": task(copies, 2 * (_COPIES + 1) * _ACCELERATOR_COPY, feed=value)}
 

@@ -35,17 +35,22 @@ class Shape:
         return self.rows * self.edge * self.edge * self.products
 
 
-def write_float_products(out: Path, shape: Shape) -> Artifact:
-    """A chain of fp32 products with one matrix: input ``row`` [1, edge], output the largest element."""
+def write_float_products(out: Path, shape: Shape, *, half: bool = False) -> Artifact:
+    """A chain of products with one matrix, in fp32 or fp16: input ``row`` [1, edge], output the largest element."""
     from onnx import TensorProto, helper
 
     edge = shape.edge
     matrix = np.random.default_rng(0).standard_normal((edge, edge), np.float32) / np.float32(np.sqrt(edge))
-    nodes = [helper.make_node("Expand", ["row", "shape"], ["x_0"])]
+    kind, width = (TensorProto.FLOAT16, np.float16) if half else (TensorProto.FLOAT, np.float32)
+    nodes = [
+        helper.make_node("Expand", ["row", "shape"], ["rows"]),
+        helper.make_node("Cast", ["rows"], ["x_0"], to=kind),
+    ]
     for number in range(shape.products):
         nodes.append(helper.make_node("MatMul", [f"x_{number}", "matrix"], [f"x_{number + 1}"]))
-    nodes.append(helper.make_node("ReduceMax", [f"x_{shape.products}"], ["largest"], keepdims=0))
-    constants = {"shape": np.array([shape.rows, edge]), "matrix": matrix}
+    nodes.append(helper.make_node("ReduceMax", [f"x_{shape.products}"], ["largest_of_kind"], keepdims=0))
+    nodes.append(helper.make_node("Cast", ["largest_of_kind"], ["largest"], to=TensorProto.FLOAT))
+    constants = {"shape": np.array([shape.rows, edge]), "matrix": matrix.astype(width)}
     return _write(out, nodes, ("row", (1, edge)), {"largest": TensorProto.FLOAT}, constants)
 
 

@@ -22,7 +22,15 @@ HEADINGS: tuple[tuple[str, Align], ...] = (
     ("in balance at", "right"),
     ("limit", "left"),
 )
-_WORDS = {"fp32": "fp32 products", "int8": "int8 products", "copy": "a copy"}
+_WORDS = {
+    "fp32": "fp32 products",
+    "tf32": "TF32 products",
+    "fp16": "fp16 products",
+    "int8": "int8 products",
+    "copy": "a copy",
+}
+_OF_ACCELERATORS = ("tf32", "fp16")
+"""Processors are not asked for these."""
 _EXPLANATION = (
     "MACs/s and bytes/s are those of the median call; the bytes are what the model has to move at least: its weights, "
     "and the activations that can't be worked on in passing. compute-bound: the products' peak is the nearer limit, "
@@ -58,9 +66,13 @@ def _peaks(peaks: Mapping[str, Any]) -> str:
     parts = []
     for name, figure, unit in (
         ("fp32", peaks["fp32_macs_per_s"], "MAC/s"),
+        ("tf32", peaks["tf32_macs_per_s"], "MAC/s"),
+        ("fp16", peaks["fp16_macs_per_s"], "MAC/s"),
         ("int8", peaks["int8_macs_per_s"], "MAC/s"),
         ("copy", peaks["bytes_per_s"], "B/s (read and written)"),
     ):
+        if figure is None and name not in peaks["reasons"] and name in _OF_ACCELERATORS:
+            continue
         if figure is None:
             parts.append(f"{_WORDS[name]} not measured ({peaks['reasons'].get(name, 'no reason was recorded')})")
             continue

@@ -80,6 +80,8 @@ def test_a_mixed_model_is_held_against_the_time_that_each_part_takes_at_its_peak
     ("changes", "peaks", "session", "reason"),
     [
         ({"macs_by_type": {"fp16": 10**8}}, PEAKS, {}, "no peak was measured for fp16"),
+        ({}, PEAKS, {"dtype": "float16"}, "no peak was measured for fp16"),
+        ({}, PEAKS, {"tf32": True}, "no peak was measured for tf32"),
         ({"macs_by_type": {}, "macs": None}, PEAKS, {}, "the model's multiply-accumulates are not known"),
         ({"activation_bytes": None}, PEAKS, {}, "the bytes that this model moves are not known"),
         ({"activation_bytes": None, "format": "torch"}, PEAKS, {}, "the bytes that this PyTorch model moves are not"),
@@ -99,6 +101,35 @@ def test_what_is_not_known_has_no_verdict_but_a_reason(
     found = limits(variant(**changes), 1, 20.0, peaks, session)
     assert found.verdict is None
     assert reason in (found.reason or "")
+
+
+CARD = Peaks(
+    device="cuda",
+    threads=1,
+    fp32_macs_per_s=1e10,
+    tf32_macs_per_s=4e10,
+    fp16_macs_per_s=8e10,
+    int8_macs_per_s=16e10,
+    bytes_per_s=1e10,
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "session", "kind", "times"),
+    [
+        ({}, {}, "fp32", 1),
+        ({}, {"tf32": True}, "tf32", 4),
+        ({}, {"dtype": "float16", "tf32": True}, "fp16", 8),
+        ({"macs_by_type": {"fp16": 10**8}}, {}, "fp16", 8),
+        ({"macs_by_type": {"int8": 10**8}}, {"tf32": True}, "int8", 16),
+    ],
+)
+def test_a_row_is_held_against_the_peak_of_what_it_computes_in(
+    changes: dict[str, Any], session: dict[str, Any], kind: str, times: int
+) -> None:
+    found = limits(variant(**changes), 1, 20.0, CARD, session)
+    assert found.compute_peak == kind
+    assert found.compute_share == pytest.approx(0.5 / times)
 
 
 def test_what_is_known_stays_where_the_rest_is_not() -> None:

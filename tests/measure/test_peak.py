@@ -89,6 +89,28 @@ def test_peaks_are_measured_in_processes_of_their_own(monkeypatch: pytest.Monkey
     assert found.int8_types in {"u8s8", "u8u8"}
 
 
+def test_the_half_precision_model_computes_the_same(tmp_path: Path) -> None:
+    shape = Shape(rows=4, edge=16, products=2)
+    row = {"row": np.linspace(-1, 1, 16, dtype=np.float32)[None]}
+    full, half = (
+        OnnxRuntime().load(
+            write_float_products(tmp_path / str(half), shape, half=half), Target(name="t", backend=OnnxRuntime())
+        )(row)
+        for half in (False, True)
+    )
+    np.testing.assert_allclose(half[0], full[0], rtol=0.01)
+
+
+def test_a_card_is_asked_for_tf32_and_half_precision_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peak, "_ACCELERATOR", Shape(rows=4, edge=16, products=2))
+    monkeypatch.setattr(peak, "_ACCELERATOR_COPY", 64)
+    tasks = peak._tasks(tmp_path, "cuda", 1)
+    assert set(tasks) == {"fp32", "tf32", "fp16", "s8s8", "copy"}
+    assert tasks["tf32"].job.target.session["tf32"] is True
+    assert tasks["tf32"].job.artifact == tasks["fp32"].job.artifact
+    assert all("session.disable_cpu_ep_fallback" in task.job.target.session["config"] for task in tasks.values())
+
+
 def test_the_faster_of_two_integer_kernels_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     rates = {"fp32": 1.0, "u8s8": 2.0, "u8u8": 3.0, "copy": 4.0}
     monkeypatch.setattr(peak, "_tasks", lambda *arguments: {})
