@@ -84,13 +84,17 @@ def _place(rows: Sequence[Row], targets: Sequence[str], measure: MeasureSettings
 
 
 def _nothing_measured(variants: Sequence[VariantResult]) -> str:
-    reasons = [f"{variant.name}: {variant.reason}." for variant in variants if variant.reason is not None] or [
-        f"{variant.name} on {result.target}: {result.reason}."
+    failed = [(variant.name, variant.reason) for variant in variants if variant.reason is not None]
+    rows = [
+        (result.target, result.reason)
         for variant in variants
         for result in variant.results
         if result.reason is not None
     ]
-    return " ".join(["No variant was measured.", *reasons])
+    names: dict[str, dict[str, None]] = {}
+    for name, reason in failed or rows:
+        names.setdefault(reason, {})[name] = None
+    return " ".join(["No variant was measured.", *(f"{', '.join(names[reason])}: {reason}." for reason in names)])
 
 
 def _reference(row: Row, measure: MeasureSettings) -> Reference:

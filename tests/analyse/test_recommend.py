@@ -155,6 +155,13 @@ def test_failed_and_skipped_rows_are_no_candidates() -> None:
     assert "Failed: failed." in report.summary
 
 
+def test_a_reason_that_keeps_several_rows_from_being_measured_is_told_once() -> None:
+    record = make_record(INT8, targets={"ort_cuda": "cuda", "ort_tensorrt": "cuda"}, batch_sizes=(1, 8))
+    skipped = [replace(subject, status="skipped", reason="no card") for subject in record.subjects]
+    why = _none(replace(record, subjects=skipped))
+    assert why == "No variant was measured. ort_cuda, ort_tensorrt: no card."
+
+
 def test_the_first_measured_target_and_the_smallest_batch_size_are_decided_on() -> None:
     record = make_record(
         INT8,
