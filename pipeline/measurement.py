@@ -125,7 +125,11 @@ def _latency(
         table.fail(key, reason)
     for key, times in found.times.items():
         table.records[key] = replace(
-            table.records[key], load_ms=times.load_ms, first_inference_ms=times.first_inference_ms
+            table.records[key],
+            load_ms=times.load_ms,
+            first_inference_ms=times.first_inference_ms,
+            device_ms=times.device_ms,
+            enqueue_share=times.enqueue_share,
         )
     return found.samples
 

@@ -28,6 +28,27 @@ class Session(Protocol):
         ...
 
 
+class Resident(Protocol):
+    """A batch that lies on an accelerator, to be run there again and again."""
+
+    def enqueue(self) -> None:
+        """Ask for one run; returns as soon as the device has been told."""
+        ...
+
+    def wait(self) -> None:
+        """Return once the device has done all that it was asked for."""
+        ...
+
+
+@runtime_checkable
+class Enqueuing(Protocol):
+    """A session that can run without handing inputs and outputs over."""
+
+    def resident(self, feed: Feed) -> Resident:
+        """Copy a batch to the device."""
+        ...
+
+
 class Backend(Protocol):
     """A runtime. Frozen dataclasses, so that a worker process can be handed one."""
 

@@ -75,6 +75,10 @@ class SubjectRecord:
     load_ms: list[float] = field(default_factory=list)
     """One value a round."""
     first_inference_ms: list[float] = field(default_factory=list)
+    device_ms: list[float] = field(default_factory=list)
+    """Of a run by itself on an accelerator, nothing handed over; one value a round. Empty on the CPU."""
+    enqueue_share: list[float] = field(default_factory=list)
+    """Of that time, what the host took to ask for the runs."""
     energy: dict[str, Any] | None = None
     """joules_per_inference, watts, seconds, calls and source; or reason, where it was not measured."""
     profile: dict[str, Any] | None = None

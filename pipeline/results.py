@@ -188,6 +188,19 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceTime:
+    """Runs back to back on an accelerator, nothing handed over: the mean over the rounds, with its 95 % interval."""
+
+    value: float
+    low: float | None
+    """None after a single round."""
+    high: float | None
+    enqueue_share: float
+    launch_bound: bool
+    """The host takes more than four fifths of the time to ask for the runs: the device waits for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """One row: a variant on a target at a batch size."""
 
@@ -203,6 +216,7 @@ class Result:
     """Of a graphics card's memory."""
     accuracy: Accuracy | None = None
     latency_ms: Latency | None = None
+    device_ms: DeviceTime | None = None
     throughput: float | None = None
     """Examples a second."""
     speedup: Speedup | None = None

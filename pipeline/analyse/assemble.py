@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
+import numpy as np
+
 from pipeline.analyse.accuracy import accuracies
 from pipeline.analyse.cells import Cells, cells_by_subject
 from pipeline.analyse.explain import with_explanations
@@ -20,8 +22,10 @@ from pipeline.analyse.steps import with_steps
 from pipeline.analyse.summary import summarise
 from pipeline.plan import Constraints, MeasureSettings
 from pipeline.record import Peaks, Record, SubjectRecord, VariantRecord
-from pipeline.results import Accuracy, Energy, Report, Result, Speedup, VariantResult
-from pipeline.statistics.latency import Estimate
+from pipeline.results import Accuracy, DeviceTime, Energy, Report, Result, Speedup, VariantResult
+from pipeline.statistics.latency import Estimate, rounds_interval
+
+LAUNCH_BOUND = 0.8
 
 
 def analyse(record: Record) -> Report:
@@ -84,11 +88,27 @@ def _result(
         peak_device_memory_bytes=subject.peak_device_memory_bytes,
         accuracy=judged.get(f"{subject.variant}@{subject.target}") if subject.status == "ok" else None,
         latency_ms=None if mine is None else latency(mine, measure),
+        device_ms=_device_time(subject),
         throughput=rate,
         speedup=speedups.get(subject.key),
         cost_per_million=None if rate is None or price is None else cost_per_million(rate, price),
         energy=None if subject.energy is None else Energy(**subject.energy),
         scenarios=[scenario_result(found) for found in subject.scenarios],
+    )
+
+
+def _device_time(subject: SubjectRecord) -> DeviceTime | None:
+    if not subject.device_ms:
+        return None
+    share = statistics.median(subject.enqueue_share)
+    several = len(subject.device_ms) > 1
+    low, high = rounds_interval(np.array(subject.device_ms), 0.05) if several else (None, None)
+    return DeviceTime(
+        value=statistics.fmean(subject.device_ms),
+        low=low,
+        high=high,
+        enqueue_share=share,
+        launch_bound=share > LAUNCH_BOUND,
     )
 
 

@@ -13,7 +13,7 @@ from pipeline.backends.onnxruntime_binding import BoundSession
 from pipeline.backends.settings import check_keys, choice, switch
 from pipeline.data.dataset import Feed
 from pipeline.errors import BackendUnavailable, UserError
-from pipeline.plan import Session, Target
+from pipeline.plan import Device, Resident, Session, Target
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -108,11 +108,10 @@ class OnnxRuntime:
         if chosen != provider[0]:
             raise BackendUnavailable(f"{provider[0]} could not be initialized; onnxruntime would have run {chosen}")
         settings = session_settings(target)
+        device_id = int(provider[1].get("device_id", 0))
         if settings["io_binding"]:
-            return BoundSession(
-                session, target.device, int(provider[1].get("device_id", 0)), graph=settings["cuda_graph"]
-            )
-        return OnnxRuntimeSession(session)
+            return BoundSession(session, target.device, device_id, graph=settings["cuda_graph"])
+        return OnnxRuntimeSession(session, target.device, device_id)
 
     def profile(self, artifact: Artifact, target: Target, feed: Feed, calls: int) -> dict[str, Any]:
         """See ``Profiler``."""
@@ -130,11 +129,17 @@ class OnnxRuntimeSession:
     """A loaded model."""
 
     session: onnxruntime.InferenceSession
+    device: Device
+    device_id: int
 
     def __call__(self, feed: Feed) -> list[NDArray[Any]]:
         """Run one batch."""
         outputs: list[NDArray[Any]] = self.session.run(None, feed)
         return outputs
+
+    def resident(self, feed: Feed) -> Resident:
+        """Copy a batch to the device."""
+        return BoundSession(self.session, self.device, self.device_id).resident(feed)
 
 
 def provider_name(target: Target) -> str:

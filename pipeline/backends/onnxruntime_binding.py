@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,6 +43,8 @@ class BoundSession:
     graph: bool = False
     """Whether the provider captures CUDA graphs."""
     bound: dict[Shapes, Bound] = field(default_factory=dict)
+    graphs: Iterator[int] = field(default_factory=count)
+    """A number for each CUDA graph to come."""
 
     def __call__(self, feed: Feed) -> list[NDArray[Any]]:
         """Run one batch."""
@@ -55,6 +59,13 @@ class BoundSession:
                 found.inputs[name].update_inplace(np.ascontiguousarray(array))
         self.session.run_with_iobinding(found.binding, found.options)
         return [np.array(output.numpy()) for output in found.outputs]
+
+    def resident(self, feed: Feed) -> BoundBatch:
+        """Copy a batch to the device."""
+        found = self._bind(feed)
+        options = found.options or _plain_options()
+        options.add_run_config_entry("disable_synchronize_execution_providers", "1")
+        return BoundBatch(self.session, found, options)
 
     def _bind(self, feed: Feed) -> Bound:
         """Let a first call find out how large the outputs are, and keep their places."""
@@ -74,8 +85,32 @@ class BoundSession:
         outputs = list(binding.get_outputs())
         for name, place in zip(names, outputs, strict=True):
             binding.bind_ortvalue_output(name, place)
-        options = _run_options(len(self.bound)) if self.graph else None
+        options = _run_options(next(self.graphs)) if self.graph else None
         return Bound(binding, {} if self.device == "cpu" else inputs, outputs, options)
+
+
+@dataclass(frozen=True, slots=True)
+class BoundBatch:
+    """A batch that lies where the session computes."""
+
+    session: onnxruntime.InferenceSession
+    bound: Bound
+    options: onnxruntime.RunOptions
+
+    def enqueue(self) -> None:
+        """Ask for one run."""
+        self.session.run_with_iobinding(self.bound.binding, self.options)
+
+    def wait(self) -> None:
+        """Until the outputs are there."""
+        self.bound.binding.synchronize_outputs()
+
+
+def _plain_options() -> onnxruntime.RunOptions:
+    """Of a run that nothing is said about."""
+    import onnxruntime
+
+    return onnxruntime.RunOptions()
 
 
 def _run_options(graph: int) -> onnxruntime.RunOptions:

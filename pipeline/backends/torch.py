@@ -121,6 +121,10 @@ class TorchSession:
                 torch.cuda.synchronize()
         return arrays
 
+    def resident(self, feed: Feed) -> TorchBatch:
+        """Copy a batch to the device."""
+        return TorchBatch(self.run, [self._to_device(feed[name]) for name in self.inputs], self.device)
+
     def _to_device(self, array: NDArray[Any]) -> torch.Tensor:
         import torch
 
@@ -130,6 +134,29 @@ class TorchSession:
         if self.settings.channels_last and tensor.ndim == 4:
             tensor = tensor.to(memory_format=torch.channels_last)
         return tensor
+
+
+@dataclass(frozen=True, slots=True)
+class TorchBatch:
+    """A batch that lies on the model's device."""
+
+    run: Callable[..., Any]
+    inputs: Sequence[torch.Tensor]
+    device: Device
+
+    def enqueue(self) -> None:
+        """Ask for one run."""
+        import torch
+
+        with torch.inference_mode():
+            self.run(*self.inputs)
+
+    def wait(self) -> None:
+        """Until all streams are done."""
+        import torch
+
+        if self.device == "cuda":
+            torch.cuda.synchronize()
 
 
 def session_settings(target: Target) -> TorchSettings:

@@ -26,7 +26,7 @@ from pipeline.measure.processes import Nursery
 from pipeline.measure.rounds import Round
 from pipeline.measure.samples import Collected, Stopped
 from pipeline.measure.schedule import FEWEST_ROUNDS, Expected, expect, groups
-from pipeline.measure.worker import Job, Loaded
+from pipeline.measure.worker import DeviceTimed, Job, Loaded
 from pipeline.plan import MeasureSettings, Target
 from pipeline.record import LatencySamples
 
@@ -52,6 +52,9 @@ class SubjectTimes:
 
     load_ms: list[float] = field(default_factory=list)
     first_inference_ms: list[float] = field(default_factory=list)
+    device_ms: list[float] = field(default_factory=list)
+    """Of a run by itself, on an accelerator."""
+    enqueue_share: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +218,8 @@ class _Run:
             if expected is not None:
                 blocks = expected.blocks
                 self.collected.add(current.run(blocks, self.rng, lambda done: progress(min(done / blocks, 1.0))), cores)
+                if self.collected.device != "cpu":
+                    self._note_device(current.device_times(self.rng))
         self.failures.update(current.failures)
         return expected
 
@@ -223,6 +228,11 @@ class _Run:
             found = self.times.setdefault(key, SubjectTimes())
             found.load_ms.append(times.load_ns / _NS_PER_MS)
             found.first_inference_ms.append(times.first_ns / _NS_PER_MS)
+
+    def _note_device(self, timed: Mapping[str, DeviceTimed]) -> None:
+        for key, found in timed.items():
+            self.times[key].device_ms.append(found.call_ns / _NS_PER_MS)
+            self.times[key].enqueue_share.append(found.enqueue_share)
 
     def _widest(self, group: _Group) -> float:
         estimates = self.collected.estimates(group.pairs, self.settings.look_alpha)

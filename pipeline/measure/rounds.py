@@ -13,7 +13,7 @@ import numpy as np
 from pipeline.errors import WorkerFailed
 from pipeline.measure.noise import block_telemetry, snapshot
 from pipeline.measure.nvml import Card
-from pipeline.measure.worker import Cell, Load, Loaded, Timed
+from pipeline.measure.worker import Cell, Command, DeviceTime, DeviceTimed, Load, Loaded, Timed
 from pipeline.measure.worker_process import Worker
 from pipeline.plan import MeasureSettings
 
@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 REPEATED_SHARE = 0.25
 """At most this share of a round's blocks is timed again when a hard event spoilt them."""
 _NS_PER_MS = 1_000_000
+_DEVICE_NS = 50 * _NS_PER_MS
 _SLICE_NS = 100 * _NS_PER_MS
 _MOST_SLICES = 30
 _STEADY_SLICES, _STEADY = 4, 0.01
@@ -101,6 +102,16 @@ class Round:
             visited(len(found))
         return found
 
+    def device_times(self, rng: np.random.Generator) -> dict[str, DeviceTimed]:
+        """How long each model's runs take on an accelerator by themselves, in random order."""
+        found = {}
+        keys = list(self.workers)
+        for index in rng.permutation(len(keys)):
+            timed = self._ask(keys[index], DeviceTime(total_ns=_DEVICE_NS))
+            if timed is not None:
+                found[keys[index]] = timed
+        return found
+
     def _block(self, rng: np.random.Generator) -> Block:
         settings = self.settings
         command = Cell(
@@ -117,7 +128,7 @@ class Round:
                 cells[keys[index]] = timed
         return Block(cells=cells, telemetry=block_telemetry(before, snapshot(self.card), list(cells.values())))
 
-    def _ask(self, key: str, command: Load | Cell) -> Any:
+    def _ask(self, key: str, command: Command) -> Any:
         try:
             return self.workers[key].ask(command)
         except WorkerFailed as failure:

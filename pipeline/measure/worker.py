@@ -23,7 +23,7 @@ from pipeline.data.dataset import Feed
 from pipeline.errors import first_line
 from pipeline.measure.channel import Channel, follow_parent, take_standard_streams
 from pipeline.measure.counters import increase, major_faults, peak_resident_bytes, run_delay_ns
-from pipeline.plan import Session, Target
+from pipeline.plan import Enqueuing, Session, Target
 
 _REST_NS = 1_000_000
 _LONGEST_REST = 50
@@ -158,6 +158,47 @@ class Cell:
             run_delay_ns=increase(delay, run_delay_ns()),
             major_faults=increase(faults, major_faults()),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceTimed:
+    """Runs back to back on an accelerator."""
+
+    call_ns: float
+    enqueue_share: float
+    """Of the time, that the host took to ask for the runs: near 1 the device waits for the host."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceTime:
+    """Run the model back to back for at least ``total_ns``, its inputs and outputs on the device, waiting once.
+
+    By the host's clock around all runs: against so long a time the one wait at the end counts for nothing, and a
+    runtime with a stream of its own can't be timed by events of another.
+    """
+
+    total_ns: int
+
+    def __call__(self, state: State) -> DeviceTimed | None:
+        """None where the runtime can't run without handing over."""
+        session, feed = state.loaded
+        if not isinstance(session, Enqueuing):
+            return None
+        clock = time.perf_counter_ns
+        resident = session.resident(feed)
+        resident.enqueue()
+        resident.wait()
+        calls = 3
+        while True:
+            start = clock()
+            for _ in range(calls):
+                resident.enqueue()
+            enqueued = clock()
+            resident.wait()
+            total = clock() - start
+            if total >= self.total_ns:
+                return DeviceTimed(call_ns=total / calls, enqueue_share=(enqueued - start) / total)
+            calls = max(2 * calls, round(1.2 * calls * self.total_ns / max(total, 1)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,6 +66,12 @@ def read(row: Row, path: str) -> Any:
     return value
 
 
+def _device_time(value: float, low: float | None, high: float | None, *rest: Any) -> Lines:
+    _share, launch_bound = rest
+    ends = "" if low is None or high is None else f" [{show.short(low)}, {show.short(high)}]"
+    return (show.short(value) + ends, *(("launch-bound",) if launch_bound else ()))
+
+
 def _text(value: object) -> Lines:
     return (str(value),)
 
@@ -223,6 +229,18 @@ FIELDS: tuple[Field, ...] = (
     _latency("p90", shown="page"),
     _latency("p99", shown="terminal", brief=_brief_quantile),
     *_data(mean_ms="result.latency_ms.mean", timed_calls="result.latency_ms.calls"),
+    Field(
+        title="device time",
+        unit="ms",
+        columns={
+            "device_ms": "result.device_ms.value",
+            "device_ms_low": "result.device_ms.low",
+            "device_ms_high": "result.device_ms.high",
+            "enqueue_share": "result.device_ms.enqueue_share",
+            "launch_bound": "result.device_ms.launch_bound",
+        },
+        lines=_device_time,
+    ),
     _single("throughput", "throughput_per_s", "result.throughput", show.short, unit="1/s", shown="terminal"),
     _single("size", "size_bytes", "variant.size_bytes", show.megabytes, unit="MB", shown="terminal"),
     _single("memory", "peak_memory_bytes", "result.peak_memory_bytes", show.megabytes, unit="MB", shown="terminal"),

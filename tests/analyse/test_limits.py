@@ -132,6 +132,24 @@ def test_a_row_is_held_against_the_peak_of_what_it_computes_in(
     assert found.compute_share == pytest.approx(0.5 / times)
 
 
+def test_device_time_has_an_interval_over_the_rounds() -> None:
+    record = make_record(targets={"ort_cuda": "cuda"})
+    timed = [
+        replace(subject, device_ms=[1.0, 1.1, 0.9], enqueue_share=[0.9, 0.85, 0.95]) for subject in record.subjects
+    ]
+    found = analyse(replace(record, subjects=timed)).variants[0].results[0].device_ms
+    assert found is not None
+    assert found.value == pytest.approx(1.0)
+    assert (found.enqueue_share, found.launch_bound) == (0.9, True)
+    assert found.low == pytest.approx(1.0 - 4.303 * 0.1 / 3**0.5, abs=1e-3)
+    (once,) = (
+        analyse(replace(record, subjects=[replace(timed[0], device_ms=[1.0], enqueue_share=[0.1])])).variants[0].results
+    )
+    assert once.device_ms is not None
+    assert (once.device_ms.low, once.device_ms.launch_bound) == (None, False)
+    assert analyse(record).variants[0].results[0].device_ms is None
+
+
 def test_what_is_known_stays_where_the_rest_is_not() -> None:
     found = limits(variant(activation_bytes=None), 1, 20.0, PEAKS, {})
     assert found.compute_share == pytest.approx(0.5)

@@ -10,10 +10,10 @@ import pytest
 
 from pipeline.artifact import Artifact
 from pipeline.backends.onnxruntime import OnnxRuntime, provider_options, session_options, session_settings
-from pipeline.backends.onnxruntime_binding import BoundSession
+from pipeline.backends.onnxruntime_binding import BoundBatch, BoundSession
 from pipeline.errors import BackendUnavailable, UserError
 from pipeline.measure.probe import SIZE, write_probe
-from pipeline.plan import Target
+from pipeline.plan import Enqueuing, Target
 
 
 def target(threads: int = 1, **session: Any) -> Target:
@@ -151,6 +151,21 @@ def test_every_shape_has_a_cuda_graph_of_its_own_and_the_first_call_none(
     for count in (1, 2, 1):
         session(images(count))
     assert asked == ["-1", "0", "-1", "1", "0"]
+
+
+@pytest.mark.parametrize("io_binding", [False, True])
+def test_a_batch_that_lies_on_the_device_is_run_without_handing_over(probe: Artifact, io_binding: bool) -> None:
+    """The host stands in for an accelerator."""
+    session = OnnxRuntime().load(probe, target(io_binding=io_binding))
+    assert isinstance(session, Enqueuing)
+    batch = session.resident(images(2))
+    assert isinstance(batch, BoundBatch)
+    for _ in range(3):
+        batch.enqueue()
+    batch.wait()
+    (expected,) = session(images(2))
+    np.testing.assert_allclose(batch.bound.outputs[0].numpy(), expected, rtol=1e-5)
+    assert batch.options.get_run_config_entry("disable_synchronize_execution_providers") == "1"
 
 
 class Elsewhere:

@@ -14,7 +14,7 @@ from pipeline.artifact import Artifact
 from pipeline.backends.torch import Torch, _allow_tf32, session_settings
 from pipeline.backends.torch_graph import Graphed
 from pipeline.errors import BackendUnavailable, UserError
-from pipeline.plan import Device, Target
+from pipeline.plan import Device, Enqueuing, Target
 from pipeline.torch_artifact import load_module, save_module
 from tests.stages.models import resnet, resnet_spec
 
@@ -89,6 +89,14 @@ def test_every_shape_is_captured_once_and_launched_with_new_inputs() -> None:
         found = run(torch.full((count, 3), value))
         assert found.tolist() == [[2 * value] * 3] * count
     assert captured == [(1, 3), (2, 3)]
+
+
+def test_a_batch_that_lies_on_the_device_is_run_without_handing_over(artifact: Artifact) -> None:
+    session = Torch().load(artifact, target())
+    assert isinstance(session, Enqueuing)
+    batch = session.resident({"image": IMAGES})
+    batch.enqueue()
+    batch.wait()
 
 
 def test_a_session_uses_the_targets_threads(artifact: Artifact) -> None:

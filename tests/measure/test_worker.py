@@ -9,11 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from numpy.typing import NDArray
 
+from pipeline.data.dataset import Feed
 from pipeline.measure import counters
 from pipeline.measure.channel import Channel
 from pipeline.measure.counters import increase, run_delay_ns
-from pipeline.measure.worker import Cell, Failure, Load, Start, State, rest, serve, time_calls
+from pipeline.measure.worker import (
+    Cell,
+    DeviceTime,
+    DeviceTimed,
+    Failure,
+    Load,
+    Start,
+    State,
+    rest,
+    serve,
+    time_calls,
+)
 from tests.measure.fakes import FEEDS, NotInstalled, job
 
 
@@ -78,6 +91,44 @@ def test_a_cell_makes_at_least_one_untimed_call_first(tmp_path: Path) -> None:
     Cell(untimed_ns=0, calls=3, cell_ns=0)(State(job(tmp_path), session))
     assert session.calls == 1 + 3 + 3
     assert len(timed.durations_ns) == 3
+
+
+class Lazy:
+    """A session whose device takes a millisecond a run, and half of that to be told."""
+
+    def __init__(self) -> None:
+        self.asked = self.now_ns = self.waits = 0
+
+    def __call__(self, feed: Feed) -> list[NDArray[Any]]:
+        return []
+
+    def resident(self, feed: Feed) -> "Lazy":
+        return self
+
+    def enqueue(self) -> None:
+        self.asked += 1
+        self.now_ns += 500_000
+
+    def wait(self) -> None:
+        self.now_ns += self.asked * 500_000
+        self.asked = 0
+        self.waits += 1
+
+
+def test_device_time_waits_once_for_all_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Lazy()
+    monkeypatch.setattr("time.perf_counter_ns", lambda: session.now_ns)
+    state = State(job(tmp_path), session)
+    found = DeviceTime(total_ns=50_000_000)(state)
+    assert found == DeviceTimed(call_ns=1_000_000.0, enqueue_share=0.5)
+    assert session.waits == 3, "to begin with, to see how long runs take, and for good"
+
+
+def test_a_session_that_has_to_hand_over_has_no_device_time(tmp_path: Path) -> None:
+    state = State(job(tmp_path))
+    Load(calls=1, warmup_ns=0)(state)
+    gc.enable()
+    assert DeviceTime(total_ns=1)(state) is None
 
 
 def test_a_worker_rests_until_its_idle_threads_stop_spinning() -> None:

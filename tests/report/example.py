@@ -9,6 +9,7 @@ from pipeline.record import Peaks, StageRecord
 from pipeline.results import (
     Accuracy,
     AccuracyVerdict,
+    DeviceTime,
     Energy,
     Latency,
     Limits,
@@ -97,6 +98,7 @@ def result(
         peak_device_memory_bytes=612_000_000,
         accuracy=found,
         latency_ms=latency(p50),
+        device_ms=DeviceTime(value=0.7 * p50, low=0.69 * p50, high=0.71 * p50, enqueue_share=0.9, launch_bound=True),
         throughput=1000 * batch_size / p50,
         speedup=speed,
         energy=Energy(joules_per_inference=0.0123, watts=31.2, seconds=5.0, calls=2031, source="RAPL, whole package"),

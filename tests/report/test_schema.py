@@ -85,6 +85,7 @@ def test_the_schema_refuses_a_broken_report(document: dict[str, Any], change: Ca
         ("quantile", results.Quantile),
         ("reference", results.Reference),
         ("speedup", results.Speedup),
+        ("device_time", results.DeviceTime),
         ("energy", results.Energy),
         ("scenario", results.ScenarioResult),
         ("limits", results.Limits),
