@@ -15,6 +15,7 @@ from typing import Any
 from pipeline.artifact import Artifact, Format
 from pipeline.check import misfit
 from pipeline.compare import Compare, fingerprint
+from pipeline.data.dataset import SplitName
 from pipeline.errors import DISK_FULL, CorruptEntry, Skipped, SlimlineError, StageFailed, first_line
 from pipeline.installed import version
 from pipeline.measure.environment import isa
@@ -62,7 +63,7 @@ class Builder:
     progress: Progress
     _failed: dict[str, StageFailed | Skipped] = field(default_factory=dict)
     _made: set[str] = field(default_factory=set)
-    _digests: dict[str, str] = field(default_factory=dict)
+    _digests: dict[tuple[SplitName, int | None], str] = field(default_factory=dict)
 
     @property
     def store(self) -> Store:
@@ -203,18 +204,15 @@ class Builder:
         if getattr(stage, "uses_original", False):
             parts["original"] = self._source().artifact.digest
         if _calibrates(stage):
-            parts["unseen"] = self._unseen_digest()
+            parts["unseen"] = self._split_digest("test", SAMPLE_SIZE)
         return _digest(parts)
 
-    def _split_digest(self, split: Any) -> str:
-        if split not in self._digests:
-            self._digests[split] = self.plan.data.split(split).digest()
-        return self._digests[split]
-
-    def _unseen_digest(self) -> str:
-        if "unseen" not in self._digests:
-            self._digests["unseen"] = self.plan.data.split("test").take(0, SAMPLE_SIZE).digest()
-        return self._digests["unseen"]
+    def _split_digest(self, split: SplitName, limit: int | None = None) -> str:
+        """Of the split's first ``limit`` examples, all by default."""
+        if (split, limit) not in self._digests:
+            examples = self.plan.data.split(split)
+            self._digests[split, limit] = (examples if limit is None else examples.take(0, limit)).digest()
+        return self._digests[split, limit]
 
 
 def _call(stage: Stage, source: Artifact, out: Path, context: Context) -> None:

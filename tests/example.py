@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import onnx
+import onnxruntime
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.artifact import ONNX_FILE, Artifact, Format
@@ -121,3 +123,16 @@ def plan(folder: Path, variants: Mapping[str, Mapping[str, Any]], **changes: Any
         "command": "python -m pipeline",
     }
     return Plan(**{**values, **changes})
+
+
+def graphs_asked_for(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The CUDA graph that each run through IO binding names from now on, while the runs themselves go on."""
+    asked: list[str] = []
+    plain = onnxruntime.InferenceSession.run_with_iobinding
+
+    def run(self: Any, binding: Any, options: Any = None) -> None:
+        asked.append(options.get_run_config_entry("gpu_graph_id"))
+        plain(self, binding, options)
+
+    monkeypatch.setattr(onnxruntime.InferenceSession, "run_with_iobinding", run)
+    return asked

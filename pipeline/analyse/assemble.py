@@ -26,6 +26,7 @@ from pipeline.results import Accuracy, DeviceTime, Energy, Report, Result, Speed
 from pipeline.statistics.latency import Estimate, rounds_interval
 
 LAUNCH_BOUND = 0.8
+"""Above this share of the device's time spent on asking for the runs, the device waits for the host."""
 
 
 def analyse(record: Record) -> Report:

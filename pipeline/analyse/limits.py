@@ -77,10 +77,6 @@ def _compute_peak(
     by_type = {kind: macs for kind, macs in variant.macs_by_type.items() if macs}
     if not by_type:
         return None, None, "the model's multiply-accumulates are not known"
-    # What the target computes fp32 products in.
-    as_computed = session.get("dtype", "float32")
-    as_computed = "tf32" if session.get("tf32") and as_computed == "float32" else _NAMES.get(as_computed, as_computed)
-    by_type = {as_computed if kind == "fp32" else kind: macs for kind, macs in by_type.items()}
     rates = {
         "fp32": peaks.fp32_macs_per_s,
         "tf32": peaks.tf32_macs_per_s,
@@ -88,12 +84,20 @@ def _compute_peak(
         "int8": peaks.int8_macs_per_s,
     }
     seconds = 0.0
+    computed = {kind: _fp32_products_in(session) if kind == "fp32" else kind for kind in by_type}
     for kind, macs in by_type.items():
-        rate = rates.get(kind)
+        rate = rates.get(computed[kind])
         if not rate:
-            return None, None, f"no peak was measured for {kind}{_because(peaks.reasons.get(kind))}"
+            reason = _because(peaks.reasons.get(computed[kind]))
+            return None, None, f"no peak was measured for {computed[kind]}{reason}"
         seconds += macs / rate
-    return sum(by_type.values()) / seconds, next(iter(by_type)) if len(by_type) == 1 else "mixed", None
+    return sum(by_type.values()) / seconds, next(iter(computed.values())) if len(computed) == 1 else "mixed", None
+
+
+def _fp32_products_in(session: Mapping[str, Any]) -> str:
+    """What a target with these settings computes the fp32 products of a model in."""
+    dtype = session.get("dtype", "float32")
+    return "tf32" if session.get("tf32") and dtype == "float32" else _NAMES.get(dtype, dtype)
 
 
 def _verdict(compute: float, memory: float) -> LimitVerdict:

@@ -102,7 +102,7 @@ class OnnxRuntime:
             import torch  # noqa: F401  see check()
         import onnxruntime
 
-        provider = PROVIDERS[provider_name(target)], provider_options(target)
+        provider = _provider(target)
         session = onnxruntime.InferenceSession(str(artifact.onnx_path), session_options(target), providers=[provider])
         chosen = session.get_providers()[0]
         if chosen != provider[0]:
@@ -119,9 +119,8 @@ class OnnxRuntime:
 
         self.preload()
         # A captured graph is one launch, of which a profile tells nothing; its operators are those of a plain session.
-        plain = replace(target, session={**target.session, "cuda_graph": False}) if _graph(target) else target
-        provider = PROVIDERS[provider_name(target)], provider_options(plain)
-        return profile_session(artifact, session_options(target), [provider], feed, calls)
+        plain = replace(target, session={**target.session, "cuda_graph": False})
+        return profile_session(artifact, session_options(plain), [_provider(plain)], feed, calls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +162,8 @@ def provider_options(target: Target) -> dict[str, Any]:
     return {**default, **wanted, **target.session.get("provider_options", {})}
 
 
-def _graph(target: Target) -> bool:
-    return switch(target, "cuda_graph", False)
+def _provider(target: Target) -> tuple[str, dict[str, Any]]:
+    return PROVIDERS[provider_name(target)], provider_options(target)
 
 
 def session_settings(target: Target) -> dict[str, Any]:
@@ -180,14 +179,15 @@ def session_settings(target: Target) -> dict[str, Any]:
             f"target.{target.name}.session.execution_mode=parallel needs threads to run operators on: "
             f"type target.{target.name}.threads=2"
         )
+    graph = switch(target, "cuda_graph", False)
     return {
         "intra_op_num_threads": target.threads,
         "inter_op_num_threads": target.threads if mode == "parallel" else 1,
         "graph_level": choice(target, "graph_level", "all", tuple(GRAPH_LEVELS)),
         "execution_mode": mode,
         "memory_arena": switch(target, "memory_arena", True),
-        "io_binding": switch(target, "io_binding", False) or _graph(target),
-        "cuda_graph": _graph(target),
+        "io_binding": switch(target, "io_binding", False) or graph,
+        "cuda_graph": graph,
         "config": config,
     }
 

@@ -28,7 +28,7 @@ class Bound:
     inputs: dict[str, onnxruntime.OrtValue]
     """On an accelerator: places in its memory, which keep their addresses (CUDA graphs need that)."""
     outputs: list[onnxruntime.OrtValue]
-    options: onnxruntime.RunOptions | None
+    options: onnxruntime.RunOptions
     """Name the CUDA graph of this shape, where there is one: the second run captures it, the later ones launch it."""
 
 
@@ -63,9 +63,8 @@ class BoundSession:
     def resident(self, feed: Feed) -> BoundBatch:
         """Copy a batch to the device."""
         found = self._bind(feed)
-        options = found.options or _plain_options()
-        options.add_run_config_entry("disable_synchronize_execution_providers", "1")
-        return BoundBatch(self.session, found, options)
+        found.options.add_run_config_entry("disable_synchronize_execution_providers", "1")
+        return BoundBatch(self.session, found)
 
     def _bind(self, feed: Feed) -> Bound:
         """Let a first call find out how large the outputs are, and keep their places."""
@@ -81,11 +80,11 @@ class BoundSession:
         for name in names:
             binding.bind_output(name, self.device, self.device_id)
         # Not to be captured: its outputs lie where the binding has put them, and not where they are kept.
-        self.session.run_with_iobinding(binding, _run_options(_NO_GRAPH) if self.graph else None)
+        self.session.run_with_iobinding(binding, _run_options(_NO_GRAPH if self.graph else None))
         outputs = list(binding.get_outputs())
         for name, place in zip(names, outputs, strict=True):
             binding.bind_ortvalue_output(name, place)
-        options = _run_options(next(self.graphs)) if self.graph else None
+        options = _run_options(next(self.graphs) if self.graph else None)
         return Bound(binding, {} if self.device == "cpu" else inputs, outputs, options)
 
 
@@ -95,27 +94,20 @@ class BoundBatch:
 
     session: onnxruntime.InferenceSession
     bound: Bound
-    options: onnxruntime.RunOptions
 
     def enqueue(self) -> None:
         """Ask for one run."""
-        self.session.run_with_iobinding(self.bound.binding, self.options)
+        self.session.run_with_iobinding(self.bound.binding, self.bound.options)
 
     def wait(self) -> None:
         """Until the outputs are there."""
         self.bound.binding.synchronize_outputs()
 
 
-def _plain_options() -> onnxruntime.RunOptions:
-    """Of a run that nothing is said about."""
-    import onnxruntime
-
-    return onnxruntime.RunOptions()
-
-
-def _run_options(graph: int) -> onnxruntime.RunOptions:
+def _run_options(graph: int | None) -> onnxruntime.RunOptions:
     import onnxruntime
 
     options = onnxruntime.RunOptions()
-    options.add_run_config_entry("gpu_graph_id", str(graph))
+    if graph is not None:
+        options.add_run_config_entry("gpu_graph_id", str(graph))
     return options

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from pipeline.errors import Skipped
-from pipeline.measure.nvml import used_card
+from pipeline.measure.nvml import Card, used_card
 from pipeline.plan import Device
 
 POWERCAP = Path("/sys/class/powercap")
@@ -91,22 +91,21 @@ def rapl(powercap: Path = POWERCAP) -> Rapl:
 class NvmlDevice:
     """One graphics card. Millijoules since the driver was loaded."""
 
-    handle: Any
-    name: str
+    card: Card
 
     @property
     def source(self) -> str:
         """Which card."""
-        return f"NVML, the whole card ({self.name})"
+        return f"NVML, the whole card ({self.card.name})"
 
     def read(self) -> Reading:
         """The driver's counter."""
         import pynvml
 
         try:
-            return (int(pynvml.nvmlDeviceGetTotalEnergyConsumption(self.handle)),)
+            return (int(pynvml.nvmlDeviceGetTotalEnergyConsumption(self.card.handle)),)
         except pynvml.NVMLError as error:
-            raise Skipped(f"the energy counter of {self.name} can't be read: {error}") from error
+            raise Skipped(f"the energy counter of {self.card.name} can't be read: {error}") from error
 
     def joules(self, before: Reading, after: Reading) -> float:
         """It is a 64-bit counter, which does not wrap around."""
@@ -119,7 +118,7 @@ def _nvml() -> Iterator[NvmlDevice]:
     with used_card() as card:
         if card.divided:
             raise Skipped(f"{card.name} is divided into instances (MIG), and its counter counts them all")
-        found = NvmlDevice(card.handle, card.name)
+        found = NvmlDevice(card)
         found.read()
         yield found
 

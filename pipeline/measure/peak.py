@@ -48,6 +48,7 @@ _FIGURES: Mapping[Device, tuple[str, ...]] = {
     "cpu": ("fp32", "int8", "copy"),
     "cuda": ("fp32", "tf32", "fp16", "int8", "copy"),
 }
+"""What is measured where."""
 _NO_FALLBACK = {"session.disable_cpu_ep_fallback": "1"}
 
 
@@ -140,11 +141,11 @@ def _tasks(folder: Path, device: Device, threads: int) -> dict[str, _Task]:
         size = copy_bytes()
         copying = Target(name="peak", backend=Copying(size_bytes=size), threads=threads)
         return {**tasks, "copy": task(tasks["fp32"].job.artifact, 2 * size, copying)}
-    value = {"value": np.ones(1, np.float32)}
-    copies = write_copies(folder / "copy", _ACCELERATOR_COPY, _COPIES)
     in_tf32 = replace(target, session={**target.session, "tf32": True})
     tasks["tf32"] = task(tasks["fp32"].job.artifact, shape.macs, in_tf32)
     tasks["fp16"] = task(write_float_products(folder / "fp16", shape, half=True), shape.macs)
+    value = {"value": np.ones(1, np.float32)}
+    copies = write_copies(folder / "copy", _ACCELERATOR_COPY, _COPIES)
     # The first array is written and the last one read: together as much as one more copy.
     return {**tasks, "copy": task(copies, 2 * (_COPIES + 1) * _ACCELERATOR_COPY, feed=value)}
 

@@ -65,12 +65,7 @@ class Round:
     def load(self, rng: np.random.Generator) -> dict[str, Loaded]:
         """Load, run once and warm up every model, one after the other in random order: the first to load pays most."""
         command = Load(calls=self.settings.warmup_calls, warmup_ns=math.ceil(self.settings.warmup_ms * _NS_PER_MS))
-        found = {}
-        keys = list(self.workers)
-        for index in rng.permutation(len(keys)):
-            loaded = self._ask(keys[index], command)
-            if loaded is not None:
-                found[keys[index]] = loaded
+        found: dict[str, Loaded] = self._ask_all(command, rng)
         if self.card is not None:
             self._settle(self.card)
         return found
@@ -104,13 +99,7 @@ class Round:
 
     def device_times(self, rng: np.random.Generator) -> dict[str, DeviceTimed]:
         """How long each model's runs take on an accelerator by themselves, in random order."""
-        found = {}
-        keys = list(self.workers)
-        for index in rng.permutation(len(keys)):
-            timed = self._ask(keys[index], DeviceTime(total_ns=_DEVICE_NS))
-            if timed is not None:
-                found[keys[index]] = timed
-        return found
+        return self._ask_all(DeviceTime(total_ns=_DEVICE_NS), rng)
 
     def _block(self, rng: np.random.Generator) -> Block:
         settings = self.settings
@@ -119,14 +108,19 @@ class Round:
             calls=settings.min_calls,
             cell_ns=math.ceil(settings.cell_ms * _NS_PER_MS),
         )
-        keys = list(self.workers)
-        cells: dict[str, Timed] = {}
         before = snapshot(self.card)
-        for index in rng.permutation(len(keys)):
-            timed = self._ask(keys[index], command)
-            if timed is not None:
-                cells[keys[index]] = timed
+        cells: dict[str, Timed] = self._ask_all(command, rng)
         return Block(cells=cells, telemetry=block_telemetry(before, snapshot(self.card), list(cells.values())))
+
+    def _ask_all(self, command: Command, rng: np.random.Generator) -> dict[str, Any]:
+        """The answers in the order in which they came, a random one; without those that failed or had none."""
+        found = {}
+        keys = list(self.workers)
+        for index in rng.permutation(len(keys)):
+            answer = self._ask(keys[index], command)
+            if answer is not None:
+                found[keys[index]] = answer
+        return found
 
     def _ask(self, key: str, command: Command) -> Any:
         try:

@@ -14,6 +14,7 @@ from pipeline.backends.onnxruntime_binding import BoundBatch, BoundSession
 from pipeline.errors import BackendUnavailable, UserError
 from pipeline.measure.probe import SIZE, write_probe
 from pipeline.plan import Enqueuing, Target
+from tests.example import graphs_asked_for
 
 
 def target(threads: int = 1, **session: Any) -> Target:
@@ -139,14 +140,7 @@ def test_keys_of_nvidias_cards_are_refused_elsewhere() -> None:
 def test_every_shape_has_a_cuda_graph_of_its_own_and_the_first_call_none(
     probe: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
-    plain = onnxruntime.InferenceSession.run_with_iobinding
-
-    def run(self: Any, binding: Any, options: Any = None) -> None:
-        asked.append(options.get_run_config_entry("gpu_graph_id"))
-        plain(self, binding, options)
-
-    monkeypatch.setattr(onnxruntime.InferenceSession, "run_with_iobinding", run)
+    asked = graphs_asked_for(monkeypatch)
     session = BoundSession(onnxruntime.InferenceSession(str(probe.onnx_path)), "cpu", 0, graph=True)
     for count in (1, 2, 1):
         session(images(count))
@@ -165,7 +159,7 @@ def test_a_batch_that_lies_on_the_device_is_run_without_handing_over(probe: Arti
     batch.wait()
     (expected,) = session(images(2))
     np.testing.assert_allclose(batch.bound.outputs[0].numpy(), expected, rtol=1e-5)
-    assert batch.options.get_run_config_entry("disable_synchronize_execution_providers") == "1"
+    assert batch.bound.options.get_run_config_entry("disable_synchronize_execution_providers") == "1"
 
 
 class Elsewhere:

@@ -16,6 +16,7 @@ from pipeline.bundle import infer, verify_bundle
 from pipeline.bundle.session import session_entry
 from pipeline.plan import Target
 from tests.bundle import example
+from tests.example import graphs_asked_for
 
 SETTINGS: dict[str, Any] = {
     "spinning": True,
@@ -66,14 +67,7 @@ def test_a_cards_settings_are_its_providers_options() -> None:
 
 def test_infer_py_names_a_cuda_graph_for_every_shape(tuned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The CPU's provider stands in for one that captures graphs."""
-    asked: list[str] = []
-    plain = onnxruntime.InferenceSession.run_with_iobinding
-
-    def run(self: Any, binding: Any, options: Any = None) -> None:
-        asked.append(options.get_run_config_entry("gpu_graph_id"))
-        plain(self, binding, options)
-
-    monkeypatch.setattr(onnxruntime.InferenceSession, "run_with_iobinding", run)
+    asked = graphs_asked_for(monkeypatch)
     model = infer.Model(tuned)
     assert isinstance(model.call, infer.Bound)
     monkeypatch.setattr(model.call, "graph", True)
