@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pipeline.explanation import Explanation
 from pipeline.factor_results import Factors
+from pipeline.ladder_results import Ladder
 from pipeline.record import Status
 
 SCHEMA_VERSION = 1
@@ -309,6 +310,8 @@ class Report:
     """What the machine can do at best, by target (``pipeline.record.Peaks``)."""
     factors: Factors | None = None
     """What each of the four factors of speed contributes; None unless the run varied one thing at a time."""
+    ladders: list[Ladder] = field(default_factory=list)
+    """Each variant on each target that was timed at three batch sizes or more."""
     schema_version: int = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pipeline.analyse.accuracy import accuracies
 from pipeline.analyse.cells import Cells, cells_by_subject
 from pipeline.analyse.explain import with_explanations
 from pipeline.analyse.factors import factors
+from pipeline.analyse.ladder import ladders
 from pipeline.analyse.limits import with_limits
 from pipeline.analyse.noise import check_noise
 from pipeline.analyse.pareto import with_pareto
@@ -64,6 +65,7 @@ def analyse(record: Record) -> Report:
         variants=variants,
         peaks={target: asdict(Peaks(**found)) for target, found in record.peaks.items()},
         factors=factors(record, cells, judged, measure, checks.devices),
+        ladders=ladders(record.subjects, cells, measure, noisy),
     )
 
 

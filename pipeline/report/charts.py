@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pipeline.report import (
     chart_distribution,
     chart_factors,
+    chart_ladder,
     chart_pruning,
     chart_sensitivity,
     chart_sizes,
@@ -36,6 +37,7 @@ def figures(report: Report) -> list[Figure]:
     found = [
         _figure(f"{TITLE}, axis by axis", chart_factors.CAPTION, map(chart_factors.factor_panel, axes)),
         _figure("Speed-up", chart_speedup.CAPTION, map(chart_speedup.speedup_panel, groups)),
+        _figure("Throughput by batch size", chart_ladder.CAPTION, chart_ladder.ladder_panels(report)),
         _figure("Accuracy against latency", chart_tradeoff.CAPTION, map(chart_tradeoff.tradeoff_panel, groups)),
         _figure(
             "Latency distributions", chart_distribution.CAPTION, map(chart_distribution.distribution_panel, groups)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from pipeline.record import StageRecord
-from pipeline.report import describe, explanations, factor_table, scenarios, steps
+from pipeline.report import describe, explanations, factor_table, ladder, scenarios, steps
 from pipeline.report import numbers as show
 from pipeline.report.fields import VARIANT, Field, header, used
 from pipeline.report.limits import HEADINGS as LIMIT_HEADINGS
@@ -29,6 +29,7 @@ def markdown_text(report: Report) -> str:
         "## Results",
         *_results(report),
         *_factors(report),
+        *_ladders(report),
         *_steps(report),
         *_explanations(report),
         *_scenarios(report),
@@ -111,6 +112,16 @@ def _scenarios(report: Report) -> list[str]:
     )
     notes = [f"- {escape(note)}" for note in scenarios.scenario_notes(report)]
     return [f"## {scenarios.TITLE}", table, "\n".join(notes)]
+
+
+def _ladders(report: Report) -> list[str]:
+    found = ladder.ladder_tables(report)
+    if not found:
+        return []
+    parts = [f"## {ladder.TITLE}", escape(ladder.NOTE)]
+    for entry in found:
+        parts += [f"### {escape(entry.title)}", escape(entry.sentence), _grid(entry.heads, 0, entry.rows)]
+    return parts
 
 
 def _steps(report: Report) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 import jinja2
 
 from pipeline.record import StageRecord
-from pipeline.report import describe, explanations, factor_table, limits, scenarios, steps
+from pipeline.report import describe, explanations, factor_table, ladder, limits, scenarios, steps
 from pipeline.report import numbers as show
 from pipeline.report.charts import figures
 from pipeline.report.fields import VARIANT, Field, header, read, used
@@ -55,6 +55,7 @@ def html_text(report: Report) -> str:
             noise=describe.noise_lines(report.noise),
             energy=describe.energy_lines(report),
             scenarios=scenarios,
+            ladder=ladder,
             limits=limits,
             explanations=explanations,
             steps=steps,

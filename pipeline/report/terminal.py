@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.report import describe, explanations, steps
+from pipeline.report import describe, explanations, ladder, steps
 from pipeline.report import numbers as show
 from pipeline.report.factor_terminal import factor_parts
 from pipeline.report.fields import VARIANT, Field, header, used
@@ -52,7 +52,7 @@ def print_report(report: Report, console: Console) -> None:
             console.print(part)
         console.print()
     print_scenarios(report, console)
-    for line in [*steps.brief(report), *explanations.brief(report)]:
+    for line in [*ladder.brief(report), *steps.brief(report), *explanations.brief(report)]:
         say(console, line)
     for position, line in enumerate(describe.recommendation_lines(report)):
         say(console, line, style="" if position else "bold")

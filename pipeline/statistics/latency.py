@@ -16,6 +16,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.ladder_results import Rate
 from pipeline.results import Quantile, SpeedVerdict
 
 DELTA = 0.01
@@ -190,6 +191,22 @@ def quantile_over_rounds(values_by_round: Sequence[Floats], q: float, alpha: flo
         return Quantile(value=value)
     low, high = rounds_interval(np.log([np.quantile(values, q) for values in rounds]), alpha)
     return Quantile(value=value, low=min(_exp(low), value), high=max(_exp(high), value))
+
+
+def rate_over_rounds(values_by_round: Sequence[Floats], examples: int, alpha: float) -> Rate:
+    """Examples a second, of calls that handle ``examples`` each, one after the other; latencies are in milliseconds.
+
+    The interval is a t interval over the rounds' own rates, on the log scale; there is none with fewer than 3 rounds.
+    Raises ValueError without calls.
+    """
+    rounds = [np.asarray(values, np.float64) for values in values_by_round if len(values)]
+    if not rounds:
+        raise ValueError("there is no call to take a rate of")
+    value = float(1e3 * examples / np.concatenate(rounds).mean())
+    if len(rounds) < _MIN_ROUNDS:
+        return Rate(value=value, low=None, high=None)
+    low, high = rounds_interval(np.log([1e3 * examples / values.mean() for values in rounds]), alpha)
+    return Rate(value=value, low=min(_exp(low), value), high=max(_exp(high), value))
 
 
 def share_over_rounds(values_by_round: Sequence[Floats], limit: float, alpha: float) -> Quantile:

@@ -31,6 +31,8 @@ class Made:
 
     name: str
     times_as_fast: float = 1.0
+    call_ms: float = 0.0
+    """What every call of it takes beside its examples."""
     gained: int = 0
     """Examples that only the variant gets right, of 10,000."""
     lost: int = 0
@@ -127,7 +129,8 @@ def _latency(
         if subject.status != "ok":
             continue
         made = made_by_name[subject.variant]
-        typical_ms = BASELINE_MS * subject.batch_size / made.times_as_fast / target_speed.get(subject.target, 1.0)
+        examples_ms = BASELINE_MS * subject.batch_size / made.times_as_fast / target_speed.get(subject.target, 1.0)
+        typical_ms = examples_ms + made.call_ms
         noise = random.normal(0, made.spread, (ROUNDS, BLOCKS, CALLS))
         durations[subject.key] = typical_ms * np.exp(drift + noise)
     for key in _first_baselines(subjects):
