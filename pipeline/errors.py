@@ -18,6 +18,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+_NO_MEMORY = (
+    "out of memory",  # PyTorch, CUDA, TensorRT
+    "failed to allocate memory",  # ONNX Runtime
+    "smaller than requested bytes",  # ONNX Runtime, at the limit of its arena
+    "alloc_failed",  # cuBLAS, cuDNN
+    "bad_alloc",
+    "can't allocate memory",  # PyTorch on the CPU
+)
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -70,6 +78,14 @@ def first_line(error: BaseException) -> str:
     kind = type(error).__name__
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), None)
     return kind if line is None else f"{kind}: {line}"
+
+
+def reason_of(error: BaseException) -> str:
+    """``first_line``, with a hint where it was memory that the runtime lacked: each says so in words of its own."""
+    said = str(error).lower()
+    if isinstance(error, MemoryError) or any(words in said for words in _NO_MEMORY):
+        return f"out of memory (smaller batch_sizes need less): {first_line(error)}"
+    return first_line(error)
 
 
 @contextmanager

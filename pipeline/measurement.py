@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact
 from pipeline.build import Built
-from pipeline.data.dataset import Feed, Split, batch_of, preprocess
+from pipeline.data.dataset import Feed, Split, batch_of, batches_of, preprocess
 from pipeline.errors import Skipped, WorkerFailed
 from pipeline.measure.accuracy import fixed_batch, predict
 from pipeline.measure.energy import measure_energy
@@ -29,6 +29,10 @@ from pipeline.plan import BASELINE, Device, Plan, Target
 from pipeline.progress import ProgressDisplay
 from pipeline.record import AccuracySamples, LatencySamples, Peaks, Status, SubjectRecord, subject_key
 from pipeline.subjects import Row, rows
+
+_BATCHES_IN_TURN = 8
+_BYTES_IN_TURN = 64 * 2**20
+"""Together; a batch of so many bytes is larger than any card's cache by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +52,11 @@ def measure(plan: Plan, built: Mapping[str, Built], test: Split, display: Progre
     feeds = {size: batch_of(inputs, size) for size in plan.batch_sizes}
     table = Table(rows(plan, built))
     devices = table.devices()
-    latency = [_latency(plan, device, len(devices), table, feeds, display) for device in devices]
+    _memory(table, feeds, display)
+    latency = [_latency(plan, device, len(devices), table, inputs, feeds, display) for device in devices]
     peaks = _peaks(table, display) if plan.measure.peaks else {}
     if plan.measure.explain != "none":
         _profiles(table, feeds, display)
-    _memory(table, feeds, display)
     _energy(plan, table, feeds, display)
     _scenarios(plan, table, inputs, feeds, display)
     predictions = _accuracy(plan, table, inputs, display)
@@ -96,6 +100,11 @@ class Table:
             found.setdefault(name, (subject.artifact, []))[1].append(subject)
         return found
 
+    def needed_bytes(self) -> dict[str, int]:
+        """Of a graphics card's memory, by key, where that is known."""
+        found = {key: record.peak_device_memory_bytes for key, record in self.records.items()}
+        return {key: size for key, size in found.items() if size is not None}
+
     def fail(self, key: str, error: Exception | str) -> None:
         """Give a row its reason."""
         status: Status = "skipped" if isinstance(error, Skipped) else "failed"
@@ -103,7 +112,13 @@ class Table:
 
 
 def _latency(
-    plan: Plan, device: Device, devices: int, table: Table, feeds: Mapping[int, Feed], display: ProgressDisplay
+    plan: Plan,
+    device: Device,
+    devices: int,
+    table: Table,
+    inputs: Feed,
+    feeds: Mapping[int, Feed],
+    display: ProgressDisplay,
 ) -> LatencySamples:
     budget_s = plan.measure.budget_s
     subjects = table.subjects(device)
@@ -118,6 +133,8 @@ def _latency(
         feeds,
         replace(plan.measure, budget_s=None if budget_s is None else budget_s / devices),
         plan.seed,
+        more={} if device == "cpu" else {size: _turns(inputs, size) for size in feeds},
+        needed_bytes=table.needed_bytes(),
         progress=lambda done, text: display.step(label, done, text),
         announce=lambda expected: display.say(f"measuring {label}: {expected}"),
     )
@@ -130,8 +147,14 @@ def _latency(
             first_inference_ms=times.first_inference_ms,
             device_ms=times.device_ms,
             enqueue_share=times.enqueue_share,
+            device_reason=times.device_reason,
         )
     return found.samples
+
+
+def _turns(inputs: Feed, size: int) -> list[Feed]:
+    """What an accelerator's calls take in turn with the first batch: one batch alone would lie in its cache."""
+    return batches_of(inputs, size, _BATCHES_IN_TURN, _BYTES_IN_TURN)[1:]
 
 
 def _reference(plan: Plan, subject: Subject) -> str:
@@ -243,7 +266,8 @@ def _accuracy(plan: Plan, table: Table, inputs: Feed, display: ProgressDisplay) 
             shares[name] = share
             display.step("accuracy", min(sum(shares.values()) / len(shares), 0.999), name)
 
-        return predict(artifact, subjects[0].target, plan.metric, inputs, max(plan.batch_sizes), progress)
+        largest = max(subject.batch_size for subject in subjects)
+        return predict(artifact, subjects[0].target, plan.metric, inputs, largest, progress)
 
     predictions = {}
     with _workers([subjects[0].target for _, subjects in models.values()]) as pool:

@@ -79,6 +79,8 @@ class SubjectRecord:
     """Of a run by itself on an accelerator, nothing handed over; one value a round. Empty on the CPU."""
     enqueue_share: list[float] = field(default_factory=list)
     """Of that time, what the host took to ask for the runs."""
+    device_reason: str | None = None
+    """Why there is no such time, or why a round has none."""
     energy: dict[str, Any] | None = None
     """joules_per_inference, watts, seconds, calls and source; or reason, where it was not measured."""
     profile: dict[str, Any] | None = None

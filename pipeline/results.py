@@ -218,6 +218,8 @@ class Result:
     accuracy: Accuracy | None = None
     latency_ms: Latency | None = None
     device_ms: DeviceTime | None = None
+    device_reason: str | None = None
+    """Why the device's own time is not known, or not of every round."""
     throughput: float | None = None
     """Examples a second."""
     speedup: Speedup | None = None

@@ -92,6 +92,7 @@ def _result(
         accuracy=judged.get(f"{subject.variant}@{subject.target}") if subject.status == "ok" else None,
         latency_ms=None if mine is None else latency(mine, measure),
         device_ms=_device_time(subject),
+        device_reason=subject.device_reason,
         throughput=rate,
         speedup=speedups.get(subject.key),
         cost_per_million=None if rate is None or price is None else cost_per_million(rate, price),

@@ -84,6 +84,20 @@ def preprocess(inputs: Feed, preprocessing: Mapping[str, Preprocessing]) -> dict
 
 def batch_of(inputs: Feed, size: int) -> Feed:
     """The first ``size`` examples, repeated where there are fewer."""
+    return _from(inputs, 0, size)
+
+
+def batches_of(inputs: Feed, size: int, most: int, most_bytes: int) -> list[Feed]:
+    """Up to ``most`` batches of ``size`` examples, one after the other: fewer where they would take more than
+    ``most_bytes`` together or share examples, one at least."""
     count = len(next(iter(inputs.values())))
-    chosen = np.arange(size) % count
+    first = batch_of(inputs, size)
+    bytes_each = sum(array.nbytes for array in first.values())
+    wanted = min(most, max(1, most_bytes // max(1, bytes_each)), max(1, count // size))
+    return [first, *(_from(inputs, index * size, size) for index in range(1, wanted))]
+
+
+def _from(inputs: Feed, start: int, size: int) -> Feed:
+    count = len(next(iter(inputs.values())))
+    chosen = (start + np.arange(size)) % count
     return {name: np.ascontiguousarray(array[chosen]) for name, array in inputs.items()}

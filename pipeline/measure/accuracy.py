@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact
 from pipeline.data.dataset import Feed, Split, SplitName
-from pipeline.errors import SlimlineError, UserError, WorkerFailed, first_line
+from pipeline.errors import SlimlineError, UserError, WorkerFailed, reason_of
 from pipeline.measure.channel import follow_parent
 from pipeline.plan import Metric, Session, Target
 
@@ -130,7 +130,7 @@ def _work(
         connection.send(error)
         return
     except Exception as error:  # noqa: BLE001 - a runtime raises what it likes; here it becomes the row's reason
-        connection.send(WorkerFailed(first_line(error)))
+        connection.send(WorkerFailed(reason_of(error)))
         return
     connection.send(predictions)
 

@@ -73,10 +73,10 @@ class UseEnergy:
 
     def __call__(self, state: State) -> Used:
         """Raises Skipped where the counter can't be read."""
-        session, feed = state.loaded
+        session, _ = state.loaded
         with energy_counter(self.device, self.powercap) as counter:
             before, start = counter.read(), time.perf_counter_ns()
-            calls = len(time_calls(session, feed, 1, round(self.seconds * _NS_PER_S)))
+            calls = len(time_calls(session, state.feeds(), 1, round(self.seconds * _NS_PER_S)))
             after, end = counter.read(), time.perf_counter_ns()
         return Used(
             joules=counter.joules(before, after), seconds=(end - start) / _NS_PER_S, calls=calls, source=counter.source

@@ -20,12 +20,13 @@ import numpy as np
 
 from pipeline.artifact import Artifact
 from pipeline.data.dataset import Feed
+from pipeline.errors import WorkerFailed
 from pipeline.measure.cores import cores_for, leave_room
 from pipeline.measure.nvml import Card, card_of
 from pipeline.measure.processes import Nursery
 from pipeline.measure.rounds import Round
 from pipeline.measure.samples import Collected, Stopped
-from pipeline.measure.schedule import FEWEST_ROUNDS, Expected, expect, groups
+from pipeline.measure.schedule import FEWEST_ROUNDS, Expected, Room, expect, groups
 from pipeline.measure.worker import DeviceTimed, Job, Loaded
 from pipeline.plan import MeasureSettings, Target
 from pipeline.record import LatencySamples
@@ -33,6 +34,8 @@ from pipeline.record import LatencySamples
 CLONE = "clone:"
 _NS_PER_MS = 1e6
 _FEWEST_FOR_WIDTHS = 3
+_USABLE = 0.9
+"""Of a card's free memory."""
 Progress = Callable[[float, str], None]
 
 
@@ -46,7 +49,7 @@ class Subject:
     batch_size: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SubjectTimes:
     """What a subject's start took, one value a round."""
 
@@ -55,6 +58,8 @@ class SubjectTimes:
     device_ms: list[float] = field(default_factory=list)
     """Of a run by itself, on an accelerator."""
     enqueue_share: list[float] = field(default_factory=list)
+    device_reason: str | None = None
+    """Why a round has no time of the device."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +79,9 @@ def measure_latency(
     feeds: Mapping[int, Feed],
     settings: MeasureSettings,
     seed: int,
+    *,
+    more: Mapping[int, Sequence[Feed]] | None = None,
+    needed_bytes: Mapping[str, int] | None = None,
     progress: Progress = lambda done, text: None,
     announce: Callable[[Expected], None] = lambda expected: None,
 ) -> Measured:
@@ -81,26 +89,31 @@ def measure_latency(
 
     ``references`` names for a subject's key the key that it is compared with. Each key in ``clones`` is measured twice,
     the second time as ``clone:<key>``: what the two differ by is nothing but noise. ``feeds`` has an input batch per
-    batch size. ``announce`` is told what it will take before anything is timed (once a group, should there be more
-    subjects than are measured together); ``progress`` the share done and the widths so far. A subject whose worker
-    fails becomes a failure with its reason, and the others go on.
+    batch size, ``more`` those that calls take in turn with it; ``needed_bytes`` what each subject takes of a graphics
+    card's memory, so that no more are loaded at once than it holds. ``announce`` is told what it will take before
+    anything is timed (once a group, should there be more subjects than are measured together); ``progress`` the share
+    done and the widths so far. A subject whose worker fails becomes a failure with its reason, and the others go on.
     """
     began = time.monotonic()
     by_key = {subject.key: subject for subject in subjects}
     cloned = [key for key in clones if key in by_key]
-    split = groups(list(by_key), references, cloned) if subjects else []
-    run = _Run(
-        settings=settings,
-        budget_s=None if settings.budget_s is None else settings.budget_s / max(1, len(split)),
-        collected=Collected(subjects[0].target.device if subjects else "cpu"),
-        rng=np.random.default_rng(seed),
-        announce=announce,
-    )
+    device = subjects[0].target.device if subjects else "cpu"
     stopped: Stopped = "width"
-    for index, keys in enumerate(split):
-        group = _group([by_key[key] for key in keys], references, cloned, feeds)
-        outcome = run.measure(group, _share(progress, index, len(split)))
-        stopped = outcome if outcome != "width" else stopped
+    with card_of(device) as card:
+        room = Room(free_bytes=_usable_bytes(card), needed_bytes=needed_bytes or {})
+        split = groups(list(by_key), references, cloned, room) if subjects else []
+        run = _Run(
+            settings=settings,
+            budget_s=None if settings.budget_s is None else settings.budget_s / max(1, len(split)),
+            collected=Collected(device),
+            rng=np.random.default_rng(seed),
+            announce=announce,
+            card=card,
+        )
+        for index, keys in enumerate(split):
+            group = _group([by_key[key] for key in keys], references, cloned, feeds, more or {})
+            outcome = run.measure(group, _share(progress, index, len(split)))
+            stopped = outcome if outcome != "width" else stopped
     progress(1.0, f"{len(run.collected.rounds)} rounds, {_widest_text(run.widest)}")
     return Measured(
         samples=run.collected.samples(run.failures, stopped, time.monotonic() - began, run.plans),
@@ -127,11 +140,26 @@ class _Group:
         )
 
 
+def _usable_bytes(card: Card | None) -> int | None:
+    """What may be loaded at once: memory comes in blocks, and a call may need more than it did when it was alone."""
+    free = None if card is None else card.free_bytes()
+    return None if free is None else round(_USABLE * free)
+
+
 def _group(
-    subjects: Sequence[Subject], references: Mapping[str, str], clones: Sequence[str], feeds: Mapping[int, Feed]
+    subjects: Sequence[Subject],
+    references: Mapping[str, str],
+    clones: Sequence[str],
+    feeds: Mapping[int, Feed],
+    more: Mapping[int, Sequence[Feed]],
 ) -> _Group:
     jobs = {
-        subject.key: Job(artifact=subject.artifact, target=subject.target, feed=feeds[subject.batch_size])
+        subject.key: Job(
+            artifact=subject.artifact,
+            target=subject.target,
+            feed=feeds[subject.batch_size],
+            more=tuple(more.get(subject.batch_size, ())),
+        )
         for subject in subjects
     }
     pairs = {key: references[key] for key in jobs if key in references and references[key] in jobs}
@@ -158,12 +186,12 @@ class _Run:
     """The largest half-width of any interval at the last look."""
     plans: list[dict[str, Any]] = field(default_factory=list)
     """What each group was meant to take, and how many rounds it had."""
-    card: Card | None = None
+    card: Card | None
 
     def measure(self, group: _Group, progress: Progress) -> Stopped:
         """Round after round, until the intervals are narrow enough, the rounds or the budget are used up."""
         before = len(self.collected.rounds)
-        with Nursery(self.settings.start) as nursery, card_of(self.collected.device) as self.card:
+        with Nursery(self.settings.start) as nursery:
             stopped, expected = self._rounds(group, nursery, progress)
         if expected is not None:
             self.plans.append(
@@ -229,10 +257,14 @@ class _Run:
             found.load_ms.append(times.load_ns / _NS_PER_MS)
             found.first_inference_ms.append(times.first_ns / _NS_PER_MS)
 
-    def _note_device(self, timed: Mapping[str, DeviceTimed]) -> None:
+    def _note_device(self, timed: Mapping[str, DeviceTimed | WorkerFailed]) -> None:
         for key, found in timed.items():
-            self.times[key].device_ms.append(found.call_ns / _NS_PER_MS)
-            self.times[key].enqueue_share.append(found.enqueue_share)
+            times = self.times[key]
+            if isinstance(found, WorkerFailed):
+                times.device_reason = str(found)
+            else:
+                times.device_ms.append(found.call_ns / _NS_PER_MS)
+                times.enqueue_share.append(found.enqueue_share)
 
     def _widest(self, group: _Group) -> float:
         estimates = self.collected.estimates(group.pairs, self.settings.look_alpha)

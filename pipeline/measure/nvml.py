@@ -58,6 +58,12 @@ class Card:
 
         return _known(lambda: int(pynvml.nvmlDeviceGetMemoryInfo(self.handle).used))
 
+    def free_bytes(self) -> int | None:
+        """Of its memory, that nothing uses."""
+        import pynvml
+
+        return _known(lambda: int(pynvml.nvmlDeviceGetMemoryInfo(self.handle).free))
+
 
 @contextmanager
 def card_of(device: str) -> Iterator[Card | None]:

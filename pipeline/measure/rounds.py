@@ -97,9 +97,12 @@ class Round:
             visited(len(found))
         return found
 
-    def device_times(self, rng: np.random.Generator) -> dict[str, DeviceTimed]:
-        """How long each model's runs take on an accelerator by themselves, in random order."""
-        return self._ask_all(DeviceTime(total_ns=_DEVICE_NS), rng)
+    def device_times(self, rng: np.random.Generator) -> dict[str, DeviceTimed | WorkerFailed]:
+        """How long each model's runs take on an accelerator by themselves, in random order; or why that is not known.
+
+        The last thing that a round's workers do. One that can't do it keeps what it was timed at.
+        """
+        return self._ask_all(DeviceTime(total_ns=_DEVICE_NS), rng, failing=False)
 
     def _block(self, rng: np.random.Generator) -> Block:
         settings = self.settings
@@ -112,21 +115,26 @@ class Round:
         cells: dict[str, Timed] = self._ask_all(command, rng)
         return Block(cells=cells, telemetry=block_telemetry(before, snapshot(self.card), list(cells.values())))
 
-    def _ask_all(self, command: Command, rng: np.random.Generator) -> dict[str, Any]:
-        """The answers in the order in which they came, a random one; without those that failed or had none."""
+    def _ask_all(self, command: Command, rng: np.random.Generator, *, failing: bool = True) -> dict[str, Any]:
+        """The answers in the order in which they came, a random one, without those that had none.
+
+        A worker that fails leaves the round; its failure is its answer where that is not ``failing`` the row.
+        """
         found = {}
         keys = list(self.workers)
         for index in rng.permutation(len(keys)):
-            answer = self._ask(keys[index], command)
+            answer = self._ask(keys[index], command, failing=failing)
             if answer is not None:
                 found[keys[index]] = answer
         return found
 
-    def _ask(self, key: str, command: Command) -> Any:
+    def _ask(self, key: str, command: Command, *, failing: bool = True) -> Any:
         try:
             return self.workers[key].ask(command)
         except WorkerFailed as failure:
             logger.debug("%s leaves the round: %s", key, failure)
-            self.failures[key] = str(failure)
             del self.workers[key]
+            if not failing:
+                return failure
+            self.failures[key] = str(failure)
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.plan import MeasureSettings
 
@@ -83,20 +83,51 @@ def _visit_ms(call_ms: float, settings: MeasureSettings) -> float:
     return untimed_ms + timed_ms + _VISIT_MS
 
 
-def groups(subjects: Sequence[str], references: Mapping[str, str], always: Collection[str]) -> list[list[str]]:
-    """Split a large set into groups of at most ``LARGEST_GROUP`` subjects.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """A device's memory, and what of it each subject takes; what is not known counts as nothing."""
 
-    Each also has those that its subjects are compared with, and ``always``: they are measured in several groups. The
-    groups are of about equal size.
+    free_bytes: int | None = None
+    needed_bytes: Mapping[str, int] = field(default_factory=dict)
+
+
+def groups(
+    subjects: Sequence[str], references: Mapping[str, str], cloned: Collection[str], room: Room | None = None
+) -> list[list[str]]:
+    """Split a large set into groups of at most ``LARGEST_GROUP`` subjects that the device's memory holds together.
+
+    Each also has those that its subjects are compared with, and ``cloned`` (which are loaded twice): they are measured
+    in several groups. The batch sizes of a variant on a target stay together where they fit, so that they can be
+    compared, and the groups are of about equal size.
     """
-    shared = {references[key] for key in subjects if key in references} | set(always)
+    shared = {references[key] for key in subjects if key in references} | set(cloned)
     own = [key for key in subjects if key not in shared]
-    count = max(1, -(-len(own) // LARGEST_GROUP))
-    found = []
-    for index in range(count):
-        part = own[index * len(own) // count : (index + 1) * len(own) // count]
-        wanted = {*part, *always, *(references[key] for key in part if key in references)}
-        if count == 1:
-            wanted |= shared
-        found.append([key for key in subjects if key in wanted])
-    return found
+    ladders: dict[str, list[str]] = {}
+    for key in own:
+        ladders.setdefault(key.rpartition("/")[0], []).append(key)
+    space = room or Room()
+
+    def needed(part: Sequence[str]) -> set[str]:
+        return {*part, *cloned, *(references[key] for key in part if key in references)}
+
+    def fits(part: Sequence[str], largest: int) -> bool:
+        loaded = [*needed(part), *cloned]
+        held = sum(space.needed_bytes.get(key, 0) for key in loaded)
+        return len(part) <= largest and (space.free_bytes is None or held <= space.free_bytes)
+
+    def packed(largest: int) -> list[list[str]]:
+        parts: list[list[str]] = []
+        for ladder in ladders.values():
+            for piece in [ladder] if fits(ladder, largest) else [[key] for key in ladder]:
+                if parts and fits([*parts[-1], *piece], largest):
+                    parts[-1] += piece
+                else:
+                    parts.append([*piece])
+        return parts
+
+    parts = packed(LARGEST_GROUP)
+    if len(parts) <= 1:
+        return [list(subjects)]
+    even = packed(-(-len(own) // len(parts)))
+    found = [needed(part) for part in (even if len(even) == len(parts) else parts)]
+    return [[key for key in subjects if key in group] for group in found]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
@@ -57,7 +58,7 @@ class Serving:
         found = {}
         for size in self.shapes:
             feed = self._feed([0] * size)
-            found[size] = float(np.median(time_calls(self.session, feed, _WARMUP_CALLS, _WARMUP_NS)))
+            found[size] = float(np.median(time_calls(self.session, repeat(feed), _WARMUP_CALLS, _WARMUP_NS)))
         return found
 
     def answer(self, queries: Sequence[Query]) -> None:

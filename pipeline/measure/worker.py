@@ -11,7 +11,7 @@ import os
 import pickle
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact
 from pipeline.data.dataset import Feed
-from pipeline.errors import first_line
+from pipeline.errors import reason_of
 from pipeline.measure.channel import Channel, follow_parent, take_standard_streams
 from pipeline.measure.counters import increase, major_faults, peak_resident_bytes, run_delay_ns
 from pipeline.plan import Enqueuing, Session, Target
@@ -29,6 +29,8 @@ _REST_NS = 1_000_000
 _LONGEST_REST = 50
 CAN_STOP = hasattr(signal, "SIGSTOP")
 """Whether the parent stops a worker that has nothing to do."""
+_CAPTURING_RUNS = 3
+"""In so many runs of a batch its kernels are chosen, and captured as a graph where that is asked for."""
 _AT_REST = 0.25
 """A process that uses less than this share of a core is at rest; going to sleep and waking takes some, too."""
 
@@ -41,6 +43,13 @@ class Job:
     target: Target
     feed: Feed
     cores: tuple[int, ...] | None = None
+    more: tuple[Feed, ...] = ()
+    """Further batches of the same shapes, which timed calls take in turn with ``feed``."""
+
+    @property
+    def feeds(self) -> tuple[Feed, ...]:
+        """All batches."""
+        return self.feed, *self.more
 
 
 @dataclass(slots=True)
@@ -49,13 +58,22 @@ class State:
 
     job: Job | None = None
     session: Session | None = None
+    turn: int = 0
+    """How many batches were handed out."""
 
     @property
-    def loaded(self) -> tuple[Session, Feed]:
-        """The session and its feed; raises RuntimeError before Load."""
+    def loaded(self) -> tuple[Session, Job]:
+        """The session and its job; raises RuntimeError before Load."""
         if self.job is None or self.session is None:
             raise RuntimeError("a worker was told to run a model that it has not loaded")
-        return self.session, self.job.feed
+        return self.session, self.job
+
+    def feeds(self) -> Iterator[Feed]:
+        """The job's batches in turn, without end, from where it was left off."""
+        _, job = self.loaded
+        while True:
+            self.turn += 1
+            yield job.feeds[self.turn % len(job.feeds)]
 
 
 class Command(Protocol):
@@ -114,10 +132,10 @@ class Load:
         loaded = time.perf_counter_ns()
         session(job.feed)
         first = time.perf_counter_ns()
-        warm = time_calls(session, job.feed, self.calls, self.warmup_ns)
+        state.session = session
+        warm = time_calls(session, state.feeds(), self.calls, self.warmup_ns)
         gc.collect()
         gc.disable()
-        state.session = session
         return Loaded(
             load_ns=loaded - start, first_ns=first - loaded, warm_ns=float(np.median(warm or [first - loaded]))
         )
@@ -147,11 +165,11 @@ class Cell:
 
     def __call__(self, state: State) -> Timed:
         """One visit."""
-        session, feed = state.loaded
+        session, job = state.loaded
         delay, faults = run_delay_ns(), major_faults()
-        time_calls(session, feed, 1 if self.untimed_ns else 0, self.untimed_ns)
-        durations = time_calls(session, feed, self.calls, self.cell_ns)
-        if not CAN_STOP and state.job is not None and state.job.target.threads > 1:
+        time_calls(session, state.feeds(), 1 if self.untimed_ns else 0, self.untimed_ns)
+        durations = time_calls(session, state.feeds(), self.calls, self.cell_ns)
+        if not CAN_STOP and job.target.threads > 1:
             rest()
         return Timed(
             durations_ns=np.array(durations, np.int64),
@@ -171,7 +189,7 @@ class DeviceTimed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceTime:
-    """Run the model back to back for at least ``total_ns``, its inputs and outputs on the device, waiting once.
+    """Run the model back to back for at least ``total_ns``, its batches in turn and on the device, waiting once.
 
     By the host's clock around all runs: against so long a time the one wait at the end counts for nothing, and a
     runtime with a stream of its own can't be timed by events of another.
@@ -181,20 +199,25 @@ class DeviceTime:
 
     def __call__(self, state: State) -> DeviceTimed | None:
         """None where the runtime can't run without handing over."""
-        session, feed = state.loaded
+        session, job = state.loaded
         if not isinstance(session, Enqueuing):
             return None
         clock = time.perf_counter_ns
-        resident = session.resident(feed)
-        resident.enqueue()
-        resident.wait()
+        batches = [session.resident(feed) for feed in job.feeds]
+        for batch in batches:
+            for _ in range(_CAPTURING_RUNS):
+                batch.enqueue()
+            batch.wait()
         calls = 3
         while True:
+            turns = [batches[turn % len(batches)] for turn in range(calls)]
             start = clock()
-            for _ in range(calls):
-                resident.enqueue()
+            for batch in turns:
+                batch.enqueue()
             enqueued = clock()
-            resident.wait()
+            # One wait would do where all runs share a stream; each batch is asked, since that is the runtime's affair.
+            for batch in batches:
+                batch.wait()
             total = clock() - start
             if total >= self.total_ns:
                 return DeviceTimed(call_ns=total / calls, enqueue_share=(enqueued - start) / total)
@@ -209,18 +232,22 @@ class PeakMemory:
 
     def __call__(self, state: State) -> int | None:
         """VmHWM; not ``ru_maxrss``, which a process inherits from the one that started it."""
-        session, feed = state.loaded
+        session, job = state.loaded
         for _ in range(self.calls):
-            session(feed)
+            session(job.feed)
         return peak_resident_bytes()
 
 
-def time_calls(session: Session, feed: Feed, calls: int, total_ns: int) -> list[int]:
-    """Call until both ``calls`` and ``total_ns`` are reached; each call's duration in nanoseconds."""
+def time_calls(session: Session, feeds: Iterator[Feed], calls: int, total_ns: int) -> list[int]:
+    """Call until both ``calls`` and ``total_ns`` are reached; each call's duration in nanoseconds.
+
+    Each call takes the next of ``feeds``, which is not timed.
+    """
     clock = time.perf_counter_ns
     durations: list[int] = []
     total = 0
     while total < total_ns or len(durations) < calls:
+        feed = next(feeds)
         start = clock()
         session(feed)
         duration = clock() - start
@@ -255,7 +282,7 @@ def _result(command: Command, state: State) -> Any:
     try:
         return command(state)
     except Exception as error:  # noqa: BLE001  a runtime raises what it likes; here it becomes the row's reason
-        return Failure(first_line(error))
+        return Failure(reason_of(error))
 
 
 def main() -> None:

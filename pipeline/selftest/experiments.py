@@ -166,7 +166,7 @@ def _measure(
     ]
     baseline = subject_key(BASELINE, _TARGET.name, 1)
     references = {subject.key: baseline for subject in subjects if subject.key != baseline}
-    measured = measure_latency(subjects, references, [baseline], {1: models.feed}, settings, seed, progress)
+    measured = measure_latency(subjects, references, [baseline], {1: models.feed}, settings, seed, progress=progress)
     if measured.failures:
         raise SlimlineError("; ".join(measured.failures.values()))
     found = cells_by_subject(measured.samples, {subject.key: _TARGET.device for subject in subjects})

@@ -53,8 +53,8 @@ class TorchTimer:
         """``Timer.blocked_autorange`` on one thread."""
         from torch.utils.benchmark import Timer
 
-        session, feed = state.loaded
-        timer = Timer("session(feed)", globals={"session": session, "feed": feed}, num_threads=1)
+        session, job = state.loaded
+        timer = Timer("session(feed)", globals={"session": session, "feed": job.feed}, num_threads=1)
         return list(timer.blocked_autorange(min_run_time=self.seconds).times)
 
 

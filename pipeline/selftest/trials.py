@@ -95,7 +95,7 @@ def run_trial(
         {_BATCH: probe_feed()},
         settings,
         seed,
-        progress,
+        progress=progress,
     )
     if measured.failures:
         raise SlimlineError(f"the self-test could not measure: {'; '.join(measured.failures.values())}")

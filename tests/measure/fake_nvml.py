@@ -18,6 +18,7 @@ class FakeNvml:
         self.processes: int | None = 1
         self.used = [0]
         """Bytes of its memory at each reading to come."""
+        self.memory = 80 * 2**30
         for name in (
             "Init", "Shutdown", "DeviceGetCount", "DeviceGetHandleByIndex", "DeviceGetHandleByUUID", "DeviceGetName",
             "DeviceGetMigMode", "DeviceGetTotalEnergyConsumption", "DeviceGetCurrentClocksEventReasons",
@@ -66,4 +67,5 @@ class FakeNvml:
         return [object()] * self.processes
 
     def DeviceGetMemoryInfo(self, handle: str) -> SimpleNamespace:  # noqa: N802
-        return SimpleNamespace(used=self.used.pop(0))
+        used = self.used.pop(0) if len(self.used) > 1 else self.used[0]
+        return SimpleNamespace(used=used, free=self.memory - used)

@@ -33,6 +33,9 @@ class FakeSession:
             raise ValueError("this batch is not for me\nand the details")
         if self.behaviour.get("pid_file"):
             Path(self.behaviour["pid_file"]).write_text(str(os.getpid()))
+        if self.behaviour.get("batches_file"):
+            with Path(self.behaviour["batches_file"]).open("a") as file:
+                file.write(f"{feed['x'][0, 0]:.0f}\n")
         if self.behaviour.get("die"):
             sys.stderr.write("out of luck\n")
             sys.stderr.flush()
@@ -41,6 +44,25 @@ class FakeSession:
         while time.perf_counter() < end:
             pass
         return [feed["x"]]
+
+    def resident(self, feed: Feed) -> "FakeBatch":
+        if "no_device_time" in self.behaviour:
+            raise RuntimeError(self.behaviour["no_device_time"])
+        return FakeBatch()
+
+
+@dataclass
+class FakeBatch:
+    """A device that takes a tenth of a millisecond a run, and is told of it at once."""
+
+    asked: int = 0
+
+    def enqueue(self) -> None:
+        self.asked += 1
+
+    def wait(self) -> None:
+        time.sleep(self.asked * 1e-4)
+        self.asked = 0
 
 
 @dataclass(frozen=True)

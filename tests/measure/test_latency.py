@@ -15,7 +15,8 @@ from pipeline.measure.noise import Snapshot
 from pipeline.measure.schedule import Expected
 from pipeline.plan import MeasureSettings, Target
 from pipeline.record import LatencySamples
-from tests.measure.fakes import FEEDS, NotInstalled, subject
+from tests.measure.fake_nvml import FakeNvml
+from tests.measure.fakes import FEEDS, NotInstalled, artifact, subject
 
 BASE, OTHER = "base@fake/1", "other@fake/1"
 ANY_WIDTH = MeasureSettings(
@@ -27,6 +28,11 @@ def measure(subjects: Sequence[Subject], settings: MeasureSettings = ANY_WIDTH, 
     references = {found.key: f"base@{found.target.name}/{found.batch_size}" for found in subjects}
     arguments = {"references": references, "clones": [subjects[0].key], "feeds": FEEDS, "seed": 1, **more}
     return measure_latency(subjects, settings=settings, **arguments)
+
+
+def on_card(folder: Path, *names: str) -> list[Subject]:
+    found = [subject(folder, name) for name in names]
+    return [replace(each, target=replace(each.target, device="cuda")) for each in found]
 
 
 def visits(samples: LatencySamples) -> list[tuple[int, int, int, str]]:
@@ -209,8 +215,40 @@ def test_a_large_set_is_measured_in_groups_that_share_the_reference(
     for round_, _, _, key in visits(samples):
         together.setdefault(round_, set()).add(key)
     assert all({BASE, f"clone:{BASE}"} <= keys for keys in together.values())
-    assert [len(keys) - 2 for keys in together.values()] == [1, 1, 2, 2]
+    assert [len(keys) - 2 for keys in together.values()] == [2, 2, 1, 1]
     assert samples.rounds == 4
+
+
+def test_no_more_are_loaded_at_once_than_the_card_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    driver = FakeNvml(monkeypatch)
+    driver.memory = 100
+    subjects = on_card(tmp_path, "base", "a", "b", "c")
+    # The baseline and its clone take 20 of the 90 that are usable: two more fit, three don't.
+    samples = measure(subjects, needed_bytes={BASE: 10, "a@fake/1": 30, "b@fake/1": 30, "c@fake/1": 30}).samples
+    together: dict[int, set[str]] = {}
+    for round_, _, _, key in visits(samples):
+        together.setdefault(round_, set()).add(key.partition("@")[0])
+    assert list(together.values()) == [{"base", "clone:base", "a", "b"}] * 2 + [{"base", "clone:base", "c"}] * 2
+
+
+def test_every_batch_that_is_given_is_run(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    subjects = [subject(tmp_path, "base", batches_file=str(seen))]
+    further = [{"x": np.full((1, 2), number, np.float32)} for number in (1, 2)]
+    assert not measure(subjects, more={1: further}, clones=[]).failures
+    assert set(seen.read_text().split()) == {"0", "1", "2"}
+
+
+def test_a_device_time_that_fails_leaves_the_row_what_it_was_timed_at(tmp_path: Path) -> None:
+    [base, other] = on_card(tmp_path, "base", "other")
+    other = replace(other, artifact=artifact(tmp_path, "other", no_device_time="the stream is gone"))
+    found = measure([base, other])
+    assert found.failures == {}
+    assert found.times[other.key].device_reason == "RuntimeError: the stream is gone"
+    assert found.times[other.key].device_ms == []
+    assert found.times[base.key].device_reason is None
+    assert len(found.times[base.key].device_ms) == 2
 
 
 def test_a_real_model_is_measured(tmp_path: Path) -> None:

@@ -46,3 +46,19 @@ def test_a_cards_memory_is_what_it_rose_by(tmp_path: Path, monkeypatch: pytest.M
 
 def test_without_a_driver_a_cards_memory_is_not_known(tmp_path: Path) -> None:
     assert peak_memory(artifact(tmp_path, "model"), replace(target(), device="cuda"), FEEDS[1]).device is None
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "CUDA out of memory. Tried to allocate 20.00 GiB.",
+        "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested buffer of size 858993459",
+        "CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED",
+    ],
+)
+def test_a_model_that_needs_more_memory_than_there_is_says_so(tmp_path: Path, said: str) -> None:
+    with pytest.raises(
+        WorkerFailed, match=r"^out of memory \(smaller batch_sizes need less\): RuntimeError: "
+    ) as caught:
+        peak_memory(artifact(tmp_path, "model", refuse=said), target(), FEEDS[1])
+    assert said in str(caught.value)

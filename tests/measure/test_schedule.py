@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.measure.schedule import blocks_per_round, expect, groups
+from pipeline.measure.schedule import Room, blocks_per_round, expect, groups
 from pipeline.plan import MeasureSettings
 
 SETTINGS = MeasureSettings()
@@ -58,4 +58,19 @@ def test_a_large_set_is_split_and_each_group_has_its_references() -> None:
     for group in found:
         assert "base/1" in group
         assert all(references[key] in group for key in group if key in references)
-    assert "base/8" not in found[0]
+        sizes = {name: sum(key.startswith(f"{name}/") for key in group) for name in ("v0", "v29")}
+        assert set(sizes.values()) == {0, 2}, "a variant's batch sizes stay together"
+
+
+def test_a_ladder_that_does_not_fit_is_split() -> None:
+    keys = ["base/1", "base/8", "a/1", "a/8"]
+    references = {"a/1": "base/1", "a/8": "base/8"}
+    room = Room(free_bytes=100, needed_bytes={"base/1": 10, "base/8": 30, "a/1": 30, "a/8": 45})
+    assert groups(keys, references, ["base/1"], room) == [["base/1", "a/1"], ["base/1", "base/8", "a/8"]]
+    assert groups(keys, references, ["base/1"], Room(free_bytes=125, needed_bytes=room.needed_bytes)) == [keys]
+
+
+def test_what_does_not_fit_even_alone_is_tried_all_the_same() -> None:
+    room = Room(free_bytes=10, needed_bytes={"base/1": 5, "a/1": 50, "b/1": 50})
+    references = {"a/1": "base/1", "b/1": "base/1"}
+    assert groups(["base/1", "a/1", "b/1"], references, ["base/1"], room) == [["base/1", "a/1"], ["base/1", "b/1"]]

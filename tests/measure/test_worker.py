@@ -5,9 +5,12 @@ import pickle
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 from numpy.typing import NDArray
 
@@ -75,11 +78,11 @@ def test_a_message_that_was_cut_off_counts_as_the_end(ends: tuple[Channel, Chann
 
 def test_enough_calls_are_made_even_if_time_is_up() -> None:
     session = Counting()
-    assert len(time_calls(session, {}, calls=7, total_ns=0)) == session.calls == 7
+    assert len(time_calls(session, repeat({}), calls=7, total_ns=0)) == session.calls == 7
 
 
 def test_calls_go_on_until_time_is_up() -> None:
-    durations = time_calls(Counting(), {}, calls=1, total_ns=200_000)
+    durations = time_calls(Counting(), repeat({}), calls=1, total_ns=200_000)
     assert sum(durations) >= 200_000
     assert sum(durations[:-1]) < 200_000
 
@@ -91,6 +94,21 @@ def test_a_cell_makes_at_least_one_untimed_call_first(tmp_path: Path) -> None:
     Cell(untimed_ns=0, calls=3, cell_ns=0)(State(job(tmp_path), session))
     assert session.calls == 1 + 3 + 3
     assert len(timed.durations_ns) == 3
+
+
+def test_calls_take_the_batches_in_turn_over_all_cells(tmp_path: Path) -> None:
+    class Recording:
+        seen: ClassVar[list[float]] = []
+
+        def __call__(self, feed: Feed) -> list[NDArray[Any]]:
+            self.seen.append(float(feed["x"][0, 0]))
+            return []
+
+    more = tuple({"x": np.full((1, 2), number, np.float32)} for number in (1, 2))
+    state = State(replace(job(tmp_path), more=more), Recording())
+    for calls in (2, 3):
+        Cell(untimed_ns=0, calls=calls, cell_ns=0)(state)
+    assert Recording.seen == [1, 2, 0, 1, 2]
 
 
 class Lazy:
@@ -125,9 +143,7 @@ def test_device_time_waits_once_for_all_runs(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_session_that_has_to_hand_over_has_no_device_time(tmp_path: Path) -> None:
-    state = State(job(tmp_path))
-    Load(calls=1, warmup_ns=0)(state)
-    gc.enable()
+    state = State(job(tmp_path), Counting())
     assert DeviceTime(total_ns=1)(state) is None
 
 
@@ -153,7 +169,7 @@ def test_the_garbage_collector_rests_once_a_model_is_warm(tmp_path: Path) -> Non
     finally:
         gc.enable()
     assert min(loaded.load_ns, loaded.first_ns, loaded.warm_ns) > 0
-    assert state.loaded[1] is FEEDS[1]
+    assert state.loaded[1].feed is FEEDS[1]
 
 
 def test_a_worker_answers_what_it_cannot_do_and_goes_on(ends: tuple[Channel, Channel], tmp_path: Path) -> None:
