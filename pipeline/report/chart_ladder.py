@@ -31,7 +31,7 @@ def _panel(target: str, ladders: Sequence[Ladder]) -> Panel:
     values = [_value(ladder, rung) for ladder in ladders for rung in ladder.rungs]
     base = chart_of(values)
     sizes = sorted({item["batch"] for item in values})
-    order = list(dict.fromkeys(item["variant"] for item in values))
+    lines = alt.Scale(domain=list(dict.fromkeys(item["variant"] for item in values)))
     x = alt.X(
         "batch:Q",
         title="batch size",
@@ -46,8 +46,8 @@ def _panel(target: str, ladders: Sequence[Ladder]) -> Panel:
         axis=alt.Axis(format="~s"),
     )
     legend = alt.Legend(title=None, orient="top", columns=4, labelLimit=240, symbolSize=90)
-    colour = alt.Color("variant:N", sort=order, legend=legend)
-    shape = alt.Shape("variant:N", sort=order, legend=legend)
+    colour = alt.Color("variant:N", scale=lines, legend=legend)
+    shape = alt.Shape("variant:N", scale=lines, legend=legend)
     layers = [
         base.mark_line(opacity=0.8).encode(x=x, y=y, color=colour, order="batch:Q"),
         base.mark_rule(strokeWidth=2.5).encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour),

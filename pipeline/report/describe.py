@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pipeline.report import numbers as show
 from pipeline.report.rows import Row, row_status
 from pipeline.report.verdicts import STOP_MEANINGS
-from pipeline.results import Noise, Report
+from pipeline.results import Noise, Report, Result
 
 
 def machine_line(machine: Mapping[str, Any]) -> str:
@@ -63,19 +63,35 @@ def clone_line(clone: Mapping[str, Any]) -> str:
 
 def energy_lines(report: Report) -> list[str]:
     """What was counted where energy was measured, and why it was not where it wasn't; a line for each."""
-    places: dict[str, list[str]] = {}
-    for variant in report.variants:
-        for result in variant.results:
-            if result.energy is None:
-                continue
-            said = result.energy.reason or (
-                f"{result.energy.source}, over {show.duration(result.energy.seconds or 0.0)} of calls back to back;"
-                " with whatever else ran there, and with idle power"
-            )
-            on = places.setdefault(said, [])
-            if result.target not in on:
-                on.append(result.target)
-    return [f"Energy on {', '.join(targets)}: {_ended(said)}" for said, targets in places.items()]
+
+    def said(result: Result) -> str | None:
+        if result.energy is None:
+            return None
+        return result.energy.reason or (
+            f"{result.energy.source}, over {show.duration(result.energy.seconds or 0.0)} of calls back to back;"
+            " with whatever else ran there, and with idle power"
+        )
+
+    return [f"Energy on {', '.join(targets)}: {_ended(text)}" for text, targets in _by_text(report, said).items()]
+
+
+def device_lines(report: Report) -> list[str]:
+    """Why an accelerator's own time is not known, or not of every round; a line for each reason."""
+    reasons = _by_text(report, lambda result: result.device_reason)
+    return [
+        f"The device's own time on {', '.join(targets)} is not known of every row and round: {_ended(text)}"
+        for text, targets in reasons.items()
+    ]
+
+
+def _by_text(report: Report, said: Callable[[Result], str | None]) -> dict[str, list[str]]:
+    """What is said of rows, with the targets that it is said of."""
+    found: dict[str, list[str]] = {}
+    for result in (result for variant in report.variants for result in variant.results):
+        text = said(result)
+        if text is not None and result.target not in found.setdefault(text, []):
+            found[text].append(result.target)
+    return found
 
 
 def reference_line(rows: Sequence[Row]) -> str:

@@ -241,6 +241,7 @@ FIELDS: tuple[Field, ...] = (
         },
         lines=_device_time,
     ),
+    *_data(device_reason="result.device_reason"),
     _single("throughput", "throughput_per_s", "result.throughput", show.short, unit="1/s", shown="terminal"),
     _single("size", "size_bytes", "variant.size_bytes", show.megabytes, unit="MB", shown="terminal"),
     _single("memory", "peak_memory_bytes", "result.peak_memory_bytes", show.megabytes, unit="MB", shown="terminal"),

@@ -47,7 +47,7 @@ def ladder_tables(report: Report) -> list[LadderTable]:
         tables.append(
             LadderTable(
                 title=f"{ladder.variant} on {ladder.target}",
-                sentence=sentence(ladder),
+                sentence=_capitalised(sentence(ladder)),
                 heads=_chosen(HEADINGS, shown),
                 rows=[_chosen(line, shown) for line in cells],
             )
@@ -75,6 +75,10 @@ def sentence(ladder: Ladder) -> str:
         found += f"; batch {last.batch_size} reaches {_percent(last.of_best.value)} of it"
     caution = " The run is NOISY: not to be relied on." if ladder.noisy else ""
     return f"{found}.{caution}"
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _cells(rung: Rung, result: Result) -> tuple[str, ...]:

@@ -172,7 +172,8 @@ def _verdicts(report: Report) -> str:
 
 
 def _measured(report: Report) -> str:
-    lines = [escape(line) for line in [*describe.noise_lines(report.noise), *describe.energy_lines(report)]]
+    said = [*describe.noise_lines(report.noise), *describe.energy_lines(report), *describe.device_lines(report)]
+    lines = [escape(line) for line in said]
     lines += [f"{escape(name)}: {escape(text)}" for name, text in describe.facts(report.measure)]
     lines += [f"constraint {escape(name)}: {escape(text)}" for name, text in describe.facts(report.constraints)]
     lines += [f"{escape(name)}: {escape(text)}" for name, text in describe.facts(report.machine)]

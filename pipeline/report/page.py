@@ -53,7 +53,7 @@ def html_text(report: Report) -> str:
             reference=describe.reference_line(rows),
             recommended=describe.recommendation_lines(report),
             noise=describe.noise_lines(report.noise),
-            energy=describe.energy_lines(report),
+            counted=[*describe.energy_lines(report), *describe.device_lines(report)],
             scenarios=scenarios,
             ladder=ladder,
             limits=limits,

@@ -82,7 +82,7 @@ def test_it_stands_in_every_format() -> None:
     page, text = html_text(report()), markdown_text(report())
     for found in (page, text):
         assert "Batch sizes" in found
-        assert "saturated at batch 8" in found
+        assert "Saturated at batch 8" in found
         assert "98.0 % [97.0, 99.0]" in found
     assert brief(report()) == [f"Batch sizes, baseline on ort_cpu: {sentence(LADDER)}"]
     assert "Batch sizes" not in markdown_text(replace(report(), ladders=[]))

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.report import print_report, report_schema
-from pipeline.report.describe import energy_lines
+from pipeline.report.describe import device_lines, energy_lines
 from pipeline.report.markdown import markdown_text
 from pipeline.report.page import html_text
 from pipeline.report.plain import json_text
@@ -151,3 +151,12 @@ def test_the_energy_of_an_inference_is_in_the_tables_with_its_source() -> None:
     assert "energy (mJ)" in text
     assert "| 12.3 |" in text
     assert "Energy on ort_cpu: RAPL, whole package, over 5.00 s of calls back to back" in text
+
+
+def test_a_device_time_that_is_not_known_says_why_once() -> None:
+    rows = [replace(example.result(0.4, found=None, target="ort_cuda"), device_ms=None, device_reason="no stream")] * 2
+    found = example.report([example.variant("baseline", rows)])
+    said = "The device's own time on ort_cuda is not known of every row and round: no stream."
+    assert device_lines(found) == [said]
+    assert said in markdown_text(found)
+    assert device_lines(example.typical()) == []
