@@ -38,6 +38,8 @@ _SHOWN = 5
 _DYNAMIC = "QuantizeDynamic"
 _QUANTIZED = ("QuantizeStatic", _DYNAMIC)
 _ONNX_RUNTIME = "onnxruntime"
+_OWN_GRAPHS = ("reduce-overhead", "max-autotune")
+"""Modes of torch.compile that capture CUDA graphs by themselves."""
 
 
 def dynamic_convolutions(row: Evidence) -> Iterator[Cause]:
@@ -148,6 +150,20 @@ def other_providers(row: Evidence) -> Iterator[Cause]:
     )
 
 
+def launch_bound(row: Evidence) -> Iterator[Cause]:
+    """A device that waits for the host to ask for the next kernel."""
+    time = row.device_time
+    if time is None or not time.launch_bound:
+        return
+    graphed = row.session.get("cuda_graph", False) or row.session.get("compile", False) in _OWN_GRAPHS
+    yield Cause(
+        what=f"launch-bound: the host takes {_percent(min(time.enqueue_share, 1.0))} of the device's time to ask for "
+        "the runs, so the device waits for it and faster kernels don't help",
+        share=None,
+        change=None if graphed else f"target.{row.target}.session.cuda_graph=true",
+    )
+
+
 def casts(row: Evidence) -> Iterator[Cause]:
     """Half precision on a runtime that computes in fp32."""
     nodes = row.profile.select(CASTS)
@@ -180,7 +196,8 @@ def too_small(row: Evidence) -> Iterator[Cause]:
     """What comes with every call and operator, whatever they compute."""
     profile = row.profile
     share = profile.between_ms / profile.call_ms if profile.call_ms else 0.0
-    if share < MOSTLY_BETWEEN:
+    # What an accelerator's call takes beside its operators is the device's own time, for which the host waits.
+    if share < MOSTLY_BETWEEN or row.device != "cpu":
         return
     what = f"the model is small: {_percent(share)} of a call passes beside its {len(profile.nodes)} operators"
     if row.threads > 1:
@@ -237,6 +254,7 @@ def same_work(row: Evidence) -> Iterator[Cause]:
 
 CAUSES: Sequence[Callable[[Evidence], Iterator[Cause]]] = (
     other_providers,
+    launch_bound,
     dynamic_convolutions,
     ranges_in_every_call,
     fused_away,
@@ -251,6 +269,8 @@ CAUSES: Sequence[Callable[[Evidence], Iterator[Cause]]] = (
     no_dot_products,
 )
 """In the order in which they are told where their shares don't tell it."""
+WITHOUT_PROFILE: Sequence[Callable[[Evidence], Iterator[Cause]]] = (launch_bound, memory_bound)
+"""Those that need none."""
 
 
 def _static_instead(row: Evidence, stage: StageRecord | None, what: str, share: float) -> Cause:

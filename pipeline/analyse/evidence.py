@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.record import Peaks, StageRecord, VariantRecord
-from pipeline.results import Limits, Speedup
+from pipeline.results import DeviceTime, Limits, Speedup
 
 ATTENTION = frozenset({"Attention", "MultiHeadAttention"})
 MATRIX_PRODUCTS = ATTENTION | {"Gemm", "FusedGemm", "MatMul", "FusedMatMul", "FusedMatMulActivation"}
@@ -103,6 +103,9 @@ class Evidence:
     peaks: Peaks | None
     isa: frozenset[str]
     threads: int = 1
+    session: Mapping[str, Any] = field(default_factory=dict)
+    """The target's settings."""
+    device_time: DeviceTime | None = None
     siblings: Sequence[Sibling] = ()
 
     def with_stage(self, kind: str, instead: str) -> Sibling | None:

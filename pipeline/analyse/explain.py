@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from pipeline.analyse.causes import CAUSES
+from pipeline.analyse.causes import CAUSES, WITHOUT_PROFILE
 from pipeline.analyse.evidence import ON_CPU, Evidence, Profile, Sibling
 from pipeline.explanation import Cause, Explanation, NodeTime, OperatorTime, Outcome
 from pipeline.record import Peaks, Record, SubjectRecord, VariantRecord, subject_key
@@ -71,28 +71,28 @@ def _explanation(
 ) -> Explanation | None:
     if mine.profile is None or reference is None or reference.profile is None:
         return None
-    if "reason" in mine.profile:
-        return _without_profile(mine.profile["reason"])
     peaks = record.peaks.get(row.target)
     backend, other = (record.targets[subject.target].get("backend", "") for subject in (mine, reference))
     comparable = backend == other and "reason" not in reference.profile
-    return explain(
-        Evidence(
-            variant=variant,
-            target=row.target,
-            backend=backend,
-            device=row.device,
-            batch_size=row.batch_size,
-            profile=Profile.of(mine.profile),
-            reference=Profile.of(reference.profile) if comparable else None,
-            same_model=mine.variant == reference.variant,
-            limits=row.limits,
-            peaks=None if peaks is None else Peaks(**peaks),
-            isa=frozenset(record.machine.get("isa") or ()),
-            threads=record.targets[row.target].get("threads", 1),
-            siblings=siblings,
-        )
+    reason = mine.profile.get("reason")
+    evidence = Evidence(
+        variant=variant,
+        target=row.target,
+        backend=backend,
+        device=row.device,
+        batch_size=row.batch_size,
+        profile=Profile.of(mine.profile) if reason is None else Profile(call_ms=0.0, nodes=[], channels=[]),
+        reference=Profile.of(reference.profile) if comparable else None,
+        same_model=mine.variant == reference.variant,
+        limits=row.limits,
+        peaks=None if peaks is None else Peaks(**peaks),
+        isa=frozenset(record.machine.get("isa") or ()),
+        threads=record.targets[row.target].get("threads", 1),
+        session=record.targets[row.target].get("session", {}),
+        device_time=row.device_ms,
+        siblings=siblings,
     )
+    return explain(evidence) if reason is None else _without_profile(evidence, reason)
 
 
 def _with_outcomes(found: Explanation, outcomes: Mapping[str, Outcome]) -> Explanation:
@@ -140,7 +140,8 @@ def _nodes(mine: Profile, theirs: Profile | None) -> list[NodeTime]:
     return sorted(found, key=lambda node: (node.reference_ms or 0.0) - node.ms)[:SHOWN_NODES]
 
 
-def _without_profile(reason: str) -> Explanation:
+def _without_profile(row: Evidence, reason: str) -> Explanation:
+    causes = [cause for find in WITHOUT_PROFILE for cause in find(row)]
     return Explanation(
-        causes=[], operators=[], nodes=[], between_ms=0.0, reference_between_ms=0.0, providers={}, reason=reason
+        causes=causes, operators=[], nodes=[], between_ms=0.0, reference_between_ms=0.0, providers={}, reason=reason
     )

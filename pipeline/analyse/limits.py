@@ -97,6 +97,8 @@ def _compute_peak(
 def _fp32_products_in(session: Mapping[str, Any]) -> str:
     """What a target with these settings computes the fp32 products of a model in."""
     dtype = session.get("dtype", "float32")
+    if session.get("provider_options", {}).get("trt_fp16_enable"):
+        return "fp16"
     return "tf32" if session.get("tf32") and dtype == "float32" else _NAMES.get(dtype, dtype)
 
 

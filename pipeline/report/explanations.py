@@ -33,7 +33,7 @@ class Explained:
 def explained(report: Report) -> list[Explained]:
     """The rows that have an explanation, in the report's order."""
     return [
-        Explained(title=_title(row), lines=_lines(found), tables=_tables(found))
+        Explained(title=_title(row), lines=[*_lines(found), *_caution(row)], tables=_tables(found))
         for row in all_rows(report)
         if (found := _explanation(row)) is not None
     ]
@@ -64,11 +64,20 @@ def _title(row: Row) -> str:
 
 
 def _lines(found: Explanation) -> list[str]:
+    causes = [_sentence(cause.what) + _change(cause) for cause in found.causes]
     if found.reason is not None:
-        return [_sentence(f"not known: {found.reason}")]
-    if not found.causes:
-        return ["No single cause stands out; the tables say where the time goes."]
-    return [_sentence(cause.what) + _change(cause) for cause in found.causes]
+        return [*causes, _sentence(f"where its time goes is not known: {found.reason}")]
+    return causes or ["No single cause stands out; the tables say where the time goes."]
+
+
+def _caution(row: Row) -> list[str]:
+    result = row.result
+    if result is None or result.device == "cpu" or result.explanation is None or result.explanation.reason is not None:
+        return []
+    return [
+        "An accelerator's operators are told by the time that the host takes to ask for them: their providers are "
+        "certain, what each takes of the device is not."
+    ]
 
 
 def _change(cause: Cause) -> str:

@@ -15,7 +15,7 @@ from pipeline.analyse.explain import explain
 from pipeline.explanation import Cause, Outcome
 from pipeline.plan import MeasureSettings
 from pipeline.record import Peaks, Record, StageRecord, Trial, VariantRecord
-from pipeline.results import Limits, Reference, Speedup
+from pipeline.results import DeviceTime, Limits, Reference, Speedup
 from tests.analyse.synthetic import Made, make_record
 
 AVX2 = frozenset({"avx", "avx2"})
@@ -203,6 +203,44 @@ def test_operators_on_another_provider_are_named_with_their_copies() -> None:
     assert (
         cause.what == "1 operator ran on the CPU (1 QLinearConv), with 1 copy between host and device: 50 % of a call"
     )
+
+
+WAITING = DeviceTime(value=0.4, low=0.39, high=0.41, enqueue_share=0.93, launch_bound=True)
+
+
+def on_device(time: DeviceTime, **session: Any) -> Evidence:
+    found = [replace(node, provider="CUDAExecutionProvider") for node in nodes(("Conv", 0.1))]
+    row = evidence(profile(found, between_ms=0.5), device="cuda")
+    return replace(row, target="ort_cuda", device_time=time, session=session)
+
+
+def test_a_device_that_waits_for_the_host_is_sent_to_a_cuda_graph() -> None:
+    (cause,) = causes(on_device(WAITING))
+    assert cause.what.startswith("launch-bound: the host takes 93 % of the device's time to ask for the runs")
+    assert cause.change == "target.ort_cuda.session.cuda_graph=true"
+
+
+@pytest.mark.parametrize("session", [{"cuda_graph": True}, {"compile": "reduce-overhead"}])
+def test_one_that_has_a_graph_already_is_told_and_not_sent_there_again(session: dict[str, Any]) -> None:
+    (cause,) = causes(on_device(WAITING, **session))
+    assert cause.change is None
+
+
+def test_a_device_that_is_busy_is_no_cause_and_its_time_is_not_taken_for_the_runtimes() -> None:
+    assert causes(on_device(replace(WAITING, enqueue_share=0.3, launch_bound=False))) == []
+
+
+def test_a_row_without_a_profile_is_told_that_it_is_launch_bound() -> None:
+    record = on_cuda("all", "CUDAExecutionProvider")
+    subjects = [
+        replace(subject, profile={"reason": "no profile"}, device_ms=[0.4, 0.4], enqueue_share=[0.9, 0.95])
+        for subject in record.subjects
+    ]
+    report = analyse(replace(record, subjects=subjects))
+    found = next(variant for variant in report.variants if variant.name == "fast").results[0].explanation
+    assert found is not None
+    assert found.reason == "no profile"
+    assert [cause.what.split(":")[0] for cause in found.causes] == ["launch-bound"]
 
 
 def test_half_precision_on_a_cpu_is_told_from_its_casts() -> None:

@@ -120,6 +120,7 @@ CARD = Peaks(
         ({}, {}, "fp32", 1),
         ({}, {"tf32": True}, "tf32", 4),
         ({}, {"dtype": "float16", "tf32": True}, "fp16", 8),
+        ({}, {"provider": "tensorrt", "provider_options": {"trt_fp16_enable": "1"}}, "fp16", 8),
         ({"macs_by_type": {"fp16": 10**8}}, {}, "fp16", 8),
         ({"macs_by_type": {"int8": 10**8}}, {"tf32": True}, "int8", 16),
     ],

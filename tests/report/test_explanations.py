@@ -123,7 +123,16 @@ def test_no_cause_and_no_profile_are_both_said() -> None:
     (without,) = explained(report(replace(FOUND, causes=[])))
     assert without.lines == ["No single cause stands out; the tables say where the time goes."]
     (unknown,) = explained(report(replace(FOUND, causes=[], reason="torch rows have no profile")))
-    assert (unknown.lines, unknown.tables) == (["Not known: torch rows have no profile."], [])
+    assert (unknown.lines, unknown.tables) == (["Where its time goes is not known: torch rows have no profile."], [])
+
+
+def test_what_an_accelerators_operators_took_is_told_with_care() -> None:
+    found = report(FOUND)
+    [variant] = [variant for variant in found.variants if variant.results[0].explanation]
+    on_card = replace(variant.results[0], device="cuda")
+    (entry,) = explained(replace(found, variants=[replace(variant, results=[on_card])]))
+    assert entry.lines[-1].endswith("what each takes of the device is not.")
+    assert not explained(found)[0].lines[-1].endswith("what each takes of the device is not.")
 
 
 def test_both_files_have_the_section_only_where_something_is_explained() -> None:
