@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from pipeline.data.dataset import Split
 from pipeline.examples import Examples
 from pipeline.recipe import Recipe
 from pipeline.torch_artifact import ModelInput
-from pipeline.training import Teacher, _distance, _schedule, fit
+from pipeline.training import Teacher, _distance, _schedule, _State, _train_epoch, fit
 
 RECIPE = Recipe(epochs=5, learning_rate=0.1, batch_size=8)
 
@@ -123,3 +124,21 @@ def test_training_without_labels_needs_a_teacher(tmp_path: Path) -> None:
 def test_less_than_a_batch_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least one batch of 8 examples, there are 7"):
         fit(model(), examples(7), Script(), RECIPE, tmp_path / "checkpoint", lambda done, line: None)
+
+
+def test_a_step_follows_the_model_to_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Meta tensors compute nothing, but refuse to be mixed with those of another device, as a GPU's do."""
+    network = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 4)).to("meta")
+    teacher = Teacher(model().to("meta").eval())
+    recipe = Recipe(epochs=1, learning_rate=0.1, batch_size=8, distill_weight=0.5)
+    state = _State.new(network, recipe, steps=4)
+    losses: list[str] = []
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # that has no meta device
+
+    def penalty() -> Tensor:
+        return torch.stack([weight.norm() for weight in network.parameters()]).sum()
+
+    _train_epoch(state, examples(), teacher, penalty, 4, lambda step, loss: losses.append(loss.device.type))
+    assert losses == ["meta"] * 4
+    with pytest.raises(RuntimeError):
+        _train_epoch(state, examples(), Teacher(model().eval()), None, 1, lambda step, loss: None)

@@ -243,3 +243,20 @@ def test_fields_out_of_range_are_refused() -> None:
         Finetune(schedule="step")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"max_examples must be at least 1 \(got 0\)"):
         Finetune(max_examples=0)
+
+
+@pytest.mark.parametrize(("usable", "device"), [(True, "cuda"), (False, "cpu")])
+def test_it_trains_on_the_gpu_where_there_is_one(
+    workplace: Workplace, torch_model: Artifact, monkeypatch: pytest.MonkeyPatch, usable: bool, device: str
+) -> None:
+    moved: list[str] = []
+
+    def to(module: torch.nn.Module, where: torch.device) -> torch.nn.Module:
+        moved.append(str(where))
+        return module
+
+    workplace.original = torch_model
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: usable)
+    monkeypatch.setattr(torch.nn.Module, "to", to)
+    workplace.build(replace(STAGE, epochs=1, distill_weight=0.5), torch_model)
+    assert moved == [device, device], "the model and its teacher"
