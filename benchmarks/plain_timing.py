@@ -1,0 +1,167 @@
+"""The rows of an experiment, timed by the tools that come with the runtimes: a check of slimline's own figures.
+
+    python benchmarks/plain_timing.py [--run RUN] [--seconds 1] [OVERRIDE ...]
+
+OVERRIDE is what stands behind ``python -m pipeline``; the models come from the store. PyTorch rows are timed by
+torch.utils.benchmark (its median), ONNX Runtime's by ``onnxruntime.transformers.benchmark_helper`` (its mean), which
+needs the package transformers. Each row has a fresh process and is timed to its end before the next one begins, as
+these tools do; "on the device" are runs whose inputs and outputs stay there. With RUN, a folder of slimline's own run
+of the same overrides, its figures stand beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.artifact import Artifact
+from pipeline.backends.onnxruntime import OnnxRuntimeSession
+from pipeline.backends.onnxruntime_binding import BoundSession
+from pipeline.build import Builder
+from pipeline.config import build
+from pipeline.data.dataset import Feed, batch_of, preprocess
+from pipeline.plan import Enqueuing, Session, Target
+from pipeline.subjects import rows
+
+_WARM_S = 0.5
+
+
+@dataclass(frozen=True)
+class Plain:
+    """What a tool says, in milliseconds a call; None where it can't time this."""
+
+    tool: str
+    call_ms: float | None
+    device_ms: float | None
+
+
+def time_row(artifact: Artifact, target: Target, feed: Feed, seconds: float) -> Plain:
+    """In a process of its own."""
+    target.backend.preload()
+    session = target.backend.load(artifact, target)
+    until = time.perf_counter() + _WARM_S
+    calls = 0
+    while time.perf_counter() < until:
+        session(feed)
+        calls += 1
+    repeats = max(10, round(calls * seconds / _WARM_S))
+    if isinstance(session, OnnxRuntimeSession | BoundSession):
+        return _by_onnxruntime(session, target, feed, repeats)
+    return _by_torch(session, target, feed, seconds)
+
+
+def _by_torch(session: Session, target: Target, feed: Feed, seconds: float) -> Plain:
+    from torch.utils.benchmark import Timer
+
+    def median_ms(statement: str, **names: Any) -> float:
+        timer = Timer(statement, globals=names, num_threads=target.threads)
+        return 1e3 * float(timer.blocked_autorange(min_run_time=seconds).median)
+
+    on_device = None
+    if target.device != "cpu" and isinstance(session, Enqueuing):
+        on_device = median_ms("batch.enqueue()", batch=session.resident(feed))
+    return Plain("torch.utils.benchmark", median_ms("session(feed)", session=session, feed=feed), on_device)
+
+
+def _by_onnxruntime(session: OnnxRuntimeSession | BoundSession, target: Target, feed: Feed, repeats: int) -> Plain:
+    from onnxruntime.transformers.benchmark_helper import inference_ort, inference_ort_with_io_binding
+
+    plain, batch = session.session, len(next(iter(feed.values())))
+
+    def mean_ms(measured: Callable[[], dict[str, str]]) -> float:
+        return 1e3 * batch / float(measured()["QPS"])  # its latencies are rounded to a hundredth of a millisecond
+
+    bound = isinstance(session, BoundSession)
+    call_ms = None if bound else mean_ms(lambda: inference_ort(plain, feed, {}, repeats, batch, 10))
+    if target.device == "cpu":
+        return Plain("onnxruntime.transformers", call_ms, None)
+    outputs = session(feed)
+    sizes = [output.size for output in outputs]
+    names = [output.name for output in plain.get_outputs()]
+    on_device = mean_ms(
+        lambda: inference_ort_with_io_binding(
+            plain, feed, {}, repeats, names, outputs, [], sizes, batch, target.device, warm_up_repeat=10
+        )
+    )
+    return Plain("onnxruntime.transformers", call_ms, on_device)
+
+
+def figures_of(run: Path | None) -> dict[tuple[str, str, int], dict[str, Any]]:
+    """The rows of a report.json by variant, target and batch size; nothing without a run."""
+    if run is None:
+        return {}
+    report = json.loads((run / "report.json").read_text())
+    return {
+        (variant["name"], row["target"], row["batch_size"]): row
+        for variant in report["variants"]
+        for row in variant["results"]
+        if row["status"] == "ok"
+    }
+
+
+def line(*cells: str) -> str:
+    """Of a table in Markdown."""
+    return f"| {' | '.join(cells)} |"
+
+
+def shown(value: float | None) -> str:
+    """Milliseconds."""
+    return "" if value is None else f"{value:.4g}"
+
+
+def main() -> None:
+    """Time every row that can be run here, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--run", type=Path, help="a run's folder, such as outputs/latest")
+    parser.add_argument("--seconds", type=float, default=1.0, help="for each figure")
+    parser.add_argument("overrides", nargs="*", metavar="OVERRIDE")
+    options = parser.parse_args()
+    from hydra import compose, initialize_config_module
+
+    with initialize_config_module("pipeline.conf", version_base="1.3"):
+        cfg = compose("config", options.overrides)
+    with tempfile.TemporaryDirectory() as folder:
+        plan = build(cfg, Path(folder), "")
+        builder = Builder(plan, lambda *_: None)
+        built = {name: builder.build(variant) for name, variant in plan.variants.items()}
+        inputs = preprocess(plan.data.split("test").inputs, plan.model.preprocessing)
+        ours = figures_of(options.run)
+        heads = (
+            "row",
+            "tool",
+            "a call (ms)",
+            "on the device (ms)",
+            "slimline's p50 (ms)",
+            "slimline's device time (ms)",
+        )
+        print(line(*heads), line(*("---" for _ in heads)), sep="\n")
+        for row in rows(plan, built):
+            if row.artifact is None:
+                continue
+            feed = {name: np.array(array) for name, array in batch_of(inputs, row.record.batch_size).items()}
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+                found = pool.submit(time_row, row.artifact, row.target, feed, options.seconds).result()
+            own = ours.get((row.record.variant, row.record.target, row.record.batch_size), {})
+            latency, device = own.get("latency_ms") or {"p50": {"value": None}}, own.get("device_ms") or {"value": None}
+            print(
+                line(
+                    row.record.key,
+                    found.tool,
+                    *map(shown, (found.call_ms, found.device_ms, latency["p50"]["value"], device["value"])),
+                ),
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
