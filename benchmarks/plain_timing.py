@@ -28,7 +28,7 @@ from pipeline.artifact import Artifact
 from pipeline.backends.onnxruntime import OnnxRuntimeSession
 from pipeline.backends.onnxruntime_binding import BoundSession
 from pipeline.build import Builder
-from pipeline.config import build
+from pipeline.config import build, register
 from pipeline.data.dataset import Feed, batch_of, preprocess
 from pipeline.plan import Enqueuing, Session, Target
 from pipeline.subjects import rows
@@ -128,6 +128,7 @@ def main() -> None:
     options = parser.parse_args()
     from hydra import compose, initialize_config_module
 
+    register()
     with initialize_config_module("pipeline.conf", version_base="1.3"):
         cfg = compose("config", options.overrides)
     with tempfile.TemporaryDirectory() as folder:
