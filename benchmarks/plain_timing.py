@@ -47,7 +47,7 @@ class Plain:
 
 def time_row(artifact: Artifact, target: Target, feed: Feed, seconds: float) -> Plain:
     """In a process of its own."""
-    target.backend.preload()
+    target.backend.preload(target)
     session = target.backend.load(artifact, target)
     until = time.perf_counter() + _WARM_S
     calls = 0

@@ -17,13 +17,11 @@ from pipeline.build import Built
 from pipeline.data.dataset import Feed, Split, batch_of, batches_of, preprocess
 from pipeline.errors import Skipped, WorkerFailed
 from pipeline.measure.accuracy import fixed_batch, predict
-from pipeline.measure.energy import measure_energy
 from pipeline.measure.environment import available_cores
 from pipeline.measure.latency import Subject, measure_latency
 from pipeline.measure.loadgen import Ask, run_scenario, written
-from pipeline.measure.memory import peak_memory
 from pipeline.measure.peak import measure_peaks
-from pipeline.measure.profile import measure_profile
+from pipeline.measure.solo import run_alone
 from pipeline.measure.worker import Job
 from pipeline.plan import BASELINE, Device, Plan, Target
 from pipeline.progress import ProgressDisplay
@@ -52,12 +50,9 @@ def measure(plan: Plan, built: Mapping[str, Built], test: Split, display: Progre
     feeds = {size: batch_of(inputs, size) for size in plan.batch_sizes}
     table = Table(rows(plan, built))
     devices = table.devices()
-    _memory(table, feeds, display)
+    _alone(plan, table, feeds, display)
     latency = [_latency(plan, device, len(devices), table, inputs, feeds, display) for device in devices]
     peaks = _peaks(table, display) if plan.measure.peaks else {}
-    if plan.measure.explain != "none":
-        _profiles(table, feeds, display)
-    _energy(plan, table, feeds, display)
     _scenarios(plan, table, inputs, feeds, display)
     predictions = _accuracy(plan, table, inputs, display)
     return Measured(
@@ -179,44 +174,33 @@ def _peaks(table: Table, display: ProgressDisplay) -> dict[str, Peaks]:
     return {name: found[target.device, target.threads] for name, target in targets.items()}
 
 
-def _profiles(table: Table, feeds: Mapping[int, Feed], display: ProgressDisplay) -> None:
-    """Where each row's time goes; which rows are explained is known only when all are compared."""
+def _alone(plan: Plan, table: Table, feeds: Mapping[int, Feed], display: ProgressDisplay) -> None:
+    """Memory, energy and the profile; which rows are to be explained is known only when all are compared."""
     subjects = table.subjects()
+    profiled = plan.measure.explain != "none"
+    label = "each row alone"
     for index, subject in enumerate(subjects):
-        display.step("profiles", index / len(subjects), subject.key)
-        record = table.records[subject.key]
-        found = measure_profile(_job(subject, feeds), float(np.median(record.first_inference_ms or [1.0])))
-        table.records[subject.key] = replace(record, profile=found)
-    if subjects:
-        display.step("profiles", 1.0, f"{len(subjects)} rows, a fresh process each")
-
-
-def _memory(table: Table, feeds: Mapping[int, Feed], display: ProgressDisplay) -> None:
-    subjects = table.subjects()
-    for index, subject in enumerate(subjects):
-        display.step("memory", index / len(subjects), subject.key)
+        display.step(label, index / len(subjects), subject.key)
         try:
-            peak = peak_memory(subject.artifact, subject.target, feeds[subject.batch_size])
+            found = run_alone(
+                _job(subject, feeds), subject.batch_size, energy_s=plan.measure.energy_s, profiled=profiled
+            )
         except (WorkerFailed, Skipped) as error:
             table.fail(subject.key, error)
             continue
         table.records[subject.key] = replace(
-            table.records[subject.key], peak_memory_bytes=peak.host, peak_device_memory_bytes=peak.device
+            table.records[subject.key],
+            peak_memory_bytes=found.peak.host,
+            peak_device_memory_bytes=found.peak.device,
+            energy=found.energy,
+            profile=found.profile,
         )
-    display.step("memory", 1.0, f"{len(subjects)} rows, a fresh process each")
-
-
-def _energy(plan: Plan, table: Table, feeds: Mapping[int, Feed], display: ProgressDisplay) -> None:
-    subjects = table.subjects()
-    measured = 0
-    for index, subject in enumerate(subjects):
-        display.step("energy", index / len(subjects), subject.key)
-        found = measure_energy(_job(subject, feeds), subject.batch_size, plan.measure.energy_s)
-        measured += "reason" not in found
-        table.records[subject.key] = replace(table.records[subject.key], energy=found)
-    all_of_them = f"{measured} rows, a fresh process each"
-    some = f"{measured} of {len(subjects)} rows, the report says why"
-    display.step("energy", 1.0, all_of_them if measured == len(subjects) else some)
+    if subjects:
+        energies = [table.records[subject.key].energy for subject in subjects]
+        measured = sum(energy is not None and "reason" not in energy for energy in energies)
+        energy = "energy" if measured == len(subjects) else f"energy of {measured}, the report says why"
+        what = ", ".join(["memory", *(["profile"] if profiled else []), energy])
+        display.step(label, 1.0, f"{len(subjects)} rows, a fresh process each: {what}")
 
 
 def _scenarios(plan: Plan, table: Table, inputs: Feed, feeds: Mapping[int, Feed], display: ProgressDisplay) -> None:

@@ -61,8 +61,8 @@ class Backend(Protocol):
         """Raise BackendUnavailable, with the reason, where this machine can't run the target."""
         ...
 
-    def preload(self) -> None:
-        """Import the runtime (before a fork, and before load time is measured)."""
+    def preload(self, target: Target) -> None:
+        """Import what the target needs (before a fork, and before load time is measured)."""
         ...
 
     def load(self, artifact: Artifact, target: Target) -> Session:

@@ -32,7 +32,10 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("overrides", "message"),
     [
         (["variant=[baseline,nope]"], "'nope' does not exist; available in 'variant': baseline, dynamic_int8"),
-        (["model=nope"], "'nope' does not exist; available in 'model': efficientnet_lite0, fashion_resnet, minilm"),
+        (
+            ["model=nope"],
+            "'nope' does not exist; available in 'model': bert_base, efficientnet_lite0, fashion_resnet, minilm",
+        ),
         (["target=[nope]"], "'nope' does not exist; available in 'target': openvino_cpu, openvino_cpu_bf16, ort_cpu"),
         (["nope=1"], "nope does not exist; available: model, data"),
         (["measure.nope=1"], "measure.nope does not exist; available: profile, looks"),

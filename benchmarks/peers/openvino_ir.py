@@ -27,9 +27,9 @@ class OpenVinoIr:
         """As for ONNX files."""
         OpenVino().check(target)
 
-    def preload(self) -> None:
+    def preload(self, target: Target) -> None:
         """Import openvino."""
-        OpenVino().preload()
+        OpenVino().preload(target)
 
     def load(self, artifact: Artifact, target: Target) -> Session:
         """Compile the model for the CPU."""

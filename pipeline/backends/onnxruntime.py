@@ -79,8 +79,7 @@ class OnnxRuntime:
     def check(self, target: Target) -> None:
         """Raise BackendUnavailable where the target's execution provider is missing; UserError for unknown keys."""
         session_settings(target)
-        if target.device == "cuda":
-            import torch  # noqa: F401  its CUDA libraries must be loaded first, or the provider isn't found
+        self.preload(target)
         import onnxruntime
 
         name = provider_name(target)
@@ -92,14 +91,15 @@ class OnnxRuntime:
         if target.device == "cuda" and not _has_nvidia_gpu():
             raise BackendUnavailable("no NVIDIA GPU is visible on this machine")
 
-    def preload(self) -> None:
-        """Import onnxruntime."""
+    def preload(self, target: Target) -> None:
+        """Import onnxruntime; on CUDA after torch, whose CUDA libraries it would not find otherwise."""
+        if target.device == "cuda":
+            import torch  # noqa: F401
         import onnxruntime  # noqa: F401
 
     def load(self, artifact: Artifact, target: Target) -> Session:
         """Make a session on the target's provider; raises BackendUnavailable if ONNX Runtime chose another one."""
-        if target.device == "cuda":
-            import torch  # noqa: F401  see check()
+        self.preload(target)
         import onnxruntime
 
         provider = _provider(target)
@@ -117,7 +117,7 @@ class OnnxRuntime:
         """See ``Profiler``."""
         from pipeline.backends.onnxruntime_profile import profile_session
 
-        self.preload()
+        self.preload(target)
         # A captured graph is one launch, of which a profile tells nothing; its operators are those of a plain session.
         plain = replace(target, session={**target.session, "cuda_graph": False})
         return profile_session(artifact, session_options(plain), [_provider(plain)], feed, calls)

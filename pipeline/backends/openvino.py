@@ -51,7 +51,7 @@ class OpenVino:
         if wanted not in capable:
             raise BackendUnavailable(f"this processor computes no {wanted} (it has {', '.join(capable)})")
 
-    def preload(self) -> None:
+    def preload(self, target: Target) -> None:
         """Import openvino."""
         import openvino  # noqa: F401
 

@@ -64,7 +64,7 @@ class Torch:
         if settings.compile_mode is not None:
             _check_compiler(target.device)
 
-    def preload(self) -> None:
+    def preload(self, target: Target) -> None:
         """Import torch."""
         import torch  # noqa: F401
 

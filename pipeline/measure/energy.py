@@ -13,8 +13,8 @@ from typing import Any
 
 from pipeline.errors import Skipped, WorkerFailed
 from pipeline.measure.energy_counters import POWERCAP, energy_counter
-from pipeline.measure.processes import alone
-from pipeline.measure.worker import Job, Load, State, time_calls
+from pipeline.measure.worker import State, time_calls
+from pipeline.measure.worker_process import Worker
 from pipeline.plan import Device
 
 _WARMUP_CALLS = 10
@@ -22,20 +22,20 @@ _WARMUP_NS = 200_000_000
 _NS_PER_S = 1e9
 
 
-def measure_energy(job: Job, batch_size: int, seconds: float | None, powercap: Path = POWERCAP) -> dict[str, Any]:
-    """Run the model back to back for ``seconds`` in a fresh process, and read the counter before and after.
+def energy_of(
+    worker: Worker, device: Device, batch_size: int, seconds: float | None, powercap: Path = POWERCAP
+) -> dict[str, Any]:
+    """Have a worker run its model back to back for ``seconds``, and read the counter before and after.
 
     Plain values: joules_per_inference (of one example), watts, seconds, calls and source; or the reason why it was not
-    measured. No process is started where no counter can be read.
+    measured. Nothing is run where no counter can be read.
     """
     if seconds is None:
         return _not_measured("measure.energy_s is null")
     try:
-        with energy_counter(job.target.device, powercap):
+        with energy_counter(device, powercap):
             pass
-        with alone(job) as worker:
-            worker.ask(Load(calls=_WARMUP_CALLS, warmup_ns=_WARMUP_NS))
-            used: Used = worker.ask(UseEnergy(device=job.target.device, seconds=seconds, powercap=powercap))
+        used: Used = worker.ask(UseEnergy(device=device, seconds=seconds, powercap=powercap))
     except (Skipped, WorkerFailed) as error:
         return _not_measured(str(error))
     if not used.joules:
@@ -65,7 +65,7 @@ class Used:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UseEnergy:
-    """The worker's part: run the model back to back between two readings of the counter."""
+    """The worker's part: warm the model up, and run it back to back between two readings of the counter."""
 
     device: Device
     seconds: float
@@ -74,6 +74,7 @@ class UseEnergy:
     def __call__(self, state: State) -> Used:
         """Raises Skipped where the counter can't be read."""
         session, _ = state.loaded
+        time_calls(session, state.feeds(), _WARMUP_CALLS, _WARMUP_NS)
         with energy_counter(self.device, self.powercap) as counter:
             before, start = counter.read(), time.perf_counter_ns()
             calls = len(time_calls(session, state.feeds(), 1, round(self.seconds * _NS_PER_S)))

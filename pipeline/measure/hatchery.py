@@ -58,13 +58,13 @@ def hatch(jobs: Mapping[str, Job], stack: ExitStack) -> Zygote:
     control = channel_to(process)
     stack.callback(end, process)
     stack.callback(control.close)
-    backends = list(dict.fromkeys(pickle.dumps(job.target.backend, protocol=5) for job in jobs.values()))
+    targets = list(dict.fromkeys(pickle.dumps(job.target, protocol=5) for job in jobs.values()))
     workers = {
         key: Worker(channel=ours[number], exit_code=_asks(control, number), log=berths[number].log)
         for number, key in enumerate(jobs)
     }
     with suppress(BrokenPipeError):  # one that is gone already is noticed when it is first asked for something
-        control.send(Brood(backends=backends, berths=berths))
+        control.send(Brood(targets=targets, berths=berths))
     return Zygote(control=control, workers=workers, log=log)
 
 

@@ -64,7 +64,7 @@ class Copying:
     def check(self, target: Target) -> None:
         """It runs anywhere."""
 
-    def preload(self) -> None:
+    def preload(self, target: Target) -> None:
         """There is nothing to import."""
 
     def load(self, artifact: Artifact, target: Target) -> Session:

@@ -74,9 +74,9 @@ class Slowed:
         """As the inner backend's."""
         self.inner.check(target)
 
-    def preload(self) -> None:
+    def preload(self, target: Target) -> None:
         """As the inner backend's."""
-        self.inner.preload()
+        self.inner.preload(target)
 
     def load(self, artifact: Artifact, target: Target) -> Session:
         """The inner backend's session, slowed."""

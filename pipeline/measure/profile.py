@@ -1,15 +1,15 @@
-"""Where does a row's time go? Its runtime's own profile, taken in a fresh process, after the timing."""
+"""Where does a row's time go? Its runtime's own profile."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import gc
+from dataclasses import dataclass
 from typing import Any
 
-from pipeline.errors import Skipped, WorkerFailed
-from pipeline.measure.cores import cores_for
-from pipeline.measure.processes import alone
-from pipeline.measure.worker import Job, State
-from pipeline.plan import Profiler
+from pipeline.errors import WorkerFailed
+from pipeline.measure.worker import State
+from pipeline.measure.worker_process import Worker
+from pipeline.plan import Backend, Profiler
 
 _PROFILED_MS = 300.0
 _FEWEST_CALLS, _MOST_CALLS = 10, 200
@@ -22,22 +22,22 @@ class Profile:
     calls: int
 
     def __call__(self, state: State) -> dict[str, Any]:
-        """In a session of its own, as a profiled one is slower."""
-        job = state.job
+        """In a session of its own, as a profiled one is slower; the worker's is given up for its memory."""
+        job, state.session = state.job, None
+        gc.collect()
         if job is None or not isinstance(job.target.backend, Profiler):
             raise RuntimeError("a worker was told to profile what has no profile")
         return job.target.backend.profile(job.artifact, job.target, job.feed, self.calls)
 
 
-def measure_profile(job: Job, call_ms: float) -> dict[str, Any]:
-    """The profile of a row whose calls take about ``call_ms`` (``Profiler.profile``), or ``{"reason": why not}``."""
-    backend = job.target.backend
+def profile_of(worker: Worker, backend: Backend, call_ms: float) -> dict[str, Any]:
+    """The profile of a worker's model whose calls take about ``call_ms`` (``Profiler.profile``), or ``{"reason": why
+    not}``. The last that the worker is asked for."""
     if not isinstance(backend, Profiler):
         return {"reason": f"{backend.name} rows have no profile"}
     calls = round(min(max(_PROFILED_MS / max(call_ms, 1e-3), _FEWEST_CALLS), _MOST_CALLS))
     try:
-        with alone(replace(job, cores=cores_for([job.target]))) as worker:
-            found: dict[str, Any] = worker.ask(Profile(calls=calls))
-    except (WorkerFailed, Skipped) as error:
+        found: dict[str, Any] = worker.ask(Profile(calls=calls))
+    except WorkerFailed as error:
         return {"reason": str(error)}
     return found

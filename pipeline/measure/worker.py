@@ -100,7 +100,7 @@ class Start:
     def __call__(self, state: State) -> None:
         """Import before pinning: the workers of a round import side by side."""
         job: Job = pickle.loads(self.job)
-        job.target.backend.preload()
+        job.target.backend.preload(job.target)
         if job.cores is not None and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, job.cores)
         state.job = job

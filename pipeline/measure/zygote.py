@@ -18,7 +18,7 @@ from typing import Literal, NoReturn
 
 from pipeline.measure.channel import Channel, follow_parent, take_standard_streams
 from pipeline.measure.worker import serve
-from pipeline.plan import Backend
+from pipeline.plan import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +32,9 @@ class Berth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brood:
-    """What a zygote is for: import these backends' runtimes (a pickle each), and fork a worker per berth later."""
+    """What a zygote is for: import what these targets need (a pickle each), and fork a worker per berth later."""
 
-    backends: Sequence[bytes]
+    targets: Sequence[bytes]
     berths: Sequence[Berth]
 
 
@@ -53,7 +53,7 @@ def main() -> None:
     pids: list[int] = []
     try:
         brood: Brood = channel.receive()
-        _preload(brood.backends)
+        _preload(brood.targets)
         # What was imported is no garbage: a worker's own collection need not look through it, nor copy its pages.
         gc.freeze()
         while True:
@@ -70,11 +70,11 @@ def main() -> None:
         _end(pids)
 
 
-def _preload(backends: Sequence[bytes]) -> None:
-    for pickled in backends:
+def _preload(targets: Sequence[bytes]) -> None:
+    for pickled in targets:
         try:
-            backend: Backend = pickle.loads(pickled)
-            backend.preload()
+            target: Target = pickle.loads(pickled)
+            target.backend.preload(target)
         except Exception:  # noqa: BLE001  the worker tries again, and reports what went wrong
             continue
 

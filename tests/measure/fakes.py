@@ -73,7 +73,7 @@ class FakeBackend:
 
     def check(self, target: Target) -> None: ...
 
-    def preload(self) -> None: ...
+    def preload(self, target: Target) -> None: ...
 
     def load(self, artifact: Artifact, target: Target) -> Session:
         behaviour = json.loads((artifact.path / "behaviour.json").read_text())
@@ -89,7 +89,7 @@ class NotForkable(FakeBackend):
 
 @dataclass(frozen=True)
 class NotInstalled(FakeBackend):
-    def preload(self) -> None:
+    def preload(self, target: Target) -> None:
         raise ModuleNotFoundError("No module named 'fake_runtime'")
 
 

@@ -7,13 +7,20 @@ from typing import Any
 import pytest
 
 from pipeline.errors import Skipped
-from pipeline.measure.energy import UseEnergy, measure_energy
+from pipeline.measure.energy import UseEnergy, energy_of
 from pipeline.measure.energy_counters import energy_counter, rapl
-from pipeline.measure.worker import State
+from pipeline.measure.processes import alone
+from pipeline.measure.worker import Job, Load, State
 from tests.measure.fake_nvml import FakeNvml
 from tests.measure.fakes import job
 
 HIGHEST = 262_143_328_850
+
+
+def measure_energy(what: Job, seconds: float | None, powercap: Path) -> dict[str, Any]:
+    with alone(what) as worker:
+        worker.ask(Load(calls=1, warmup_ns=0))
+        return energy_of(worker, what.target.device, 1, seconds, powercap)
 
 
 def zone(powercap: Path, number: str, name: str, energy_uj: int = 1000) -> Path:
@@ -43,7 +50,7 @@ def test_a_counter_that_wraps_around_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_without_a_counter_there_is_a_reason_and_no_figure(tmp_path: Path) -> None:
-    found = measure_energy(job(tmp_path), 1, seconds=0.01, powercap=tmp_path / "none")
+    found = measure_energy(job(tmp_path), seconds=0.01, powercap=tmp_path / "none")
     assert found == {"reason": f"not measured: there is no processor package's energy counter in {tmp_path / 'none'}"}
 
 
@@ -63,18 +70,19 @@ def test_a_counter_that_is_roots_alone_says_how_to_open_it(tmp_path: Path, monke
 
 def test_a_counter_that_stands_still_is_not_taken_for_no_energy(tmp_path: Path) -> None:
     zone(tmp_path, "0", "package-0")
-    found = measure_energy(job(tmp_path), 1, seconds=0.01, powercap=tmp_path)
+    found = measure_energy(job(tmp_path), seconds=0.01, powercap=tmp_path)
     assert "RAPL, the whole processor package stood still for 0.01" in found["reason"]
 
 
 def test_energy_that_was_not_asked_for_says_so(tmp_path: Path) -> None:
-    assert measure_energy(job(tmp_path), 1, None) == {"reason": "not measured: measure.energy_s is null"}
+    assert measure_energy(job(tmp_path), None, tmp_path) == {"reason": "not measured: measure.energy_s is null"}
 
 
-def test_a_model_that_cannot_be_run_is_the_reason(tmp_path: Path) -> None:
+def test_a_worker_that_cannot_run_its_model_is_the_reason(tmp_path: Path) -> None:
     zone(tmp_path, "0", "package-0")
-    found = measure_energy(job(tmp_path, refuse="no such operator"), 1, seconds=0.01, powercap=tmp_path)
-    assert found == {"reason": "not measured: RuntimeError: no such operator"}
+    with alone(job(tmp_path)) as worker:
+        found = energy_of(worker, "cpu", 1, 0.01, tmp_path)
+    assert found == {"reason": "not measured: RuntimeError: a worker was told to run a model that it has not loaded"}
 
 
 @dataclass

@@ -4,12 +4,22 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.artifact import Artifact
+from pipeline.backends.onnxruntime import OnnxRuntime
+from pipeline.data.dataset import Feed
 from pipeline.errors import WorkerFailed
-from pipeline.measure.memory import peak_memory
+from pipeline.measure.probe import probe_feed, write_probe
+from pipeline.measure.solo import PeakBytes, run_alone
+from pipeline.measure.worker import Job
+from pipeline.plan import Target
 from tests.measure.fake_nvml import FakeNvml
-from tests.measure.fakes import FEEDS, artifact, target
+from tests.measure.fakes import FEEDS, artifact, job, target
 
 MIB = 2**20
+
+
+def peak_memory(model: Artifact, on: Target, feed: Feed) -> PeakBytes:
+    return run_alone(Job(artifact=model, target=on, feed=feed), 1).peak
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -62,3 +72,22 @@ def test_a_model_that_needs_more_memory_than_there_is_says_so(tmp_path: Path, sa
     ) as caught:
         peak_memory(artifact(tmp_path, "model", refuse=said), target(), FEEDS[1])
     assert said in str(caught.value)
+
+
+def test_energy_and_profile_that_fail_are_reasons_of_their_own(tmp_path: Path) -> None:
+    found = run_alone(job(tmp_path), 1, energy_s=0.01, profiled=True, powercap=tmp_path)
+    assert found.peak.host is not None
+    assert found.energy["reason"].startswith("not measured: there is no processor package's energy counter")
+    assert found.profile == {"reason": "fake rows have no profile"}
+
+
+def test_a_profile_that_was_not_asked_for_is_none(tmp_path: Path) -> None:
+    assert run_alone(job(tmp_path), 1).profile is None
+
+
+def test_a_real_model_tells_its_operators_where_it_ran(tmp_path: Path) -> None:
+    on = Target(name="ort_cpu", backend=OnnxRuntime())
+    found = run_alone(Job(artifact=write_probe(tmp_path / "probe"), target=on, feed=probe_feed()), 1, profiled=True)
+    assert found.profile is not None
+    assert {node["provider"] for node in found.profile["nodes"]} == {"CPUExecutionProvider"}
+    assert found.profile["calls"] >= 10

@@ -1,0 +1,64 @@
+"""What is not interleaved: how much memory a row needs, the energy that it takes, and where its time goes.
+
+A fresh process that does nothing but run this one model, before anything is timed. Memory comes first, as what follows
+would add to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.measure.cores import cores_for
+from pipeline.measure.counters import increase
+from pipeline.measure.energy import energy_of
+from pipeline.measure.energy_counters import POWERCAP
+from pipeline.measure.nvml import card_of
+from pipeline.measure.processes import alone
+from pipeline.measure.profile import profile_of
+from pipeline.measure.worker import Job, Load, Loaded, PeakMemory
+
+_CALLS = 20
+_NS_PER_MS = 1e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeakBytes:
+    """The most that was held; None where the system doesn't say."""
+
+    host: int | None
+    device: int | None
+    """Of a graphics card's memory, by which it rose: the runtime's own context and what it keeps for the next call
+    included, and whatever else came to the card meanwhile."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Solo:
+    """What a row does by itself."""
+
+    peak: PeakBytes
+    energy: dict[str, Any]
+    """See ``energy_of``."""
+    profile: dict[str, Any] | None
+    """See ``profile_of``; None: not asked for."""
+
+
+def run_alone(
+    job: Job, batch_size: int, *, energy_s: float | None = None, profiled: bool = False, powercap: Path = POWERCAP
+) -> Solo:
+    """Of a fresh process that imports the runtime, loads the model and runs it 20 times, and then goes on.
+
+    The host's memory is read from /proc, the interpreter's own included; a card's from NVML, before the process starts
+    and when it has run, as runtimes give nothing back between calls. Raises WorkerFailed with the reason where the
+    model can't be run; what fails after that is the energy's or the profile's own reason.
+    """
+    with card_of(job.target.device) as card:
+        before = None if card is None else card.used_bytes()
+        with alone(replace(job, cores=cores_for([job.target]))) as worker:
+            loaded: Loaded = worker.ask(Load(calls=1, warmup_ns=0))
+            host: int | None = worker.ask(PeakMemory(calls=_CALLS))
+            after = None if card is None else card.used_bytes()
+            energy = energy_of(worker, job.target.device, batch_size, energy_s, powercap)
+            profile = profile_of(worker, job.target.backend, loaded.warm_ns / _NS_PER_MS) if profiled else None
+    return Solo(peak=PeakBytes(host=host, device=increase(before, after)), energy=energy, profile=profile)
