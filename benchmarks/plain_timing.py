@@ -30,6 +30,7 @@ from pipeline.backends.onnxruntime_binding import BoundSession
 from pipeline.build import Builder
 from pipeline.config import build, register
 from pipeline.data.dataset import Feed, batch_of, preprocess
+from pipeline.errors import first_line
 from pipeline.plan import Enqueuing, Session, Target
 from pipeline.subjects import rows
 
@@ -150,8 +151,12 @@ def main() -> None:
             if row.artifact is None:
                 continue
             feed = {name: np.array(array) for name, array in batch_of(inputs, row.record.batch_size).items()}
-            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-                found = pool.submit(time_row, row.artifact, row.target, feed, options.seconds).result()
+            try:
+                with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+                    found = pool.submit(time_row, row.artifact, row.target, feed, options.seconds).result()
+            except Exception as error:  # noqa: BLE001  a tool raises what it likes; the other rows go on
+                print(line(row.record.key, first_line(error), "", "", "", ""), flush=True)
+                continue
             own = ours.get((row.record.variant, row.record.target, row.record.batch_size), {})
             latency, device = own.get("latency_ms") or {"p50": {"value": None}}, own.get("device_ms") or {"value": None}
             print(
