@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import __version__
 from pipeline.errors import SlimlineError, UserError
+from pipeline.interrupts import watch
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -66,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     working_directory = str(Path.cwd())
     if working_directory not in sys.path:  # so that a console script finds the user's own classes too
         sys.path.insert(0, working_directory)
+    watch()
     try:
         sys.exit(command(argv[command is not _help :]) if command else _experiment(argv))
     except KeyboardInterrupt:

@@ -9,6 +9,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from pipeline.interrupts import raise_again
+
 REFRESH_S = 0.2
 
 
@@ -42,7 +44,11 @@ class ProgressDisplay:
         self._bars.stop()
 
     def step(self, label: str, done: float, text: str) -> None:
-        """Say how far a step is: ``done`` from 0 to 1; at 1 the step is over and leaves a line."""
+        """Say how far a step is: ``done`` from 0 to 1; at 1 the step is over and leaves a line.
+
+        Raises KeyboardInterrupt after a Ctrl-C that was swallowed on its way up.
+        """
+        raise_again()
         if done >= 1:
             if label in self._tasks:
                 self._bars.remove_task(self._tasks.pop(label))
