@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.selftest.trials import SLOWED, TRUE_RATIOS, Trial
+from pipeline.selftest.trials import SLOWED, SPIN_CERTAINTY, TRUE_RATIOS, Trial
 
 Kind = Literal["aa", "power"]
 FALSE_ALARMS = 0.05
@@ -66,7 +66,9 @@ def _power(usable: Sequence[Trial], trials: Sequence[Trial]) -> list[tuple[bool,
         f"a difference of {100 * (1 / ratio - 1):.0f} % found": [
             trial.excludes_one and trial.high < 1 for trial in usable
         ],
-        f"its true ratio {ratio:.4f} covered": [trial.covers(ratio) for trial in usable],
+        f"its true ratio {ratio:.4f} ± {SPIN_CERTAINTY:.4f} covered": [
+            trial.covers(ratio, SPIN_CERTAINTY) for trial in usable
+        ],
     }
     checks = []
     for what, outcomes in counts.items():

@@ -36,7 +36,7 @@ def test_a_known_difference_must_be_found_and_covered() -> None:
     missed = judge("power", [SLOWER] * 80 + [MISSED] * 20)
     assert not missed.passed
     assert missed.lines[-2].startswith("failed: a difference of 3 % found: 80 of 100")
-    assert missed.lines[-1].startswith("passed: its true ratio 0.9709 covered: 100 of 100")
+    assert missed.lines[-1].startswith("passed: its true ratio 0.9709 ± 0.0015 covered: 100 of 100")
 
 
 def test_an_interval_beside_the_true_ratio_does_not_cover_it() -> None:
@@ -44,7 +44,7 @@ def test_an_interval_beside_the_true_ratio_does_not_cover_it() -> None:
     judgement = judge("power", [beside] * 20)
     assert not judgement.passed
     assert judgement.lines[-2].startswith("passed")
-    assert judgement.lines[-1].startswith("failed: its true ratio 0.9709 covered: 0 of 20")
+    assert judgement.lines[-1].startswith("failed: its true ratio 0.9709 ± 0.0015 covered: 0 of 20")
 
 
 def test_a_difference_the_wrong_way_round_is_not_found() -> None:
@@ -54,3 +54,9 @@ def test_a_difference_the_wrong_way_round_is_not_found() -> None:
 def test_without_trials_there_is_nothing_to_judge() -> None:
     with pytest.raises(ValueError, match="no trial"):
         judge("aa", [])
+
+
+def test_an_interval_beside_the_ratio_counts_only_as_far_as_the_ratio_is_uncertain() -> None:
+    near, far = (replace(SLOWER, low=0.9709 + gap, high=0.975) for gap in (0.0014, 0.0016))
+    assert judge("power", [near] * 30).passed
+    assert not judge("power", [far] * 30).passed
