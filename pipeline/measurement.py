@@ -49,8 +49,8 @@ def measure(plan: Plan, built: Mapping[str, Built], test: Split, display: Progre
     inputs = preprocess(test.inputs, plan.model.preprocessing)
     feeds = {size: batch_of(inputs, size) for size in plan.batch_sizes}
     table = Table(rows(plan, built))
-    devices = table.devices()
     _alone(plan, table, feeds, display)
+    devices = table.devices()  # those with rows that could be run
     latency = [_latency(plan, device, len(devices), table, inputs, feeds, display) for device in devices]
     peaks = _peaks(table, display) if plan.measure.peaks else {}
     _scenarios(plan, table, inputs, feeds, display)
