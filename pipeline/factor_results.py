@@ -5,16 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.intervals import Ratio
+
 Factor = Literal["architecture", "hardware", "software", "input"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gain:
-    """How many times as fast an example is (above 1 is faster), with its interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +22,9 @@ class Level:
     """Where it lies on an ordered axis, in the axis' unit."""
     time_ms: float
     """Of one example: the median call, divided by the batch size."""
-    gain: Gain | None
+    gain: Ratio | None
     """Over the base row; None on the base row itself."""
-    step: Gain | None
+    step: Ratio | None
     """Over the level before it on an ordered axis."""
     parameters: int | None
     macs: int | None
@@ -53,9 +46,9 @@ class Elasticity:
     high: float
 
     @property
-    def doubling(self) -> Gain:
+    def doubling(self) -> Ratio:
         """What the time of an example is multiplied by when x doubles."""
-        return Gain(value=2**self.value, low=2**self.low, high=2**self.high)
+        return Ratio(value=2**self.value, low=2**self.low, high=2**self.high)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

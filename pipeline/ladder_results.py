@@ -4,23 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rate:
-    """Examples a second with a 95 % interval; None where the rounds are too few for one."""
-
-    value: float
-    low: float | None
-    high: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
-    """A throughput as a share of the ladder's best, with its interval."""
-
-    value: float
-    low: float
-    high: float
+from pipeline.intervals import Quantile, Ratio
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,9 +12,11 @@ class Rung:
     """One batch size."""
 
     batch_size: int
-    throughput: Rate
-    of_best: Share | None
-    """None on the best itself, and where the two were not timed in the same rounds."""
+    throughput: Quantile
+    """Examples a second."""
+    of_best: Ratio | None
+    """The throughput as a share of the ladder's best; None on the best itself, and where the two were not timed in the
+    same rounds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pipeline.explanation import Explanation
 from pipeline.factor_results import Factors
+from pipeline.intervals import Quantile, Ratio
 from pipeline.ladder_results import Ladder
 from pipeline.record import Status
 
@@ -26,15 +27,6 @@ class Reference:
     variant: str
     target: str
     batch_size: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ratio:
-    """A speed-up with its interval and nothing else."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,15 +72,6 @@ class Accuracy:
     verdict: AccuracyVerdict | None
     n_to_decide: int | None = None
     """For UNDECIDED: about how many examples would decide."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quantile:
-    """A latency quantile; its interval is over rounds, None where the samples do not support one."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,7 +78,7 @@ def _result(
     measure: MeasureSettings,
 ) -> Result:
     mine = cells.get(subject.key)
-    rate = None if mine is None else throughput(mine, subject.batch_size)
+    rate = None if mine is None else throughput(mine, subject.batch_size).value
     price = measure.price_per_hour
     return Result(
         target=subject.target,

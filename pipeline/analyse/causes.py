@@ -22,6 +22,7 @@ from pipeline.analyse.evidence import (
     Evidence,
     Node,
 )
+from pipeline.backends.torch import OWN_GRAPHS
 from pipeline.explanation import Cause, Outcome
 from pipeline.instruction_sets import lacks_dot_products, vector_floats
 from pipeline.record import StageRecord
@@ -38,8 +39,6 @@ _SHOWN = 5
 _DYNAMIC = "QuantizeDynamic"
 _QUANTIZED = ("QuantizeStatic", _DYNAMIC)
 _ONNX_RUNTIME = "onnxruntime"
-_OWN_GRAPHS = ("reduce-overhead", "max-autotune")
-"""Modes of torch.compile that capture CUDA graphs by themselves."""
 
 
 def dynamic_convolutions(row: Evidence) -> Iterator[Cause]:
@@ -155,7 +154,7 @@ def launch_bound(row: Evidence) -> Iterator[Cause]:
     time = row.device_time
     if time is None or not time.launch_bound:
         return
-    graphed = row.session.get("cuda_graph", False) or row.session.get("compile", False) in _OWN_GRAPHS
+    graphed = row.session.get("cuda_graph", False) or row.session.get("compile", False) in OWN_GRAPHS
     yield Cause(
         what=f"launch-bound: the host takes {_percent(min(time.enqueue_share, 1.0))} of the device's time to ask for "
         "the runs, so the device waits for it and faster kernels don't help",

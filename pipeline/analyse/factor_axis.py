@@ -9,12 +9,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from pipeline.analyse.cells import Cells, differences_by_round
+from pipeline.analyse.cells import Cells
 from pipeline.analyse.factor_places import Place
-from pipeline.factor_results import Axis, Elasticity, Gain, Level
+from pipeline.analyse.speed import ratio_by_blocks
+from pipeline.factor_results import Axis, Elasticity, Level
+from pipeline.intervals import Ratio
 from pipeline.record import SubjectRecord, VariantRecord
 from pipeline.results import Accuracy
-from pipeline.statistics.latency import hodges_lehmann, paired_ratio, rounds_interval
+from pipeline.statistics.latency import hodges_lehmann, rounds_interval
 
 PAYS = 1.02
 """A step pays while its interval lies above this."""
@@ -33,14 +35,10 @@ class Measured:
     base: SubjectRecord
     alpha: float
 
-    def gain(self, key: str, reference: str) -> Gain | None:
+    def gain(self, key: str, reference: str) -> Ratio | None:
         """How many times as fast an example is in one row as in another, paired by blocks."""
-        more = math.log(self.subjects[key].batch_size / self.subjects[reference].batch_size)
-        rounds = [values + more for values in differences_by_round(self.cells[key], self.cells[reference])]
-        if not rounds:
-            return None
-        found = paired_ratio(rounds, self.alpha)
-        return Gain(value=found.value, low=found.low, high=found.high)
+        examples = self.subjects[key].batch_size / self.subjects[reference].batch_size
+        return ratio_by_blocks(self.cells[key], self.cells[reference], self.alpha, examples)
 
 
 def axis_of(placed: Mapping[str, Place], measured: Measured) -> Axis:

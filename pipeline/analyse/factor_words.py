@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.factor_results import Bought, Gain, Level
+from pipeline.factor_results import Bought, Level
+from pipeline.intervals import Ratio
 
 _ACCURACY_UNKNOWN = "accuracy not known"
 _UNDECIDED = "more examples would decide whether that keeps to the margin"
@@ -67,7 +68,7 @@ def _cost(level: Level) -> str:
     return ", ".join(part for part in (accuracy, level.note, unsure) if part)
 
 
-def _times(gain: Gain) -> str:
+def _times(gain: Ratio) -> str:
     places = 3 if round(gain.low, 2) == round(gain.high, 2) or (gain.low > 1 and round(gain.low, 2) == 1) else 2
     return f"{gain.value:.{places}f} times as fast [{gain.low:.{places}f}, {gain.high:.{places}f}]"
 

@@ -7,20 +7,20 @@ lies above 95 %, larger batches have nothing more to give that would be worth th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 
-from pipeline.analyse.cells import Cells, differences_by_round
-from pipeline.analyse.speed import throughput
-from pipeline.ladder_results import Ladder, Rung, Share
+from pipeline.analyse.cells import Cells
+from pipeline.analyse.speed import ratio_by_blocks, throughput
+from pipeline.intervals import Ratio
+from pipeline.ladder_results import Ladder, Rung
 from pipeline.plan import MeasureSettings
 from pipeline.record import SubjectRecord
-from pipeline.statistics.latency import paired_ratio, rate_over_rounds
 
 NEAR = 0.95
 """A throughput of at least this share of the best counts as being there."""
 _FEWEST = 3
 """With fewer batch sizes there is no ladder to speak of."""
-_ALPHA = 0.05
 
 
 def ladders(
@@ -44,47 +44,36 @@ def ladders(
 def _ladder(
     subjects: Sequence[SubjectRecord], cells: Mapping[str, Cells], measure: MeasureSettings, noisy: Collection[str]
 ) -> Ladder:
-    best = max(subjects, key=lambda subject: throughput(cells[subject.key], subject.batch_size))
-    rungs = [_rung(subject, best, cells, measure) for subject in subjects]
-    sure = next(rung.batch_size for rung in rungs if _least(rung, best) >= NEAR)
-    perhaps = next(rung.batch_size for rung in rungs if _most(rung, best) >= NEAR)
+    rates = {subject.key: throughput(cells[subject.key], subject.batch_size) for subject in subjects}
+    best = max(subjects, key=lambda subject: rates[subject.key].value)
+
+    def share(subject: SubjectRecord) -> Ratio | None:
+        examples = subject.batch_size / best.batch_size
+        return ratio_by_blocks(cells[subject.key], cells[best.key], measure.look_alpha, examples)
+
+    rungs = [
+        Rung(
+            batch_size=subject.batch_size,
+            throughput=rates[subject.key],
+            of_best=None if subject is best else share(subject),
+        )
+        for subject in subjects
+    ]
+    bounds = {rung.batch_size: _bounds(rung, best.batch_size) for rung in rungs}
+    sure = next(size for size, (low, _) in bounds.items() if low >= NEAR)
     return Ladder(
         variant=best.variant,
         target=best.target,
         rungs=rungs,
         best=best.batch_size,
         saturates_at=None if sure == rungs[-1].batch_size else sure,
-        perhaps_at=perhaps,
+        perhaps_at=next(size for size, (_, high) in bounds.items() if high >= NEAR),
         noisy=any(subject.key in noisy for subject in subjects),
     )
 
 
-def _rung(subject: SubjectRecord, best: SubjectRecord, cells: Mapping[str, Cells], measure: MeasureSettings) -> Rung:
-    return Rung(
-        batch_size=subject.batch_size,
-        throughput=rate_over_rounds(cells[subject.key].calls_ms, subject.batch_size, _ALPHA),
-        of_best=None if subject is best else _share(subject, best, cells, measure),
-    )
-
-
-def _share(
-    subject: SubjectRecord, best: SubjectRecord, cells: Mapping[str, Cells], measure: MeasureSettings
-) -> Share | None:
-    differences = differences_by_round(cells[subject.key], cells[best.key])
-    if not differences:
-        return None
-    found = paired_ratio(differences, measure.look_alpha)
-    examples = subject.batch_size / best.batch_size
-    return Share(value=examples * found.value, low=examples * found.low, high=examples * found.high)
-
-
-def _least(rung: Rung, best: SubjectRecord) -> float:
-    if rung.batch_size == best.batch_size:
-        return 1.0
-    return 0.0 if rung.of_best is None else rung.of_best.low
-
-
-def _most(rung: Rung, best: SubjectRecord) -> float:
-    if rung.batch_size == best.batch_size:
-        return 1.0
-    return 1.0 if rung.of_best is None else rung.of_best.high
+def _bounds(rung: Rung, best: int) -> tuple[float, float]:
+    """Of its share of the best; anything where the two were not timed together."""
+    if rung.batch_size == best:
+        return 1.0, 1.0
+    return (0.0, math.inf) if rung.of_best is None else (rung.of_best.low, rung.of_best.high)

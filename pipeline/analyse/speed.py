@@ -8,9 +8,10 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from pipeline.analyse.cells import Cells, differences_by_round
+from pipeline.intervals import Quantile, Ratio
 from pipeline.plan import MeasureSettings
 from pipeline.record import SubjectRecord, subject_key
-from pipeline.results import Latency, Ratio, Reference, Speedup
+from pipeline.results import Latency, Reference, Speedup
 from pipeline.statistics.latency import (
     Estimate,
     blocks_to_settle,
@@ -18,6 +19,7 @@ from pipeline.statistics.latency import (
     minimum_detectable_effect,
     paired_ratio,
     quantile_over_rounds,
+    rate_over_rounds,
     share_over_rounds,
     speed_verdict,
 )
@@ -112,10 +114,18 @@ def latency(cells: Cells, measure: MeasureSettings) -> Latency:
     )
 
 
-def throughput(cells: Cells, batch_size: int) -> float:
+def throughput(cells: Cells, batch_size: int) -> Quantile:
     """Examples a second inside the timed calls, one call after the other."""
-    calls_ms = cells.all_ms
-    return float(batch_size * len(calls_ms) / (calls_ms.sum() / 1e3))
+    return rate_over_rounds(cells.calls_ms, batch_size, _ALPHA)
+
+
+def ratio_by_blocks(mine: Cells, other: Cells, alpha: float, examples: float = 1.0) -> Ratio | None:
+    """How many times as fast one row is as another, paired by blocks; None where no round has both.
+
+    ``examples``: so many times the other's examples are in a call, to have the ratio for one example.
+    """
+    rounds = [differences + math.log(examples) for differences in differences_by_round(mine, other)]
+    return _ratio(paired_ratio(rounds, alpha)) if rounds else None
 
 
 def cost_per_million(examples_per_s: float, price_per_hour: float) -> float:

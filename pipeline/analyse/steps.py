@@ -14,13 +14,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.analyse.cells import Cells, differences_by_round
+from pipeline.analyse.cells import Cells
+from pipeline.analyse.speed import ratio_by_blocks
+from pipeline.intervals import Ratio
 from pipeline.metrics import judged
 from pipeline.plan import BASELINE, MeasureSettings
 from pipeline.record import AccuracySamples, Record, StageRecord, VariantRecord, subject_key
-from pipeline.results import Change, Ratio, Result, Step
+from pipeline.results import Change, Result, Step
 from pipeline.statistics.accuracy import mean_interval, paired_difference
-from pipeline.statistics.latency import paired_ratio
 
 Path = list[tuple[list[str], str]]
 """The stages of each step, and the variant that has them all and those before."""
@@ -103,11 +104,7 @@ def _speedup(row: Result, name: str, before: str, cells: Mapping[str, Cells], me
     mine, other = (cells.get(subject_key(variant, row.target, row.batch_size)) for variant in (name, before))
     if mine is None or other is None:
         return None
-    differences = differences_by_round(mine, other)
-    if not differences:
-        return None
-    found = paired_ratio(differences, measure.look_alpha)
-    return Ratio(value=found.value, low=found.low, high=found.high)
+    return ratio_by_blocks(mine, other, measure.look_alpha)
 
 
 def _accuracy(row: Result, name: str, before: str, samples: AccuracySamples) -> Change | None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune")
 OWN_GRAPHS = ("reduce-overhead", "max-autotune")
+"""Modes that capture CUDA graphs by themselves."""
 DTYPES = ("float32", "float16", "bfloat16")
 SESSION_KEYS = ("compile", "channels_last", "dtype", "tf32", "cuda_graph")
 RECOMPILE_LIMIT = 64

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.ladder_results import Ladder, Rung
 from pipeline.report.drawing import Panel, chart_of, finished, shortened
-from pipeline.report.ladder import rate, sentence
+from pipeline.report.ladder import sentence, with_interval
 from pipeline.results import Report
 
 CAPTION = (
@@ -67,5 +67,5 @@ def _value(ladder: Ladder, rung: Rung) -> dict[str, Any]:
         "rate": found.value,
         "low": found.value if found.low is None else found.low,
         "high": found.value if found.high is None else found.high,
-        "shown": f"{rate(found)} examples/s",
+        "shown": f"{with_interval(found)} examples/s",
     }

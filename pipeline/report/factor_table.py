@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from pipeline.factor_results import Axis, Elasticity, Factors, Gain, Level
+from pipeline.factor_results import Axis, Elasticity, Factors, Level
+from pipeline.intervals import Ratio
 from pipeline.report import numbers as show
 
 TITLE = "The four factors"
@@ -65,12 +66,12 @@ def cells(axis: Axis, *, brief: bool = False) -> list[list[Lines]]:
     return rows
 
 
-def gain_text(gain: Gain) -> str:
+def gain_text(gain: Ratio) -> str:
     """``1.64x [1.63, 1.67]``."""
     return show.ratio(gain.value, gain.low, gain.high if math.isfinite(gain.high) else None)
 
 
-def _gain(gain: Gain | None) -> Lines:
+def _gain(gain: Ratio | None) -> Lines:
     return () if gain is None else (gain_text(gain),)
 
 
@@ -79,7 +80,7 @@ def _doubling(elasticity: Elasticity) -> str:
     return f"{show.number(found.value, 2)} times as long {_interval(found)}"
 
 
-def _interval(gain: Gain) -> str:
+def _interval(gain: Ratio) -> str:
     high = show.number(gain.high, 2) if math.isfinite(gain.high) else show.INFINITE
     return f"[{show.number(gain.low, 2)}, {high}]"
 

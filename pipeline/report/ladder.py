@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from pipeline.ladder_results import Ladder, Rate, Rung
+from pipeline.intervals import Quantile
+from pipeline.ladder_results import Ladder, Rung
 from pipeline.report import numbers as show
 from pipeline.report.rows import all_rows
-from pipeline.results import Quantile, Report, Result
+from pipeline.results import Report, Result
 
 TITLE = "Batch sizes"
 NOTE = (
@@ -85,8 +86,8 @@ def _cells(rung: Rung, result: Result) -> tuple[str, ...]:
     share, limits = rung.of_best, result.limits
     return (
         show.count(rung.batch_size),
-        show.NONE if result.latency_ms is None else _quantile(result.latency_ms.p50),
-        rate(rung.throughput),
+        show.NONE if result.latency_ms is None else with_interval(result.latency_ms.p50),
+        with_interval(rung.throughput),
         show.NONE if result.device_ms is None else show.short(1e3 * rung.batch_size / result.device_ms.value),
         "best" if share is None else f"{_percent(share.value)} [{_bound(share.low)}, {_bound(share.high)}]",
         show.NONE if limits is None else _percent(limits.compute_share),
@@ -94,19 +95,13 @@ def _cells(rung: Rung, result: Result) -> tuple[str, ...]:
     )
 
 
-def rate(found: Rate) -> str:
+def with_interval(found: Quantile) -> str:
     """``1,234 [1,230, 1,238]``."""
-    return _with_interval(found.value, found.low, found.high)
-
-
-def _quantile(found: Quantile) -> str:
-    return _with_interval(found.value, found.low, found.high)
-
-
-def _with_interval(value: float, low: float | None, high: float | None) -> str:
-    places = show.decimals_for(value)
-    text = show.number(value, places)
-    return text if low is None or high is None else f"{text} {show.interval(low, high, places)}"
+    places = show.decimals_for(found.value)
+    text = show.number(found.value, places)
+    if found.low is None or found.high is None:
+        return text
+    return f"{text} {show.interval(found.low, found.high, places)}"
 
 
 def _percent(share: float | None) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from pipeline.intervals import Ratio
 from pipeline.metrics import COSINE
 from pipeline.report import numbers as show
 from pipeline.report.rows import all_rows
-from pipeline.results import Change, Ratio, Report, Step
+from pipeline.results import Change, Report, Step
 
 TITLE = "Step by step"
 NOTE = (

@@ -16,8 +16,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.ladder_results import Rate
-from pipeline.results import Quantile, SpeedVerdict
+from pipeline.intervals import Quantile
+from pipeline.results import SpeedVerdict
 
 DELTA = 0.01
 """A speed-up by less is never called FASTER (nor SLOWER)."""
@@ -193,7 +193,7 @@ def quantile_over_rounds(values_by_round: Sequence[Floats], q: float, alpha: flo
     return Quantile(value=value, low=min(_exp(low), value), high=max(_exp(high), value))
 
 
-def rate_over_rounds(values_by_round: Sequence[Floats], examples: int, alpha: float) -> Rate:
+def rate_over_rounds(values_by_round: Sequence[Floats], examples: int, alpha: float) -> Quantile:
     """Examples a second, of calls that handle ``examples`` each, one after the other; latencies are in milliseconds.
 
     The interval is a t interval over the rounds' own rates, on the log scale; there is none with fewer than 3 rounds.
@@ -202,11 +202,12 @@ def rate_over_rounds(values_by_round: Sequence[Floats], examples: int, alpha: fl
     rounds = [np.asarray(values, np.float64) for values in values_by_round if len(values)]
     if not rounds:
         raise ValueError("there is no call to take a rate of")
-    value = float(1e3 * examples / np.concatenate(rounds).mean())
+    calls = np.concatenate(rounds)
+    value = float(examples * len(calls) / (calls.sum() / 1e3))
     if len(rounds) < _MIN_ROUNDS:
-        return Rate(value=value, low=None, high=None)
+        return Quantile(value=value)
     low, high = rounds_interval(np.log([1e3 * examples / values.mean() for values in rounds]), alpha)
-    return Rate(value=value, low=min(_exp(low), value), high=max(_exp(high), value))
+    return Quantile(value=value, low=min(_exp(low), value), high=max(_exp(high), value))
 
 
 def share_over_rounds(values_by_round: Sequence[Floats], limit: float, alpha: float) -> Quantile:

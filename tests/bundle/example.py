@@ -16,13 +16,13 @@ from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.bundle import write_bundle
 from pipeline.data.dataset import Split
 from pipeline.data.preprocessing import Preprocessing
+from pipeline.intervals import Quantile
 from pipeline.plan import Target
 from pipeline.record import AccuracySamples, LatencySamples, Record, StageRecord, VariantRecord
 from pipeline.results import (
     Accuracy,
     Latency,
     Noise,
-    Quantile,
     Recommendation,
     Reference,
     Report,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, replace
 
+from pipeline.intervals import Quantile
 from pipeline.record import Peaks, StageRecord
 from pipeline.results import (
     Accuracy,
@@ -14,7 +15,6 @@ from pipeline.results import (
     Latency,
     Limits,
     Noise,
-    Quantile,
     Recommendation,
     Reference,
     Report,

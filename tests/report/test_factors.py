@@ -13,7 +13,8 @@ import pytest
 from rich.console import Console
 
 from pipeline import factor_results
-from pipeline.factor_results import Axis, Bought, Elasticity, Factors, Gain, Level
+from pipeline.factor_results import Axis, Bought, Elasticity, Factors, Level
+from pipeline.intervals import Ratio
 from pipeline.report import print_report, report_schema
 from pipeline.report.chart_factors import factor_panel
 from pipeline.report.charts import figures
@@ -25,7 +26,7 @@ from pipeline.results import Report
 from tests.report import example
 
 
-def level(label: str, gain: Gain | None, x: float | None = None, *, keeps: bool = True, macs: int = 1000) -> Level:
+def level(label: str, gain: Ratio | None, x: float | None = None, *, keeps: bool = True, macs: int = 1000) -> Level:
     return Level(
         label=label, variant=label, target="ort_cpu", batch_size=1, x=x, time_ms=0.41, gain=gain, step=gain,
         parameters=676_000, macs=macs, accuracy=0.93, accuracy_verdict=None if keeps else "FAILS MARGIN",
@@ -33,8 +34,8 @@ def level(label: str, gain: Gain | None, x: float | None = None, *, keeps: bool 
     )  # fmt: skip
 
 
-def gain(value: float, half_width: float = 0.02) -> Gain:
-    return Gain(value=value, low=value * math.exp(-half_width), high=value * math.exp(half_width))
+def gain(value: float, half_width: float = 0.02) -> Ratio:
+    return Ratio(value=value, low=value * math.exp(-half_width), high=value * math.exp(half_width))
 
 
 PRUNING = Axis(
@@ -61,7 +62,7 @@ RESOLUTION = Axis(
     factor="input",
     name="resolution",
     unit="input size",
-    levels=[level("large", Gain(value=0.3, low=0.0, high=math.inf), 4.0, keeps=False), level("baseline", None, 1.0)],
+    levels=[level("large", Ratio(value=0.3, low=0.0, high=math.inf), 4.0, keeps=False), level("baseline", None, 1.0)],
     elasticity=Elasticity(value=0.9, low=-math.inf, high=math.inf),
     stops_paying=None,
 )
@@ -128,7 +129,7 @@ def test_the_report_keeps_to_the_schema() -> None:
         ("bought", Bought),
         ("axis", Axis),
         ("level", Level),
-        ("gain", Gain),
+        ("gain", Ratio),
         ("elasticity", factor_results.Elasticity),
     ],
 )

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.ladder_results import Ladder, Rate, Rung, Share
+from pipeline.intervals import Quantile, Ratio
+from pipeline.ladder_results import Ladder, Rung
 from pipeline.report.chart_ladder import ladder_panels
 from pipeline.report.ladder import DEVICE, HEADINGS, brief, ladder_tables, sentence
 from pipeline.report.markdown import markdown_text
@@ -18,8 +19,8 @@ SIZES, RATES = (1, 8, 64), (1000.0, 5000.0, 5100.0)
 
 
 def rung(size: int, rate: float) -> Rung:
-    share = None if rate == max(RATES) else Share(value=rate / 5100, low=rate / 5100 - 0.01, high=rate / 5100 + 0.01)
-    return Rung(batch_size=size, throughput=Rate(value=rate, low=0.99 * rate, high=1.01 * rate), of_best=share)
+    share = None if rate == max(RATES) else Ratio(value=rate / 5100, low=rate / 5100 - 0.01, high=rate / 5100 + 0.01)
+    return Rung(batch_size=size, throughput=Quantile(value=rate, low=0.99 * rate, high=1.01 * rate), of_best=share)
 
 
 LADDER = Ladder(
@@ -73,7 +74,7 @@ def test_the_sentence_says_where_it_saturates_and_what_is_open(change: dict[str,
 
 
 def test_a_fall_at_the_end_is_said() -> None:
-    last = replace(LADDER.rungs[-1], of_best=Share(value=0.8, low=0.79, high=0.81))
+    last = replace(LADDER.rungs[-1], of_best=Ratio(value=0.8, low=0.79, high=0.81))
     fallen = replace(LADDER, rungs=[*LADDER.rungs[:-1], last], best=8)
     assert "; batch 64 reaches 80.0 % of it" in sentence(fallen)
 

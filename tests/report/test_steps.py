@@ -8,13 +8,14 @@ from dataclasses import replace
 
 import jsonschema
 
+from pipeline.intervals import Ratio
 from pipeline.report import report_schema
 from pipeline.report.markdown import markdown_text
 from pipeline.report.numbers import NONE
 from pipeline.report.page import html_text
 from pipeline.report.plain import json_text
 from pipeline.report.steps import TITLE, brief, stepped
-from pipeline.results import Change, Ratio, Report, Step
+from pipeline.results import Change, Report, Step
 from tests.report import example
 
 STEPS = [
