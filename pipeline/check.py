@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import get_args
 
 from pipeline.artifact import Format
-from pipeline.plan import BASELINE, Constraints, Grid, MeasureSettings, Plan, Scenario, Variant
-
-LONGEST_ENERGY_S = 60
-"""A package's counter wraps around after some 65 kJ: at 500 W, after two minutes."""
-_POSITIVE = (
-    "half_width",
-    "noisy_half_width",
-    "cell_ms",
-    "min_calls",
-    "budget_s",
-    "deadline_ms",
-    "price_per_hour",
-    "scenario_s",
-    "try_s",
-    "server_qps",
-    "server_latency_ms",
-)
-"""The settings of ``measure`` that must be above 0 where they are set."""
+from pipeline.bounds import BatchSize, NotNegative, Seed, Threads, fitted, out_of_bounds
+from pipeline.plan import BASELINE, Grid, MeasureSettings, Plan, Scenario, Variant
 
 
 def misfit(variant: Variant, source: Format) -> str | None:
@@ -39,12 +22,23 @@ def misfit(variant: Variant, source: Format) -> str | None:
 def check(plan: Plan) -> list[str]:
     """Everything that is wrong with the plan, all at once, before any work; empty where it fits together."""
     return [
+        *_check_numbers(plan),
         *_check_selection(plan),
         *(problem for variant in plan.variants.values() for problem in _check_variant(plan, variant)),
         *check_measure(plan.measure),
         *_check_reference(plan),
-        *_check_constraints(plan.constraints),
+        *out_of_bounds(plan.constraints, "constraints"),
     ]
+
+
+def _check_numbers(plan: Plan) -> list[str]:
+    problems: list[str] = []
+    fitted(plan.batch_sizes, tuple[BatchSize, ...], "batch_sizes", problems)
+    fitted(plan.seed, Seed, "seed", problems)
+    fitted(plan.store_max_gb, NotNegative, "store.max_gb", problems)
+    for target in plan.targets.values():
+        fitted(target.threads, Threads, f"target.{target.name}.threads", problems)
+    return problems
 
 
 def _check_selection(plan: Plan) -> list[str]:
@@ -56,13 +50,10 @@ def _check_selection(plan: Plan) -> list[str]:
         problems.append("no target is selected: type target=[ort_cpu]")
     if not plan.batch_sizes:
         problems.append("batch_sizes is empty: type batch_sizes=[1]")
-    if any(size < 1 for size in plan.batch_sizes) or len(set(plan.batch_sizes)) != len(plan.batch_sizes):
-        problems.append(f"batch_sizes must be different whole numbers above 0 (got {list(plan.batch_sizes)})")
+    if len(set(plan.batch_sizes)) != len(plan.batch_sizes):
+        problems.append(f"batch_sizes must be different (got {list(plan.batch_sizes)})")
     if plan.grid not in get_args(Grid):
         problems.append(f"grid must be one of {', '.join(get_args(Grid))} (got {plan.grid})")
-    for target in plan.targets.values():
-        if target.threads < 1:
-            problems.append(f"target.{target.name}.threads must be at least 1 (got {target.threads})")
     return problems
 
 
@@ -89,18 +80,10 @@ def _check_variant(plan: Plan, variant: Variant) -> list[str]:
 
 def check_measure(measure: MeasureSettings) -> list[str]:
     """What is wrong with the settings of ``measure`` by themselves, a line each."""
-    problems = []
-    if not measure.looks or list(measure.looks) != sorted(set(measure.looks)) or measure.looks[0] < 3:
-        problems.append(f"measure.looks must rise and start at 3 rounds or more (got {list(measure.looks)})")
-    if measure.blocks < 4:
-        problems.append(f"measure.blocks must be at least 4 (got {measure.blocks})")
-    if not 0 < measure.alpha < 0.5:
-        problems.append(f"measure.alpha must lie between 0 and 0.5 (got {measure.alpha})")
-    for name in _POSITIVE:
-        value = getattr(measure, name)
-        if value is not None and value <= 0:
-            problems.append(f"measure.{name} must be above 0 (got {value})")
-    return problems + _check_scenarios(measure) + _check_energy(measure)
+    problems = out_of_bounds(measure, "measure")
+    if not measure.looks or list(measure.looks) != sorted(set(measure.looks)):
+        problems.append(f"measure.looks must hold rising numbers of rounds (got {list(measure.looks)})")
+    return problems + _check_scenarios(measure)
 
 
 def _check_reference(plan: Plan) -> list[str]:
@@ -129,25 +112,4 @@ def _check_scenarios(measure: MeasureSettings) -> list[str]:
     missing = [example for example, value in needs.items() if value is None]
     if "Server" in measure.scenarios and missing:
         problems.append(f"measure.scenarios: Server needs a rate and a latency bound: type {' '.join(missing)}")
-    return problems
-
-
-def _check_energy(measure: MeasureSettings) -> list[str]:
-    if measure.energy_s is None or 0 < measure.energy_s <= LONGEST_ENERGY_S:
-        return []
-    return [
-        f"measure.energy_s must be above 0 and at most {LONGEST_ENERGY_S}, since a counter may wrap around more than "
-        f"once in a longer time; or null (got {measure.energy_s})"
-    ]
-
-
-def _check_constraints(constraints: Constraints) -> list[str]:
-    problems = []
-    for limit in fields(constraints):
-        value = getattr(constraints, limit.name)
-        if value is not None and value <= 0:
-            problems.append(f"constraints.{limit.name} must be above 0 (got {value})")
-    drop = constraints.max_accuracy_drop
-    if drop is not None and drop >= 1:
-        problems.append(f"constraints.max_accuracy_drop is a fraction: 0.01 is one point (got {drop})")
     return problems

@@ -13,6 +13,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
+from pipeline.bounds import fitted, hints_of
 from pipeline.chains import with_beginnings
 from pipeline.check import check, check_measure
 from pipeline.errors import UserError
@@ -152,7 +153,7 @@ def construct(node: Any, where: str, problems: list[str]) -> Any:
 def _make(kind: Any, values: Mapping[str, Any], where: str, problems: list[str]) -> Any:
     before = len(problems)
     parameters = inspect.signature(kind).parameters
-    hints = typing.get_type_hints(kind if not inspect.isclass(kind) else kind.__init__)
+    hints = hints_of(kind if not inspect.isclass(kind) else kind.__init__)
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     arguments = {}
     for key, value in values.items():
@@ -178,21 +179,13 @@ def _make(kind: Any, values: Mapping[str, Any], where: str, problems: list[str])
 
 
 def _value(value: Any, hint: Any, where: str, problems: list[str]) -> Any:
-    from pydantic import TypeAdapter, ValidationError
-
     if (isinstance(value, dict) and TARGET in value) or getattr(hint, "_is_protocol", False):
         return construct(value, where, problems)
     if isinstance(value, dict) and is_dataclass(hint):
         return _make(hint, value, where, problems)
     if isinstance(value, dict) and (item_hint := _item_hint(hint)) is not None:
         return {key: _value(item, item_hint, f"{where}.{key}", problems) for key, item in value.items()}
-    try:
-        return TypeAdapter(hint).validate_python(value)
-    except ValidationError as error:
-        for detail in error.errors():
-            inside = "".join(f".{part}" for part in detail["loc"])
-            problems.append(f"{where}{inside}: {detail['msg'].lower()} (got {detail['input']!r})")
-        return None
+    return fitted(value, hint, where, problems)
 
 
 def _item_hint(hint: Any) -> Any:

@@ -10,6 +10,23 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact, Format
+from pipeline.bounds import (
+    BatchSize,
+    Blocks,
+    Count,
+    CountFromZero,
+    EnergySeconds,
+    Level,
+    Milliseconds,
+    MillisecondsFromZero,
+    NotNegative,
+    PartOfOne,
+    Positive,
+    Rounds,
+    Seconds,
+    Seed,
+    Threads,
+)
 from pipeline.data.dataset import Dataset, Feed, SplitName, preprocess
 from pipeline.data.preprocessing import Preprocessing
 
@@ -88,7 +105,7 @@ class Target:
     name: str
     backend: Backend
     device: Device = "cpu"
-    threads: int = 1
+    threads: Threads = 1
     session: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -223,13 +240,13 @@ class Metric(Protocol):
 class Constraints:
     """What a recommended variant must keep. None: no limit."""
 
-    max_accuracy_drop: float | None = None
+    max_accuracy_drop: PartOfOne | None = None
     """Absolute fraction: 0.01 is one point. None: 1 % of the baseline's accuracy."""
-    max_latency_ms: float | None = None
+    max_latency_ms: Positive | None = None
     """Limit on p50."""
-    max_p99_ms: float | None = None
-    max_size_mb: float | None = None
-    max_memory_mb: float | None = None
+    max_p99_ms: Positive | None = None
+    max_size_mb: Positive | None = None
+    max_memory_mb: Positive | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,48 +254,48 @@ class MeasureSettings:
     """How latency is measured; the terms and the reasons are in docs/measurement.md."""
 
     profile: str = "default"
-    looks: tuple[int, ...] = (7, 10, 14, 20)
+    looks: tuple[Rounds, ...] = (7, 10, 14, 20)
     """Rounds after which the widths are looked at; the last is the cap."""
-    blocks: int = 32
+    blocks: Blocks = 32
     """Blocks a round."""
-    alpha: float = 0.03
+    alpha: Level = 0.03
     """Level of every look's intervals."""
-    half_width: float = 0.01
+    half_width: Positive = 0.01
     """Stop when every speed-up's half-width (of the log-ratio) is at most this."""
-    noisy_half_width: float = 0.03
-    cell_ms: float = 12.0
-    min_calls: int = 3
-    untimed_ms: float = 4.0
+    noisy_half_width: Positive = 0.03
+    cell_ms: Milliseconds = 12.0
+    min_calls: Count = 3
+    untimed_ms: MillisecondsFromZero = 4.0
     """A visit begins with untimed calls, one at least, until they took this long: the first calls find cold caches.
     0: there are none."""
-    warmup_calls: int = 10
-    warmup_ms: float = 20.0
+    warmup_calls: CountFromZero = 10
+    warmup_ms: MillisecondsFromZero = 20.0
     start: Literal["fork", "spawn"] = "fork"
     screening: bool = False
     """A quick look: never says FASTER or SLOWER."""
     strict: bool = False
     """Divide 0.05 by the number of looks instead of taking ``alpha``."""
-    budget_s: float | None = None
+    budget_s: Seconds | None = None
     """Stop measuring after the round in which this many seconds have passed."""
     reference: str | None = None
     """``variant@target`` to compare every row with; None: the baseline on the row's own target."""
-    price_per_hour: float | None = None
-    deadline_ms: float | None = None
+    price_per_hour: Positive | None = None
+    deadline_ms: Milliseconds | None = None
     peaks: bool = True
     """Measure what the machine can do at best: about two seconds for each device and number of threads."""
     scenarios: tuple[str, ...] = ()
     """Which of MLPerf's scenarios (``Scenario``) every row is run in, by LoadGen."""
-    scenario_s: float = 10.0
+    scenario_s: Seconds = 10.0
     """How long each scenario lasts at least."""
-    server_qps: float | None = None
+    server_qps: Positive | None = None
     """Queries a second on average, in the scenario Server; their arrivals are a Poisson process."""
-    server_latency_ms: float | None = None
+    server_latency_ms: Milliseconds | None = None
     """What 99 % of Server's queries must keep to, waiting included."""
     explain: Explain = "not_faster"
     """Which rows are profiled and explained: those that are not FASTER, all, or none."""
-    try_s: float | None = None
+    try_s: Seconds | None = None
     """About how long changes that the explanations propose may be tried, all together; None: none is tried."""
-    energy_s: float | None = 5.0
+    energy_s: EnergySeconds | None = 5.0
     """How long a row runs back to back while an energy counter is read; None: energy is not measured."""
 
     def reference_for(self, target: str) -> tuple[str, str]:
@@ -301,12 +318,12 @@ class Plan:
     metric: Metric
     variants: Mapping[str, Variant]
     targets: Mapping[str, Target]
-    batch_sizes: tuple[int, ...]
+    batch_sizes: tuple[BatchSize, ...]
     measure: MeasureSettings
     constraints: Constraints
-    seed: int
+    seed: Seed
     store: Path
-    store_max_gb: float
+    store_max_gb: NotNegative
     output: Path
     command: str
     grid: Grid = "all"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,14 +49,22 @@ def test_an_empty_calibration_set_is_refused_with_every_stage_that_needs_it(tmp_
     [
         ({"targets": {}}, "no target is selected"),
         ({"batch_sizes": ()}, "batch_sizes is empty"),
-        ({"batch_sizes": (0,)}, "batch_sizes must be different whole numbers above 0 (got [0])"),
+        ({"batch_sizes": (0,)}, "batch_sizes.0 must be at least 1 (got 0)"),
+        ({"batch_sizes": (10**20,)}, "batch_sizes.0 must be at most 1,048,576 (got 100000000000000000000)"),
+        ({"seed": -1}, "seed must be at least 0 (got -1)"),
+        ({"store_max_gb": -1.0}, "store.max_gb must be at least 0 (got -1.0)"),
+        ({"store_max_gb": math.nan}, "store.max_gb must be a finite number (got nan)"),
+        ({"measure": MeasureSettings(half_width=math.nan)}, "measure.half_width must be a finite number (got nan)"),
+        ({"measure": MeasureSettings(warmup_calls=-1)}, "measure.warmup_calls must be at least 0 (got -1)"),
+        ({"measure": MeasureSettings(cell_ms=1e300)}, "measure.cell_ms must be at most 3,600,000 (got 1e+300)"),
+        ({"measure": MeasureSettings(budget_s=math.inf)}, "measure.budget_s must be a finite number (got inf)"),
         ({"batch_sizes": (1, 1)}, "batch_sizes must be different"),
         ({"grid": "some"}, "grid must be one of all, one_at_a_time (got some)"),
         ({"targets": {"t": Target(name="t", backend=OnnxRuntime(), threads=0)}}, "target.t.threads must be at least 1"),
-        ({"measure": MeasureSettings(looks=(10, 7))}, "measure.looks must rise"),
-        ({"measure": MeasureSettings(looks=(2,))}, "start at 3 rounds or more"),
+        ({"measure": MeasureSettings(looks=(10, 7))}, "measure.looks must hold rising numbers of rounds (got [10, 7])"),
+        ({"measure": MeasureSettings(looks=(2,))}, "measure.looks.0 must be at least 3 (got 2)"),
         ({"measure": MeasureSettings(blocks=1)}, "measure.blocks must be at least 4"),
-        ({"measure": MeasureSettings(alpha=0.7)}, "measure.alpha must lie between"),
+        ({"measure": MeasureSettings(alpha=0.7)}, "measure.alpha must be below 0.5 (got 0.7)"),
         ({"measure": MeasureSettings(budget_s=0)}, "measure.budget_s must be above 0"),
         ({"measure": MeasureSettings(reference="baseline")}, "must be variant@target"),
         ({"measure": MeasureSettings(scenarios=("Burst",))}, "Burst does not exist; available: SingleStream,"),
@@ -66,9 +75,12 @@ def test_an_empty_calibration_set_is_refused_with_every_stage_that_needs_it(tmp_
         ),
         ({"measure": MeasureSettings(scenarios=("Server",), server_qps=9.0)}, "type measure.server_latency_ms=20"),
         ({"measure": MeasureSettings(scenario_s=0)}, "measure.scenario_s must be above 0"),
-        ({"measure": MeasureSettings(energy_s=0)}, "measure.energy_s must be above 0 and at most 60"),
-        ({"measure": MeasureSettings(energy_s=100)}, "a counter may wrap around"),
-        ({"constraints": Constraints(max_accuracy_drop=1.0)}, "is a fraction"),
+        ({"measure": MeasureSettings(energy_s=0)}, "measure.energy_s must be above 0 (got 0)"),
+        ({"measure": MeasureSettings(energy_s=100)}, "measure.energy_s must be at most 60 (got 100)"),
+        (
+            {"constraints": Constraints(max_accuracy_drop=1.0)},
+            "constraints.max_accuracy_drop must be below 1 (got",
+        ),
         ({"constraints": Constraints(max_latency_ms=-1.0)}, "constraints.max_latency_ms must be above 0"),
     ],
 )

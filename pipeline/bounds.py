@@ -1,0 +1,92 @@
+"""The bounds of every number that a configuration may hold, and how a value that breaks one is refused.
+
+A field's type names its bound: ``threads: Count``. The bounds are annotations, so a value that our own code makes is
+not checked again; ``fitted`` checks what a user typed, and ``out_of_bounds`` checks a whole dataclass.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Ge, Gt, Le, Lt
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+MOST = 2**31 - 1
+
+Count = Annotated[int, Ge(1), Le(MOST)]
+CountFromZero = Annotated[int, Ge(0), Le(MOST)]
+"""A count that may be 0."""
+Seed = Annotated[int, Ge(0), Le(2**32 - 1)]
+"""What NumPy and PyTorch take as a seed."""
+Threads = Annotated[int, Ge(1), Le(1024)]
+BatchSize = Annotated[int, Ge(1), Le(2**20)]
+Positive = Annotated[float, Gt(0)]
+NotNegative = Annotated[float, Ge(0)]
+Seconds = Annotated[float, Gt(0), Le(30 * 24 * 3600)]
+"""At most 30 days."""
+Milliseconds = Annotated[float, Gt(0), Le(3600 * 1000)]
+"""At most an hour."""
+MillisecondsFromZero = Annotated[float, Ge(0), Le(3600 * 1000)]
+"""A time that may be 0."""
+EnergySeconds = Annotated[float, Gt(0), Le(60)]
+"""A package's counter wraps around after some 65 kJ: at 500 W, after two minutes, and once can be told."""
+Rounds = Annotated[int, Ge(3), Le(10_000)]
+"""Fewer than three give no interval."""
+Blocks = Annotated[int, Ge(4), Le(10_000)]
+Level = Annotated[float, Gt(0), Lt(0.5)]
+"""Of a test."""
+Fraction = Annotated[float, Ge(0), Le(1)]
+PartOfOne = Annotated[float, Gt(0), Lt(1)]
+"""A share that is neither nothing nor all."""
+
+_WORDS = {
+    "greater_than": "must be above {gt:,.12g}",
+    "greater_than_equal": "must be at least {ge:,.12g}",
+    "less_than": "must be below {lt:,.12g}",
+    "less_than_equal": "must be at most {le:,.12g}",
+    "finite_number": "must be a finite number",
+}
+
+
+def fitted(value: Any, hint: Any, where: str, problems: list[str]) -> Any:
+    """The value as its type wants it. What is wrong is appended to ``problems``, with its key; None is returned then.
+
+    ``nan`` and infinities fit no number.
+    """
+    from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+
+    try:
+        adapter = TypeAdapter(hint, config=ConfigDict(allow_inf_nan=False, arbitrary_types_allowed=True))
+    except PydanticUserError:  # a dataclass or the like, which has a configuration of its own
+        adapter = TypeAdapter(hint)
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        problems.extend(_in_words(detail, where) for detail in error.errors())
+        return None
+
+
+def out_of_bounds(instance: Any, where: str) -> list[str]:
+    """A line for each field of a dataclass whose value breaks the bound that its type names."""
+    problems: list[str] = []
+    hints = hints_of(type(instance))
+    for field in fields(instance):
+        fitted(getattr(instance, field.name), hints[field.name], f"{where}.{field.name}", problems)
+    return problems
+
+
+def hints_of(kind: Any) -> Mapping[str, Any]:
+    """The types of a class's or function's arguments, bounds included."""
+    return typing.get_type_hints(kind, include_extras=True)
+
+
+def _in_words(detail: ErrorDetails, where: str) -> str:
+    key = where + "".join(f".{part}" for part in detail["loc"])
+    words = _WORDS.get(detail["type"])
+    said = f"{key} {words.format(**detail.get('ctx', {}))}" if words else f"{key}: {detail['msg'].lower()}"
+    return f"{said} (got {detail['input']!r})"
