@@ -14,6 +14,7 @@ from pipeline.data.dataset import Split, preprocess
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import StageFailed, first_line
 from pipeline.stages.calibration_mse import least_error_range
+from pipeline.stages.check import filled_up, fixed_batch
 from pipeline.stages.muted import prints_logged
 from pipeline.stages.quantization import temporary_files_in
 
@@ -79,7 +80,8 @@ def calibrate(
     ``quantize_static`` reads. ``levels`` is the number of integers that stand for a range.
 
     The batches are so small that the activations stay within ``max_memory_mb``, whatever the number of examples; one
-    example is run in any case. Raises StageFailed without examples, or where the model can't run them.
+    example is run in any case. A batch that the model fixes is filled up with the last example. Raises StageFailed
+    without examples, or where the model can't run them.
     """
     from onnxruntime.quantization import calibrate as library
 
@@ -96,16 +98,13 @@ def calibrate(
             use_external_data_format=large,
             extra_options=options,
         )
-        size = _batch_size(calibrator, max_memory_mb)
-        if count < size:
-            raise StageFailed(
-                f"the model's batch is fixed at {size} and there are {count} calibration examples: "
-                f"set data.calibration_size to {size} or more"
-            )
-        starts = range(0, count - size + 1 if _fixed_batch(calibrator) else count, size)
-        for number, start in enumerate(starts):
-            _collect(calibrator, examples.batch(start, size))
-            progress(0.9 * (number + 1) / len(starts), f"calibrating, {min(start + size, count)} of {count} examples")
+        fixed = fixed_batch(calibrator.infer_session)
+        size = fixed or _batch_size(calibrator, max_memory_mb)
+        for start in range(0, count, size):
+            batch = examples.batch(start, size)
+            _collect(calibrator, filled_up(batch, fixed) if fixed else batch)
+            done = min(start + size, count)
+            progress(0.9 * done / count, f"calibrating, {done} of {count} examples")
         progress(0.9, "choosing the ranges")
         ranges = work / "ranges.json"
         ranges.unlink(missing_ok=True)
@@ -175,17 +174,7 @@ class _Once:
 
 
 def _batch_size(calibrator: Any, max_memory_mb: int) -> int:
-    fixed = _fixed_batch(calibrator)
-    if fixed:
-        return fixed
     return max(1, min(BATCH, max_memory_mb * _MIB // COPIES // max(1, _bytes_per_example(calibrator))))
-
-
-def _fixed_batch(calibrator: Any) -> int | None:
-    for value in calibrator.infer_session.get_inputs():
-        if value.shape and isinstance(value.shape[0], int):
-            return int(value.shape[0])
-    return None
 
 
 def _bytes_per_example(calibrator: Any) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -63,8 +63,7 @@ def _run_onnx(artifact: Artifact, feed: Feed) -> Outputs:
     session = session_of(artifact)
     inputs = {value.name: value for value in session.get_inputs()}
     _check_inputs(list(inputs), feed)
-    sizes = {value.shape[0] for value in inputs.values() if value.shape}
-    fixed = next((size for size in sizes if isinstance(size, int)), None)
+    fixed = fixed_batch(session)
 
     def call(batch: Feed) -> Outputs:
         typed = {name: array.astype(_dtype(inputs[name].type), copy=False) for name, array in batch.items()}
@@ -175,10 +174,8 @@ def _in_batches(call: Any, feed: Feed, fixed: int | None) -> Outputs:
     for start in range(0, count, size):
         batch = {name: np.ascontiguousarray(array[start : start + size]) for name, array in feed.items()}
         length = len(next(iter(batch.values())))
-        if fixed and length < fixed:
-            batch = {
-                name: np.concatenate([array, array[-1:].repeat(fixed - length, 0)]) for name, array in batch.items()
-            }
+        if fixed:
+            batch = filled_up(batch, fixed)
         outputs = call(batch)
         for index, output in enumerate(outputs):
             if output.shape[:1] != ((fixed or length),):
@@ -188,6 +185,19 @@ def _in_batches(call: Any, feed: Feed, fixed: int | None) -> Outputs:
                 )
         parts.append([output[:length] for output in outputs])
     return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+
+
+def fixed_batch(session: onnxruntime.InferenceSession) -> int | None:
+    """The batch that a loaded model takes, where it takes no other."""
+    sizes = [value.shape[0] for value in session.get_inputs() if value.shape]
+    return next((size for size in sizes if isinstance(size, int)), None)
+
+
+def filled_up(batch: Mapping[str, NDArray[Any]], size: int) -> dict[str, NDArray[Any]]:
+    """The batch with its last example repeated, up to ``size`` examples."""
+    return {
+        name: np.concatenate([array, array[-1:].repeat(max(0, size - len(array)), 0)]) for name, array in batch.items()
+    }
 
 
 def _check_shapes(expected: Outputs, found: Outputs) -> None:

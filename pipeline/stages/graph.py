@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,23 +33,17 @@ def repair(model: onnx.ModelProto) -> list[str]:
     """Mend in place what rewriting tools leave behind, and say what was mended.
 
     A name that two nodes give to their results is given to the first only (readers that follow the second, in the
-    order of the nodes, read the second); nodes are put in an order in which each follows what it reads; ONNX Runtime's
-    own operators are declared. Raises StageFailed where a node reads what nothing makes.
+    order of the nodes, read the second); nodes are put in an order in which each follows what it and the graphs within
+    it read; ONNX Runtime's own operators are declared. Raises StageFailed where a node reads what nothing makes.
     """
     from onnx import helper
-    from onnxruntime.quantization.onnx_model import ONNXModel
 
     mended = []
     renamed = _rename_second_definitions(model)
     if renamed:
         mended.append(f"{renamed} results had the name of another one")
     _check_complete(model)
-    before = [node.output[0] for node in model.graph.node]
-    try:
-        ONNXModel(model).topological_sort()
-    except AssertionError as error:
-        raise StageFailed("the graph has a cycle") from error
-    if [node.output[0] for node in model.graph.node] != before:
+    if sort_nodes(model.graph):
         mended.append("nodes stood before what they read")
     domains = {entry.domain for entry in model.opset_import}
     if CONTRIBUTED not in domains and any(node.domain == CONTRIBUTED for node in model.graph.node):
@@ -66,10 +62,126 @@ def drop_unused(model: onnx.ModelProto) -> None:
 def _read(graph: onnx.GraphProto) -> Iterator[str]:
     """What a graph's nodes read, those of the graphs within them included."""
     for node in graph.node:
-        yield from node.input
-        for entry in node.attribute:
-            for inner in (entry.g, *entry.graphs):
-                yield from _read(inner)
+        yield from reads(node)
+
+
+def reads(node: onnx.NodeProto) -> Iterator[str]:
+    """The values that a node reads, with those that the graphs within it (of an If, a Loop, a Scan) read from
+    outside."""
+    yield from (name for name in node.input if name)
+    yield from inner_reads(node)
+
+
+def inner_reads(node: onnx.NodeProto) -> Iterator[str]:
+    """The values from outside that the graphs within a node read."""
+    for graph in inner_graphs(node):
+        made = _made(graph)
+        yield from (name for name in _read(graph) if name not in made)
+        yield from (value.name for value in graph.output if value.name not in made)
+
+
+def inner_graphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """The graphs that a node holds as attributes: branches and bodies."""
+    for entry in node.attribute:
+        if entry.HasField("g"):
+            yield entry.g
+        yield from entry.graphs
+
+
+def _made(graph: onnx.GraphProto) -> set[str]:
+    """The names that a graph gives to its inputs, constants and results."""
+    names = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+    names |= {tensor.values.name for tensor in graph.sparse_initializer}
+    return names | {name for node in graph.node for name in node.output}
+
+
+def sort_nodes(graph: onnx.GraphProto) -> bool:
+    """Put nodes behind what they read, else in the order they have; returns whether any was moved.
+
+    Raises StageFailed where a node reads, by whatever way, its own result.
+    """
+    import onnx
+
+    moved = sum(sort_nodes(inner) for node in graph.node for inner in inner_graphs(node)) > 0
+    makers = {name: place for place, node in enumerate(graph.node) for name in node.output if name}
+    needed = [{makers[name] for name in reads(node) if name in makers} for node in graph.node]
+    readers: dict[int, list[int]] = {}
+    for place, makes in enumerate(needed):
+        for maker in makes:
+            readers.setdefault(maker, []).append(place)
+    waiting = [len(makes) for makes in needed]
+    ready = [place for place, left in enumerate(waiting) if not left]
+    order: list[int] = []
+    while ready:
+        order.append(heapq.heappop(ready))
+        for place in readers.get(order[-1], ()):
+            waiting[place] -= 1
+            if not waiting[place]:
+                heapq.heappush(ready, place)
+    if len(order) < len(needed):
+        raise StageFailed("the graph has a cycle")
+    if order == sorted(order):
+        return moved
+    nodes = [onnx.NodeProto.FromString(graph.node[place].SerializeToString()) for place in order]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return True
+
+
+def name_nodes(model: onnx.ModelProto) -> int:
+    """Give a name of its own to each node that has none or another node's, and return how many there were.
+
+    Tools exclude nodes by name, and would exclude all that have none together.
+    """
+    taken = {node.name for node in model.graph.node}
+    seen: set[str] = set()
+    named = 0
+    for node in model.graph.node:
+        if not node.name or node.name in seen:
+            node.name = _fresh(node.name or f"{node.op_type}_{named}", taken)
+            taken.add(node.name)
+            named += 1
+        seen.add(node.name)
+    return named
+
+
+def expose_inner_reads(model: onnx.ModelProto) -> int:
+    """Give each result that graphs within nodes read a reader in the main graph, and return how many there are.
+
+    The graphs read the result of an Identity instead. Tools that look for readers in the main graph only would rename
+    or remove what they think nobody else reads: a Relu, for example.
+    """
+    from onnx import helper
+
+    graph = model.graph
+    made = {name for node in graph.node for name in node.output if name}
+    taken = made | _made(graph) | set(_read(graph))
+    found = sorted({name for node in graph.node for name in inner_reads(node) if name in made})
+    fresh = {name: _fresh(f"{name}_within", taken) for name in found}
+    for node in graph.node:
+        for inner in inner_graphs(node):
+            _rename_reads(inner, fresh)
+    graph.node.extend(helper.make_node("Identity", [old], [new], name=new) for old, new in fresh.items())
+    sort_nodes(graph)
+    return len(found)
+
+
+def _rename_reads(graph: onnx.GraphProto, fresh: dict[str, str]) -> None:
+    own = _made(graph)
+    outside = {old: new for old, new in fresh.items() if old not in own}
+    for value in graph.output:
+        value.name = outside.get(value.name, value.name)
+    for node in graph.node:
+        for position, name in enumerate(node.input):
+            node.input[position] = outside.get(name, name)
+        for inner in inner_graphs(node):
+            _rename_reads(inner, outside)
+
+
+def _fresh(wanted: str, taken: Iterable[str]) -> str:
+    """``wanted``, with a number where that name is taken."""
+    numbered = (wanted if not number else f"{wanted}_{number}" for number in count())
+    return next(name for name in numbered if name not in taken)
 
 
 def write(model: onnx.ModelProto, out: Path, large: bool) -> None:
@@ -93,6 +205,8 @@ def _rename_second_definitions(model: onnx.ModelProto) -> int:
     for node in graph.node:
         for position, name in enumerate(node.input):
             node.input[position] = current.get(name, name)
+        for inner in inner_graphs(node):
+            _rename_reads(inner, current)
         for position, name in enumerate(node.output):
             if not name:
                 continue
@@ -112,11 +226,8 @@ def _rename_second_definitions(model: onnx.ModelProto) -> int:
 
 
 def _check_complete(model: onnx.ModelProto) -> None:
-    graph = model.graph
-    known = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
-    known |= {tensor.values.name for tensor in graph.sparse_initializer}
-    known |= {name for node in graph.node for name in node.output}
-    for node in graph.node:
-        for name in node.input:
-            if name and name not in known:
+    known = _made(model.graph)
+    for node in model.graph.node:
+        for name in reads(node):
+            if name not in known:
                 raise StageFailed(f"{node.op_type} '{node.name}' reads '{name}', which nothing makes")

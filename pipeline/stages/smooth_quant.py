@@ -15,7 +15,7 @@ from pipeline.data.dataset import SplitName
 from pipeline.errors import Skipped, StageFailed
 from pipeline.plan import Context
 from pipeline.stages.calibration import BATCH, Examples
-from pipeline.stages.check import session_of
+from pipeline.stages.check import filled_up, fixed_batch, session_of
 from pipeline.stages.graph import drop_unused, opset, repair, write
 from pipeline.stages.quantization import is_large
 
@@ -173,18 +173,16 @@ def _largest_activations(
     folder.mkdir(exist_ok=True)
     write(model, folder, is_large(source))
     session = session_of(Artifact(path=folder, format="onnx", digest=""))
-    fixed = next((value.shape[0] for value in session.get_inputs() if value.shape), None)
-    size = fixed if isinstance(fixed, int) else BATCH
-    if len(examples) < size:
-        raise StageFailed(f"the model's batch is fixed at {size} and there are {len(examples)} calibration examples")
+    fixed = fixed_batch(session)
+    size = fixed or BATCH
     wanted = {value.name for value in session.get_inputs()}
     found: dict[str, Floats] = {}
-    last = len(examples) - size + 1 if isinstance(fixed, int) else len(examples)
-    for start in range(0, last, size):
+    for start in range(0, len(examples), size):
         batch = {name: array for name, array in examples.batch(start, size).items() if name in wanted}
-        for group, values in zip(groups, session.run(names, batch), strict=True):
+        for group, values in zip(groups, session.run(names, filled_up(batch, fixed) if fixed else batch), strict=True):
             found[group.tensor] = np.maximum(found.get(group.tensor, 0.0), values)
-        context.progress(0.9 * min(1.0, (start + size) / last), f"largest activations, {start + size} examples")
+        done = min(start + size, len(examples))
+        context.progress(0.9 * done / len(examples), f"largest activations, {done} examples")
     return found
 
 

@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.errors import StageFailed
-from pipeline.stages.graph import drop_unused, repair
+from pipeline.stages.graph import drop_unused, expose_inner_reads, inner_reads, name_nodes, repair
 
 
 def model(nodes: list[onnx.NodeProto]) -> onnx.ModelProto:
@@ -84,3 +84,64 @@ def test_constants_that_nothing_reads_are_dropped() -> None:
     found = model([helper.make_node("Neg", ["x"], ["y"])])
     drop_unused(found)
     assert not found.graph.initializer
+
+
+def branching() -> onnx.ModelProto:
+    """y = r + 1 where x is above zero and -r elsewhere, with r = relu(-x): both branches read r, no other node does."""
+    branches = {
+        name: helper.make_graph(
+            [helper.make_node(op_type, ["r", *more], [name])],
+            name,
+            [],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1])],
+        )
+        for name, op_type, more in (("then", "Add", ["one"]), ("else", "Neg", []))
+    }
+    zero = numpy_helper.from_array(np.zeros(1, np.float32), "zero")
+    found = model(
+        [
+            helper.make_node("Greater", ["x", "zero"], ["positive"]),
+            helper.make_node("If", ["positive"], ["y"], then_branch=branches["then"], else_branch=branches["else"]),
+            helper.make_node("Neg", ["x"], ["a"]),
+            helper.make_node("Relu", ["a"], ["r"], name="relu"),
+        ]
+    )
+    found.graph.initializer.append(zero)
+    return found
+
+
+def test_what_a_branch_reads_is_made_before() -> None:
+    found = branching()
+    assert repair(found) == ["nodes stood before what they read"]
+    assert [node.op_type for node in found.graph.node] == ["Greater", "Neg", "Relu", "If"]
+    assert (run(found, 2.0), run(found, -2.0)) == (1.0, -2.0)
+
+
+def test_a_branch_that_reads_what_nothing_makes_is_refused() -> None:
+    broken = branching()
+    broken.graph.node[3].output[0] = "other"
+    with pytest.raises(StageFailed, match="If '' reads 'r', which nothing makes"):
+        repair(broken)
+
+
+def test_what_branches_read_gets_a_reader_in_the_main_graph() -> None:
+    found = branching()
+    assert expose_inner_reads(found) == 1
+    (reader,) = (node for node in found.graph.node if node.op_type == "Identity")
+    (conditional,) = (node for node in found.graph.node if node.op_type == "If")
+    assert list(reader.input) == ["r"]
+    assert set(inner_reads(conditional)) == {reader.output[0], "one"}
+    assert (run(found, 2.0), run(found, -2.0)) == (1.0, -2.0)
+
+
+def test_constants_that_only_a_branch_reads_are_kept() -> None:
+    found = branching()
+    drop_unused(found)
+    assert {tensor.name for tensor in found.graph.initializer} == {"one", "zero"}
+
+
+def test_nodes_get_names_of_their_own() -> None:
+    found = model([helper.make_node("Neg", ["x"], ["a"]), helper.make_node("Neg", ["a"], ["b"], name="Neg_0")])
+    found.graph.node.append(helper.make_node("Neg", ["b"], ["y"], name="Neg_0"))
+    assert name_nodes(found) == 2
+    assert len({node.name for node in found.graph.node} - {""}) == 3
