@@ -1,5 +1,6 @@
 # make run    set up, then the default experiment on the shipped model and data; the report lies in outputs/latest
 # make test   set up, then every check: ruff, mypy, import contracts, pytest
+# make cases  set up, then what users ran into, each with what must come out of it: a table, some 10 minutes
 # EXTRAS=gpu  onnxruntime-gpu instead of onnxruntime
 EXTRAS ?= cpu
 ARGS ?=
@@ -11,7 +12,7 @@ ifeq ($(EXTRAS),cpu)
 CONSTRAINTS := -c constraints.txt
 endif
 
-.PHONY: run test install install-test clean
+.PHONY: run test cases install install-test clean
 
 run: install
 	@$(BIN)/python -m pipeline $(ARGS)
@@ -22,6 +23,9 @@ test: install-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n 2
+
+cases: install-test
+	$(BIN)/python -m tests.cases $(ARGS)
 
 install: $(VENV)/installed-$(EXTRAS)
 install-test: $(VENV)/installed-$(EXTRAS)-test
