@@ -18,6 +18,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline.reasons import cause
+
 _NO_MEMORY = (
     "out of memory",  # PyTorch, CUDA, TensorRT
     "failed to allocate memory",  # ONNX Runtime
@@ -74,18 +76,16 @@ class VerificationFailed(SlimlineError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text that says something, after the error's type: an error of a library in brief."""
-    kind = type(error).__name__
-    line = next((line.strip() for line in str(error).splitlines() if line.strip()), None)
-    return kind if line is None else f"{kind}: {line}"
+    """An error of a library in one line: its type and its cause (``pipeline.reasons``)."""
+    return cause(error)
 
 
 def reason_of(error: BaseException) -> str:
     """``first_line``, with a hint where it was memory that the runtime lacked: each says so in words of its own."""
-    said = str(error).lower()
-    if isinstance(error, MemoryError) or any(words in said for words in _NO_MEMORY):
-        return f"out of memory (smaller batch_sizes need less): {first_line(error)}"
-    return first_line(error)
+    reason = cause(error)
+    if isinstance(error, MemoryError) or any(words in reason.lower() for words in _NO_MEMORY):
+        return f"out of memory (smaller batch_sizes need less): {reason}"
+    return reason
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from pipeline.artifact import Artifact
 from pipeline.data.dataset import Feed, Split, SplitName
 from pipeline.errors import SlimlineError, UserError, WorkerFailed, reason_of
-from pipeline.measure.channel import follow_parent
+from pipeline.isolated.channel import follow_parent
 from pipeline.plan import Metric, Session, Target
 
 _REPORTS = 100

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.errors import WorkerFailed
-from pipeline.measure.channel import Channel
+from pipeline.isolated.channel import Channel
+from pipeline.isolated.process import channel_to, end, last_words, start_python
 from pipeline.measure.worker import Job
-from pipeline.measure.worker_process import Worker, channel_to, end, last_words, start_python
+from pipeline.measure.worker_process import Worker
 from pipeline.measure.zygote import Berth, Brood, Order
 
 

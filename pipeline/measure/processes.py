@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.errors import WorkerFailed
+from pipeline.isolated.process import PATIENCE_S, channel_to, kill, start_python
 from pipeline.measure.hatchery import Zygote, hatch
 from pipeline.measure.worker import Job, Start
-from pipeline.measure.worker_process import PATIENCE_S, Worker, channel_to, kill, start_python
+from pipeline.measure.worker_process import Worker
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pipeline.artifact import Artifact
 from pipeline.data.dataset import Feed
 from pipeline.errors import reason_of
-from pipeline.measure.channel import Channel, follow_parent, take_standard_streams
+from pipeline.isolated.channel import Channel, follow_parent, take_standard_streams
 from pipeline.measure.counters import increase, major_faults, peak_resident_bytes, run_delay_ns
 from pipeline.plan import Enqueuing, Session, Target
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn
 
-from pipeline.measure.channel import Channel, follow_parent, take_standard_streams
+from pipeline.isolated.channel import Channel, follow_parent, take_standard_streams
 from pipeline.measure.worker import serve
 from pipeline.plan import Target
 

@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from rich.console import Console
 
-from pipeline import __version__, measure, statistics
+from pipeline import __version__, isolated, measure, statistics
 from pipeline.artifact import Artifact, file_digest
-from pipeline.measure.channel import follow_parent
+from pipeline.isolated.channel import follow_parent
 from pipeline.measure.environment import describe_machine
 from pipeline.measure.probe import write_probe
 from pipeline.plan import MeasureSettings
@@ -126,7 +126,7 @@ def _kept_in(options: Options) -> Path:
 
 def _code_digest() -> str:
     """Of what measures and estimates: trials of another method are not added to."""
-    folders = [Path(package.__path__[0]) for package in (measure, statistics)]
+    folders = [Path(package.__path__[0]) for package in (isolated, measure, statistics)]
     files = [path for folder in folders for path in sorted(folder.glob("*.py"))]
     return hashlib.sha256("".join(map(file_digest, files)).encode()).hexdigest()
 

@@ -10,11 +10,12 @@ from typing import Literal
 import pytest
 
 from pipeline.errors import WorkerFailed
+from pipeline.isolated.process import start_python
 from pipeline.measure import hatchery
 from pipeline.measure.cores import cores_for
 from pipeline.measure.processes import Nursery, started
 from pipeline.measure.worker import Cell, Job, Load, Loaded, Timed
-from pipeline.measure.worker_process import Worker, start_python
+from pipeline.measure.worker_process import Worker
 from tests.measure.fakes import FakeBackend, NotForkable, NotInstalled, job
 
 LOAD = Load(calls=2, warmup_ns=0)

@@ -15,8 +15,8 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.data.dataset import Feed
+from pipeline.isolated.channel import Channel
 from pipeline.measure import counters
-from pipeline.measure.channel import Channel
 from pipeline.measure.counters import increase, run_delay_ns
 from pipeline.measure.worker import (
     Cell,

@@ -1,0 +1,149 @@
+"""The child's end: it carries out one call, and tells what is said, logged, returned or raised meanwhile."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.errors import SlimlineError, UserError, WorkerFailed, reason_of
+from pipeline.isolated.channel import Channel, Garbled, follow_parent, take_standard_streams
+
+Say = Callable[[Any], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What to do: ``function`` with its arguments, and with a ``say`` where somebody listens."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    heard: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A message of the call's own."""
+
+    message: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A line for the run's log."""
+
+    name: str
+    level: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """The result."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """An error of ours as it was raised; every other one as a WorkerFailed with its reason, and its whole text."""
+
+    kind: type[SlimlineError]
+    words: tuple[str, ...]
+    trace: str
+
+
+def main() -> None:
+    """A process that was started afresh: the call comes in through stdin."""
+    follow_parent()
+    answer(take_standard_streams())
+
+
+def answer(channel: Channel) -> None:
+    """Carry out the one call that comes in, and end at once: nothing waits for what a library does at its end."""
+    tell = _Teller(channel)
+    with suppress(EOFError, BrokenPipeError):
+        outcome = _outcome(channel, tell)
+        try:
+            tell(outcome)
+        except (TypeError, ValueError, AttributeError, pickle.PicklingError) as error:  # before a byte was sent
+            tell(_raised(error))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Teller:
+    """Sends, also from several threads."""
+
+    channel: Channel
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, message: Any) -> None:
+        with self.lock:
+            self.channel.send(message)
+
+
+def _outcome(channel: Channel, tell: _Teller) -> Returned | Raised:
+    try:
+        call: Call = channel.receive()
+        with _logging_to(tell):
+            words = {"say": lambda message: tell(Said(message))} if call.heard else {}
+            return Returned(call.function(*call.arguments, **words))
+    except EOFError:
+        raise
+    except BaseException as error:  # noqa: BLE001  a model's code raises what it likes, SystemExit too
+        return _raised(error)
+
+
+def _raised(error: BaseException) -> Raised:
+    trace = "".join(_trace(error))
+    if isinstance(error, UserError):
+        return Raised(UserError, tuple(error.problems), trace)
+    if isinstance(error, SlimlineError):
+        ours = next(kind for kind in type(error).__mro__ if kind.__module__ == SlimlineError.__module__)
+        return Raised(ours, (str(error),), trace)
+    if isinstance(error, Garbled):
+        return Raised(WorkerFailed, (f"what it was told can't be read: {error}",), trace)
+    return Raised(WorkerFailed, (reason_of(error),), trace)
+
+
+def _trace(error: BaseException) -> Iterator[str]:
+    try:
+        yield from traceback.format_exception(error)
+    except Exception:  # noqa: BLE001  an error that can't even be printed
+        yield f"{type(error).__name__}\n"
+
+
+class _ToParent(logging.Handler):
+    def __init__(self, tell: _Teller) -> None:
+        super().__init__()
+        self.tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if record.exc_info:
+            text += "\n" + "".join(traceback.format_exception(*record.exc_info))
+        self.tell(Logged(record.name, record.levelno, text))
+
+
+@contextmanager
+def _logging_to(tell: _Teller) -> Iterator[None]:
+    """What this package logs goes to the parent, which knows where to put it."""
+    package = logging.getLogger("pipeline")
+    handler = _ToParent(tell)
+    package.setLevel(logging.DEBUG)
+    package.propagate = False
+    package.handlers[:] = [handler]
+    try:
+        yield
+    finally:
+        package.removeHandler(handler)

@@ -1,0 +1,38 @@
+"""How much memory a process holds, with all that it has started."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+_PROC = Path("/proc")
+
+
+def resident_bytes(pid: int) -> int | None:
+    """Of a process and its descendants together; None where the system doesn't say.
+
+    Resident, not virtual: runtimes reserve far more addresses than they ever use.
+    """
+    sizes = [size for each in _family(pid) if (size := _resident(each)) is not None]
+    return sum(sizes) if sizes else None
+
+
+def _family(pid: int) -> Iterator[int]:
+    yield pid
+    for listing in _PROC.glob(f"{pid}/task/*/children"):
+        for child in _read(listing).split():
+            yield from _family(int(child))
+
+
+def _resident(pid: int) -> int | None:
+    fields = _read(_PROC / str(pid) / "statm").split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") if len(fields) > 1 else None
+
+
+def _read(path: Path) -> str:
+    """Empty where it is gone: processes end while they are looked at."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

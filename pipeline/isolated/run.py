@@ -1,0 +1,177 @@
+"""The parent's end: it starts the process, listens, keeps to the limits, and ends it."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Any, Protocol, TypeVar
+
+from pipeline.errors import WorkerFailed
+from pipeline.isolated.call import Call, Logged, Raised, Returned, Said
+from pipeline.isolated.channel import Channel, Garbled
+from pipeline.isolated.memory import resident_bytes
+from pipeline.isolated.process import PATIENCE_S, channel_to, how_it_ended, kill, last_words, printed, start_python
+from pipeline.reasons import cause
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+_TICK_S = 0.25
+_GIGABYTE = 10**9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a call may take. None: no limit."""
+
+    seconds: float | None = None
+    """How long nothing may be heard of it: neither a message nor a line for the log."""
+    memory_bytes: int | None = None
+    """What it and all that it starts may hold together."""
+    seconds_name: str = "limits.seconds"
+    memory_name: str = "limits.memory_gb"
+    """What a user types to change them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Child:
+    """A process that waits for its call."""
+
+    channel: Channel
+    pid: int
+    log: IO[bytes]
+    exit_code: Callable[[], int | None]
+    """As ``subprocess`` tells it, of a process that is ending."""
+
+
+class Starter(Protocol):
+    """Makes a process for a call; the context's end ends the process, whatever it is doing."""
+
+    def __call__(self) -> Any:
+        """A context manager that gives a Child."""
+        ...
+
+
+@contextmanager
+def fresh() -> Iterator[Child]:
+    """A new interpreter, with nothing inherited."""
+    with tempfile.TemporaryFile(prefix="slimline-") as log:
+        process = start_python("pipeline.isolated.call", log)
+        channel = channel_to(process)
+        try:
+            yield Child(channel=channel, pid=process.pid, log=log, exit_code=lambda: _wait(process))
+        finally:
+            kill(process)
+            channel.close()
+
+
+def run(
+    function: Callable[..., T],
+    *arguments: Any,
+    limits: Limits = Limits(),
+    hear: Callable[[Any], None] | None = None,
+    start: Starter = fresh,
+) -> T:
+    """What ``function`` returns, called in another process; it and its arguments are pickled.
+
+    With ``hear``, the function is given a keyword ``say`` more, and what it says is heard here. What the package logs
+    there is logged here, and what the process prints goes to the log.
+
+    Raises errors of ours as they were raised there, and WorkerFailed, with the reason, for every other exception (its
+    whole text goes to the log), for a process that ends, and for one that exceeds a limit.
+    """
+    with start() as child:
+        try:
+            _hand_over(child, Call(function=function, arguments=arguments, heard=hear is not None))
+            result: T = _listen(child, limits, hear)
+            return result
+        finally:
+            for line in printed(child.log).splitlines():
+                logger.debug("%s printed: %s", getattr(function, "__qualname__", function), line)
+
+
+def _hand_over(child: Child, call: Call) -> None:
+    try:
+        child.channel.send(call)
+    except BrokenPipeError:
+        return  # one that is gone is noticed when it is listened to
+    except Exception as error:  # a class of the user's may refuse to be pickled in its own way
+        raise WorkerFailed(f"it can't be handed to another process: {cause(error)}") from error
+
+
+def _listen(child: Child, limits: Limits, hear: Callable[[Any], None] | None) -> Any:
+    watch = _Watch(child.pid, limits)
+    while True:
+        if not child.channel.ready(_TICK_S):
+            watch.check(silent=True)
+            continue
+        try:
+            message = child.channel.receive(limits.seconds)
+        except (EOFError, ConnectionError) as error:
+            raise WorkerFailed(_obituary(child)) from error
+        except TimeoutError:
+            continue
+        except Garbled as error:
+            raise WorkerFailed(f"its process said something that can't be read: {error}") from error
+        watch.check(silent=False)
+        match message:
+            case Returned(value):
+                return value
+            case Raised(kind, words, trace):
+                logger.debug("%s", trace)
+                raise kind(*words)
+            case Logged(name, level, text):
+                logging.getLogger(name).log(level, "%s", text)
+            case Said(said) if hear is not None:
+                hear(said)
+
+
+@dataclass(slots=True)
+class _Watch:
+    """Whether a process keeps to its limits; raises WorkerFailed with what to type where it does not."""
+
+    pid: int
+    limits: Limits
+    heard: float = 0.0
+    looked: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.heard = self.looked = time.monotonic()
+
+    def check(self, *, silent: bool) -> None:
+        now = time.monotonic()
+        if not silent:
+            self.heard = now
+        if self.limits.seconds is not None and now - self.heard > self.limits.seconds:
+            name = self.limits.seconds_name
+            raise WorkerFailed(f"nothing was heard of it for {self.limits.seconds:g} s: {name}=SECONDS allows more")
+        if now - self.looked >= _TICK_S:
+            self.looked = now
+            self._check_memory()
+
+    def _check_memory(self) -> None:
+        most = self.limits.memory_bytes
+        held = None if most is None else resident_bytes(self.pid)
+        if most is None or held is None or held <= most:
+            return
+        raise WorkerFailed(
+            f"out of memory: it held {held / _GIGABYTE:.1f} GB, and {most / _GIGABYTE:.1f} GB is the limit: "
+            f"{self.limits.memory_name}=GIGABYTES allows more"
+        )
+
+
+def _obituary(child: Child) -> str:
+    ended = how_it_ended(child.exit_code())
+    said = last_words(child.log)
+    return f"its process {ended}{f': {said}' if said else ''}"
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int | None:
+    try:
+        return process.wait(PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        return None
