@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.reasons import cause
+from pipeline.reasons import cause, text_of
 
 _NO_MEMORY = (
     "out of memory",  # PyTorch, CUDA, TensorRT
@@ -83,7 +83,8 @@ def first_line(error: BaseException) -> str:
 def reason_of(error: BaseException) -> str:
     """``first_line``, with a hint where it was memory that the runtime lacked: each says so in words of its own."""
     reason = cause(error)
-    if isinstance(error, MemoryError) or any(words in reason.lower() for words in _NO_MEMORY):
+    said = text_of(error).lower()
+    if isinstance(error, MemoryError) or any(words in said for words in _NO_MEMORY):
         return f"out of memory (smaller batch_sizes need less): {reason}"
     return reason
 

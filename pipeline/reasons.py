@@ -34,7 +34,7 @@ _PATH = re.compile(r"(?:/[^\s/'\":,;()\[\]]+)+/")
 def cause(error: BaseException) -> str:
     """The error's type and what it says, in a line of bounded length; of an error that can't say it, its type."""
     kind = type(error).__name__
-    said = cause_in(_text(error))
+    said = cause_in(text_of(error))
     return f"{kind}: {said}" if said else kind
 
 
@@ -59,7 +59,8 @@ def shortened(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1].rstrip()}…"
 
 
-def _text(error: BaseException) -> str:
+def text_of(error: BaseException) -> str:
+    """All that an error says; empty where it can't."""
     try:
         return str(error)
     except Exception:  # noqa: BLE001  a class of the user's may fail at telling what is wrong
