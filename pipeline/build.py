@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifact import Artifact, Format
+from pipeline.artifact import Artifact, Format, file_digest
 from pipeline.check import misfit
 from pipeline.compare import Compare, fingerprint
 from pipeline.data.dataset import SplitName
@@ -131,6 +131,7 @@ class Builder:
             seconds=entry.facts.get("seconds", seconds),
             reused=key not in self._made,
             notes=dict(entry.facts.get("notes", {})),
+            lossless=stage.tolerance is not None,
         )
         return entry, record
 
@@ -266,6 +267,7 @@ def _record(
         macs_by_type=done.macs_by_type,
         weight_bytes=done.weight_bytes,
         activation_bytes=done.activation_bytes,
+        model_sha256=file_digest(artifact.onnx_path) if artifact and artifact.format == "onnx" else None,
     )
 
 

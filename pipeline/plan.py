@@ -240,6 +240,8 @@ class Metric(Protocol):
 class Constraints:
     """What a recommended variant must keep. None: no limit."""
 
+    min_speedup: Positive | None = None
+    """The least that a change must bring for sure: 1.2 is 20 % faster. The reference itself need not be faster."""
     max_accuracy_drop: PartOfOne | None = None
     """Absolute fraction: 0.01 is one point. None: 1 % of the baseline's accuracy."""
     max_latency_ms: Positive | None = None

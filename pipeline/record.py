@@ -35,6 +35,8 @@ class StageRecord:
     reused: bool
     notes: dict[str, Any] = field(default_factory=dict)
     """What the stage noted, and ``drift`` (sqnr_db, cosine, max_abs, worst_example) against its source."""
+    lossless: bool = False
+    """Whether its output must equal its source's, but for rounding; False in a record that did not keep it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,8 @@ class VariantRecord:
     weight_bytes: int | None = None
     activation_bytes: int | None = None
     """Bytes of activations read and written for one example, at least (``pipeline.stages.work``)."""
+    model_sha256: str | None = None
+    """Of ``model.onnx`` itself, as ``sha256sum`` prints it; None for another format."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +91,10 @@ class SubjectRecord:
     """Where a call's time goes (``pipeline.plan.Profiler``), or the reason why that is not known; None: not asked."""
     scenarios: list[dict[str, Any]] = field(default_factory=list)
     """MLPerf's, each as ``pipeline.measure.loadgen_log`` reads it from LoadGen's log; or scenario and reason."""
+    remarks: list[str] = field(default_factory=list)
+    """What to know of this row's figures, a sentence each without its full stop; the report shows them."""
+    asked: bool = True
+    """Whether the user named both the variant and the target; False where one of them came by default."""
 
     @property
     def key(self) -> str:
@@ -233,6 +241,8 @@ class Record:
     peaks: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What the machine can do at best, by target: the fields of Peaks."""
     trials: list[Trial] = field(default_factory=list)
+    slimline: dict[str, Any] = field(default_factory=dict)
+    """version, commit and changed (``pipeline.revision``); empty in a record of a version that did not keep them."""
 
 
 _COLUMNS = ("subject", "round", "block", "position", "duration_ns")
@@ -262,6 +272,7 @@ def save_record(record: Record, folder: Path) -> None:
             "batch_sizes",
             "grid",
             "peaks",
+            "slimline",
         )
     }
     plain["variants"] = [asdict(variant) for variant in record.variants]

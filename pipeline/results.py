@@ -218,6 +218,10 @@ class Result:
     """Why it is not faster; None where that was not asked (``measure.explain``)."""
     steps: list[Step] = field(default_factory=list)
     """What each step of the chain contributes, where the run has rows between the baseline and this one."""
+    remarks: list[str] = field(default_factory=list)
+    """What to know of this row's figures, a sentence each without its full stop."""
+    asked: bool = True
+    """Whether the user named both the variant and the target; False where one of them came by default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +235,7 @@ class VariantResult:
     """Each a StageRecord as plain values."""
     format: str | None
     digest: str | None
+    """The artifact's in the store: over the names and digests of its files."""
     size_bytes: int | None
     parameters: int | None
     macs: int | None
@@ -238,6 +243,8 @@ class VariantResult:
     weight_bytes: int | None = None
     activation_bytes: int | None = None
     """Bytes of activations read and written for one example, at least."""
+    model_sha256: str | None = None
+    """Of ``model.onnx`` itself, as ``sha256sum`` prints it; None for another format."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,6 +304,8 @@ class Report:
     """What each of the four factors of speed contributes; None unless the run varied one thing at a time."""
     ladders: list[Ladder] = field(default_factory=list)
     """Each variant on each target that was timed at three batch sizes or more."""
+    slimline: dict[str, Any] = field(default_factory=dict)
+    """version, commit and changed of the program that measured (``pipeline.revision``)."""
     schema_version: int = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:

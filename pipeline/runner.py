@@ -25,6 +25,7 @@ from pipeline.progress import ProgressDisplay
 from pipeline.record import Record, Trial, load_record, save_record
 from pipeline.report import print_report, write_report
 from pipeline.results import Report
+from pipeline.revision import revision
 from pipeline.store import Store
 from pipeline.tries import try_changes
 
@@ -103,6 +104,7 @@ def make_record(plan: Plan, built: Mapping[str, Built], measured: Measured) -> R
         latency=measured.latency,
         accuracy=measured.accuracy,
         peaks={name: asdict(found) for name, found in measured.peaks.items()},
+        slimline=revision(),
     )
 
 

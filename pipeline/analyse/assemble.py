@@ -67,6 +67,7 @@ def analyse(record: Record) -> Report:
         factors=factors(record, cells, judged, measure, checks.devices),
         # Where one thing was varied at a time, the batch sizes are an axis of the four factors.
         ladders=ladders(record.subjects, cells, measure, noisy) if record.grid == "all" else [],
+        slimline=record.slimline,
     )
 
 
@@ -99,6 +100,8 @@ def _result(
         cost_per_million=None if rate is None or price is None else cost_per_million(rate, price),
         energy=None if subject.energy is None else Energy(**subject.energy),
         scenarios=[scenario_result(found) for found in subject.scenarios],
+        remarks=list(subject.remarks),
+        asked=subject.asked,
     )
 
 
@@ -148,4 +151,5 @@ def _variant(variant: VariantRecord, results: list[Result]) -> VariantResult:
         results=results,
         weight_bytes=variant.weight_bytes,
         activation_bytes=variant.activation_bytes,
+        model_sha256=variant.model_sha256,
     )

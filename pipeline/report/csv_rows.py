@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from typing import Any
 
 from pipeline.report.fields import FIELDS
 from pipeline.report.rows import all_rows
@@ -17,5 +18,11 @@ def csv_text(report: Report) -> str:
     writer.writerow([header for field in FIELDS for header in field.columns])
     for row in all_rows(report):
         values = [value for field in FIELDS for value in field.values(row)]
-        writer.writerow([str(value).lower() if isinstance(value, bool) else value for value in values])
+        writer.writerow([_cell(value) for value in values])
     return out.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "; ".join(value) if isinstance(value, list) else value

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.report import numbers as show
 from pipeline.report.rows import Row, row_status
 from pipeline.report.verdicts import STOP_MEANINGS
-from pipeline.results import Noise, Report, Result
+from pipeline.results import Noise, Report, Result, VariantResult
 
 
 def machine_line(machine: Mapping[str, Any]) -> str:
@@ -19,6 +19,37 @@ def machine_line(machine: Mapping[str, Any]) -> str:
         parts.append("1 core" if machine["cores"] == 1 else f"{value(machine['cores'])} cores")
     parts.extend(value(machine[name]) for name in ("gpu", "os") if machine.get(name))
     return ", ".join(parts) or "machine not recorded"
+
+
+def made_by(slimline: Mapping[str, Any]) -> str:
+    """The program that measured: ``slimline 0.1.0, commit 8a4c06712345, changed since``; empty where not recorded."""
+    if not slimline.get("version"):
+        return ""
+    commit = slimline.get("commit")
+    at = f", commit {str(commit)[:12]}" if commit else ""
+    return f"slimline {slimline['version']}{at}{', changed since' if slimline.get('changed') else ''}"
+
+
+def remark_lines(report: Report) -> list[str]:
+    """What to know of rows' figures; a line for each remark, with the rows that it is about."""
+    places: dict[str, dict[tuple[str, int], list[str]]] = {}
+    for variant in report.variants:
+        for result in variant.results:
+            for remark in result.remarks:
+                where = places.setdefault(remark, {}).setdefault((result.target, result.batch_size), [])
+                where.append(variant.name)
+    return [f"{_rows_named(where)}: {_ended(remark)}" for remark, where in places.items()]
+
+
+def _rows_named(where: Mapping[tuple[str, int], Sequence[str]]) -> str:
+    """``baseline, pruned on ort_cpu, batch 1; baseline on torch_cpu, batch 1``, from the names by target and batch."""
+    return "; ".join(f"{', '.join(names)} on {target}, batch {size}" for (target, size), names in where.items())
+
+
+def digest_lines(variant: VariantResult) -> list[str]:
+    """The digests of a variant's model, each under its own name."""
+    lines = [f"model.onnx: sha256 {variant.model_sha256}"] if variant.model_sha256 else []
+    return [*lines, *([f"artifact in the store: digest {variant.digest}"] if variant.digest else [])]
 
 
 def recommendation_lines(report: Report) -> list[str]:

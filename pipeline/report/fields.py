@@ -293,7 +293,9 @@ FIELDS: tuple[Field, ...] = (
         activation_bytes="variant.activation_bytes",
         format="variant.format",
         digest="variant.digest",
+        model_sha256="variant.model_sha256",
     ),
+    Field(title="remarks", columns={"remarks": "result.remarks"}, lines=lambda remarks: tuple(remarks), shown="data"),
 )
 
 

@@ -57,7 +57,8 @@ def _results(report: Report) -> list[str]:
     if not rows:
         return ["No row was measured."]
     note = "In brackets: 95 % intervals. MB are millions of bytes."
-    return [_table(rows, used(rows, "page")), escape(f"{describe.reference_line(rows)} {note}".strip())]
+    remarks = "\n".join(f"- {escape(line)}" for line in describe.remark_lines(report))
+    return [_table(rows, used(rows, "page")), escape(f"{describe.reference_line(rows)} {note}".strip()), remarks]
 
 
 def _factors(report: Report) -> list[str]:
@@ -178,6 +179,7 @@ def _measured(report: Report) -> str:
     lines += [f"constraint {escape(name)}: {escape(text)}" for name, text in describe.facts(report.constraints)]
     lines += [f"{escape(name)}: {escape(text)}" for name, text in describe.facts(report.machine)]
     lines += [f"seed: {report.seed}", f"created: {escape(report.created)}"]
+    lines += [escape(made_by)] if (made_by := describe.made_by(report.slimline)) else []
     return "\n".join(f"- {line}" for line in lines) + f"\n\n{_code(report.command)}"
 
 
@@ -195,8 +197,8 @@ def _chain(variant: VariantResult) -> str:
         lines.append(f"{position}. {_stage(StageRecord(**stage))}")
     if not variant.stages:
         lines.append("No stages: the model as it is.")
-    if variant.digest:
-        lines += ["", f"sha256 {escape(variant.digest)}"]
+    for line in describe.digest_lines(variant):
+        lines += ["", escape(line)]
     return "\n".join(lines)
 
 

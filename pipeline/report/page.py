@@ -53,6 +53,8 @@ def html_text(report: Report) -> str:
             reference=describe.reference_line(rows),
             recommended=describe.recommendation_lines(report),
             noise=describe.noise_lines(report.noise),
+            remarks=describe.remark_lines(report),
+            made_by=describe.made_by(report.slimline),
             counted=[*describe.energy_lines(report), *describe.device_lines(report)],
             scenarios=scenarios,
             ladder=ladder,
@@ -91,7 +93,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"facts": describe.facts, "duration": show.duration, "megabytes": show.megabytes}
-    environment.filters |= {"magnitude": show.magnitude}
+    environment.filters |= {"magnitude": show.magnitude, "digests": describe.digest_lines}
     return environment
 
 

@@ -31,7 +31,11 @@ def print_report(report: Report, console: Console) -> None:
     Columns that do not fit the console's width are left out, never wrapped; only variants' names wrap.
     """
     say(console, f"{report.model} on {report.data}", style="bold")
-    say(console, describe.machine_line(report.machine), style="dim")
+    say(
+        console,
+        ", ".join(filter(None, [describe.machine_line(report.machine), describe.made_by(report.slimline)])),
+        style="dim",
+    )
     groups = compared(report)
     rows = [row for section in groups for row in section.rows]
     fields = fitting(rows, console.width)
@@ -44,6 +48,8 @@ def print_report(report: Report, console: Console) -> None:
         say(console, "No row was measured.")
     elif reference := describe.reference_line(rows):
         say(console, reference, style="dim")
+    for line in describe.remark_lines(report):
+        say(console, line, style="yellow")
     for entry in not_run(report):
         say(console, f"{entry.status} {entry.explained}", style="red" if entry.status == "failed" else "")
     console.print()

@@ -160,6 +160,7 @@ def variant(name: str, results: list[Result], *, size_bytes: int = 312_000) -> V
         results=results,
         weight_bytes=270_000,
         activation_bytes=345_000,
+        model_sha256="5c" * 32,
     )
 
 

@@ -236,3 +236,31 @@ def test_importing_the_package_leaves_the_chart_libraries_alone() -> None:
     code = "import sys, pipeline.report; print({'altair', 'vl_convert', 'jinja2', 'torch'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_every_format_tells_a_remark_with_the_rows_that_it_is_about(tmp_path: Path) -> None:
+    remark = "8 threads on 2 cores: they wait for each other"
+    rows = [replace(example.result(0.4, found=None), remarks=[remark]) for _ in range(2)]
+    report = example.report([example.variant("one", rows[:1]), example.variant("two", rows[1:])])
+    write_report(report, tmp_path)
+    for name in ("report.md", "report.html"):
+        text = (tmp_path / name).read_text(encoding="utf-8").replace("\\", "")
+        assert f"one, two on ort_cpu, batch 1: {remark}." in text
+    assert (tmp_path / "report.csv").read_text().count(remark) == 2
+
+
+def test_the_model_files_own_digest_stands_beside_the_stores(tmp_path: Path) -> None:
+    variant = replace(example.variant("one", [example.result(0.4, found=None)]), model_sha256="ab" * 32)
+    write_report(example.report([variant]), tmp_path)
+    for name in ("report.md", "report.html"):
+        text = (tmp_path / name).read_text(encoding="utf-8").replace("\\", "")
+        assert f"model.onnx: sha256 {'ab' * 32}" in text
+        assert f"artifact in the store: digest {example.DIGEST}" in text
+
+
+def test_the_report_says_which_slimline_measured(tmp_path: Path) -> None:
+    made = {"version": "0.1.0", "commit": "8a4c067" + "0" * 33, "changed": True}
+    write_report(replace(example.typical(), slimline=made), tmp_path)
+    for name in ("report.md", "report.html"):
+        assert "slimline 0.1.0, commit 8a4c06700000, changed since" in (tmp_path / name).read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["slimline"] == made

@@ -1,0 +1,31 @@
+"""Which slimline this is: its version and, in a checkout, the commit."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from pipeline import __version__
+
+_ROOT = Path(__file__).parents[1]
+_SECONDS = 10
+
+
+def revision(root: Path = _ROOT) -> dict[str, Any]:
+    """``version``, ``commit`` (40 hexadecimal digits) and ``changed`` (whether the checkout differs from the commit).
+
+    The last two are None where ``root`` is no checkout of git, as in an installed package, or git can't be run.
+    """
+    commit = _git(root, "rev-parse", "HEAD") if (root / ".git").exists() else None
+    changes = None if commit is None else _git(root, "status", "--porcelain", "--untracked-files=no")
+    return {"version": __version__, "commit": commit, "changed": None if changes is None else bool(changes)}
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    command = ["git", "-C", str(root), "--no-optional-locks", *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
