@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.analyse.phrases import percent, points
+from pipeline.analyse.phrases import percent, points, short
 from pipeline.metrics import COSINE
 from pipeline.plan import BASELINE, Constraints
 from pipeline.results import Accuracy, Reference, Result
@@ -21,6 +21,9 @@ class Row:
     variant: str
     size_bytes: int | None
     result: Result
+    lossy_stages: int = 0
+    """Those of the chain whose output need not equal their source's."""
+    stages: int = 0
 
     @property
     def reference(self) -> Reference:
@@ -36,6 +39,16 @@ class Row:
     def sure_speedup(self) -> float:
         """The lower end of the speed-up's interval; 1 where the row is the reference itself."""
         return 1.0 if self.result.speedup is None else self.result.speedup.low
+
+    @property
+    def possible_speedup(self) -> float:
+        """The upper end of the interval; 1 where the row is the reference itself."""
+        return 1.0 if self.result.speedup is None else self.result.speedup.high
+
+    @property
+    def plainness(self) -> tuple[int, int]:
+        """How much was done to the model: the lossy stages first, then all of them; the smallest is the plainest."""
+        return self.lossy_stages, self.stages
 
 
 def row_name(row: Reference) -> str:
@@ -54,6 +67,10 @@ def obstacles(row: Row, constraints: Constraints, *, is_reference: bool, noisy: 
         found.append("its speed is NOISY: the run can't judge it")
     elif speedup is None and not is_reference:
         found.append("its speed-up is not known: the row it is compared with was not measured")
+    elif speedup is not None and constraints.min_speedup is not None and speedup.low < constraints.min_speedup:
+        found.append(
+            f"its speed-up ({short(speedup)}) may be below constraints.min_speedup={constraints.min_speedup:g}"
+        )
     accuracy = row.result.accuracy
     if row.variant != BASELINE or (accuracy is not None and accuracy.delta is not None):
         found.extend(_accuracy_obstacle(accuracy))

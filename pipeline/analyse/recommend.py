@@ -8,10 +8,13 @@ The rule, in order:
 2. Who qualifies: a row that was measured, is neither NOISY nor merely screened, keeps the accuracy margin with the
    lower end of its interval, and keeps every limit in ``constraints``. The baseline is a row like any other, but for
    accuracy, which it keeps by definition; where every comparison is NOISY, so is the reference.
-3. Who wins: of the rows whose whole interval lies above 1, the one with the highest lower end. If there is none, the
-   reference row (the baseline, as a rule) stays: a change that is not faster for sure is not worth making, so a
-   row that is SAME or INCONCLUSIVE never wins over a baseline that keeps the limits, however small it is. Only where
-   the reference itself breaks a limit does the qualifying row with the highest lower end win, even one that is slower.
+3. Who wins: of the rows whose whole interval lies above 1, the one with the highest lower end, unless the intervals of
+   others overlap its own: which of them is the fastest is not known, so the plainest chain wins (the fewest lossy
+   stages, then the fewest stages), then the most accurate row. If no row lies above 1, the reference row (the baseline,
+   as a rule) stays: a change that is not faster for sure is not worth making, so a row that is SAME or INCONCLUSIVE
+   never wins over a baseline that keeps the limits, however small it is. Only where the reference itself breaks a limit
+   does the qualifying row with the highest lower end win, even one that is slower. ``constraints.min_speedup`` asks
+   more of a row than 1; the reference row need not keep it.
 """
 
 from __future__ import annotations
@@ -66,7 +69,13 @@ def recommend(
 
 def _measured(variants: Sequence[VariantResult]) -> list[Row]:
     return [
-        Row(variant=variant.name, size_bytes=variant.size_bytes, result=result)
+        Row(
+            variant=variant.name,
+            size_bytes=variant.size_bytes,
+            result=result,
+            lossy_stages=sum(not stage.get("lossless", False) for stage in variant.stages),
+            stages=len(variant.stages),
+        )
         for variant in variants
         for result in variant.results
         if result.status == "ok" and result.latency_ms is not None
@@ -117,8 +126,39 @@ def _rank(row: Row) -> tuple[float, float]:
 def _winner(qualified: Sequence[Row], reference: Reference) -> Row:
     best = max(qualified, key=_rank)
     if best.sure_speedup > 1:
-        return best
+        return min(_peers(best, qualified), key=_preference)
     return next((row for row in qualified if row.reference == reference), best)
+
+
+def _peers(row: Row, qualified: Sequence[Row]) -> list[Row]:
+    """The rows that are faster for sure and whose interval overlaps this row's, the row itself included."""
+    return [
+        other
+        for other in qualified
+        if other.sure_speedup > 1
+        and other.possible_speedup >= row.sure_speedup
+        and other.sure_speedup <= row.possible_speedup
+    ]
+
+
+def _preference(row: Row) -> tuple[tuple[int, int], float, float]:
+    """Among rows of which none is known to be the fastest; the smallest wins."""
+    return row.plainness, -_accuracy(row), -row.sure_speedup
+
+
+def _accuracy(row: Row) -> float:
+    return 1.0 if row.result.accuracy is None else row.result.accuracy.value
+
+
+def _preferred_for(winner: Row, other: Row) -> str:
+    """What decides between two rows whose intervals overlap, said of the winner."""
+    if winner.lossy_stages != other.lossy_stages:
+        return f"has the plainer chain ({winner.lossy_stages} lossy stages against {other.lossy_stages})"
+    if winner.stages != other.stages:
+        return f"has the plainer chain ({winner.stages} stages against {other.stages})"
+    if _accuracy(winner) != _accuracy(other):
+        return "is the more accurate"
+    return "has the interval that starts higher"
 
 
 def _why(winner: Row, reference: Reference, rows: Sequence[Row], against: Mapping[str, Sequence[str]]) -> str:
@@ -135,9 +175,21 @@ def _why(winner: Row, reference: Reference, rows: Sequence[Row], against: Mappin
         parts.append(f"with {phrases.accuracy(winner.result.accuracy)}")
     first = " ".join(parts) + "."
     if speedup.low > 1:
-        return f"{first} No other row that qualifies has an interval that starts higher."
+        return f"{first} {_among(winner, [row for row in rows if not against[row.name]], rows)}"
     broken = "; ".join(against.get(row_name(reference), ["it was not measured"]))
     return f"{first} It is not faster for sure, but {phrases.reference(reference)} does not qualify: {broken}."
+
+
+def _among(winner: Row, qualified: Sequence[Row], rows: Sequence[Row]) -> str:
+    """How it compares with the other rows that qualify."""
+    best = max(qualified, key=_rank)
+    if winner is best:
+        return "No other row that qualifies has an interval that starts higher."
+    ends = "" if best.result.speedup is None else f" ({phrases.short(best.result.speedup)})"
+    return (
+        f"The interval of {_name(best, rows)}{ends} overlaps it, so which of the two is "
+        f"faster is not known: {_name(winner, rows)} {_preferred_for(winner, best)}."
+    )
 
 
 def _next_best(
@@ -157,6 +209,8 @@ def _next_best(
         return f"{name} lost: {best} is faster for sure."
     if winner.reference == reference:
         return f"{name} lost: its interval does not lie above 1, so it is not faster for sure."
+    if runner_up in _peers(winner, rows):
+        return f"{name} lost: its interval overlaps that of {best}, which {_preferred_for(winner, runner_up)}."
     return f"{name} lost: its interval starts lower than that of {best}."
 
 

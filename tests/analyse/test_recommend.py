@@ -48,9 +48,23 @@ def test_a_larger_allowed_drop_lets_the_faster_row_win() -> None:
     assert found.next_best.endswith("lost: its interval starts lower than that of pruned.")
 
 
+UNSURE = Made(name="unsure", times_as_fast=1.45, spread=0.25, gained=50, lost=55)
+
+
+def _chains(record: Record, **stages: int) -> Record:
+    """The record with so many lossy stages after the export, which is lossless, in each variant that is named."""
+    variants = []
+    for variant in record.variants:
+        export = replace(variant.stages[0], lossless=True)
+        lossy = [
+            replace(export, name=f"stage{number}", lossless=False) for number in range(stages.get(variant.name, 0))
+        ]
+        variants.append(replace(variant, stages=[export, *lossy]))
+    return replace(record, variants=variants)
+
+
 def test_the_higher_lower_end_wins_over_the_higher_estimate() -> None:
-    unsure = Made(name="unsure", times_as_fast=1.45, spread=0.25)
-    record = make_record(INT8, unsure)
+    record = make_record(INT8, UNSURE)
     report = analyse(record)
     speedups = {variant.name: variant.results[0].speedup for variant in report.variants}
     unsure_speedup, sure_speedup = speedups["unsure"], speedups["int8"]
@@ -58,7 +72,36 @@ def test_the_higher_lower_end_wins_over_the_higher_estimate() -> None:
     assert sure_speedup is not None
     assert unsure_speedup.value > sure_speedup.value
     assert unsure_speedup.low < sure_speedup.low
-    assert _recommended(record).variant == "int8"
+    found = _recommended(record)
+    assert found.variant == "int8"
+    assert "lost: its interval overlaps that of int8, which has the interval that starts higher" in (
+        found.next_best or ""
+    )
+
+
+def test_where_intervals_overlap_the_plainer_chain_wins_over_the_interval_that_starts_higher() -> None:
+    found = _recommended(_chains(make_record(INT8, UNSURE), int8=1, unsure=0))
+    assert found.variant == "unsure"
+    assert "int8 (1.400 times" in found.why
+    assert "unsure has the plainer chain (0 lossy stages against 1)" in found.why
+
+
+def test_where_intervals_overlap_and_chains_are_alike_the_more_accurate_row_wins() -> None:
+    found = _recommended(_chains(make_record(INT8, replace(UNSURE, lost=40)), int8=1, unsure=1))
+    assert found.variant == "unsure"
+    assert "unsure is the more accurate" in found.why
+
+
+def test_a_row_that_is_faster_for_sure_wins_however_plain_another_is() -> None:
+    found = _recommended(_chains(make_record(INT8, Made(name="fused", times_as_fast=1.2)), int8=2, fused=0))
+    assert found.variant == "int8"
+
+
+def test_a_row_must_bring_the_speed_up_that_is_asked_for_and_the_baseline_need_not() -> None:
+    assert _recommended(make_record(INT8, constraints=Constraints(min_speedup=1.3))).variant == "int8"
+    found = _recommended(make_record(INT8, constraints=Constraints(min_speedup=1.5)))
+    assert found.variant == "baseline"
+    assert "may be below constraints.min_speedup=1.5" in (found.next_best or "")
 
 
 @pytest.mark.parametrize("other", [SMALL, SLOW, Made(name="unsure", spread=0.3, size_bytes=1)])
