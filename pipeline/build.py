@@ -16,12 +16,12 @@ from pipeline.artifact import Artifact, Format, file_digest
 from pipeline.check import misfit
 from pipeline.compare import Compare, fingerprint
 from pipeline.data.dataset import SplitName
-from pipeline.errors import DISK_FULL, CorruptEntry, Skipped, SlimlineError, StageFailed, first_line
+from pipeline.errors import DISK_FULL, CorruptEntry, Skipped, SlimlineError, StageFailed, Unchanged, first_line
 from pipeline.installed import version
 from pipeline.measure.environment import isa
 from pipeline.plan import Context, Plan, Stage, Variant
 from pipeline.record import StageRecord, VariantRecord
-from pipeline.stages.check import check_output
+from pipeline.stages.check import Floor, check_output
 from pipeline.stages.count import count
 from pipeline.stages.muted import remarks_logged
 from pipeline.stages.work import Work, work
@@ -30,6 +30,8 @@ from pipeline.store import Entry, Store
 logger = logging.getLogger(__name__)
 
 SAMPLE_SIZE = 64
+UNCHANGED = "changed_nothing"
+"""The note of a stage that had nothing to do: why."""
 UNLIKE_DB, LOST_DB = 6.0, 15.0
 """Calibration data is called unlike the test data where the error on the latter is twice as large or more, and no
 longer small (a sixth of the signal). The first alone comes about by chance where there are few examples."""
@@ -86,9 +88,10 @@ class Builder:
         records: list[StageRecord] = []
         try:
             for name, stage in variant.stages.items():
-                entry, record = self._stage(variant, name, stage, artifacts[-1])
-                artifacts.append(entry.artifact)
+                artifact, record = self._stage(variant, name, stage, artifacts[-1])
+                artifacts.append(artifact)
                 records.append(record)
+            _require_change(variant, records)
         except (StageFailed, Skipped) as error:
             status = "skipped" if isinstance(error, Skipped) else "failed"
             logger.warning("variant %s %s: %s", variant.name, status, error)
@@ -106,7 +109,8 @@ class Builder:
         entry, _ = self._get_or_make(key, f"model {model.name}", model.format, write)
         return entry
 
-    def _stage(self, variant: Variant, name: str, stage: Stage, source: Artifact) -> tuple[Entry, StageRecord]:
+    def _stage(self, variant: Variant, name: str, stage: Stage, source: Artifact) -> tuple[Artifact, StageRecord]:
+        """What the stage makes; its source, with the reason in the notes, where it has nothing to do."""
         fields = asdict(stage)  # type: ignore[call-overload]  # every stage is a dataclass
         key = self._key(stage, fields, source)
         label = f"{variant.name}: {name}"
@@ -114,10 +118,14 @@ class Builder:
             raise self._failed[key]
 
         def write(out: Path) -> Mapping[str, Any]:
-            return self._run(stage, source, out, key, label)
+            return self._run(stage, source, out, key, label, f"variants.{variant.name}.stages.{name}")
 
         try:
             entry, seconds = self._get_or_make(key, label, stage.produces, write)
+            artifact, facts = entry.artifact, entry.facts
+        except Unchanged as error:
+            logger.info("%s changed nothing: %s", label, error)
+            artifact, seconds, facts = source, 0.0, {"notes": {UNCHANGED: str(error)}}
         except (StageFailed, Skipped) as error:
             failure = type(error)(f"{name}: {error}")
             self._failed[key] = failure
@@ -127,13 +135,13 @@ class Builder:
             kind=type(stage).__name__,
             fields=_plain(fields),
             key=key,
-            digest=entry.artifact.digest,
-            seconds=entry.facts.get("seconds", seconds),
+            digest=artifact.digest,
+            seconds=facts.get("seconds", seconds),
             reused=key not in self._made,
-            notes=dict(entry.facts.get("notes", {})),
+            notes=dict(facts.get("notes", {})),
             lossless=stage.tolerance is not None,
         )
-        return entry, record
+        return artifact, record
 
     def _get_or_make(
         self, key: str, label: str, format: Format, write: Callable[[Path], Mapping[str, Any]]
@@ -159,7 +167,9 @@ class Builder:
             self.progress(label, 1.0, f"{seconds:.1f} s")
             return entry, seconds
 
-    def _run(self, stage: Stage, source: Artifact, out: Path, key: str, label: str) -> Mapping[str, Any]:
+    def _run(
+        self, stage: Stage, source: Artifact, out: Path, key: str, label: str, override: str
+    ) -> Mapping[str, Any]:
         notes: dict[str, Any] = {}
         context = Context(
             data=self.plan.data,
@@ -172,11 +182,14 @@ class Builder:
             progress=lambda done, text: self.progress(label, min(done, 0.999), text),
             note=notes.__setitem__,
             isa=isa(),
+            override=override,
         )
         _call(stage, source, out, context)
-        sample = context.feed("calibration" if self.plan.data.calibration_size else "test", SAMPLE_SIZE)
         written = Artifact(out, stage.produces, "")
-        notes["drift"] = check_output(source, written, stage.tolerance, sample)
+        require_difference(source, written)
+        notes["drift"] = check_output(
+            source, written, stage.tolerance, context.sample(SAMPLE_SIZE), floor_of(stage, override)
+        )
         if _calibrates(stage):
             unseen = context.feed("test", SAMPLE_SIZE)
             notes["drift_on_test"] = check_output(source, written, stage.tolerance, unseen)
@@ -228,6 +241,14 @@ def _call(stage: Stage, source: Artifact, out: Path, context: Context) -> None:
             raise
         logger.debug("%s failed", type(stage).__name__, exc_info=True)
         raise StageFailed(first_line(error)) from error
+
+
+def _require_change(variant: Variant, records: Sequence[StageRecord]) -> None:
+    """Raise Skipped for a chain in which no stage but exports did anything, and one at least should have."""
+    idle = [record for record in records if UNCHANGED in record.notes]
+    exports = [name for name, stage in variant.stages.items() if is_export(stage)]
+    if idle and len(idle) + len(exports) == len(records):
+        raise Skipped("; ".join(f"{record.name} changed nothing: {record.notes[UNCHANGED]}" for record in idle))
 
 
 def _calibrates(stage: Stage) -> bool:

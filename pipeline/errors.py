@@ -3,7 +3,8 @@
 SlimlineError                 exit code 1
 ├── UserError                 exit code 2: the input is wrong; one line a problem
 ├── Skipped                   a row that does not apply here, with the reason
-│   └── BackendUnavailable    a device or provider is missing
+│   ├── BackendUnavailable    a device or provider is missing
+│   └── Unchanged             a stage has nothing to do: its chain goes on with the model as it was
 ├── StageFailed               a variant's stage failed; the other variants go on
 ├── WorkerFailed              a measuring process failed or died
 ├── CorruptEntry              a stored artifact's bytes are not what was written
@@ -53,6 +54,10 @@ class Skipped(SlimlineError):
 
 class BackendUnavailable(Skipped):
     """A runtime, provider or device is missing. Backends raise this and never fall back."""
+
+
+class Unchanged(Skipped):
+    """A stage has nothing to do with its model; the message is the reason. Its chain goes on with the model."""
 
 
 class StageFailed(SlimlineError):

@@ -148,11 +148,17 @@ class Context:
     """Keep a fact (plain JSON values) in the store beside the output; the report shows it."""
     isa: frozenset[str]
     """Instruction sets of this processor, such as ``avx2`` and ``avx512_vnni``."""
+    override: str = "variants.NAME.stages.NAME"
+    """What an override of this stage's fields begins with on the command line."""
 
     def feed(self, split: SplitName, limit: int | None = None) -> dict[str, NDArray[Any]]:
         """The split's first ``limit`` examples (all by default), preprocessed: an array [N, ...] per input."""
         examples = self.data.split(split)
         return preprocess(examples.take(0, limit if limit is not None else len(examples)).inputs, self.preprocessing)
+
+    def sample(self, limit: int) -> dict[str, NDArray[Any]]:
+        """Examples to compare models on: of the calibration split, of the test split where there is none."""
+        return self.feed("calibration" if self.data.calibration_size else "test", limit)
 
 
 @runtime_checkable

@@ -14,9 +14,9 @@ from pipeline.data.dataset import Split, preprocess
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import StageFailed, first_line
 from pipeline.stages.calibration_mse import least_error_range
-from pipeline.stages.check import filled_up, fixed_batch
 from pipeline.stages.muted import prints_logged
 from pipeline.stages.quantization import temporary_files_in
+from pipeline.stages.run import filled_up, fixed_batch
 
 Calibration = Literal["minmax", "entropy", "percentile", "distribution", "mse"]
 METHODS = {

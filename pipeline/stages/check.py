@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,67 +13,68 @@ from pipeline.artifact import Artifact
 from pipeline.data.dataset import Feed
 from pipeline.errors import StageFailed, first_line
 from pipeline.stages.graph import CONTRIBUTED, opset
+from pipeline.stages.run import Outputs, Ran, ran
 
 if TYPE_CHECKING:
     import onnx
-    import onnxruntime
 
-BATCH = 16
-THREADS = 2
-ERRORS_ONLY = 3
 _EARLY = "LayerNormalization"
 _EARLY_OPSET = 17
-Outputs = list[NDArray[Any]]
 
 
-def check_output(source: Artifact, output: Artifact, tolerance: float | None, feed: Feed) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Floor:
+    """How near a lossy stage's output must come to its source, for a model that is rounded and not broken.
+
+    Of each output the signal must lie ``sqnr_db`` above the error, over all examples. Rounding to 8 bits leaves 8 dB at
+    the least in models that are of any use (a mean cosine of 0.92); a node that a library lost leaves about 0.
+    """
+
+    sqnr_db: float
+    override: str
+    """The key that sets the floor, as it is typed."""
+
+
+def check_output(
+    source: Artifact, output: Artifact, tolerance: float | None, feed: Feed, floor: Floor | None = None
+) -> dict[str, Any]:
     """Compare a stage's output with its source on the examples of ``feed`` and return the drift between them.
 
     ``tolerance`` is the largest difference allowed, relative to the source's largest output; None: any. The drift holds
     ``sqnr_db`` (signal to quantization noise, over all examples), ``cosine`` (mean over the examples), ``cosine_min``,
     ``max_abs``, and ``worst_example``, the one with the largest difference; a figure that does not exist or is infinite
-    is None. Raises StageFailed where the output is no valid model, can't be loaded or run, has other outputs than its
-    source, is not finite, or differs too much.
+    is None. ``not_compared`` names the outputs that have no batch, where there are any. Raises StageFailed where the
+    output is no valid model, can't be loaded or run, has other outputs than its source, is not finite, differs too
+    much, or lies below the floor.
     """
     if output.format == "onnx":
-        _check_onnx(output)
-    expected = run(source, feed)
-    found = run(output, feed)
+        _check_onnx(source, output)
+    expected, found = ran(source, feed), ran(output, feed)
     _check_shapes(expected, found)
     _check_finite(expected, found)
     _check_tolerance(expected, found, tolerance)
-    return drift(expected, found)
+    _check_floor(expected, found, floor)
+    compared = list(_pairs(expected, found))
+    figures = drift([before for *_, before, _ in compared], [after for *_, after in compared])
+    left_out = [f"'{expected.names[place]}': {why}" for place, why in expected.left_out.items()]
+    return figures | ({"not_compared": left_out} if left_out else {})
 
 
-def run(artifact: Artifact, feed: Feed) -> Outputs:
-    """The model's outputs [N, ...] for all N examples, on the CPU; raises StageFailed where it can't be run."""
-    return _run_onnx(artifact, feed) if artifact.format == "onnx" else _run_torch(artifact, feed)
+def _check_onnx(source: Artifact, output: Artifact) -> None:
+    """Raise StageFailed where ONNX's rules are broken, unless the source breaks them, too: runtimes know better."""
+    reason = _invalid(output)
+    if reason is not None and not (source.format == "onnx" and _invalid(source)):
+        raise StageFailed(f"the output is not a valid ONNX model: {reason}")
 
 
-def _check_onnx(output: Artifact) -> None:
+def _invalid(model: Artifact) -> str | None:
     import onnx
 
     try:
-        onnx.checker.check_model(_as_onnx_knows_it(output), full_check=True)
+        onnx.checker.check_model(_as_onnx_knows_it(model), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise StageFailed(f"the output is not a valid ONNX model: {first_line(error)}") from error
-
-
-def _run_onnx(artifact: Artifact, feed: Feed) -> Outputs:
-    session = session_of(artifact)
-    inputs = {value.name: value for value in session.get_inputs()}
-    _check_inputs(list(inputs), feed)
-    fixed = fixed_batch(session)
-
-    def call(batch: Feed) -> Outputs:
-        typed = {name: array.astype(_dtype(inputs[name].type), copy=False) for name, array in batch.items()}
-        outputs: Outputs = session.run(None, typed)
-        return outputs
-
-    try:
-        return _in_batches(call, {name: feed[name] for name in inputs}, fixed)
-    except _onnxruntime_errors() as error:
-        raise StageFailed(f"ONNX Runtime can't run {artifact.onnx_path.name}: {first_line(error)}") from error
+        return first_line(error)
+    return None
 
 
 def _as_onnx_knows_it(output: Artifact) -> str | onnx.ModelProto:
@@ -94,142 +95,68 @@ def _as_onnx_knows_it(output: Artifact) -> str | onnx.ModelProto:
     return model
 
 
-def session_of(artifact: Artifact) -> onnxruntime.InferenceSession:
-    """The model in ONNX Runtime on the CPU, as all checks run it; raises StageFailed where it can't be loaded."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = ERRORS_ONLY
-    options.intra_op_num_threads = THREADS
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return onnxruntime.InferenceSession(str(artifact.onnx_path), options, providers=["CPUExecutionProvider"])
-    except _onnxruntime_errors() as error:
-        raise StageFailed(f"ONNX Runtime can't load {artifact.onnx_path.name}: {first_line(error)}") from error
+def _check_shapes(expected: Ran, found: Ran) -> None:
+    if len(expected.outputs) != len(found.outputs):
+        raise StageFailed(f"the model has {len(found.outputs)} outputs where its source has {len(expected.outputs)}")
+    for place, name, before, after in _pairs(expected, found):
+        if place in found.left_out:
+            raise StageFailed(f"output '{name}' can't be compared with its source's any more: {found.left_out[place]}")
+        if before.shape != after.shape:
+            shapes = [list(array.shape[1:]) for array in (before, after)]
+            raise StageFailed(f"output '{name}' changed its shape (without the batch) from {shapes[0]} to {shapes[1]}")
 
 
-def _onnxruntime_errors() -> tuple[type[Exception], ...]:
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    return (
-        state.EPFail, state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NoModel,
-        state.NotImplemented, state.RuntimeException, ValueError,
-    )  # fmt: skip
-
-
-def _dtype(name: str) -> Any:
-    kinds = {"float": "float32", "double": "float64"}
-    kind = name.removeprefix("tensor(").removesuffix(")")
-    return np.dtype(kinds.get(kind, kind))
+def _pairs(expected: Ran, found: Ran) -> Iterator[tuple[int, str, NDArray[Any], NDArray[Any]]]:
+    """Place, name and both sides of every output that has a batch in the source."""
+    both = zip(expected.names, expected.outputs, found.outputs, strict=True)
+    for place, (name, before, after) in enumerate(both):
+        if place not in expected.left_out:
+            yield place, name, before, after
 
 
-def _run_torch(artifact: Artifact, feed: Feed) -> Outputs:
-    import torch
-
-    from pipeline.torch_artifact import as_tensors, load_module, load_spec
-
-    spec = load_spec(artifact.path)
-    module = load_module(artifact.path)
-    names = [entry.name for entry in spec.inputs]
-    _check_inputs(names, feed)
-
-    def call(batch: Feed) -> Outputs:
-        tensors = [torch.from_numpy(batch[entry.name]).to(getattr(torch, entry.dtype)) for entry in spec.inputs]
-        return [output.numpy() for output in as_tensors(module(*tensors))]
-
-    with torch.inference_mode(), _torch_threads(THREADS):
-        try:
-            return _in_batches(call, {name: feed[name] for name in names}, None)
-        except RuntimeError as error:
-            raise StageFailed(f"PyTorch can't run the model: {first_line(error)}") from error
-
-
-@contextmanager
-def _torch_threads(count: int) -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(min(count, before))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _check_inputs(names: Sequence[str], feed: Feed) -> None:
-    missing = [name for name in names if name not in feed]
-    if missing:
-        raise StageFailed(
-            f"the data has no input '{missing[0]}', which the model reads: the data has {', '.join(feed)}, "
-            f"the model has {', '.join(names)}"
-        )
-
-
-def _in_batches(call: Any, feed: Feed, fixed: int | None) -> Outputs:
-    """Run all examples, a batch at a time; a fixed batch is filled up with the last example."""
-    count = len(next(iter(feed.values())))
-    size = fixed or BATCH
-    parts: list[Outputs] = []
-    for start in range(0, count, size):
-        batch = {name: np.ascontiguousarray(array[start : start + size]) for name, array in feed.items()}
-        length = len(next(iter(batch.values())))
-        if fixed:
-            batch = filled_up(batch, fixed)
-        outputs = call(batch)
-        for index, output in enumerate(outputs):
-            if output.shape[:1] != ((fixed or length),):
-                raise StageFailed(
-                    f"output {index} has shape {list(output.shape)} for a batch of {fixed or length}: "
-                    "axis 0 must be the batch"
-                )
-        parts.append([output[:length] for output in outputs])
-    return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
-
-
-def fixed_batch(session: onnxruntime.InferenceSession) -> int | None:
-    """The batch that a loaded model takes, where it takes no other."""
-    sizes = [value.shape[0] for value in session.get_inputs() if value.shape]
-    return next((size for size in sizes if isinstance(size, int)), None)
-
-
-def filled_up(batch: Mapping[str, NDArray[Any]], size: int) -> dict[str, NDArray[Any]]:
-    """The batch with its last example repeated, up to ``size`` examples."""
-    return {
-        name: np.concatenate([array, array[-1:].repeat(max(0, size - len(array)), 0)]) for name, array in batch.items()
-    }
-
-
-def _check_shapes(expected: Outputs, found: Outputs) -> None:
-    shapes = [[list(array.shape[1:]) for array in outputs] for outputs in (expected, found)]
-    if shapes[0] != shapes[1]:
-        raise StageFailed(f"the outputs' shapes (without the batch) changed from {shapes[0]} to {shapes[1]}")
-
-
-def _check_finite(expected: Outputs, found: Outputs) -> None:
-    for index, (before, after) in enumerate(zip(expected, found, strict=True)):
+def _check_finite(expected: Ran, found: Ran) -> None:
+    for _, name, before, after in _pairs(expected, found):
         if after.dtype.kind != "f":
             continue
         bad = ~np.isfinite(after) & np.isfinite(before)
         if bad.any():
             example = int(np.flatnonzero(bad.reshape(len(bad), -1).any(1))[0])
             raise StageFailed(
-                f"output {index} is not finite (NaN or infinite) where its source's is, first for example {example}"
+                f"output '{name}' is not finite (NaN or infinite) where its source's is, first for example {example}"
             )
 
 
-def _check_tolerance(expected: Outputs, found: Outputs, tolerance: float | None) -> None:
+def _check_tolerance(expected: Ran, found: Ran, tolerance: float | None) -> None:
     if tolerance is None:
         return
-    for index, (before, after) in enumerate(zip(expected, found, strict=True)):
+    for _, name, before, after in _pairs(expected, found):
         before, after = _comparable(before), _comparable(after)
         largest = float(np.abs(before).max(initial=0.0))
         difference = float(np.abs(before - after).max(initial=0.0))
         if difference > tolerance * largest:
             raise StageFailed(
-                f"output {index} differs from its source's by up to {difference:.3g}, where the largest output is "
+                f"output '{name}' differs from its source's by up to {difference:.3g}, where the largest output is "
                 f"{largest:.3g}; allowed is {tolerance:g} of that"
             )
+
+
+def _check_floor(expected: Ran, found: Ran, floor: Floor | None) -> None:
+    if floor is None:
+        return
+    for _, name, before, after in _pairs(expected, found):
+        sqnr_db = _sqnr_db(_comparable(before), _comparable(after)) if before.dtype.kind == "f" else None
+        if sqnr_db is not None and sqnr_db < floor.sqnr_db:
+            raise StageFailed(
+                f"output '{name}' is no longer its source's: the signal lies {sqnr_db:.1f} dB above the error (SQNR, "
+                f"{len(before)} examples), where at least {floor.sqnr_db:g} dB are asked for. To keep such a model: "
+                f"{floor.override}=null"
+            )
+
+
+def _sqnr_db(before: NDArray[np.float64], after: NDArray[np.float64]) -> float | None:
+    """Signal to quantization noise; None where there is no noise, or no signal."""
+    noise, signal = float(((before - after) ** 2).sum()), float((before**2).sum())
+    return 10 * float(np.log10(signal / noise)) if noise > 0 and signal > 0 else None
 
 
 def _comparable(array: NDArray[Any]) -> NDArray[np.float64]:
@@ -240,18 +167,17 @@ def _comparable(array: NDArray[Any]) -> NDArray[np.float64]:
 
 def drift(expected: Outputs, found: Outputs) -> dict[str, Any]:
     """How far outputs are from those expected, as ``check_output`` tells it."""
+    if not any(array.size for array in expected):
+        return dict.fromkeys(("sqnr_db", "cosine", "cosine_min", "max_abs", "worst_example"))
     before, after = (
         np.concatenate([_comparable(array).reshape(len(array), -1) for array in outputs], axis=1)
         for outputs in (expected, found)
     )
-    if before.size == 0:
-        return dict.fromkeys(("sqnr_db", "cosine", "cosine_min", "max_abs", "worst_example"))
     difference = np.abs(before - after)
-    noise, signal = float((difference**2).sum()), float((before**2).sum())
     norms = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
     cosines = (before * after).sum(1)[norms > 0] / norms[norms > 0]
     return {
-        "sqnr_db": 10 * float(np.log10(signal / noise)) if noise > 0 and signal > 0 else None,
+        "sqnr_db": _sqnr_db(before, after),
         "cosine": float(cosines.mean()) if len(cosines) else None,
         "cosine_min": float(cosines.min()) if len(cosines) else None,
         "max_abs": float(difference.max()),

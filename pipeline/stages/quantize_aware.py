@@ -14,8 +14,8 @@ from pipeline.errors import Skipped, StageFailed, first_line
 from pipeline.metrics import TopOne
 from pipeline.plan import Context, Metric
 from pipeline.recipe import Recipe
-from pipeline.stages.check import run
 from pipeline.stages.quantization import reduces_range
+from pipeline.stages.run import run
 
 if TYPE_CHECKING:
     import torch

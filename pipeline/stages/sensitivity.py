@@ -14,8 +14,9 @@ from pipeline.data.dataset import Feed
 from pipeline.errors import StageFailed, UserError
 from pipeline.metrics import judged
 from pipeline.plan import Context, Metric
-from pipeline.stages.check import Outputs, drift, run
+from pipeline.stages.check import drift
 from pipeline.stages.quantization import weighted_nodes
+from pipeline.stages.run import Outputs, run
 
 if TYPE_CHECKING:
     import onnx

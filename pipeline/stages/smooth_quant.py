@@ -15,9 +15,9 @@ from pipeline.data.dataset import SplitName
 from pipeline.errors import Skipped, StageFailed
 from pipeline.plan import Context
 from pipeline.stages.calibration import BATCH, Examples
-from pipeline.stages.check import filled_up, fixed_batch, session_of
 from pipeline.stages.graph import drop_unused, opset, repair, write
 from pipeline.stages.quantization import is_large
+from pipeline.stages.run import filled_up, fixed_batch, session_of
 
 if TYPE_CHECKING:
     import onnx

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact
 from pipeline.errors import StageFailed
-from pipeline.stages.check import check_output, run
+from pipeline.stages.check import check_output
 from pipeline.stages.export import Exporter, ExportOnnx
+from pipeline.stages.run import run
 from tests.stages.models import FixedBatch, NamedLayer, TwoInputs, TwoOutputs, Untraceable, Workplace, op_types, spec_of
 
 Feed = dict[str, NDArray[Any]]

@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from pipeline.artifact import Artifact
 from pipeline.errors import StageFailed
 from pipeline.plan import Stage
-from pipeline.stages.check import check_output, run
+from pipeline.stages.check import check_output
 from pipeline.stages.export import ExportOnnx
 from pipeline.stages.finetune import Finetune
 from pipeline.stages.low_rank import LowRank
 from pipeline.stages.prune import Prune
+from pipeline.stages.run import run
 from pipeline.torch_artifact import load_module, load_spec
 from tests.stages.models import SHAPE, TextDataset, Workplace, resnet, resnet_spec, spec_of
 

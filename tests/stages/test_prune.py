@@ -14,10 +14,11 @@ from torch import nn
 
 from pipeline.artifact import Artifact
 from pipeline.errors import StageFailed
-from pipeline.stages.check import check_output, run
+from pipeline.stages.check import check_output
 from pipeline.stages.prune import Prune
 from pipeline.stages.prune_importance import Importance
 from pipeline.stages.prune_rank import Scope
+from pipeline.stages.run import run
 from pipeline.torch_artifact import load_module
 from tests.stages.models import MemoryDataset, TwoOutputs, Workplace, resnet, resnet_spec, spec_of
 

@@ -1,0 +1,200 @@
+"""A model run on examples, on the CPU, and where the batch lies in each of its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.artifact import Artifact
+from pipeline.data.dataset import Feed
+from pipeline.errors import StageFailed, first_line
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+BATCH = 16
+THREADS = 2
+_FATAL_ONLY = 4
+"""ONNX Runtime raises what it logs as an error, too."""
+Outputs = list[NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What a model gave for N examples."""
+
+    outputs: Outputs
+    """Each [N, ...], whatever axis the batch is in the model; [N, 0] where it has no batch."""
+    names: Sequence[str]
+    left_out: Mapping[int, str]
+    """Why an output is empty here, by its place."""
+
+
+def run(artifact: Artifact, feed: Feed) -> Outputs:
+    """The model's outputs [N, ...] for all N examples, on the CPU; raises StageFailed where it can't be run."""
+    return ran(artifact, feed).outputs
+
+
+def ran(artifact: Artifact, feed: Feed) -> Ran:
+    """What ``run`` gives, with the outputs' names and what was left out."""
+    return _run_onnx(artifact, feed) if artifact.format == "onnx" else _run_torch(artifact, feed)
+
+
+def session_of(artifact: Artifact) -> onnxruntime.InferenceSession:
+    """The model in ONNX Runtime on the CPU, as all checks run it; raises StageFailed where it can't be loaded."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _FATAL_ONLY
+    options.intra_op_num_threads = THREADS
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(str(artifact.onnx_path), options, providers=["CPUExecutionProvider"])
+    except _onnxruntime_errors() as error:
+        raise StageFailed(f"ONNX Runtime can't load {artifact.onnx_path.name}: {first_line(error)}") from error
+
+
+def fixed_batch(session: onnxruntime.InferenceSession) -> int | None:
+    """The batch that a loaded model takes, where it takes no other."""
+    sizes = [value.shape[0] for value in session.get_inputs() if value.shape]
+    return next((size for size in sizes if isinstance(size, int)), None)
+
+
+def filled_up(batch: Mapping[str, NDArray[Any]], size: int) -> dict[str, NDArray[Any]]:
+    """The batch with its last example repeated, up to ``size`` examples."""
+    return {
+        name: np.concatenate([array, array[-1:].repeat(max(0, size - len(array)), 0)]) for name, array in batch.items()
+    }
+
+
+def _run_onnx(artifact: Artifact, feed: Feed) -> Ran:
+    session = session_of(artifact)
+    inputs = {value.name: value for value in session.get_inputs()}
+    names = [value.name for value in session.get_outputs()]
+    _check_inputs(list(inputs), feed)
+
+    def call(batch: Feed) -> list[Any]:
+        typed = {name: array.astype(_dtype(inputs[name].type), copy=False) for name, array in batch.items()}
+        outputs: list[Any] = session.run(None, typed)
+        return outputs
+
+    try:
+        return _in_batches(call, {name: feed[name] for name in inputs}, fixed_batch(session), names)
+    except _onnxruntime_errors() as error:
+        raise StageFailed(f"ONNX Runtime can't run {artifact.onnx_path.name}: {first_line(error)}") from error
+
+
+def _onnxruntime_errors() -> tuple[type[Exception], ...]:
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    return (
+        state.EPFail, state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NoModel,
+        state.NotImplemented, state.RuntimeException, ValueError,
+    )  # fmt: skip
+
+
+def _dtype(name: str) -> Any:
+    kinds = {"float": "float32", "double": "float64"}
+    kind = name.removeprefix("tensor(").removesuffix(")")
+    return np.dtype(kinds.get(kind, kind))
+
+
+def _run_torch(artifact: Artifact, feed: Feed) -> Ran:
+    import torch
+
+    from pipeline.torch_artifact import as_tensors, load_module, load_spec
+
+    spec = load_spec(artifact.path)
+    module = load_module(artifact.path)
+    names = [entry.name for entry in spec.inputs]
+    _check_inputs(names, feed)
+
+    def call(batch: Feed) -> list[Any]:
+        tensors = [torch.from_numpy(batch[entry.name]).to(getattr(torch, entry.dtype)) for entry in spec.inputs]
+        return [output.numpy() for output in as_tensors(module(*tensors))]
+
+    with torch.inference_mode(), _torch_threads(THREADS):
+        try:
+            return _in_batches(call, {name: feed[name] for name in names}, None, spec.outputs)
+        except RuntimeError as error:
+            raise StageFailed(f"PyTorch can't run the model: {first_line(error)}") from error
+
+
+@contextmanager
+def _torch_threads(count: int) -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(count, before))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _check_inputs(names: Sequence[str], feed: Feed) -> None:
+    missing = [name for name in names if name not in feed]
+    if missing:
+        raise StageFailed(
+            f"the data has no input '{missing[0]}', which the model reads: the data has {', '.join(feed)}, "
+            f"the model has {', '.join(names)}"
+        )
+
+
+def _in_batches(call: Callable[[Feed], list[Any]], feed: Feed, fixed: int | None, names: Sequence[str]) -> Ran:
+    """Run all examples, a batch at a time; one at a time where a model that leaves its batch free takes no more."""
+    if fixed:
+        return _collected(call, feed, fixed, names)
+    size = min(BATCH, len(next(iter(feed.values()))))
+    try:
+        found = _collected(call, feed, size, names)
+    except Exception as error:  # noqa: BLE001 - the model's code and both runtimes raise what they like
+        return _one_by_one(call, feed, names, error)
+    none_has_a_batch = len(found.left_out) == len(found.outputs)
+    return _collected(call, feed, 1, names) if none_has_a_batch else found
+
+
+def _one_by_one(call: Callable[[Feed], list[Any]], feed: Feed, names: Sequence[str], error: Exception) -> Ran:
+    """For a model with a batch of 1 written inside; raises the error that a larger batch gave where this fails, too."""
+    try:
+        return _collected(call, feed, 1, names)
+    except Exception:  # noqa: BLE001
+        raise error from None
+
+
+def _collected(call: Callable[[Feed], list[Any]], feed: Feed, size: int, names: Sequence[str]) -> Ran:
+    """All examples in batches of ``size``, the last one filled up, and of each output what has the batch."""
+    count = len(next(iter(feed.values())))
+    calls: list[list[Any]] = []
+    for start in range(0, count, size):
+        batch = {name: np.ascontiguousarray(array[start : start + size]) for name, array in feed.items()}
+        calls.append(call(filled_up(batch, size)))
+    joined = [_joined(parts, size, count) for parts in zip(*calls, strict=True)]
+    return Ran(
+        outputs=[np.zeros((count, 0), np.float32) if isinstance(found, str) else found for found in joined],
+        names=[names[place] if place < len(names) else str(place) for place in range(len(joined))],
+        left_out={place: found for place, found in enumerate(joined) if isinstance(found, str)},
+    )
+
+
+def _joined(parts: Sequence[Any], size: int, count: int) -> NDArray[Any] | str:
+    """One output of all calls as [count, ...], or why it can't be had."""
+    if not all(isinstance(part, np.ndarray) for part in parts):
+        return "it is not a tensor"
+    if parts[0].dtype.kind not in "biuf":
+        return f"its values are no numbers ({parts[0].dtype})"
+    if len({part.ndim for part in parts}) > 1:
+        return "its number of axes changes from batch to batch"
+    axes = [axis for axis in range(parts[0].ndim) if all(part.shape[axis] == size for part in parts)]
+    if not axes:
+        return f"no axis of its shape {list(parts[0].shape)} is the batch of {size}"
+    moved = [np.moveaxis(part, axes[0], 0) for part in parts]
+    if len({part.shape for part in moved}) > 1:
+        return "its shape changes from batch to batch"
+    return np.concatenate(moved)[:count]
