@@ -7,7 +7,7 @@ import inspect
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,12 @@ from pipeline.data.dataset import SplitName
 from pipeline.errors import DISK_FULL, CorruptEntry, Skipped, SlimlineError, StageFailed, Unchanged, first_line
 from pipeline.installed import version
 from pipeline.measure.environment import isa
-from pipeline.plan import Context, Plan, Stage, Variant
+from pipeline.plan import Context, Plan, Stage, Variant, is_export
 from pipeline.record import StageRecord, VariantRecord
-from pipeline.stages.check import Floor, check_output
+from pipeline.stages.check import check_output, floor_of
 from pipeline.stages.count import count
 from pipeline.stages.muted import remarks_logged
+from pipeline.stages.sameness import require_difference
 from pipeline.stages.work import Work, work
 from pipeline.store import Entry, Store
 
@@ -167,9 +168,7 @@ class Builder:
             self.progress(label, 1.0, f"{seconds:.1f} s")
             return entry, seconds
 
-    def _run(
-        self, stage: Stage, source: Artifact, out: Path, key: str, label: str, override: str
-    ) -> Mapping[str, Any]:
+    def _run(self, stage: Stage, source: Artifact, out: Path, key: str, label: str, override: str) -> Mapping[str, Any]:
         notes: dict[str, Any] = {}
         context = Context(
             data=self.plan.data,
@@ -186,7 +185,8 @@ class Builder:
         )
         _call(stage, source, out, context)
         written = Artifact(out, stage.produces, "")
-        require_difference(source, written)
+        if not is_export(stage):
+            require_difference(source, written)
         notes["drift"] = check_output(
             source, written, stage.tolerance, context.sample(SAMPLE_SIZE), floor_of(stage, override)
         )

@@ -182,6 +182,11 @@ class Stage(Protocol):
         ...
 
 
+def is_export(stage: Stage) -> bool:
+    """Whether a stage turns a PyTorch model into ONNX and changes nothing else."""
+    return stage.produces == "onnx" and "torch" in stage.accepts and stage.tolerance is not None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
     """A named chain of stages, applied in order to the model."""

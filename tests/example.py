@@ -86,6 +86,13 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Floored(Scale):
+    """The same stage, with a floor on how near its output must come to its source."""
+
+    min_sqnr_db: float | None = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exact(Scale):
     """The same stage, claiming that its output agrees with its source."""
 

@@ -15,8 +15,9 @@ from pipeline.artifact import Artifact
 from pipeline.build import Builder, Built
 from pipeline.data.dataset import Split, SplitName
 from pipeline.plan import Context, Plan
+from pipeline.stages.export import ExportOnnx
 from pipeline.stages.quantize_static import QuantizeStatic
-from tests.example import Arrays, Exact, NeedsTorch, Scale, linear_model, plan
+from tests.example import Arrays, Exact, Floored, NeedsTorch, Scale, linear_model, plan
 
 
 def build(chosen: Plan) -> tuple[dict[str, Built], Builder]:
@@ -124,7 +125,7 @@ def test_a_failing_stage_fails_its_variant_and_the_others_go_on(tmp_path: Path, 
 
 
 def test_an_exact_stage_that_disagrees_with_its_source_is_refused(tmp_path: Path) -> None:
-    built, _ = build(plan(tmp_path, {"same": {"a": Exact(by=1.0)}, "other": {"a": Exact(by=2.0)}}))
+    built, _ = build(plan(tmp_path, {"same": {"a": Exact(by=1.000001)}, "other": {"a": Exact(by=2.0)}}))
     assert built["same"].record.status == "ok"
     assert built["other"].record.status == "failed"
     assert len(list((tmp_path / "store").glob("*/entry.json"))) == 2, "the model and what agreed with it"
@@ -135,6 +136,31 @@ def test_a_lossy_stage_records_its_drift(tmp_path: Path) -> None:
     drift = built["v"].record.stages[0].notes["drift"]
     assert drift["cosine"] == pytest.approx(1.0, abs=1e-6)
     assert drift["sqnr_db"] == pytest.approx(20.0, abs=0.1)  # 10 % of the signal is lost: 20 dB
+
+
+def test_a_broken_output_is_refused_and_what_to_type_keeps_it(tmp_path: Path) -> None:
+    broken = {"v": {"a": Floored(by=-1.0)}, "kept": {"a": Floored(by=-1.0, min_sqnr_db=None)}}
+    built, _ = build(plan(tmp_path, broken))
+    assert built["v"].record.status == "failed"
+    assert built["v"].record.reason is not None
+    assert "-6.0 dB above the error" in built["v"].record.reason
+    assert built["v"].record.reason.endswith("To keep such a model: variants.v.stages.a.min_sqnr_db=null")
+    assert built["kept"].record.status == "ok"
+
+
+def test_a_variant_that_changed_nothing_is_none(tmp_path: Path) -> None:
+    built, builder = build(plan(tmp_path, {"baseline": {}, "v": {"export": ExportOnnx(), "a": Scale(by=1.0)}}))
+    assert built["v"].record.status == "skipped"
+    assert built["v"].record.reason == "a changed nothing: it gave back the model as it was"
+    assert builder.built_count == 2, "the model and its export are stored"
+
+
+def test_a_chain_goes_on_after_a_stage_that_changed_nothing(tmp_path: Path) -> None:
+    built, _ = build(plan(tmp_path, {"v": {"a": Scale(by=1.0), "b": Scale(by=2.0)}, "w": {"b": Scale(by=2.0)}}))
+    assert built["v"].record.status == "ok"
+    assert built["v"].record.stages[0].notes == {"changed_nothing": "it gave back the model as it was"}
+    assert built["v"].record.digest == built["w"].record.digest
+    assert len(built["v"].artifacts) == 3, "one for the model and for each stage"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pipeline.artifact import Artifact
 from pipeline.data.dataset import Feed
 from pipeline.errors import StageFailed, first_line
+from pipeline.plan import Stage
 from pipeline.stages.graph import CONTRIBUTED, opset
 from pipeline.stages.run import Outputs, Ran, ran
 
@@ -33,6 +34,15 @@ class Floor:
     sqnr_db: float
     override: str
     """The key that sets the floor, as it is typed."""
+
+
+def floor_of(stage: Stage, override: str) -> Floor | None:
+    """The floor that a stage's field sets, where it has that field: ``min_sqnr_db``, or what ``floor_field`` names."""
+    field = getattr(stage, "floor_field", "min_sqnr_db")
+    sqnr_db: Any = stage
+    for name in field.split("."):
+        sqnr_db = getattr(sqnr_db, name, None)
+    return None if sqnr_db is None else Floor(sqnr_db=sqnr_db, override=f"{override}.{field}")
 
 
 def check_output(
