@@ -8,6 +8,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from pipeline.artifact import Artifact, Format, file_digest
 from pipeline.check import misfit
 from pipeline.compare import Compare, fingerprint
 from pipeline.data.dataset import SplitName
-from pipeline.errors import DISK_FULL, CorruptEntry, Skipped, SlimlineError, StageFailed, Unchanged, first_line
+from pipeline.errors import CorruptEntry, Skipped, SlimlineError, StageFailed, Unchanged, first_line, is_full
 from pipeline.installed import version
+from pipeline.locks import InUse
 from pipeline.measure.environment import isa
 from pipeline.plan import Context, Plan, Stage, Variant, is_export
 from pipeline.record import StageRecord, VariantRecord
@@ -64,6 +66,8 @@ class Builder:
 
     plan: Plan
     progress: Progress
+    in_use: InUse = field(default_factory=InUse)
+    """The models that were built or found: no other run removes one until this is closed."""
     _failed: dict[str, StageFailed | Skipped] = field(default_factory=dict)
     _made: set[str] = field(default_factory=set)
     _digests: dict[tuple[SplitName, int | None], str] = field(default_factory=dict)
@@ -71,7 +75,7 @@ class Builder:
     @property
     def store(self) -> Store:
         """Where the plan keeps what it builds."""
-        return Store(self.plan.store)
+        return Store(self.plan.store, self.in_use)
 
     @property
     def built_count(self) -> int:
@@ -148,14 +152,11 @@ class Builder:
         self, key: str, label: str, format: Format, write: Callable[[Path], Mapping[str, Any]]
     ) -> tuple[Entry, float]:
         store = self.store
+        with suppress(CorruptEntry):  # said below, by the one that builds it again
+            if (entry := store.get(key)) is not None:
+                return entry, 0.0
         with store.lock(key):
-            try:
-                entry = store.get(key)
-            except CorruptEntry as error:
-                logger.warning("%s: it is built again", error)
-                store.remove(key)
-                entry = None
-            if entry is not None:
+            if (entry := self._built_meanwhile(key)) is not None:
                 return entry, 0.0
             started = time.monotonic()
             self.progress(label, 0.0, "")
@@ -167,6 +168,14 @@ class Builder:
             self._made.add(key)
             self.progress(label, 1.0, f"{seconds:.1f} s")
             return entry, seconds
+
+    def _built_meanwhile(self, key: str) -> Entry | None:
+        try:
+            return self.store.get(key)
+        except CorruptEntry as error:
+            logger.warning("%s: it is built again", error)
+            self.store.remove(key)
+            return None
 
     def _run(self, stage: Stage, source: Artifact, out: Path, key: str, label: str, override: str) -> Mapping[str, Any]:
         notes: dict[str, Any] = {}
@@ -237,7 +246,7 @@ def _call(stage: Stage, source: Artifact, out: Path, context: Context) -> None:
     except SlimlineError:
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in DISK_FULL:
+        if is_full(error):
             raise
         logger.debug("%s failed", type(stage).__name__, exc_info=True)
         raise StageFailed(first_line(error)) from error

@@ -5,21 +5,22 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import __version__
-from pipeline.errors import SlimlineError, UserError
-from pipeline.interrupts import watch
+from pipeline.errors import SlimlineError, UserError, reporting_folder
+from pipeline.interrupts import Stopped, watch
+from pipeline.surroundings import own_surroundings
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
     from rich.console import Console
 
-INTERRUPTED = 130
 PLAIN_WIDTH = 120
 FULL_ERROR = "HYDRA_FULL_ERROR"
 CHECKED_BY_CLASS = ("model", "data", "metric", "variants", "target")
@@ -49,7 +50,7 @@ More flags: --cfg job (print the configuration alone), --multirun, --config-dir 
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and exit with its code: 0 done, 1 something failed, 2 wrong input, 130 Ctrl-C."""
+    """Run one command and exit with its code: 0 done, 1 something failed, 2 wrong input, 130 Ctrl-C, 143 SIGTERM."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
     commands: dict[str, Callable[[list[str]], int]] = {
         "report": _report,
@@ -69,10 +70,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.path.insert(0, working_directory)
     watch()
     try:
-        sys.exit(command(argv[command is not _help :]) if command else _experiment(argv))
-    except KeyboardInterrupt:
-        _complain("stopped; start it again and it continues from the store")
-        sys.exit(INTERRUPTED)
+        with nullcontext() if command in (_help, _report, _store) else own_surroundings():
+            sys.exit(command(argv[command is not _help :]) if command else _experiment(argv))
+    except KeyboardInterrupt as error:
+        stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
+        _complain(str(stopped))
+        sys.exit(stopped.exit_code)
     except SlimlineError as error:
         _complain(str(error))
         sys.exit(error.exit_code)
@@ -90,7 +93,7 @@ def _experiment(argv: list[str]) -> int:
     def task(cfg: DictConfig) -> None:
         codes.append(_job(cfg))
 
-    with _explaining():
+    with _explaining(), reporting_folder():
         sys.argv = [sys.argv[0], *map(_free, argv)]
         hydra.main(version_base="1.3", config_path="pkg://pipeline.conf", config_name="config")(task)()
     return max(codes, default=0)
@@ -291,5 +294,6 @@ def _console() -> Console:
 
 
 def _complain(text: str) -> None:
-    for line in text.splitlines():
-        sys.stderr.write(f"slimline: {line}\n")
+    with suppress(OSError):  # after SIGHUP there is no terminal any more
+        for line in text.splitlines():
+            sys.stderr.write(f"slimline: {line}\n")

@@ -6,6 +6,7 @@ import inspect
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from pipeline.chains import with_beginnings
 from pipeline.check import check, check_measure
 from pipeline.errors import UserError
 from pipeline.installed import locate
+from pipeline.outputs import new_folder
 from pipeline.plan import Constraints, MeasureSettings, Plan
 
 TARGET = "_target_"
@@ -55,9 +57,13 @@ class Schema:
 
 
 def register() -> None:
-    """Make the schema and the resolver ``${package:NAME}`` (a package's folder) known to Hydra."""
+    """Make known to Hydra: the schema, ``${package:NAME}`` (a package's folder), and ``${new_folder:PATH}``.
+
+    The latter makes the folder, or one with a number behind its name where another run has made it.
+    """
     ConfigStore.instance().store(name="schema", node=Schema)
     OmegaConf.register_new_resolver("package", _package_folder, replace=True)
+    OmegaConf.register_new_resolver("new_folder", cache(new_folder), replace=True)
 
 
 def _package_folder(name: str) -> str:

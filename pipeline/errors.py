@@ -15,6 +15,8 @@ SlimlineError                 exit code 1
 from __future__ import annotations
 
 import errno
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +32,25 @@ _NO_MEMORY = (
     "can't allocate memory",  # PyTorch on the CPU
 )
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_SHORT_WRITE = "requested and"
+_SHORT_BYTES = 2**20
+_RUN_ADVICE = "type hydra.run.dir=FOLDER for a folder on another disk"
+_TOO_MANY = (errno.EMFILE, errno.ENFILE)
+_OF_FILES = (
+    *_TOO_MANY,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENOTEMPTY,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.EIO,
+)
+"""What the system says of files; other errors of its are no matter of a disk."""
 
 
 class SlimlineError(Exception):
@@ -95,13 +116,67 @@ def reason_of(error: BaseException) -> str:
 
 
 @contextmanager
-def reporting_full_disk(path: Path) -> Iterator[None]:
-    """Turn the operating system's "no space left" into OutOfSpace, naming the path."""
+def reporting_disk(path: Path, advice: str = _RUN_ADVICE) -> Iterator[None]:
+    """Turn what the operating system says of files at ``path``, or of a full disk, into one line that says what to
+    type. Errors of other files pass."""
     try:
         yield
     except OSError as error:
-        if error.errno in DISK_FULL:
-            raise OutOfSpace(
-                f"no space left to write {path}: free some, or see 'python -m pipeline store gc'"
-            ) from error
+        of_files = error.errno in _OF_FILES and (error.filename is None or _is_near(error.filename, path))
+        if is_full(error) or error.errno in _TOO_MANY or of_files:
+            raise in_words(error, path, advice) from error
         raise
+
+
+@contextmanager
+def reporting_folder() -> Iterator[None]:
+    """As ``reporting_disk``, for a folder that is known only to whoever made it: the run's."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or not (is_full(error) or error.errno in _OF_FILES):
+            raise
+        raise in_words(error, Path(str(error.filename)), _RUN_ADVICE) from error
+
+
+def in_words(error: OSError, path: Path, advice: str) -> SlimlineError:
+    """The line for an error of files at ``path``: OutOfSpace, or UserError for what may not be read or written."""
+    if error.errno in _TOO_MANY:
+        return SlimlineError("too many files are open at once: type 'ulimit -n 1024' and start it again")
+    if is_full(error):
+        temporary = Path(tempfile.gettempdir())
+        if _is_temporary(error, temporary, path):
+            return OutOfSpace(
+                f"no space left for temporary files in {temporary}: type TMPDIR=FOLDER before the command"
+            )
+        return OutOfSpace(f"no space left to write {path}: {advice}")
+    if error.errno == errno.ENOENT and not path.exists():
+        return SlimlineError(f"{path} does not exist, or was removed meanwhile: start it again, or {advice}")
+    return UserError(f"{error.filename or path}: {(error.strerror or str(error)).lower()}: {advice}")
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether it says that the disk is full; NumPy says so by what it has written, without the system's number."""
+    if not isinstance(error, OSError):
+        return False
+    return error.errno in DISK_FULL or (error.errno is None and _SHORT_WRITE in str(error))
+
+
+def _is_temporary(error: OSError, temporary: Path, path: Path) -> bool:
+    """Whether it is the temporary files' disk that is full. What failed to be written has a name only at times."""
+    if error.filename is not None:
+        return _is_near(error.filename, temporary)
+    return _is_short(temporary) and not _is_short(path)
+
+
+def _is_short(path: Path) -> bool:
+    existing = next((folder for folder in (path, *path.absolute().parents) if folder.exists()), None)
+    return existing is not None and shutil.disk_usage(existing).free < _SHORT_BYTES
+
+
+def _is_near(name: str | bytes | int, path: Path) -> bool:
+    """Whether a file lies below a path, or is one that the path leads through."""
+    if not isinstance(name, str):
+        return False
+    file, place = Path(name).absolute(), path.absolute()
+    return file.is_relative_to(place) or place.is_relative_to(file)

@@ -16,9 +16,11 @@ from pipeline.analyse import analyse
 from pipeline.build import Builder, Built
 from pipeline.bundle.write import write_bundle
 from pipeline.data.dataset import Split
-from pipeline.errors import Skipped, SlimlineError, UserError, reporting_full_disk
+from pipeline.errors import Skipped, SlimlineError, UserError, reporting_disk
+from pipeline.locks import InUse
 from pipeline.measure.environment import describe_machine
 from pipeline.measurement import Measured, measure
+from pipeline.outputs import LOG, claimed, point_latest_at, sweep_outputs
 from pipeline.plan import BASELINE, Plan
 from pipeline.preflight import preflight
 from pipeline.progress import ProgressDisplay
@@ -32,15 +34,17 @@ from pipeline.tries import try_changes
 logger = logging.getLogger(__name__)
 
 SAMPLES = "samples"
-BYTES_PER_GB = 10**9
 
 
 def run(plan: Plan, console: Console) -> int:
     """Carry out a checked plan; returns 1 where a variant or a row failed, else 0."""
+    Store(plan.store).check()
     test = preflight(plan)
-    with logging_to(plan.output / "slimline.log"), reporting_full_disk(plan.output):
+    with reporting_disk(plan.output), claimed(plan.output), logging_to(plan.output / LOG), InUse() as in_use:
+        Store(plan.store).sweep()
+        sweep_outputs(plan.output)
         with ProgressDisplay(console) as display:
-            built = build(plan, display)
+            built = build(plan, display, in_use)
             measured = measure(plan, built, test, display)
             record = make_record(plan, built, measured)
             save_record(record, plan.output / SAMPLES)  # before the tries, so that one stopped in them loses nothing
@@ -52,16 +56,20 @@ def run(plan: Plan, console: Console) -> int:
         write_report(report, plan.output)
         print_report(report, console)
         bundle(plan, built, test, record, report, console)
-    _point_latest_at(plan.output)
-    Store(plan.store).collect(int(plan.store_max_gb * BYTES_PER_GB))
+        point_latest_at(plan.output)
+        in_use.close()
+        collect(plan)
     console.print(f"Report: {plan.output / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
     statuses = [variant.status for variant in record.variants] + [row.status for row in record.subjects]
     return 1 if "failed" in statuses else 0
 
 
-def build(plan: Plan, display: ProgressDisplay) -> dict[str, Built]:
-    """Every variant's chain; raises SlimlineError where the baseline, which all are compared with, can't be built."""
-    builder = Builder(plan, display.step)
+def build(plan: Plan, display: ProgressDisplay, in_use: InUse | None = None) -> dict[str, Built]:
+    """Every variant's chain; raises SlimlineError where the baseline, which all are compared with, can't be built.
+
+    The models stay in the store until ``in_use`` is closed, whatever other runs collect there.
+    """
+    builder = Builder(plan, display.step, in_use or InUse())
     built = {name: builder.build(variant) for name, variant in plan.variants.items()}
     baseline = built[BASELINE].record
     if baseline.status != "ok":
@@ -75,6 +83,14 @@ def build(plan: Plan, display: ProgressDisplay) -> dict[str, Built]:
     else:
         display.say(f"nothing to build: all {found} models came from {plan.store}")
     return built
+
+
+def collect(plan: Plan) -> None:
+    """Keep the store to its size. The run is over, so what goes wrong there is said and no more."""
+    try:
+        Store(plan.store).collect(plan.store_max_gb)
+    except SlimlineError as error:
+        logger.warning("the store was not collected: %s", error)
 
 
 def make_record(plan: Plan, built: Mapping[str, Built], measured: Measured) -> Record:
@@ -164,8 +180,9 @@ def report(run_folder: Path, console: Console) -> int:
 def show_store(path: Path, max_gb: float | None, console: Console) -> int:
     """List what is stored or, given a limit, remove the longest unused down to it."""
     store = Store(path)
+    store.check()
     if max_gb is not None:
-        removed = store.collect(int(max_gb * BYTES_PER_GB))
+        removed = store.collect(max_gb)
         freed = sum(entry.size_bytes for entry in removed)
         console.print(f"removed {len(removed)} of {len(removed) + len(store.entries())} entries, {freed / 1e6:.1f} MB")
         return 0
@@ -200,18 +217,3 @@ def logging_to(path: Path) -> Iterator[None]:
         package.removeHandler(to_file)
         to_file.close()
         package.level, package.propagate = before
-
-
-def _point_latest_at(folder: Path) -> None:
-    """Let ``outputs/latest`` name the newest run, where the run lies below a folder called outputs."""
-    outputs = next((parent for parent in folder.absolute().parents if parent.name == "outputs"), None)
-    if outputs is None:
-        return
-    latest = outputs / "latest"
-    if latest.exists() and not latest.is_symlink():
-        logger.warning("%s is not a link, so it is left as it is", latest)
-        return
-    temporary = outputs / f".latest-{folder.name}"
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(folder.absolute().relative_to(outputs))
-    temporary.replace(latest)

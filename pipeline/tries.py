@@ -79,7 +79,8 @@ def try_changes(plan: Plan, record: Record, report: Report, test: Split, step: S
     wanted = list(proposals(plan, record, report))
     if not wanted:
         return []
-    found, ready = _build(wanted, Builder(plan, lambda *_: None), plan.measure.try_s * _BUILDING, step)
+    builder = Builder(plan, lambda *_: None)  # as long as it lives, what it builds stays in the store
+    found, ready = _build(wanted, builder, plan.measure.try_s * _BUILDING, step)
     inputs = preprocess(test.inputs, plan.model.preprocessing)
     for device in dict.fromkeys(one.mine.target.device for one in ready):
         left_s = plan.measure.try_s - (time.monotonic() - began)

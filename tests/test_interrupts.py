@@ -5,16 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import os, signal
 from rich.console import Console
 from pipeline.interrupts import watch
 from pipeline.progress import ProgressDisplay
 
-signal.signal(signal.SIGINT, {handler})
+signal.signal(signal.{name}, {handler})
 watch()
 try:
-    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.{name})
     print("ignored")
 except KeyboardInterrupt:
     print("swallowed")
@@ -24,14 +26,46 @@ with ProgressDisplay(Console()) as display:
 """
 
 
-def run(handler: str) -> tuple[list[str], str]:
-    done = subprocess.run([sys.executable, "-c", PROGRAM.format(handler=handler)], capture_output=True, text=True)
+KEPT = """
+import ctypes, os, signal, threading
+from pipeline import interrupts
+
+interrupts.PATIENCE_S = 0.2
+interrupts.watch()
+threading.Timer(0.1, os.kill, (os.getpid(), signal.{name})).start()
+mutex = ctypes.create_string_buffer(64)
+library = ctypes.CDLL(None)
+for _ in range(2):  # the second time it waits for ever, whatever signals come, and has let go of Python's own lock
+    library.pthread_mutex_lock(mutex)
+"""
+
+
+def run(handler: str, name: str = "SIGINT") -> tuple[list[str], str]:
+    program = PROGRAM.format(handler=handler, name=name)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     return done.stdout.split("\n")[:-1], done.stderr.strip().rpartition("\n")[2]
 
 
-def test_a_swallowed_interrupt_is_raised_again_at_the_next_step() -> None:
-    assert run("signal.default_int_handler") == (["swallowed"], "KeyboardInterrupt")
+@pytest.mark.parametrize(
+    ("handler", "name", "said"),
+    [
+        ("signal.default_int_handler", "SIGINT", "stopped; start it again and it continues from the store"),
+        ("signal.SIG_DFL", "SIGTERM", "stopped by SIGTERM; start it again and it continues from the store"),
+        ("signal.SIG_DFL", "SIGHUP", "stopped by SIGHUP; start it again and it continues from the store"),
+    ],
+)
+def test_a_swallowed_signal_is_raised_again_at_the_next_step(handler: str, name: str, said: str) -> None:
+    assert run(handler, name) == (["swallowed"], f"pipeline.interrupts.Stopped: {said}")
 
 
-def test_where_it_is_ignored_it_stays_ignored() -> None:
-    assert run("signal.SIG_IGN") == (["ignored", "went on"], "")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_where_it_is_ignored_it_stays_ignored(name: str) -> None:
+    assert run("signal.SIG_IGN", name) == (["ignored", "went on"], "")
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_library_that_keeps_the_main_thread_does_not_keep_the_process(name: str, code: int) -> None:
+    """A call into C that goes on after a signal, as one into a runtime does; Python's own handler never runs."""
+    done = subprocess.run([sys.executable, "-c", KEPT.format(name=name)], capture_output=True, text=True, timeout=30)
+    assert done.returncode == code
+    assert done.stderr.strip().startswith("slimline: stopped")

@@ -25,7 +25,7 @@ from pipeline.bundle.session import describe, session_entry
 from pipeline.bundle.verify import verify_bundle
 from pipeline.data.dataset import Feed, Split
 from pipeline.data.preprocessing import Preprocessing
-from pipeline.errors import Skipped, VerificationFailed, WorkerFailed, reporting_full_disk
+from pipeline.errors import Skipped, VerificationFailed, WorkerFailed, reporting_disk
 from pipeline.plan import Target
 from pipeline.record import Record
 from pipeline.results import Recommendation, Report
@@ -229,7 +229,7 @@ def _replacing(out: Path) -> Iterator[Path]:
     folder = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.new")
     old = folder.with_suffix(".old")
     try:
-        with reporting_full_disk(out):
+        with reporting_disk(out):
             folder.mkdir(parents=True)
             yield folder
             if out.exists():

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import reporting_full_disk
+from pipeline.errors import reporting_disk
 from pipeline.results import Report
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def write_whole(path: Path, text: str) -> None:
     """Write a file through a temporary name beside it, so that a reader never sees half of it."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with reporting_full_disk(path):
+        with reporting_disk(path):
             # Line ends as they are: the page's security policy names the digest of its scripts.
             temporary.write_text(text, encoding="utf-8", newline="")
             temporary.replace(path)

@@ -1,0 +1,96 @@
+"""What a command needs of the system: open files enough, and one folder for all temporary files, its processes' too, so
+that a killed run's are found and removed."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.errors import UserError, in_words
+from pipeline.locks import owned_folder, sweep
+
+PREFIX = "slimline-"
+_FEWEST_FILES, _MOST_FILES = 128, 4096
+_ADVICE = "type TMPDIR=FOLDER before the command"
+
+
+@contextmanager
+def own_surroundings() -> Iterator[None]:
+    """Both, as long as the block lasts; raises UserError where the system gives too little."""
+    allow_open_files()
+    with own_temporary_files():
+        yield
+
+
+def allow_open_files() -> None:
+    """Let this process open as many files as it may; raises UserError where that is too few for any run."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    if soft != resource.RLIM_INFINITY and soft < _FEWEST_FILES:
+        raise UserError(
+            f"a process may open {soft} files here, and a run needs {_FEWEST_FILES}: type 'ulimit -n 1024' before the "
+            "command, or ask who set the limit"
+        )
+
+
+@contextmanager
+def own_temporary_files() -> Iterator[Path]:
+    """Let this process and those that it starts write temporary files into one new folder, which goes with the block.
+
+    Folders that killed runs have left are removed first. Raises UserError or OutOfSpace where none can be made.
+    """
+    try:
+        parent = Path(tempfile.gettempdir())
+    except FileNotFoundError as error:
+        raise UserError(f"temporary files can be written nowhere: {_ADVICE}") from error
+    for folder in parent.glob(f"{PREFIX}*"):
+        sweep(folder)
+    try:
+        with owned_folder(parent, PREFIX) as folder, _taken(folder, parent):
+            yield folder
+    except OSError as error:
+        if error.filename is None or not Path(str(error.filename)).name.startswith(PREFIX):
+            raise
+        raise in_words(error, parent, _ADVICE) from error
+
+
+@contextmanager
+def _taken(folder: Path, parent: Path) -> Iterator[None]:
+    before = tempfile.tempdir
+    # What torch.compile has compiled is kept from run to run, beside the folder.
+    kept = {"TORCHINDUCTOR_CACHE_DIR": str(parent / f"torchinductor_{_user()}"), **os.environ}
+    tempfile.tempdir = str(folder)
+    with _environment({"TMPDIR": str(folder), "TORCHINDUCTOR_CACHE_DIR": kept["TORCHINDUCTOR_CACHE_DIR"]}):
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
+
+
+@contextmanager
+def _environment(changes: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _user() -> str:
+    return str(os.getuid()) if hasattr(os, "getuid") else "slimline"
