@@ -9,6 +9,8 @@ from typing import Literal
 
 Format = Literal["torch", "onnx"]
 ONNX_FILE = "model.onnx"
+SINGLE_FILE_BYTES = 1_900_000_000
+"""A protobuf file holds less than 2 GiB; larger models keep their weights beside it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ from typing import Any
 from pipeline.artifact import Artifact, Format, file_digest
 from pipeline.check import misfit
 from pipeline.compare import Compare, fingerprint
-from pipeline.data.dataset import SplitName
+from pipeline.data.dataset import SplitName, preprocess
 from pipeline.errors import CorruptEntry, Skipped, SlimlineError, StageFailed, Unchanged, first_line, is_full
+from pipeline.importing import step as importing
 from pipeline.installed import version
 from pipeline.locks import InUse
 from pipeline.measure.environment import isa
@@ -48,6 +49,8 @@ class Built:
 
     record: VariantRecord
     artifacts: list[Artifact]
+    model_notes: Mapping[str, Any] = field(default_factory=dict)
+    """What was changed or seen when the model came in."""
 
     @property
     def artifact(self) -> Artifact:
@@ -89,7 +92,8 @@ class Builder:
         if stage_name is not None:
             reason = f"{stage_name} needs a PyTorch model, and {model.name} is an ONNX file"
             return Built(_record(variant.name, "skipped", reason, [], None), [])
-        artifacts = [self._source().artifact]
+        source = self._source()
+        artifacts = [source.artifact]
         records: list[StageRecord] = []
         try:
             for name, stage in variant.stages.items():
@@ -101,18 +105,24 @@ class Builder:
             status = "skipped" if isinstance(error, Skipped) else "failed"
             logger.warning("variant %s %s: %s", variant.name, status, error)
             return Built(_record(variant.name, status, str(error), records, None), [])
-        return Built(_record(variant.name, "ok", None, records, artifacts[-1]), artifacts)
+        return Built(_record(variant.name, "ok", None, records, artifacts[-1]), artifacts, source.facts["notes"])
 
     def _source(self) -> Entry:
         model = self.plan.model
-        key = _digest({"source": type(model).__qualname__, **model.key()})
+        imported = {"import": importing.VERSION} if model.format == "onnx" else {}
+        key = _digest({"source": type(model).__qualname__, **imported, **model.key()})
 
         def write(out: Path) -> Mapping[str, Any]:
-            model.write(out)
-            return {}
+            notes = model.write(out)
+            return {**notes, **self._imported(out)} if model.format == "onnx" else notes
 
         entry, _ = self._get_or_make(key, f"model {model.name}", model.format, write)
         return entry
+
+    def _imported(self, folder: Path) -> Mapping[str, Any]:
+        data, preprocessing = self.plan.data, self.plan.model.preprocessing
+        examples = data.split("calibration" if data.calibration_size else "test").take(0, importing.EXAMPLES)
+        return importing.import_onnx(folder, preprocess(examples.inputs, preprocessing))
 
     def _stage(self, variant: Variant, name: str, stage: Stage, source: Artifact) -> tuple[Artifact, StageRecord]:
         """What the stage makes; its source, with the reason in the notes, where it has nothing to do."""

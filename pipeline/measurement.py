@@ -16,13 +16,14 @@ from pipeline.artifact import Artifact
 from pipeline.build import Built
 from pipeline.data.dataset import Feed, Split, batch_of, batches_of, preprocess
 from pipeline.errors import Skipped, WorkerFailed
-from pipeline.measure.accuracy import fixed_batch, predict
+from pipeline.measure.accuracy import predict
 from pipeline.measure.environment import available_cores
 from pipeline.measure.latency import Subject, measure_latency
 from pipeline.measure.loadgen import Ask, run_scenario, written
 from pipeline.measure.peak import measure_peaks
 from pipeline.measure.solo import run_alone
 from pipeline.measure.worker import Job
+from pipeline.onnx_graph import fixed_batch_of
 from pipeline.plan import BASELINE, Device, Plan, Target
 from pipeline.progress import ProgressDisplay
 from pipeline.record import AccuracySamples, LatencySamples, Peaks, Status, SubjectRecord, subject_key
@@ -223,7 +224,7 @@ def _scenarios(plan: Plan, table: Table, inputs: Feed, feeds: Mapping[int, Feed]
                 server_qps=settings.server_qps,
                 server_latency_ms=settings.server_latency_ms,
             )
-            fixed = fixed_batch(subject.artifact, list(inputs)) is not None
+            fixed = fixed_batch_of(subject.artifact) is not None
             found = run_scenario(_job(subject, feeds), subject.batch_size, fixed, ask, examples, plan.output / folder)
             table.records[subject.key] = replace(
                 record, scenarios=[*record.scenarios, {**found, "logs": folder.as_posix()}]

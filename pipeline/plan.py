@@ -199,9 +199,12 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class InputSignature:
-    """One input of a model: sizes with None where any will do (axis 0 is the batch), and NumPy's name of the type."""
+    """One input of a model: sizes with None where any will do (axis 0 is the batch), and NumPy's name of the type.
 
-    shape: tuple[int | None, ...]
+    The shape is None where the model declares none.
+    """
+
+    shape: tuple[int | None, ...] | None
     dtype: str
 
 
@@ -231,8 +234,9 @@ class ModelSource(Protocol):
         """The inputs, in the model's order; raises UserError where the model can't be read."""
         ...
 
-    def write(self, out: Path) -> None:
-        """Write the model as an artifact of ``format`` into the empty folder ``out``."""
+    def write(self, out: Path) -> Mapping[str, Any]:
+        """Write the model as an artifact of ``format`` into the empty folder ``out``, and return what is to be noted of
+        it (plain values): what was changed on the way."""
         ...
 
 

@@ -79,15 +79,15 @@ def _problems(plan: Plan, test: Split, signature: Mapping[str, InputSignature]) 
 
 
 def _mismatch(name: str, array: NDArray[Any], wanted: InputSignature, preprocessed: bool) -> str | None:
-    shape = ["N", *("any" if size is None else size for size in wanted.shape[1:])]
     found = ["N", *array.shape[1:]]
+    shape = ["N", *("any" if size is None else size for size in (wanted.shape or found)[1:])]
     fits = len(shape) == len(found) and all(want in ("any", have) for want, have in zip(shape, found, strict=True))
     if not fits:
         return (
             f"input '{name}': the model reads {_brackets(shape)}, the data has {_brackets(found)}: "
             "reshape the array in the data file"
         )
-    if array.dtype == np.dtype(wanted.dtype):
+    if array.dtype == np.dtype(wanted.dtype) or array.dtype.kind == np.dtype(wanted.dtype).kind == "U":
         return None
     advice = f"store it as {wanted.dtype}"
     if not preprocessed and np.issubdtype(array.dtype, np.integer) and wanted.dtype.startswith("float"):

@@ -243,6 +243,8 @@ class Record:
     trials: list[Trial] = field(default_factory=list)
     slimline: dict[str, Any] = field(default_factory=dict)
     """version, commit and changed (``pipeline.revision``); empty in a record of a version that did not keep them."""
+    model_notes: dict[str, Any] = field(default_factory=dict)
+    """What was changed when the model came in (``import``), what is odd about it (``warnings``), and the like."""
 
 
 _COLUMNS = ("subject", "round", "block", "position", "duration_ns")
@@ -273,6 +275,7 @@ def save_record(record: Record, folder: Path) -> None:
             "grid",
             "peaks",
             "slimline",
+            "model_notes",
         )
     }
     plain["variants"] = [asdict(variant) for variant in record.variants]

@@ -306,6 +306,8 @@ class Report:
     """Each variant on each target that was timed at three batch sizes or more."""
     slimline: dict[str, Any] = field(default_factory=dict)
     """version, commit and changed of the program that measured (``pipeline.revision``)."""
+    model_notes: dict[str, Any] = field(default_factory=dict)
+    """What was changed when the model came in (``import``), what is odd about it (``warnings``), and the like."""
     schema_version: int = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:

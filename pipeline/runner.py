@@ -121,6 +121,7 @@ def make_record(plan: Plan, built: Mapping[str, Built], measured: Measured) -> R
         accuracy=measured.accuracy,
         peaks={name: asdict(found) for name, found in measured.peaks.items()},
         slimline=revision(),
+        model_notes=dict(built[BASELINE].model_notes),
     )
 
 

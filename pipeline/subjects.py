@@ -9,6 +9,7 @@ from pipeline.artifact import Artifact
 from pipeline.build import Built
 from pipeline.errors import Skipped
 from pipeline.measure.environment import available_cores
+from pipeline.onnx_graph import fixed_batch_of
 from pipeline.plan import Plan, Stage, Target, Variant
 from pipeline.record import SubjectRecord
 
@@ -25,27 +26,26 @@ class Row:
 def rows(plan: Plan, built: Mapping[str, Built]) -> list[Row]:
     """All rows in the order of variants, targets and batch sizes."""
     unavailable = {name: _unavailable(target, plan) for name, target in plan.targets.items()}
-    fixed_batch = next(iter(plan.model.signature().values())).shape[0]
     found = []
     for variant in plan.variants.values():
         for target in plan.targets.values():
             for batch_size in plan.batch_sizes:
                 if not plan.has_row(variant.name, target.name, batch_size):
                     continue
-                row = _row(variant, target, batch_size, built[variant.name], unavailable[target.name], fixed_batch)
+                row = _row(variant, target, batch_size, built[variant.name], unavailable[target.name])
                 found.append(row)
     return found
 
 
-def _row(
-    variant: Variant, target: Target, batch_size: int, built: Built, unavailable: str | None, fixed_batch: int | None
-) -> Row:
+def _row(variant: Variant, target: Target, batch_size: int, built: Built, unavailable: str | None) -> Row:
     artifact: Artifact | None = None
     status, reason = built.record.status, built.record.reason
     if reason is None:
         try:
-            _check_row(variant, target, batch_size, unavailable, fixed_batch)
-            artifact = runnable(variant, built, target)
+            _check_row(variant, target, unavailable)
+            found = runnable(variant, built, target)
+            _check_batch(variant, found, batch_size)
+            artifact = found
         except Skipped as error:
             status, reason = "skipped", str(error)
     record = SubjectRecord(
@@ -59,9 +59,7 @@ def _row(
     return Row(record, target, artifact)
 
 
-def _check_row(
-    variant: Variant, target: Target, batch_size: int, unavailable: str | None, fixed_batch: int | None
-) -> None:
+def _check_row(variant: Variant, target: Target, unavailable: str | None) -> None:
     if target.device not in variant.devices:
         asked = ",".join(dict.fromkeys([*variant.devices, target.device]))
         raise Skipped(
@@ -69,9 +67,14 @@ def _check_row(
         )
     if unavailable is not None:
         raise Skipped(unavailable)
-    if fixed_batch is not None and fixed_batch != batch_size:
+
+
+def _check_batch(variant: Variant, artifact: Artifact, batch_size: int) -> None:
+    fixed = fixed_batch_of(artifact)
+    if fixed not in (None, batch_size):
         raise Skipped(
-            f"the model's batch is fixed to {fixed_batch}: export it with a free batch, or batch_sizes=[{fixed_batch}]"
+            f"the batch of {variant.name} is fixed at {fixed}: type batch_sizes=[{fixed}], or give the model "
+            "a free batch"
         )
 
 

@@ -16,7 +16,6 @@ from pipeline.plan import Stage, Target, Variant
 from pipeline.record import Status, VariantRecord
 from pipeline.stages.export import ExportOnnx
 from pipeline.subjects import rows, runnable
-from pipeline.zoo.source import OnnxModel
 from tests.example import NeedsTorch, Scale, linear_model, plan
 
 
@@ -33,7 +32,20 @@ class Torchlike(OnnxRuntime):
     runs: ClassVar[Format] = "torch"
 
 
-def built(name: str, formats: list[Format], status: Status = "ok", reason: str | None = None) -> Built:
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def built(
+    name: str, formats: list[Format], status: Status = "ok", reason: str | None = None, batch: int | str = "batch"
+) -> Built:
+    """A variant whose artifacts lie in the folders 0, 1, … of the working directory."""
+    for index, kind in enumerate(formats):
+        if kind == "onnx":
+            Path(str(index)).mkdir(exist_ok=True)
+            linear_model(Path(str(index), "model.onnx"), batch=batch)
     record = VariantRecord(
         name=name, status=status, reason=reason, stages=[], format=None, digest=None, path=None, size_bytes=None,
         parameters=None, macs=None,
@@ -66,13 +78,13 @@ def test_a_variant_for_another_device_says_how_to_ask_for_it(tmp_path: Path) -> 
     assert row.record.reason == "fp16 is not measured on cpu unless asked: variants.fp16.devices=[cuda,cpu]"
 
 
-def test_a_fixed_batch_skips_the_other_batch_sizes(tmp_path: Path) -> None:
-    model = OnnxModel(path=linear_model(tmp_path / "m.onnx", batch=1))
-    found = rows(
-        plan(tmp_path, {"baseline": {}}, model=model, batch_sizes=(1, 32)), {"baseline": built("baseline", ["onnx"])}
+def test_a_variant_with_a_fixed_batch_skips_the_other_batch_sizes(tmp_path: Path) -> None:
+    chosen = plan(tmp_path, {"baseline": {}, "fixed": {}}, batch_sizes=(1, 32))
+    found = rows(chosen, {"baseline": built("baseline", ["onnx"]), "fixed": built("fixed", ["torch", "onnx"], batch=1)})
+    assert [row.record.status for row in found] == ["ok", "ok", "ok", "skipped"]
+    assert found[3].record.reason == (
+        "the batch of fixed is fixed at 1: type batch_sizes=[1], or give the model a free batch"
     )
-    assert [row.record.status for row in found] == ["ok", "skipped"]
-    assert "batch is fixed to 1" in str(found[1].record.reason)
 
 
 def test_one_at_a_time_has_only_rows_that_differ_from_the_first_in_one_thing(tmp_path: Path) -> None:

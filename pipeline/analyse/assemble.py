@@ -65,6 +65,7 @@ def analyse(record: Record) -> Report:
         variants=variants,
         peaks={target: asdict(Peaks(**found)) for target, found in record.peaks.items()},
         factors=factors(record, cells, judged, measure, checks.devices),
+        model_notes=record.model_notes,
         # Where one thing was varied at a time, the batch sizes are an axis of the four factors.
         ladders=ladders(record.subjects, cells, measure, noisy) if record.grid == "all" else [],
         slimline=record.slimline,

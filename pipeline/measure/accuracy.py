@@ -10,7 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import combinations
 from multiprocessing.connection import Connection
@@ -24,6 +24,7 @@ from pipeline.artifact import Artifact
 from pipeline.data.dataset import Feed, Split, SplitName
 from pipeline.errors import SlimlineError, UserError, WorkerFailed, reason_of
 from pipeline.isolated.channel import follow_parent
+from pipeline.onnx_graph import fixed_batch_of
 from pipeline.plan import Metric, Session, Target
 
 _REPORTS = 100
@@ -124,7 +125,7 @@ def _work(
     inputs = {name: np.load(folder / f"{index}.npy", mmap_mode="r") for index, name in enumerate(names)}
     try:
         session = target.backend.load(artifact, target)
-        fixed = fixed_batch(artifact, names)
+        fixed = fixed_batch_of(artifact)
         predictions = _predictions(session, metric, inputs, fixed or batch_size, bool(fixed), connection.send)
     except SlimlineError as error:
         connection.send(error)
@@ -163,20 +164,6 @@ def _batch(array: NDArray[Any], start: int, size: int, filled: int) -> NDArray[A
     if filled == size:
         return batch
     return np.concatenate([batch, np.repeat(batch[-1:], filled - size, axis=0)])
-
-
-def fixed_batch(artifact: Artifact, names: Sequence[str]) -> int | None:
-    """The batch size that is written into an ONNX model's inputs, or None where any will do."""
-    if artifact.format != "onnx":
-        return None
-    import onnx
-
-    model = onnx.load(artifact.onnx_path, load_external_data=False)
-    for value in model.graph.input:
-        dimensions = value.type.tensor_type.shape.dim
-        if value.name in names and dimensions and dimensions[0].dim_value > 0:
-            return int(dimensions[0].dim_value)
-    return None
 
 
 def assert_disjoint(splits: Mapping[SplitName, Split]) -> None:

@@ -52,6 +52,20 @@ def digest_lines(variant: VariantResult) -> list[str]:
     return [*lines, *([f"artifact in the store: digest {variant.digest}"] if variant.digest else [])]
 
 
+def model_warnings(report: Report) -> list[str]:
+    """What was odd about the model when it came in, a sentence each."""
+    return [_ended(f"The model: {text}") for text in report.model_notes.get("warnings", [])]
+
+
+def model_lines(report: Report) -> list[str]:
+    """What was done to the model when it came in, and what is odd about it."""
+    return [
+        _ended(f"{name}: {text}")
+        for name, notes in report.model_notes.items()
+        for text in ([notes] if isinstance(notes, str) else notes)
+    ]
+
+
 def recommendation_lines(report: Report) -> list[str]:
     """What to deploy and why, then why the next best lost; or why nothing is recommended."""
     chosen = report.recommendation

@@ -40,6 +40,7 @@ def markdown_text(report: Report) -> str:
         _verdicts(report),
         "## How it was measured",
         _measured(report),
+        *_model(report),
         "## Chains of stages",
         *[_chain(variant) for variant in report.variants],
     ]
@@ -50,6 +51,11 @@ def escape(text: str) -> str:
     """Text that Markdown shows as it is, on one line and also inside a table's cell."""
     safe = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _SPECIAL.sub(r"\\\1", safe)
+
+
+def _model(report: Report) -> list[str]:
+    lines = [f"- {escape(line)}" for line in describe.model_lines(report)]
+    return ["## The model as it came in", "\n".join(lines)] if lines else []
 
 
 def _results(report: Report) -> list[str]:

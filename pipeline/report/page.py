@@ -62,6 +62,7 @@ def html_text(report: Report) -> str:
             explanations=explanations,
             steps=steps,
             machine_line=describe.machine_line(report.machine),
+            model_lines=describe.model_lines(report),
             meanings=meanings_in(describe.verdict_words(rows)),
             tones=TONES,
         )

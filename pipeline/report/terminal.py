@@ -36,6 +36,8 @@ def print_report(report: Report, console: Console) -> None:
         ", ".join(filter(None, [describe.machine_line(report.machine), describe.made_by(report.slimline)])),
         style="dim",
     )
+    for line in describe.model_warnings(report):
+        say(console, line, style="yellow")
     groups = compared(report)
     rows = [row for section in groups for row in section.rows]
     fields = fitting(rows, console.width)

@@ -184,7 +184,7 @@ def _feed(model: Path) -> Feed:
     feed = {}
     for name, wanted in OnnxModel(path=model).signature().items():
         kind = np.dtype(wanted.dtype)
-        shape = [1, *(size or _FREE_SIZE for size in wanted.shape[1:])]
+        shape = [1, *(size or _FREE_SIZE for size in (wanted.shape or ())[1:])]
         if kind.kind not in "fiu":
             raise UserError(f"{model}: input {name} takes {wanted.dtype}, and only numbers can be made up")
         feed[name] = rng.standard_normal(shape).astype(kind) if kind.kind == "f" else np.ones(shape, kind)

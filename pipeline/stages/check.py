@@ -72,12 +72,13 @@ def check_output(
 
 def _check_onnx(source: Artifact, output: Artifact) -> None:
     """Raise StageFailed where ONNX's rules are broken, unless the source breaks them, too: runtimes know better."""
-    reason = _invalid(output)
-    if reason is not None and not (source.format == "onnx" and _invalid(source)):
+    reason = invalid(output)
+    if reason is not None and not (source.format == "onnx" and invalid(source)):
         raise StageFailed(f"the output is not a valid ONNX model: {reason}")
 
 
-def _invalid(model: Artifact) -> str | None:
+def invalid(model: Artifact) -> str | None:
+    """Which of ONNX's own rules a model breaks; None where it keeps them."""
     import onnx
 
     try:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from pipeline.artifact import ONNX_FILE, Artifact, Format
+from pipeline.artifact import ONNX_FILE, SINGLE_FILE_BYTES, Artifact, Format
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed
 from pipeline.plan import Context
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 Exporter = Literal["dynamo", "torchscript"]
 OPSETS = {"dynamo": range(18, 24), "torchscript": range(11, 21)}
-SINGLE_FILE_BYTES = 1_900_000_000
-"""A protobuf file holds less than 2 GiB; larger models keep their weights beside it."""
 _TRACES = "pkg.torch.onnx."
 
 

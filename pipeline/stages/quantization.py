@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from pipeline.artifact import Artifact
+from pipeline.artifact import SINGLE_FILE_BYTES, Artifact
 from pipeline.errors import StageFailed, first_line
 from pipeline.instruction_sets import lacks_dot_products
 from pipeline.patterns import check_matches, matches
-from pipeline.stages.export import SINGLE_FILE_BYTES
 
 if TYPE_CHECKING:
     import onnx

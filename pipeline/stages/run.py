@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pipeline.artifact import Artifact
 from pipeline.data.dataset import Feed
 from pipeline.errors import StageFailed, first_line
+from pipeline.onnx_graph import fixed_batch_in
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -61,9 +62,8 @@ def session_of(artifact: Artifact) -> onnxruntime.InferenceSession:
 
 
 def fixed_batch(session: onnxruntime.InferenceSession) -> int | None:
-    """The batch that a loaded model takes, where it takes no other."""
-    sizes = [value.shape[0] for value in session.get_inputs() if value.shape]
-    return next((size for size in sizes if isinstance(size, int)), None)
+    """The only batch size that a loaded model takes; None where any will do."""
+    return fixed_batch_in(value.shape for value in session.get_inputs())
 
 
 def filled_up(batch: Mapping[str, NDArray[Any]], size: int) -> dict[str, NDArray[Any]]:
@@ -75,13 +75,12 @@ def filled_up(batch: Mapping[str, NDArray[Any]], size: int) -> dict[str, NDArray
 
 def _run_onnx(artifact: Artifact, feed: Feed) -> Ran:
     session = session_of(artifact)
-    inputs = {value.name: value for value in session.get_inputs()}
+    inputs = [value.name for value in session.get_inputs()]
     names = [value.name for value in session.get_outputs()]
-    _check_inputs(list(inputs), feed)
+    _check_inputs(inputs, feed)
 
     def call(batch: Feed) -> list[Any]:
-        typed = {name: array.astype(_dtype(inputs[name].type), copy=False) for name, array in batch.items()}
-        outputs: list[Any] = session.run(None, typed)
+        outputs: list[Any] = session.run(None, typed(batch, session))
         return outputs
 
     try:
@@ -99,8 +98,14 @@ def _onnxruntime_errors() -> tuple[type[Exception], ...]:
     )  # fmt: skip
 
 
+def typed(feed: Feed, session: onnxruntime.InferenceSession) -> dict[str, NDArray[Any]]:
+    """The arrays in the types that a session reads."""
+    kinds = {value.name: value.type for value in session.get_inputs()}
+    return {name: array.astype(_dtype(kinds[name]), copy=False) for name, array in feed.items()}
+
+
 def _dtype(name: str) -> Any:
-    kinds = {"float": "float32", "double": "float64"}
+    kinds = {"float": "float32", "double": "float64", "string": "str"}
     kind = name.removeprefix("tensor(").removesuffix(")")
     return np.dtype(kinds.get(kind, kind))
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.artifact import SINGLE_FILE_BYTES
 from pipeline.errors import StageFailed
-from pipeline.stages.export import SINGLE_FILE_BYTES
 from pipeline.stages.graph import drop_unused, repair, write
 from pipeline.torch_artifact import ModelSpec
 

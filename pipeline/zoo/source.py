@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pipeline.artifact import ONNX_FILE, Format, file_digest
+from pipeline.artifact import Format, file_digest
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import UserError
 from pipeline.patterns import matches
 from pipeline.plan import InputSignature
+from pipeline.zoo.onnx_model import OnnxModel, existing
 
 if TYPE_CHECKING:
-    import onnx
-
     from pipeline.torch_artifact import ModelSpec
+
+__all__ = ["InputSpec", "OnnxModel", "TorchModel"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class TorchModel:
             "factory": self.factory,
             "code": _code_digest(self.factory),
             "arguments": dict(self.arguments),
-            "weights": None if self.weights is None else file_digest(_existing(self.weights, "model.weights")),
+            "weights": None if self.weights is None else file_digest(existing(self.weights, "model.weights")),
             "inputs": {name: [list(spec.shape), spec.dtype] for name, spec in self.inputs.items()},
             "outputs": list(self.outputs),
             "ignored_weights": list(self.ignored_weights),
@@ -69,7 +69,7 @@ class TorchModel:
         """The inputs as they are configured; the batch is free."""
         return {name: InputSignature((None, *spec.shape), spec.dtype) for name, spec in self.inputs.items()}
 
-    def write(self, out: Path) -> None:
+    def write(self, out: Path) -> Mapping[str, Any]:
         """Make the model, load its weights (strictly) and write it; raises UserError where they don't fit."""
         import torch
 
@@ -88,6 +88,7 @@ class TorchModel:
                 reason = " ".join(str(error).split())
                 raise UserError(f"model.weights={self.weights} do not fit {self.factory}: {reason}") from error
         save_module(module.eval(), spec, out)
+        return {}
 
     def _state(self, path: Path) -> dict[str, Any]:
         state = _read_state(path)
@@ -105,79 +106,6 @@ class TorchModel:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OnnxModel:
-    """An ONNX file of the user's; stages that need PyTorch are skipped for it."""
-
-    path: Path
-    preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
-    format: ClassVar[Format] = "onnx"
-
-    @property
-    def name(self) -> str:
-        """The file's name without its suffix."""
-        return self.path.stem
-
-    def key(self) -> Mapping[str, Any]:
-        """The digests of the file and of its external data."""
-        external = {location: file_digest(self.path.parent / location) for location in self._external_data()}
-        return {"onnx": file_digest(self.path), "external": external}
-
-    def signature(self) -> Mapping[str, InputSignature]:
-        """The inputs that the file declares."""
-        from onnx.helper import tensor_dtype_to_np_dtype
-
-        graph = self._model().graph
-        weights = {tensor.name for tensor in graph.initializer}
-        signature = {}
-        for value in graph.input:
-            if value.name not in weights:
-                tensor = value.type.tensor_type
-                shape = tuple(size.dim_value if size.HasField("dim_value") else None for size in tensor.shape.dim)
-                signature[value.name] = InputSignature(shape, tensor_dtype_to_np_dtype(tensor.elem_type).name)
-        return signature
-
-    def write(self, out: Path) -> None:
-        """Copy the file and its external data."""
-        for location in self._external_data():
-            destination = out / location
-            destination.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self.path.parent / location, destination)
-        shutil.copyfile(self.path, out / ONNX_FILE)
-
-    def _model(self) -> onnx.ModelProto:
-        """The graph without its external data; raises UserError where the file is not a whole ONNX model."""
-        import onnx
-        from google.protobuf.message import DecodeError
-
-        _existing(self.path, "model.path")
-        try:
-            model = onnx.load(self.path, load_external_data=False)
-        except DecodeError as error:
-            raise UserError(f"model.path={self.path} is not a whole ONNX file: {error}") from error
-        if not model.graph.node:
-            raise UserError(f"model.path={self.path} is not a whole ONNX file: it has no nodes")
-        return model
-
-    def _external_data(self) -> Sequence[str]:
-        """The files beside the model that hold its weights; refuses paths that lead out of its folder."""
-        from onnx.external_data_helper import _get_all_tensors
-
-        model = self._model()
-        folder = self.path.parent.resolve()
-        locations = set()
-        for tensor in _get_all_tensors(model):
-            for entry in tensor.external_data:
-                if entry.key == "location":
-                    locations.add(entry.value)
-        for location in locations:
-            path = (folder / location).resolve()
-            if not path.is_relative_to(folder):
-                raise UserError(f"model.path={self.path} names external data outside its folder: {location}")
-            _existing(path, f"external data of model.path={self.path}")
-        return sorted(locations)
-
-
 def _code_digest(factory: str) -> str | None:
     """The digest of the file that defines the factory; None where there is none to be found."""
     try:
@@ -185,12 +113,6 @@ def _code_digest(factory: str) -> str | None:
     except (ImportError, ValueError):
         return None
     return file_digest(Path(spec.origin)) if spec is not None and spec.has_location and spec.origin else None
-
-
-def _existing(path: Path, where: str) -> Path:
-    if not path.is_file():
-        raise UserError(f"{where}: {path} does not exist (looked in {Path.cwd()})")
-    return path
 
 
 def _read_state(path: Path) -> dict[str, Any]:

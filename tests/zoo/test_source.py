@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from pipeline.errors import UserError
 from pipeline.plan import InputSignature
 from pipeline.torch_artifact import load_module
+from pipeline.zoo import onnx_model
 from pipeline.zoo.resnet import SmallResNet
 from pipeline.zoo.source import InputSpec, OnnxModel, TorchModel
 
@@ -116,15 +117,40 @@ def test_an_onnx_file_tells_its_inputs(tmp_path: Path) -> None:
     assert model.signature() == {"x": InputSignature((None, 4), "float32")}
 
 
-def test_external_data_travels_with_the_file_and_is_part_of_its_key(tmp_path: Path) -> None:
-    model = OnnxModel(path=onnx_file(tmp_path / "m.onnx", external="m.data"))
-    before = model.key()
-    out = tmp_path / "out"
+def written(path: Path, out: Path) -> onnx.ModelProto:
     out.mkdir()
-    model.write(out)
-    assert {path.name for path in out.iterdir()} == {"model.onnx", "m.data"}
-    (tmp_path / "m.data").write_bytes(bytes(48))
-    assert model.key() != before
+    OnnxModel(path=path).write(out)
+    return onnx.load(out / "model.onnx")
+
+
+@pytest.mark.parametrize("external", ["m.data", "weights of m/all.bin", "model.onnx"])
+def test_external_data_goes_into_the_file_and_is_part_of_its_key(tmp_path: Path, external: str) -> None:
+    (tmp_path / external).parent.mkdir(exist_ok=True)
+    path = onnx_file(tmp_path / "m.onnx", external=external)
+    before = OnnxModel(path=path).key()
+    model = written(path, tmp_path / "out")
+    np.testing.assert_array_equal(numpy_helper.to_array(model.graph.initializer[0]), np.ones((4, 3)))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["model.onnx"]
+    (tmp_path / external).write_bytes(bytes(48))
+    assert OnnxModel(path=path).key() != before
+
+
+@pytest.mark.parametrize("external", ["all.bin", "model.onnx"])
+def test_external_data_of_a_large_model_lies_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, external: str
+) -> None:
+    monkeypatch.setattr(onnx_model, "SINGLE_FILE_BYTES", 0)
+    monkeypatch.setattr(onnx_model, "SMALL_BYTES", 0)
+    model = written(onnx_file(tmp_path / "m.onnx", external=external), tmp_path / "out")
+    np.testing.assert_array_equal(numpy_helper.to_array(model.graph.initializer[0]), np.ones((4, 3)))
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"model.onnx", "model.onnx.data"}
+
+
+def test_external_data_that_is_cut_short_is_refused(tmp_path: Path) -> None:
+    path = onnx_file(tmp_path / "m.onnx", external="m.data")
+    (tmp_path / "m.data").write_bytes(bytes(40))
+    with pytest.raises(UserError, match=r"40 bytes, and tensor 'w' lies at 0 to 48"):
+        written(path, tmp_path / "out")
 
 
 def test_external_data_outside_the_folder_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,217 @@
+"""Import an ONNX model: make its graph clean, and show that it computes what the file computes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.artifact import ONNX_FILE, Artifact
+from pipeline.bundle.onnx_file import tolerance
+from pipeline.data.dataset import Feed
+from pipeline.errors import StageFailed, UserError
+from pipeline.importing.agreement import unlike
+from pipeline.importing.batch import only_batch
+from pipeline.onnx_graph import fixed_batch_of, shape_of
+from pipeline.onnx_sizes import set_batch, set_ranks
+from pipeline.stages.check import invalid
+from pipeline.stages.run import Outputs, run, session_of
+from pipeline.zoo.declared import drop_shapes
+from pipeline.zoo.import_onnx import MENDS, OPSET, clean, opset, raised
+from pipeline.zoo.interface import adapt
+from pipeline.zoo.widen import widen_bfloat16
+
+if TYPE_CHECKING:
+    import onnx
+
+logger = logging.getLogger(__name__)
+
+VERSION = 1
+"""Raise it when the same file gives another import."""
+EXAMPLES = 16
+Mend = Callable[["onnx.ModelProto"], str | None]
+
+
+def import_onnx(folder: Path, feed: Feed) -> dict[str, list[str]]:
+    """Make the model in ``folder`` clean, in place; returns what was done (``import``) and what is odd (``warnings``).
+
+    What NumPy can't hold is changed first (``pipeline.zoo.interface``). The graph is then mended
+    (``pipeline.zoo.import_onnx``), and its opset raised where it is too old for the stages. Each result is run on the
+    examples of ``feed`` and must give what the file gives, up to rounding; what does not is left as it was. A batch
+    that is written somewhere inside the graph is found by trying, and declared. Raises UserError, with the library's
+    reason, where ONNX Runtime can't run the model.
+    """
+    import onnx
+
+    importing = _Import(folder, feed)
+    importing.carry_out(onnx.load(folder / ONNX_FILE, load_external_data=False))
+    for warning in importing.warnings:
+        logger.warning("the model: %s", warning)
+    found = {"import": importing.done, "warnings": importing.warnings}
+    return {name: notes for name, notes in found.items() if notes}
+
+
+@dataclass(slots=True)
+class _Import:
+    """The folder of a model and what was said of it so far. Whatever is tried is written there and run from there."""
+
+    folder: Path
+    feed: Feed
+    done: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def carry_out(self, model: onnx.ModelProto) -> None:
+        self._prepare(model)
+        self._find_batch(model)
+        expected = self._outputs(model)
+        if isinstance(expected, str):
+            raise UserError(f"the model does not run: {expected}")
+        model = self._mended(model, expected)
+        model = self._raised(model, expected)
+        self._declare_outputs(model, expected)
+        self._write(model)
+        self._check(model)
+        if self.done:
+            self.done.append(f"it gives what the file gives, up to rounding (compared on {self._count} examples)")
+
+    def _prepare(self, model: onnx.ModelProto) -> None:
+        """Give the model an interface of arrays, and change what else ONNX Runtime needs changed to load it."""
+        self.done += adapt(model)
+        self.done += [
+            f"input '{name}' has no declared shape: it has {self.feed[name].ndim} axes in the data"
+            for name in set_ranks(model, {name: array.ndim for name, array in self.feed.items()})
+        ]
+        reason = self._unloadable(model)
+        if reason is None:
+            return
+        for change in (widen_bfloat16, lambda model: "; ".join(clean(model)) or None):
+            note = change(model)
+            if note is not None and self._unloadable(model) is None:
+                self.warnings.append(f"the file can't be run as it is ({reason}), and so it can: {note}")
+                return
+        raise UserError(f"the model does not load: {reason}")
+
+    def _find_batch(self, model: onnx.ModelProto) -> None:
+        """Declare the only batch that the model takes, where it declares a free one."""
+        if fixed_batch_of(self._artifact) is not None:
+            return
+        found = only_batch(session_of(self._artifact), self.feed, model, self._relative)
+        self.warnings += found.remarks
+        if found.size is not None:
+            set_batch(model, found.size)
+            self.warnings.append(
+                f"its batch is declared as free, and it takes {found.size} only: it is declared so now ({found.reason})"
+            )
+
+    def _mended(self, model: onnx.ModelProto, expected: Outputs) -> onnx.ModelProto:
+        """The model mended: all at once or, where that gives something else, each mend for itself."""
+        mended = _copy(model)
+        notes = clean(mended)
+        if not notes or self._unlike(mended, expected) is None:
+            self.done += notes
+            return mended
+        for mend in MENDS:
+            mended = _copy(model)
+            note = mend(mended)
+            reason = self._unlike(mended, expected) if note else None
+            if note and reason:
+                self.warnings.append(f"{note}: left as the file has it, since otherwise {reason}")
+            elif note:
+                self.done.append(note)
+                model = mended
+        return model
+
+    def _raised(self, model: onnx.ModelProto, expected: Outputs) -> onnx.ModelProto:
+        """The model at an opset that the stages can use, where that gives the same."""
+        before = opset(model)
+        if not 0 < before < OPSET:
+            return model
+        try:
+            newer = raised(model)
+            reason = self._unlike(newer, expected)
+        except (RuntimeError, ValueError) as error:  # what ONNX's converter raises
+            reason = " ".join(str(error).split())
+        if reason is None:
+            self.done.append(f"its opset is {OPSET} now, it was {before}")
+            return newer
+        self.warnings.append(f"its opset stays {before}, and stages that need {OPSET} do without: raised, {reason}")
+        return model
+
+    def _declare_outputs(self, model: onnx.ModelProto, expected: Outputs) -> None:
+        """Take out declared shapes of outputs, in place, that are not those of what comes out."""
+        self._write(model)
+        fixed = fixed_batch_of(self._artifact)
+        for value, output in zip(model.graph.output, expected, strict=True):
+            declared = shape_of(value)
+            if declared is None:
+                continue
+            actual = (fixed, *output.shape[1:])
+            if len(actual) != len(declared) or any(
+                said not in (None, size) for said, size in zip(declared, actual, strict=True)
+            ):
+                value.type.tensor_type.ClearField("shape")
+                self.done.append(f"the file declares a wrong shape of '{value.name}'")
+
+    def _check(self, model: onnx.ModelProto) -> None:
+        """Hold the model against ONNX's own rules; without declared shapes where they are what breaks them."""
+        reason = self._refused()
+        if reason is None:
+            return
+        bare = _copy(model)
+        drop_shapes(bare)
+        self._write(bare)
+        if self._refused() is None:
+            self.done.append(f"declared shapes are left out: with them, {reason}")
+            return
+        self._write(model)
+        self.warnings.append(f"ONNX Runtime runs the model, and ONNX's checker refuses it: {reason}")
+
+    def _unloadable(self, model: onnx.ModelProto) -> str | None:
+        self._write(model)
+        try:
+            session_of(self._artifact)
+        except StageFailed as error:
+            return str(error)
+        return None
+
+    def _refused(self) -> str | None:
+        return invalid(self._artifact)
+
+    def _outputs(self, model: onnx.ModelProto) -> Outputs | str:
+        self._write(model)
+        try:
+            return run(self._artifact, self.feed)
+        except StageFailed as error:
+            return str(error)
+
+    def _unlike(self, model: onnx.ModelProto, expected: Outputs) -> str | None:
+        found = self._outputs(model)
+        return found if isinstance(found, str) else unlike(expected, found, self._relative)
+
+    def _write(self, model: onnx.ModelProto) -> None:
+        self._path.write_bytes(model.SerializeToString())
+
+    @property
+    def _path(self) -> Path:
+        return self.folder / ONNX_FILE
+
+    @property
+    def _artifact(self) -> Artifact:
+        return Artifact(self.folder, "onnx", "")
+
+    @property
+    def _relative(self) -> float:
+        """What rounding explains, by the types of the model."""
+        return tolerance(self._path).relative
+
+    @property
+    def _count(self) -> int:
+        return len(next(iter(self.feed.values())))
+
+
+def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
+    copy = type(model)()
+    copy.CopyFrom(model)
+    return copy

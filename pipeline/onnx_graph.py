@@ -1,0 +1,101 @@
+"""Reading ONNX graphs: the graphs inside nodes, their tensors, what is fed, and whether the batch is fixed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from pipeline.artifact import Artifact
+
+if TYPE_CHECKING:
+    import onnx
+
+MAIN_DOMAINS = ("", "ai.onnx")
+"""The two names of the domain of ONNX's own operators."""
+Shape = tuple[int | None, ...]
+"""Sizes, None where any will do."""
+
+
+def inner_graphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """The graphs in a node's attributes: the branches of an If, the body of a Loop or a Scan."""
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
+
+
+def all_graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """A graph and all graphs inside it, the outer ones first."""
+    yield graph
+    for node in graph.node:
+        for inner in inner_graphs(node):
+            yield from all_graphs(inner)
+
+
+def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """The nodes of a graph and of all graphs inside it."""
+    for each in all_graphs(graph):
+        yield from each.node
+
+
+def all_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor that a model holds: weights and tensors in attributes, in inner graphs and functions too."""
+    for graph in all_graphs(model.graph):
+        yield from graph.initializer
+        for sparse in graph.sparse_initializer:
+            yield from (sparse.values, sparse.indices)
+    functions = [node for function in model.functions for node in function.node]
+    inside = [inner for node in functions for inner in inner_graphs(node)]
+    for node in (*all_nodes(model.graph), *functions, *(node for graph in inside for node in all_nodes(graph))):
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+    for graph in inside:
+        yield from (tensor for each in all_graphs(graph) for tensor in each.initializer)
+
+
+def reads(node: onnx.NodeProto) -> Iterator[str]:
+    """The names that a node reads, those that the graphs inside it read included."""
+    yield from (name for name in node.input if name)
+    for inner in inner_graphs(node):
+        for each in inner.node:
+            yield from reads(each)
+        yield from (value.name for value in inner.output)
+
+
+def fed_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """The inputs of a graph that are no weights: older files list both."""
+    weights = {tensor.name for tensor in graph.initializer} | {
+        tensor.values.name for tensor in graph.sparse_initializer
+    }
+    return [value for value in graph.input if value.name not in weights]
+
+
+def shape_of(value: onnx.ValueInfoProto) -> Shape | None:
+    """The declared shape of a tensor, None where none is declared. A size of 0 or -1 means that any will do."""
+    tensor = value.type.tensor_type
+    if not tensor.HasField("shape"):
+        return None
+    return tuple(size.dim_value if size.dim_value > 0 else None for size in tensor.shape.dim)
+
+
+def fixed_batch_in(shapes: Iterable[Sequence[object] | None]) -> int | None:
+    """The only batch size that inputs of these shapes take; None where any will do.
+
+    The batch is fixed where every input has a size written in its axis 0. One with a free axis 0 leaves it free: what
+    is fixed in the others is no batch then (a recurrent state [1, N, H]).
+    """
+    first = [shape[0] for shape in shapes if shape]
+    fixed = [size for size in first if isinstance(size, int) and size > 0]
+    return fixed[0] if fixed and len(fixed) == len(first) else None
+
+
+def fixed_batch_of(artifact: Artifact) -> int | None:
+    """The only batch size that a model takes, as its inputs declare it; None where any will do."""
+    if artifact.format != "onnx":
+        return None
+    import onnx
+
+    graph = onnx.load(artifact.onnx_path, load_external_data=False).graph
+    return fixed_batch_in(shape_of(value) for value in fed_inputs(graph))

@@ -1,0 +1,156 @@
+"""An ONNX file of the user's: what it declares, and a copy of it in one piece."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pipeline.artifact import ONNX_FILE, SINGLE_FILE_BYTES, Format, file_digest
+from pipeline.data.preprocessing import Preprocessing
+from pipeline.errors import UserError
+from pipeline.onnx_graph import all_tensors, fed_inputs, shape_of
+from pipeline.plan import InputSignature
+from pipeline.zoo.interface import fed_type
+
+if TYPE_CHECKING:
+    import onnx
+
+SMALL_BYTES = 1024
+"""Tensors up to this size lie in the file itself: shapes are inferred from the values of some."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnnxModel:
+    """An ONNX file of the user's; stages that need PyTorch are skipped for it."""
+
+    path: Path
+    preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
+    format: ClassVar[Format] = "onnx"
+
+    @property
+    def name(self) -> str:
+        """The file's name without its suffix."""
+        return self.path.stem
+
+    def key(self) -> Mapping[str, Any]:
+        """The digests of the file and of its external data."""
+        files = self._external_files(self._model())
+        return {
+            "onnx": file_digest(self.path),
+            "external": {location: file_digest(path) for location, path in files.items()},
+        }
+
+    def signature(self) -> Mapping[str, InputSignature]:
+        """The inputs as they are fed; raises UserError where one is no tensor, or of a type that NumPy lacks."""
+        values = fed_inputs(self._model().graph)
+        return {value.name: InputSignature(shape_of(value), fed_type(value, self.path)) for value in values}
+
+    def write(self, out: Path) -> Mapping[str, Any]:
+        """Copy the model, with its external data in the same file; beside it where both don't fit into one file."""
+        model = self._model()
+        files = self._external_files(model)
+        total = self.path.stat().st_size + sum(path.stat().st_size for path in files.values())
+        names = {location: f"{ONNX_FILE}.data" + (f"_{index}" if index else "") for index, location in enumerate(files)}
+        for tensor in _external_tensors(model):
+            place = _Place.of(tensor, files)
+            if total <= SINGLE_FILE_BYTES or place.length(tensor) <= SMALL_BYTES:
+                place.embed(tensor)
+            else:
+                _relocate(tensor, names)
+        if total > SINGLE_FILE_BYTES:
+            for location, path in files.items():
+                shutil.copyfile(path, out / names[location])
+        (out / ONNX_FILE).write_bytes(model.SerializeToString())
+        if not files:
+            return {}
+        where = "in the same file now" if total <= SINGLE_FILE_BYTES else f"in {', '.join(names.values())} now"
+        return {"external_data": f"the weights in {', '.join(files)} are {where}"}
+
+    def _model(self) -> onnx.ModelProto:
+        """The graph without its external data; raises UserError where the file is not a whole ONNX model."""
+        import onnx
+        from google.protobuf.message import DecodeError
+
+        existing(self.path, "model.path")
+        try:
+            model = onnx.load(self.path, load_external_data=False)
+        except DecodeError as error:
+            raise UserError(f"model.path={self.path} is not a whole ONNX file: {error}") from error
+        if not model.graph.node:
+            raise UserError(f"model.path={self.path} is not a whole ONNX file: it has no nodes")
+        return model
+
+    def _external_files(self, model: onnx.ModelProto) -> dict[str, Path]:
+        """The files beside the model that hold its weights; refuses paths that lead out of its folder."""
+        folder = self.path.parent.resolve()
+        files = {}
+        for location in sorted({_entries(tensor).get("location", "") for tensor in _external_tensors(model)}):
+            path = (folder / location).resolve()
+            if not path.is_relative_to(folder):
+                raise UserError(f"model.path={self.path} names external data outside its folder: {location}")
+            files[location] = existing(path, f"external data of model.path={self.path}")
+        return files
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """Where a tensor's bytes lie."""
+
+    path: Path
+    offset: int
+    stated: int | None
+
+    @classmethod
+    def of(cls, tensor: onnx.TensorProto, files: Mapping[str, Path]) -> _Place:
+        entries = _entries(tensor)
+        path = files[entries.get("location", "")]
+        try:
+            offset = int(entries.get("offset") or 0)
+            stated = int(entries["length"]) if entries.get("length") else None
+        except ValueError as error:
+            raise UserError(f"tensor '{tensor.name}' has external data at no place in {path}: {error}") from error
+        end = offset + (stated or 0)
+        if min(offset, stated or 0) < 0 or end > path.stat().st_size:
+            raise UserError(
+                f"{path} has {path.stat().st_size} bytes, and tensor '{tensor.name}' lies at {offset} to {end}: "
+                "the file is not whole, or another model's"
+            )
+        return cls(path=path, offset=offset, stated=stated)
+
+    def length(self, tensor: onnx.TensorProto) -> int:
+        """Bytes of the tensor: what is stated, else the rest of the file."""
+        return self.path.stat().st_size - self.offset if self.stated is None else self.stated
+
+    def embed(self, tensor: onnx.TensorProto) -> None:
+        """Put the bytes into the tensor itself."""
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            tensor.raw_data = file.read(self.length(tensor))
+        tensor.ClearField("external_data")
+        tensor.ClearField("data_location")
+
+
+def _external_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    import onnx
+
+    return (tensor for tensor in all_tensors(model) if tensor.data_location == onnx.TensorProto.EXTERNAL)
+
+
+def _entries(tensor: onnx.TensorProto) -> dict[str, str]:
+    return {entry.key: entry.value for entry in tensor.external_data}
+
+
+def _relocate(tensor: onnx.TensorProto, names: Mapping[str, str]) -> None:
+    for entry in tensor.external_data:
+        if entry.key == "location":
+            entry.value = names[entry.value]
+
+
+def existing(path: Path, where: str) -> Path:
+    """The path, where it is a file; raises UserError where not."""
+    if not path.is_file():
+        raise UserError(f"{where}: {path} does not exist (looked in {Path.cwd()})")
+    return path
