@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.artifact import Artifact, Format, file_digest
 from pipeline.check import misfit
+from pipeline.code import code_digest
 from pipeline.compare import Compare, fingerprint
 from pipeline.data.dataset import SplitName, preprocess
 from pipeline.errors import CorruptEntry, Skipped, SlimlineError, StageFailed, Unchanged, first_line, is_full
@@ -110,7 +110,7 @@ class Builder:
     def _source(self) -> Entry:
         model = self.plan.model
         imported = {"import": importing.VERSION} if model.format == "onnx" else {}
-        key = _digest({"source": type(model).__qualname__, **imported, **model.key()})
+        key = _digest({"source": type(model).__qualname__, "class": _own_code(type(model)), **imported, **model.key()})
 
         def write(out: Path) -> Mapping[str, Any]:
             notes = model.write(out)
@@ -230,10 +230,10 @@ class Builder:
             "libraries": {name: version(name) for name in stage.libraries},
             "machine": machine_key(isa()) if machine_key else None,
             "measured_on": fingerprint(self.plan) if getattr(stage, "measures", False) else None,
-            "code": None
-            if kind.__module__.startswith("pipeline.")
-            else inspect.getsource(inspect.getmodule(kind) or kind),
+            "code": _own_code(kind),
         }
+        if parts["code"] is not None or "validation" in stage.reads:
+            parts["metric"] = _identity(self.plan.metric)
         if getattr(stage, "uses_original", False):
             parts["original"] = self._source().artifact.digest
         if _calibrates(stage):
@@ -268,6 +268,19 @@ def _require_change(variant: Variant, records: Sequence[StageRecord]) -> None:
     exports = [name for name, stage in variant.stages.items() if is_export(stage)]
     if idle and len(idle) + len(exports) == len(records):
         raise Skipped("; ".join(f"{record.name} changed nothing: {record.notes[UNCHANGED]}" for record in idle))
+
+
+def _own_code(kind: type) -> str | None:
+    """The digest of the code behind a class of the user's; None for one of ours, which has a version."""
+    own = kind.__module__.partition(".")[0] == __name__.partition(".")[0]
+    return None if own else code_digest(f"{kind.__module__}.{kind.__qualname__}")
+
+
+def _identity(part: Any) -> Mapping[str, Any]:
+    """What tells a metric from others: its class, its fields and, of the user's own, its code."""
+    kind = type(part)
+    values = asdict(part) if is_dataclass(part) and not isinstance(part, type) else vars(part)
+    return {"kind": f"{kind.__module__}.{kind.__qualname__}", "fields": values, "code": _own_code(kind)}
 
 
 def _calibrates(stage: Stage) -> bool:

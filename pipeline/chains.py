@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from pipeline.plan import BASELINE, Stage, Variant
+from pipeline.plan import BASELINE, Stage, Variant, is_export
 
 
 def with_beginnings(variants: Mapping[str, Variant], wanted: Iterable[str]) -> dict[str, Variant]:
@@ -26,7 +26,7 @@ def with_beginnings(variants: Mapping[str, Variant], wanted: Iterable[str]) -> d
 
 def _beginnings(variant: Variant, baseline: Variant | None) -> Iterator[Variant]:
     stages = list(variant.stages.items())
-    export = dict(filter(_exports, stages)) or dict(filter(_exports, baseline.stages.items() if baseline else ()))
+    export = _exports(variant) or (_exports(baseline) if baseline else {})
     for count in range(1, len(stages)):
         begun = dict(stages[:count])
         name, last = stages[count - 1]
@@ -35,7 +35,5 @@ def _beginnings(variant: Variant, baseline: Variant | None) -> Iterator[Variant]
         yield replace(variant, name=f"{variant.name}.{name}", stages=begun)
 
 
-def _exports(item: tuple[str, Stage]) -> bool:
-    """Whether a stage makes ONNX of a PyTorch model and changes nothing else."""
-    _, stage = item
-    return stage.produces == "onnx" and "torch" in stage.accepts and stage.tolerance is not None
+def _exports(variant: Variant) -> dict[str, Stage]:
+    return {name: stage for name, stage in variant.stages.items() if is_export(stage)}

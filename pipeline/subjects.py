@@ -10,7 +10,7 @@ from pipeline.build import Built
 from pipeline.errors import Skipped
 from pipeline.measure.environment import available_cores
 from pipeline.onnx_graph import fixed_batch_of
-from pipeline.plan import Plan, Stage, Target, Variant
+from pipeline.plan import Plan, Stage, Target, Variant, is_export
 from pipeline.record import SubjectRecord
 
 
@@ -92,11 +92,6 @@ def runnable(variant: Variant, built: Built, target: Target) -> Artifact:
                 raise Skipped(f"{target.backend.name} can't run what {changed[0]} makes; it would run another model")
             return artifact
     raise Skipped(f"{variant.name} has no {wanted} model for {target.backend.name}")
-
-
-def is_export(stage: Stage) -> bool:
-    """Whether a stage only turns a PyTorch model into ONNX."""
-    return "torch" in stage.accepts and stage.produces == "onnx"
 
 
 def _later_stages(variant: Variant) -> list[dict[str, Stage]]:

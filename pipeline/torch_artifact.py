@@ -9,13 +9,17 @@ weights, strictly.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.code import code_digest, own_paths
 from pipeline.errors import UserError
 from pipeline.installed import locate
+from pipeline.torch_names import by_names, named_tensors
+from pipeline.user_code import user_code_error
 
 if TYPE_CHECKING:
     import torch
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 
 WEIGHTS_FILE = "weights.safetensors"
 SPEC_FILE = "model.json"
+_OWN_REWRITES = f"{__name__.partition('.')[0]}."
 DTYPES = ("float32", "float64", "float16", "bfloat16", "int64", "int32", "int8", "uint8", "bool")
 PruningRound = Sequence[tuple[str, bool, Sequence[int]]]
 """What one pruning did, in order: a layer's name, whether its output (or its input) channels were pruned, and which."""
@@ -65,10 +70,11 @@ class ModelSpec:
 def make_module(spec: ModelSpec) -> nn.Module:
     """Call the factory and give what was pruned its present size; the other weights are the factory's own.
 
-    The mode is evaluation.
+    The mode is evaluation. Whatever the factory's module takes and returns, this one takes a tensor for each input of
+    the spec, in order, and returns the outputs of the spec (see ``by_names``).
 
-    Raises ImportError or AttributeError where the factory isn't found, TypeError or ValueError where it can't be called
-    with its arguments or gives no module.
+    Raises ImportError or AttributeError where the factory isn't found, TypeError where it gives no module, UserError
+    where the inputs don't fit the module, and what the factory raises.
     """
     import torch
 
@@ -79,7 +85,8 @@ def make_module(spec: ModelSpec) -> nn.Module:
         module = locate(target)(**arguments)
         if not isinstance(module, torch.nn.Module):
             raise TypeError(f"{target} gives a {type(module).__name__}, not a torch.nn.Module")
-        module.eval()
+        module = by_names(module.eval(), [entry.name for entry in spec.inputs], spec.outputs)
+        _give_values(module, spec)
         for pruned in spec.pruning_history or ():
             _prune_again(module, spec, pruned)
         for rewrite in spec.rewrites:
@@ -121,11 +128,22 @@ def example_inputs(spec: ModelSpec, batch: int = 2) -> tuple[torch.Tensor, ...]:
 
 
 def save_module(module: nn.Module, spec: ModelSpec, out: Path) -> None:
-    """Write weights and spec into the folder ``out``. Weights that several layers share are written once."""
+    """Write weights and spec into the folder ``out``, with the digest of the code that makes the module.
+
+    Weights that several layers share are written once.
+    """
     from safetensors.torch import save_model
 
     save_model(module, str(out / WEIGHTS_FILE))
-    (out / SPEC_FILE).write_text(json.dumps(asdict(spec), indent=1) + "\n")
+    (out / SPEC_FILE).write_text(json.dumps({**asdict(spec), "code": code_of(spec)}, indent=1) + "\n")
+
+
+def code_of(spec: ModelSpec) -> str | None:
+    """The digest of the code that makes a spec's module, and of the files that its arguments name."""
+    arguments = {name: value for name, value in spec.factory.items() if name != "_target_"}
+    rewrites = [rewrite["_target_"] for rewrite in spec.rewrites]
+    own = [path for path in rewrites if not path.startswith(_OWN_REWRITES)]  # those have the ``version`` of their stage
+    return code_digest(spec.factory["_target_"], *own, *own_paths(arguments), settings=arguments)
 
 
 def load_spec(folder: Path) -> ModelSpec:
@@ -149,17 +167,22 @@ def load_spec(folder: Path) -> ModelSpec:
 def load_module(folder: Path) -> nn.Module:
     """Make the module and load its weights, on the CPU and in evaluation mode.
 
-    Raises UserError where the factory no longer exists or no longer fits the weights (its code has changed).
+    Raises UserError where the code that made it has changed, and where the factory doesn't exist or doesn't fit.
     """
     from safetensors.torch import load_model
 
     spec = load_spec(folder)
     target = spec.factory["_target_"]
+    made_by = json.loads((folder / SPEC_FILE).read_text()).get("code")
+    if made_by not in (None, code_of(spec)):
+        raise UserError(f"{folder}: the code of {target} has changed since this model was made of it: start a new run")
     try:
         module = make_module(spec)
         load_model(module, folder / WEIGHTS_FILE, strict=True)
-    except (ImportError, AttributeError, TypeError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:  # the factory is the user's code
+        reason = user_code_error(error)
         raise UserError(f"{folder}: the model can't be made from {target}; has its code changed? {reason}") from error
     return module.eval()
 
@@ -173,13 +196,8 @@ def export_program(module: nn.Module, examples: tuple[torch.Tensor, ...]) -> tor
 
 
 def as_tensors(outputs: Any) -> list[torch.Tensor]:
-    """A module's outputs as a flat list: a tensor, or a tuple, list or mapping of tensors."""
-    import torch
-
-    if isinstance(outputs, torch.Tensor):
-        return [outputs]
-    values = outputs.values() if isinstance(outputs, Mapping) else outputs
-    return [tensor for value in values for tensor in as_tensors(value)]
+    """A module's outputs as a flat list; what is no tensor is left out."""
+    return [tensor for _, tensor in named_tensors(outputs)]
 
 
 def _round(entries: Sequence[Any]) -> PruningRound:
@@ -191,6 +209,39 @@ def _prune_again(module: nn.Module, spec: ModelSpec, pruned: PruningRound) -> No
 
     graph = DependencyGraph().build_dependency(module, example_inputs=example_inputs(spec), verbose=False)
     graph.load_pruning_history([(name, is_output, list(indices)) for name, is_output, indices in pruned])
+
+
+def _give_values(module: nn.Module, spec: ModelSpec) -> None:
+    """Give parameters on the meta device memory, not a number each, and those that wait for an input their shapes.
+
+    Raises UserError where a value on the meta device is none of those that are saved with the model.
+    """
+    import torch
+    from torch.nn.parameter import is_lazy
+
+    kept = module.state_dict(keep_vars=True)
+    memory: dict[int, torch.Tensor] = {}
+    for owner_name, owner in module.named_modules():
+        for values in (owner._parameters, owner._buffers):
+            for name, value in values.items():
+                if value is None or is_lazy(value) or not value.is_meta:
+                    continue
+                path = f"{owner_name}.{name}".lstrip(".")
+                if path not in kept:
+                    raise UserError(f"'{path}' is on the meta device and not saved: make the model on the CPU")
+                values[name] = memory.setdefault(id(value), _unset(value))
+    if any(is_lazy(value) for value in kept.values()):
+        with torch.no_grad():
+            module(*example_inputs(spec))
+
+
+def _unset(value: torch.Tensor) -> Any:
+    """Memory on the CPU in place of a value on the meta device; a parameter stays one."""
+    import torch
+
+    fill = math.nan if value.is_floating_point() else 0
+    unset = torch.full(value.shape, fill, dtype=value.dtype)
+    return torch.nn.Parameter(unset, value.requires_grad) if isinstance(value, torch.nn.Parameter) else unset
 
 
 def _resize(module: nn.Module, spec: ModelSpec) -> None:

@@ -15,6 +15,7 @@ from pipeline.errors import BackendUnavailable, Skipped
 from pipeline.plan import Stage, Target, Variant
 from pipeline.record import Status, VariantRecord
 from pipeline.stages.export import ExportOnnx
+from pipeline.stages.quantize_aware import QuantizeAware
 from pipeline.subjects import rows, runnable
 from tests.example import NeedsTorch, Scale, linear_model, plan
 
@@ -128,6 +129,12 @@ def test_a_pytorch_target_does_not_run_a_model_that_later_stages_changed() -> No
     variant = Variant(name="v", stages={"export": EXPORT, "quantize": Scale()})
     with pytest.raises(Skipped, match="torch can't run what quantize makes"):
         runnable(variant, built("v", ["torch", "onnx", "onnx"]), TORCH)
+
+
+def test_a_pytorch_target_does_not_run_what_a_stage_trains_while_it_writes_onnx() -> None:
+    variant = Variant(name="qat_int8", stages={"quantize": QuantizeAware()})
+    with pytest.raises(Skipped, match="can't run what quantize makes; it would run another model"):
+        runnable(variant, built("qat_int8", ["torch", "onnx"]), TORCH)
 
 
 def test_an_onnx_target_needs_an_onnx_model() -> None:

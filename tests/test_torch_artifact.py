@@ -22,7 +22,7 @@ from pipeline.torch_artifact import (
     save_module,
     spec_of_pruned,
 )
-from tests.stages.models import Tied, resnet, resnet_spec, spec_of
+from tests.stages.models import Tied, Unready, resnet, resnet_spec, spec_of
 
 
 def test_a_saved_module_comes_back_with_its_spec(tmp_path: Path) -> None:
@@ -114,6 +114,31 @@ def test_a_factory_that_is_gone_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text(text.replace("SmallResNet", "HugeResNet"))
     with pytest.raises(UserError, match="HugeResNet"):
         load_module(tmp_path)
+
+
+def test_a_model_whose_code_has_changed_since_is_not_made_of_the_new_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_net.py").write_text("from torch import nn\nclass Net(nn.ReLU): ...\n")
+    spec = ModelSpec(
+        factory={"_target_": "own_net.Net"}, inputs=(ModelInput(name="input", shape=(3,)),), outputs=("y",)
+    )
+    save_module(make_module(spec), spec, tmp_path)
+    load_module(tmp_path)
+    (tmp_path / "own_net.py").write_text("from torch import nn\nclass Net(nn.Tanh): ...\n")
+    with pytest.raises(UserError, match=r"the code of own_net\.Net has changed since"):
+        load_module(tmp_path)
+
+
+def test_layers_without_shapes_or_memory_get_them(tmp_path: Path) -> None:
+    spec = spec_of(Unready, {"x": (3,)}, ["y"])
+    module = make_module(spec)
+    assert module.get_parameter("lazy.weight").shape == (2, 3)
+    assert module.get_parameter("meta.weight").device.type == "cpu"
+    torch.nn.init.ones_(module.get_parameter("meta.weight"))
+    save_module(module, spec, tmp_path)
+    assert load_module(tmp_path).get_parameter("meta.weight").sum() == 4
 
 
 @pytest.mark.parametrize(

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.artifact import Format, file_digest
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import UserError
-from pipeline.patterns import matches
 from pipeline.plan import InputSignature
+from pipeline.user_code import user_code_error
 from pipeline.zoo.onnx_model import OnnxModel, existing
 
 if TYPE_CHECKING:
     from pipeline.torch_artifact import ModelSpec
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["InputSpec", "OnnxModel", "TorchModel"]
 
@@ -33,8 +35,10 @@ class InputSpec:
 class TorchModel:
     """A PyTorch model: ``factory`` is the dotted path of a class or function, called with ``arguments``.
 
-    ``weights`` is a state dict as safetensors, or as a file of ``torch.save`` (read with ``weights_only=True``: no code
-    in it is run). ``ignored_weights`` are names in it, or glob patterns, that the model has no use for.
+    ``weights`` is a state dict as safetensors, as a file of ``torch.save`` (no code in it is run), or as the index of
+    several files. ``ignored_weights`` are names in it, or glob patterns, that the model has no use for.
+    ``inputs`` with the names of forward's arguments are passed by name, others in order; ``outputs`` are the keys or
+    fields of what the model returns, or, where it has none, names for its tensors in order.
     """
 
     name: str
@@ -55,9 +59,11 @@ class TorchModel:
 
     def key(self) -> Mapping[str, Any]:
         """The factory, its code and arguments, and the digest of the weights."""
+        from pipeline.torch_artifact import code_of
+
         return {
             "factory": self.factory,
-            "code": _code_digest(self.factory),
+            "code": code_of(self._spec()),
             "arguments": dict(self.arguments),
             "weights": None if self.weights is None else file_digest(existing(self.weights, "model.weights")),
             "inputs": {name: [list(spec.shape), spec.dtype] for name, spec in self.inputs.items()},
@@ -70,29 +76,35 @@ class TorchModel:
         return {name: InputSignature((None, *spec.shape), spec.dtype) for name, spec in self.inputs.items()}
 
     def write(self, out: Path) -> Mapping[str, Any]:
-        """Make the model, load its weights (strictly) and write it; raises UserError where they don't fit."""
+        """Make the model, load its weights and write it; returns the ``warnings``, where there are any.
+
+        Raises UserError where it can't be made, where the weights don't fit, and where it is random.
+        """
         import torch
 
         from pipeline.torch_artifact import make_module, save_module
+        from pipeline.torch_names import input_remarks
+        from pipeline.zoo.trial import check_module
+        from pipeline.zoo.weights import load_weights
 
         spec = self._spec()
         torch.manual_seed(0)
         try:
             module = make_module(spec)
-        except (ImportError, AttributeError, TypeError, ValueError) as error:
-            raise UserError(f"model.factory={self.factory} can't be made with model.arguments: {error}") from error
+        except UserError:
+            raise
+        except (Exception, SystemExit) as error:  # the factory is the user's code
+            raise UserError(
+                f"model.factory={self.factory} can't be made with model.arguments: {user_code_error(error)}"
+            ) from error
+        warnings = input_remarks(module)
         if self.weights is not None:
-            try:
-                module.load_state_dict(self._state(self.weights))
-            except RuntimeError as error:
-                reason = " ".join(str(error).split())
-                raise UserError(f"model.weights={self.weights} do not fit {self.factory}: {reason}") from error
-        save_module(module.eval(), spec, out)
-        return {}
-
-    def _state(self, path: Path) -> dict[str, Any]:
-        state = _read_state(path)
-        return {name: value for name, value in state.items() if not matches(name, self.ignored_weights)}
+            warnings += load_weights(module, self.weights, self.ignored_weights)
+        warnings += check_module(module.eval(), spec)
+        for warning in warnings:
+            logger.warning("model %s: %s", self.name, warning)
+        save_module(module, spec, out)
+        return {"warnings": warnings} if warnings else {}
 
     def _spec(self) -> ModelSpec:
         from pipeline.torch_artifact import ModelInput, ModelSpec
@@ -104,30 +116,3 @@ class TorchModel:
             ),
             outputs=self.outputs,
         )
-
-
-def _code_digest(factory: str) -> str | None:
-    """The digest of the file that defines the factory; None where there is none to be found."""
-    try:
-        spec = find_spec(factory.rpartition(".")[0])
-    except (ImportError, ValueError):
-        return None
-    return file_digest(Path(spec.origin)) if spec is not None and spec.has_location and spec.origin else None
-
-
-def _read_state(path: Path) -> dict[str, Any]:
-    import pickle
-
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError, OSError) as error:
-        raise UserError(f"model.weights={path} can't be read as safetensors or a state dict: {error}") from error
-    if not isinstance(state, dict):
-        raise UserError(f"model.weights={path} holds a {type(state).__name__}, not a state dict")
-    return state

@@ -194,6 +194,19 @@ class Workplace:
         return Artifact(out, "torch", folder_digest(out))
 
 
+class Unready(nn.Module):
+    """Layers as factories of large models make them: without shapes, and without memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lazy = nn.LazyLinear(2)
+        self.meta = nn.Linear(2, 2, bias=False, device="meta")
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.meta(self.lazy(x))
+        return result
+
+
 def spec_of(
     factory: type[nn.Module],
     inputs: Mapping[str, tuple[int, ...]],

@@ -112,6 +112,48 @@ def test_a_factory_that_is_not_there_is_refused(tmp_path: Path, factory: str) ->
         torch_model(factory=factory).write(tmp_path)
 
 
+OWN = """
+import sys
+import torch
+from torch import nn
+
+class Random(nn.Module):
+    def forward(self, image):
+        return nn.functional.dropout(image, 0.5)
+
+class Raises(nn.Module):
+    def __init__(self):
+        raise KeyError("width")
+
+def leaves():
+    sys.exit(3)
+
+class Missing(nn.Linear):
+    def __init__(self):
+        super().__init__(4, 4, device="meta")
+"""
+
+
+@pytest.mark.parametrize(
+    ("factory", "said"),
+    [
+        ("Random", "random: output 'logits' is another one each time"),
+        ("Raises", r"KeyError: 'width' \(.*own_trial\.py, line 12\)"),
+        ("leaves", r"it called sys\.exit\(3\) \(.*own_trial\.py, line 15\)"),
+        ("Missing", "the model has no weights"),
+    ],
+)
+def test_a_model_that_can_not_be_built_upon_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factory: str, said: str
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_trial.py").write_text(OWN)
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(UserError, match=said):
+        torch_model(factory=f"own_trial.{factory}", arguments={}).write(out)
+
+
 def test_an_onnx_file_tells_its_inputs(tmp_path: Path) -> None:
     model = OnnxModel(path=onnx_file(tmp_path / "m.onnx"))
     assert model.signature() == {"x": InputSignature((None, 4), "float32")}
