@@ -216,6 +216,13 @@ class Holder:
         return f"process {self.pid}"
 
     @property
+    def is_gone(self) -> bool:
+        """Whether it has ended, so that somebody else holds the lock by now; False where that can't be seen."""
+        return (
+            self.host == socket.gethostname() and Path("/proc/self").exists() and not Path(f"/proc/{self.pid}").exists()
+        )
+
+    @property
     def is_stopped(self) -> bool:
         """Whether it is stopped, as Ctrl-Z does; False where that can't be seen."""
         if self.host != socket.gethostname():
@@ -296,7 +303,13 @@ def holder_of(path: Path) -> Holder | None:
         return None
 
 
-def wait(attempt: Callable[[], int | None], holder: Callable[[], Holder | None], what: str, advice: str = "") -> int:
+def wait(
+    attempt: Callable[[], int | None],
+    holder: Callable[[], Holder | None],
+    what: str,
+    advice: str = "",
+    pause_s: float = _PAUSE_S,
+) -> int:
     """Repeat ``attempt`` until it gives a descriptor. Ctrl-C ends the wait at once.
 
     Says for whom it waits after a second, and every minute from then on; a process that is stopped is said to be.
@@ -306,18 +319,18 @@ def wait(attempt: Callable[[], int | None], holder: Callable[[], Holder | None],
         if time.monotonic() - began >= _SAY_AFTER_S + said * _SAY_EVERY_S:
             said += 1
             logger.warning("%s", _waiting(holder(), what, time.monotonic() - began, advice))
-        _pause()
+        _pause(pause_s)
     if said:
         logger.warning("the wait of %.0f s for %s is over", time.monotonic() - began, what)
     return descriptor
 
 
-def _pause() -> None:
-    time.sleep(_PAUSE_S)
+def _pause(seconds: float) -> None:
+    time.sleep(seconds)
 
 
 def _waiting(holder: Holder | None, what: str, seconds: float, advice: str) -> str:
-    text = f"waiting for {what}: {holder or 'another process'}"
+    text = f"waiting for {what}: {'another process' if holder is None or holder.is_gone else holder}"
     if seconds >= _SAY_EVERY_S:
         text += f", for {seconds / 60:.0f} min by now"
     if holder is not None and holder.is_stopped:

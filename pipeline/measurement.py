@@ -18,6 +18,7 @@ from pipeline.data.dataset import Feed, Split, batch_of, batches_of, preprocess
 from pipeline.errors import Skipped, WorkerFailed
 from pipeline.measure.accuracy import predict
 from pipeline.measure.environment import available_cores
+from pipeline.measure.exclusive import measuring
 from pipeline.measure.latency import Subject, measure_latency
 from pipeline.measure.loadgen import Ask, run_scenario, written
 from pipeline.measure.peak import measure_peaks
@@ -46,7 +47,16 @@ class Measured:
 
 
 def measure(plan: Plan, built: Mapping[str, Built], test: Split, display: ProgressDisplay) -> Measured:
-    """Measure what can be measured here; every other row keeps the reason why it was not."""
+    """Measure what can be measured here; every other row keeps the reason why it was not.
+
+    Other runs on the machine wait meanwhile, with what they time: for accuracy too, which takes every core.
+    """
+    with measuring(plan.measure.exclusive) as beside:
+        measured = _measure(plan, built, test, display)
+    return replace(measured, latency=replace(measured.latency, beside=beside))
+
+
+def _measure(plan: Plan, built: Mapping[str, Built], test: Split, display: ProgressDisplay) -> Measured:
     inputs = preprocess(test.inputs, plan.model.preprocessing)
     feeds = {size: batch_of(inputs, size) for size in plan.batch_sizes}
     table = Table(rows(plan, built))

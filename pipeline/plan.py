@@ -314,6 +314,8 @@ class MeasureSettings:
     """About how long changes that the explanations propose may be tried, all together; None: none is tried."""
     energy_s: EnergySeconds | None = 5.0
     """How long a row runs back to back while an energy counter is read; None: energy is not measured."""
+    exclusive: bool = True
+    """Wait until no other run measures on this machine. False: measure at once, and say so in the report."""
 
     def reference_for(self, target: str) -> tuple[str, str]:
         """The variant and the target that rows on ``target`` are compared with."""

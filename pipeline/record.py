@@ -132,6 +132,8 @@ class LatencySamples:
     plans: list[dict[str, Any]] = field(default_factory=list)
     """Of each group that was measured together: device, rounds, most_rounds, stopped, blocks and full_blocks a round.
     The blocks are fewer than the full ones where a budget made the rounds shorter."""
+    beside: list[str] = field(default_factory=list)
+    """Who else measured at the same time, as far as that is known; nobody where it is empty."""
 
     @staticmethod
     def concatenate(parts: list[LatencySamples]) -> LatencySamples:
@@ -282,7 +284,8 @@ def save_record(record: Record, folder: Path) -> None:
     plain["subjects"] = [asdict(subject) for subject in record.subjects]
     plain["trials"] = [asdict(trial) for trial in record.trials]
     plain["latency"] = {
-        name: getattr(latency, name) for name in ("subjects", "telemetry", "rounds", "stopped", "seconds", "plans")
+        name: getattr(latency, name)
+        for name in ("subjects", "telemetry", "rounds", "stopped", "seconds", "plans", "beside")
     }
     plain["accuracy"] = {"metric": accuracy.metric}
     text = json.dumps({"record_version": RECORD_VERSION, **plain}, indent=1)

@@ -276,6 +276,8 @@ class Noise:
     """Share of the measuring's wall time inside timed calls."""
     cut: list[str] = field(default_factory=list)
     """What ``measure.budget_s`` left out, a sentence a device."""
+    beside: list[str] = field(default_factory=list)
+    """Who else measured on the machine at the same time, as far as that is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

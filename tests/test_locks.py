@@ -93,7 +93,7 @@ def test_a_waiting_process_says_for_whom_and_that_it_is_stopped(
     monkeypatch.setattr(locks, "_SAY_EVERY_S", 0.2)
     path = tmp_path / "key"
 
-    def end() -> None:
+    def end(_: float) -> None:
         if len(caplog.messages) == 3:
             owner.kill()
             owner.wait()

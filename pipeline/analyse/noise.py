@@ -72,6 +72,7 @@ def check_noise(
         stopped=samples.stopped,
         seconds=samples.seconds,
         cut=_cut(samples, measure),
+        beside=samples.beside,
         timed_share=float(samples.duration_ns.sum()) / 1e9 / samples.seconds if samples.seconds > 0 else 0.0,
     )
     return Checks(noise=noise, devices=frozenset(noisy_devices), rows=frozenset(wide))

@@ -22,6 +22,7 @@ from pipeline.artifact import Artifact
 from pipeline.data.dataset import Feed
 from pipeline.errors import WorkerFailed
 from pipeline.measure.cores import cores_for, leave_room
+from pipeline.measure.exclusive import measuring
 from pipeline.measure.nvml import Card, card_of
 from pipeline.measure.processes import Nursery
 from pipeline.measure.rounds import Round
@@ -94,12 +95,12 @@ def measure_latency(
     anything is timed (once a group, should there be more subjects than are measured together); ``progress`` the share
     done and the widths so far. A subject whose worker fails becomes a failure with its reason, and the others go on.
     """
-    began = time.monotonic()
     by_key = {subject.key: subject for subject in subjects}
     cloned = [key for key in clones if key in by_key]
     device = subjects[0].target.device if subjects else "cpu"
     stopped: Stopped = "width"
-    with card_of(device) as card:
+    with measuring(settings.exclusive), card_of(device) as card:
+        began = time.monotonic()
         room = Room(free_bytes=_usable_bytes(card), needed_bytes=needed_bytes or {})
         split = groups(list(by_key), references, cloned, room) if subjects else []
         run = _Run(

@@ -18,6 +18,7 @@ from pipeline import __version__, isolated, measure, statistics
 from pipeline.artifact import Artifact, file_digest
 from pipeline.isolated.channel import follow_parent
 from pipeline.measure.environment import describe_machine
+from pipeline.measure.exclusive import measuring
 from pipeline.measure.probe import write_probe
 from pipeline.plan import MeasureSettings
 from pipeline.progress import ProgressDisplay
@@ -59,7 +60,12 @@ def selftest(options: Options, console: Console) -> int:
     console.print(f"selftest {options.action}: {options.runs} runs, kept in {kept}", markup=False, highlight=False)
     if trials:
         console.print(f"  {min(len(trials), options.runs)} of them are there already")
-    with tempfile.TemporaryDirectory() as folder, _busy_cores(options.busy), ProgressDisplay(console) as display:
+    with (
+        measuring(options.settings.exclusive),
+        tempfile.TemporaryDirectory() as folder,
+        _busy_cores(options.busy),
+        ProgressDisplay(console) as display,
+    ):
         probe = write_probe(Path(folder) / "probe")
         for number in range(len(trials), options.runs):
             trial = _trial(options, probe, options.seed + number, _progress(options, number, display.step))

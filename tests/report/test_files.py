@@ -264,3 +264,11 @@ def test_the_report_says_which_slimline_measured(tmp_path: Path) -> None:
     for name in ("report.md", "report.html"):
         assert "slimline 0.1.0, commit 8a4c06700000, changed since" in (tmp_path / name).read_text(encoding="utf-8")
     assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["slimline"] == made
+
+
+def test_every_format_names_a_run_that_measured_at_the_same_time(tmp_path: Path) -> None:
+    told = "process 7 (python -m pipeline, since 12:00:00) measured at the same time"
+    report = replace(example.full_report(), noise=replace(example.noise(), beside=[told]))
+    write_report(report, tmp_path)
+    for name in ("report.json", "report.md", "report.html"):
+        assert told in (tmp_path / name).read_text(), name
