@@ -268,7 +268,7 @@ def test_the_report_says_which_slimline_measured(tmp_path: Path) -> None:
 
 def test_every_format_names_a_run_that_measured_at_the_same_time(tmp_path: Path) -> None:
     told = "process 7 (python -m pipeline, since 12:00:00) measured at the same time"
-    report = replace(example.full_report(), noise=replace(example.noise(), beside=[told]))
+    report = replace(example.report([]), noise=replace(example.noise(), beside=[told]))
     write_report(report, tmp_path)
     for name in ("report.json", "report.md", "report.html"):
-        assert told in (tmp_path / name).read_text(), name
+        assert told in (tmp_path / name).read_text().replace("\\", ""), name
