@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 MOST = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """Beside a bound: words that say why, or what is meant."""
+
+    text: str
+
 
 Count = Annotated[int, Ge(1), Le(MOST)]
 CountFromZero = Annotated[int, Ge(0), Le(MOST)]
@@ -33,8 +41,9 @@ Milliseconds = Annotated[float, Gt(0), Le(3600 * 1000)]
 """At most an hour."""
 MillisecondsFromZero = Annotated[float, Ge(0), Le(3600 * 1000)]
 """A time that may be 0."""
-EnergySeconds = Annotated[float, Gt(0), Le(60)]
-"""A package's counter wraps around after some 65 kJ: at 500 W, after two minutes, and once can be told."""
+EnergySeconds = Annotated[float, Gt(0), Le(60), Hint("a counter may wrap around more than once in a longer time")]
+"""A package's counter wraps around after some 65 kJ: at 500 W, after two minutes."""
+Drop = Annotated[float, Gt(0), Lt(1), Hint("it is a fraction: 0.01 is one point")]
 Rounds = Annotated[int, Ge(3), Le(10_000)]
 """Fewer than three give no interval."""
 Blocks = Annotated[int, Ge(4), Le(10_000)]
@@ -67,7 +76,8 @@ def fitted(value: Any, hint: Any, where: str, problems: list[str]) -> Any:
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
-        problems.extend(_in_words(detail, where) for detail in error.errors())
+        hints = "".join(f"; {text}" for text in _hints(hint))
+        problems.extend(_in_words(detail, where) + hints for detail in error.errors())
         return None
 
 
@@ -90,3 +100,8 @@ def _in_words(detail: ErrorDetails, where: str) -> str:
     words = _WORDS.get(detail["type"])
     said = f"{key} {words.format(**detail.get('ctx', {}))}" if words else f"{key}: {detail['msg'].lower()}"
     return f"{said} (got {detail['input']!r})"
+
+
+def _hints(annotation: Any) -> list[str]:
+    own = [entry.text for entry in getattr(annotation, "__metadata__", ()) if isinstance(entry, Hint)]
+    return own + [text for inner in typing.get_args(annotation) for text in _hints(inner)]

@@ -7,13 +7,16 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline import __version__
+from pipeline.arguments import flags_and_overrides, for_hydra
+from pipeline.bounds import Count, CountFromZero, NotNegative, Seed, fitted
 from pipeline.errors import SlimlineError, UserError, reporting_folder
+from pipeline.hydra_errors import available, explained, groups
 from pipeline.interrupts import Stopped, watch
 from pipeline.surroundings import own_surroundings
 
@@ -22,8 +25,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PLAIN_WIDTH = 120
-FULL_ERROR = "HYDRA_FULL_ERROR"
-CHECKED_BY_CLASS = ("model", "data", "metric", "variants", "target")
+MULTIRUN = ("--multirun", "-m")
 HELP = """\
 slimline: quantize and prune a model, then measure whether it paid.
 
@@ -52,14 +54,7 @@ More flags: --cfg job (print the configuration alone), --multirun, --config-dir 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code: 0 done, 1 something failed, 2 wrong input, 130 Ctrl-C, 143 SIGTERM."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
-    commands: dict[str, Callable[[list[str]], int]] = {
-        "report": _report,
-        "verify": _verify,
-        "store": _store,
-        "selftest": _selftest,
-        "doctor": _doctor,
-    }
-    command = commands.get(argv[0]) if argv else None
+    command = COMMANDS.get(argv[0]) if argv else None
     if command is None and {"--help", "-h"} & set(argv):
         command = _help
     if argv == ["--version"]:
@@ -89,41 +84,29 @@ def _experiment(argv: list[str]) -> int:
 
     register()
     codes: list[int] = []
+    flags = [flag for flag in flags_and_overrides(argv)[0] if flag not in MULTIRUN]
 
     def task(cfg: DictConfig) -> None:
-        codes.append(_job(cfg))
+        codes.append(_job(cfg, flags))
 
-    with _explaining(), reporting_folder():
-        sys.argv = [sys.argv[0], *map(_free, argv)]
+    with explained(), reporting_folder():
+        sys.argv = [sys.argv[0], *for_hydra(argv, COMMANDS, groups())]
         hydra.main(version_base="1.3", config_path="pkg://pipeline.conf", config_name="config")(task)()
     return max(codes, default=0)
 
 
-@contextmanager
-def _explaining() -> Iterator[None]:
-    """Turn Hydra's own errors into a line that says what exists."""
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    wants_traceback = os.environ.get(FULL_ERROR) == "1"
-    os.environ[FULL_ERROR] = "1"  # Hydra raises its errors then, and we print them in one line
-    try:
-        yield
-    except (HydraException, OmegaConfBaseException) as error:
-        if wants_traceback:
-            raise
-        raise UserError(_explain(error)) from error
-
-
-def _job(cfg: DictConfig) -> int:
+def _job(cfg: DictConfig, flags: Sequence[str]) -> int:
     from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
 
     from pipeline import runner
     from pipeline.config import build
 
     hydra_config = HydraConfig.get()
-    overrides = [override.removeprefix("++") for override in hydra_config.overrides.task]
-    command = shlex.join(["python", "-m", "pipeline", *overrides])
+    # Unresolved, as it was typed: what an interpolation stands for may be a secret.
+    typed: list[str] = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)  # type: ignore[assignment]
+    overrides = [override.removeprefix("++") for override in typed]
+    command = shlex.join(["python", "-m", "pipeline", *flags, *overrides])
     output = Path(hydra_config.runtime.output_dir)
     if output.is_relative_to(Path.cwd()):
         output = output.relative_to(Path.cwd())
@@ -145,56 +128,12 @@ def _help(argv: list[str]) -> int:
     from pipeline.config import register
 
     register()
-    overrides = [argument for argument in argv if not argument.startswith("-")]
-    with initialize_config_module("pipeline.conf", version_base="1.3"):
+    _, overrides = flags_and_overrides(for_hydra(argv, COMMANDS, groups()))
+    with explained(), initialize_config_module("pipeline.conf", version_base="1.3"):
         config = OmegaConf.to_yaml(compose("config", overrides))
-    groups = "\n".join(f"{group}: {', '.join(_available(group))}" for group in _groups())
-    sys.stdout.write(HELP.format(groups=groups, config=config))
+    options = "\n".join(f"{group}: {', '.join(available(group))}" for group in groups())
+    sys.stdout.write(HELP.format(groups=options, config=config))
     return 0
-
-
-def _free(argument: str) -> str:
-    """Let an override below a node with a ``_target_`` through, known key or not.
-
-    Hydra would refuse the first unknown key without saying what exists; ``config.build`` checks them all against the
-    classes and lists every problem.
-    """
-    key = argument.partition("=")[0]
-    return f"++{argument}" if key.partition(".")[0] in CHECKED_BY_CLASS and "." in key and "=" in argument else argument
-
-
-def _explain(error: Exception) -> str:
-    """Hydra's error in one line, with what exists where Hydra doesn't say it."""
-    from hydra.errors import MissingConfigException
-    from omegaconf.errors import ConfigAttributeError, ConfigKeyError
-
-    cause = error.__cause__
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        group, _, name = str(error.missing_cfg_file).rpartition("/")
-        available = sorted({*(error.options or ()), *_available(group)})
-        return f"'{name}' does not exist; available in '{group}': {', '.join(available)}"
-    if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key and cause.parent_node is not None:
-        available = [str(key) for key in cause.parent_node if key != "hydra"]
-        return f"{cause.full_key} does not exist; available: {', '.join(available)}"
-    text = " ".join(str(error).split())
-    if cause is not None:
-        text += f": {str(cause).splitlines()[0]}"
-    return text
-
-
-def _groups() -> list[str]:
-    from importlib.resources import files
-
-    return sorted(
-        item.name for item in files("pipeline.conf").iterdir() if item.is_dir() and not item.name.startswith("_")
-    )
-
-
-def _available(group: str) -> list[str]:
-    from importlib.resources import files
-
-    folder = files("pipeline.conf").joinpath(group)
-    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir()) if folder.is_dir() else []
 
 
 def _report(argv: list[str]) -> int:
@@ -221,8 +160,7 @@ def _store(argv: list[str]) -> int:
     from pipeline import runner
 
     options = parser.parse_args(argv)
-    if options.max_gb < 0:
-        raise UserError(f"--max-gb must be at least 0 (got {options.max_gb})")
+    _check(options.max_gb, NotNegative, "--max-gb")
     return runner.show_store(options.path, options.max_gb if options.action == "gc" else None, _console())
 
 
@@ -246,8 +184,9 @@ def _selftest(argv: list[str]) -> int:
     parser.add_argument("--path", type=Path, default=Path("outputs/selftest"), help="where the runs are kept")
     parser.add_argument("overrides", nargs="*", help="such as measure=quick measure.blocks=16")
     options = parser.parse_args(argv)
-    if options.runs < 1 or options.busy < 0:
-        raise UserError(f"--runs must be at least 1 and --busy at least 0 (got {options.runs} and {options.busy})")
+    _check(options.runs, Count, "--runs")
+    _check(options.busy, CountFromZero, "--busy")
+    _check(options.seed, Seed, "--seed")
     from pipeline.config import measure_settings, register
     from pipeline.selftest.command import Options, selftest
     from pipeline.selftest.experiments import EXPERIMENTS, run_experiment
@@ -255,7 +194,7 @@ def _selftest(argv: list[str]) -> int:
     if options.action in EXPERIMENTS:
         return run_experiment(options.action, options.of, options.runs, _console())
     register()
-    with _explaining():
+    with explained():
         settings = measure_settings(options.overrides)
     return selftest(
         Options(
@@ -284,6 +223,13 @@ def _doctor(argv: list[str]) -> int:
     return doctor(options.path, _console(), quick=options.quick, as_json=options.json)
 
 
+def _check(value: Any, bound: Any, flag: str) -> None:
+    problems: list[str] = []
+    fitted(value, bound, flag, problems)
+    if problems:
+        raise UserError(*problems)
+
+
 def _console() -> Console:
     from rich.console import Console
 
@@ -297,3 +243,13 @@ def _complain(text: str) -> None:
     with suppress(OSError):  # after SIGHUP there is no terminal any more
         for line in text.splitlines():
             sys.stderr.write(f"slimline: {line}\n")
+
+
+COMMANDS: Mapping[str, Callable[[list[str]], int]] = {
+    "report": _report,
+    "verify": _verify,
+    "store": _store,
+    "selftest": _selftest,
+    "doctor": _doctor,
+}
+"""What the first word may be, if it is not a setting."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
@@ -14,7 +15,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from pipeline.bounds import fitted, hints_of
+from pipeline.bounds import BatchSize, fitted, hints_of
 from pipeline.chains import with_beginnings
 from pipeline.check import check, check_measure
 from pipeline.errors import UserError
@@ -23,6 +24,8 @@ from pipeline.outputs import new_folder
 from pipeline.plan import Constraints, MeasureSettings, Plan
 
 TARGET = "_target_"
+NAME = re.compile(r"[\w+-][\w.+-]*")
+"""Of a variant or a target: it is part of file names, and ``variant@target`` names a row."""
 
 
 def _skeleton(kind: type) -> type:
@@ -47,7 +50,7 @@ class Schema:
     metric: dict[str, Any] = MISSING
     variants: dict[str, Any] = field(default_factory=dict)
     target: dict[str, Any] = field(default_factory=dict)
-    batch_sizes: list[int] = MISSING
+    batch_sizes: Any = MISSING  # ``check`` knows the bounds
     grid: str = "all"
     steps: list[str] = field(default_factory=list)
     seed: int = 0
@@ -81,14 +84,16 @@ def build(cfg: DictConfig, output: Path, command: str) -> Plan:
     if missing:
         raise UserError(*(f"{key} has no value: type {key}=VALUE" for key in missing))
     plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    problems: list[str] = []
+    problems: list[str] = _unknown(plain)
     model = construct(plain["model"], "model", problems)
     data = construct(plain["data"], "data", problems)
     metric = construct(plain["metric"], "metric", problems)
-    variants = {name: construct(node, f"variants.{name}", problems) for name, node in plain["variants"].items()}
-    targets = {name: construct(node, f"target.{name}", problems) for name, node in plain["target"].items()}
+    variants = _named(plain["variants"], "variants", problems)
+    targets = _named(plain["target"], "target", problems)
     measure = _make(MeasureSettings, plain["measure"], "measure", problems)
     constraints = _make(Constraints, plain["constraints"], "constraints", problems)
+    sizes = plain["batch_sizes"]
+    batch_sizes = fitted(sizes if isinstance(sizes, list) else [sizes], tuple[BatchSize, ...], "batch_sizes", problems)
     problems.extend(
         f"steps: variant {name} is not selected; available: {', '.join(variants)}"
         for name in plain["steps"]
@@ -102,7 +107,7 @@ def build(cfg: DictConfig, output: Path, command: str) -> Plan:
         metric=metric,
         variants=with_beginnings(variants, plain["steps"]),
         targets=targets,
-        batch_sizes=tuple(plain["batch_sizes"]),
+        batch_sizes=batch_sizes,
         measure=measure,
         constraints=constraints,
         seed=plain["seed"],
@@ -116,6 +121,32 @@ def build(cfg: DictConfig, output: Path, command: str) -> Plan:
     if problems:
         raise UserError(*problems)
     return plan
+
+
+def _unknown(plain: Mapping[str, Any]) -> list[str]:
+    """What was added with ``+`` and nothing reads."""
+    levels = (("", plain, Schema), ("store.", plain["store"], StoreNode))
+    problems = []
+    for where, node, schema in levels:
+        known = [item.name for item in fields(schema)]
+        problems += [f"{where}{key} does not exist; available: {', '.join(known)}" for key in node if key not in known]
+    return problems
+
+
+def _named(nodes: Mapping[str, Any], group: str, problems: list[str]) -> dict[str, Any]:
+    """What a mapping's nodes make, each named by its key."""
+    made = {}
+    for name, node in nodes.items():
+        where = f"{group}.{name}"
+        given = node.get("name", name) if isinstance(node, dict) else name
+        if not NAME.fullmatch(name):
+            problems.append(f"{where}: a name holds letters, digits, '_', '-', '+' and '.', and begins with no '.'")
+        elif given != name:
+            problems.append(
+                f"{where}.name is {given}, but its key is its name: leave name out, or type {where}.name={name}"
+            )
+        made[name] = construct({**node, "name": name} if isinstance(node, dict) else node, where, problems)
+    return made
 
 
 def measure_settings(overrides: Sequence[str]) -> MeasureSettings:

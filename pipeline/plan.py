@@ -15,12 +15,12 @@ from pipeline.bounds import (
     Blocks,
     Count,
     CountFromZero,
+    Drop,
     EnergySeconds,
     Level,
     Milliseconds,
     MillisecondsFromZero,
     NotNegative,
-    PartOfOne,
     Positive,
     Rounds,
     Seconds,
@@ -257,7 +257,7 @@ class Constraints:
 
     min_speedup: Positive | None = None
     """The least that a change must bring for sure: 1.2 is 20 % faster. The reference itself need not be faster."""
-    max_accuracy_drop: PartOfOne | None = None
+    max_accuracy_drop: Drop | None = None
     """Absolute fraction: 0.01 is one point. None: 1 % of the baseline's accuracy."""
     max_latency_ms: Positive | None = None
     """Limit on p50."""

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline import __version__
 from pipeline.cli import main
+from pipeline.plan import Plan
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -124,3 +125,31 @@ def test_help_and_the_package_import_neither_torch_nor_onnxruntime() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_an_interpolation_stands_for_is_not_in_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SLIMLINE_TEST_SECRET", "hunter2")
+    typed = "measure.price_per_hour=${oc.select:nothing,3}", "data.name=${oc.env:SLIMLINE_TEST_SECRET}x"
+    commands = []
+
+    def keep(plan: Plan, console: object) -> int:
+        commands.append(plan.command)
+        return 0
+
+    monkeypatch.setattr("pipeline.runner.run", keep)
+    code, _, _ = run(capsys, f"hydra.run.dir={tmp_path}", *typed)
+    assert code == 0
+    assert "hunter2" not in commands[0]
+    assert "${oc.env:SLIMLINE_TEST_SECRET}" in commands[0]
+
+
+def test_a_runs_folder_that_can_not_be_made_is_said_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    code, _, error = run(capsys, f"hydra.run.dir={tmp_path / 'file'}")
+    assert code == 2
+    assert "file: " in error
+    assert "hydra.run.dir=FOLDER" in error

@@ -190,3 +190,36 @@ def test_a_variant_needs_a_stage_with_a_target() -> None:
     assert problems == [
         "variants.v.stages.export does not exist here: no configuration of that name is selected, so it has no _target_"
     ]
+
+
+def test_a_variant_and_a_target_are_named_by_their_keys() -> None:
+    chosen = plan(
+        "+variants.mine={_target_: pipeline.plan.Variant, stages: {}}",
+        "+target.two={_target_: pipeline.plan.Target, backend: {_target_: pipeline.backends.onnxruntime.OnnxRuntime}}",
+    )
+    assert (chosen.variants["mine"].name, chosen.targets["two"].name) == ("mine", "two")
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("+variants.baseline.name=x", "variants.baseline.name is x, but its key is its name: leave name out, or type"),
+        ("+target.ort_cpu.name=../x", "target.ort_cpu.name is ../x, but its key is its name"),
+        (
+            "++variants={a/b: {_target_: pipeline.plan.Variant, stages: {}}}",
+            "variants.a/b: a name holds letters, digits",
+        ),
+        ("+foo=1", "foo does not exist; available: model, data, metric"),
+        ("+store.foo=1", "store.foo does not exist; available: path, max_gb"),
+        ("batch_sizes=[1.5]", "batch_sizes.0: input should be a valid integer"),
+        ("batch_sizes=[0]", "batch_sizes.0 must be at least 1 (got 0)"),
+    ],
+)
+def test_what_nothing_reads_and_what_can_not_be_is_refused(override: str, says: str) -> None:
+    with pytest.raises(UserError) as raised:
+        plan(override)
+    assert says in str(raised.value)
+
+
+def test_one_batch_size_needs_no_brackets() -> None:
+    assert plan("batch_sizes=4").batch_sizes == (4,)

@@ -369,7 +369,6 @@ CASES: tuple[Case, ...] = (
     Case(
         make=arrays.odd_names,
         typed=(*ARRAYS, STATIC, '+model.preprocessing={"serving_default_input/x:0": {scale: 0.00392}}'),
-        expected=Expected(code=2),
     ),
     Case(
         make=arrays.odd_names_escaped,
