@@ -15,7 +15,8 @@ from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed
 from pipeline.plan import Context
 from pipeline.stages.muted import errors_only
-from pipeline.torch_artifact import ModelSpec, example_inputs, load_module, load_spec
+from pipeline.stages.reparametrized import load_plain
+from pipeline.torch_artifact import ModelSpec, example_inputs
 
 if TYPE_CHECKING:
     import onnx
@@ -63,8 +64,7 @@ class ExportOnnx:
             shutil.copytree(source.path, out, dirs_exist_ok=True)
             context.note("export", "the model is ONNX already and is handed on as it is")
             return
-        spec = load_spec(source.path)
-        module = load_module(source.path)
+        module, spec, _ = load_plain(source.path)
         with _quiet_exporter():
             try:
                 self._export(module, spec, out / ONNX_FILE)

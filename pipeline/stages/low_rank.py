@@ -16,7 +16,8 @@ from pipeline.patterns import check_matches
 from pipeline.plan import Context
 from pipeline.stages.count import count_module
 from pipeline.stages.layers import layers_of, named_in
-from pipeline.torch_artifact import ModelSpec, example_inputs, load_module, load_spec, save_module, spec_of_pruned
+from pipeline.stages.reparametrized import load_plain
+from pipeline.torch_artifact import ModelSpec, example_inputs, save_module, spec_of_pruned
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -63,8 +64,7 @@ class LowRank:
         """Write the factorized model; raises StageFailed where no layer becomes cheaper."""
         import torch
 
-        spec = load_spec(source.path)
-        module = load_module(source.path)
+        module, spec, merged = load_plain(source.path)
         check_matches(
             "ignored_layers", "layer", self.ignored_layers, [name for name, _ in module.named_modules() if name]
         )
@@ -80,6 +80,8 @@ class LowRank:
             context.note(fact, {"before": old, "after": new})
         context.note("ranks", {name: list(pair) for name, pair in ranks.items()})
         context.note("left_alone", alone)
+        if merged:
+            context.note("made_plain", merged)
 
     def _factorize(
         self, module: nn.Module, spec: ModelSpec, context: Context

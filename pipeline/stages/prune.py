@@ -20,7 +20,8 @@ from pipeline.stages.prune_rank import Scope
 from pipeline.stages.prune_sensitivity import sensitivity
 from pipeline.stages.prune_steps import Pruner, Recipe
 from pipeline.stages.prune_target import Search, check_target
-from pipeline.torch_artifact import ModelSpec, load_module, load_spec, save_module, spec_of_pruned
+from pipeline.stages.reparametrized import load_plain
+from pipeline.torch_artifact import ModelSpec, save_module, spec_of_pruned
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,8 +56,9 @@ class Prune:
 
     torch-pruning follows which channels depend on each other (Fang et al. 2023, arXiv:2301.12900). Heads go as a whole,
     the hidden width of a transformer stays, and so do recurrent layers and the layers that make the outputs; the note
-    ``left_alone`` says of each layer why. Before a group of channels is taken out, the model without them is compared
-    with the model whose weights for them are 0: a group of which that is not the same is left alone too.
+    ``left_alone`` says of each layer why. Weights that are computed at each call (weight_norm, spectral_norm) become
+    plain ones first; ``made_plain`` names them. Before a group of channels is taken out, the model without them is
+    compared with the model whose weights for them are 0: a group of which that is not the same is left alone too.
 
     ``pruning_ratio`` is the share that goes, of each group of layers (``scope`` local), of all together (global), or of
     those together that are built alike (isomorphic, arXiv:2407.04616). ``layer_ratios`` gives layers by name or pattern
@@ -130,8 +132,7 @@ class Prune:
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
         """Write the pruned model; raises StageFailed where nothing can be pruned, or the target not be reached, and
         Skipped where nothing here can be timed."""
-        spec = load_spec(source.path)
-        whole = load_module(source.path)
+        whole, spec, merged = load_plain(source.path)
         names = [name for name, _ in whole.named_modules() if name]
         check_matches("ignored_layers", "layer", self.ignored_layers, names)
         check_matches("layer_ratios", "layer", self.layer_ratios, names)
@@ -161,6 +162,8 @@ class Prune:
         if pruner.heads:
             context.note("heads", {name or "model": list(counts) for name, counts in pruner.heads.items()})
         context.note("left_alone", alone)
+        if merged:
+            context.note("made_plain", merged)
 
     def _ratio(self, whole: nn.Module, spec: ModelSpec, source: Artifact, context: Context) -> float:
         if self.target is None:
@@ -178,7 +181,7 @@ class Prune:
     def _sensitivity(self, whole: nn.Module, spec: ModelSpec, source: Artifact, context: Context) -> dict[str, Any]:
         def make(ratios: Mapping[str, float]) -> nn.Module:
             alone = replace(self._recipe(context.isa), layer_ratios=ratios)
-            pruner = Pruner(module=load_module(source.path), spec=spec, recipe=alone, context=context)
+            pruner = Pruner(module=load_plain(source.path)[0], spec=spec, recipe=alone, context=context)
             pruner.prune(0.0, _quiet)
             return pruner.module
 
@@ -186,7 +189,8 @@ class Prune:
         return sensitivity(make, whole, groups, self.sensitivity, spec, context)
 
     def _pruner(self, source: Artifact, spec: ModelSpec, context: Context) -> Pruner:
-        return Pruner(module=load_module(source.path), spec=spec, recipe=self._recipe(context.isa), context=context)
+        module, _, _ = load_plain(source.path)
+        return Pruner(module=module, spec=spec, recipe=self._recipe(context.isa), context=context)
 
     def _multiple(self, isa: frozenset[str]) -> int:
         return self.round_to or vector_floats(isa) or UNKNOWN_VECTOR

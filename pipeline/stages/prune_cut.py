@@ -83,16 +83,15 @@ def disagreement(module: nn.Module, change: Change, inputs: Sequence[torch.Tenso
     """Why a change can't be made, in a few words; None where the pruned module gives what it should."""
     import torch
 
-    silenced = copy.deepcopy(module)
-    _silence(silenced, change.cuts)
-    pruned = copy.deepcopy(module)
-    with torch.no_grad():
-        expected = as_tensors(silenced(*inputs))
-        try:
+    try:
+        silenced, pruned = copy.deepcopy(module), copy.deepcopy(module)
+        _silence(silenced, change.cuts)
+        with torch.no_grad():
+            expected = as_tensors(silenced(*inputs))
             apply(pruned, change)
             found = as_tensors(pruned(*inputs))
-        except FAILURES as error:
-            return f"without some of its channels the model does not run ({first_line(error)})"
+    except FAILURES as error:
+        return f"without some of its channels the model does not run ({first_line(error)})"
     if [value.shape for value in expected] != [value.shape for value in found]:
         return "without some of its channels the outputs have other shapes"
     if _normalizes_groups(module, change):

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pipeline.errors import first_line
 from pipeline.stages.layers import layer_types, named_in
-from pipeline.stages.prune_cut import Change, Place
+from pipeline.stages.prune_cut import FAILURES, Change, Place
 from pipeline.stages.prune_heads import Attention, find_attention, group_of, understood
 from pipeline.stages.prune_reasons import IGNORED, NOT_REACHED, Judge, unreached
 from pipeline.stages.prune_trace import trace
@@ -62,22 +63,42 @@ def find_groups(module: nn.Module, spec: ModelSpec, ignored: Sequence[str], prob
     attended: set[str] = set()
     for attention in find_attention(module):
         attended.update(attention.layers)
-        prunable, reason = _attention_group(attention, graph, ignored, probe)
+        try:
+            prunable, reason = _attention_group(attention, graph, ignored, probe)
+        except FAILURES as error:
+            prunable, reason = None, f"its heads can't be followed ({first_line(error)})"
         if prunable is not None:
             found.prunable.append(prunable)
         found.reasons.update(dict.fromkeys(attention.layers, reason) if reason else {})
-    for group in graph.get_all_groups(root_module_types=list(layer_types())):
-        layers = tuple(names[layer] for layer in _producers(graph, group))
-        if attended & set(layers):
+    visited: set[str] = set()
+    for root in (layer for layer in graph.module2node if isinstance(layer, layer_types())):
+        if names[root] in visited:
             continue
-        judge = Judge(graph=graph, group=group, names=names, outputs=outputs, ignored=ignored)
-        units, reason = _units(graph, group)
-        reasons = {layer: judge.why_alone(layer) or reason for layer in layers}
-        if not any(reasons.values()):
-            found.prunable.append(Prunable(group=group, layers=layers, units=units))
-        found.reasons.update({layer: reason for layer, reason in reasons.items() if reason})
+        visited.add(names[root])
+        try:
+            group = _group_of(graph, root)
+            layers = tuple(names[layer] for layer in _producers(graph, group))
+            visited.update(layers)
+            if not attended & set(layers):
+                _judge(found, layers, group, Judge(graph, group, names, outputs, ignored))
+        except FAILURES as error:
+            found.reasons[names[root]] = f"its channels can't be followed ({first_line(error)})"
     found.reasons.update(unreached(module, {*found.reasons, *attended, *_all_layers(found)}))
     return found
+
+
+def _group_of(graph: Any, root: nn.Module) -> Any:
+    """The group of all output channels of a layer."""
+    pruner = graph.get_pruner_of_module(root)
+    return graph.get_pruning_group(root, pruner.prune_out_channels, list(range(pruner.get_out_channels(root))))
+
+
+def _judge(found: Groups, layers: tuple[str, ...], group: Any, judge: Judge) -> None:
+    units, reason = _units(judge.graph, group)
+    reasons = {layer: judge.why_alone(layer) or reason for layer in layers}
+    if not any(reasons.values()):
+        found.prunable.append(Prunable(group=group, layers=layers, units=units))
+    found.reasons.update({layer: reason for layer, reason in reasons.items() if reason})
 
 
 def _all_layers(groups: Groups) -> set[str]:

@@ -16,7 +16,7 @@ IGNORED = "named in ignored_layers"
 _OUTPUT = "makes an output"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Judge:
     """Says why the layers of one group are left alone."""
 

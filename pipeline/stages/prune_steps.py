@@ -91,15 +91,23 @@ class Pruner:
         while True:
             ranked = [entry for entry in ranked if entry.prunable.layers not in self._refused]
             chosen = choose(ranked, recipe.scope, recipe.round_to)
-            changes = {
-                entry.prunable.layers: entry.prunable.without(self.module, units)
-                for entry, units in zip(ranked, chosen, strict=True)
-                if units
-            }
-            if self._agree(changes, probe):
+            changes = self._changes(ranked, chosen)
+            if changes is not None and self._agree(changes, probe):
                 break
         apply(self.module, union(changes.values()))
         self._tell(groups, ranked, chosen)
+
+    def _changes(self, ranked: list[Ranked], chosen: list[list[int]]) -> dict[tuple[str, ...], Change] | None:
+        """What has to change in the module, by group; None where a group can't be followed, which is then refused."""
+        changes = {}
+        for entry, units in zip(ranked, chosen, strict=True):
+            try:
+                if units:
+                    changes[entry.prunable.layers] = entry.prunable.without(self.module, units)
+            except FAILURES as error:
+                self._refused[entry.prunable.layers] = f"its channels can't be followed ({first_line(error)})"
+                return None
+        return changes
 
     def _ranked(self, groups: Groups, ratio: float, share: float) -> list[Ranked]:
         score = scorer(self.recipe.importance)
@@ -107,7 +115,11 @@ class Pruner:
         for prunable in groups.prunable:
             if prunable.layers in self._refused:
                 continue
-            scores = unit_scores(prunable, score)
+            try:
+                scores = unit_scores(prunable, score)
+            except FAILURES as error:
+                self._refused[prunable.layers] = f"its channels can't be told apart ({first_line(error)})"
+                continue
             if scores is None:
                 self._refused[prunable.layers] = f"nothing in its group has what importance={self.recipe.importance} is"
                 continue
@@ -125,7 +137,8 @@ class Pruner:
         return ranked
 
     def _agree(self, changes: Mapping[tuple[str, ...], Change], probe: tuple[torch.Tensor, ...]) -> bool:
-        """Whether all the changes together do what they should; else the groups are refused that alone do not."""
+        """Whether all the changes together do what they should; else the groups are refused that alone do not, or not
+        together with those before them."""
         if not changes:
             return True
         reason = disagreement(self.module, union(changes.values()), probe)
@@ -136,10 +149,23 @@ class Pruner:
             why = disagreement(self.module, change, probe)
             if why is not None:
                 refused[layers] = why
-        if not refused:
-            raise StageFailed(f"the groups that can be pruned one by one can't be pruned together: {reason}")
-        self._refused.update(refused)
+        self._refused.update(refused or self._refused_together(changes, probe))
         return False
+
+    def _refused_together(
+        self, changes: Mapping[tuple[str, ...], Change], probe: tuple[torch.Tensor, ...]
+    ) -> dict[tuple[str, ...], str]:
+        """The groups that can be pruned one by one, and not with those before them."""
+        refused: dict[tuple[str, ...], str] = {}
+        together = Change()
+        for layers, change in changes.items():
+            larger = union([together, change])
+            reason = disagreement(self.module, larger, probe)
+            if reason is None:
+                together = larger
+            else:
+                refused[layers] = f"it can't be pruned together with others: {reason}"
+        return refused
 
     def _tell(self, groups: Groups, ranked: list[Ranked], chosen: list[list[int]]) -> None:
         few = f"too few channels to take any out (round_to={self.recipe.round_to})"

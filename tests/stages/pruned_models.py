@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 from pipeline.torch_artifact import ModelInput, ModelSpec, make_module
 from tests.stages.models import encoder_spec, resnet_spec
@@ -235,6 +237,62 @@ class TiedEncoder(nn.Module):
         return result
 
 
+class Yolo(nn.Module):
+    """A convolution's output cut in two; both halves and what is made of the second are joined."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 16, 3, padding=1)
+        self.cut, self.inner, self.joined = nn.Conv2d(16, 32, 1), nn.Conv2d(16, 16, 3, padding=1), nn.Conv2d(48, 32, 1)
+        self.head = nn.Linear(32, 4)
+
+    def forward(self, image: Tensor) -> Tensor:
+        parts = list(self.cut(torch.relu(self.first(image))).chunk(2, 1))
+        parts.append(torch.relu(self.inner(parts[-1])))
+        result: Tensor = self.head(torch.relu(self.joined(torch.cat(parts, 1))).mean((2, 3)))
+        return result
+
+
+class Upscaled(nn.Module):
+    """Channels become pixels; then a transposed convolution in groups."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 16, 3, padding=1)
+        self.up, self.last = nn.Conv2d(16, 48, 3, padding=1), nn.Conv2d(12, 16, 3, padding=1)
+        self.grouped = nn.ConvTranspose2d(16, 8, 2, stride=2, groups=2)
+        self.head = nn.Conv2d(8, 3, 1)
+        self.shuffle = nn.PixelShuffle(2)
+
+    def forward(self, image: Tensor) -> Tensor:
+        states = torch.relu(self.first(image))
+        states = self.shuffle(self.up(torch.relu(self.second(states)) + states))
+        result: Tensor = self.head(torch.relu(self.grouped(torch.relu(self.last(states)))))
+        return result
+
+
+class Reparametrized(nn.Module):
+    """Weights that are computed at each call, by parametrizations and by the older hooks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers = [nn.Conv2d(3 if index == 0 else 16, 16, 3, padding=1) for index in range(5)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            self.old_weight: nn.Module = nn.utils.weight_norm(layers[0])
+        self.old_spectral: nn.Module = nn.utils.spectral_norm(layers[1])
+        self.weight = nn.utils.parametrizations.weight_norm(layers[2])
+        self.spectral = nn.utils.parametrizations.spectral_norm(layers[3])
+        self.masked: nn.Module = prune.random_unstructured(layers[4], "weight", 0.3)  # type: ignore[no-untyped-call]
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, image: Tensor) -> Tensor:
+        states = torch.relu(self.old_spectral(torch.relu(self.old_weight(image))))
+        states = states + torch.relu(self.spectral(torch.relu(self.weight(states))))
+        result: Tensor = self.head(torch.relu(self.masked(states)).mean((2, 3)))
+        return result
+
+
 @dataclass(frozen=True)
 class Architecture:
     factory: str
@@ -268,6 +326,9 @@ SPECS: dict[str, Callable[[], ModelSpec]] = {
     "tied": _own(TiedEncoder, TOKENS),
     "unnamed": _own(Unnamed, TOKENS),
     "normed": _own(Normed),
+    "yolo": _own(Yolo),
+    "upscaled": _own(Upscaled),
+    "reparametrized": _own(Reparametrized),
     "lstm": _own(Recurrent, TOKENS, kind="LSTM"),
     "gru": _own(Recurrent, TOKENS, kind="GRU"),
     **{f"fused_{split}": _own(Fused, TOKENS, split=split) for split in ("index", "interleaved", "chunk", "split")},

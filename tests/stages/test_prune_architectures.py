@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from pipeline.artifact import Artifact
 from pipeline.stages.layers import layers_of
 from pipeline.stages.prune import Prune
 from pipeline.stages.prune_cut import Change, Place, disagreement, probe_inputs
+from pipeline.stages.reparametrized import load_plain
 from pipeline.torch_artifact import ModelInput, ModelSpec, as_tensors, load_module, load_spec, make_module
 from tests.stages.models import Workplace
 from tests.stages.pruned_models import SPECS, varied
@@ -31,6 +33,8 @@ WHOLE = {
         "encoder.layer.1.output.dense": "hidden width",
     },
     "tied": {"embed": "an embedding", "layer.self_attn": "one width", "layer.self_attn.out_proj": "self_attn"},
+    "yolo": {"cut": "can't be told apart", "inner": "can't be told apart"},
+    "upscaled": {"up": "can't be told apart", "grouped": "can't be told apart", "head": "makes an output"},
     "lstm": {"feeds": "tied to the recurrent layer 'recurrent'", "recurrent": "a recurrent layer"},
     "gru": {"feeds": "tied to the recurrent layer 'recurrent'", "recurrent": "a recurrent layer"},
     "unnamed": {"first": "can't be followed", "third": "can't be followed"},
@@ -71,7 +75,7 @@ def outputs(artifact: Artifact) -> list[torch.Tensor]:
 def test_every_layer_is_pruned_or_left_alone_with_a_reason(cases: dict[str, Case], name: str) -> None:
     case = cases[name]
     before, after = (
-        {layer: len(made.get_parameter("weight")) for layer, made in layers_of(load_module(artifact.path)).items()}
+        {layer: len(attrgetter("weight")(made)) for layer, made in layers_of(load_module(artifact.path)).items()}
         for artifact in (case.source, case.pruned)
     )
     changed = {layer for layer in before if before[layer] != after[layer]}
@@ -101,6 +105,20 @@ def test_the_outputs_keep_their_shapes_and_are_finite(cases: dict[str, Case], na
     for before, after in zip(outputs(cases[name].source), outputs(cases[name].pruned), strict=True):
         assert before.shape == after.shape
         assert bool(after.isfinite().all())
+
+
+def test_weights_that_are_computed_at_each_call_are_made_plain_and_named(cases: dict[str, Case]) -> None:
+    case = cases["reparametrized"]
+    layers = ["old_weight", "old_spectral", "weight", "spectral", "masked"]
+    assert case.notes["made_plain"] == layers
+    assert {f"{layer}.weight" for layer in layers} <= set(load_module(case.pruned.path).state_dict())
+
+
+def test_weights_made_plain_compute_the_same(cases: dict[str, Case]) -> None:
+    source = cases["reparametrized"].source
+    plain, spec, _ = load_plain(source.path)
+    with torch.inference_mode():
+        torch.testing.assert_close(plain(*probe_inputs(plain, spec)), outputs(source)[0])
 
 
 def test_pruned_models_are_the_same_in_a_fresh_process(cases: dict[str, Case], workplace: Workplace) -> None:
