@@ -22,6 +22,7 @@ from pipeline.importing import step as importing
 from pipeline.installed import version
 from pipeline.locks import InUse
 from pipeline.measure.environment import isa
+from pipeline.onnx_graph import fixed_batch_of
 from pipeline.plan import Context, Plan, Stage, Variant, is_export
 from pipeline.record import StageRecord, VariantRecord
 from pipeline.stages.check import check_output, floor_of
@@ -320,6 +321,7 @@ def _record(
         macs_by_type=done.macs_by_type,
         weight_bytes=done.weight_bytes,
         activation_bytes=done.activation_bytes,
+        fixed_batch=fixed_batch_of(artifact) if artifact else None,
         model_sha256=file_digest(artifact.onnx_path) if artifact and artifact.format == "onnx" else None,
     )
 

@@ -22,6 +22,15 @@ def set_ranks(model: onnx.ModelProto, ranks: Mapping[str, int]) -> list[str]:
     return [value.name for value in named]
 
 
+def set_free(value: onnx.ValueInfoProto, rank: int) -> None:
+    """Declare a shape of so many axes of any size, in place."""
+    shape = value.type.tensor_type.shape
+    shape.Clear()
+    shape.SetInParent()
+    for _ in range(rank):
+        shape.dim.add()
+
+
 def set_batch(model: onnx.ModelProto, size: int) -> None:
     """Write a batch size into axis 0 of every input whose axis 0 is free, in place."""
     for value in fed_inputs(model.graph):

@@ -62,6 +62,8 @@ class VariantRecord:
     """Bytes of activations read and written for one example, at least (``pipeline.stages.work``)."""
     model_sha256: str | None = None
     """Of ``model.onnx`` itself, as ``sha256sum`` prints it; None for another format."""
+    fixed_batch: int | None = None
+    """The only batch size that the model takes; None where any will do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,11 +71,12 @@ def _check_row(variant: Variant, target: Target, unavailable: str | None) -> Non
 
 def _check_batch(variant: Variant, artifact: Artifact, batch_size: int) -> None:
     fixed = fixed_batch_of(artifact)
-    if fixed not in (None, batch_size):
-        raise Skipped(
-            f"the batch of {variant.name} is fixed at {fixed}: type batch_sizes=[{fixed}], or give the model "
-            "a free batch"
-        )
+    if fixed in (None, batch_size):
+        return
+    fixing = next((name for name, stage in variant.stages.items() if getattr(stage, "fixes_batch", False)), None)
+    change = f"variants.{variant.name}.stages.{fixing}.batch_size={batch_size}"
+    other = change if fixing else "take a model of a free batch"
+    raise Skipped(f"the model's batch is fixed at {fixed}: type batch_sizes=[{fixed}], or {other}")
 
 
 def runnable(variant: Variant, built: Built, target: Target) -> Artifact:

@@ -15,6 +15,7 @@ from pipeline.errors import BackendUnavailable, Skipped
 from pipeline.plan import Stage, Target, Variant
 from pipeline.record import Status, VariantRecord
 from pipeline.stages.export import ExportOnnx
+from pipeline.stages.fix_shapes import FixShapes
 from pipeline.stages.quantize_aware import QuantizeAware
 from pipeline.subjects import rows, runnable
 from tests.example import NeedsTorch, Scale, linear_model, plan
@@ -84,7 +85,16 @@ def test_a_variant_with_a_fixed_batch_skips_the_other_batch_sizes(tmp_path: Path
     found = rows(chosen, {"baseline": built("baseline", ["onnx"]), "fixed": built("fixed", ["torch", "onnx"], batch=1)})
     assert [row.record.status for row in found] == ["ok", "ok", "ok", "skipped"]
     assert found[3].record.reason == (
-        "the batch of fixed is fixed at 1: type batch_sizes=[1], or give the model a free batch"
+        "the model's batch is fixed at 1: type batch_sizes=[1], or take a model of a free batch"
+    )
+
+
+def test_a_variant_whose_stage_fixes_the_batch_names_the_stage(tmp_path: Path) -> None:
+    variant = Variant(name="fixed", stages={"fix": FixShapes()})
+    chosen = replace(plan(tmp_path, {}, batch_sizes=(8,)), variants={"fixed": variant})
+    [row] = rows(chosen, {"fixed": built("fixed", ["onnx", "onnx"], batch=1)})
+    assert row.record.reason == (
+        "the model's batch is fixed at 1: type batch_sizes=[1], or variants.fixed.stages.fix.batch_size=8"
     )
 
 

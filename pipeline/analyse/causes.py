@@ -201,7 +201,7 @@ def too_small(row: Evidence) -> Iterator[Cause]:
     what = f"the model is small: {_percent(share)} of a call passes beside its {len(profile.nodes)} operators"
     if row.threads > 1:
         what += f", on {row.threads} threads that wait for each other"
-    batch = f"batch_sizes=[{row.batch_size},{8 * row.batch_size}]"
+    batch = None if row.variant.fixed_batch else f"batch_sizes=[{row.batch_size},{8 * row.batch_size}]"
     yield Cause(what=what, share=share, change=f"target.{row.target}.threads=1" if row.threads > 1 else batch)
 
 

@@ -14,8 +14,8 @@ from pipeline.data.dataset import Feed
 from pipeline.errors import StageFailed, UserError
 from pipeline.importing.agreement import unlike
 from pipeline.importing.batch import only_batch
-from pipeline.onnx_graph import fixed_batch_of, shape_of
-from pipeline.onnx_sizes import set_batch, set_ranks
+from pipeline.onnx_graph import Shape, fixed_batch_of, shape_of
+from pipeline.onnx_sizes import set_batch, set_free, set_ranks
 from pipeline.stages.check import invalid
 from pipeline.stages.run import Outputs, run, session_of
 from pipeline.zoo.declared import drop_shapes
@@ -61,6 +61,8 @@ class _Import:
     feed: Feed
     done: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    original: str = "the file"
+    """What the result is held against."""
 
     def carry_out(self, model: onnx.ModelProto) -> None:
         self._prepare(model)
@@ -72,9 +74,9 @@ class _Import:
         model = self._raised(model, expected)
         self._declare_outputs(model, expected)
         self._write(model)
-        self._check(model)
+        self._check(model, expected)
         if self.done:
-            self.done.append(f"it gives what the file gives, up to rounding (compared on {self._count} examples)")
+            self.done.append(f"it gives what {self.original} gives, up to rounding: compared on {self._count} examples")
 
     def _prepare(self, model: onnx.ModelProto) -> None:
         """Give the model an interface of arrays, and change what else ONNX Runtime needs changed to load it."""
@@ -90,6 +92,7 @@ class _Import:
             note = change(model)
             if note is not None and self._unloadable(model) is None:
                 self.warnings.append(f"the file can't be run as it is ({reason}), and so it can: {note}")
+                self.original = "the file so changed"
                 return
         raise UserError(f"the model does not load: {reason}")
 
@@ -125,13 +128,15 @@ class _Import:
 
     def _raised(self, model: onnx.ModelProto, expected: Outputs) -> onnx.ModelProto:
         """The model at an opset that the stages can use, where that gives the same."""
+        from onnx.shape_inference import InferenceError
+
         before = opset(model)
         if not 0 < before < OPSET:
             return model
         try:
             newer = raised(model)
             reason = self._unlike(newer, expected)
-        except (RuntimeError, ValueError) as error:  # what ONNX's converter raises
+        except (RuntimeError, ValueError, InferenceError) as error:  # what ONNX's converter raises
             reason = " ".join(str(error).split())
         if reason is None:
             self.done.append(f"its opset is {OPSET} now, it was {before}")
@@ -140,29 +145,28 @@ class _Import:
         return model
 
     def _declare_outputs(self, model: onnx.ModelProto, expected: Outputs) -> None:
-        """Take out declared shapes of outputs, in place, that are not those of what comes out."""
+        """Declare the outputs' shapes, in place, as free where they are not those of what comes out."""
         self._write(model)
         fixed = fixed_batch_of(self._artifact)
         for value, output in zip(model.graph.output, expected, strict=True):
             declared = shape_of(value)
             if declared is None:
-                continue
-            actual = (fixed, *output.shape[1:])
-            if len(actual) != len(declared) or any(
-                said not in (None, size) for said, size in zip(declared, actual, strict=True)
-            ):
-                value.type.tensor_type.ClearField("shape")
+                set_free(value, output.ndim)
+            elif 0 not in output.shape and _contradicts(declared, (fixed, *output.shape[1:])):
+                set_free(value, output.ndim)
                 self.done.append(f"the file declares a wrong shape of '{value.name}'")
 
-    def _check(self, model: onnx.ModelProto) -> None:
+    def _check(self, model: onnx.ModelProto, expected: Outputs) -> None:
         """Hold the model against ONNX's own rules; without declared shapes where they are what breaks them."""
-        reason = self._refused()
+        reason = invalid(self._artifact)
         if reason is None:
             return
         bare = _copy(model)
         drop_shapes(bare)
+        for value, output in zip(bare.graph.output, expected, strict=True):
+            set_free(value, output.ndim)
         self._write(bare)
-        if self._refused() is None:
+        if invalid(self._artifact) is None:
             self.done.append(f"declared shapes are left out: with them, {reason}")
             return
         self._write(model)
@@ -175,9 +179,6 @@ class _Import:
         except StageFailed as error:
             return str(error)
         return None
-
-    def _refused(self) -> str | None:
-        return invalid(self._artifact)
 
     def _outputs(self, model: onnx.ModelProto) -> Outputs | str:
         self._write(model)
@@ -215,3 +216,10 @@ def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
     copy = type(model)()
     copy.CopyFrom(model)
     return copy
+
+
+def _contradicts(declared: Shape, actual: Shape) -> bool:
+    """Whether a declared size is another than what came out; None in ``actual`` is a size that may be any."""
+    if len(declared) != len(actual):
+        return True
+    return any(said not in (None, size) for said, size in zip(declared, actual, strict=True))

@@ -64,8 +64,11 @@ def two_layers(**changes: Any) -> onnx.ModelProto:
     return model(**{**fields, **changes})
 
 
-def branches() -> onnx.ModelProto:
-    """An If whose branches name their values alike, have constants, are not sorted, and read an outer value."""
+def branches(inner_sorted: bool = False) -> onnx.ModelProto:
+    """An If whose branches name their values alike, have constants and read an outer value; its nodes are not sorted.
+
+    ONNX Runtime sorts the nodes of the graph, and not those in the branches.
+    """
 
     def branch(scale: float) -> onnx.GraphProto:
         constant = helper.make_node(
@@ -76,7 +79,7 @@ def branches() -> onnx.ModelProto:
             helper.make_node("Relu", ["a"], ["s"]),
             constant,
         ]
-        return helper.make_graph(nodes, "branch", [], [value("out", None)])
+        return helper.make_graph(nodes[::-1] if inner_sorted else nodes, "branch", [], [value("out", None)])
 
     nodes = [
         helper.make_node("If", ["positive"], ["y"], then_branch=branch(2.0), else_branch=branch(3.0)),

@@ -1,0 +1,140 @@
+"""Write sizes into the free axes of an ONNX model: some runtimes are faster with shapes that they know."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from pipeline.artifact import ONNX_FILE, Artifact, Format, model_files
+from pipeline.bounds import Count
+from pipeline.data.dataset import SplitName
+from pipeline.errors import StageFailed, Unchanged
+from pipeline.onnx_graph import Shape, all_graphs, fed_inputs, fixed_batch_in, shape_of
+from pipeline.onnx_sizes import axis_names, set_axis, set_batch, set_sizes
+from pipeline.plan import Context
+from pipeline.stages.graph import drop_unused
+
+if TYPE_CHECKING:
+    import onnx
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixShapes:
+    """Fix the batch of an ONNX model, and other free axes where they are named; then infer all shapes.
+
+    The model takes this one batch size from then on, and rows of others are skipped. It computes the same. OpenVINO
+    compiles for shapes that it knows; ONNX Runtime gains little.
+    """
+
+    batch_size: Count = 1
+    axes: Mapping[str, Count] = field(default_factory=dict)
+    """Sizes of other free axes by their name in the model, such as ``{sequence: 128}``."""
+    shapes: Mapping[str, tuple[Count | None, ...]] = field(default_factory=dict)
+    """Whole shapes by input, such as ``{input_ids: [1, 128]}``; null leaves an axis as it is."""
+
+    accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
+    produces: ClassVar[Format] = "onnx"
+    version: ClassVar[int] = 1
+    reads: ClassVar[frozenset[SplitName]] = frozenset()
+    libraries: ClassVar[tuple[str, ...]] = ("onnx",)
+    tolerance: ClassVar[float | None] = 1e-3
+    fixes_batch: ClassVar[bool] = True
+
+    def __call__(self, source: Artifact, out: Path, context: Context) -> None:
+        """Write the model; raises Unchanged where all its shapes are fixed, StageFailed where a size does not fit."""
+        import onnx
+
+        model = onnx.load(source.onnx_path, load_external_data=False)
+        before = _shapes(model)
+        self._check(model, before)
+        for name, sizes in self.shapes.items():
+            set_sizes(model, name, sizes)
+        for name, size in self.axes.items():
+            set_axis(model, name, size)
+        set_batch(model, self.batch_size)
+        if _shapes(model) == before:
+            raise Unchanged(f"its shapes are fixed already: {_shown(before)}")
+        context.note("shapes", {name: list(shape or ()) for name, shape in _shapes(model).items()})
+        free = [name for name, shape in _shapes(model).items() if shape is None or None in shape]
+        if free:
+            context.note("left_free", f"{_shown(_shapes(model), free)}: name them in axes or shapes")
+        _write(_inferred(model), source, out)
+
+    def _check(self, model: onnx.ModelProto, before: Mapping[str, Shape | None]) -> None:
+        fixed = fixed_batch_in(before.values())
+        if fixed not in (None, self.batch_size):
+            raise StageFailed(f"the model's batch is fixed at {fixed}: set batch_size={fixed}")
+        names = axis_names(model)
+        for name in self.axes:
+            if name not in names:
+                raise StageFailed(f"axes: the model has no free axis '{name}'; it has {', '.join(names) or 'none'}")
+        for name, sizes in self.shapes.items():
+            if name not in before:
+                raise StageFailed(f"shapes: the model has no input '{name}'; it has {', '.join(before)}")
+            if not _fits(sizes, before[name]):
+                raise StageFailed(
+                    f"shapes: input '{name}' is {_shown(before, [name])}, which {list(sizes)} does not fit"
+                )
+
+
+def _shapes(model: onnx.ModelProto) -> dict[str, Shape | None]:
+    return {value.name: shape_of(value) for value in fed_inputs(model.graph)}
+
+
+def _fits(wanted: Sequence[int | None], declared: Shape | None) -> bool:
+    if declared is None or len(wanted) != len(declared):
+        return False
+    return all(None in pair or pair[0] == pair[1] for pair in zip(wanted, declared, strict=True))
+
+
+def _shown(shapes: Mapping[str, Shape | None], names: Sequence[str] | None = None) -> str:
+    def one(shape: Shape | None) -> str:
+        return "any" if shape is None else "[" + ", ".join("any" if size is None else str(size) for size in shape) + "]"
+
+    return ", ".join(f"{name} {one(shapes[name])}" for name in (shapes if names is None else names))
+
+
+def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with every shape that follows; what only asks for a known shape becomes a constant."""
+    from onnx import shape_inference
+
+    for graph in all_graphs(model.graph):
+        del graph.value_info[:]
+    try:
+        found = shape_inference.infer_shapes(model, data_prop=True)
+    except shape_inference.InferenceError as error:
+        raise StageFailed(f"the sizes do not fit the model: {' '.join(str(error).split())}") from error
+    _fold_shapes(found)
+    return found
+
+
+def _fold_shapes(model: onnx.ModelProto) -> None:
+    from onnx import numpy_helper
+
+    graph = model.graph
+    known = {value.name: shape_of(value) for value in (*graph.input, *graph.value_info)}
+    outputs = {value.name for value in graph.output}
+    for node in [node for node in graph.node if node.op_type == "Shape" and node.output[0] not in outputs]:
+        shape = known.get(node.input[0])
+        if shape is None or None in shape:
+            continue
+        between = {entry.name: entry.i for entry in node.attribute}
+        sizes = np.array(shape[between.get("start", 0) : between.get("end", len(shape))], np.int64)
+        graph.initializer.append(numpy_helper.from_array(sizes, node.output[0]))
+        graph.node.remove(node)
+    drop_unused(model)
+
+
+def _write(model: onnx.ModelProto, source: Artifact, out: Path) -> None:
+    """Save the model; weights that lie beside the source are copied as they are."""
+    (out / ONNX_FILE).write_bytes(model.SerializeToString())
+    for path in model_files(source.path):
+        if path != source.onnx_path:
+            destination = out / path.relative_to(source.path)
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, destination)
