@@ -35,7 +35,8 @@ def _explain(error: Exception) -> str:
 
     cause = error.__cause__
     if isinstance(error, OverrideParseException):
-        return f"{error.override} can't be read: {_reason(error.message)}; quote the value: {advice(error.override)}"
+        typed = error.override.removeprefix("++")
+        return f"{typed} can't be read: {_reason(error.message)}; quote the value: {advice(typed)}"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         options = sorted({*(error.options or ()), *available(group)})
