@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 
+from pipeline.class_scores import LOGITS, Scores, cross_entropy
 from pipeline.data.augmentation import augment
+from pipeline.errors import StageFailed
 from pipeline.examples import Examples
 from pipeline.recipe import Recipe
 from pipeline.torch_artifact import as_tensors
@@ -27,14 +29,17 @@ Judge = Callable[[nn.Module], float]
 Penalty = Callable[[], Tensor]
 _EVERY = 10
 """Steps between two lines of progress."""
+_BELOW_ONE_STEP = 1e-6
+_ONE_VALUE = "Expected more than 1 value per channel"
 
 
 @dataclass(frozen=True, slots=True)
 class Teacher:
-    """A model to learn from, by its first output: scores of classes, or vectors whose direction counts."""
+    """A model to learn from: by its scores of classes, or by vectors whose direction counts."""
 
     model: nn.Module
     vectors: bool = False
+    scores: Scores = LOGITS
 
 
 def fit(
@@ -47,6 +52,7 @@ def fit(
     teacher: Teacher | None = None,
     penalty: Penalty | None = None,
     before: float | None = None,
+    scores: Scores = LOGITS,
 ) -> list[float]:
     """Train ``model`` in place; returns what ``judge`` says (1 at best) after each epoch. The mode is then evaluation.
 
@@ -55,7 +61,8 @@ def fit(
     end.
     ``penalty`` is what the recipe weighs by ``group_lasso``.
     ``progress`` gets the share done and a line such as ``epoch 2/2 loss 0.31, validation 91.20 % so far, 34 s left``;
-    ``before`` is what to say in the first epoch. Raises ValueError where there is less than a batch of examples.
+    ``before`` is what to say in the first epoch. ``scores`` says where the model's are. Raises ValueError where there
+    is less than a batch of examples, StageFailed where the loss is no number any more.
     """
     steps = len(train) // recipe.batch_size
     if steps == 0:
@@ -69,11 +76,13 @@ def fit(
         validation = "" if so_far is None else f", validation {so_far:.2%} so far"
 
         def step_done(step: int, loss: Tensor, epoch: int = epoch, validation: str = validation) -> None:
+            if step % _EVERY == 0 or step == steps - 1:
+                _check_loss(loss, epoch + 1, step + 1, recipe)
             if step % _EVERY == 0:
                 line = f"epoch {epoch + 1}/{recipe.epochs} loss {loss.item():.3f}{validation}"
                 progress(*clock.at(epoch + step / steps, line))
 
-        _train_epoch(state, train, teacher, penalty, steps, step_done)
+        _train_epoch(state, train, teacher, penalty, steps, step_done, scores)
         state.history.append(judge(state.judged))
         state.remember_best()
         state.save(checkpoint)
@@ -91,6 +100,7 @@ def _train_epoch(
     penalty: Penalty | None,
     steps: int,
     step_done: Callable[[int, Tensor], None],
+    scores: Scores = LOGITS,
 ) -> None:
     recipe, epoch = state.recipe, len(state.history)
     device = next(state.model.parameters()).device
@@ -104,46 +114,76 @@ def _train_epoch(
         if recipe.channels_last:
             inputs = [tensor.to(memory_format=torch.channels_last) for tensor in inputs]
         labels = None if train.labels is None else torch.from_numpy(train.labels[chosen]).to(device)
-        loss = _loss(state.model, inputs, labels, teacher, recipe)
+        loss = _loss(state.model, inputs, labels, teacher, recipe, scores)
         if penalty is not None:
             loss = loss + recipe.group_lasso * penalty()
         state.step(loss)
         step_done(step, loss)
 
 
+def _check_loss(loss: Tensor, epoch: int, step: int, recipe: Recipe) -> None:
+    if not bool(torch.isfinite(loss)):
+        raise StageFailed(
+            f"the loss is {loss.item()} in epoch {epoch}, step {step}: take a lower learning_rate "
+            f"(it is {recipe.learning_rate:g}), or look for values in the data that are no numbers"
+        )
+
+
 def _loss(
-    model: nn.Module, inputs: list[Tensor], labels: Tensor | None, teacher: Teacher | None, recipe: Recipe
+    model: nn.Module,
+    inputs: list[Tensor],
+    labels: Tensor | None,
+    teacher: Teacher | None,
+    recipe: Recipe,
+    scores: Scores,
 ) -> Tensor:
     """Cross-entropy with the labels, and the distance to the teacher's output, as the recipe weighs them."""
     weight = recipe.distill_weight
+    if weight < 1 and labels is None:
+        raise ValueError("training without labels takes a teacher and distill_weight=1")
     with torch.autocast(inputs[0].device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-        output = as_tensors(model(*inputs))[0].float()
+        outputs = _outputs(model, inputs)
         expected = None
         if teacher is not None and weight > 0:
             with torch.no_grad():
-                expected = as_tensors(teacher.model(*inputs))[0].float()
-    if weight < 1 and labels is None:
-        raise ValueError("training without labels takes a teacher and distill_weight=1")
-    told = functional.cross_entropy(output, labels) if labels is not None and weight < 1 else None
+                expected = as_tensors(teacher.model(*inputs))
+    told = cross_entropy(scores.of(outputs), labels) if labels is not None and weight < 1 else None
     if expected is None or teacher is None:
         assert told is not None
         return told
-    taught = _distance(output, expected, teacher.vectors, recipe.temperature)
+    if teacher.vectors:
+        taught = _vector_distance(scores.output(outputs), teacher.scores.output(expected))
+    else:
+        taught = _distance(scores.of(outputs), teacher.scores.of(expected), recipe.temperature)
     return taught if told is None else (1 - weight) * told + weight * taught
 
 
-def _distance(output: Tensor, expected: Tensor, vectors: bool, temperature: float) -> Tensor:
-    """Of classes: the Kullback-Leibler divergence of the softened probabilities, times the temperature's square, which
-    keeps the size of its gradient (Hinton et al. 2015, arXiv:1503.02531). Of vectors: 1 less their cosine."""
-    if vectors:
-        return 1 - functional.cosine_similarity(output.flatten(1), expected.flatten(1)).mean()
+def _outputs(model: nn.Module, inputs: list[Tensor]) -> list[Tensor]:
+    try:
+        return as_tensors(model(*inputs))
+    except ValueError as error:
+        if _ONE_VALUE not in str(error):
+            raise
+        raise StageFailed(
+            "batch normalization has no variance of a single value: set batch_size to 2 or more"
+        ) from error
+
+
+def _distance(scores: Tensor, expected: Tensor, temperature: float) -> Tensor:
+    """The Kullback-Leibler divergence of the softened probabilities, times the temperature's square, which keeps the
+    size of its gradient (Hinton et al. 2015, arXiv:1503.02531). Both are logits [M, C]."""
     divergence = functional.kl_div(
-        functional.log_softmax(output / temperature, 1),
+        functional.log_softmax(scores / temperature, 1),
         functional.log_softmax(expected / temperature, 1),
         reduction="batchmean",
         log_target=True,
     )
     return divergence * temperature**2
+
+
+def _vector_distance(output: Tensor, expected: Tensor) -> Tensor:
+    """1 less the mean cosine of vectors [N, ...]."""
+    return 1 - functional.cosine_similarity(output.flatten(1), expected.flatten(1)).mean()
 
 
 @dataclass(slots=True)
@@ -248,8 +288,11 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 def _schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
     if recipe.schedule == "one_cycle":
+        rising = recipe.warmup_fraction
+        if math.isclose(rising * steps, 1):  # torch divides by the steps that rise, less one
+            rising *= 1 - _BELOW_ONE_STEP
         return torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, recipe.learning_rate, total_steps=steps, pct_start=recipe.warmup_fraction
+            optimizer, recipe.learning_rate, total_steps=max(steps, 2), pct_start=rising
         )
     warmup = recipe.warmup_fraction * steps
 

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.data.dataset import Split
+from pipeline.errors import StageFailed
 from pipeline.examples import Examples
 from pipeline.recipe import Recipe
 from pipeline.torch_artifact import ModelInput
-from pipeline.training import Teacher, _distance, _schedule, _State, _train_epoch, fit
+from pipeline.training import Teacher, _distance, _schedule, _State, _train_epoch, _vector_distance, fit
 
 RECIPE = Recipe(epochs=5, learning_rate=0.1, batch_size=8)
 
@@ -99,10 +100,10 @@ def test_the_softened_distance_is_the_divergence_times_the_squared_temperature()
     output, expected = torch.tensor([[1.0, 2.0], [0.0, 3.0]]), torch.tensor([[2.0, 0.0], [1.0, 1.0]])
     p, q = (expected / 3).softmax(1), (output / 3).softmax(1)
     divergence = (p * (p / q).log()).sum(1).mean()
-    assert _distance(output, expected, False, 3.0) == pytest.approx(9 * float(divergence))
-    assert _distance(expected, expected, False, 3.0) == pytest.approx(0, abs=1e-6)
-    assert _distance(output, 2 * output, True, 3.0) == pytest.approx(0, abs=1e-6)
-    assert _distance(output, -output, True, 3.0) == pytest.approx(2)
+    assert _distance(output, expected, 3.0) == pytest.approx(9 * float(divergence))
+    assert _distance(expected, expected, 3.0) == pytest.approx(0, abs=1e-6)
+    assert _vector_distance(output, 2 * output) == pytest.approx(0, abs=1e-6)
+    assert _vector_distance(output, -output) == pytest.approx(2)
 
 
 def test_a_teacher_is_left_as_it_is(tmp_path: Path) -> None:
@@ -124,6 +125,30 @@ def test_training_without_labels_needs_a_teacher(tmp_path: Path) -> None:
 def test_less_than_a_batch_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least one batch of 8 examples, there are 7"):
         fit(model(), examples(7), Script(), RECIPE, tmp_path / "checkpoint", lambda done, line: None)
+
+
+@pytest.mark.parametrize("steps", range(1, 12))
+def test_any_number_of_steps_can_be_scheduled(steps: int) -> None:
+    optimizer = torch.optim.SGD(model().parameters(), 0.1, momentum=0.9)
+    schedule = _schedule(optimizer, Recipe(epochs=1, learning_rate=0.1), steps)
+    rates = [float(schedule.get_last_lr()[0])]
+    for _ in range(steps):
+        optimizer.step()
+        schedule.step()
+        rates.append(float(schedule.get_last_lr()[0]))
+    assert max(rates[:-1]) > 0.03
+
+
+def test_a_loss_that_is_no_number_ends_the_training_with_its_reason(tmp_path: Path) -> None:
+    recipe = Recipe(epochs=1, learning_rate=1e30, batch_size=8)
+    with pytest.raises(StageFailed, match=r"the loss is (nan|inf) in epoch 1, step 4: take a lower learning_rate"):
+        train(model(), Script(0), recipe, tmp_path)
+
+
+def test_batch_normalization_of_single_values_says_what_to_set(tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+    with pytest.raises(StageFailed, match="set batch_size to 2 or more"):
+        train(network, Script(0), Recipe(epochs=1, learning_rate=0.1, batch_size=1), tmp_path)
 
 
 def test_a_step_follows_the_model_to_its_device(monkeypatch: pytest.MonkeyPatch) -> None:

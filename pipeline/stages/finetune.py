@@ -17,6 +17,7 @@ from pipeline.recipe import Optimizer, Precision, Recipe, Schedule
 if TYPE_CHECKING:
     from torch import nn
 
+    from pipeline.class_scores import Scores
     from pipeline.examples import Examples
 
 
@@ -72,6 +73,7 @@ class Finetune:
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
         """Write the trained model; raises StageFailed where there is nothing to learn from, or to judge by."""
+        from pipeline.class_scores import scores_of
         from pipeline.examples import best_device, score
         from pipeline.stages.prune_lasso import group_lasso
         from pipeline.torch_artifact import load_module, load_spec, save_module
@@ -85,6 +87,10 @@ class Finetune:
         module.to(device)
         original = load_module(context.original().path).to(device) if self.uses_original else None
         vectors, truth = self._truth(module if original is None else original, validation, context)
+        labelled = self.distill_weight < 1
+
+        def scores(model: nn.Module) -> Scores:
+            return scores_of(model, train, context.metric, labelled=labelled and not vectors)
 
         def judge(model: nn.Module) -> float:
             return score(model, validation, context.metric, truth)
@@ -97,9 +103,10 @@ class Finetune:
             self._recipe(context.seed),
             context.work / "finetune.ckpt",
             context.progress,
-            None if original is None else Teacher(original, vectors),
+            None if original is None else Teacher(original, vectors, scores(original)),
             penalty,
             before,
+            scores(module),
         )
         save_module(module.cpu(), spec, out)
         judged_by = "the baseline's output" if validation.labels is None or vectors else "labels"

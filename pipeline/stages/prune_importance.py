@@ -73,12 +73,14 @@ def accumulate_gradients(module: nn.Module, spec: ModelSpec, context: Context, e
 
 
 def _loss(outputs: list[torch.Tensor], labels: torch.Tensor | None) -> torch.Tensor:
-    """Summed over the examples. Labels belong to the first output of classes, [N, C]."""
+    """Summed over the examples. Labels belong to the first output of classes, [N, C] or one logit [N, 1]."""
     import torch
 
-    if labels is not None and not bool((labels < 0).any()):
-        highest = int(labels.max())
-        for output in outputs:
-            if output.ndim == 2 and output.shape[1] > highest:
-                return torch.nn.functional.cross_entropy(output, labels, reduction="sum")
+    from pipeline.class_scores import Scores
+
+    if labels is not None and labels.ndim == 1 and not bool((labels < 0).any()):
+        for place, output in enumerate(outputs):
+            scores = Scores(place=place).of(outputs) if output.is_floating_point() and 0 < output.ndim < 3 else None
+            if scores is not None and len(scores) == len(labels) and scores.shape[1] > int(labels.max()):
+                return torch.nn.functional.cross_entropy(scores, labels.long(), reduction="sum")
     return torch.stack([(output**2).sum() for output in outputs if output.is_floating_point()]).sum()

@@ -15,12 +15,14 @@ from pipeline.metrics import TopOne
 from pipeline.plan import Context, Metric
 from pipeline.recipe import Recipe
 from pipeline.stages.quantization import reduces_range
+from pipeline.stages.reparametrized import load_plain
 from pipeline.stages.run import run
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from pipeline.class_scores import Scores
     from pipeline.examples import Examples
     from pipeline.stages.fake_quantization import FakeQuantized
 
@@ -74,12 +76,13 @@ class QuantizeAware:
         """
         if find_spec("torchao") is None:
             raise Skipped(f"{_WHAT} needs torchao, which is not installed: install the extra qat (pip install torchao)")
+        from pipeline.class_scores import scores_of
         from pipeline.examples import accuracy, training_examples
         from pipeline.stages.fake_quantization import convert, remarks_hidden
         from pipeline.stages.write_qdq import write_qdq
-        from pipeline.torch_artifact import example_inputs, load_module, load_spec
+        from pipeline.torch_artifact import example_inputs
 
-        spec = load_spec(source.path)
+        module, spec, _ = load_plain(source.path)
         train, validation = training_examples(
             context,
             spec.inputs,
@@ -88,14 +91,14 @@ class QuantizeAware:
             max_examples=self.max_examples,
             without_labels="",
         )
-        module = load_module(source.path)
         inputs = example_inputs(spec)
         _require_logits(module, inputs, context.metric)
+        scores = scores_of(module, train, context.metric, labelled=True)
         before = accuracy(module, validation)
         reduce_range = reduces_range(self.reduce_range, "int8", context.isa)
         with remarks_hidden():
             network = _prepare(module, inputs, _REDUCED if reduce_range else _FULL)
-        history = self._train(network, train, validation, before, context)
+        history = self._train(network, train, validation, before, context, scores)
         context.progress(_TRAINING_SHARE, "writing the quantized model")
         with remarks_hidden():
             write_qdq(convert(network, inputs), spec, out)
@@ -107,7 +110,13 @@ class QuantizeAware:
         context.note("quantized", f"{network.products} products")
 
     def _train(
-        self, network: FakeQuantized, train: Examples, validation: Examples, before: float, context: Context
+        self,
+        network: FakeQuantized,
+        train: Examples,
+        validation: Examples,
+        before: float,
+        context: Context,
+        scores: Scores,
     ) -> list[float]:
         """Train in place, on a GPU where there is one; returns the validation accuracy after each epoch."""
         from pipeline.examples import accuracy, best_device
@@ -122,6 +131,7 @@ class QuantizeAware:
             context.work / "quantize_aware.ckpt",
             lambda done, line: context.progress(_TRAINING_SHARE * done, line),
             before=before,
+            scores=scores,
         )
         network.move("cpu")
         return history
