@@ -6,6 +6,7 @@ SlimlineError                 exit code 1
 │   ├── BackendUnavailable    a device or provider is missing
 │   └── Unchanged             a stage has nothing to do: its chain goes on with the model as it was
 ├── StageFailed               a variant's stage failed; the other variants go on
+│   └── Misnamed              a stage's field names what the model has not
 ├── WorkerFailed              a measuring process failed or died
 ├── CorruptEntry              a stored artifact's bytes are not what was written
 ├── OutOfSpace                the disk is full
@@ -83,6 +84,10 @@ class Unchanged(Skipped):
 
 class StageFailed(SlimlineError):
     """A stage could not build its output, or the output did not pass its check."""
+
+
+class Misnamed(StageFailed):
+    """A stage's field names what the model has not; the message tells what it has."""
 
 
 class WorkerFailed(SlimlineError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterable, Sequence
 
-from pipeline.errors import StageFailed
+from pipeline.errors import Misnamed
 
 SHOWN = 12
 
@@ -16,8 +16,8 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
 
 
 def check_matches(field: str, what: str, patterns: Iterable[str], names: Sequence[str]) -> None:
-    """Raise StageFailed for the first pattern that fits none of the names."""
+    """Raise Misnamed for the first pattern that fits none of the names."""
     for pattern in patterns:
         if not any(matches(name, [pattern]) for name in names):
             shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-            raise StageFailed(f"{field}: '{pattern}' matches no {what}; there are {shown}")
+            raise Misnamed(f"{field}: '{pattern}' matches no {what}; there are {shown}")

@@ -15,7 +15,7 @@ from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import StageFailed, first_line
 from pipeline.stages.calibration_mse import least_error_range
 from pipeline.stages.muted import prints_logged
-from pipeline.stages.quantization import temporary_files_in
+from pipeline.stages.quantization import library_call
 from pipeline.stages.run import filled_up, fixed_batch
 
 Calibration = Literal["minmax", "entropy", "percentile", "distribution", "mse"]
@@ -89,28 +89,46 @@ def calibrate(
     if count == 0:
         raise StageFailed("static quantization needs calibration data: set data.calibration_size above 0")
     options = {"symmetric": symmetric, "percentile": percentile} | HISTOGRAMS[method]
-    with temporary_files_in(work), prints_logged(library):
-        calibrator = library.create_calibrator(
-            model,
-            None,
-            augmented_model_path=str(work / "augmented.onnx"),
-            calibrate_method=library.CalibrationMethod[METHODS[method]],
-            use_external_data_format=large,
-            extra_options=options,
-        )
-        fixed = fixed_batch(calibrator.infer_session)
-        size = fixed or _batch_size(calibrator, max_memory_mb)
-        for start in range(0, count, size):
-            batch = examples.batch(start, size)
-            _collect(calibrator, filled_up(batch, fixed) if fixed else batch)
-            done = min(start + size, count)
-            progress(0.9 * done / count, f"calibrating, {done} of {count} examples")
+    with library_call(work), prints_logged(library):
+
+        def calibrator() -> Any:
+            return library.create_calibrator(
+                model,
+                None,
+                augmented_model_path=str(work / "augmented.onnx"),
+                calibrate_method=library.CalibrationMethod[METHODS[method]],
+                use_external_data_format=large,
+                extra_options=options,
+            )
+
+        made = calibrator()
+        fixed = fixed_batch(made.infer_session)
+        size = fixed or _batch_size(made, max_memory_mb)
+        try:
+            _collect_all(made, examples, size, fixed is not None, progress)
+        except StageFailed:
+            if fixed or size == 1:
+                raise
+            # A batch of 1 is written inside some models.
+            made = calibrator()
+            _collect_all(made, examples, 1, False, progress)
         progress(0.9, "choosing the ranges")
         ranges = work / "ranges.json"
         ranges.unlink(missing_ok=True)
-        found = _least_error(calibrator, symmetric, levels) if method == "mse" else _within_observed(calibrator)
+        found = _least_error(made, symmetric, levels) if method == "mse" else _within_observed(made)
         library.save_tensors_data(found, ranges)
     return ranges
+
+
+def _collect_all(
+    calibrator: Any, examples: Examples, size: int, fill_up: bool, progress: Callable[[float, str], None]
+) -> None:
+    count = len(examples)
+    for start in range(0, count, size):
+        batch = examples.batch(start, size)
+        _collect(calibrator, filled_up(batch, size) if fill_up else batch)
+        done = min(start + size, count)
+        progress(0.9 * done / count, f"calibrating, {done} of {count} examples")
 
 
 def _least_error(calibrator: Any, symmetric: bool, levels: int) -> Any:

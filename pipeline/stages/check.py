@@ -57,9 +57,16 @@ def check_output(
     output is no valid model, can't be loaded or run, has other outputs than its source, is not finite, differs too
     much, or lies below the floor.
     """
+    return compare(source, ran(source, feed), output, tolerance, feed, floor)
+
+
+def compare(
+    source: Artifact, expected: Ran, output: Artifact, tolerance: float | None, feed: Feed, floor: Floor | None
+) -> dict[str, Any]:
+    """What ``check_output`` does, where the source has been run already."""
     if output.format == "onnx":
         _check_onnx(source, output)
-    expected, found = ran(source, feed), ran(output, feed)
+    found = ran(output, feed)
     _check_shapes(expected, found)
     _check_finite(expected, found)
     _check_tolerance(expected, found, tolerance)

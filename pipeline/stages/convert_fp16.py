@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from pipeline.artifact import ONNX_FILE, Artifact, Format
+from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import SplitName
-from pipeline.errors import StageFailed, first_line
 from pipeline.patterns import check_matches
 from pipeline.plan import Context
+from pipeline.stages.check import floor_of
+from pipeline.stages.gentler import Asked, Way, proof, quantized_gently
+from pipeline.stages.graph import name_nodes, own_names_within, sort_nodes, write
+from pipeline.stages.preparation import require_float
 from pipeline.stages.quantization import is_large
 
 if TYPE_CHECKING:
@@ -24,15 +27,17 @@ class ConvertFp16:
     """Turn an ONNX model's float32 into float16 (``onnxruntime.transformers.float16``).
 
     With ``keep_io_types`` inputs and outputs stay float32; without it, the data must be float16. ``keep_ops`` are
-    operator types that stay in float32, beside those that have no float16 kernels.
+    operator types that stay in float32, beside those that have no float16 kernels. ``min_sqnr_db`` null: the output may
+    be as far from its source as it likes (see ``Floor``).
     """
 
     keep_io_types: bool = True
     keep_ops: tuple[str, ...] = ()
+    min_sqnr_db: float | None = 20.0
 
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     reads: ClassVar[frozenset[SplitName]] = frozenset()
     libraries: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-gpu", "onnx")
     tolerance: ClassVar[float | None] = None
@@ -40,24 +45,38 @@ class ConvertFp16:
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
         """Write the converted model; raises StageFailed where ``keep_ops`` names what the model has not."""
         import onnx
-        from onnxruntime.quantization.onnx_model import ONNXModel
-        from onnxruntime.transformers import float16
 
         model = onnx.load(source.onnx_path)
+        require_float(model, but=("MatMulNBits",))
         check_matches("keep_ops", "operator type", self.keep_ops, sorted({node.op_type for node in model.graph.node}))
+        name_nodes(model)
+        own_names_within(model)
         _forget_types_of_weights(model)
         context.note("clipped_weights", sum(_too_large(tensor) for tensor in model.graph.initializer))
-        try:
-            converted = float16.convert_float_to_float16(
-                model,
-                keep_io_types=self.keep_io_types,
-                disable_shape_infer=is_large(source),  # which can't be done in memory beyond 2 GiB
-                op_block_list=[*float16.DEFAULT_OP_BLOCK_LIST, *self.keep_ops],
-            )
-        except (ValueError, TypeError, RuntimeError) as error:
-            raise StageFailed(f"the model could not be converted to float16: {first_line(error)}") from error
-        ONNXModel(converted).topological_sort()  # the casts of the inputs were put at the end
-        onnx.save(converted, out / ONNX_FILE, save_as_external_data=is_large(source), location=f"{ONNX_FILE}.data")
+        prove = proof(source, context, floor_of(self, context.override))
+
+        def attempt(way: Way) -> None:
+            self._convert(model, way, out, is_large(source))
+            prove(out)
+
+        asked = Asked(nodes=model.graph.node, per_channel=False, optimized=False)
+        quantized_gently(lambda: asked, attempt, out, context.note)
+
+    def _convert(self, model: onnx.ModelProto, way: Way, out: Path, large: bool) -> None:
+        import onnx
+        from onnxruntime.transformers import float16
+
+        copy = onnx.ModelProto()
+        copy.CopyFrom(model)
+        converted = float16.convert_float_to_float16(
+            copy,
+            keep_io_types=self.keep_io_types,
+            disable_shape_infer=large,  # which can't be done in memory beyond 2 GiB
+            op_block_list=[*float16.DEFAULT_OP_BLOCK_LIST, *self.keep_ops],
+            node_block_list=list(way.kept),
+        )
+        sort_nodes(converted.graph)  # the casts of the inputs were put at the end
+        write(converted, out, large)
 
 
 def _forget_types_of_weights(model: onnx.ModelProto) -> None:

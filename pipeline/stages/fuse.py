@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import SplitName
-from pipeline.errors import Skipped, StageFailed, first_line
+from pipeline.errors import Skipped, StageFailed, Unchanged, first_line
 from pipeline.plan import Context
 from pipeline.stages.graph import CONTRIBUTED, opset, repair, write
 from pipeline.stages.muted import prints_logged
-from pipeline.stages.quantization import is_large, temporary_files_in
+from pipeline.stages.quantization import is_large, library_call
 
 if TYPE_CHECKING:
     import onnx
@@ -70,7 +70,7 @@ class Fuse:
             raise ValueError("num_heads and hidden_size must be 0 (found in the graph) or above")
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
-        """Write the fused model; raises Skipped where nothing fits a pattern, StageFailed where fusing breaks it."""
+        """Write the fused model; raises Unchanged where nothing fits a pattern, StageFailed where fusing breaks it."""
         import onnx
 
         before = onnx.load(source.onnx_path, load_external_data=False)
@@ -79,7 +79,7 @@ class Fuse:
         mended = repair(fused)
         found = _contributed(fused) - _contributed(before)
         if not found:
-            raise Skipped(f"nothing was fused: {self._advice()}")
+            raise Unchanged(f"nothing was fused: {self._advice()}")
         context.note("fused", dict(sorted(found.items())))
         context.note("nodes", f"{len(before.graph.node)} to {len(fused.graph.node)}")
         if mended:
@@ -102,7 +102,7 @@ class Fuse:
     def _by_onnxruntime(self, source: Artifact, work: Path) -> onnx.ModelProto:
         from onnxruntime.transformers.optimizer import OnnxModel, optimize_model
 
-        with temporary_files_in(work), prints_logged(sys.modules[OnnxModel.__module__]):
+        with library_call(work), prints_logged(sys.modules[OnnxModel.__module__]):
             optimizer = optimize_model(
                 str(source.onnx_path),
                 model_type=self.model_type,

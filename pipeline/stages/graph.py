@@ -166,6 +166,28 @@ def expose_inner_reads(model: onnx.ModelProto) -> int:
     return len(found)
 
 
+def own_names_within(model: onnx.ModelProto) -> None:
+    """Give the constants of graphs within nodes names that no other constant has: both branches of an If may hold a
+    ``weight``, and tools that look through all graphs would take them for the same."""
+    taken = _made(model.graph)
+    for node in model.graph.node:
+        for inner in inner_graphs(node):
+            _rename_constants(inner, taken)
+
+
+def _rename_constants(graph: onnx.GraphProto, taken: set[str]) -> None:
+    fresh = {tensor.name: _fresh(tensor.name, taken) for tensor in graph.initializer}
+    taken |= set(fresh.values())
+    for tensor in graph.initializer:
+        tensor.name = fresh[tensor.name]
+    for value in graph.input:
+        value.name = fresh.get(value.name, value.name)
+    _rename_reads(graph, {old: new for old, new in fresh.items() if old != new})
+    for node in graph.node:
+        for inner in inner_graphs(node):
+            _rename_constants(inner, taken)
+
+
 def _rename_reads(graph: onnx.GraphProto, fresh: dict[str, str]) -> None:
     own = _made(graph)
     outside = {old: new for old, new in fresh.items() if old not in own}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 logger = logging.getLogger(__name__)
 
@@ -54,3 +56,33 @@ def prints_logged(library: ModuleType) -> Iterator[None]:
         yield
     finally:
         del library.print
+
+
+class _SavesIn(ModuleType):
+    """The module onnx, but that a model saved under a bare name is saved in ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__("onnx")
+        self._folder = folder
+
+    def __getattr__(self, name: str) -> Any:
+        import onnx
+
+        return getattr(onnx, name)
+
+    def save_model(self, model: Any, path: str | Path, **options: Any) -> None:
+        import onnx
+
+        onnx.save_model(model, self._folder / Path(path), **options)
+
+
+@contextmanager
+def saves_in(library: ModuleType, folder: Path) -> Iterator[None]:
+    """Let a module that leaves models in the current folder (what it could not finish) leave them in this one."""
+    import onnx
+
+    library.onnx = _SavesIn(folder)  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        library.onnx = onnx  # type: ignore[attr-defined]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,17 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pipeline.artifact import SINGLE_FILE_BYTES, Artifact
-from pipeline.errors import StageFailed, first_line
+from pipeline.errors import Unchanged
 from pipeline.instruction_sets import lacks_dot_products
 from pipeline.patterns import check_matches, matches
+from pipeline.stages.run import FATAL_ONLY
 
 if TYPE_CHECKING:
     import onnx
 
-logger = logging.getLogger(__name__)
-
 IntegerType = Literal["int8", "uint8"]
 WideIntegerType = Literal["int8", "uint8", "int16", "uint16"]
+_WARNINGS = 2
+"""ONNX Runtime's own choice of what to log."""
+MIN_SQNR_DB = 4.0
+"""A quantized model of any use keeps more: 8 bits leave about 8 dB at the least."""
 PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
@@ -59,42 +61,36 @@ def temporary_files_in(folder: Path) -> Iterator[None]:
         tempfile.tempdir = before
 
 
-def prepare(source: Artifact, work: Path) -> Path:
-    """A copy of the model in ``work`` with all shapes inferred, constants folded and batch normalization in the
-    convolutions, as quantization wants it (``onnxruntime.quantization.shape_inference.quant_pre_process``).
+@contextmanager
+def library_call(work: Path) -> Iterator[None]:
+    """Around calls of ONNX Runtime's tools: temporary files lie in ``work``, and what their sessions log as errors, in
+    colours and past Python, is left to the exceptions that they raise."""
+    import onnxruntime
 
-    Symbolic shape inference stops at some valid models, with all kinds of errors: they are prepared without it.
-    """
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    prepared = work / "prepared.onnx"
-
-    def attempt(symbolic: bool) -> None:
-        quant_pre_process(
-            source.onnx_path, prepared, skip_symbolic_shape=not symbolic, save_as_external_data=is_large(source)
-        )
-
-    with temporary_files_in(work):
-        try:
-            attempt(symbolic=True)
-        except Exception as first:  # noqa: BLE001 - the library raises what it likes, and the second attempt decides
-            logger.info("%s: prepared without symbolic shape inference: %s", source.path, first_line(first))
-            try:
-                attempt(symbolic=False)
-            except Exception as error:
-                raise StageFailed(f"the model could not be prepared for quantization: {first_line(error)}") from error
-    return prepared
+    onnxruntime.set_default_logger_severity(FATAL_ONLY)
+    try:
+        with temporary_files_in(work):
+            yield
+    finally:
+        onnxruntime.set_default_logger_severity(_WARNINGS)
 
 
 def excluded_nodes(model: onnx.ModelProto, names: Sequence[str], op_types: Sequence[str]) -> list[str]:
-    """The nodes that ``exclude_nodes`` (names or glob patterns) and ``exclude_op_types`` name.
-
-    Raises StageFailed where one matches nothing, with what exists.
-    """
+    """The nodes that ``exclude_nodes`` (names or glob patterns) and ``exclude_op_types`` name."""
     nodes = [(node.name, node.op_type) for node in model.graph.node]
-    check_matches("exclude_nodes", "node", names, [name for name, _ in nodes])
-    check_matches("exclude_op_types", "operator type", op_types, sorted({kind for _, kind in nodes}))
     return [name for name, kind in nodes if kind in op_types or matches(name, names)]
+
+
+def check_excluded(
+    models: Sequence[onnx.ModelProto], names: Sequence[str], op_types: Sequence[str], wanted: Sequence[str] = ()
+) -> None:
+    """Raise Misnamed where ``exclude_nodes``, ``exclude_op_types`` or ``op_types`` (``wanted``) name what is in none of
+    the models: a user's and the same one prepared."""
+    nodes = [node for model in models for node in model.graph.node]
+    kinds = sorted({node.op_type for node in nodes})
+    check_matches("exclude_nodes", "node", names, list(dict.fromkeys(node.name for node in nodes if node.name)))
+    check_matches("exclude_op_types", "operator type", op_types, kinds)
+    check_matches("op_types", "operator type", wanted, kinds)
 
 
 def has_attention(model: onnx.ModelProto) -> bool:
@@ -118,8 +114,12 @@ def quantized_share(before: Mapping[str, int], left: Mapping[str, int]) -> dict[
 
 
 def require_quantized(before: Mapping[str, int], left: Mapping[str, int]) -> None:
-    """Raise StageFailed where nothing was quantized."""
+    """Raise Unchanged where nothing was quantized."""
     if sum(before.values()) == 0:
-        raise StageFailed(f"there is nothing to quantize: the model has no {', '.join(PRODUCTS)} with float weights")
+        raise Unchanged(f"the model has no {', '.join(PRODUCTS)}")
     if sum(left.values()) >= sum(before.values()):
-        raise StageFailed("nothing was quantized: see op_types, exclude_nodes and exclude_op_types")
+        there = ", ".join(f"{count} {kind}" for kind, count in before.items() if count)
+        raise Unchanged(
+            f"none of {there} could be quantized, with constant float weights and within op_types, exclude_nodes and "
+            "exclude_op_types"
+        )

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.artifact import ONNX_FILE, Artifact, Format
 from pipeline.data.dataset import SplitName
-from pipeline.errors import StageFailed, first_line
-from pipeline.patterns import check_matches
 from pipeline.plan import Context
+from pipeline.stages.check import floor_of
+from pipeline.stages.gentler import Asked, Way, proof, quantized_gently
+from pipeline.stages.graph import repair
+from pipeline.stages.preparation import prepare, require_float
 from pipeline.stages.quantization import (
+    MIN_SQNR_DB,
     IntegerType,
+    check_excluded,
     check_integer_type,
     excluded_nodes,
     is_large,
-    prepare,
+    library_call,
     quantized_share,
     reduces_range,
     require_quantized,
-    temporary_files_in,
     weighted_nodes,
 )
+
+if TYPE_CHECKING:
+    import onnx
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +40,8 @@ class QuantizeDynamic:
     The activations' ranges are taken anew from every batch, which costs time: it pays for large matrix products, and
     can make convolutions slower than in float. ``reduce_range`` null asks the processor (see ``reduces_range``).
     ``op_types`` null: all that ONNX Runtime can quantize; a Gemm counts as a MatMul, which it is turned into.
-    ``exclude_nodes`` are names or glob patterns.
+    ``exclude_nodes`` are names or glob patterns. ``min_sqnr_db`` null: the output may be as far from its source as it
+    likes (see ``Floor``).
     """
 
     weight_type: IntegerType = "int8"
@@ -43,10 +50,11 @@ class QuantizeDynamic:
     op_types: tuple[str, ...] | None = None
     exclude_nodes: tuple[str, ...] = ()
     exclude_op_types: tuple[str, ...] = ()
+    min_sqnr_db: float | None = MIN_SQNR_DB
 
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     reads: ClassVar[frozenset[SplitName]] = frozenset()
     libraries: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-gpu", "onnx")
     tolerance: ClassVar[float | None] = None
@@ -59,46 +67,71 @@ class QuantizeDynamic:
         return {"reduce_range": reduces_range(self.reduce_range, self.weight_type, isa)}
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
-        """Write the quantized model; raises StageFailed where nothing can be quantized."""
+        """Write the quantized model; raises Unchanged where nothing can be quantized, Skipped where it is already."""
+        import onnx
+
+        context.work.mkdir(parents=True, exist_ok=True)
+        plain = onnx.load(source.onnx_path, load_external_data=False)
+        require_float(plain)
+        prove = proof(source, context, floor_of(self, context.override))
+        prepared: dict[bool, onnx.ModelProto] = {}
+
+        def attempt(way: Way) -> tuple[Mapping[str, int], Mapping[str, int]]:
+            path = prepare(source, context.work, context.note, optimized=way.optimized)
+            model = prepared[way.optimized] = onnx.load(path, load_external_data=False)
+            check_excluded([plain, model], self.exclude_nodes, self.exclude_op_types, self._wanted(model))
+            context.progress(0.3, "quantizing the weights")
+            shares = self._quantize(path, model, way, is_large(source), out, context)
+            prove(out)
+            return shares
+
+        before, left = quantized_gently(
+            lambda: Asked(nodes=next(iter(prepared.values()), plain).graph.node, per_channel=self.per_channel),
+            attempt,
+            out,
+            context.note,
+        )
+        context.note("reduce_range", reduces_range(self.reduce_range, self.weight_type, context.isa))
+        context.note("quantized", quantized_share(before, left))
+
+    def _quantize(
+        self, path: Path, model: onnx.ModelProto, way: Way, large: bool, out: Path, context: Context
+    ) -> tuple[Mapping[str, int], Mapping[str, int]]:
+        """Write the model and return how many products there were, and how many stayed in float, by type."""
         import onnx
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
-        context.work.mkdir(parents=True, exist_ok=True)
-        prepared = prepare(source, context.work)
-        model = onnx.load(prepared, load_external_data=False)
-        op_types = self._op_types({node.op_type for node in model.graph.node})
-        excluded = excluded_nodes(model, self.exclude_nodes, self.exclude_op_types)
-        reduce_range = reduces_range(self.reduce_range, self.weight_type, context.isa)
-        context.progress(0.3, "quantizing the weights")
-        try:
-            with temporary_files_in(context.work):
-                quantize_dynamic(
-                    prepared,
-                    out / ONNX_FILE,
-                    op_types_to_quantize=op_types,
-                    per_channel=self.per_channel,
-                    reduce_range=reduce_range,
-                    weight_type=QuantType.QInt8 if self.weight_type == "int8" else QuantType.QUInt8,
-                    # A Gemm is turned into a MatMul of this name first.
-                    nodes_to_exclude=[*excluded, *(f"{name}_MatMul" for name in excluded)],
-                    use_external_data_format=is_large(source),
-                    # Without it, fused operators whose types shape inference does not know can't be quantized.
-                    extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
-                )
-        except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
-            raise StageFailed(f"ONNX Runtime could not quantize the model: {first_line(error)}") from error
+        excluded = [*excluded_nodes(model, self.exclude_nodes, self.exclude_op_types), *way.kept]
+        with library_call(context.work):
+            quantize_dynamic(
+                path,
+                out / ONNX_FILE,
+                op_types_to_quantize=self._op_types(),
+                per_channel=self.per_channel and way.per_channel,
+                reduce_range=reduces_range(self.reduce_range, self.weight_type, context.isa),
+                weight_type=QuantType.QInt8 if self.weight_type == "int8" else QuantType.QUInt8,
+                # A Gemm is turned into a MatMul of this name first.
+                nodes_to_exclude=[*excluded, *(f"{name}_MatMul" for name in excluded)],
+                use_external_data_format=large,
+                # Without it, fused operators whose types shape inference does not know can't be quantized.
+                extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
+            )
+        quantized = onnx.load(out / ONNX_FILE, load_external_data=False)
+        if repair(quantized):
+            onnx.save(quantized, out / ONNX_FILE)
         before = weighted_nodes(model)
-        left = _left(onnx.load(out / ONNX_FILE, load_external_data=False), before)
+        left = _left(quantized, before)
         require_quantized(before, left)
-        context.note("reduce_range", reduce_range)
-        context.note("quantized", quantized_share(before, left))
+        return before, left
 
-    def _op_types(self, existing: set[str]) -> list[str] | None:
+    def _wanted(self, model: onnx.ModelProto) -> Sequence[str]:
+        """``op_types`` as the user may name them: what is a Gemm becomes a MatMul."""
+        gemm = any(node.op_type == "Gemm" for node in model.graph.node)
+        return [kind for kind in self.op_types or () if not (gemm and kind == "MatMul")]
+
+    def _op_types(self) -> list[str] | None:
         if self.op_types is None:
             return None
-        if "Gemm" in existing:
-            existing = existing | {"MatMul"}
-        check_matches("op_types", "operator type", self.op_types, sorted(existing))
         return sorted({"MatMul" if name == "Gemm" else name for name in self.op_types})
 
 

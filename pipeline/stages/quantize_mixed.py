@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 
 from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import SplitName
-from pipeline.errors import Skipped, StageFailed
+from pipeline.errors import Skipped, StageFailed, Unchanged
 from pipeline.plan import Context, Speed
 from pipeline.stages.quantization import excluded_nodes, is_large
-from pipeline.stages.quantize_static import Calibrated, QuantizeStatic
-from pipeline.stages.sensitivity import Judge, products, sensitivities
+from pipeline.stages.quantize_static import Calibrated, QuantizeStatic, share_of
+from pipeline.stages.sensitivity import Judge, sensitivities
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +34,12 @@ class QuantizeMixed:
 
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     reads: ClassVar[frozenset[SplitName]] = frozenset({"calibration", "validation"})
     libraries: ClassVar[tuple[str, ...]] = QuantizeStatic.libraries
     tolerance: ClassVar[float | None] = None
     measures: ClassVar[bool] = True
+    floor_field: ClassVar[str] = "static.min_sqnr_db"
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_accuracy_drop < 1:
@@ -51,11 +52,14 @@ class QuantizeMixed:
         return self.static.machine_key(isa)
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
-        """Write the fastest choice that keeps the accuracy; raises StageFailed where none does."""
+        """Write the fastest choice that keeps the accuracy; raises StageFailed where none does, Unchanged where nothing
+        can be quantized."""
         if is_large(source):
             raise Skipped("mixed precision tries many models, and this one is too large for that")
-        calibrated = self.static.calibrated(source, _part(context, 0.0, 0.3))
+        # How much the whole loses is what the choices are about: no floor yet.
+        calibrated = self.static.settled(source, out, _part(context, 0.0, 0.3), floor=None)
         fixed = excluded_nodes(calibrated.model, self.static.exclude_nodes, self.static.exclude_op_types)
+        fixed += calibrated.way.kept
         judge = Judge.of(source, context, self.examples)
         trials = _Trials(self.static, calibrated, context)
         every = [node.name for node in calibrated.model.graph.node]
@@ -66,14 +70,16 @@ class QuantizeMixed:
             _part(context, 0.3, 0.7).progress,
         )
         context.note("sensitivity", layers)
+        if not layers:
+            raise Unchanged("no product has constant float weights")
         order = [layer["node"] for layer in layers if layer["node"] not in fixed]
         choices = self._choices(trials, fixed, order, judge, context)
         speeds = _speeds(choices, source, context)
         chosen = max(choices, key=lambda choice: speeds[choice.name].low if choice.name in speeds else 0.0)
         context.note("choices", [choice.told(speeds.get(choice.name)) for choice in choices])
         context.note("kept_in_float", list(chosen.kept))
-        context.note("quantized", f"{len(products(calibrated.model)) - len(chosen.kept) - len(fixed)} products")
-        self.static.write(calibrated, [*fixed, *chosen.kept], out, context)
+        quantized = self.static.write(calibrated, [*fixed, *chosen.kept], out, context)
+        context.note("quantized", share_of(calibrated.model, quantized))
 
     def _choices(
         self, trials: _Trials, fixed: Sequence[str], order: Sequence[str], judge: Judge, context: Context

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from pipeline.artifact import ONNX_FILE, Artifact, Format
 from pipeline.data.dataset import SplitName
-from pipeline.errors import StageFailed, first_line
-from pipeline.patterns import check_matches
+from pipeline.errors import StageFailed
 from pipeline.plan import Context
 from pipeline.stages.calibration import METHODS, Calibration, Examples, calibrate
-from pipeline.stages.graph import drop_unused, operators
+from pipeline.stages.check import Floor, floor_of
+from pipeline.stages.gentler import Asked, Way, proof, quantized_gently
+from pipeline.stages.graph import drop_unused, reads, repair
+from pipeline.stages.preparation import prepare, require_float
 from pipeline.stages.quantization import (
+    MIN_SQNR_DB,
     PRODUCTS,
     WideIntegerType,
+    check_excluded,
     check_integer_type,
     excluded_nodes,
     has_attention,
     is_large,
-    prepare,
+    library_call,
     quantized_share,
     reduces_range,
     require_quantized,
-    temporary_files_in,
     weighted_nodes,
 )
 
@@ -46,6 +50,8 @@ class Calibrated:
     ranges: Path
     examples: int
     large: bool
+    way: Way = field(default_factory=Way)
+    """How the library is called."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +69,8 @@ class QuantizeStatic:
     need qdq; on most processors such products run in float.
     ``reduce_range`` null asks the processor (see ``reduces_range``). ``op_types`` null: all that ONNX Runtime can
     quantize, but in a model with attention only its products (``has_attention``). ``exclude_nodes`` are names or glob
-    patterns. In qdq, outputs made by a Gemm or MatMul stay in float.
+    patterns. In qdq, outputs made by a Gemm or MatMul stay in float. ``min_sqnr_db`` null: the output may be as far
+    from its source as it likes (see ``Floor``).
     """
 
     format: QuantizedFormat = "qdq"
@@ -80,10 +87,11 @@ class QuantizeStatic:
     op_types: tuple[str, ...] | None = None
     exclude_nodes: tuple[str, ...] = ()
     exclude_op_types: tuple[str, ...] = ()
+    min_sqnr_db: float | None = MIN_SQNR_DB
 
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     reads: ClassVar[frozenset[SplitName]] = frozenset({"calibration"})
     libraries: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-gpu", "onnx")
     tolerance: ClassVar[float | None] = None
@@ -113,30 +121,71 @@ class QuantizeStatic:
         return {"reduce_range": reduces_range(self.reduce_range, self.weight_type, isa)}
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
-        """Write the quantized model; raises StageFailed without calibration data or where nothing can be quantized."""
-        calibrated = self.calibrated(source, context)
-        excluded = excluded_nodes(calibrated.model, self.exclude_nodes, self.exclude_op_types)
-        context.progress(0.95, "writing the quantized model")
-        quantized = self.write(calibrated, excluded, out, context)
-        before, left = weighted_nodes(calibrated.model), _left(quantized)
-        require_quantized(before, left)
+        """Write the quantized model; raises StageFailed without calibration data, Unchanged where nothing can be
+        quantized, Skipped where it is already."""
+        import onnx
+
+        calibrated = self.settled(source, out, context, floor_of(self, context.override))
+        quantized = onnx.load(out / ONNX_FILE, load_external_data=False)
         context.note("reduce_range", reduces_range(self.reduce_range, self.weight_type, context.isa))
         chosen = self._op_types(calibrated.model)
         if self.op_types is None and chosen is not None:
             context.note("op_types", chosen)
-        context.note("quantized", quantized_share(before, left))
+        per_tensor = sorted(_grouped_transposed(calibrated.model)) if self.per_channel else []
+        if per_tensor:
+            context.note("one_scale_per_tensor", f"{', '.join(per_tensor)}: grouped transposed convolutions")
+        context.note("quantized", share_of(calibrated.model, quantized))
         context.note("calibration_examples", calibrated.examples)
 
-    def calibrated(self, source: Artifact, context: Context) -> Calibrated:
-        """The model as quantization wants it, and its activations' ranges; raises StageFailed without data."""
+    def settled(self, source: Artifact, out: Path, context: Context, floor: Floor | None) -> Calibrated:
+        """Write the quantized model in the first way that works, and return what it was made from, with that way."""
         import onnx
 
         raw = context.data.split("calibration")
         examples = Examples(raw=raw.take(0, self.calibration_examples or len(raw)), preprocessing=context.preprocessing)
+        if not len(examples):
+            raise StageFailed("static quantization needs calibration data: set data.calibration_size above 0")
+        plain = onnx.load(source.onnx_path, load_external_data=False)
+        require_float(plain)
+        prove = proof(source, context, floor)
+        made: dict[bool, Calibrated] = {}
+
+        @cache
+        def ready(optimized: bool) -> Calibrated | StageFailed:
+            try:
+                made[optimized] = self._calibrated(source, plain, examples, optimized, context)
+            except StageFailed as error:
+                return error
+            return made[optimized]
+
+        def attempt(way: Way) -> Calibrated:
+            found = ready(way.optimized)
+            if isinstance(found, StageFailed):
+                raise found
+            calibrated = replace(found, way=way)
+            excluded = excluded_nodes(calibrated.model, self.exclude_nodes, self.exclude_op_types)
+            context.progress(0.95, "writing the quantized model")
+            quantized = self.write(calibrated, excluded, out, context)
+            require_quantized(weighted_nodes(calibrated.model), _left(quantized))
+            prove(out)
+            return calibrated
+
+        def asked() -> Asked:
+            model = next(iter(made.values())).model if made else plain
+            return Asked(nodes=model.graph.node, per_channel=self.per_channel)
+
+        return quantized_gently(asked, attempt, out, context.note)
+
+    def _calibrated(
+        self, source: Artifact, plain: onnx.ModelProto, examples: Examples, optimized: bool, context: Context
+    ) -> Calibrated:
+        """The model as quantization wants it, and its activations' ranges."""
+        import onnx
+
         context.work.mkdir(parents=True, exist_ok=True)
-        prepared = prepare(source, context.work)
+        prepared = prepare(source, context.work, context.note, optimized=optimized)
         model = onnx.load(prepared, load_external_data=False)
-        check_matches("op_types", "operator type", self.op_types or (), sorted(operators(model)))
+        check_excluded([plain, model], self.exclude_nodes, self.exclude_op_types, self.op_types or ())
         ranges = calibrate(
             prepared,
             examples,
@@ -158,7 +207,8 @@ class QuantizeStatic:
         reduce_range = reduces_range(self.reduce_range, self.weight_type, context.isa)
         self._quantize(calibrated, out / ONNX_FILE, excluded, reduce_range, context.work)
         quantized = onnx.load(out / ONNX_FILE, load_external_data=False)
-        if keep_outputs_float(quantized):
+        changed = keep_outputs_float(quantized)
+        if repair(quantized) or changed:
             onnx.save(quantized, out / ONNX_FILE)
         return quantized
 
@@ -178,28 +228,27 @@ class QuantizeStatic:
             "int16": QuantType.QInt16,
             "uint16": QuantType.QUInt16,
         }
-        try:
-            with temporary_files_in(work):
-                quantize_static(
-                    calibrated.path,
-                    path,
-                    quant_format=QuantFormat.QDQ if self.format == "qdq" else QuantFormat.QOperator,
-                    op_types_to_quantize=self._op_types(calibrated.model),
-                    per_channel=self.per_channel,
-                    reduce_range=reduce_range,
-                    activation_type=types[self.activation_type],
-                    weight_type=types[self.weight_type],
-                    nodes_to_exclude=list(excluded),
-                    use_external_data_format=calibrated.large,
-                    calibrate_method=CalibrationMethod[METHODS[self.calibration]],
-                    extra_options={
-                        "ActivationSymmetric": self.symmetric,
-                        "WeightSymmetric": self.weight_symmetric,
-                    },
-                    calibration_cache_path=calibrated.ranges,
-                )
-        except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
-            raise StageFailed(f"ONNX Runtime could not quantize the model: {first_line(error)}") from error
+        per_channel = self.per_channel and calibrated.way.per_channel
+        with library_call(work):
+            quantize_static(
+                calibrated.path,
+                path,
+                quant_format=QuantFormat.QDQ if self.format == "qdq" else QuantFormat.QOperator,
+                op_types_to_quantize=self._op_types(calibrated.model),
+                per_channel=per_channel,
+                reduce_range=reduce_range,
+                activation_type=types[self.activation_type],
+                weight_type=types[self.weight_type],
+                nodes_to_exclude=[*excluded, *calibrated.way.kept],
+                use_external_data_format=calibrated.large,
+                calibrate_method=CalibrationMethod[METHODS[self.calibration]],
+                extra_options={
+                    "ActivationSymmetric": self.symmetric,
+                    "WeightSymmetric": self.weight_symmetric,
+                    "TensorQuantOverrides": _overrides(calibrated.model, reduce_range) if per_channel else {},
+                },
+                calibration_cache_path=calibrated.ranges,
+            )
 
 
 def keep_outputs_float(model: onnx.ModelProto) -> bool:
@@ -210,7 +259,7 @@ def keep_outputs_float(model: onnx.ModelProto) -> bool:
     """
     nodes = model.graph.node
     makers = {name: node for node in nodes for name in node.output}
-    readers = Counter(name for node in nodes for name in node.input)
+    readers = Counter(name for node in nodes for name in reads(node))
     removed = False
     for output in model.graph.output:
         dequantize = makers.get(output.name)
@@ -229,6 +278,26 @@ def keep_outputs_float(model: onnx.ModelProto) -> bool:
     if removed:
         drop_unused(model)
     return removed
+
+
+def share_of(model: onnx.ModelProto, quantized: onnx.ModelProto) -> dict[str, str]:
+    """How many of a model's products of each type are quantized: ``{"Conv": "8 of 8"}``."""
+    return quantized_share(weighted_nodes(model), _left(quantized))
+
+
+def _grouped_transposed(model: onnx.ModelProto) -> dict[str, str]:
+    """The weights of transposed convolutions in groups, by node: their axis 1 holds the channels of one group only, and
+    ONNX Runtime's quantizer gives scales to that many."""
+    return {
+        node.name: node.input[1]
+        for node in model.graph.node
+        if node.op_type == "ConvTranspose" and any(entry.name == "group" and entry.i > 1 for entry in node.attribute)
+    }
+
+
+def _overrides(model: onnx.ModelProto, reduce_range: bool) -> dict[str, list[dict[str, Any]]]:
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return {name: [{"reduce_range": reduce_range}] for name in _grouped_transposed(model).values() if name in constants}
 
 
 def _left(model: onnx.ModelProto) -> Counter[str]:

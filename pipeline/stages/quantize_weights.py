@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import SplitName
-from pipeline.errors import StageFailed, first_line
 from pipeline.plan import Context
-from pipeline.stages.graph import operators, repair, write
-from pipeline.stages.quantization import excluded_nodes, is_large, quantized_share, require_quantized, weighted_nodes
+from pipeline.stages.check import floor_of
+from pipeline.stages.gentler import Asked, Way, proof, quantized_gently
+from pipeline.stages.graph import drop_unused, name_nodes, operators, repair, write
+from pipeline.stages.preparation import require_float
+from pipeline.stages.quantization import (
+    MIN_SQNR_DB,
+    check_excluded,
+    excluded_nodes,
+    is_large,
+    quantized_share,
+    require_quantized,
+    weighted_nodes,
+)
 
 if TYPE_CHECKING:
     import onnx
@@ -33,6 +44,7 @@ class QuantizeWeights:
     ``symmetric`` keeps the zero point at the middle (rtn only). ``accuracy_level`` says what the products may be
     computed in at least: 1 fp32, 2 fp16, 3 bf16, 4 int8 (the fastest on a CPU; activations are then quantized block by
     block); null: ONNX Runtime's choice, fp32 (rtn only; hqq has fp32). Convolutions are left alone.
+    ``min_sqnr_db`` null: the output may be as far from its source as it likes (see ``Floor``).
     """
 
     bits: int = 4
@@ -41,10 +53,11 @@ class QuantizeWeights:
     symmetric: bool = True
     accuracy_level: int | None = 4
     exclude_nodes: tuple[str, ...] = ()
+    min_sqnr_db: float | None = MIN_SQNR_DB
 
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     reads: ClassVar[frozenset[SplitName]] = frozenset()
     libraries: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-gpu", "onnx")
     tolerance: ClassVar[float | None] = None
@@ -62,36 +75,52 @@ class QuantizeWeights:
             raise ValueError(f"accuracy_level must be 1, 2, 3, 4 or null (got {self.accuracy_level})")
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
-        """Write the quantized model; raises StageFailed where there is nothing to quantize."""
+        """Write the quantized model; raises Unchanged where nothing can be quantized, Skipped where it is already."""
+        import onnx
+
+        plain = onnx.load(source.onnx_path, load_external_data=False)
+        require_float(plain)
+        check_excluded([plain], self.exclude_nodes, ())
+        prove = proof(source, context, floor_of(self, context.override))
+
+        def attempt(way: Way) -> Mapping[str, str]:
+            shares = self._quantize(source, way, out, context)
+            prove(out)
+            return shares
+
+        asked = Asked(nodes=plain.graph.node, per_channel=False, optimized=False)
+        context.note("quantized", quantized_gently(lambda: asked, attempt, out, context.note))
+
+    def _quantize(self, source: Artifact, way: Way, out: Path, context: Context) -> Mapping[str, str]:
+        """Write the model and return how many products are quantized."""
         import onnx
         from onnxruntime.quantization.onnx_model import ONNXModel
 
         model = onnx.load(source.onnx_path)
         before = weighted_nodes(model)
-        excluded = excluded_nodes(model, self.exclude_nodes, ())
+        name_nodes(model)
+        excluded = [*excluded_nodes(model, self.exclude_nodes, ()), *way.kept]
         ONNXModel(model).replace_gemm_with_matmul()
         context.progress(0.2, "quantizing the weights")
         library = _library()
-        try:
-            quantizer = library.MatMulNBitsQuantizer(
-                model,
-                # What was a Gemm is a MatMul of this name now.
-                nodes_to_exclude=[*excluded, *(f"{name}_MatMul" for name in excluded)],
-                algo_config=self._config(library),
-            )
-            with warnings.catch_warnings():
-                # Of tensors that share memory with the model, which nothing writes to.
-                warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
-                quantizer.process()
-        except (AssertionError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
-            raise StageFailed(f"ONNX Runtime could not quantize the weights: {first_line(error)}") from error
+        quantizer = library.MatMulNBitsQuantizer(
+            model,
+            # What was a Gemm is a MatMul of this name now.
+            nodes_to_exclude=[*excluded, *(f"{name}_MatMul" for name in excluded)],
+            algo_config=self._config(library),
+        )
+        with warnings.catch_warnings():
+            # Of tensors that share memory with the model, which nothing writes to.
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+            quantizer.process()
         quantized: onnx.ModelProto = quantizer.model.model
         repair(quantized)
+        drop_unused(quantized)
         products = {"MatMul": before["MatMul"] + before["Gemm"]}
         left = {"MatMul": products["MatMul"] - operators(quantized)["MatMulNBits"]}
         require_quantized(products, left)
-        context.note("quantized", quantized_share(products, left))
         write(quantized, out, is_large(source))
+        return quantized_share(products, left)
 
     def _config(self, library: Any) -> Any:
         if self.method == "hqq":

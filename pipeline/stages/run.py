@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 BATCH = 16
 THREADS = 2
-_FATAL_ONLY = 4
+FATAL_ONLY = 4
 """ONNX Runtime raises what it logs as an error, too."""
 Outputs = list[NDArray[Any]]
 
@@ -51,7 +51,7 @@ def session_of(artifact: Artifact) -> onnxruntime.InferenceSession:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = _FATAL_ONLY
+    options.log_severity_level = FATAL_ONLY
     options.intra_op_num_threads = THREADS
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import SplitName
-from pipeline.errors import Skipped, StageFailed, first_line
+from pipeline.errors import Skipped, StageFailed, Unchanged, first_line
 from pipeline.plan import Context
 from pipeline.stages.graph import repair, write
 from pipeline.stages.quantization import is_large
@@ -27,8 +27,8 @@ class Simplify:
     tolerance: ClassVar[float | None] = 1e-4
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
-        """Write the simplified model; raises Skipped without onnxslim or where the graph would grow, StageFailed where
-        it can't follow the graph."""
+        """Write the simplified model; raises Skipped without onnxslim, Unchanged where the graph would grow,
+        StageFailed where it can't follow the graph."""
         import onnx
 
         if find_spec("onnxslim") is None:
@@ -44,6 +44,6 @@ class Simplify:
         repair(simplified)
         left = len(simplified.graph.node)
         if left > nodes:
-            raise Skipped(f"there is nothing to simplify: onnxslim made {left} nodes of {nodes}")
+            raise Unchanged(f"there is nothing to simplify: onnxslim made {left} nodes of {nodes}")
         context.note("nodes", f"{nodes} to {left}")
         write(simplified, out, is_large(source))

@@ -12,15 +12,17 @@ from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import SplitName
-from pipeline.errors import Skipped, StageFailed
+from pipeline.errors import StageFailed, Unchanged
 from pipeline.plan import Context
 from pipeline.stages.calibration import BATCH, Examples
-from pipeline.stages.graph import drop_unused, opset, repair, write
+from pipeline.stages.graph import drop_unused, opset, reads, repair, write
+from pipeline.stages.preparation import require_float
 from pipeline.stages.quantization import is_large
 from pipeline.stages.run import filled_up, fixed_batch, session_of
 
 if TYPE_CHECKING:
     import onnx
+    import onnxruntime
 
 Floats = NDArray[np.float32]
 SMALLEST = 1e-5
@@ -44,7 +46,7 @@ class SmoothQuant:
 
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     reads: ClassVar[frozenset[SplitName]] = frozenset({"calibration"})
     libraries: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-gpu", "onnx")
     tolerance: ClassVar[float | None] = 1e-3
@@ -54,13 +56,14 @@ class SmoothQuant:
             raise ValueError(f"alpha must lie between 0 and 1 (got {self.alpha})")
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
-        """Write the smoothed model; raises Skipped where no product can be smoothed, StageFailed without data."""
+        """Write the smoothed model; raises Unchanged where no product can be smoothed, StageFailed without data."""
         import onnx
 
         model = onnx.load(source.onnx_path)
+        require_float(model)
         groups = [group for group in find_groups(model) if group.norm is not None or self.insert]
         if not groups:
-            raise Skipped("there is no matrix product with constant weights to smooth")
+            raise Unchanged("there is no matrix product with constant weights to smooth")
         examples = Examples(raw=context.data.split("calibration"), preprocessing=context.preprocessing)
         if not len(examples):
             raise StageFailed("SmoothQuant needs calibration data: set data.calibration_size above 0")
@@ -114,7 +117,7 @@ def find_groups(model: onnx.ModelProto) -> list[Group]:
             products.setdefault(node.input[0], []).append(product)
     readers: dict[str, int] = {}
     for node in graph.node:
-        for name in node.input:
+        for name in reads(node):
             readers[name] = readers.get(name, 0) + 1
     outputs = {value.name for value in graph.output}
     makers = {name: place for place, node in enumerate(graph.node) for name in node.output}
@@ -174,12 +177,28 @@ def _largest_activations(
     write(model, folder, is_large(source))
     session = session_of(Artifact(path=folder, format="onnx", digest=""))
     fixed = fixed_batch(session)
-    size = fixed or BATCH
+    try:
+        return _maxima(session, names, groups, examples, fixed or BATCH, context)
+    except Exception:
+        if fixed:
+            raise
+        # A batch of 1 is written inside some models.
+        return _maxima(session, names, groups, examples, 1, context)
+
+
+def _maxima(
+    session: onnxruntime.InferenceSession,
+    names: Sequence[str],
+    groups: Sequence[Group],
+    examples: Examples,
+    size: int,
+    context: Context,
+) -> dict[str, Floats]:
     wanted = {value.name for value in session.get_inputs()}
     found: dict[str, Floats] = {}
     for start in range(0, len(examples), size):
         batch = {name: array for name, array in examples.batch(start, size).items() if name in wanted}
-        for group, values in zip(groups, session.run(names, filled_up(batch, fixed) if fixed else batch), strict=True):
+        for group, values in zip(groups, session.run(names, filled_up(batch, size)), strict=True):
             found[group.tensor] = np.maximum(found.get(group.tensor, 0.0), values)
         done = min(start + size, len(examples))
         context.progress(0.9 * done / len(examples), f"largest activations, {done} examples")
@@ -199,7 +218,8 @@ def _add_maxima(model: onnx.ModelProto, groups: Sequence[Group]) -> list[str]:
         shape = numpy_helper.from_array(np.array([-1, group.channels], np.int64), f"{prefix}_shape")
         graph.initializer.append(shape)
         graph.node.append(helper.make_node("Abs", [group.tensor], [f"{prefix}_abs"]))
-        graph.node.append(helper.make_node("Reshape", [f"{prefix}_abs", shape.name], [f"{prefix}_rows"]))
+        graph.node.append(helper.make_node("Cast", [f"{prefix}_abs"], [f"{prefix}_float"], to=TensorProto.FLOAT))
+        graph.node.append(helper.make_node("Reshape", [f"{prefix}_float", shape.name], [f"{prefix}_rows"]))
         inputs = [f"{prefix}_rows", *(["smooth_axis"] if axes_as_input else [])]
         reduce = helper.make_node("ReduceMax", inputs, [prefix], keepdims=0)
         if not axes_as_input:
@@ -223,7 +243,8 @@ def _smooth(
     for number, product in enumerate(group.products):
         scaled = product.rows(weights) * factors[:, None]
         name = f"{prefix}_weight_{number}"
-        array = np.ascontiguousarray(scaled.T if product.transposed else scaled)
+        kind = weights[product.weight].dtype
+        array = np.ascontiguousarray(scaled.T if product.transposed else scaled).astype(kind)
         graph.initializer.append(numpy_helper.from_array(array, name))
         graph.node[product.node].input[1] = name
     if group.norm is not None:
@@ -231,11 +252,13 @@ def _smooth(
         for position in range(1, len(norm.input)):
             if norm.input[position]:
                 name = f"{prefix}_norm_{position}"
-                divided = weights[norm.input[position]].astype(np.float32) / factors
+                parameters = weights[norm.input[position]]
+                divided = (parameters.astype(np.float32) / factors).astype(parameters.dtype)
                 graph.initializer.append(numpy_helper.from_array(divided, name))
                 norm.input[position] = name
         return
-    graph.initializer.append(numpy_helper.from_array(1 / factors, f"{prefix}_factors"))
+    kind = weights[group.products[0].weight].dtype
+    graph.initializer.append(numpy_helper.from_array((1 / factors).astype(kind), f"{prefix}_factors"))
     # At the end, so that the places of the other nodes stay; they are sorted later.
     graph.node.append(helper.make_node("Mul", [group.tensor, f"{prefix}_factors"], [f"{prefix}_smoothed"], name=prefix))
     for product in group.products:

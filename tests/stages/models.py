@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.artifact import Artifact, folder_digest
-from pipeline.data.dataset import Split, SplitName
+from pipeline.data.dataset import Dataset, Split, SplitName
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.metrics import TopOne
 from pipeline.plan import Context, Speed, Stage
@@ -143,7 +143,7 @@ class Workplace:
     """A folder to build artifacts in, and the notes that stages left."""
 
     folder: Path
-    data: MemoryDataset | TextDataset = field(default_factory=MemoryDataset)
+    data: Dataset = field(default_factory=MemoryDataset)
     isa: frozenset[str] = frozenset({"avx2"})
     notes: dict[str, Any] = field(default_factory=dict)
     progress: list[float] = field(default_factory=list)
@@ -286,6 +286,26 @@ class TextDataset:
 
     def split(self, name: SplitName) -> Split:
         return Split(sentences(self.calibration))
+
+
+@dataclass(frozen=True)
+class ArrayDataset:
+    """Normally distributed numbers."""
+
+    input: str
+    shape: tuple[int, ...]
+    dtype: Any = np.float32
+    calibration: int = 40
+    name: str = "numbers"
+    class_names: Sequence[str] = ()
+
+    @property
+    def calibration_size(self) -> int:
+        return self.calibration
+
+    def split(self, name: SplitName) -> Split:
+        rng = np.random.default_rng(len(name))
+        return Split({self.input: rng.normal(size=(self.calibration, *self.shape)).astype(self.dtype)})
 
 
 def op_types(artifact: Artifact) -> Counter[str]:

@@ -55,7 +55,9 @@ def test_weights_too_large_for_half_precision_are_counted(workplace: Workplace, 
     weights.CopyFrom(onnx.numpy_helper.from_array(large, weights.name))
     source = Artifact(workplace.new("large"), "onnx", "")
     onnx.save(model, source.onnx_path)
-    workplace.build(ConvertFp16(), source)
+    with pytest.raises(StageFailed, match=r"the signal lies 0\.6 dB above the error"):
+        workplace.build(ConvertFp16(), source, "refused")
+    workplace.build(ConvertFp16(min_sqnr_db=None), source)
     assert workplace.notes["clipped_weights"] == 2
 
 

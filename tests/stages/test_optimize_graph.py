@@ -9,7 +9,7 @@ import pytest
 from pipeline.artifact import Artifact
 from pipeline.stages.check import check_output
 from pipeline.stages.optimize_graph import OptimizeGraph
-from tests.stages.models import Workplace, op_types, sentences
+from tests.stages.models import TextDataset, Workplace, op_types, sentences
 
 
 @pytest.mark.parametrize("level", ["basic", "extended", "all"])
@@ -28,6 +28,7 @@ def test_extended_fuses_into_onnxruntimes_own_operators(workplace: Workplace, on
 
 
 def test_a_transformer_can_be_optimized(workplace: Workplace, onnx_encoder: Artifact) -> None:
+    workplace.data = TextDataset()
     optimized = workplace.build(OptimizeGraph(), onnx_encoder)
     assert check_output(onnx_encoder, optimized, OptimizeGraph.tolerance, sentences())["cosine_min"] > 0.9999
 

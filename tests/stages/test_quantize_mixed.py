@@ -86,7 +86,7 @@ def test_where_nothing_keeps_the_accuracy_it_says_how_close_it_came(
 def test_what_static_excludes_stays_in_float(workplace: Workplace, onnx_model: Artifact) -> None:
     static = QuantizeStatic(exclude_op_types=("Gemm",))
     workplace.build(QuantizeMixed(max_accuracy_drop=0.5, measured=1, static=static), onnx_model)
-    assert workplace.notes["quantized"] == "6 products"
+    assert workplace.notes["quantized"] == {"Conv": "6 of 6", "Gemm": "0 of 1"}
 
 
 def test_without_labels_the_models_own_answers_count(workplace: Workplace, onnx_model: Artifact) -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import onnx
 import pytest
 
 from pipeline.artifact import Artifact
-from pipeline.errors import StageFailed
+from pipeline.errors import Unchanged
 from pipeline.stages.check import check_output
 from pipeline.stages.count import count
 from pipeline.stages.quantize_weights import QuantizeWeights
-from tests.stages.models import Workplace, op_types, sentences
+from tests.stages.models import MemoryDataset, TextDataset, Workplace, op_types, sentences
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Workplace:
+    return Workplace(tmp_path, TextDataset())
+
 
 COSINES = {(4, "rtn"): 0.9, (4, "hqq"): 0.9, (8, "rtn"): 0.999}
 
@@ -61,7 +68,8 @@ def test_excluded_products_stay_in_float(workplace: Workplace, onnx_model: Artif
     name = next(node.name for node in onnx.load(onnx_encoder.onnx_path).graph.node if node.op_type == "Gemm")
     quantized = workplace.build(QuantizeWeights(exclude_nodes=(name,)), onnx_encoder)
     assert op_types(quantized)["MatMulNBits"] == 12
-    with pytest.raises(StageFailed, match="nothing was quantized"):
+    workplace.data = MemoryDataset()
+    with pytest.raises(Unchanged, match="none of 1 MatMul could be quantized"):
         workplace.build(QuantizeWeights(exclude_nodes=("*",)), onnx_model, "none")
 
 

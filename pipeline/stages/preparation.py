@@ -1,0 +1,141 @@
+"""A model made ready for the quantizers of ONNX Runtime."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.artifact import Artifact
+from pipeline.errors import Skipped, StageFailed, first_line
+from pipeline.stages.graph import drop_unused, expose_inner_reads, inner_graphs, name_nodes, opset
+from pipeline.stages.muted import saves_in
+from pipeline.stages.quantization import PRODUCTS, is_large, library_call
+
+if TYPE_CHECKING:
+    import onnx
+
+logger = logging.getLogger(__name__)
+
+PER_CHANNEL_OPSET = 13
+"""The opset from which a QuantizeLinear may have a scale for each channel."""
+_QUANTIZED = ("DequantizeLinear", "MatMulNBits", "MatMulInteger", "ConvInteger", "DynamicQuantizeMatMul", "QGemm")
+
+
+def require_float(model: onnx.ModelProto, but: Sequence[str] = ()) -> None:
+    """Raise Skipped where a model is quantized already, in the graphs within its nodes too, ``but`` by operators that
+    don't matter."""
+    kinds = [kind for kind in _operators(model.graph) if kind in _QUANTIZED or kind.startswith("QLinear")]
+    found = Counter(kind for kind in kinds if kind not in but)
+    if found:
+        told = ", ".join(f"{count} {kind}" for kind, count in sorted(found.items()))
+        raise Skipped(f"the model is quantized already ({told})")
+
+
+def _operators(graph: onnx.GraphProto) -> list[str]:
+    inner = [kind for node in graph.node for each in inner_graphs(node) for kind in _operators(each)]
+    return [node.op_type for node in graph.node] + inner
+
+
+def prepare(source: Artifact, work: Path, note: Callable[[str, Any], None], *, optimized: bool = True) -> Path:
+    """A copy of the model in ``work`` as ONNX Runtime's quantizers want it.
+
+    Where ``optimized``, all shapes are inferred, constants folded, and batch normalization is in the convolutions
+    (``onnxruntime.quantization.shape_inference.quant_pre_process``). Every node has a name, what graphs within nodes
+    read has a reader in the main graph, every product has a bias of its own, and the opset is 13 at least; where it
+    can't be raised, a note says so. Raises StageFailed where the library can't follow the model.
+    """
+    import onnx
+
+    path = _optimized(source, work) if optimized else source.onnx_path
+    model = onnx.load(path)
+    if opset(model) < PER_CHANNEL_OPSET:
+        model = _raised(model, note)
+    _fold_casts(model)
+    name_nodes(model)
+    expose_inner_reads(model)
+    _separate_biases(model)
+    prepared = work / f"prepared{'' if optimized else '-plainly'}.onnx"
+    location = f"{prepared.name}.data"
+    (work / location).unlink(missing_ok=True)  # or it would be appended to
+    onnx.save(model, prepared, save_as_external_data=is_large(source), location=location)
+    return prepared
+
+
+def _optimized(source: Artifact, work: Path) -> Path:
+    """Symbolic shape inference stops at some valid models, with all kinds of errors: they are prepared without it."""
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+    from onnxruntime.tools import symbolic_shape_infer
+
+    path = work / "optimized.onnx"
+
+    def attempt(symbolic: bool) -> None:
+        quant_pre_process(
+            source.onnx_path, path, skip_symbolic_shape=not symbolic, save_as_external_data=is_large(source)
+        )
+
+    with library_call(work), saves_in(sys.modules[symbolic_shape_infer.__name__], work):
+        try:
+            attempt(symbolic=True)
+        except Exception as first:  # noqa: BLE001 - the library raises what it likes, and the second attempt decides
+            logger.info("%s: prepared without symbolic shape inference: %s", source.path, first_line(first))
+            try:
+                attempt(symbolic=False)
+            except Exception as error:
+                raise StageFailed(f"the model could not be prepared for quantization: {first_line(error)}") from error
+    return path
+
+
+def _raised(model: onnx.ModelProto, note: Callable[[str, Any], None]) -> onnx.ModelProto:
+    """The model at the opset that scales for each channel need, or as it is where no conversion is known."""
+    import onnx
+
+    before = opset(model)
+    try:
+        raised = onnx.version_converter.convert_version(model, PER_CHANNEL_OPSET)
+        onnx.checker.check_model(raised, full_check=True)
+    except Exception as error:  # noqa: BLE001 - the converter raises what it likes
+        note("opset", f"{before}, and it can't be raised to {PER_CHANNEL_OPSET}: {first_line(error)}")
+        return model
+    note("opset", f"raised from {before} to {PER_CHANNEL_OPSET}, which scales for each channel need")
+    return raised
+
+
+def _fold_casts(model: onnx.ModelProto) -> None:
+    """Cast constants here: ONNX Runtime's CPU provider puts casts before the weights of a model in half precision, and
+    the quantizers look for weights beside their readers."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    graph = model.graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    for node in [node for node in graph.node if node.op_type == "Cast" and node.input[0] in constants]:
+        wanted = next(entry.i for entry in node.attribute if entry.name == "to")
+        if wanted not in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16):
+            continue
+        values = numpy_helper.to_array(constants[node.input[0]])
+        graph.initializer.append(
+            numpy_helper.from_array(values.astype(helper.tensor_dtype_to_np_dtype(wanted)), node.output[0])
+        )
+        graph.node.remove(node)
+    drop_unused(model)
+
+
+def _separate_biases(model: onnx.ModelProto) -> None:
+    """Give each product a bias of its own: its step is that of the product's inputs, and two products that share a
+    bias would share its step, too."""
+    graph = model.graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    seen: set[str] = set()
+    for node in graph.node:
+        if node.op_type not in PRODUCTS or len(node.input) < 3 or node.input[2] not in constants:
+            continue
+        name = node.input[2]
+        if name in seen:
+            copy = graph.initializer.add()
+            copy.CopyFrom(constants[name])
+            copy.name = node.input[2] = f"{name}_of_{node.name}"
+        seen.add(name)
