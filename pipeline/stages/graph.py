@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.artifact import ONNX_FILE
 from pipeline.errors import StageFailed, first_line
+from pipeline.onnx_graph import inner_graphs
 
 if TYPE_CHECKING:
     import onnx
@@ -78,14 +79,6 @@ def inner_reads(node: onnx.NodeProto) -> Iterator[str]:
         made = _made(graph)
         yield from (name for name in _read(graph) if name not in made)
         yield from (value.name for value in graph.output if value.name not in made)
-
-
-def inner_graphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    """The graphs that a node holds as attributes: branches and bodies."""
-    for entry in node.attribute:
-        if entry.HasField("g"):
-            yield entry.g
-        yield from entry.graphs
 
 
 def _made(graph: onnx.GraphProto) -> set[str]:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.artifact import Artifact
 from pipeline.errors import Skipped, StageFailed, first_line
-from pipeline.stages.graph import drop_unused, expose_inner_reads, inner_graphs, name_nodes, opset
+from pipeline.onnx_graph import all_nodes
+from pipeline.stages.graph import drop_unused, expose_inner_reads, name_nodes, opset
 from pipeline.stages.muted import saves_in
 from pipeline.stages.quantization import PRODUCTS, is_large, library_call
 
@@ -28,16 +29,11 @@ _QUANTIZED = ("DequantizeLinear", "MatMulNBits", "MatMulInteger", "ConvInteger",
 def require_float(model: onnx.ModelProto, but: Sequence[str] = ()) -> None:
     """Raise Skipped where a model is quantized already, in the graphs within its nodes too, ``but`` by operators that
     don't matter."""
-    kinds = [kind for kind in _operators(model.graph) if kind in _QUANTIZED or kind.startswith("QLinear")]
-    found = Counter(kind for kind in kinds if kind not in but)
+    kinds = [node.op_type for node in all_nodes(model.graph)]
+    found = Counter(kind for kind in kinds if kind not in but and (kind in _QUANTIZED or kind.startswith("QLinear")))
     if found:
         told = ", ".join(f"{count} {kind}" for kind, count in sorted(found.items()))
         raise Skipped(f"the model is quantized already ({told})")
-
-
-def _operators(graph: onnx.GraphProto) -> list[str]:
-    inner = [kind for node in graph.node for each in inner_graphs(node) for kind in _operators(each)]
-    return [node.op_type for node in graph.node] + inner
 
 
 def prepare(source: Artifact, work: Path, note: Callable[[str, Any], None], *, optimized: bool = True) -> Path:
