@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.cases import arrays, graphs, networks, operators, pictures, texts
 from tests.cases.case import Case, Check, Expected, Outcome
 
-QUICK = ("measure=quick", "measure.budget_s=4", "measure.peaks=false", "target=[ort_cpu]")
+QUICK = ("measure=quick", "measure.budget_s=4", "measure.peaks=false", "measure.exclusive=false", "target=[ort_cpu]")
 SPLIT = ("data.fractions.test=0.4", "data.fractions.calibration=0.2")
 FILE = ("model=onnx", "model.path={case}/model.onnx")
 NPZ = ("data=npz", "data.path={case}/data.npz")
