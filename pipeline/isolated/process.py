@@ -17,14 +17,17 @@ from pipeline.reasons import plain_line
 PATIENCE_S = 5.0
 """How long a process that was told to end may take."""
 _LOG_TAIL = 2**16
+_PACKAGE = Path(__file__).parents[1]
 
 
 def start_python(module: str, log: Path | IO[bytes], descriptors: Sequence[int] = ()) -> subprocess.Popen[bytes]:
     """Start ``main`` of a module in a fresh interpreter: with our search path, and without importing our main module.
 
+    This package is imported before the search path is set: a module of its name in the working directory is not it.
     In a process group of its own, so that a terminal's Ctrl-C reaches the parent alone, which then ends it.
     """
-    program = f"import sys; sys.path[:] = {sys.path!r}; from {module} import main; main()"
+    own = f"import sys; sys.path.insert(0, {str(_PACKAGE.parent)!r}); import {_PACKAGE.name}"
+    program = f"{own}; sys.path[:] = {sys.path!r}; from {module} import main; main()"
     command = [sys.executable, "-c", program]
     with log.open("wb") if isinstance(log, Path) else os.fdopen(os.dup(log.fileno()), "wb") as errors:
         return subprocess.Popen(

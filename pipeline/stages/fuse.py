@@ -131,7 +131,7 @@ class Fuse:
         path = work / "fused.onnx"
         arguments = [str(source.onnx_path), str(path), self.model_type, str(self.num_heads), str(self.hidden_size)]
         done = subprocess.run(
-            [sys.executable, "-m", "pipeline.stages.legacy_fusion", *arguments],
+            [sys.executable, "-P", "-m", "pipeline.stages.legacy_fusion", *arguments],
             capture_output=True,
             text=True,
             # Not the whole search path: onnxruntime.transformers puts its folder there, with modules of these names.
