@@ -70,8 +70,7 @@ class _Import:
         expected = self._outputs(model)
         if isinstance(expected, str):
             raise UserError(f"the model does not run: {expected}")
-        model = self._mended(model, expected)
-        model = self._raised(model, expected)
+        model = self._best(model, expected)
         self._declare_outputs(model, expected)
         self._write(model)
         self._check(model, expected)
@@ -108,13 +107,37 @@ class _Import:
                 f"its batch is declared as free, and it takes {found.size} only: it is declared so now ({found.reason})"
             )
 
-    def _mended(self, model: onnx.ModelProto, expected: Outputs) -> onnx.ModelProto:
-        """The model mended: all at once or, where that gives something else, each mend for itself."""
+    def _best(self, model: onnx.ModelProto, expected: Outputs) -> onnx.ModelProto:
+        """The model mended, and at an opset that the stages can use, as far as that gives the same."""
         mended = _copy(model)
         notes = clean(mended)
+        before = opset(mended)
+        newer = self._raised(mended, expected) if 0 < before < OPSET else None
+        if newer is not None:
+            self.done += [*notes, f"its opset is {OPSET} now, it was {before}"]
+            return newer
         if not notes or self._unlike(mended, expected) is None:
             self.done += notes
             return mended
+        return self._mended_in_steps(model, expected)
+
+    def _raised(self, model: onnx.ModelProto, expected: Outputs) -> onnx.ModelProto | None:
+        from onnx.shape_inference import InferenceError
+
+        try:
+            newer = raised(model)
+            reason = self._unlike(newer, expected)
+        except (RuntimeError, ValueError, InferenceError) as error:  # what ONNX's converter raises
+            reason = " ".join(str(error).split())
+        if reason is None:
+            return newer
+        self.warnings.append(
+            f"its opset stays {opset(model)}, and stages that need {OPSET} do without: raised, {reason}"
+        )
+        return None
+
+    def _mended_in_steps(self, model: onnx.ModelProto, expected: Outputs) -> onnx.ModelProto:
+        """The model with those mends that give the same."""
         for mend in MENDS:
             mended = _copy(model)
             note = mend(mended)
@@ -124,24 +147,6 @@ class _Import:
             elif note:
                 self.done.append(note)
                 model = mended
-        return model
-
-    def _raised(self, model: onnx.ModelProto, expected: Outputs) -> onnx.ModelProto:
-        """The model at an opset that the stages can use, where that gives the same."""
-        from onnx.shape_inference import InferenceError
-
-        before = opset(model)
-        if not 0 < before < OPSET:
-            return model
-        try:
-            newer = raised(model)
-            reason = self._unlike(newer, expected)
-        except (RuntimeError, ValueError, InferenceError) as error:  # what ONNX's converter raises
-            reason = " ".join(str(error).split())
-        if reason is None:
-            self.done.append(f"its opset is {OPSET} now, it was {before}")
-            return newer
-        self.warnings.append(f"its opset stays {before}, and stages that need {OPSET} do without: raised, {reason}")
         return model
 
     def _declare_outputs(self, model: onnx.ModelProto, expected: Outputs) -> None:
