@@ -260,9 +260,9 @@ def open_session(model: Path, settings: Mapping[str, Any]) -> onnxruntime.Infere
 
 
 def fixed_batch(inputs: Sequence[Mapping[str, Any]]) -> int | None:
-    """The batch size that is written into the model's inputs, None where any will do."""
+    """The only batch size that the model takes; None where any will do, as an input with a free axis 0 says."""
     sizes = [entry["shape"][0] for entry in inputs if entry["shape"]]
-    return next((size for size in sizes if isinstance(size, int)), None)
+    return sizes[0] if sizes and all(isinstance(size, int) for size in sizes) else None
 
 
 def _checked(array: NDArray[Any], entry: Mapping[str, Any]) -> NDArray[Any]:

@@ -17,9 +17,10 @@ from pipeline.importing.batch import only_batch
 from pipeline.onnx_graph import Shape, fixed_batch_of, shape_of
 from pipeline.onnx_sizes import set_batch, set_free, set_ranks
 from pipeline.stages.check import invalid
+from pipeline.stages.graph import repair
 from pipeline.stages.run import Outputs, run, session_of
 from pipeline.zoo.declared import drop_shapes
-from pipeline.zoo.import_onnx import MENDS, OPSET, clean, opset, raised
+from pipeline.zoo.import_onnx import MENDS, OPSET, clean, lower_ir, opset, raised
 from pipeline.zoo.interface import adapt
 from pipeline.zoo.widen import widen_bfloat16
 
@@ -87,7 +88,7 @@ class _Import:
         reason = self._unloadable(model)
         if reason is None:
             return
-        for change in (widen_bfloat16, lambda model: "; ".join(clean(model)) or None):
+        for change in (lower_ir, widen_bfloat16, _repaired, lambda model: "; ".join(clean(model)) or None):
             note = change(model)
             if note is not None and self._unloadable(model) is None:
                 self.warnings.append(f"the file can't be run as it is ({reason}), and so it can: {note}")
@@ -215,6 +216,14 @@ class _Import:
     @property
     def _count(self) -> int:
         return len(next(iter(self.feed.values())))
+
+
+def _repaired(model: onnx.ModelProto) -> str | None:
+    try:
+        return "; ".join(repair(model)) or None
+    except StageFailed as error:  # what can't be repaired is the reason that the runtime gives already
+        logger.info("%s", error)
+        return None
 
 
 def _copy(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -77,6 +77,17 @@ def _raise_ir(model: onnx.ModelProto) -> str | None:
     return f"the file's format is {_IR_VERSION} now (ir_version, it was {before})"
 
 
+def lower_ir(model: onnx.ModelProto) -> str | None:
+    """Give a file that is newer than its operators the oldest format that has them; runtimes refuse newer ones."""
+    from onnx.helper import find_min_ir_version_for
+
+    lowest = max(_IR_VERSION, find_min_ir_version_for(list(model.opset_import), ignore_unknown=True))
+    if model.ir_version <= lowest:
+        return None
+    before, model.ir_version = model.ir_version, lowest
+    return f"the file's format is {lowest} now (ir_version, it was {before})"
+
+
 def _drop_weights_from_inputs(model: onnx.ModelProto) -> str | None:
     fed = fed_inputs(model.graph)
     dropped = len(model.graph.input) - len(fed)

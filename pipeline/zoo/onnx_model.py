@@ -18,6 +18,7 @@ from pipeline.zoo.interface import fed_type
 if TYPE_CHECKING:
     import onnx
 
+_POINTER = b"version https://git-lfs"
 SMALL_BYTES = 1024
 """Tensors up to this size lie in the file itself: shapes are inferred from the values of some."""
 
@@ -75,6 +76,9 @@ class OnnxModel:
         from google.protobuf.message import DecodeError
 
         existing(self.path, "model.path")
+        with self.path.open("rb") as file:
+            if file.read(len(_POINTER)) == _POINTER:
+                raise UserError(f"model.path={self.path} is a pointer of Git LFS, not the file: type git lfs pull")
         try:
             model = onnx.load(self.path, load_external_data=False)
         except DecodeError as error:

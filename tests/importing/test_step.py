@@ -52,6 +52,24 @@ def test_a_file_that_loads_only_when_it_is_clean_is_taken_and_told(tmp_path: Pat
     assert outputs(tmp_path)[0].shape == (8, 3)
 
 
+def test_a_name_that_is_defined_twice_is_repaired(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("MatMul", ["x", "w0"], ["y"]),
+        helper.make_node("Relu", ["y"], ["y"]),
+    ]
+    made = model(nodes, [value("x", ["n", 6])], [value("y", ["n", 3])], [weight("w0", 6, 3)])
+    _, notes = imported(made, tmp_path)
+    assert "1 results had the name of another one" in notes["warnings"][0]
+    wanted = np.maximum(X["x"] @ numpy_helper.to_array(made.graph.initializer[0]), 0)
+    np.testing.assert_allclose(outputs(tmp_path)[0], wanted, rtol=1e-5)
+
+
+def test_a_format_that_is_newer_than_the_runtime_is_lowered(tmp_path: Path) -> None:
+    found, notes = imported(two_layers(ir=99), tmp_path)
+    assert found.ir_version == 8
+    assert "the file's format is 8 now (ir_version, it was 99)" in notes["warnings"][0]
+
+
 def test_nothing_is_said_of_a_clean_file(tmp_path: Path) -> None:
     imported(two_layers(), tmp_path)
     assert import_onnx(tmp_path, X) == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from pipeline.torch_artifact import load_module
 from pipeline.zoo import onnx_model
 from pipeline.zoo.resnet import SmallResNet
 from pipeline.zoo.source import InputSpec, OnnxModel, TorchModel
+from tests.zoo.graphs import save, two_layers, value
 
 TINY = {"widths": [4, 8], "blocks": [1, 1]}
 
@@ -195,18 +197,63 @@ def test_external_data_that_is_cut_short_is_refused(tmp_path: Path) -> None:
         written(path, tmp_path / "out")
 
 
-def test_external_data_outside_the_folder_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("location", "reason"),
+    [
+        ("../secret", "outside its folder"),
+        ("{folder}/../secret", "outside its folder"),
+        ("/dev/zero", "outside its folder"),
+        ("link", "outside its folder"),
+        ("pipe", "does not exist"),
+        ("", "does not exist"),
+    ],
+)
+def test_external_data_that_is_no_file_of_the_folder_is_refused(tmp_path: Path, location: str, reason: str) -> None:
     folder = tmp_path / "inner"
     folder.mkdir()
+    (tmp_path / "secret").write_bytes(bytes(48))
+    (folder / "link").symlink_to(tmp_path / "secret")
+    os.mkfifo(folder / "pipe")
     path = onnx_file(folder / "m.onnx", external="m.data")
     model = onnx.load(path, load_external_data=False)
     for entry in model.graph.initializer[0].external_data:
         if entry.key == "location":
-            entry.value = "../secret"
-    (tmp_path / "secret").write_bytes(bytes(48))
+            entry.value = location.format(folder=folder)
     path.write_bytes(model.SerializeToString())
-    with pytest.raises(UserError, match="outside its folder"):
-        OnnxModel(path=path).key()
+    for asked in (OnnxModel(path=path).key, lambda: OnnxModel(path=path).write(tmp_path / "out")):
+        with pytest.raises(UserError, match=reason):
+            asked()
+
+
+def test_a_pointer_of_git_lfs_is_told(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n")
+    with pytest.raises(UserError, match="type git lfs pull"):
+        OnnxModel(path=tmp_path / "m.onnx").signature()
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted"),
+    [(TensorProto.STRING, "str"), (TensorProto.BFLOAT16, "float32"), (TensorProto.FLOAT16, "float16")],
+)
+def test_an_input_tells_the_type_that_it_is_fed(tmp_path: Path, kind: int, wanted: str) -> None:
+    save(two_layers(inputs=[value("x", [0, -1], kind)]), tmp_path)
+    assert OnnxModel(path=tmp_path / "model.onnx").signature() == {"x": InputSignature((None, None), wanted)}
+
+
+def test_an_input_without_a_shape_takes_any(tmp_path: Path) -> None:
+    save(two_layers(inputs=[value("x", None)]), tmp_path)
+    assert OnnxModel(path=tmp_path / "model.onnx").signature() == {"x": InputSignature(None, "float32")}
+
+
+def test_an_input_that_can_not_be_fed_is_refused(tmp_path: Path) -> None:
+    kind = helper.make_sequence_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, None))
+    for entry, reason in (
+        (helper.make_value_info("x", kind), "input 'x' is a sequence, and only tensors can be fed"),
+        (value("x", ["n"], TensorProto.FLOAT8E4M3FN), "input 'x' is of type float8_e4m3fn"),
+    ):
+        save(two_layers(inputs=[entry]), tmp_path)
+        with pytest.raises(UserError, match=reason):
+            OnnxModel(path=tmp_path / "model.onnx").signature()
 
 
 def test_a_truncated_onnx_file_is_refused(tmp_path: Path) -> None:
