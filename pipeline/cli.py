@@ -18,6 +18,7 @@ from pipeline.bounds import Count, CountFromZero, NotNegative, Seed, fitted
 from pipeline.errors import SlimlineError, UserError, reporting_folder
 from pipeline.hydra_errors import available, explained, groups
 from pipeline.interrupts import Stopped, watch
+from pipeline.screen import guarded_output, printable
 from pipeline.surroundings import own_surroundings
 
 if TYPE_CHECKING:
@@ -53,7 +54,11 @@ More flags: --cfg job (print the configuration alone), --multirun, --config-dir 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code: 0 done, 1 something failed, 2 wrong input, 130 Ctrl-C, 143 SIGTERM."""
-    argv = list(sys.argv[1:] if arguments is None else arguments)
+    with guarded_output():
+        _main(list(sys.argv[1:] if arguments is None else arguments))
+
+
+def _main(argv: list[str]) -> None:
     command = COMMANDS.get(argv[0]) if argv else None
     if command is None and {"--help", "-h"} & set(argv):
         command = _help
@@ -242,7 +247,7 @@ def _console() -> Console:
 def _complain(text: str) -> None:
     with suppress(OSError):  # after SIGHUP there is no terminal any more
         for line in text.splitlines():
-            sys.stderr.write(f"slimline: {line}\n")
+            sys.stderr.write(f"slimline: {printable(line)}\n")
 
 
 COMMANDS: Mapping[str, Callable[[list[str]], int]] = {

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from pipeline.interrupts import raise_again
+from pipeline.report.printing import tell
+from pipeline.screen import printable
 
 REFRESH_S = 0.2
 
@@ -20,11 +22,11 @@ class ProgressDisplay:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=30),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[text]}"),
+            TextColumn("{task.fields[text]}", markup=False),
             console=console,
             disable=not console.is_terminal,
             auto_refresh=False,  # its thread would wake up while a model is timed
@@ -55,8 +57,8 @@ class ProgressDisplay:
             self.say(f"  {label}: {text}" if text else f"  {label}")
             return
         if label not in self._tasks:
-            self._tasks[label] = self._bars.add_task(label, total=1.0, text="")
-        self._bars.update(self._tasks[label], completed=done, text=text)
+            self._tasks[label] = self._bars.add_task(printable(label), total=1.0, text="")
+        self._bars.update(self._tasks[label], completed=done, text=printable(text))
         self._refresh()
 
     def _refresh(self) -> None:
@@ -68,4 +70,4 @@ class ProgressDisplay:
 
     def say(self, line: str) -> None:
         """Print a line above the bars."""
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        tell(self._console, line)

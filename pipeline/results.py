@@ -310,6 +310,8 @@ class Report:
     """version, commit and changed of the program that measured (``pipeline.revision``)."""
     model_notes: dict[str, Any] = field(default_factory=dict)
     """What was changed when the model came in (``import``), what is odd about it (``warnings``), and the like."""
+    faults: list[str] = field(default_factory=list)
+    """The parts that could not be made and why, a sentence each without its full stop."""
     schema_version: int = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:

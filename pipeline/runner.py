@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -15,6 +15,7 @@ from rich.console import Console
 from pipeline.analyse import analyse
 from pipeline.build import Builder, Built
 from pipeline.bundle.write import write_bundle
+from pipeline.contained import contained
 from pipeline.data.dataset import Split
 from pipeline.errors import Skipped, SlimlineError, UserError, reporting_disk
 from pipeline.locks import InUse
@@ -26,8 +27,11 @@ from pipeline.preflight import preflight
 from pipeline.progress import ProgressDisplay
 from pipeline.record import Record, Trial, load_record, save_record
 from pipeline.report import print_report, write_report
+from pipeline.report.describe import sentence
+from pipeline.report.printing import tell
 from pipeline.results import Report
 from pipeline.revision import revision
+from pipeline.screen import printable
 from pipeline.store import Store
 from pipeline.tries import try_changes
 
@@ -53,15 +57,18 @@ def run(plan: Plan, console: Console) -> int:
             record = replace(record, trials=trials)
             save_record(record, plan.output / SAMPLES)
         report = analyse(record)
-        write_report(report, plan.output)
-        print_report(report, console)
-        bundle(plan, built, test, record, report, console)
+        faults = write_report(report, plan.output)
         point_latest_at(plan.output)
+        print_report(report, console)
+        faults += contained(
+            "the bundle", lambda: bundle(plan, built, test, record, report, console), lambda reason: [reason]
+        )
+        say_faults(faults, console)
         in_use.close()
         collect(plan)
-    console.print(f"Report: {plan.output / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+    tell(console, f"Report: {plan.output / 'report.html'}")
     statuses = [variant.status for variant in record.variants] + [row.status for row in record.subjects]
-    return 1 if "failed" in statuses else 0
+    return 1 if "failed" in statuses or report.faults or faults else 0
 
 
 def build(plan: Plan, display: ProgressDisplay, in_use: InUse | None = None) -> dict[str, Built]:
@@ -134,11 +141,11 @@ def tried(plan: Plan, record: Record, test: Split, display: ProgressDisplay) -> 
 
 def bundle(
     plan: Plan, built: Mapping[str, Built], test: Split, record: Record, report: Report, console: Console
-) -> None:
-    """Write the recommended variant's deploy folder, where one is recommended."""
+) -> list[str]:
+    """Write the recommended variant's deploy folder, where one is recommended; there are no faults to return then."""
     recommendation = report.recommendation
     if recommendation is None:
-        return
+        return []
     target = plan.targets[recommendation.target]
     try:
         folder = write_bundle(
@@ -154,11 +161,16 @@ def bundle(
             trained=built[recommendation.variant].changed_module,
         )
     except Skipped as error:
-        console.print(f"No bundle: {error}", markup=False, highlight=False, soft_wrap=True)
-        return
-    console.print(
-        f"Bundle: {folder} (python -m pipeline verify {folder})", markup=False, highlight=False, soft_wrap=True
-    )
+        tell(console, f"No bundle: {error}")
+        return []
+    tell(console, f"Bundle: {folder} (python -m pipeline verify {folder})")
+    return []
+
+
+def say_faults(faults: Sequence[str], console: Console) -> None:
+    """Print what of a run's output could not be made, and why."""
+    for fault in faults:
+        tell(console, sentence(fault), style="red")
 
 
 def report(run_folder: Path, console: Console) -> int:
@@ -172,10 +184,12 @@ def report(run_folder: Path, console: Console) -> int:
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{run_folder / SAMPLES} can't be read: {error}") from error
-    derived = analyse(record)
-    write_report(derived, run_folder)
-    print_report(derived, console)
-    return 0
+    with reporting_disk(run_folder), logging_to(run_folder / LOG):
+        derived = analyse(record)
+        faults = write_report(derived, run_folder)
+        print_report(derived, console)
+    say_faults(faults, console)
+    return 1 if derived.faults or faults else 0
 
 
 def show_store(path: Path, max_gb: float | None, console: Console) -> int:
@@ -185,15 +199,21 @@ def show_store(path: Path, max_gb: float | None, console: Console) -> int:
     if max_gb is not None:
         removed = store.collect(max_gb)
         freed = sum(entry.size_bytes for entry in removed)
-        console.print(f"removed {len(removed)} of {len(removed) + len(store.entries())} entries, {freed / 1e6:.1f} MB")
+        tell(console, f"removed {len(removed)} of {len(removed) + len(store.entries())} entries, {freed / 1e6:.1f} MB")
         return 0
     entries = store.entries()
     for entry in reversed(entries):
         used = datetime.fromtimestamp(entry.used).isoformat(" ", "minutes")
         line = f"{entry.key[:12]}  {entry.size_bytes / 1e6:8.2f} MB  used {used}  {entry.label}"
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    console.print(f"{len(entries)} entries, {sum(entry.size_bytes for entry in entries) / 1e6:.1f} MB in {path}")
+        tell(console, line)
+    tell(console, f"{len(entries)} entries, {sum(entry.size_bytes for entry in entries) / 1e6:.1f} MB in {path}")
     return 0
+
+
+class _Harmless(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        """A line that a terminal shows as it is."""
+        return printable(super().format(record))
 
 
 @contextmanager
@@ -202,11 +222,11 @@ def logging_to(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     package = logging.getLogger("pipeline")
     before = package.level, package.propagate
-    to_file = logging.FileHandler(path)
+    to_file = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     to_terminal = logging.StreamHandler(sys.stderr)
     to_terminal.setLevel(logging.WARNING)
-    to_terminal.setFormatter(logging.Formatter("slimline: %(message)s"))
+    to_terminal.setFormatter(_Harmless("slimline: %(message)s"))
     package.setLevel(logging.DEBUG)
     package.propagate = False
     package.addHandler(to_file)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
+from pipeline.contained import RAISING
 from pipeline.measure.exclusive import FOLDER
+
+os.environ[RAISING] = "1"  # a fault of our own fails the test instead of becoming a part's reason
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 
 import numpy as np
 
@@ -14,18 +15,21 @@ from pipeline.analyse.explain import with_explanations
 from pipeline.analyse.factors import factors
 from pipeline.analyse.ladder import ladders
 from pipeline.analyse.limits import with_limits
-from pipeline.analyse.noise import check_noise
+from pipeline.analyse.noise import check_noise, unchecked
 from pipeline.analyse.pareto import with_pareto
 from pipeline.analyse.recommend import recommend
 from pipeline.analyse.scenarios import scenario_result
 from pipeline.analyse.speed import cost_per_million, estimate_ratios, judge_ratios, latency, throughput
 from pipeline.analyse.steps import with_steps
 from pipeline.analyse.summary import summarise
+from pipeline.contained import Faults, contained
 from pipeline.plan import Constraints, MeasureSettings
 from pipeline.record import Peaks, Record, SubjectRecord, VariantRecord
 from pipeline.results import Accuracy, DeviceTime, Energy, Report, Result, Speedup, VariantResult
 from pipeline.statistics.latency import Estimate, rounds_interval
 
+Rows = dict[str, list[Result]]
+"""By variant."""
 LAUNCH_BOUND = 0.8
 """Above this share of the device's time spent on asking for the runs, the device waits for the host."""
 
@@ -35,19 +39,31 @@ def analyse(record: Record) -> Report:
     measure = MeasureSettings(**record.measure)
     constraints = Constraints(**record.constraints)
     cells = cells_by_subject(record.latency, _measured(record))
-    estimates = estimate_ratios(record.subjects, cells, measure)
+    faults = Faults()
+    estimates = _estimates(record, cells, measure, faults)
     devices = {subject.key: subject.device for subject in record.subjects}
-    checks = check_noise(cells, estimates, devices, record.latency, measure)
+    checks = faults.contain(
+        "the run's own checks",
+        lambda: check_noise(cells, estimates, devices, record.latency, measure),
+        unchecked(record.latency, devices),
+    )
     noisy = checks.noisy_rows(devices)
-    speedups = judge_ratios(record.subjects, estimates, measure, noisy, _with_dropped(record, measure))
-    judged = accuracies(record.accuracy, constraints, measure)
-    rows: dict[str, list[Result]] = {variant.name: [] for variant in record.variants}
+    dropped = faults.contain("the ratios with the dropped blocks", lambda: _with_dropped(record, measure, faults), {})
+    speedups = judge_ratios(record.subjects, estimates, measure, noisy, dropped)
+    judged = faults.contain("accuracy", lambda: accuracies(record.accuracy, constraints, measure), {})
+    rows: Rows = {variant.name: [] for variant in record.variants}
     for subject in record.subjects:
-        rows[subject.variant].append(_result(subject, cells, speedups, judged, measure))
-    stepped = with_steps(record, rows, cells, measure)
-    marked = with_explanations(record, with_limits(record, with_pareto(stepped)))
-    variants = [_variant(variant, marked[variant.name]) for variant in record.variants]
-    recommendation, why_none = recommend(variants, list(record.targets), constraints, measure, checks.devices)
+        rows[subject.variant].append(_result(subject, cells, speedups, judged, measure, faults))
+    rows = faults.contain("the steps of the chains", lambda: with_steps(record, rows, cells, measure), rows)
+    rows = faults.contain("the Pareto front", lambda: with_pareto(rows), rows)
+    rows = with_limits(record, rows, faults)
+    rows = with_explanations(record, rows, faults)
+    variants = [_variant(variant, rows[variant.name]) for variant in record.variants]
+    recommendation, why_none = contained(
+        "the recommendation",
+        lambda: recommend(variants, list(record.targets), constraints, measure, checks.devices),
+        lambda reason: (None, f"{reason}."),
+    )
     return Report(
         command=record.command,
         created=record.created,
@@ -58,21 +74,54 @@ def analyse(record: Record) -> Report:
         constraints=record.constraints,
         measure=record.measure,
         targets=record.targets,
-        summary=summarise(variants, recommendation, why_none, checks.noise, measure),
+        summary=contained(
+            "the summary",
+            lambda: summarise(variants, recommendation, why_none, checks.noise, measure),
+            lambda reason: f"{reason}.",
+        ),
         recommendation=recommendation,
         why_none=why_none,
         noise=checks.noise,
         variants=variants,
         peaks={target: asdict(Peaks(**found)) for target, found in record.peaks.items()},
-        factors=factors(record, cells, judged, measure, checks.devices),
+        factors=faults.contain(
+            "the four factors", lambda: factors(record, cells, judged, measure, checks.devices), None
+        ),
         model_notes=record.model_notes,
         # Where one thing was varied at a time, the batch sizes are an axis of the four factors.
-        ladders=ladders(record.subjects, cells, measure, noisy) if record.grid == "all" else [],
+        ladders=[]
+        if record.grid != "all"
+        else faults.contain("the batch sizes", lambda: ladders(record.subjects, cells, measure, noisy), []),
         slimline=record.slimline,
+        faults=faults.sentences,
     )
 
 
 def _result(
+    subject: SubjectRecord,
+    cells: Mapping[str, Cells],
+    speedups: Mapping[str, Speedup],
+    judged: Mapping[str, Accuracy],
+    measure: MeasureSettings,
+    faults: Faults,
+) -> Result:
+    """A row; where its figures can't be made of what was recorded, it failed for that reason."""
+
+    def failed(reason: str) -> Result:
+        faults.sentences.append(reason)
+        return Result(
+            target=subject.target,
+            device=subject.device,
+            batch_size=subject.batch_size,
+            status="failed",
+            reason=reason,
+            asked=subject.asked,
+        )
+
+    return contained(f"the row {subject.key}", lambda: _figures(subject, cells, speedups, judged, measure), failed)
+
+
+def _figures(
     subject: SubjectRecord,
     cells: Mapping[str, Cells],
     speedups: Mapping[str, Speedup],
@@ -121,12 +170,23 @@ def _device_time(subject: SubjectRecord) -> DeviceTime | None:
     )
 
 
-def _with_dropped(record: Record, measure: MeasureSettings) -> dict[str, Estimate]:
+def _estimates(
+    record: Record, cells: Mapping[str, Cells], measure: MeasureSettings, faults: Faults
+) -> dict[str, Estimate]:
+    """The speed-ups by subject, each made by itself."""
+    found: dict[str, Estimate] = {}
+    for subject in record.subjects:
+        part = f"the speed-up of {subject.key}"
+        found |= faults.contain(part, partial(estimate_ratios, [subject], cells, measure), {})
+    return found
+
+
+def _with_dropped(record: Record, measure: MeasureSettings, faults: Faults) -> dict[str, Estimate]:
     """The ratios with the blocks that hard events had spoilt; none where there were no such blocks."""
     if all(entry.get("dropped") is None for entry in record.latency.telemetry):
         return {}
     cells = cells_by_subject(record.latency, _measured(record), with_dropped=True)
-    return estimate_ratios(record.subjects, cells, measure)
+    return _estimates(record, cells, measure, faults)
 
 
 def _measured(record: Record) -> dict[str, str]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from pipeline.analyse.causes import CAUSES, WITHOUT_PROFILE
 from pipeline.analyse.evidence import ON_CPU, Evidence, Profile, Sibling
+from pipeline.contained import Faults
 from pipeline.explanation import Cause, Explanation, NodeTime, OperatorTime, Outcome
 from pipeline.record import Peaks, Record, SubjectRecord, VariantRecord, subject_key
 from pipeline.results import Reference, Result, Speedup
@@ -15,7 +16,7 @@ from pipeline.results import Reference, Result, Speedup
 SHOWN_NODES = 10
 
 
-def with_explanations(record: Record, rows: Mapping[str, list[Result]]) -> dict[str, list[Result]]:
+def with_explanations(record: Record, rows: Mapping[str, list[Result]], faults: Faults) -> dict[str, list[Result]]:
     """The rows by variant, each that is to be explained with its explanation (``measure.explain``)."""
     subjects = {subject.key: subject for subject in record.subjects}
     variants = {variant.name: variant for variant in record.variants}
@@ -45,7 +46,11 @@ def with_explanations(record: Record, rows: Mapping[str, list[Result]]) -> dict[
         found = _explanation(record, variant, row, mine, reference, siblings)
         return replace(row, explanation=None if found is None else _with_outcomes(found, outcomes.get(mine.key, {})))
 
-    return {name: [explained(variants[name], row) for row in found] for name, found in rows.items()}
+    def contained(variant: VariantRecord, row: Result) -> Result:
+        part = f"the explanation of {subject_key(variant.name, row.target, row.batch_size)}"
+        return faults.contain(part, lambda: explained(variant, row), row)
+
+    return {name: [contained(variants[name], row) for row in found] for name, found in rows.items()}
 
 
 def _in_question(speedup: Speedup | None, asked: str) -> bool:

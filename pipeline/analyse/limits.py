@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from pipeline.record import Peaks, Record, VariantRecord
+from pipeline.contained import Faults
+from pipeline.record import Peaks, Record, VariantRecord, subject_key
 from pipeline.results import Limits, LimitVerdict, Result
 
 BUSY = 0.10
@@ -21,7 +22,7 @@ BUSY = 0.10
 _NAMES = {"float32": "fp32", "float16": "fp16"}
 
 
-def with_limits(record: Record, rows: Mapping[str, list[Result]]) -> dict[str, list[Result]]:
+def with_limits(record: Record, rows: Mapping[str, list[Result]], faults: Faults) -> dict[str, list[Result]]:
     """The rows by variant, each that was timed with its limits where its target's peaks were measured."""
     variants = {variant.name: variant for variant in record.variants}
     peaks = {target: Peaks(**found) for target, found in record.peaks.items()}
@@ -34,7 +35,11 @@ def with_limits(record: Record, rows: Mapping[str, list[Result]]) -> dict[str, l
             row, limits=limits(variant, row.batch_size, row.latency_ms.p50.value, peaks[row.target], session)
         )
 
-    return {name: [marked(variants[name], row) for row in found] for name, found in rows.items()}
+    def contained(variant: VariantRecord, row: Result) -> Result:
+        part = f"the machine's limit for {subject_key(variant.name, row.target, row.batch_size)}"
+        return faults.contain(part, lambda: marked(variant, row), row)
+
+    return {name: [contained(variants[name], row) for row in found] for name, found in rows.items()}
 
 
 def limits(

@@ -78,6 +78,22 @@ def check_noise(
     return Checks(noise=noise, devices=frozenset(noisy_devices), rows=frozenset(wide))
 
 
+def unchecked(samples: LatencySamples, devices: Mapping[str, str]) -> Checks:
+    """What stands in for checks that could not be made: no row can be judged."""
+    noise = Noise(
+        noisy=True,
+        reasons=["whether the ratios can be relied on is not known"],
+        clones=[],
+        telemetry={},
+        rounds=samples.rounds,
+        blocks=len(samples.telemetry),
+        stopped=samples.stopped,
+        seconds=samples.seconds,
+        timed_share=0.0,
+    )
+    return Checks(noise=noise, devices=frozenset(devices.values()), rows=frozenset())
+
+
 def _too_wide(estimates: Mapping[str, Estimate], samples: LatencySamples, measure: MeasureSettings) -> Collection[str]:
     """Rows whose interval is too wide to tell faster from slower.
 

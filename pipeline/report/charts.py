@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
 
+from pipeline.contained import Faults, contained
+from pipeline.isolated import Limits, run
 from pipeline.report import (
     chart_distribution,
     chart_factors,
@@ -20,6 +25,9 @@ from pipeline.report.factor_table import TITLE
 from pipeline.report.rows import compared
 from pipeline.results import Report
 
+_DRAWING_S = 300
+"""So long may nothing be heard of the process that draws."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
@@ -30,32 +38,87 @@ class Figure:
     panels: list[Panel]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawing:
+    """All figures of a report, and the script that draws them in a browser; empty where there is none to draw."""
+
+    figures: list[Figure]
+    library: str = ""
+    faults: list[str] = field(default_factory=list)
+    """What could not be drawn and why, a sentence each without its full stop."""
+
+
+def draw(report: Report) -> Drawing:
+    """Every figure for which there is something to show, each by itself; and the script, which sorts tables too."""
+    faults = Faults()
+    found = [
+        faults.contain(f"the charts '{title}'", partial(_figure, title, caption, panels), None)
+        for title, caption, panels in _kinds(report)
+    ]
+    drawn = [figure for figure in found if figure is not None and figure.panels]
+    return Drawing(figures=drawn, library=chart_library() if drawn else "", faults=faults.sentences)
+
+
+def draw_apart(report: Report) -> Drawing:
+    """``draw`` in a process of its own: where memory is scarce that process is ended, and not the run."""
+    return contained(
+        "the charts",
+        lambda: run(_draw_first_to_go, report, limits=Limits(seconds=_DRAWING_S)),
+        lambda reason: Drawing(figures=[], faults=[reason]),
+    )
+
+
 def figures(report: Report) -> list[Figure]:
     """Every figure for which there is something to show; a panel for each target and batch size."""
+    return draw(report).figures
+
+
+@cache
+def chart_library() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script that needs nothing else."""
+    import vl_convert
+
+    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed=vegaEmbed;")
+    return bundle
+
+
+def _draw_first_to_go(report: Report) -> Drawing:
+    with suppress(OSError):  # where the system has such a file: of all processes, it ends this one first
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    return draw(report)
+
+
+def _kinds(report: Report) -> list[tuple[str, str, Callable[[], Iterable[Panel | None]]]]:
+    """Title, caption and panels of each kind of figure; panels are made when they are asked for."""
     groups = compared(report)
     axes = [] if report.factors is None else report.factors.axes
-    found = [
-        _figure(f"{TITLE}, axis by axis", chart_factors.CAPTION, map(chart_factors.factor_panel, axes)),
-        _figure("Speed-up", chart_speedup.CAPTION, map(chart_speedup.speedup_panel, groups)),
-        _figure("Throughput by batch size", chart_ladder.CAPTION, chart_ladder.ladder_panels(report)),
-        _figure("Accuracy against latency", chart_tradeoff.CAPTION, map(chart_tradeoff.tradeoff_panel, groups)),
-        _figure(
-            "Latency distributions", chart_distribution.CAPTION, map(chart_distribution.distribution_panel, groups)
+    return [
+        (f"{TITLE}, axis by axis", chart_factors.CAPTION, lambda: map(chart_factors.factor_panel, axes)),
+        ("Speed-up", chart_speedup.CAPTION, lambda: map(chart_speedup.speedup_panel, groups)),
+        ("Throughput by batch size", chart_ladder.CAPTION, lambda: chart_ladder.ladder_panels(report)),
+        ("Accuracy against latency", chart_tradeoff.CAPTION, lambda: map(chart_tradeoff.tradeoff_panel, groups)),
+        (
+            "Latency distributions",
+            chart_distribution.CAPTION,
+            lambda: map(chart_distribution.distribution_panel, groups),
         ),
-        _figure(
+        (
             "Sensitivity to quantization",
             chart_sensitivity.CAPTION,
-            map(chart_sensitivity.sensitivity_panel, report.variants),
+            lambda: map(chart_sensitivity.sensitivity_panel, report.variants),
         ),
-        _figure("Sensitivity to pruning", chart_pruning.CAPTION, map(chart_pruning.pruning_panel, report.variants)),
-        _figure(
+        (
+            "Sensitivity to pruning",
+            chart_pruning.CAPTION,
+            lambda: map(chart_pruning.pruning_panel, report.variants),
+        ),
+        (
             "Size and memory",
             chart_sizes.CAPTION,
-            [chart_sizes.size_panel(report), *map(chart_sizes.memory_panel, groups)],
+            lambda: [chart_sizes.size_panel(report), *map(chart_sizes.memory_panel, groups)],
         ),
     ]
-    return [figure for figure in found if figure.panels]
 
 
-def _figure(title: str, caption: str, panels: Iterable[Panel | None]) -> Figure:
-    return Figure(title=title, caption=caption, panels=[panel for panel in panels if panel is not None])
+def _figure(title: str, caption: str, panels: Callable[[], Iterable[Panel | None]]) -> Figure:
+    return Figure(title=title, caption=caption, panels=[panel for panel in panels() if panel is not None])

@@ -9,6 +9,10 @@ from typing import Any
 from pipeline.report.fields import FIELDS
 from pipeline.report.rows import all_rows
 from pipeline.results import Report
+from pipeline.screen import printable
+
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""And their wide forms, which some programs read alike."""
 
 
 def csv_text(report: Report) -> str:
@@ -25,4 +29,11 @@ def csv_text(report: Report) -> str:
 def _cell(value: Any) -> Any:
     if isinstance(value, bool):
         return str(value).lower()
-    return "; ".join(value) if isinstance(value, list) else value
+    text = "; ".join(value) if isinstance(value, list) else value
+    return _harmless(text) if isinstance(text, str) else text
+
+
+def _harmless(text: str) -> str:
+    """Text that no spreadsheet takes for a formula: an apostrophe stands before what would begin one."""
+    safe = printable(text)
+    return f"'{safe}" if safe.lstrip().startswith(_FORMULA) else safe

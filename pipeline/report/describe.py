@@ -96,6 +96,21 @@ def noise_lines(noise: Noise) -> list[str]:
     return lines
 
 
+def measured_lines(report: Report) -> list[str]:
+    """How it was measured: the run's own checks, and what was counted and what not."""
+    return [*noise_lines(report.noise), *energy_lines(report), *device_lines(report), *fault_lines(report)]
+
+
+def fault_lines(report: Report) -> list[str]:
+    """The parts of the report that could not be made, and why."""
+    return [sentence(fault) for fault in report.faults]
+
+
+def sentence(text: str) -> str:
+    """With a capital and a full stop."""
+    return _ended(text[:1].upper() + text[1:])
+
+
 def clone_line(clone: Mapping[str, Any]) -> str:
     """A clone's ratio to the model it copies: 1 where the run tells no difference from nothing."""
     middle, low, high = clone["ratio"], clone["low"], clone["high"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from pipeline.contained import contained
 from pipeline.record import StageRecord
 from pipeline.report import describe, explanations, factor_table, ladder, scenarios, steps
 from pipeline.report import numbers as show
@@ -15,41 +16,37 @@ from pipeline.report.limits import limit_lines, limit_notes
 from pipeline.report.rows import Row, not_run, sections
 from pipeline.report.verdicts import meanings_in
 from pipeline.results import Report, VariantResult
+from pipeline.screen import printable
 
 _SPECIAL = re.compile(r"([\\`*|~]|\](?=[(\[:])|(?<!\w)_|_(?!\w))")
 
 
 def markdown_text(report: Report) -> str:
-    """The whole report as GitHub-flavoured Markdown, ending with a line break."""
-    parts = [
+    """The whole report as GitHub-flavoured Markdown, ending with a line break. A section that fails says so itself."""
+    parts = [part for title, make in _SECTIONS for part in _section(title, make, report)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _section(title: str, make: Section, report: Report) -> list[str]:
+    return contained(
+        f"the section '{title}' of report.md",
+        lambda: make(report),
+        lambda reason: [f"## {title}", escape(f"{reason}.")],
+    )
+
+
+def _head(report: Report) -> list[str]:
+    return [
         f"# {escape(report.model)} on {escape(report.data)}",
         escape(report.summary),
         "\n".join(f"- {escape(line)}" for line in describe.recommendation_lines(report)),
         f"Machine: {escape(describe.machine_line(report.machine))}.",
-        "## Results",
-        *_results(report),
-        *_factors(report),
-        *_ladders(report),
-        *_steps(report),
-        *_explanations(report),
-        *_scenarios(report),
-        *_limits(report),
-        "## Failed and skipped",
-        _not_run(report),
-        "## How to read the verdicts",
-        _verdicts(report),
-        "## How it was measured",
-        _measured(report),
-        *_model(report),
-        "## Chains of stages",
-        *[_chain(variant) for variant in report.variants],
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def escape(text: str) -> str:
     """Text that Markdown shows as it is, on one line and also inside a table's cell."""
-    safe = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    safe = printable(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _SPECIAL.sub(r"\\\1", safe)
 
 
@@ -61,10 +58,15 @@ def _model(report: Report) -> list[str]:
 def _results(report: Report) -> list[str]:
     rows = [row for section in sections(report) for row in section.rows]
     if not rows:
-        return ["No row was measured."]
+        return ["## Results", "No row was measured."]
     note = "In brackets: 95 % intervals. MB are millions of bytes."
     remarks = "\n".join(f"- {escape(line)}" for line in describe.remark_lines(report))
-    return [_table(rows, used(rows, "page")), escape(f"{describe.reference_line(rows)} {note}".strip()), remarks]
+    return [
+        "## Results",
+        _table(rows, used(rows, "page")),
+        escape(f"{describe.reference_line(rows)} {note}".strip()),
+        remarks,
+    ]
 
 
 def _factors(report: Report) -> list[str]:
@@ -165,34 +167,36 @@ def _limits(report: Report) -> list[str]:
     return [f"## {LIMIT_TITLE}", "\n".join(table) if lines else "", "\n".join(f"- {escape(note)}" for note in notes)]
 
 
-def _not_run(report: Report) -> str:
-    entries = not_run(report)
-    if not entries:
-        return "None."
-    return "\n".join(f"- **{entry.status}** {escape(entry.explained)}" for entry in entries)
+def _not_run(report: Report) -> list[str]:
+    lines = [f"- **{entry.status}** {escape(entry.explained)}" for entry in not_run(report)]
+    return ["## Failed and skipped", "\n".join(lines) or "None."]
 
 
-def _verdicts(report: Report) -> str:
+def _verdicts(report: Report) -> list[str]:
     rows = [row for section in sections(report) for row in section.rows]
     words = meanings_in(describe.verdict_words(rows))
-    return "\n".join(f"- **{word}**: {escape(text)}." for word, text in words.items())
+    return ["## How to read the verdicts", "\n".join(f"- **{word}**: {escape(text)}." for word, text in words.items())]
 
 
-def _measured(report: Report) -> str:
-    said = [*describe.noise_lines(report.noise), *describe.energy_lines(report), *describe.device_lines(report)]
-    lines = [escape(line) for line in said]
+def _measured(report: Report) -> list[str]:
+    lines = [escape(line) for line in describe.measured_lines(report)]
     lines += [f"{escape(name)}: {escape(text)}" for name, text in describe.facts(report.measure)]
     lines += [f"constraint {escape(name)}: {escape(text)}" for name, text in describe.facts(report.constraints)]
     lines += [f"{escape(name)}: {escape(text)}" for name, text in describe.facts(report.machine)]
     lines += [f"seed: {report.seed}", f"created: {escape(report.created)}"]
     lines += [escape(made_by)] if (made_by := describe.made_by(report.slimline)) else []
-    return "\n".join(f"- {line}" for line in lines) + f"\n\n{_code(report.command)}"
+    return ["## How it was measured", "\n".join(f"- {line}" for line in lines), _code(report.command)]
 
 
 def _code(text: str) -> str:
+    text = printable(text)
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}\n{text}\n{fence}"
+
+
+def _chains(report: Report) -> list[str]:
+    return ["## Chains of stages", *map(_chain, report.variants)]
 
 
 def _chain(variant: VariantResult) -> str:
@@ -216,3 +220,22 @@ def _stage(stage: StageRecord) -> str:
         if pairs:
             text += f"\n   - {title}: {'; '.join(pairs)}"
     return text
+
+
+Section = Callable[[Report], list[str]]
+_SECTIONS: Sequence[tuple[str, Section]] = (
+    ("Summary", _head),
+    ("Results", _results),
+    (factor_table.TITLE, _factors),
+    (ladder.TITLE, _ladders),
+    (steps.TITLE, _steps),
+    (explanations.TITLE, _explanations),
+    (scenarios.TITLE, _scenarios),
+    (LIMIT_TITLE, _limits),
+    ("Failed and skipped", _not_run),
+    ("How to read the verdicts", _verdicts),
+    ("How it was measured", _measured),
+    ("The model as it came in", _model),
+    ("Chains of stages", _chains),
+)
+"""In order; each gives its parts, its heading first, or nothing."""

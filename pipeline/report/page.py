@@ -8,74 +8,68 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from functools import cache
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
+from pipeline.contained import contained
 from pipeline.record import StageRecord
 from pipeline.report import describe, explanations, factor_table, ladder, limits, scenarios, steps
 from pipeline.report import numbers as show
-from pipeline.report.charts import figures
+from pipeline.report.charts import Drawing, draw
 from pipeline.report.fields import VARIANT, Field, header, read, used
 from pipeline.report.plain import plain
 from pipeline.report.rows import Row, not_run, sections
 from pipeline.report.verdicts import TONES, meanings_in
-from pipeline.results import Report
+from pipeline.results import Report, VariantResult
+from pipeline.screen import printable
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def html_text(report: Report) -> str:
-    """The whole page."""
-    rows = [row for section in sections(report) for row in section.rows]
-    fields = used(rows, "page")
-    drawn = figures(report)
-    scripts = [chart_library(), (_TEMPLATES / "report.js").read_text(encoding="utf-8")] if drawn or rows else []
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            report=report,
-            style=(_TEMPLATES / "report.css").read_text(encoding="utf-8"),
-            scripts=scripts,
-            policy=security_policy(scripts),
-            figures=drawn,
-            specs=[plain(panel.spec) for figure in drawn for panel in figure.panels],
-            table={
-                "headers": [{"text": header(field, rows), "align": field.align} for field in fields],
-                "rows": [_row(row, fields) for row in rows],
-            },
-            factors=_factors(report),
-            not_run=not_run(report),
-            chains=[(variant, [StageRecord(**stage) for stage in variant.stages]) for variant in report.variants],
-            reference=describe.reference_line(rows),
-            recommended=describe.recommendation_lines(report),
-            noise=describe.noise_lines(report.noise),
-            remarks=describe.remark_lines(report),
-            made_by=describe.made_by(report.slimline),
-            counted=[*describe.energy_lines(report), *describe.device_lines(report)],
-            scenarios=scenarios,
-            ladder=ladder,
-            limits=limits,
-            explanations=explanations,
-            steps=steps,
-            machine_line=describe.machine_line(report.machine),
-            model_lines=describe.model_lines(report),
-            meanings=meanings_in(describe.verdict_words(rows)),
-            tones=TONES,
-        )
+def html_text(report: Report, drawing: Drawing | None = None) -> str:
+    """The whole page, with charts that were drawn before, or are drawn here. A section that fails says so itself."""
+    drawing = draw(report) if drawing is None else drawing
+    sorts = any(section.rows for section in sections(report))
+    scripts = [drawing.library, (_TEMPLATES / "report.js").read_text(encoding="utf-8")]
+    scripts = [script for script in scripts if script] if drawing.figures or sorts else []
+    environment = _environment()
+    environment.globals.update(
+        report=report,
+        drawing=drawing,
+        describe=describe,
+        scenarios=scenarios,
+        ladder=ladder,
+        limits=limits,
+        explanations=explanations,
+        steps=steps,
+        tones=TONES,
+        results_table=_results,
+        factor_tables=_factors,
+        not_run=not_run,
+        meanings=_meanings,
+        measured=describe.measured_lines,
+        chains=_chains,
+        section=partial(_section, environment),
+    )
+    return environment.get_template("report.html.j2").render(
+        style=(_TEMPLATES / "report.css").read_text(encoding="utf-8"),
+        scripts=scripts,
+        policy=security_policy(scripts),
+        specs=[plain(panel.spec) for figure in drawing.figures for panel in figure.panels],
     )
 
 
-@cache
-def chart_library() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script that needs nothing else."""
-    import vl_convert
-
-    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed=vegaEmbed;")
-    return bundle
+def _section(environment: jinja2.Environment, name: str) -> Markup:
+    """A section's markup, or a paragraph that says why there is none."""
+    return contained(
+        f"the section '{name}' of report.html",
+        lambda: Markup(environment.get_template(f"{name}.html.j2").render()),
+        lambda reason: Markup('<p class="bad">{}.</p>').format(printable(reason)),
+    )
 
 
 def security_policy(scripts: list[str]) -> str:
@@ -90,12 +84,37 @@ def _environment() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_harmless,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {"facts": describe.facts, "duration": show.duration, "megabytes": show.megabytes}
     environment.filters |= {"magnitude": show.magnitude, "digests": describe.digest_lines}
     return environment
+
+
+def _harmless(value: Any) -> Any:
+    """What a template writes: text without control characters; markup is made of such text."""
+    return printable(value) if type(value) is str else value
+
+
+def _results(report: Report) -> dict[str, Any]:
+    rows = [row for section in sections(report) for row in section.rows]
+    fields = used(rows, "page")
+    return {
+        "headers": [{"text": header(field, rows), "align": field.align} for field in fields],
+        "rows": [_row(row, fields) for row in rows],
+        "reference": describe.reference_line(rows),
+    }
+
+
+def _meanings(report: Report) -> dict[str, str]:
+    rows = [row for section in sections(report) for row in section.rows]
+    return meanings_in(describe.verdict_words(rows))
+
+
+def _chains(report: Report) -> list[tuple[VariantResult, list[StageRecord]]]:
+    return [(variant, [StageRecord(**stage) for stage in variant.stages]) for variant in report.variants]
 
 
 def _factors(report: Report) -> dict[str, Any] | None:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.text import Text
 
-from pipeline.report import numbers as show
 from pipeline.report.verdicts import Tone
+from pipeline.screen import in_ascii as to_ascii
+from pipeline.screen import printable
 
 STYLES: Mapping[Tone, str] = {"good": "green", "bad": "red", "caution": "yellow", "neutral": ""}
 
@@ -18,13 +19,17 @@ def say(console: Console, line: str, style: str = "") -> None:
     console.print(Text(encodable(line, ascii_only(console)), style=style))
 
 
+def tell(console: Console, line: str, style: str = "") -> None:
+    """Print a line as it is, however long: a path that is wrapped can't be copied."""
+    console.print(Text(encodable(line, ascii_only(console)), style=style), soft_wrap=True)
+
+
 def ascii_only(console: Console) -> bool:
     """Whether the terminal can't show more than ASCII."""
     return not console.encoding.startswith("utf")
 
 
 def encodable(text: str, in_ascii: bool) -> str:
-    """The text, in ASCII where it must be."""
-    if not in_ascii:
-        return text
-    return text.replace(show.MINUS, "-").replace(show.NONE, "-").encode("ascii", "replace").decode("ascii")
+    """The text as a terminal may have it: without control characters, and in ASCII where it must be."""
+    safe = printable(text)
+    return to_ascii(safe) if in_ascii else safe

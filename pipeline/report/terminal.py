@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.contained import contained
 from pipeline.report import describe, explanations, ladder, steps
 from pipeline.report import numbers as show
 from pipeline.report.factor_terminal import factor_parts
@@ -28,16 +30,26 @@ _WIDEST_NAME = 32
 def print_report(report: Report, console: Console) -> None:
     """Print the rows by target and batch size, what was not measured and why, and what follows from it.
 
-    Columns that do not fit the console's width are left out, never wrapped; only variants' names wrap.
+    Columns that do not fit the console's width are left out, never wrapped; only variants' names wrap. A part that
+    fails says so itself.
     """
+    for name, part in _PARTS.items():
+        contained(name, partial(part, report, console), partial(_say_fault, console))
+
+
+def _say_fault(console: Console, reason: str) -> None:
+    say(console, f"{reason}.", style="red")
+
+
+def _print_head(report: Report, console: Console) -> None:
     say(console, f"{report.model} on {report.data}", style="bold")
-    say(
-        console,
-        ", ".join(filter(None, [describe.machine_line(report.machine), describe.made_by(report.slimline)])),
-        style="dim",
-    )
+    machine = [describe.machine_line(report.machine), describe.made_by(report.slimline)]
+    say(console, ", ".join(filter(None, machine)), style="dim")
     for line in describe.model_warnings(report):
         say(console, line, style="yellow")
+
+
+def _print_rows(report: Report, console: Console) -> None:
     groups = compared(report)
     rows = [row for section in groups for row in section.rows]
     fields = fitting(rows, console.width)
@@ -52,21 +64,46 @@ def print_report(report: Report, console: Console) -> None:
         say(console, reference, style="dim")
     for line in describe.remark_lines(report):
         say(console, line, style="yellow")
+
+
+def _print_not_run(report: Report, console: Console) -> None:
     for entry in not_run(report):
         say(console, f"{entry.status} {entry.explained}", style="red" if entry.status == "failed" else "")
     console.print()
-    if report.factors is not None:
-        for part in factor_parts(report.factors, lambda text: encodable(text, ascii_only(console))):
-            console.print(part)
-        console.print()
-    print_scenarios(report, console)
+
+
+def _print_factors(report: Report, console: Console) -> None:
+    if report.factors is None:
+        return
+    for part in factor_parts(report.factors, lambda text: encodable(text, ascii_only(console))):
+        console.print(part)
+    console.print()
+
+
+def _print_details(report: Report, console: Console) -> None:
     for line in [*ladder.brief(report), *steps.brief(report), *explanations.brief(report)]:
         say(console, line)
+
+
+def _print_outcome(report: Report, console: Console) -> None:
     for position, line in enumerate(describe.recommendation_lines(report)):
         say(console, line, style="" if position else "bold")
     for line in describe.noise_lines(report.noise):
         say(console, line, style="yellow" if report.noise.noisy else "dim")
+    for line in describe.fault_lines(report):
+        say(console, line, style="red")
     console.print()
+
+
+_PARTS: Mapping[str, Callable[[Report, Console], None]] = {
+    "the heading": _print_head,
+    "the table": _print_rows,
+    "the list of what was not measured": _print_not_run,
+    "the part about the four factors": _print_factors,
+    "the part about scenarios": print_scenarios,
+    "the part about steps and explanations": _print_details,
+    "the recommendation": _print_outcome,
+}
 
 
 def fitting(rows: Sequence[Row], width: int) -> list[Field]:

@@ -5,21 +5,25 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pipeline.contained import Faults
 from pipeline.errors import reporting_disk
 from pipeline.results import Report
 
 logger = logging.getLogger(__name__)
 
 
-def write_report(report: Report, folder: Path) -> None:
+def write_report(report: Report, folder: Path) -> list[str]:
     """Write report.json, report.csv, report.md and report.html into a run's folder, which is made where missing.
 
-    Each file appears whole or not at all. Raises OutOfSpace where the disk is full.
+    Each file appears whole or not at all. Returns a sentence, without its full stop, for each that could not be made;
+    the others are written all the same. Raises OutOfSpace where the disk is full.
     """
     # Here, not above: jinja2 and the chart libraries take a second to import, and only this function needs them.
+    from pipeline.report.charts import draw_apart
     from pipeline.report.csv_rows import csv_text
     from pipeline.report.markdown import markdown_text
     from pipeline.report.page import html_text
@@ -29,12 +33,18 @@ def write_report(report: Report, folder: Path) -> None:
         "report.json": json_text,
         "report.csv": csv_text,
         "report.md": markdown_text,
-        "report.html": html_text,
+        "report.html": lambda report: html_text(report, draw_apart(report)),
     }
+    faults = Faults()
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in formats.items():
-        write_whole(folder / name, text(report))
-        logger.debug("wrote %s", folder / name)
+        faults.contain(name, partial(_write, folder / name, text, report), None)
+    return faults.sentences
+
+
+def _write(path: Path, text: Callable[[Report], str], report: Report) -> None:
+    write_whole(path, text(report))
+    logger.debug("wrote %s", path)
 
 
 def report_schema() -> dict[str, Any]:
@@ -49,7 +59,8 @@ def write_whole(path: Path, text: str) -> None:
     try:
         with reporting_disk(path):
             # Line ends as they are: the page's security policy names the digest of its scripts.
-            temporary.write_text(text, encoding="utf-8", newline="")
+            # Halves of characters, as a file's name may hold, are written out as JSON does it.
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from pipeline.analyse import analyse
+from pipeline.contained import RAISING
 from pipeline.plan import MeasureSettings
 from pipeline.record import LatencySamples, Record
 from pipeline.results import Report, Result, Speedup
@@ -256,3 +257,23 @@ def test_one_round_is_too_few_to_judge() -> None:
     report = analyse(replace(record, latency=replace(samples, rounds=1, **columns)))
     assert _speedup(report, "fast").verdict == "NOISY"
     assert "fast@ort_cpu/1, no bounds" in report.noise.reasons[0]
+
+
+def test_an_analysis_that_fails_costs_its_part_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    record = make_record(Made(name="fast", times_as_fast=2.0))
+    monkeypatch.delenv(RAISING)
+    for part in ("check_noise", "accuracies", "recommend", "summarise", "with_steps", "latency", "estimate_ratios"):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"pipeline.analyse.assemble.{part}", broken)
+            report = analyse(record)
+        assert "ZeroDivisionError: division by zero" in " ".join(
+            [*report.faults, report.summary, report.why_none or ""]
+        )
+        assert [variant.name for variant in report.variants] == ["baseline", "fast"]
+        if part == "latency":
+            assert [row.status for variant in report.variants for row in variant.results] == ["failed", "failed"]
+        if part == "check_noise":
+            assert report.noise.noisy

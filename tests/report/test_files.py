@@ -17,9 +17,9 @@ import pytest
 
 from pipeline.errors import OutOfSpace
 from pipeline.report import write_report
-from pipeline.report.charts import figures
+from pipeline.report.charts import chart_library, figures
 from pipeline.report.markdown import markdown_text
-from pipeline.report.page import chart_library, html_text, security_policy
+from pipeline.report.page import html_text, security_policy
 from pipeline.report.verdicts import ACCURACY_MEANINGS, SPEED_MEANINGS, TONES
 from pipeline.report.write import write_whole
 from pipeline.results import AccuracyVerdict, Report, SpeedVerdict
