@@ -19,7 +19,7 @@ import errno
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from pipeline.reasons import cause, text_of
@@ -35,6 +35,9 @@ _NO_MEMORY = (
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _SHORT_WRITE = "requested and"
 _SHORT_BYTES = 2**20
+TEMPORARY_PREFIX = "slimline-"
+"""Of a run's own folder of temporary files."""
+TEMPORARY_ADVICE = "type TMPDIR=FOLDER before the command"
 _RUN_ADVICE = "type hydra.run.dir=FOLDER for a folder on another disk"
 _TOO_MANY = (errno.EMFILE, errno.ENFILE)
 _OF_FILES = (
@@ -121,16 +124,21 @@ def reason_of(error: BaseException) -> str:
 
 
 @contextmanager
-def reporting_disk(path: Path, advice: str = _RUN_ADVICE) -> Iterator[None]:
+def reporting_disk(path: Path, advice: str = _RUN_ADVICE, room: str = "") -> Iterator[None]:
     """Turn what the operating system says of files at ``path``, or of a full disk, into one line that says what to
-    type. Errors of other files pass."""
+    type: where it is full, how to make ``room`` too. Errors of other files pass."""
     try:
         yield
     except OSError as error:
         of_files = error.errno in _OF_FILES and (error.filename is None or _is_near(error.filename, path))
         if is_full(error) or error.errno in _TOO_MANY or of_files:
-            raise in_words(error, path, advice) from error
+            raise in_words(error, path, advice, room) from error
         raise
+
+
+def reporting_temporary() -> AbstractContextManager[None]:
+    """``reporting_disk`` for temporary files."""
+    return reporting_disk(Path(tempfile.gettempdir()), TEMPORARY_ADVICE)
 
 
 @contextmanager
@@ -144,17 +152,22 @@ def reporting_folder() -> Iterator[None]:
         raise in_words(error, Path(str(error.filename)), _RUN_ADVICE) from error
 
 
-def in_words(error: OSError, path: Path, advice: str) -> SlimlineError:
+def require_space(path: Path, size_bytes: int, advice: str = _RUN_ADVICE) -> None:
+    """Raise OutOfSpace where a folder's disk has less room than this: before any work, rather than after it."""
+    free = shutil.disk_usage(path).free
+    if free < size_bytes:
+        raise OutOfSpace(f"{free / 1e6:.1f} MB are free at {path}, and {size_bytes / 1e6:.0f} MB are needed: {advice}")
+
+
+def in_words(error: OSError, path: Path, advice: str, room: str = "") -> SlimlineError:
     """The line for an error of files at ``path``: OutOfSpace, or UserError for what may not be read or written."""
     if error.errno in _TOO_MANY:
         return SlimlineError("too many files are open at once: type 'ulimit -n 1024' and start it again")
     if is_full(error):
         temporary = Path(tempfile.gettempdir())
         if _is_temporary(error, temporary, path):
-            return OutOfSpace(
-                f"no space left for temporary files in {temporary}: type TMPDIR=FOLDER before the command"
-            )
-        return OutOfSpace(f"no space left to write {path}: {advice}")
+            return OutOfSpace(f"no space left for temporary files in {_place_of(temporary)}: {TEMPORARY_ADVICE}")
+        return OutOfSpace(f"no space left to write {path}: {room}{advice}")
     if error.errno == errno.ENOENT and not path.exists():
         return SlimlineError(f"{path} does not exist, or was removed meanwhile: start it again, or {advice}")
     return UserError(f"{error.filename or path}: {(error.strerror or str(error)).lower()}: {advice}")
@@ -167,10 +180,14 @@ def is_full(error: BaseException) -> bool:
     return error.errno in DISK_FULL or (error.errno is None and _SHORT_WRITE in str(error))
 
 
+def _place_of(temporary: Path) -> Path:
+    return temporary.parent if temporary.name.startswith(TEMPORARY_PREFIX) else temporary
+
+
 def _is_temporary(error: OSError, temporary: Path, path: Path) -> bool:
     """Whether it is the temporary files' disk that is full. What failed to be written has a name only at times."""
-    if error.filename is not None:
-        return _is_near(error.filename, temporary)
+    if error.filename is not None or path == temporary:
+        return path == temporary or _is_near(error.filename, temporary)
     return _is_short(temporary) and not _is_short(path)
 
 

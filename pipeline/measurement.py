@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipeline.artifact import Artifact
 from pipeline.build import Built
 from pipeline.data.dataset import Feed, Split, batch_of, batches_of, preprocess
-from pipeline.errors import Skipped, WorkerFailed
+from pipeline.errors import OutOfSpace, Skipped, WorkerFailed
 from pipeline.measure.accuracy import predict
 from pipeline.measure.environment import available_cores
 from pipeline.measure.exclusive import measuring
@@ -110,6 +110,11 @@ class Table:
         """Of a graphics card's memory, by key, where that is known."""
         found = {key: record.peak_device_memory_bytes for key, record in self.records.items()}
         return {key: size for key, size in found.items() if size is not None}
+
+    def remark(self, key: str, text: str) -> None:
+        """Say something of a row's figures."""
+        record = self.records[key]
+        self.records[key] = replace(record, remarks=[*record.remarks, text])
 
     def fail(self, key: str, error: Exception | str) -> None:
         """Give a row its reason."""
@@ -273,6 +278,9 @@ def _accuracy(plan: Plan, table: Table, inputs: Feed, display: ProgressDisplay) 
             except (WorkerFailed, Skipped) as error:
                 for subject in models[name][1]:
                     table.fail(subject.key, error)
+            except OutOfSpace as error:  # what was timed stands
+                for subject in models[name][1]:
+                    table.remark(subject.key, f"accuracy was not measured: {error}")
     examples = len(next(iter(inputs.values())))
     display.step("accuracy", 1.0, f"{len(predictions)} models on {examples} examples")
     return predictions

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, require_space
 from pipeline.locks import NoLocks, lock, unused
 
 logger = logging.getLogger(__name__)
@@ -24,6 +24,8 @@ _LEFTOVERS = ("deploy/.*.new", "deploy/.*.old", ".report.*.tmp", "samples/*.tmp"
 """What a run writes under another name until it is whole."""
 _DEPTHS = range(1, 5)
 """How deep runs lie below outputs: a day and a time, or multirun, a day, a time and a number."""
+_SPACE_BYTES = 4_000_000
+"""What a run writes at least."""
 _PATIENCE_S, _PAUSE_S = 5.0, 0.01
 
 
@@ -51,9 +53,11 @@ def new_folder(wanted: str) -> str:
 def claimed(folder: Path) -> Iterator[None]:
     """The folder, made where it is missing, belongs to this run until the block ends.
 
-    Raises UserError where another run writes into it. What a run that was killed in it has left half-written goes.
+    What a run that was killed in it has left half-written goes. Raises UserError where another run writes into it,
+    OutOfSpace where its disk is full.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    require_space(folder, _SPACE_BYTES)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:

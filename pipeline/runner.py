@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
@@ -216,13 +216,20 @@ class _Harmless(logging.Formatter):
         return printable(super().format(record))
 
 
+class _RunLog(logging.FileHandler):
+    """A log that can't be written any more, on a full disk, ends nothing: what the run writes next says why."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Do without the line."""
+
+
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
     """Warnings of this package to the terminal, all else that it says to a file of the run."""
     path.parent.mkdir(parents=True, exist_ok=True)
     package = logging.getLogger("pipeline")
     before = package.level, package.propagate
-    to_file = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    to_file = _RunLog(path, encoding="utf-8", errors="backslashreplace")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     to_terminal = logging.StreamHandler(sys.stderr)
     to_terminal.setLevel(logging.WARNING)
@@ -236,5 +243,6 @@ def logging_to(path: Path) -> Iterator[None]:
     finally:
         package.removeHandler(to_terminal)
         package.removeHandler(to_file)
-        to_file.close()
+        with suppress(OSError):  # what the full disk did not take
+            to_file.close()
         package.level, package.propagate = before

@@ -32,6 +32,7 @@ from pipeline.locks import STALE_S, InUse, age_s, locked, owned_folder, sweep, t
 
 logger = logging.getLogger(__name__)
 BYTES_PER_GB = 10**9
+_ADVICE = "type store.path=FOLDER for a store in another place"
 _KEY = re.compile("[0-9a-f]{64}")
 _DAMAGED = (errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EIO, errno.ENAMETOOLONG, errno.EINVAL)
 """What reading an entry may come to, where it is the entry that is wrong."""
@@ -84,7 +85,7 @@ class Store:
             return None
         except OSError as error:
             if error.errno not in _DAMAGED:
-                raise in_words(error, self.root, _advice(self.root)) from error
+                raise in_words(error, self.root, _ADVICE) from error
             raise CorruptEntry(f"stored entry {key[:12]} can't be read: {error}") from error
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise CorruptEntry(f"stored entry {key[:12]} has an entry.json that can't be read: {error}") from error
@@ -191,12 +192,8 @@ class Store:
 
 def reporting_store(root: Path) -> AbstractContextManager[None]:
     """Turn what the system says of a store's disk into one line that says what to type."""
-    return reporting_disk(root, _advice(root))
-
-
-def _advice(root: Path) -> str:
     command = f"python -m pipeline store gc --path {shlex.quote(str(root))} --max-gb 1"
-    return f"remove what was longest unused ({command}), or type store.path=FOLDER"
+    return reporting_disk(root, _ADVICE, f"remove what was longest unused ({command}), or ")
 
 
 def _is_entry(path: Path) -> bool:

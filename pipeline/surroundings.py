@@ -10,12 +10,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.errors import UserError, in_words
+from pipeline.errors import TEMPORARY_ADVICE, TEMPORARY_PREFIX, UserError, in_words, require_space
 from pipeline.locks import owned_folder, sweep
 
-PREFIX = "slimline-"
 _FEWEST_FILES, _MOST_FILES = 128, 4096
-_ADVICE = "type TMPDIR=FOLDER before the command"
+_SPACE_BYTES = 1_000_000
 
 
 @contextmanager
@@ -53,16 +52,17 @@ def own_temporary_files() -> Iterator[Path]:
     try:
         parent = Path(tempfile.gettempdir())
     except FileNotFoundError as error:
-        raise UserError(f"temporary files can be written nowhere: {_ADVICE}") from error
-    for folder in parent.glob(f"{PREFIX}*"):
+        raise UserError(f"temporary files can be written nowhere: {TEMPORARY_ADVICE}") from error
+    for folder in parent.glob(f"{TEMPORARY_PREFIX}*"):
         sweep(folder)
+    require_space(parent, _SPACE_BYTES, TEMPORARY_ADVICE)
     try:
-        with owned_folder(parent, PREFIX) as folder, _taken(folder, parent):
+        with owned_folder(parent, TEMPORARY_PREFIX) as folder, _taken(folder, parent):
             yield folder
     except OSError as error:
-        if error.filename is None or not Path(str(error.filename)).name.startswith(PREFIX):
+        if error.filename is None or not Path(str(error.filename)).name.startswith(TEMPORARY_PREFIX):
             raise
-        raise in_words(error, parent, _ADVICE) from error
+        raise in_words(error, parent, TEMPORARY_ADVICE) from error
 
 
 @contextmanager

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from pipeline.errors import UserError
+from pipeline.errors import OutOfSpace, UserError
 from pipeline.outputs import claimed, new_folder, point_latest_at, sweep_outputs
 
 
@@ -82,3 +84,12 @@ def test_what_killed_runs_left_half_written_is_swept_and_what_is_at_work_is_not(
     assert sorted(path.name for path in dead.rglob("*")) == ["deploy", "slimline.log", "static_int8"]
     assert (alive / "deploy" / ".static_int8.0123.new").is_dir()
     assert not (outputs / ".latest-dead").is_symlink()
+
+
+def test_a_full_disk_is_noticed_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    with (
+        pytest.raises(OutOfSpace, match=r"are free at .*run, and 4 MB are needed: type hydra"),
+        claimed(tmp_path / "run"),
+    ):
+        pass

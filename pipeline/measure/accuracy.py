@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact
 from pipeline.data.dataset import Feed, Split, SplitName
-from pipeline.errors import SlimlineError, UserError, WorkerFailed, reason_of
+from pipeline.errors import SlimlineError, UserError, WorkerFailed, reason_of, reporting_temporary
 from pipeline.isolated.channel import follow_parent
 from pipeline.onnx_graph import fixed_batch_of
 from pipeline.plan import Metric, Session, Target
@@ -44,16 +44,17 @@ def predict(
     ``inputs`` are preprocessed arrays [N, ...], an entry per input of the model.
     ``progress`` is told the share done, 0 to 1. A model whose batch is fixed runs at that batch, whatever
     ``batch_size`` says, with its last batch filled up and the filling thrown away. Raises WorkerFailed with the reason
-    where the model can't be loaded or run, or its process dies; BackendUnavailable and UserError as the backend and the
-    metric raise them.
+    where the model can't be loaded or run, or its process dies; OutOfSpace where the examples can't be handed over;
+    BackendUnavailable and UserError as the backend and the metric raise them.
     """
     count = len(next(iter(inputs.values())))
     if count == 0:
         raise UserError("there is nothing to measure accuracy on: the test split is empty")
     with tempfile.TemporaryDirectory(prefix="slimline-accuracy-") as folder:
         # Files, not pickles: the process maps them and reads a batch at a time.
-        for index, name in enumerate(inputs):
-            np.save(Path(folder) / f"{index}.npy", np.ascontiguousarray(inputs[name]))
+        with reporting_temporary():
+            for index, name in enumerate(inputs):
+                np.save(Path(folder) / f"{index}.npy", np.ascontiguousarray(inputs[name]))
         arguments = (artifact, target, metric, Path(folder), list(inputs), batch_size)
         return _run(arguments, progress)
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.data.dataset import Feed
-from pipeline.errors import Skipped, WorkerFailed
+from pipeline.errors import Skipped, WorkerFailed, reporting_temporary
 from pipeline.measure.loadgen_log import read_scenario
 from pipeline.measure.processes import alone
 from pipeline.measure.serving import Query, Serving, Waiting, batch_shapes
@@ -52,10 +52,14 @@ class Examples:
 
 @contextmanager
 def written(inputs: Feed) -> Iterator[Examples]:
-    """The first examples of ``inputs`` in a temporary folder, for as long as the context lasts."""
+    """The first examples of ``inputs`` in a temporary folder, for as long as the context lasts.
+
+    Raises OutOfSpace.
+    """
     with TemporaryDirectory(prefix="slimline-loadgen-") as folder:
-        for number, array in enumerate(inputs.values()):
-            np.save(Path(folder) / f"{number}.npy", np.ascontiguousarray(array[:MOST_SAMPLES]))
+        with reporting_temporary():
+            for number, array in enumerate(inputs.values()):
+                np.save(Path(folder) / f"{number}.npy", np.ascontiguousarray(array[:MOST_SAMPLES]))
         yield Examples(folder=Path(folder), names=list(inputs))
 
 
