@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 from pipeline.errors import BackendUnavailable, UserError, WorkerFailed
 from pipeline.isolated import Limits, run
 from pipeline.isolated.run import Starter, fresh
+from pipeline.isolated.template import Template
 
 
 class Dumb(Exception):
@@ -76,9 +78,15 @@ def fall(how: str) -> Any:
     raise AssertionError(how)
 
 
-@pytest.fixture(params=["fresh"])
-def start(request: pytest.FixtureRequest) -> Starter:
-    return fresh
+@pytest.fixture(scope="module")
+def template() -> Iterator[Template]:
+    with Template(modules=("numpy", "no_such_module")) as template:
+        yield template
+
+
+@pytest.fixture(params=["fresh", "forked"])
+def start(request: pytest.FixtureRequest, template: Template) -> Starter:
+    return fresh if request.param == "fresh" else template
 
 
 def test_a_call_gives_its_result_and_arrays_come_whole(start: Starter) -> None:
@@ -139,6 +147,21 @@ def test_the_whole_text_is_in_the_log(start: Starter, caplog: pytest.LogCaptureF
 def test_a_call_that_can_not_be_sent_raises_here() -> None:
     with pytest.raises(WorkerFailed, match="can't be handed to another process"):
         run(lambda: None)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a fork")
+def test_a_template_that_was_killed_is_started_again() -> None:
+    with Template() as template:
+        first = run(os.getppid, start=template)
+        os.kill(first, signal.SIGKILL)
+        assert run(os.getppid, start=template) not in (first, os.getpid())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a fork")
+def test_a_template_that_can_not_start_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [])
+    with Template() as template, pytest.raises(WorkerFailed, match="can't be started: ModuleNotFoundError"):
+        run(os.getppid, start=template)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
