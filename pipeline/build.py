@@ -6,40 +6,50 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field, is_dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.artifact import Artifact, Format, file_digest
+from pipeline.building import (
+    SAMPLE_SIZE,
+    Said,
+    Size,
+    Task,
+    calibrates,
+    examples_for,
+    first_examples,
+    plain,
+    run_stage,
+    size_of,
+    write_model,
+)
 from pipeline.check import misfit
 from pipeline.code import code_digest
-from pipeline.compare import Compare, fingerprint
-from pipeline.data.dataset import SplitName, preprocess
-from pipeline.errors import CorruptEntry, Skipped, SlimlineError, StageFailed, Unchanged, first_line, is_full
+from pipeline.compare import fingerprint
+from pipeline.data.dataset import SplitName
+from pipeline.errors import CorruptEntry, Skipped, SlimlineError, StageFailed, Unchanged, UserError, WorkerFailed
 from pipeline.importing import step as importing
 from pipeline.installed import version
+from pipeline.isolated import Limits, run
+from pipeline.isolated.run import Starter, fresh
+from pipeline.isolated.template import Template
 from pipeline.locks import InUse
-from pipeline.measure.environment import isa
+from pipeline.measure.environment import available_memory_bytes, isa
 from pipeline.onnx_graph import fixed_batch_of
-from pipeline.plan import Context, Plan, Stage, Variant, is_export
+from pipeline.plan import Plan, Stage, Variant, is_export
 from pipeline.record import StageRecord, VariantRecord
-from pipeline.stages.check import check_output, floor_of
-from pipeline.stages.count import count
-from pipeline.stages.muted import remarks_logged
-from pipeline.stages.sameness import require_difference
-from pipeline.stages.work import Work, work
 from pipeline.store import Entry, Store
 
 logger = logging.getLogger(__name__)
 
-SAMPLE_SIZE = 64
 UNCHANGED = "changed_nothing"
 """The note of a stage that had nothing to do: why."""
-UNLIKE_DB, LOST_DB = 6.0, 15.0
-"""Calibration data is called unlike the test data where the error on the latter is twice as large or more, and no
-longer small (a sixth of the signal). The first alone comes about by chance where there are few examples."""
+BYTES_PER_GB = 10**9
+_SHARE_OF_MEMORY = 0.95
+T = TypeVar("T")
 Progress = Callable[[str, float, str], None]
 """Label of the step, share done (0 to 1), a few words."""
 
@@ -70,8 +80,11 @@ class Builder:
 
     plan: Plan
     progress: Progress
+    start: Starter = fresh
+    """What makes the processes that the user's model is run in."""
     in_use: InUse = field(default_factory=InUse)
     """The models that were built or found: no other run removes one until this is closed."""
+    _sizes: dict[str, Size] = field(default_factory=dict)
     _failed: dict[str, StageFailed | Skipped] = field(default_factory=dict)
     _made: set[str] = field(default_factory=set)
     _digests: dict[tuple[SplitName, int | None], str] = field(default_factory=dict)
@@ -92,7 +105,7 @@ class Builder:
         stage_name = misfit(variant, model.format)
         if stage_name is not None:
             reason = f"{stage_name} needs a PyTorch model, and {model.name} is an ONNX file"
-            return Built(_record(variant.name, "skipped", reason, [], None), [])
+            return Built(self._record(variant.name, "skipped", reason, [], None), [])
         source = self._source()
         artifacts = [source.artifact]
         records: list[StageRecord] = []
@@ -105,8 +118,8 @@ class Builder:
         except (StageFailed, Skipped) as error:
             status = "skipped" if isinstance(error, Skipped) else "failed"
             logger.warning("variant %s %s: %s", variant.name, status, error)
-            return Built(_record(variant.name, status, str(error), records, None), [])
-        return Built(_record(variant.name, "ok", None, records, artifacts[-1]), artifacts, source.facts["notes"])
+            return Built(self._record(variant.name, status, str(error), records, None), [])
+        return Built(self._record(variant.name, "ok", None, records, artifacts[-1]), artifacts, source.facts["notes"])
 
     def _source(self) -> Entry:
         model = self.plan.model
@@ -114,16 +127,14 @@ class Builder:
         key = _digest({"source": type(model).__qualname__, "class": _own_code(type(model)), **imported, **model.key()})
 
         def write(out: Path) -> Mapping[str, Any]:
-            notes = model.write(out)
-            return {**notes, **self._imported(out)} if model.format == "onnx" else notes
+            examples = first_examples(self.plan, importing.EXAMPLES) if model.format == "onnx" else {}
+            try:
+                return self._isolated(write_model, model, out, examples)
+            except WorkerFailed as error:
+                raise UserError(f"the model {model.name} can't be read or made: {error}") from error
 
         entry, _ = self._get_or_make(key, f"model {model.name}", model.format, write)
         return entry
-
-    def _imported(self, folder: Path) -> Mapping[str, Any]:
-        data, preprocessing = self.plan.data, self.plan.model.preprocessing
-        examples = data.split("calibration" if data.calibration_size else "test").take(0, importing.EXAMPLES)
-        return importing.import_onnx(folder, preprocess(examples.inputs, preprocessing))
 
     def _stage(self, variant: Variant, name: str, stage: Stage, source: Artifact) -> tuple[Artifact, StageRecord]:
         """What the stage makes; its source, with the reason in the notes, where it has nothing to do."""
@@ -149,7 +160,7 @@ class Builder:
         record = StageRecord(
             name=name,
             kind=type(stage).__name__,
-            fields=_plain(fields),
+            fields=plain(fields),
             key=key,
             digest=artifact.digest,
             seconds=facts.get("seconds", seconds),
@@ -189,33 +200,29 @@ class Builder:
             return None
 
     def _run(self, stage: Stage, source: Artifact, out: Path, key: str, label: str, override: str) -> Mapping[str, Any]:
-        notes: dict[str, Any] = {}
-        context = Context(
-            data=self.plan.data,
-            preprocessing=self.plan.model.preprocessing,
-            metric=self.plan.metric,
-            compare=Compare(self.plan),
-            original=lambda: self._source().artifact,
-            seed=self.plan.seed,
+        task = Task(
+            stage=stage,
+            plan=replace(self.plan, variants={}, data=examples_for(self.plan, stage)),
+            source=source,
+            original=self._source().artifact,
+            out=out,
             work=self.store.work(key),
-            progress=lambda done, text: self.progress(label, min(done, 0.999), text),
-            note=notes.__setitem__,
-            isa=isa(),
+            label=label,
             override=override,
+            isa=isa(),
         )
-        _call(stage, source, out, context)
-        written = Artifact(out, stage.produces, "")
-        if not is_export(stage):
-            require_difference(source, written)
-        notes["drift"] = check_output(
-            source, written, stage.tolerance, context.sample(SAMPLE_SIZE), floor_of(stage, override)
-        )
-        if _calibrates(stage):
-            unseen = context.feed("test", SAMPLE_SIZE)
-            notes["drift_on_test"] = check_output(source, written, stage.tolerance, unseen)
-            notes |= _unlike(notes["drift"], notes["drift_on_test"], label)
-        plain: dict[str, Any] = _plain(notes)
-        return plain
+
+        def hear(said: Said) -> None:
+            self.progress(label, min(said[0], 0.999), said[1])
+
+        try:
+            return self._isolated(run_stage, task, hear=hear)
+        except (WorkerFailed, UserError) as error:
+            raise StageFailed(str(error)) from error
+
+    def _isolated(self, function: Callable[..., T], *arguments: Any, hear: Callable[[Said], None] | None = None) -> T:
+        """Call what runs the user's model; raises WorkerFailed with the reason where that goes wrong."""
+        return run(function, *arguments, limits=limits_for(self.plan), hear=hear, start=self.start)
 
     def _key(self, stage: Stage, fields: Mapping[str, Any], source: Artifact) -> str:
         kind = type(stage)
@@ -237,9 +244,42 @@ class Builder:
             parts["metric"] = _identity(self.plan.metric)
         if getattr(stage, "uses_original", False):
             parts["original"] = self._source().artifact.digest
-        if _calibrates(stage):
+        if calibrates(stage):
             parts["unseen"] = self._split_digest("test", SAMPLE_SIZE)
         return _digest(parts)
+
+    def _record(
+        self, name: str, status: Any, reason: str | None, stages: list[StageRecord], artifact: Artifact | None
+    ) -> VariantRecord:
+        size = self._size(artifact) if artifact else Size()
+        return VariantRecord(
+            name=name,
+            status=status,
+            reason=reason,
+            stages=stages,
+            format=artifact.format if artifact else None,
+            digest=artifact.digest if artifact else None,
+            path=str(artifact.path) if artifact else None,
+            size_bytes=artifact.size_bytes if artifact else None,
+            parameters=size.parameters,
+            macs=size.macs,
+            macs_by_type=size.work.macs_by_type,
+            weight_bytes=size.work.weight_bytes,
+            activation_bytes=size.work.activation_bytes,
+            fixed_batch=fixed_batch_of(artifact) if artifact else None,
+            model_sha256=file_digest(artifact.onnx_path) if artifact and artifact.format == "onnx" else None,
+        )
+
+    def _size(self, artifact: Artifact) -> Size:
+        """Counted once; not known where counting goes wrong, which is no reason to lose the variant."""
+        if artifact.digest not in self._sizes:
+            try:
+                size = self._isolated(size_of, artifact)
+            except SlimlineError as error:
+                logger.warning("%s could not be counted: %s", artifact.path, error)
+                size = Size()
+            self._sizes[artifact.digest] = size
+        return self._sizes[artifact.digest]
 
     def _split_digest(self, split: SplitName, limit: int | None = None) -> str:
         """Of the split's first ``limit`` examples, all by default."""
@@ -247,20 +287,6 @@ class Builder:
             examples = self.plan.data.split(split)
             self._digests[split, limit] = (examples if limit is None else examples.take(0, limit)).digest()
         return self._digests[split, limit]
-
-
-def _call(stage: Stage, source: Artifact, out: Path, context: Context) -> None:
-    """Run a stage; whatever goes wrong in the libraries that it calls becomes a StageFailed."""
-    try:
-        with remarks_logged():
-            stage(source, out, context)
-    except SlimlineError:
-        raise
-    except Exception as error:
-        if is_full(error):
-            raise
-        logger.debug("%s failed", type(stage).__name__, exc_info=True)
-        raise StageFailed(first_line(error)) from error
 
 
 def _require_change(variant: Variant, records: Sequence[StageRecord]) -> None:
@@ -284,51 +310,25 @@ def _identity(part: Any) -> Mapping[str, Any]:
     return {"kind": f"{kind.__module__}.{kind.__qualname__}", "fields": values, "code": _own_code(kind)}
 
 
-def _calibrates(stage: Stage) -> bool:
-    """Whether its output follows from examples, so that other examples may fare worse."""
-    return "calibration" in stage.reads and stage.tolerance is None
-
-
-def _unlike(seen: Mapping[str, Any], unseen: Mapping[str, Any], label: str) -> Mapping[str, str]:
-    """A note, and a warning, where the output drifts far more on test examples than on those it was calibrated on."""
-    here, there = seen["sqnr_db"], unseen["sqnr_db"]
-    if here is None or there is None or there >= LOST_DB or here - there < UNLIKE_DB:
-        return {}
-    text = (
-        f"the calibration data is unlike the test data: the signal is {here:.0f} dB above the error on the one and "
-        f"{there:.0f} dB on the other. Calibrate with examples of what the model will be fed"
-    )
-    logger.warning("%s: %s", label, text)
-    return {"calibration_data": text}
-
-
-def _record(
-    name: str, status: Any, reason: str | None, stages: list[StageRecord], artifact: Artifact | None
-) -> VariantRecord:
-    parameters, macs = count(artifact) if artifact else (None, None)
-    done = work(artifact) if artifact else Work()
-    return VariantRecord(
-        name=name,
-        status=status,
-        reason=reason,
-        stages=stages,
-        format=artifact.format if artifact else None,
-        digest=artifact.digest if artifact else None,
-        path=str(artifact.path) if artifact else None,
-        size_bytes=artifact.size_bytes if artifact else None,
-        parameters=parameters,
-        macs=macs,
-        macs_by_type=done.macs_by_type,
-        weight_bytes=done.weight_bytes,
-        activation_bytes=done.activation_bytes,
-        fixed_batch=fixed_batch_of(artifact) if artifact else None,
-        model_sha256=file_digest(artifact.onnx_path) if artifact and artifact.format == "onnx" else None,
-    )
-
-
-def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(value, default=str))
-
-
 def _digest(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+@contextmanager
+def builder(plan: Plan, progress: Progress, in_use: InUse | None = None) -> Iterator[Builder]:
+    """A Builder whose processes are forked from one that has imported what they need."""
+    libraries = ("torch",) if plan.model.format == "torch" else ()
+    with Template((*libraries, "onnx", "onnxruntime", "pipeline.building")) as template:
+        yield Builder(plan, progress, template, in_use or InUse())
+
+
+def limits_for(plan: Plan) -> Limits:
+    """What a process may take now."""
+    if plan.limits.memory_gb is not None:
+        return Limits(seconds=plan.limits.seconds, memory_bytes=int(plan.limits.memory_gb * BYTES_PER_GB))
+    left = available_memory_bytes()
+    return Limits(
+        seconds=plan.limits.seconds,
+        memory_bytes=None if left is None else int(left * _SHARE_OF_MEMORY),
+        memory_advice="that is what this machine has left",
+    )

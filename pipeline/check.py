@@ -28,6 +28,7 @@ def check(plan: Plan) -> list[str]:
         *check_measure(plan.measure),
         *_check_reference(plan),
         *out_of_bounds(plan.constraints, "constraints"),
+        *out_of_bounds(plan.limits, "limits"),
     ]
 
 

@@ -21,7 +21,7 @@ from pipeline.check import check, check_measure
 from pipeline.errors import UserError
 from pipeline.installed import locate
 from pipeline.outputs import new_folder
-from pipeline.plan import Constraints, MeasureSettings, Plan
+from pipeline.plan import Constraints, MeasureSettings, Plan, RunLimits
 
 TARGET = "_target_"
 NAME = re.compile(r"[\w+-][\w.+-]*")
@@ -56,6 +56,7 @@ class Schema:
     seed: int = 0
     measure: Any = field(default_factory=_skeleton(MeasureSettings))
     constraints: Any = field(default_factory=_skeleton(Constraints))
+    limits: Any = field(default_factory=_skeleton(RunLimits))
     store: StoreNode = field(default_factory=StoreNode)
 
 
@@ -92,6 +93,7 @@ def build(cfg: DictConfig, output: Path, command: str) -> Plan:
     targets = _named(plain["target"], "target", problems)
     measure = _make(MeasureSettings, plain["measure"], "measure", problems)
     constraints = _make(Constraints, plain["constraints"], "constraints", problems)
+    limits = _make(RunLimits, plain["limits"], "limits", problems)
     sizes = plain["batch_sizes"]
     batch_sizes = fitted(sizes if isinstance(sizes, list) else [sizes], tuple[BatchSize, ...], "batch_sizes", problems)
     problems.extend(
@@ -116,6 +118,7 @@ def build(cfg: DictConfig, output: Path, command: str) -> Plan:
         output=output,
         command=command,
         grid=plain["grid"],
+        limits=limits,
     )
     problems = check(plan)
     if problems:

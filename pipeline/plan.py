@@ -329,6 +329,17 @@ class MeasureSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunLimits:
+    """What a process may take that runs the user's model; one that takes more is ended, and that is its reason."""
+
+    seconds: Seconds = 1800.0
+    """How long nothing may be heard of a stage, of a check of its output, or of an evaluation. Training tells of each
+    of its steps, so it may last longer."""
+    memory_gb: Positive | None = None
+    """None: what this machine, or the container, has left."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """A whole run, ready to be checked and carried out."""
 
@@ -348,6 +359,7 @@ class Plan:
     grid: Grid = "all"
     """Which rows there are: ``all``, every variant on every target at every batch size; ``one_at_a_time``, those that
     differ from the base row (the baseline on the first target at the first batch size) in at most one of the three."""
+    limits: RunLimits = RunLimits()
 
     def has_row(self, variant: str, target: str, batch_size: int) -> bool:
         """Whether the grid has this row."""

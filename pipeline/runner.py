@@ -13,7 +13,8 @@ from pathlib import Path
 from rich.console import Console
 
 from pipeline.analyse import analyse
-from pipeline.build import Builder, Built
+from pipeline.build import Built
+from pipeline.build import builder as making
 from pipeline.bundle.write import write_bundle
 from pipeline.contained import contained
 from pipeline.data.dataset import Split
@@ -76,8 +77,8 @@ def build(plan: Plan, display: ProgressDisplay, in_use: InUse | None = None) -> 
 
     The models stay in the store until ``in_use`` is closed, whatever other runs collect there.
     """
-    builder = Builder(plan, display.step, in_use or InUse())
-    built = {name: builder.build(variant) for name, variant in plan.variants.items()}
+    with making(plan, display.step, in_use) as builder:
+        built = {name: builder.build(variant) for name, variant in plan.variants.items()}
     baseline = built[BASELINE].record
     if baseline.status != "ok":
         raise SlimlineError(f"the baseline could not be built, so there is nothing to compare with: {baseline.reason}")

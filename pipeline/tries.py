@@ -20,11 +20,13 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from pipeline.build import Builder, Built
+from pipeline.build import builder as making
 from pipeline.compare import ROUNDS, compare
 from pipeline.data.dataset import Feed, Split, batch_of, preprocess
 from pipeline.errors import Skipped, StageFailed
 from pipeline.explanation import Outcome
 from pipeline.installed import locate
+from pipeline.locks import InUse
 from pipeline.measure.latency import Subject
 from pipeline.measure.schedule import expect
 from pipeline.plan import Plan, Speed, Stage, Target
@@ -79,8 +81,9 @@ def try_changes(plan: Plan, record: Record, report: Report, test: Split, step: S
     wanted = list(proposals(plan, record, report))
     if not wanted:
         return []
-    builder = Builder(plan, lambda *_: None)  # as long as it lives, what it builds stays in the store
-    found, ready = _build(wanted, builder, plan.measure.try_s * _BUILDING, step)
+    in_use = InUse()  # as long as it lives, what is built stays in the store
+    with making(plan, lambda *_: None, in_use) as builder:
+        found, ready = _build(wanted, builder, plan.measure.try_s * _BUILDING, step)
     inputs = preprocess(test.inputs, plan.model.preprocessing)
     for device in dict.fromkeys(one.mine.target.device for one in ready):
         left_s = plan.measure.try_s - (time.monotonic() - began)

@@ -13,6 +13,7 @@ from onnx import numpy_helper
 
 from pipeline.artifact import Artifact
 from pipeline.build import Builder, Built
+from pipeline.build import builder as making
 from pipeline.data.dataset import Split, SplitName
 from pipeline.plan import Context, Plan
 from pipeline.stages.export import ExportOnnx
@@ -21,8 +22,8 @@ from tests.example import Arrays, Exact, Floored, NeedsTorch, Scale, linear_mode
 
 
 def build(chosen: Plan) -> tuple[dict[str, Built], Builder]:
-    builder = Builder(chosen, lambda label, done, text: None)
-    return {name: builder.build(variant) for name, variant in chosen.variants.items()}, builder
+    with making(chosen, lambda label, done, text: None) as builder:
+        return {name: builder.build(variant) for name, variant in chosen.variants.items()}, builder
 
 
 def calls(log: Path) -> list[str]:
@@ -202,18 +203,15 @@ def test_a_stage_that_needs_pytorch_is_skipped_for_an_onnx_file(tmp_path: Path) 
     assert built["v"].record.reason == "prune needs a PyTorch model, and linear is an ONNX file"
 
 
-def test_an_interrupted_stage_leaves_nothing_half_written_and_is_built_next_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
+def test_an_interrupted_stage_leaves_nothing_half_written_and_is_built_next_time(tmp_path: Path) -> None:
+    def interrupt(label: str, done: float, text: str) -> None:
+        if label.startswith("v: a"):
+            raise KeyboardInterrupt
 
     chosen = plan(tmp_path, {"v": {"a": Scale()}})
-    with monkeypatch.context() as patched:
-        patched.setattr(Scale, "__call__", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            build(chosen)
+    with making(chosen, interrupt) as builder, pytest.raises(KeyboardInterrupt):
+        builder.build(chosen.variants["v"])
     assert not any((tmp_path / "store" / ".new").iterdir())
-    built, builder = build(chosen)
+    built, again = build(chosen)
     assert built["v"].record.status == "ok"
-    assert builder.built_count == 1, "the model itself was stored before"
+    assert again.built_count == 1, "the model itself was stored before"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import pickle
@@ -13,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.errors import SlimlineError, UserError, WorkerFailed, reason_of
+from pipeline.errors import SlimlineError, UserError, WorkerFailed, is_full, reason_of
 from pipeline.isolated.channel import Channel, Garbled, follow_parent, take_standard_streams
 
 Say = Callable[[Any], None]
@@ -53,10 +54,11 @@ class Returned:
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """An error of ours as it was raised; every other one as a WorkerFailed with its reason, and its whole text."""
+    """An error of ours, and a full disk, as it was raised; every other one as a WorkerFailed with its reason. And the
+    whole text."""
 
-    kind: type[SlimlineError]
-    words: tuple[str, ...]
+    kind: type[Exception]
+    words: tuple[Any, ...]
     trace: str
 
 
@@ -111,6 +113,8 @@ def _raised(error: BaseException) -> Raised:
     if isinstance(error, SlimlineError):
         ours = next(kind for kind in type(error).__mro__ if kind.__module__ == SlimlineError.__module__)
         return Raised(ours, (str(error),), trace)
+    if isinstance(error, OSError) and is_full(error):
+        return Raised(OSError, (error.errno or errno.ENOSPC, str(error.strerror or error), error.filename), trace)
     if isinstance(error, Garbled):
         return Raised(WorkerFailed, (f"what it was told can't be read: {error}",), trace)
     return Raised(WorkerFailed, (reason_of(error),), trace)

@@ -21,6 +21,7 @@ from pipeline.reasons import cause
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 _TICK_S = 0.25
+_STOPPED_S = 10.0
 _GIGABYTE = 10**9
 
 
@@ -32,9 +33,9 @@ class Limits:
     """How long nothing may be heard of it: neither a message nor a line for the log."""
     memory_bytes: int | None = None
     """What it and all that it starts may hold together."""
-    seconds_name: str = "limits.seconds"
-    memory_name: str = "limits.memory_gb"
-    """What a user types to change them."""
+    seconds_advice: str = "limits.seconds=SECONDS allows more"
+    memory_advice: str = "limits.memory_gb=GIGABYTES allows more"
+    """What a user may do where one is exceeded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,11 +145,12 @@ class _Watch:
 
     def check(self, *, silent: bool) -> None:
         now = time.monotonic()
+        if now - self.looked > _STOPPED_S:  # this program itself was stopped, and the process perhaps with it
+            self.heard += now - self.looked
         if not silent:
             self.heard = now
         if self.limits.seconds is not None and now - self.heard > self.limits.seconds:
-            name = self.limits.seconds_name
-            raise WorkerFailed(f"nothing was heard of it for {self.limits.seconds:g} s: {name}=SECONDS allows more")
+            raise WorkerFailed(f"nothing was heard of it for {self.limits.seconds:g} s: {self.limits.seconds_advice}")
         if now - self.looked >= _TICK_S:
             self.looked = now
             self._check_memory()
@@ -160,7 +162,7 @@ class _Watch:
             return
         raise WorkerFailed(
             f"out of memory: it held {held / _GIGABYTE:.1f} GB, and {most / _GIGABYTE:.1f} GB is the limit: "
-            f"{self.limits.memory_name}=GIGABYTES allows more"
+            f"{self.limits.memory_advice}"
         )
 
 

@@ -7,9 +7,12 @@ not visible, and the mount's root is its group. None where there is no such grou
 from __future__ import annotations
 
 from pathlib import Path
+from typing import overload
 
 _MEMBERSHIP = Path("/proc/self/cgroup")
 _MOUNT = Path("/sys/fs/cgroup")
+_NO_LIMIT = 2**60
+"""Version 1 writes a number for no limit, the largest that its pages can count."""
 
 
 def cpu_quota(membership: Path = _MEMBERSHIP, mount: Path = _MOUNT) -> float | None:
@@ -24,15 +27,21 @@ def throttled_periods(membership: Path = _MEMBERSHIP, mount: Path = _MOUNT) -> i
     return sum(counts) if counts else None
 
 
-def _folders(membership: Path, mount: Path) -> list[Path]:
-    """The group's folder for the cpu controller and those above it, whose limits hold for it too."""
+def memory_left_bytes(membership: Path = _MEMBERSHIP, mount: Path = _MOUNT) -> int | None:
+    """How much more the group may hold, what it can give back (cached files) counted in; None: it is not limited."""
+    left = [size for folder in _folders(membership, mount, "memory") if (size := _memory_left(folder)) is not None]
+    return min(left, default=None)
+
+
+def _folders(membership: Path, mount: Path, controller: str = "cpu") -> list[Path]:
+    """The group's folder for a controller and those above it, whose limits hold for it too."""
     found: list[Path] = []
     for line in (_read(membership) or "").splitlines():
         number, controllers, path = line.split(":", 2)
         if number == "0":
             roots = [mount / "unified", mount]
-        elif "cpu" in controllers.split(","):
-            roots = [mount / "cpu", mount / "cpu,cpuacct"]
+        elif controller in controllers.split(","):
+            roots = [mount / controller, mount / controllers]
         else:
             continue
         root = next((root for root in roots if root.is_dir()), None)
@@ -55,12 +64,29 @@ def _quota(folder: Path) -> float | None:
     return int(quota_us) / int(period_us)
 
 
+def _memory_left(folder: Path) -> int | None:
+    limit = _read(folder / "memory.max") or _read(folder / "memory.limit_in_bytes")
+    used = _read(folder / "memory.current") or _read(folder / "memory.usage_in_bytes")
+    if limit is None or used is None or limit == "max" or int(limit) >= _NO_LIMIT:
+        return None
+    return max(0, int(limit) - int(used) + _entry(folder / "memory.stat", "inactive_file"))
+
+
 def _throttled(folder: Path) -> int | None:
-    for line in (_read(folder / "cpu.stat") or "").splitlines():
-        name, _, value = line.partition(" ")
-        if name == "nr_throttled":
+    return _entry(folder / "cpu.stat", "nr_throttled", missing=None)
+
+
+@overload
+def _entry(path: Path, name: str) -> int: ...
+@overload
+def _entry(path: Path, name: str, missing: None) -> int | None: ...
+def _entry(path: Path, name: str, missing: int | None = 0) -> int | None:
+    """A number by its name, in a file with one a line."""
+    for line in (_read(path) or "").splitlines():
+        key, _, value = line.partition(" ")
+        if key == name:
             return int(value)
-    return None
+    return missing
 
 
 def _read(path: Path) -> str | None:

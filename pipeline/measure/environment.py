@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.installed import version
-from pipeline.measure.cgroup import cpu_quota
+from pipeline.measure.cgroup import cpu_quota, memory_left_bytes
 
 LIBRARIES = (
     "numpy",
@@ -92,8 +92,9 @@ def turbo() -> bool | None:
 
 
 def available_memory_bytes() -> int | None:
-    """Memory that a new process can have without swapping."""
-    return _meminfo().get("MemAvailable")
+    """Memory that a new process can have without swapping, and without its control group's being ended for it."""
+    known = [size for size in (_meminfo().get("MemAvailable"), memory_left_bytes()) if size is not None]
+    return min(known, default=None)
 
 
 def swap_used_bytes() -> int | None:

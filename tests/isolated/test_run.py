@@ -54,7 +54,7 @@ def fall(how: str) -> Any:
     errors: dict[str, BaseException] = {
         "error": RuntimeError("\x1b[31mthe cause\x1b[0m\nand more"), "dumb": Dumb(), "unpicklable": Unpicklable(),
         "interrupt": KeyboardInterrupt(), "exit": SystemExit("so long"), "base": BaseException("odd"),
-        "ours": UserError("one", "two"), "theirs": Missing("gpu", 3),
+        "full": OSError(28, "no space", "/store/file"), "ours": UserError("one", "two"), "theirs": Missing("gpu", 3),
     }  # fmt: skip
     if how in errors:
         raise errors[how]
@@ -134,6 +134,12 @@ def test_errors_of_ours_are_raised_as_they_were(start: Starter) -> None:
     assert caught.value.problems == ("one", "two")
     with pytest.raises(BackendUnavailable, match="gpu 3 is missing"):
         run(fall, "theirs", start=start)
+
+
+def test_a_full_disk_is_raised_as_it_was(start: Starter) -> None:
+    with pytest.raises(OSError, match="no space") as caught:
+        run(fall, "full", start=start)
+    assert (caught.value.errno, caught.value.filename) == (28, "/store/file")
 
 
 def test_the_whole_text_is_in_the_log(start: Starter, caplog: pytest.LogCaptureFixture) -> None:

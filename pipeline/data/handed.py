@@ -1,0 +1,34 @@
+"""A data set as another process is given it: the splits that it may read, as they were read here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.data.dataset import Dataset, Split, SplitName
+from pipeline.errors import StageFailed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handed:
+    """Its splits need no file, no second reading, and none of the code that made them."""
+
+    name: str
+    calibration_size: int
+    class_names: Sequence[str]
+    splits: Mapping[SplitName, Split]
+
+    def split(self, name: SplitName) -> Split:
+        """One that was handed over; raises StageFailed for any other."""
+        if name not in self.splits:
+            raise StageFailed(f"it reads the split '{name}', which its class variable 'reads' does not name")
+        return self.splits[name]
+
+
+def handed(data: Dataset, whole: frozenset[SplitName], sampled: frozenset[SplitName], examples: int) -> Handed:
+    """With some splits whole, and of others the first ``examples``."""
+    splits = {name: data.split(name) for name in sorted(whole)}
+    splits |= {name: data.split(name).take(0, examples) for name in sorted(sampled - whole)}
+    return Handed(
+        name=data.name, calibration_size=data.calibration_size, class_names=tuple(data.class_names), splits=splits
+    )
