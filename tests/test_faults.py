@@ -1,0 +1,188 @@
+"""Whatever the user's model or a library does while building, the others are built and the reason is told."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.artifact import Artifact
+from pipeline.build import Built, builder
+from pipeline.data.dataset import SplitName
+from pipeline.errors import UserError
+from pipeline.plan import Context, Plan, RunLimits, Stage
+from pipeline.zoo.source import InputSpec, TorchModel
+from tests.example import Scale, plan
+
+
+class Dumb(Exception):
+    """It can't say what is wrong, and can't be pickled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.function = lambda: None
+
+    def __str__(self) -> str:
+        raise ValueError("not even this")
+
+
+class Odd(BaseException):
+    pass
+
+
+def misbehave(how: str) -> None:
+    errors: dict[str, BaseException] = {
+        "dumb": Dumb(), "odd": Odd("it is odd"), "interrupt": KeyboardInterrupt(), "exit": SystemExit(3),
+        "user": UserError("what a user typed"),
+    }  # fmt: skip
+    if how in errors:
+        raise errors[how]
+    if how == "os._exit":
+        os._exit(0)
+    if how == "abort":
+        os.write(2, b"terminate called after throwing an instance of 'std::length_error'\n")
+        os.abort()
+    if how == "loop":
+        while True:
+            pass
+    if how == "memory":
+        _ = [bytearray(b"x" * 10**7) for _ in range(10**6)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misbehaves(Scale):
+    how: str = ""
+
+    def __call__(self, source: Artifact, out: Path, context: Context) -> None:
+        misbehave(self.how)
+        super(Misbehaves, self).__call__(source, out, context)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reads(Scale):
+    split: SplitName = "train"
+
+    def __call__(self, source: Artifact, out: Path, context: Context) -> None:
+        context.data.split(self.split)
+
+
+class Network(torch.nn.Module):
+    """It misbehaves as soon as it is run, and not before."""
+
+    def __init__(self, how: str, when: str) -> None:
+        super().__init__()
+        self.how, self.when = how, when
+        self.layer = torch.nn.Linear(8, 3)
+        if when == "made":
+            misbehave(how)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.when == "run":
+            misbehave(self.how)
+        return torch.as_tensor(self.layer(x))
+
+
+REASONS = [
+    ("dumb", "Dumb"),
+    ("odd", "Odd: it is odd"),
+    ("interrupt", "KeyboardInterrupt"),
+    ("exit", "SystemExit: 3"),
+    ("user", "what a user typed"),
+    ("os._exit", "its process ended with code 0"),
+    ("abort", "its process was ended by SIGABRT: terminate called after throwing an instance of 'std::length_error'"),
+    ("memory", "GB is the limit: limits.memory_gb=GIGABYTES allows more"),
+]
+LIMITS = RunLimits(seconds=60.0, memory_gb=1.0)
+BRIEF = RunLimits(seconds=3.0)
+
+
+def build(chosen: Plan) -> dict[str, Built]:
+    with builder(chosen, lambda *_: None) as making:
+        return {name: making.build(variant) for name, variant in chosen.variants.items()}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Built]:
+    stages: dict[str, dict[str, Stage]] = {how: {"a": Misbehaves(how=how)} for how, _ in REASONS}
+    return build(plan(tmp_path_factory.mktemp("run"), {**stages, "good": {"a": Scale()}}, limits=LIMITS))
+
+
+@pytest.mark.parametrize(("how", "reason"), REASONS)
+def test_however_a_stage_ends_it_has_a_reason(built: Mapping[str, Built], how: str, reason: str) -> None:
+    record = built[how].record
+    assert record.status == "failed"
+    assert record.reason is not None
+    assert record.reason.startswith("a: ")
+    assert reason in record.reason
+
+
+def test_the_other_variants_are_built(built: Mapping[str, Built]) -> None:
+    assert built["good"].record.status == "ok"
+    assert built["good"].record.parameters == 24
+
+
+def test_a_split_that_a_stage_does_not_name_is_not_handed_over(tmp_path: Path) -> None:
+    record = build(plan(tmp_path, {"v": {"a": Reads()}}))["v"].record
+    assert record.reason == "a: it reads the split 'train', which its class variable 'reads' does not name"
+
+
+def test_a_stage_that_loops_for_ever_is_ended(tmp_path: Path) -> None:
+    built = build(plan(tmp_path, {"v": {"a": Misbehaves(how="loop")}, "baseline": {}}, limits=BRIEF))
+    assert built["v"].record.reason == "a: nothing was heard of it for 3 s: limits.seconds=SECONDS allows more"
+    assert built["baseline"].record.status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("how", "when", "reason"),
+    [("abort", "made", "SIGABRT"), ("os._exit", "run", "ended with code 0")],
+)
+def test_a_model_that_misbehaves_when_it_comes_in_is_a_line(tmp_path: Path, how: str, when: str, reason: str) -> None:
+    model = TorchModel(
+        name="network", factory="tests.test_faults.Network", weights=None, arguments={"how": how, "when": when},
+        inputs={"x": InputSpec(shape=(8,))},
+    )  # fmt: skip
+    with pytest.raises(UserError, match=f"^the model network can't be read or made: .*{reason}"):
+        build(plan(tmp_path, {"baseline": {}}, model=model, limits=LIMITS))
+
+
+def uncountable(artifact: Artifact) -> None:
+    misbehave("abort")
+
+
+def test_a_model_that_misbehaves_when_it_is_counted_is_not_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.build.size_of", uncountable)
+    record = build(plan(tmp_path, {"baseline": {}}))["baseline"].record
+    assert (record.status, record.macs) == ("ok", None)
+    assert "could not be counted: its process was ended by SIGABRT" in caplog.text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_nothing_is_left_running() -> None:
+    deadline = time.monotonic() + 10
+    while _children() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert _children() == []
+
+
+def _children() -> list[int]:
+    found = []
+    for listing in Path("/proc/self/task").glob("*/children"):
+        found += [int(pid) for pid in listing.read_text().split()]
+    return [pid for pid in found if _is_running(pid)]
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, signal.SIG_DFL)
+    except ProcessLookupError:
+        return False
+    return True
