@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from pipeline.data.dataset import Feed, batch_of
 from pipeline.errors import first_line
-from pipeline.importing.agreement import close
 from pipeline.onnx_graph import all_graphs
+from pipeline.stages.agreement import close
 from pipeline.stages.run import typed
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from pipeline.artifact import ONNX_FILE, Artifact
 from pipeline.bundle.onnx_file import tolerance
 from pipeline.data.dataset import Feed
 from pipeline.errors import StageFailed, UserError
-from pipeline.importing.agreement import unlike
 from pipeline.importing.batch import only_batch
 from pipeline.onnx_graph import Shape, fixed_batch_of, shape_of
 from pipeline.onnx_sizes import set_batch, set_free, set_ranks
+from pipeline.stages.agreement import unlike
 from pipeline.stages.check import invalid
 from pipeline.stages.graph import repair
 from pipeline.stages.run import Outputs, run, session_of

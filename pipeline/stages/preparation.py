@@ -5,24 +5,30 @@ from __future__ import annotations
 import logging
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.artifact import Artifact
 from pipeline.errors import Skipped, StageFailed, first_line
 from pipeline.onnx_graph import all_nodes
-from pipeline.stages.graph import drop_unused, expose_inner_reads, name_nodes, opset
+from pipeline.plan import Context
+from pipeline.stages.agreement import unlike
+from pipeline.stages.graph import drop_unused, expose_inner_reads, name_nodes, opset, write
 from pipeline.stages.muted import saves_in
 from pipeline.stages.quantization import PRODUCTS, is_large, library_call
+from pipeline.stages.run import run
+from pipeline.zoo.import_onnx import OPSET, raised
 
 if TYPE_CHECKING:
     import onnx
 
 logger = logging.getLogger(__name__)
 
-PER_CHANNEL_OPSET = 13
-"""The opset from which a QuantizeLinear may have a scale for each channel."""
+_COMPARED = 8
+"""Examples, to see whether a newer opset gives the same."""
+_SAME = 1e-2
+"""Largest difference, of the largest value, that rounding explains, in float16 too."""
 _QUANTIZED = ("DequantizeLinear", "MatMulNBits", "MatMulInteger", "ConvInteger", "DynamicQuantizeMatMul", "QGemm")
 
 
@@ -36,8 +42,8 @@ def require_float(model: onnx.ModelProto, but: Sequence[str] = ()) -> None:
         raise Skipped(f"the model is quantized already ({told})")
 
 
-def prepare(source: Artifact, work: Path, note: Callable[[str, Any], None], *, optimized: bool = True) -> Path:
-    """A copy of the model in ``work`` as ONNX Runtime's quantizers want it.
+def prepare(source: Artifact, context: Context, *, optimized: bool = True) -> Path:
+    """A copy of the model in the stage's folder as ONNX Runtime's quantizers want it.
 
     Where ``optimized``, all shapes are inferred, constants folded, and batch normalization is in the convolutions
     (``onnxruntime.quantization.shape_inference.quant_pre_process``). Every node has a name, what graphs within nodes
@@ -46,10 +52,11 @@ def prepare(source: Artifact, work: Path, note: Callable[[str, Any], None], *, o
     """
     import onnx
 
+    work = context.work
     path = _optimized(source, work) if optimized else source.onnx_path
     model = onnx.load(path)
-    if opset(model) < PER_CHANNEL_OPSET:
-        model = _raised(model, note)
+    if opset(model) < OPSET:
+        model = _raised(model, source, context)
     _fold_casts(model)
     name_nodes(model)
     expose_inner_reads(model)
@@ -85,19 +92,28 @@ def _optimized(source: Artifact, work: Path) -> Path:
     return path
 
 
-def _raised(model: onnx.ModelProto, note: Callable[[str, Any], None]) -> onnx.ModelProto:
-    """The model at the opset that scales for each channel need, or as it is where no conversion is known."""
-    import onnx
-
+def _raised(model: onnx.ModelProto, source: Artifact, context: Context) -> onnx.ModelProto:
+    """The model at the opset that scales for each channel need, or as it is where that gives something else."""
     before = opset(model)
     try:
-        raised = onnx.version_converter.convert_version(model, PER_CHANNEL_OPSET)
-        onnx.checker.check_model(raised, full_check=True)
+        newer = raised(model)
+        reason = _unlike(newer, source, context)
     except Exception as error:  # noqa: BLE001 - the converter raises what it likes
-        note("opset", f"{before}, and it can't be raised to {PER_CHANNEL_OPSET}: {first_line(error)}")
+        reason = first_line(error)
+    if reason is not None:
+        context.note("opset", f"{before}, and it can't be raised to {OPSET}: {reason}")
         return model
-    note("opset", f"raised from {before} to {PER_CHANNEL_OPSET}, which scales for each channel need")
-    return raised
+    context.note("opset", f"raised from {before} to {OPSET}, which scales for each channel need")
+    return newer
+
+
+def _unlike(model: onnx.ModelProto, source: Artifact, context: Context) -> str | None:
+    """Where the model gives something else than the source on a few examples."""
+    folder = context.work / "raised"
+    folder.mkdir(parents=True, exist_ok=True)
+    write(model, folder, is_large(source))
+    feed = context.sample(_COMPARED)
+    return unlike(run(source, feed), run(Artifact(folder, "onnx", ""), feed), _SAME)
 
 
 def _fold_casts(model: onnx.ModelProto) -> None:

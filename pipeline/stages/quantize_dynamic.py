@@ -54,7 +54,7 @@ class QuantizeDynamic:
 
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     reads: ClassVar[frozenset[SplitName]] = frozenset()
     libraries: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-gpu", "onnx")
     tolerance: ClassVar[float | None] = None
@@ -77,7 +77,7 @@ class QuantizeDynamic:
         prepared: dict[bool, onnx.ModelProto] = {}
 
         def attempt(way: Way) -> tuple[Mapping[str, int], Mapping[str, int]]:
-            path = prepare(source, context.work, context.note, optimized=way.optimized)
+            path = prepare(source, context, optimized=way.optimized)
             model = prepared[way.optimized] = onnx.load(path, load_external_data=False)
             check_excluded([plain, model], self.exclude_nodes, self.exclude_op_types, self._wanted(model))
             context.progress(0.3, "quantizing the weights")

@@ -91,7 +91,7 @@ class QuantizeStatic:
 
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     reads: ClassVar[frozenset[SplitName]] = frozenset({"calibration"})
     libraries: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-gpu", "onnx")
     tolerance: ClassVar[float | None] = None
@@ -183,7 +183,7 @@ class QuantizeStatic:
         import onnx
 
         context.work.mkdir(parents=True, exist_ok=True)
-        prepared = prepare(source, context.work, context.note, optimized=optimized)
+        prepared = prepare(source, context, optimized=optimized)
         model = onnx.load(prepared, load_external_data=False)
         check_excluded([plain, model], self.exclude_nodes, self.exclude_op_types, self.op_types or ())
         ranges = calibrate(

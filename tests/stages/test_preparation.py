@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from pipeline.artifact import Artifact
 from pipeline.errors import Skipped
@@ -52,6 +52,24 @@ def test_nodes_without_names_are_told_apart(workplace: Workplace, tmp_path: Path
     assert sqnr(workplace, stage, on_graph(workplace, tmp_path, graphs.unnamed_convolutions(opset))) > 30
     assert workplace.notes.get("opset", "raised").startswith("raised")
     assert "done_instead" not in workplace.notes
+
+
+@pytest.mark.parametrize("stage", [QuantizeStatic(), QuantizeDynamic()])
+def test_an_opset_stays_where_a_newer_one_gives_something_else(
+    workplace: Workplace, tmp_path: Path, stage: Stage
+) -> None:
+    """Hardmax means another thing from opset 13 on, and ONNX's converter leaves it as it is."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w0"], ["a"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+        helper.make_node("Hardmax", ["a"], ["h"], axis=2),
+        helper.make_node("Add", ["a", "h"], ["s"]),
+        helper.make_node("Flatten", ["s"], ["f"]),
+        helper.make_node("Gemm", ["f", "w1"], ["y"]),
+    ]
+    weights = [graphs.weight("w0", 8, 3, 3, 3), graphs.weight("w1", 512, 5)]
+    model = graphs.graph_model(nodes, ("n", 3, 8, 8), ("n", 5), weights, opset=11)
+    workplace.build(stage, on_graph(workplace, tmp_path, model))
+    assert workplace.notes["opset"].startswith("11, and it can't be raised to 13: output 0 differs by up to")
 
 
 def test_leaving_out_a_type_leaves_out_no_other_node(workplace: Workplace, tmp_path: Path) -> None:
