@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pipeline.artifact import Artifact
-from pipeline.build import Built
+from pipeline.build import UNCHANGED, Built
 from pipeline.errors import Skipped
 from pipeline.measure.environment import available_cores
 from pipeline.onnx_graph import fixed_batch_of
 from pipeline.plan import Plan, Stage, Target, Variant, is_export
-from pipeline.record import SubjectRecord
+from pipeline.record import StageRecord, SubjectRecord
+from pipeline.stages.gentler import DONE_INSTEAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,20 @@ def _row(variant: Variant, target: Target, batch_size: int, built: Built, unavai
         batch_size=batch_size,
         status=status,
         reason=reason,
+        remarks=[] if reason else [remark for stage in built.record.stages for remark in _remarks(stage)],
     )
     return Row(record, target, artifact)
+
+
+def _remarks(stage: StageRecord) -> Iterator[str]:
+    """What a reader of a row should know of one of its stages: what was not done, done otherwise, or not compared."""
+    notes = stage.notes
+    if UNCHANGED in notes:
+        yield f"{stage.name} changed nothing: {notes[UNCHANGED]}"
+    if DONE_INSTEAD in notes:
+        yield f"{stage.name}: {notes[DONE_INSTEAD]}"
+    for output in (notes.get("drift") or {}).get("not_compared", ()):
+        yield f"an output is not compared with the source's, {output}"
 
 
 def _check_row(variant: Variant, target: Target, unavailable: str | None) -> None:

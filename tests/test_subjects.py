@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -13,7 +13,7 @@ from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.build import Built
 from pipeline.errors import BackendUnavailable, Skipped
 from pipeline.plan import Stage, Target, Variant
-from pipeline.record import Status, VariantRecord
+from pipeline.record import StageRecord, Status, VariantRecord
 from pipeline.stages.export import ExportOnnx
 from pipeline.stages.fix_shapes import FixShapes
 from pipeline.stages.quantize_aware import QuantizeAware
@@ -151,3 +151,23 @@ def test_an_onnx_target_needs_an_onnx_model() -> None:
     variant = Variant(name="v", stages={"prune": NeedsTorch()})
     with pytest.raises(Skipped, match="v has no onnx model for onnxruntime"):
         runnable(variant, built("v", ["torch", "torch"]), Target(name="ort_cpu", backend=OnnxRuntime()))
+
+
+def test_what_a_stage_did_otherwise_is_a_remark_on_its_rows(tmp_path: Path) -> None:
+    found = built("v", ["onnx", "onnx"])
+    notes: list[dict[str, Any]] = [
+        {"changed_nothing": "nothing was fused"},
+        {"done_instead": "one scale per tensor, since as asked: no kernel"},
+        {"drift": {"not_compared": ["'picked': no axis of its shape [5, 3] is the batch of 16"]}},
+    ]
+    stages = [
+        StageRecord(name=name, kind="", fields={}, key="", digest="", seconds=0.0, reused=False, notes=each)
+        for name, each in zip(("fuse", "quantize", "other"), notes, strict=True)
+    ]
+    chosen = plan(tmp_path, {"v": {"a": Scale()}})
+    (row,) = rows(chosen, {"v": replace(found, record=replace(found.record, stages=stages))})
+    assert row.record.remarks == [
+        "fuse changed nothing: nothing was fused",
+        "quantize: one scale per tensor, since as asked: no kernel",
+        "an output is not compared with the source's, 'picked': no axis of its shape [5, 3] is the batch of 16",
+    ]

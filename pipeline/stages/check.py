@@ -19,6 +19,8 @@ from pipeline.stages.run import Outputs, Ran, ran
 if TYPE_CHECKING:
     import onnx
 
+KEEP = ". To keep such a model: "
+"""What comes before the override, in the reason why a model is refused."""
 _EARLY = "LayerNormalization"
 _EARLY_OPSET = 17
 
@@ -166,8 +168,7 @@ def _check_floor(expected: Ran, found: Ran, floor: Floor | None) -> None:
         if sqnr_db is not None and sqnr_db < floor.sqnr_db:
             raise StageFailed(
                 f"output '{name}' is no longer its source's: the signal lies {sqnr_db:.1f} dB above the error (SQNR, "
-                f"{len(before)} examples), where at least {floor.sqnr_db:g} dB are asked for. To keep such a model: "
-                f"{floor.override}=null"
+                f"{len(before)} examples), where at least {floor.sqnr_db:g} dB are asked for{KEEP}{floor.override}=null"
             )
 
 

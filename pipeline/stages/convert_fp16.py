@@ -14,7 +14,7 @@ from pipeline.patterns import check_matches
 from pipeline.plan import Context
 from pipeline.stages.check import floor_of
 from pipeline.stages.gentler import Asked, Way, proof, quantized_gently
-from pipeline.stages.graph import name_nodes, own_names_within, sort_nodes, write
+from pipeline.stages.graph import make_outputs, name_nodes, own_names_within, sort_nodes, write
 from pipeline.stages.preparation import require_float
 from pipeline.stages.quantization import is_large
 
@@ -51,6 +51,7 @@ class ConvertFp16:
         check_matches("keep_ops", "operator type", self.keep_ops, sorted({node.op_type for node in model.graph.node}))
         name_nodes(model)
         own_names_within(model)
+        make_outputs(model)
         _forget_types_of_weights(model)
         context.note("clipped_weights", sum(_too_large(tensor) for tensor in model.graph.initializer))
         prove = proof(source, context, floor_of(self, context.override))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pipeline.artifact import Artifact
 from pipeline.errors import DISK_FULL, Misnamed, Skipped, StageFailed, first_line
-from pipeline.stages.check import Floor, compare
+from pipeline.stages.check import KEEP, Floor, compare
 from pipeline.stages.quantization import PRODUCTS
 from pipeline.stages.run import ran
 
@@ -27,7 +27,8 @@ EXAMPLES = 8
 """How many examples a way must get right before it is taken."""
 MOST_NAMED = 8
 """So many nodes that errors name are left in float at most, one error after the other."""
-NOTE = "done_instead"
+DONE_INSTEAD = "done_instead"
+"""The note that tells which way was taken, and why not the one asked for."""
 T = TypeVar("T")
 
 
@@ -101,7 +102,8 @@ def first_that_works(
             _empty(out)
             continue
         if failures:
-            note(NOTE, f"{way.words}, since as asked: {failures[0]}")
+            reason = str(failures[0]).partition(KEEP)[0]
+            note(DONE_INSTEAD, f"{way.words}, since as asked: {reason}")
         return found
     raise failures[0]
 

@@ -193,6 +193,29 @@ def _rename_reads(graph: onnx.GraphProto, fresh: dict[str, str]) -> None:
             _rename_reads(inner, outside)
 
 
+def fresh_name(model: onnx.ModelProto, wanted: str) -> str:
+    """``wanted``, with a number where a value of the model has that name."""
+    return _fresh(wanted, _made(model.graph) | set(_read(model.graph)))
+
+
+def make_outputs(model: onnx.ModelProto) -> None:
+    """Let a node make each output: one that is a constant or an input has no maker, and tools take it for a result."""
+    from onnx import helper
+
+    graph = model.graph
+    for value in graph.output:
+        constant = next((tensor for tensor in graph.initializer if tensor.name == value.name), None)
+        if constant is None:
+            continue
+        constant.name = fresh_name(model, f"{value.name}_constant")
+        for node in graph.node:
+            for position, name in enumerate(node.input):
+                node.input[position] = constant.name if name == value.name else name
+            for inner in inner_graphs(node):
+                _rename_reads(inner, {value.name: constant.name})
+        graph.node.insert(0, helper.make_node("Identity", [constant.name], [value.name], name=constant.name))
+
+
 def _fresh(wanted: str, taken: Iterable[str]) -> str:
     """``wanted``, with a number where that name is taken."""
     numbered = (wanted if not number else f"{wanted}_{number}" for number in count())

@@ -16,7 +16,8 @@ from pipeline.plan import Context
 from pipeline.stages.agreement import unlike
 from pipeline.stages.graph import drop_unused, expose_inner_reads, name_nodes, opset, write
 from pipeline.stages.muted import saves_in
-from pipeline.stages.quantization import PRODUCTS, is_large, library_call
+from pipeline.stages.products import plain_gemms, separate_constants
+from pipeline.stages.quantization import is_large, library_call
 from pipeline.stages.run import run
 from pipeline.zoo.import_onnx import OPSET, raised
 
@@ -47,8 +48,9 @@ def prepare(source: Artifact, context: Context, *, optimized: bool = True) -> Pa
 
     Where ``optimized``, all shapes are inferred, constants folded, and batch normalization is in the convolutions
     (``onnxruntime.quantization.shape_inference.quant_pre_process``). Every node has a name, what graphs within nodes
-    read has a reader in the main graph, every product has a bias of its own, and the opset is 13 at least; where it
-    can't be raised, a note says so. Raises StageFailed where the library can't follow the model.
+    read has a reader in the main graph, every Gemm is a plain one, and no product shares a constant that it can't share
+    when quantized. The opset is 13 at least; where it can't be raised, a note says so. Raises StageFailed where the
+    library can't follow the model.
     """
     import onnx
 
@@ -60,7 +62,8 @@ def prepare(source: Artifact, context: Context, *, optimized: bool = True) -> Pa
     _fold_casts(model)
     name_nodes(model)
     expose_inner_reads(model)
-    _separate_biases(model)
+    plain_gemms(model)
+    separate_constants(model)
     prepared = work / f"prepared{'' if optimized else '-plainly'}.onnx"
     location = f"{prepared.name}.data"
     (work / location).unlink(missing_ok=True)  # or it would be appended to
@@ -94,7 +97,9 @@ def _optimized(source: Artifact, work: Path) -> Path:
 
 def _raised(model: onnx.ModelProto, source: Artifact, context: Context) -> onnx.ModelProto:
     """The model at the opset that scales for each channel need, or as it is where that gives something else."""
-    before = opset(model)
+    import onnx
+
+    before = opset(onnx.load(source.onnx_path, load_external_data=False))
     try:
         newer = raised(model)
         reason = _unlike(newer, source, context)
@@ -134,20 +139,3 @@ def _fold_casts(model: onnx.ModelProto) -> None:
         )
         graph.node.remove(node)
     drop_unused(model)
-
-
-def _separate_biases(model: onnx.ModelProto) -> None:
-    """Give each product a bias of its own: its step is that of the product's inputs, and two products that share a
-    bias would share its step, too."""
-    graph = model.graph
-    constants = {tensor.name: tensor for tensor in graph.initializer}
-    seen: set[str] = set()
-    for node in graph.node:
-        if node.op_type not in PRODUCTS or len(node.input) < 3 or node.input[2] not in constants:
-            continue
-        name = node.input[2]
-        if name in seen:
-            copy = graph.initializer.add()
-            copy.CopyFrom(constants[name])
-            copy.name = node.input[2] = f"{name}_of_{node.name}"
-        seen.add(name)

@@ -24,6 +24,8 @@ _WARNINGS = 2
 """ONNX Runtime's own choice of what to log."""
 MIN_SQNR_DB = 4.0
 """A quantized model of any use keeps more: 8 bits leave about 8 dB at the least."""
+SMOOTHED = "_smoothed_by_channel"
+"""The end of the names that SmoothQuant gives to what it has divided by a factor a channel."""
 PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
@@ -76,9 +78,11 @@ def library_call(work: Path) -> Iterator[None]:
 
 
 def excluded_nodes(model: onnx.ModelProto, names: Sequence[str], op_types: Sequence[str]) -> list[str]:
-    """The nodes that ``exclude_nodes`` (names or glob patterns) and ``exclude_op_types`` name."""
+    """The nodes that ``exclude_nodes`` (names or glob patterns) and ``exclude_op_types`` name, and those that
+    SmoothQuant put in: its factors differ so much that 8 bits for all of them leave nothing of most."""
+    smoothing = [node.name for node in model.graph.node if node.output[0].endswith(SMOOTHED)]
     nodes = [(node.name, node.op_type) for node in model.graph.node]
-    return [name for name, kind in nodes if kind in op_types or matches(name, names)]
+    return smoothing + [name for name, kind in nodes if kind in op_types or matches(name, names)]
 
 
 def check_excluded(

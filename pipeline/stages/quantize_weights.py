@@ -16,6 +16,7 @@ from pipeline.stages.check import floor_of
 from pipeline.stages.gentler import Asked, Way, proof, quantized_gently
 from pipeline.stages.graph import drop_unused, name_nodes, operators, repair, write
 from pipeline.stages.preparation import require_float
+from pipeline.stages.products import plain_gemms
 from pipeline.stages.quantization import (
     MIN_SQNR_DB,
     check_excluded,
@@ -99,6 +100,7 @@ class QuantizeWeights:
         model = onnx.load(source.onnx_path)
         before = weighted_nodes(model)
         name_nodes(model)
+        plain_gemms(model)
         excluded = [*excluded_nodes(model, self.exclude_nodes, ()), *way.kept]
         ONNXModel(model).replace_gemm_with_matmul()
         context.progress(0.2, "quantizing the weights")

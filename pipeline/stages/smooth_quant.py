@@ -17,7 +17,7 @@ from pipeline.plan import Context
 from pipeline.stages.calibration import BATCH, Examples
 from pipeline.stages.graph import drop_unused, opset, reads, repair, write
 from pipeline.stages.preparation import require_float
-from pipeline.stages.quantization import is_large
+from pipeline.stages.quantization import SMOOTHED, is_large
 from pipeline.stages.run import filled_up, fixed_batch, session_of
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 SMALLEST = 1e-5
-"""A channel whose largest value is below this counts as this."""
+"""A channel whose largest weight is below this counts as this; one whose largest activation is stays as it is, since
+nothing is known of it."""
 _AXES_ARE_INPUTS = 18
 """The opset from which ReduceMax takes its axes as an input."""
 
@@ -161,7 +162,7 @@ def _factors(largest: Floats, rows: Sequence[Floats], alpha: float) -> Floats:
     """One factor a channel [K]: what the activations are divided by."""
     weight = np.max([np.abs(array).max(axis=1) for array in rows], axis=0)
     factors = np.maximum(largest, SMALLEST) ** alpha / np.maximum(weight, SMALLEST) ** (1 - alpha)
-    return np.asarray(factors, np.float32)
+    return np.asarray(np.where(largest < SMALLEST, 1.0, factors), np.float32)
 
 
 def _largest_activations(
@@ -260,6 +261,6 @@ def _smooth(
     kind = weights[group.products[0].weight].dtype
     graph.initializer.append(numpy_helper.from_array((1 / factors).astype(kind), f"{prefix}_factors"))
     # At the end, so that the places of the other nodes stay; they are sorted later.
-    graph.node.append(helper.make_node("Mul", [group.tensor, f"{prefix}_factors"], [f"{prefix}_smoothed"], name=prefix))
+    graph.node.append(helper.make_node("Mul", [group.tensor, f"{prefix}_factors"], [prefix + SMOOTHED], name=prefix))
     for product in group.products:
-        graph.node[product.node].input[0] = f"{prefix}_smoothed"
+        graph.node[product.node].input[0] = prefix + SMOOTHED

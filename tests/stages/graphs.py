@@ -108,3 +108,31 @@ def transposed_convolutions() -> onnx.ModelProto:
     ]
     weights = [weight("w1", 3, 12, 2, 2), weight("b1", 12), weight("w2", 12, 3, 2, 2), weight("b2", 6)]
     return graph_model(nodes, ("n", 3, 8, 8), ("n", 6, 32, 32), weights)
+
+
+def shared_constants() -> onnx.ModelProto:
+    """One square matrix in a MatMul, a transposed Gemm and a plain one; one bias in two Gemms and a sum; the matrix is
+    an output, too."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"], name="first"),
+        helper.make_node("Relu", ["a"], ["r"], name="relu"),
+        helper.make_node("Gemm", ["r", "w", "b"], ["g"], transB=1, name="second"),
+        helper.make_node("Add", ["g", "b"], ["s"], name="sum"),
+        helper.make_node("Relu", ["s"], ["t"], name="another"),
+        helper.make_node("Gemm", ["t", "w", "b"], ["y"], name="third"),
+    ]
+    model = graph_model(nodes, ("n", 16), ("n", 16), [weight("w", 16, 16), weight("b", 16, scale=3)])
+    model.graph.output.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, [16, 16]))
+    return model
+
+
+def scaled_gemms() -> onnx.ModelProto:
+    """Gemms with every attribute that a Gemm may have."""
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"], perm=[1, 0], name="turn"),
+        helper.make_node("Gemm", ["t", "w", "b"], ["a"], transA=1, alpha=0.5, beta=2.0, name="first"),
+        helper.make_node("Relu", ["a"], ["r"], name="relu"),
+        helper.make_node("Gemm", ["r", "v", "b"], ["y"], transB=1, alpha=2.0, beta=0.0, name="second"),
+    ]
+    weights = [weight("w", 16, 16), weight("v", 16, 16, scale=0.5), weight("b", 16, scale=3)]
+    return graph_model(nodes, ("n", 16), ("n", 16), weights)
