@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -21,3 +22,9 @@ class Quantile:
     value: float
     low: float | None = None
     high: float | None = None
+
+
+def rounded_up(count: float) -> int:
+    """A number that is known roughly, with two figures, never below it: 501 gives 510, 12,345 gives 13,000."""
+    step: int = 10 ** max(0, math.floor(math.log10(max(count, 1.0))) - 1)
+    return math.ceil(count / step - 1e-9) * step

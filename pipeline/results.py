@@ -14,7 +14,16 @@ from pipeline.record import Status
 SCHEMA_VERSION = 1
 
 SpeedVerdict = Literal[
-    "NOISY", "FASTER", "SLOWER", "SLIGHTLY FASTER", "SLIGHTLY SLOWER", "SAME", "INCONCLUSIVE", "SCREENED"
+    "NOISY",
+    "FASTER",
+    "SLOWER",
+    "FASTER, not confirmed",
+    "SLOWER, not confirmed",
+    "SLIGHTLY FASTER",
+    "SLIGHTLY SLOWER",
+    "SAME",
+    "INCONCLUSIVE",
+    "SCREENED",
 ]
 AccuracyVerdict = Literal["IMPROVED", "NO MEANINGFUL DROP", "SMALL REAL DROP", "FAILS MARGIN", "DROP", "UNDECIDED"]
 LimitVerdict = Literal["compute-bound", "memory-bound", "overhead"]
@@ -41,6 +50,8 @@ class Speedup:
     """After Holm's correction over all rows of the run."""
     verdict: SpeedVerdict
     blocks: int
+    rounds: int | None = None
+    """None in a result that was not made from samples."""
     blocks_to_settle: int | None = None
     """For INCONCLUSIVE: about how many blocks would settle it."""
     minimum_detectable_effect: float | None = None

@@ -56,7 +56,8 @@ def with_explanations(record: Record, rows: Mapping[str, list[Result]], faults: 
 def _in_question(speedup: Speedup | None, asked: str) -> bool:
     if speedup is None:
         return False
-    faster = speedup.verdict == "FASTER" or (speedup.verdict == "SCREENED" and speedup.low > 1)
+    surely = speedup.verdict in ("FASTER", "FASTER, not confirmed")
+    faster = surely or (speedup.verdict == "SCREENED" and speedup.low > 1)
     return asked == "all" or not faster
 
 

@@ -34,8 +34,11 @@ def short(speedup: Speedup) -> str:
 
 
 def interval(speedup: Speedup) -> str:
-    """``95 % interval 1.40 to 1.44``."""
-    return f"95 % interval {_ratio(speedup, speedup.low)} to {_ratio(speedup, speedup.high)}"
+    """``95 % interval 1.40 to 1.44``, and that it is not confirmed where it isn't."""
+    ends = f"95 % interval {_ratio(speedup, speedup.low)} to {_ratio(speedup, speedup.high)}"
+    if not speedup.verdict.endswith("not confirmed") or speedup.rounds is None:
+        return ends
+    return f"{ends}, not confirmed: {speedup.rounds} round{'' if speedup.rounds == 1 else 's'}"
 
 
 def reference(row: Reference) -> str:

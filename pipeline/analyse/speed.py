@@ -18,11 +18,9 @@ from pipeline.statistics.latency import (
     holm,
     minimum_detectable_effect,
     paired_ratio,
-    quantile_over_rounds,
-    rate_over_rounds,
-    share_over_rounds,
     speed_verdict,
 )
+from pipeline.statistics.rounds import quantile_over_rounds, rate_over_rounds, share_over_rounds
 
 _ALPHA = 0.05
 _PERCENTILES = range(1, 100)
@@ -82,6 +80,7 @@ def judge_ratios(
             p=p,
             verdict=verdict,
             blocks=found.blocks,
+            rounds=found.rounds,
             blocks_to_settle=blocks_to_settle(found) if verdict == "INCONCLUSIVE" else None,
             minimum_detectable_effect=_detectable(found, measure),
             with_dropped=_ratio(with_dropped.get(subject.key)),

@@ -183,8 +183,8 @@ class _Run:
     announce: Callable[[Expected], None]
     times: dict[str, SubjectTimes] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
-    widest: float = 0.0
-    """The largest half-width of any interval at the last look."""
+    widest: float | None = None
+    """The largest half-width of any interval, of the groups that were measured; None before the first."""
     plans: list[dict[str, Any]] = field(default_factory=list)
     """What each group was meant to take, and how many rounds it had."""
     card: Card | None
@@ -194,6 +194,7 @@ class _Run:
         before = len(self.collected.rounds)
         with Nursery(self.settings.start) as nursery:
             stopped, expected = self._rounds(group, nursery, progress)
+        self.widest = max(self.widest or 0.0, self._widest(group.without(self.failures)))
         if expected is not None:
             self.plans.append(
                 {
@@ -219,10 +220,10 @@ class _Run:
             last = number == most
             expected = self._round(group, expected, nursery, last, _text(progress, number, most, widths))
             if number >= _FEWEST_FOR_WIDTHS or number in self.settings.looks:
-                self.widest = self._widest(group.without(self.failures))
-                widths = f", {_widest_text(self.widest)}"
-            if number in self.settings.looks and self.widest <= self.settings.half_width:
-                return "width", expected
+                widest = self._widest(group.without(self.failures))
+                widths = f", {_widest_text(widest)}"
+                if number in self.settings.looks and widest <= self.settings.half_width:
+                    return "width", expected
             spent_s = time.monotonic() - began
             if self.budget_s is not None and spent_s >= self.budget_s and number >= FEWEST_ROUNDS:
                 return "budget", expected
@@ -282,7 +283,9 @@ def _text(progress: Progress, number: int, most: int, widths: str) -> Callable[[
     return lambda done: progress(min((number - 1 + done) / most, 0.999), f"round {number} of at most {most}{widths}")
 
 
-def _widest_text(half_width: float) -> str:
+def _widest_text(half_width: float | None) -> str:
+    if not half_width:
+        return "nothing to compare"
     if not math.isfinite(half_width):
         return "no interval yet"
     return f"widest interval ±{100 * half_width:.1f} %"

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pipeline.explanation import Cause, Explanation, NodeTime, Outcome
 from pipeline.report import numbers as show
 from pipeline.report.rows import Row, all_rows
-from pipeline.results import Report
+from pipeline.report.verdicts import UNCONFIRMED
+from pipeline.results import Report, Speedup
 
 TITLE = "Why isn't it faster?"
 NOTE = (
@@ -59,8 +60,13 @@ def _title(row: Row) -> str:
     """Such as ``dynamic_int8 on ort_cpu, batch 1: SLOWER``."""
     result = row.result
     assert result is not None
-    verdict = f": {result.speedup.verdict}" if result.speedup is not None else ""
+    verdict = "" if result.speedup is None else f": {_verdict(result.speedup)}"
     return f"{row.variant.name} on {result.target}, batch {result.batch_size}{verdict}"
+
+
+def _verdict(speedup: Speedup) -> str:
+    rounds = speedup.rounds
+    return f"{speedup.verdict} ({rounds} rounds)" if speedup.verdict in UNCONFIRMED and rounds else speedup.verdict
 
 
 def _lines(found: Explanation) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pipeline.metrics import AGAINST_BASELINE, COSINE
 from pipeline.report import numbers as show
 from pipeline.report.rows import Row
+from pipeline.report.verdicts import UNCONFIRMED
 
 Lines = tuple[str, ...]
 
@@ -120,15 +121,20 @@ def _share(value: float, low: float | None, high: float | None) -> Lines:
     return (show.percent(value), show.percent_interval(low, high))
 
 
-def _speedup(value: float, low: float, high: float | None, verdict: str, blocks_to_settle: int | None) -> Lines:
-    lines = _brief_speedup(value, low, high, verdict, None)
+def _speedup(
+    value: float, low: float, high: float | None, verdict: str, blocks_to_settle: int | None, *rest: Any
+) -> Lines:
+    lines = _brief_speedup(value, low, high, verdict, None, *rest)
     if verdict == "INCONCLUSIVE" and blocks_to_settle is not None:
         return (*lines, f"about {show.count(blocks_to_settle)} blocks would settle it")
     return lines
 
 
-def _brief_speedup(value: float, low: float, high: float | None, verdict: str, _blocks: int | None) -> Lines:
-    return (show.ratio(value, low, high), verdict)
+def _brief_speedup(
+    value: float, low: float, high: float | None, verdict: str, _blocks: int | None, rounds: int | None, p: float | None
+) -> Lines:
+    lines = (show.ratio(value, low, high), verdict)
+    return (*lines, show.evidence(rounds, p)) if verdict in UNCONFIRMED and rounds and p is not None else lines
 
 
 def _limits(compute: float, memory: float | None, verdict: str | None) -> Lines:
@@ -188,6 +194,8 @@ SPEEDUP = Field(
         "speedup_high": "result.speedup.high",
         "speedup_verdict": "result.speedup.verdict",
         "speedup_blocks_to_settle": "result.speedup.blocks_to_settle",
+        "speedup_rounds": "result.speedup.rounds",
+        "speedup_p": "result.speedup.p",
     },
     lines=_speedup,
     brief=_brief_speedup,
@@ -215,7 +223,6 @@ FIELDS: tuple[Field, ...] = (
     ACCURACY,
     SPEEDUP,
     *_data(
-        speedup_p="result.speedup.p",
         speedup_with_dropped="result.speedup.with_dropped.value",
         speedup_blocks="result.speedup.blocks",
         reference_variant="result.speedup.reference.variant",

@@ -99,6 +99,11 @@ def _ratio_decimals(value: float, low: float, high: float) -> int:
     return 3 if hides or value < 0.1 else 2
 
 
+def evidence(rounds: int, p: float) -> str:
+    """What is too little to confirm a verdict: ``2 rounds, p = 0.12``."""
+    return f"{rounds} round{'' if rounds == 1 else 's'}, p = {number(p, 2)}"
+
+
 def magnitude(value: float) -> str:
     """A large count in short: 78.0 k, 12.3 M, 1.20 G, 3.40 T."""
     for factor, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):

@@ -12,6 +12,10 @@ Tone = Literal["good", "bad", "caution", "neutral"]
 SPEED_MEANINGS: Mapping[SpeedVerdict, str] = {
     "FASTER": "the whole interval lies above 1.01, and p, corrected for the number of rows, is below 0.05",
     "SLOWER": "the whole interval lies below 0.99, and p, corrected for the number of rows, is below 0.05",
+    "FASTER, not confirmed": "the whole interval lies above 1.01, but the rounds are too few for p, corrected for the "
+    "number of rows, to be below 0.05",
+    "SLOWER, not confirmed": "the whole interval lies below 0.99, but the rounds are too few for p, corrected for the "
+    "number of rows, to be below 0.05",
     "SLIGHTLY FASTER": "the interval lies above 1, but is not clear of the 1 % that counts as FASTER",
     "SLIGHTLY SLOWER": "the interval lies below 1, but is not clear of the 1 % that counts as SLOWER",
     "SAME": "the whole interval lies within 2 % of 1",
@@ -29,6 +33,8 @@ ACCURACY_MEANINGS: Mapping[AccuracyVerdict, str] = {
 }
 TONES: Mapping[str, Tone] = {
     "FASTER": "good",
+    "FASTER, not confirmed": "caution",
+    "SLOWER, not confirmed": "caution",
     "SLIGHTLY FASTER": "good",
     "IMPROVED": "good",
     "NO MEANINGFUL DROP": "good",
@@ -43,6 +49,8 @@ TONES: Mapping[str, Tone] = {
     "NOISY": "caution",
     "SAME": "neutral",
 }
+UNCONFIRMED: frozenset[str] = frozenset({"FASTER, not confirmed", "SLOWER, not confirmed"})
+"""Verdicts that are followed by how many rounds there were, and by p."""
 STOP_MEANINGS: Mapping[str, str] = {
     "width": "every interval was narrow enough",
     "cap": "the largest number of rounds was reached",

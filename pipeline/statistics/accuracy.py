@@ -13,6 +13,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.intervals import rounded_up
 from pipeline.results import AccuracyVerdict
 
 _POWER = 0.8
@@ -157,7 +158,7 @@ def n_to_decide(difference: PairedDifference, margin: float, alpha: float = 0.05
     z = _quantile(1 - alpha / 2)
     spread = (z + _quantile(_POWER)) ** 2 * difference.flips / (difference.n * distance**2)
     without_flips = z * z * (1 - margin) / margin if margin > 0 else 0.0
-    return math.ceil(max(spread, without_flips, difference.n + 1))
+    return rounded_up(max(spread, without_flips, difference.n + 1))
 
 
 def _quantile(probability: float) -> float:

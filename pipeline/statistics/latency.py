@@ -1,4 +1,4 @@
-"""How many times faster is a variant, and how sure is that? Pure functions of paired log-ratios and of latencies.
+"""How many times faster is a variant, and how sure is that? Pure functions of paired log-ratios.
 
 A *difference* is log(reference's median call) - log(variant's median call) within one block; exp of it is a speed-up,
 above 1 where the variant is faster. Blocks lie in rounds, and every round has fresh processes. A process keeps one
@@ -16,16 +16,13 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.intervals import Quantile
+from pipeline.intervals import rounded_up
 from pipeline.results import SpeedVerdict
 
 DELTA = 0.01
 """A speed-up by less is never called FASTER (nor SLOWER)."""
 SAME = 0.02
 """An interval that stays this close to 1 is called SAME."""
-TAIL_CALLS = 5
-"""A round must have at least this many calls beyond a quantile for that quantile to have an interval."""
-_MIN_ROUNDS = 3
 _LEVEL = 0.05
 _EXACT_UP_TO = 50
 Floats = NDArray[np.float64]
@@ -41,6 +38,7 @@ class Estimate:
     p: float
     """Of "the ratio is 1", before any correction."""
     blocks: int
+    rounds: int
     half_width: float
     """Half the length of the interval of the log-ratio, about the relative precision: 0.01 is 1 %."""
 
@@ -66,6 +64,7 @@ def paired_ratio(differences_by_round: Sequence[Floats], alpha: float) -> Estima
         high=_exp(high),
         p=max(_signed_rank_p(pooled), _rounds_p(estimates)),
         blocks=len(pooled),
+        rounds=len(rounds),
         half_width=(high - low) / 2,
     )
 
@@ -141,13 +140,16 @@ def speed_verdict(
     """What the estimate allows to say, the first that holds; ``corrected_p`` is Holm's over all rows of the run.
 
     ``noisy`` says that the run's own checks failed. A screening never says FASTER or SLOWER: SCREENED stands for them.
+    An interval that lies beyond 1 % while p is not below 0.05 is a run too short for its correction: not confirmed.
     """
     if noisy:
         return "NOISY"
-    if (estimate.low > 1 + DELTA or estimate.high < 1 - DELTA) and corrected_p < _LEVEL:
+    if estimate.low > 1 + DELTA or estimate.high < 1 - DELTA:
         if screening:
             return "SCREENED"
-        return "FASTER" if estimate.low > 1 else "SLOWER"
+        if corrected_p < _LEVEL:
+            return "FASTER" if estimate.low > 1 else "SLOWER"
+        return "FASTER, not confirmed" if estimate.low > 1 else "SLOWER, not confirmed"
     if estimate.low > 1:
         return "SLIGHTLY FASTER"
     if estimate.high < 1:
@@ -167,64 +169,13 @@ def blocks_to_settle(estimate: Estimate) -> int | None:
         return None
     distance = abs(math.log(estimate.value))
     wanted = max(distance, math.log1p(SAME) - distance)
-    return max(estimate.blocks + 1, math.ceil(estimate.blocks * (estimate.half_width / wanted) ** 2))
+    return rounded_up(max(estimate.blocks + 1, estimate.blocks * (estimate.half_width / wanted) ** 2))
 
 
 def minimum_detectable_effect(half_width: float, alpha: float, power: float = 0.8) -> float:
     """The smallest speed-up (0.03 is 3 %) that an interval of this half-width would exclude 1 for, with this power."""
     normal = NormalDist()
     return math.expm1(half_width * (1 + normal.inv_cdf(power) / normal.inv_cdf(1 - alpha / 2)))
-
-
-def quantile_over_rounds(values_by_round: Sequence[Floats], q: float, alpha: float) -> Quantile:
-    """A quantile of all calls; its interval is a t interval over the rounds' own quantiles, on the log scale.
-
-    Calls within a round depend on each other, so only rounds count as repetitions. ``values_by_round`` are latencies
-    (above 0), an array a round. There is no interval where a round has fewer than ``TAIL_CALLS`` calls beyond the
-    quantile, or with fewer than 3 rounds. Raises ValueError without calls.
-    """
-    rounds = [np.asarray(values, np.float64) for values in values_by_round if len(values)]
-    if not rounds:
-        raise ValueError("there is no call to take a quantile of")
-    value = float(np.quantile(np.concatenate(rounds), q))
-    if len(rounds) < _MIN_ROUNDS or min(map(len, rounds)) * min(q, 1 - q) < TAIL_CALLS:
-        return Quantile(value=value)
-    low, high = rounds_interval(np.log([np.quantile(values, q) for values in rounds]), alpha)
-    return Quantile(value=value, low=min(_exp(low), value), high=max(_exp(high), value))
-
-
-def rate_over_rounds(values_by_round: Sequence[Floats], examples: int, alpha: float) -> Quantile:
-    """Examples a second, of calls that handle ``examples`` each, one after the other; latencies are in milliseconds.
-
-    The interval is a t interval over the rounds' own rates, on the log scale; there is none with fewer than 3 rounds.
-    Raises ValueError without calls.
-    """
-    rounds = [np.asarray(values, np.float64) for values in values_by_round if len(values)]
-    if not rounds:
-        raise ValueError("there is no call to take a rate of")
-    calls = np.concatenate(rounds)
-    value = float(examples * len(calls) / (calls.sum() / 1e3))
-    if len(rounds) < _MIN_ROUNDS:
-        return Quantile(value=value)
-    low, high = rounds_interval(np.log([1e3 * examples / values.mean() for values in rounds]), alpha)
-    return Quantile(value=value, low=min(_exp(low), value), high=max(_exp(high), value))
-
-
-def share_over_rounds(values_by_round: Sequence[Floats], limit: float, alpha: float) -> Quantile:
-    """The share of calls above a limit; its interval is a t interval over the rounds' own shares, within 0 and 1.
-
-    No interval with fewer than 3 rounds, or where the calls above the limit are too few (none, say) to vary by round.
-    """
-    rounds = [np.asarray(values, np.float64) for values in values_by_round if len(values)]
-    if not rounds:
-        raise ValueError("there is no call to count")
-    above = np.array([np.count_nonzero(values > limit) for values in rounds])
-    value = float(above.sum() / sum(map(len, rounds)))
-    below = sum(map(len, rounds)) - int(above.sum())
-    if len(rounds) < _MIN_ROUNDS or min(int(above.sum()), below) < TAIL_CALLS * len(rounds):
-        return Quantile(value=value)
-    low, high = rounds_interval(above / np.array([len(values) for values in rounds]), alpha)
-    return Quantile(value=value, low=max(0.0, min(low, value)), high=min(1.0, max(high, value)))
 
 
 def _walsh_averages(differences: Floats) -> Floats:

@@ -71,6 +71,7 @@ def speedup(value: float, verdict: SpeedVerdict, reference: Reference, half_widt
         p=0.0004,
         verdict=verdict,
         blocks=320,
+        rounds=7,
         blocks_to_settle=540 if verdict == "INCONCLUSIVE" else None,
         minimum_detectable_effect=math.expm1(1.4 * half_width),
     )
