@@ -202,6 +202,9 @@ def show_store(path: Path, max_gb: float | None, console: Console) -> int:
         freed = sum(entry.size_bytes for entry in removed)
         tell(console, f"removed {len(removed)} of {len(removed) + len(store.entries())} entries, {freed / 1e6:.1f} MB")
         return 0
+    if not path.exists():
+        tell(console, f"{path} does not exist: 0 entries")
+        return 0
     entries = store.entries()
     for entry in reversed(entries):
         used = datetime.fromtimestamp(entry.used).isoformat(" ", "minutes")

@@ -256,8 +256,17 @@ def test_a_full_disk_is_one_line_and_exit_code_1(tmp_path: Path, monkeypatch: py
     assert caught.value.exit_code == 1
 
 
-@pytest.mark.parametrize("after", ["measuring latency", "models built", "a fresh process each"])
-def test_ctrl_c_ends_with_130_and_leaves_no_process_and_no_half_entry(tmp_path: Path, after: str) -> None:
+@pytest.mark.parametrize(
+    ("after", "stop", "code"),
+    [
+        ("measuring latency", signal.SIGINT, 130),
+        ("models built", signal.SIGTERM, 143),
+        ("a fresh process each", signal.SIGHUP, 129),
+    ],
+)
+def test_a_signal_ends_a_run_and_leaves_no_process_and_no_half_entry(
+    tmp_path: Path, after: str, stop: signal.Signals, code: int
+) -> None:
     linear_model(tmp_path / "m.onnx")
     program = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"  # a background job ignores it
@@ -270,9 +279,10 @@ def test_ctrl_c_ends_with_130_and_leaves_no_process_and_no_half_entry(tmp_path: 
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, cwd=tmp_path, text=True, start_new_session=True, **streams) as process:  # type: ignore[call-overload]
         next(line for line in process.stdout if after in line)
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, stop)
         _, errors = process.communicate(timeout=30)
-    assert process.returncode == 130, errors
+    assert process.returncode == code, errors
+    assert "start it again and it continues from the store" in errors
     assert "Traceback" not in errors
     deadline = time.monotonic() + 10
     while _session(process.pid) and time.monotonic() < deadline:
