@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 PLAIN_WIDTH = 120
 MULTIRUN = ("--multirun", "-m")
+SECONDS_PER_DAY = 24 * 3600
+MOST_GB = 2**20
 HELP = """\
 slimline: quantize and prune a model, then measure whether it paid.
 
@@ -152,9 +154,28 @@ def _report(argv: list[str]) -> int:
 def _verify(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="slimline verify", description="Let a deploy bundle prove itself here.")
     parser.add_argument("folder", type=Path, help="a bundle, such as outputs/latest/deploy/static_int8")
-    from pipeline.bundle.verify import verify
+    parser.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds for each step (default: 60)")
+    parser.add_argument(
+        "--memory-gb",
+        type=float,
+        default=4.0,
+        metavar="GB",
+        help="memory for each step, beside a few times the bundle's size (default: 4)",
+    )
+    parser.add_argument(
+        "--run-infer",
+        action="store_true",
+        help="run the bundle's own infer.py too, and load a PyTorch bundle's model: only where you trust its source",
+    )
+    from pipeline.bundle import Options, verify
 
-    return verify(parser.parse_args(argv).folder, _console())
+    options = parser.parse_args(argv)
+    if not 0 < options.timeout <= SECONDS_PER_DAY:
+        raise UserError(f"--timeout must be a number of seconds above 0, a day at most (got {options.timeout})")
+    if not 0 < options.memory_gb < MOST_GB:
+        raise UserError(f"--memory-gb must be above 0 and below {MOST_GB} (got {options.memory_gb})")
+    limits = Options(timeout_s=options.timeout, memory_gb=options.memory_gb, run_infer=options.run_infer)
+    return verify(options.folder, _console(), limits)
 
 
 def _store(argv: list[str]) -> int:

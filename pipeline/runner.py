@@ -34,6 +34,7 @@ from pipeline.results import Report
 from pipeline.revision import revision
 from pipeline.screen import printable
 from pipeline.store import Store
+from pipeline.subjects import runnable
 from pipeline.tries import try_changes
 
 logger = logging.getLogger(__name__)
@@ -151,7 +152,7 @@ def bundle(
     try:
         folder = write_bundle(
             plan.output / "deploy" / recommendation.variant,
-            artifact=built[recommendation.variant].artifact,
+            artifact=runnable(plan.variants[recommendation.variant], built[recommendation.variant], target),
             target=target,
             report=report,
             record=record,
@@ -160,6 +161,7 @@ def bundle(
             class_names=plan.data.class_names,
             examples=test,
             trained=built[recommendation.variant].changed_module,
+            data=plan.data,
         )
     except Skipped as error:
         tell(console, f"No bundle: {error}")

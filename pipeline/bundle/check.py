@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+_SHOWN_PROBLEMS = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -17,4 +19,5 @@ class Check:
 
 def from_problems(name: str, problems: Sequence[str], otherwise: str) -> Check:
     """A check that passed if there are no problems; ``otherwise`` is what is then said."""
-    return Check(name, not problems, "; ".join(problems) or otherwise)
+    more = [f"and {len(problems) - _SHOWN_PROBLEMS} more"] if len(problems) > _SHOWN_PROBLEMS else []
+    return Check(name, not problems, "; ".join([*problems[:_SHOWN_PROBLEMS], *more]) or otherwise)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from importlib.resources import files
@@ -13,10 +15,19 @@ from typing import Any
 
 import numpy as np
 
+from pipeline import __version__
+from pipeline.bundle.slimline_infer.values import printable
 from pipeline.record import Record, VariantRecord
 from pipeline.results import Latency, Recommendation, Report, Result
+from pipeline.revision import revision
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+MOST_BYTES = 2**24
+"""Of a manifest: one that is larger is not read."""
+MOST_LEVELS = 40
+MOST_ENTRIES = 200_000
+LARGEST_NUMBER = 2**63
+_SHOWN = 200
 MANIFEST_FILE = "manifest.json"
 GOLDEN_FILE = "golden.npz"
 
@@ -27,6 +38,12 @@ def schema() -> dict[str, Any]:
     text = files("pipeline.bundle").joinpath("manifest.schema.json").read_text(encoding="utf-8")
     plain: dict[str, Any] = json.loads(text)
     return plain
+
+
+def maker(record: Record) -> dict[str, Any]:
+    """The slimline that measured, and wrote this: its version and, where it is known, the commit."""
+    told = record.slimline or revision()
+    return {name: told.get(name) for name in ("version", "commit", "changed")}
 
 
 def measured(report: Report, record: Record, recommendation: Recommendation) -> dict[str, Any]:
@@ -69,7 +86,7 @@ def provenance(record: Record, variant: VariantRecord, digest: str) -> dict[str,
         "model": record.model,
         "data": record.data,
         "seed": record.seed,
-        "digest": digest,
+        "artifact_digest": digest,
         "stages": [
             {"name": stage.name, "kind": stage.kind, "fields": stage.fields, "digest": stage.digest}
             for stage in variant.stages
@@ -89,23 +106,116 @@ def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {**content, "digest": hashlib.sha256(render(content).encode()).hexdigest()}
 
 
-def problems(content: bytes) -> list[str]:
-    """What is wrong with a manifest file: not JSON, not by the schema, or not what was written."""
-    import jsonschema
+class Unreadable(ValueError):
+    """A manifest that is not read; the message says why."""
 
+
+def parse(content: bytes) -> dict[str, Any]:
+    """A manifest's values, from a file that may be anybody's; raises Unreadable, with the reason.
+
+    JSON in its narrow sense: no number that is not finite or has no end, no key twice, nothing nested too deep.
+    """
     try:
-        text = content.decode()
-        manifest = json.loads(text)
+        manifest = json.loads(
+            content.decode(),
+            object_pairs_hook=_object,
+            parse_constant=_no_number,
+            parse_int=lambda text: _bounded(int(text), text),
+            parse_float=lambda text: _bounded(float(text), text),
+        )
+    except RecursionError as error:
+        raise Unreadable(f"{MANIFEST_FILE} is nested too deep (at most {MOST_LEVELS} levels)") from error
     except ValueError as error:
-        return [f"{MANIFEST_FILE} is not JSON: {error}"]
-    validator = jsonschema.Draft202012Validator(schema())
-    errors = sorted(validator.iter_errors(manifest), key=lambda error: error.json_path)
+        raise Unreadable(f"{MANIFEST_FILE} is not JSON: {_brief(error)}") from error
+    if not isinstance(manifest, dict):
+        raise Unreadable(f"{MANIFEST_FILE} holds no object")
+    _check_size(manifest)
+    return manifest
+
+
+def problems(manifest: Mapping[str, Any], content: bytes) -> list[str]:
+    """What is wrong with a manifest that was parsed from ``content``: not by the schema, or not what was written."""
+    found = manifest.get("schema_version")
+    if type(found) is not int or found != SCHEMA_VERSION:
+        return [_other_version(manifest)]
+    errors = sorted(_validator().iter_errors(manifest), key=lambda error: error.json_path)
     if errors:
-        return [f"{MANIFEST_FILE}, {error.json_path}: {error.message}" for error in errors]
+        return [f"{MANIFEST_FILE}, {_brief(error.json_path)}: {_brief(error.message)}" for error in errors[:5]]
     # The file's own spelling, so that a changed byte between two values counts as well.
-    if sealed(manifest)["digest"] != manifest["digest"] or render(manifest) != text:
+    try:
+        unchanged = sealed(manifest)["digest"] == manifest["digest"] and render(manifest).encode() == content
+    except ValueError as error:  # half of a character
+        return [f"{MANIFEST_FILE} holds a text that is none: {_brief(error)}"]
+    if not unchanged:
         return [f"{MANIFEST_FILE} was changed after it was written (its content doesn't match its own digest)"]
     return []
+
+
+def _other_version(manifest: Mapping[str, Any]) -> str:
+    """Made by an older or a newer slimline, in words that say what to do."""
+    maker = manifest.get("slimline")
+    version = maker.get("version") if isinstance(maker, dict) else None
+    made = f"was made by slimline {_brief(version)}" if version else "was made by another slimline"
+    found = manifest.get("schema_version")
+    return (
+        f"this bundle {made}, with a manifest of version {_brief(found)}; this slimline {__version__} reads version "
+        f"{SCHEMA_VERSION}: verify the bundle with the slimline that made it, or let this one write it anew by the "
+        "command in its manifest"
+    )
+
+
+@lru_cache(maxsize=1)
+def _validator() -> Any:
+    """By the schema, with whole numbers in a narrow sense: 4.0 is none."""
+    import jsonschema
+
+    types = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    )
+    extend: Any = jsonschema.validators.extend
+    return extend(jsonschema.Draft202012Validator, type_checker=types)(schema())
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        (twice, _) = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise Unreadable(f"the key '{_brief(twice)}' is there twice")
+    return found
+
+
+def _no_number(text: str) -> None:
+    raise Unreadable(f"{text} is no number")
+
+
+def _bounded(value: float, text: str) -> float:
+    if not abs(value) <= (LARGEST_NUMBER if isinstance(value, int) else sys.float_info.max):
+        raise Unreadable(f"the number {_brief(text)} is too large")
+    return value
+
+
+def _check_size(manifest: dict[str, Any]) -> None:
+    """Raise Unreadable where values are nested too deep or are too many."""
+    level: list[Any] = [manifest]
+    count = 0
+    for _ in range(MOST_LEVELS):
+        level = [
+            value
+            for entry in level
+            if isinstance(entry, (dict, list))
+            for value in (entry.values() if isinstance(entry, dict) else entry)
+        ]
+        count += len(level)
+    if level:
+        raise Unreadable(f"{MANIFEST_FILE} is nested too deep (at most {MOST_LEVELS} levels)")
+    if count > MOST_ENTRIES:
+        raise Unreadable(f"{MANIFEST_FILE} holds {count} values (at most {MOST_ENTRIES})")
+
+
+def _brief(value: object) -> str:
+    """A value of somebody else's in a message: on one line, and not too long."""
+    text = printable(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …"
 
 
 def plain(value: Any) -> Any:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
+from pipeline.bundle.slimline_infer.values import printable
+
 if TYPE_CHECKING:
     import onnx
+
+DOMAINS = frozenset(
+    {"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc", "ai.onnx.training"}
+)
+"""ONNX's own operators, and ONNX Runtime's."""
+LOADING_OPERATORS = frozenset({"EPContext", "PyOp", "ATen", "PythonOp", "SNPE", "OpaqueOp"})
+"""They run what a provider's library, or Python, makes of their attributes."""
+_IN_MEMORY = ("_ORT_MEM_ADDR_",)
+"""A location by which ONNX Runtime means an address in its own memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,40 +40,86 @@ def is_inside(relative: str) -> bool:
     return bool(parts) and ".." not in parts and not posix.is_absolute() and not windows.anchor
 
 
-def external_files(path: Path) -> list[str]:
-    """The files that a model's tensors are kept in, as the ONNX file spells them (relative to its folder).
+def read_onnx(path: Path) -> onnx.ModelProto:
+    """The graph, without what is kept in other files.
 
     Raises google.protobuf.message.DecodeError where the file is not ONNX.
     """
     import onnx
 
-    model = onnx.load(path, load_external_data=False)
-    locations = {
-        entry.value
-        for tensor in _tensors(model)
-        if tensor.data_location == onnx.TensorProto.EXTERNAL
-        for entry in tensor.external_data
-        if entry.key == "location"
-    }
-    return sorted(locations)
+    return onnx.load(path, load_external_data=False)
 
 
-def tolerance(path: Path) -> Tolerance:
-    """What to allow for the arithmetic that the model uses: int8, float16 or float32."""
+def external_files(model: onnx.ModelProto) -> list[str]:
+    """The files that a model's tensors are kept in, as the ONNX file spells them (relative to its folder)."""
+    return sorted({entry["location"] for entry in _external(model)})
+
+
+def external_problems(model: onnx.ModelProto, sizes: Mapping[str, int]) -> list[str]:
+    """What is wrong with the places that a model's tensors are kept in; ``sizes`` are those of the bundle's files."""
+    problems = []
+    for name in external_files(model):
+        if not is_inside(name) or any(part in name for part in _IN_MEMORY):
+            problems.append(f"it keeps tensors in '{printable(name)}', outside the folder")
+        elif spelled(name) not in sizes:
+            problems.append(f"it keeps tensors in '{printable(name)}', which is not in the manifest")
+    if problems:
+        return problems
+    return [
+        f"it keeps a tensor at bytes {entry.get('offset', 0)}, {entry.get('length', 'all')} of them, of "
+        f"'{printable(entry['location'])}', which has {sizes[spelled(entry['location'])]}"
+        for entry in _external(model)
+        if not _lies_within(_number(entry, "offset"), _number(entry, "length"), sizes[spelled(entry["location"])])
+    ]
+
+
+def spelled(location: str) -> str:
+    """A relative path as the manifest spells it: ``./weights.bin`` is ``weights.bin``."""
+    return PurePosixPath(location).as_posix()
+
+
+def foreign_operators(model: onnx.ModelProto) -> list[str]:
+    """Operators that are neither ONNX's nor ONNX Runtime's own nor a function of the model, or that run what the file
+    does not hold: a library or a compiled blob."""
+    own = {(function.domain, function.name) for function in model.functions}
+    found = {(node.domain, node.op_type) for node in _nodes(model)} - own
+    return sorted(
+        f"{printable(domain)}::{printable(name)}"
+        for domain, name in found
+        if domain not in DOMAINS or name in LOADING_OPERATORS
+    )
+
+
+def tolerance(model: onnx.ModelProto, precision: str = "float32") -> Tolerance:
+    """What to allow for the arithmetic that the model uses, or that its runtime uses instead of float32
+    (``precision``): int8, bfloat16, float16 or float32."""
     import onnx
 
-    model = onnx.load(path, load_external_data=False)
     operators = {node.op_type for node in _nodes(model)}
     types = {tensor.data_type for tensor in _tensors(model)}
-    classes = "and at least 90 % of the predicted classes must agree"
+    half = bool(types & {onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16})
     if any("Quantize" in name or "Integer" in name or "NBits" in name or "QLinear" in name for name in operators):
+        return allowed("int8")
+    return allowed(precision if precision != "float32" else "float16" if half else "float32")
+
+
+def allowed(arithmetic: str) -> Tolerance:
+    """What to allow for int8, bfloat16, float16 or float32."""
+    classes = "and at least 90 % of the predicted classes must agree"
+    if arithmetic == "int8":
         return Tolerance(
             relative=0.1,
             agreement=0.9,
             rule="int8: processors with other instruction sets round, and may saturate, differently; "
             f"an output may differ by 10 % of its largest magnitude {classes}",
         )
-    if types & {onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}:
+    if arithmetic == "bfloat16":
+        return Tolerance(
+            relative=0.05,
+            agreement=0.9,
+            rule=f"bfloat16: an output may differ by 5 % of its largest magnitude {classes}",
+        )
+    if arithmetic == "float16":
         return Tolerance(
             relative=0.02,
             agreement=0.9,
@@ -111,3 +168,22 @@ def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
             yield from attribute.tensors
             if attribute.HasField("t"):
                 yield attribute.t
+
+
+def _external(model: onnx.ModelProto) -> Iterator[dict[str, str]]:
+    """Where each tensor is kept that another file holds: location, and maybe offset and length."""
+    import onnx
+
+    for tensor in _tensors(model):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            yield {"location": "", **{entry.key: entry.value for entry in tensor.external_data}}
+
+
+def _lies_within(start: int, length: int, size: int) -> bool:
+    return 0 <= start <= size and 0 <= length <= size - start
+
+
+def _number(entry: Mapping[str, str], name: str) -> int:
+    """A place or a length in a file; -1 where it is no number."""
+    text = entry.get(name, "0")
+    return int(text) if text.isdecimal() and len(text) < 20 else -1

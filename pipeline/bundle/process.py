@@ -1,36 +1,72 @@
-"""A process of its own for whatever makes an ONNX Runtime session.
-
-The process that measures is forked, and may have no session when it is; so the program's own process never makes one.
-A model that crashes the runtime then costs a message, too, and not the program.
-"""
+"""A program of somebody else's, run with limits: what ``pipeline.isolated`` does for a function."""
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from typing import ParamSpec, TypeVar
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from pipeline.errors import WorkerFailed
+from pipeline.isolated import Limits
+from pipeline.isolated.channel import follow_parent
+from pipeline.isolated.memory import resident_bytes
+from pipeline.isolated.process import how_it_ended, kill, last_words
 
-P = ParamSpec("P")
-T = TypeVar("T")
+_TICK_S = 0.25
 
 
-def in_fresh_process(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What ``function`` (of a module's top level) returns; its exceptions are raised here.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a program ended."""
 
-    Raises WorkerFailed where the process dies.
-    """
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context, initializer=_leave_interrupts_to_the_parent) as pool:
+    succeeded: bool
+    how: str
+    last_words: str
+
+
+def run_program(command: Sequence[str], folder: Path, limits: Limits) -> Ended:
+    """Run a program in a folder; it ends with this process. Raises WorkerFailed where it exceeds a limit."""
+    program = f"import sys; sys.path[:] = {sys.path!r}; from pipeline.bundle.process import main; main()"
+    with tempfile.TemporaryFile(prefix="slimline-") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, str(os.getpid()), str(folder), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            process_group=0 if os.name == "posix" else None,
+        )
         try:
-            return pool.submit(function, *args, **kwargs).result()
-        except BrokenProcessPool as error:
-            raise WorkerFailed("the process that ran the model died (out of memory?)") from error
+            code = _wait(process, limits)
+        finally:
+            kill(process)
+        return Ended(succeeded=code == 0, how=how_it_ended(code), last_words=last_words(log))
 
 
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def main() -> None:
+    """The process until it becomes the program: what it is bound to outlives that."""
+    parent, folder, program, *arguments = sys.argv[1:]
+    follow_parent(int(parent))
+    os.chdir(folder)
+    os.execv(program, [program, *arguments])
+
+
+def _wait(process: subprocess.Popen[bytes], limits: Limits) -> int:
+    started = time.monotonic()
+    while True:
+        try:
+            return process.wait(_TICK_S)
+        except subprocess.TimeoutExpired:
+            _check(process.pid, time.monotonic() - started, limits)
+
+
+def _check(pid: int, seconds: float, limits: Limits) -> None:
+    if limits.seconds is not None and seconds > limits.seconds:
+        raise WorkerFailed(f"it took more than {limits.seconds:g} s: {limits.seconds_name}=SECONDS allows more")
+    held = resident_bytes(pid) or 0
+    if limits.memory_bytes is not None and held > limits.memory_bytes:
+        raise WorkerFailed(f"out of memory: it held {held / 1e9:.1f} GB: {limits.memory_name}=GIGABYTES allows more")

@@ -1,9 +1,15 @@
-"""The bundle's ``README.md``, written from its manifest."""
+"""The bundle's ``README.md``, written from its manifest: whatever names are in it, they are no markup."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from pipeline.bundle.fence import code, prose
+from pipeline.bundle.slimline_infer.values import printable
+
+_RUNTIMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "torch": "PyTorch"}
+_KINDS = {"model.onnx": "The ONNX model", "program.pt2": "The PyTorch program"}
 
 
 def readme(manifest: Mapping[str, Any]) -> str:
@@ -13,20 +19,31 @@ def readme(manifest: Mapping[str, Any]) -> str:
 
 
 def _head(manifest: Mapping[str, Any]) -> str:
-    provenance = manifest["provenance"]
-    chain = " → ".join(f"{stage['name']} ({stage['kind']})" for stage in provenance["stages"]) or "as it was given"
+    provenance, maker = manifest["provenance"], manifest["slimline"]
+    chain = " → ".join(f"{code(stage['name'])} ({prose(stage['kind'])})" for stage in provenance["stages"])
+    commit = f" (commit {code(maker['commit'])})" if maker["commit"] else ""
     return (
-        f"# {manifest['name']}\n\n"
-        f"The ONNX model `{manifest['model']}`, made from `{provenance['model']}` by: {chain}.\n"
-        f"Built and measured by slimline on {manifest['created']}; data: {provenance['data']}.\n\n"
-        f"Why this variant: {manifest['why']}"
+        f"# {prose(manifest['name'])}\n\n"
+        f"{_KINDS[manifest['model']]} `{manifest['model']}`, made from {code(provenance['model'])} by: "
+        f"{chain or 'as it was given'}.\n"
+        f"Its sha256 is `{manifest['sha256']}`.\n"
+        f"Built and measured by slimline {prose(maker['version'])}{commit} on {prose(manifest['created'])}; "
+        f"data: {code(provenance['data'])}.\n\n"
+        f"Why this variant: {prose(manifest['why'])}"
     )
 
 
 def _how_to_run(manifest: Mapping[str, Any]) -> str:
-    inputs = "\n".join(f"- `{entry['name']}`: {_input(entry)}" for entry in manifest["inputs"])
-    arrays = ", ".join(f'"{entry["name"]}": {_variable(index)}' for index, entry in enumerate(manifest["inputs"]))
+    inputs = "\n".join(f"- {code(entry['name'])}: {_input(entry)}" for entry in manifest["inputs"])
+    arrays = ", ".join(
+        f"{_quoted(entry['name'])}: {_variable(index)}" for index, entry in enumerate(manifest["inputs"])
+    )
     result = "labels" if manifest["labels"] else "classes"
+    images = (
+        "python infer.py IMAGES FOLDER  # images, or a folder of them (needs Pillow)\n"
+        if manifest["inputs"][0]["image"]
+        else ""
+    )
     cuda = (
         "\nThe CUDA provider needs an NVIDIA driver; the requirements install its CUDA and cuDNN libraries.\n"
         if _needs_cuda(manifest)
@@ -37,8 +54,8 @@ def _how_to_run(manifest: Mapping[str, Any]) -> str:
 ```
 python -m pip install -r requirements.txt
 python infer.py                # the golden inputs: are the golden outputs reproduced?
-python infer.py FILE.npz       # your arrays [N, ...], one per input name
-```
+python infer.py FILE.npz       # your arrays [N, ...], one per input name; --json and --top K: all scores
+{images}```
 ```python
 from infer import Model
 
@@ -47,11 +64,13 @@ outputs = model({{{arrays}}})   # every output by name
 {result} = model.predict({{{arrays}}})
 ```
 {cuda}
-Inputs are raw values; `infer.py` preprocesses them as the manifest says:
+It runs on {_RUNTIMES[manifest["runtime"]]}. Inputs are raw values; `infer.py` preprocesses them as the manifest says:
 
 {inputs}
 
-{_batches(manifest)}{_program(manifest)}"""
+{_batches(manifest)}
+Importing `infer` leaves `__pycache__` folders behind (not with `python -B`), and `verify` refuses them: remove them.\
+{_program(manifest)}"""
 
 
 def _batches(manifest: Mapping[str, Any]) -> str:
@@ -64,17 +83,16 @@ def _batches(manifest: Mapping[str, Any]) -> str:
 def _program(manifest: Mapping[str, Any]) -> str:
     if "program" not in manifest:
         return ""
-    inputs = ", ".join(entry["name"] for entry in manifest["inputs"])
     return f"""
 
 In PyTorch: `{manifest["program"]}` is the model that the ONNX file was made from, in floating point, as a program of
-torch.export in evaluation mode. It loads without the class that it was made from, and reads preprocessed tensors:
+torch.export in evaluation mode. It loads without the class that it was made from, and reads preprocessed tensors, in
+the order of the inputs above. Loading it runs what it holds: load it only where you trust its source.
 
 ```python
 import torch
 
 module = torch.export.load("{manifest["program"]}").module()
-outputs = module({inputs})
 ```"""
 
 
@@ -83,7 +101,7 @@ def _figures(manifest: Mapping[str, Any]) -> str:
     rows = "\n".join(f"| {name} | {value} | {interval} |" for name, value, interval in _rows(measured))
     return f"""## Measured
 
-On target `{measured["target"]}` ({measured["device"]}), {_examples(measured["batch_size"])} a call.
+On target {code(measured["target"])} ({prose(measured["device"])}), {_examples(measured["batch_size"])} a call.
 Machine: {_machine(measured["machine"])}.
 
 | figure | value | interval |
@@ -94,7 +112,7 @@ Machine: {_machine(measured["machine"])}.
 def _rows(measured: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     accuracy, latency, speedup = measured["accuracy"], measured["latency_ms"], measured["speedup"]
     if accuracy:
-        name = f"{accuracy['metric']} ({accuracy['n']} examples)"
+        name = f"{prose(accuracy['metric'])} ({accuracy['n']} examples)"
         yield name, f"{accuracy['value']:.2%}", f"{accuracy['low']:.2%} to {accuracy['high']:.2%}"
         if accuracy["delta"] is not None:
             interval = _points(accuracy["delta_low"], accuracy["delta_high"])
@@ -104,7 +122,8 @@ def _rows(measured: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
             yield f"latency {name}", f"{_number(latency[name]['value'])} ms", _interval(latency[name], "ms")
     if speedup:
         reference = speedup["reference"]
-        name = f"speed-up over {reference['variant']} on {reference['target']} ({speedup['verdict']})"
+        over = f"{code(reference['variant'])} on {code(reference['target'])}"
+        name = f"speed-up over {over} ({prose(speedup['verdict'])})"
         yield name, f"{speedup['value']:.3f}×", f"{speedup['low']:.3f}× to {speedup['high']:.3f}×"
     if measured["throughput"] is not None:
         yield "throughput", f"{_number(measured['throughput'])} examples/s", "-"
@@ -114,16 +133,19 @@ def _rows(measured: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def _trust(manifest: Mapping[str, Any]) -> str:
-    golden = manifest["golden"]
+    golden, session = manifest["golden"], manifest["session"]
+    threads = session.get("threads", session.get("intra_op_num_threads"))
     lines = [
         "The figures hold for the machine, the library versions (`requirements.txt`), the number of threads "
-        f"({manifest['session']['intra_op_num_threads']}) and the batch size above. Elsewhere, measure again.",
+        f"({threads}; fewer where fewer cores may be used, which is said) and the batch size above. Elsewhere, measure "
+        "again.",
         "The accuracy holds for data like the test data; the intervals cover chance, not a change of data.",
         f"The outputs for the {golden['examples']} golden inputs were made by this very model with these session "
-        f"options. When they are compared: {golden['rule']}.",
-        "`python -m pipeline verify DIR` compares every file with the sha256 in `manifest.json` before it loads or "
-        "runs anything. The manifest is not signed: this finds damage and mix-ups, not a forgery. Take the folder "
-        "from a source that you trust.",
+        f"options. When they are compared: {prose(golden['rule'])}.",
+        "`python -m pipeline verify DIR` compares every file with the sha256 in `manifest.json`, and `infer.py` with "
+        "the one that slimline writes, before it loads anything; it runs nothing that lies here but the model. The "
+        "manifest is not signed: this finds damage and mix-ups, and does not tell who made the folder. Take it from a "
+        "source that you trust.",
     ]
     return "## How far to trust this\n\n" + "\n".join(f"- {line}" for line in lines)
 
@@ -136,7 +158,13 @@ def _input(entry: Mapping[str, Any]) -> str:
         if prepared
         else "handed on as they are"
     )
-    return f"[{shape}], {entry['raw_dtype']} in the golden inputs; {steps}"
+    values = f" from {entry['range'][0]:g} to {entry['range'][1]:g}" if entry["range"] else ""
+    return f"{code(f'[{shape}]')}, {entry['raw_dtype']}{values} in the golden inputs; {steps}"
+
+
+def _quoted(name: str) -> str:
+    """A name as Python spells it, in a block of code that nothing in it can end."""
+    return ascii(printable(name)).replace("`", "\\x60")
 
 
 def _variable(index: int) -> str:
@@ -148,13 +176,13 @@ def _examples(count: int) -> str:
 
 
 def _needs_cuda(manifest: Mapping[str, Any]) -> bool:
-    return any(entry["name"] == "CUDAExecutionProvider" for entry in manifest["session"]["providers"])
+    return any(entry["name"] == "CUDAExecutionProvider" for entry in manifest["session"].get("providers", ()))
 
 
 def _machine(machine: Mapping[str, Any]) -> str:
     cores = f"{machine['cores']} cores" if machine.get("cores") else None
     known = [str(value) for value in (machine.get("cpu"), cores, machine.get("gpu"), machine.get("os")) if value]
-    return ", ".join(known) or "not recorded"
+    return prose(", ".join(known) or "not recorded")
 
 
 def _number(value: float) -> str:

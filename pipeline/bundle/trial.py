@@ -1,117 +1,120 @@
-"""Does a bundle work on this machine? Its files must have been checked before."""
+"""Does a bundle work on this machine? Its files must have been checked before.
+
+What runs here is this version's own program, on the bundle's model: call it in a process of its own, with limits.
+"""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.bundle import onnx_file
 from pipeline.bundle.check import Check, from_problems
-from pipeline.bundle.integrity import read_manifest
-from pipeline.bundle.onnx_file import external_files, is_inside
-from pipeline.bundle.process import in_fresh_process
-from pipeline.bundle.session import describe
+from pipeline.bundle.derived import program
+from pipeline.bundle.golden import check_golden_file, check_tolerance
+from pipeline.bundle.session import precision_of
+from pipeline.bundle.slimline_infer.values import printable
 from pipeline.data.dataset import Feed
 from pipeline.data.preprocessing import Preprocessing
-from pipeline.errors import Skipped, WorkerFailed
+from pipeline.errors import first_line
 
 if TYPE_CHECKING:
-    from pipeline.bundle.infer import Model
+    import onnx
 
-TIMEOUT_S = 600
-REPRODUCED = "golden outputs reproduced"
+    from pipeline.bundle.slimline_infer import Model
 
 
-def check_onnx(folder: Path) -> list[Check]:
-    """The ONNX checker passes, and the model reads no file but those of the manifest."""
+def check_onnx(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
+    """The ONNX checker passes, the model reads no file but those of the manifest, and runs no operator of a library's;
+    the manifest allows no more difference than the model's arithmetic calls for."""
     import onnx
     from google.protobuf.message import DecodeError
 
-    manifest = read_manifest(folder)
     path = folder / manifest["model"]
     try:
-        locations = external_files(path)
+        model = onnx_file.read_onnx(path)
     except DecodeError as error:
-        return [Check("ONNX checker", False, f"{path.name} is not an ONNX model: {error}")]
-    problems = [
-        f"{path.name} keeps tensors in '{name}', outside the folder" for name in locations if not is_inside(name)
-    ]
-    problems += [
-        f"{path.name} keeps tensors in '{name}', which is not in the manifest"
-        for name in locations
-        if is_inside(name) and name not in manifest["files"]
-    ]
-    if problems:
-        return [from_problems("external data", problems, "")]
-    inside = Check("external data", True, ", ".join(locations) or "none")
-    try:
-        onnx.checker.check_model(str(path))
-    except onnx.checker.ValidationError as error:
-        return [inside, Check("ONNX checker", False, f"{path.name}: {str(error).splitlines()[0]}")]
-    return [inside, Check("ONNX checker", True, f"{path.name} is valid")]
-
-
-def check_running(folder: Path) -> list[Check]:
-    """ONNX Runtime loads the model, its golden outputs are reproduced, and ``infer.py`` runs alone."""
-    try:
-        checks = in_fresh_process(run_model, folder)
-    except WorkerFailed as error:
-        checks = [Check("ONNX Runtime", False, str(error))]
+        return [Check("external data", False, f"{path.name} is not an ONNX model: {error}")]
+    checks = [_external_data(model, manifest), _operators(model)]
     if not all(check.passed for check in checks):
         return checks
-    return [*checks, run_program(folder)]
+    try:
+        onnx.checker.check_model(str(path))
+    except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
+        return [*checks, Check("ONNX checker", False, f"{path.name}: {printable(first_line(error))}")]
+    ceiling = onnx_file.tolerance(model, precision_of(manifest["runtime"], manifest["session"]))
+    return [*checks, Check("ONNX checker", True, f"{path.name} is valid"), check_tolerance(manifest, ceiling)]
 
 
-def run_model(folder: Path) -> list[Check]:
-    """The checks that need a session: call it in a process of its own."""
-    from pipeline.bundle import infer
+def check_program_file(_: Path, manifest: Mapping[str, Any]) -> list[Check]:
+    """Of a model that only PyTorch can read: what the manifest allows, and that it has no file without a use."""
+    ceiling = onnx_file.allowed(precision_of(manifest["runtime"], manifest["session"]))
+    return [
+        from_problems("use of files", _unused(manifest, []), "every file has a use"),
+        check_tolerance(manifest, ceiling),
+    ]
+
+
+def check_golden(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
+    """The golden examples are what the manifest says."""
+    return [check_golden_file(folder, manifest)]
+
+
+def run_model(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
+    """The runtime loads the model, which has the manifest's inputs and outputs and gives the golden outputs again."""
+    from pipeline.bundle.slimline_infer import InputError, Model
 
     try:
-        model = infer.Model(folder)
-    except infer.InputError as error:
-        return [Check("ONNX Runtime", False, str(error))]
-    providers = ", ".join(entry["name"] for entry in model.manifest["session"]["providers"])
-    checks = [
-        Check("ONNX Runtime", True, f"loads {model.manifest['model']} with the manifest's options on {providers}")
-    ]
+        model = Model(folder)
+    except InputError as error:
+        return [Check("runtime", False, str(error))]
+    checks = [Check("runtime", True, f"{model.runtime.NAME} loads {manifest['model']} with the manifest's options")]
     checks.append(_signature(model))
     if checks[-1].passed:
         checks.extend(_golden(model))
     return checks
 
 
-def run_program(folder: Path) -> Check:
-    """``python infer.py`` runs alone, in another working directory, and reproduces the golden outputs."""
-    with tempfile.TemporaryDirectory(prefix="slimline-verify-") as empty:
-        command = [sys.executable, "-I", "-B", "-X", f"pycache_prefix={empty}", str(folder.resolve() / "infer.py")]
-        try:
-            done = subprocess.run(command, cwd=empty, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
-        except subprocess.TimeoutExpired:
-            return Check("infer.py", False, f"python infer.py took more than {TIMEOUT_S} s")
-    lines = (done.stdout + done.stderr).strip().splitlines() or ["nothing"]
-    if done.returncode == 0 and lines[-1].startswith(REPRODUCED):
-        return Check("infer.py", True, f"runs alone: {lines[-1]}")
-    return Check("infer.py", False, f"python infer.py ended with code {done.returncode}: {lines[-1]}")
+def _external_data(model: onnx.ModelProto, manifest: Mapping[str, Any]) -> Check:
+    """Each tensor lies in a file of the manifest, and each file has a use."""
+    sizes = {name: entry["bytes"] for name, entry in manifest["files"].items()}
+    problems = [f"{manifest['model']}: {text}" for text in onnx_file.external_problems(model, sizes)]
+    used = [onnx_file.spelled(name) for name in onnx_file.external_files(model)]
+    problems += [] if problems else _unused(manifest, used)
+    return from_problems("external data", problems, ", ".join(map(printable, used)) or "none")
+
+
+def _unused(manifest: Mapping[str, Any], external: Sequence[str]) -> list[str]:
+    """Files of the manifest that neither the model nor the program reads, and what is told of the model's size."""
+    known = {manifest["model"], manifest.get("program"), "README.md", "requirements.txt", manifest["golden"]["file"]}
+    used = {*known, *program(manifest["runtime"]), *external}
+    problems = [
+        f"{printable(name)} is in the manifest, and nothing reads it" for name in manifest["files"] if name not in used
+    ]
+    size = sum(manifest["files"][name]["bytes"] for name in {manifest["model"], *external})
+    told = manifest["measured"]["size_bytes"]
+    if told != size:
+        problems.append(f"the manifest tells {told} bytes as the model's size, and its files have {size}")
+    return problems
+
+
+def _operators(model: onnx.ModelProto) -> Check:
+    foreign = [f"{name} is an operator of another library" for name in onnx_file.foreign_operators(model)]
+    return from_problems("operators", foreign, "ONNX's and ONNX Runtime's own, and functions of the model")
 
 
 def _signature(model: Model) -> Check:
-    """Names, types and sizes; the names of symbolic sizes may differ between versions of ONNX Runtime."""
+    """Names, types and sizes; the names of symbolic sizes may differ between versions of a runtime."""
     problems = []
-    for kind, values in (("inputs", model.session.get_inputs()), ("outputs", model.session.get_outputs())):
-        try:
-            found = _comparable(describe(values))
-        except Skipped as error:
-            return Check("inputs and outputs", False, str(error))
+    for kind, found in (("inputs", model.session.inputs), ("outputs", model.session.outputs)):
         declared = _comparable(model.manifest[kind])
-        if found != declared:
-            problems.append(f"the manifest declares {kind} {declared}, the model has {found}")
+        if found is not None and _comparable(found) != declared:
+            problems.append(
+                f"the manifest declares {kind} {printable(declared)}, the model has {printable(_comparable(found))}"
+            )
     return from_problems("inputs and outputs", problems, "as the manifest declares them")
 
 
@@ -123,44 +126,40 @@ def _comparable(entries: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, li
 
 
 def _golden(model: Model) -> Iterator[Check]:
-    from pipeline.bundle import infer
+    from pipeline.bundle.slimline_infer import InputError
+    from pipeline.bundle.slimline_infer.compare import compare
 
     golden = model.manifest["golden"]
+    inputs, expected, _ = model.golden()
     try:
-        inputs, expected, _ = model.golden()
-        found = model(inputs)
-    except (infer.InputError, KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
-        yield Check("golden outputs", False, f"{golden['file']} doesn't fit the model: {error}")
+        with np.errstate(all="ignore"):
+            found = model(inputs)
+    except (InputError, ValueError) as error:
+        yield Check("golden outputs", False, f"the model can't run the golden inputs: {printable(first_line(error))}")
         return
-    problems, largest = infer.compare(expected, found, golden)
-    allowed = f"largest relative difference {largest:.2g}, allowed {golden['relative_tolerance']:g}"
+    problems, largest = compare(expected, found, golden)
+    difference = f"largest relative difference {largest:.2g}, allowed {golden['relative_tolerance']:g}"
     if problems:
         problems.append(f"the rule: {golden['rule']}")
-    yield from_problems("golden outputs", problems, f"reproduced on {golden['examples']} examples ({allowed})")
-    yield from_problems(
-        "preprocessing", _preprocessing(model, inputs), "infer.py turns raw values into the same numbers as slimline"
-    )
+    problems += [
+        f"output '{printable(name)}' holds values that are not finite"
+        for name, array in found.items()
+        if array.dtype.kind == "f" and not np.isfinite(array).all()
+    ]
+    yield from_problems("golden outputs", problems, f"reproduced on {golden['examples']} examples ({difference})")
+    yield from_problems("preprocessing", _preprocessing(model, inputs), "the program does what slimline does")
 
 
 def _preprocessing(model: Model, raw: Feed) -> list[str]:
-    """Where the folder's ``infer.py`` prepares the golden inputs in another way than slimline does."""
-    try:
-        program = _import(model.folder / "infer.py")
-        prepared = {entry["name"]: program.prepare(raw[entry["name"]], entry) for entry in model.inputs}
-    except Exception as error:  # noqa: BLE001 - the folder's own program may raise anything
-        return [f"infer.py can't prepare the golden inputs: {type(error).__name__}: {error}"]
+    """Where the program prepares the golden inputs in another way than slimline does."""
+    from pipeline.bundle.slimline_infer.values import prepare
+
     problems = []
     for entry in model.inputs:
         name, step = entry["name"], entry["preprocessing"]
-        wanted = Preprocessing(**step)(raw[name]) if step else raw[name]
-        if not np.allclose(prepared[name], wanted.astype(entry["dtype"]), rtol=1e-5, atol=1e-6):
-            problems.append(f"infer.py prepares input '{name}' in another way than slimline")
+        with np.errstate(all="ignore"):
+            wanted = Preprocessing(**step)(raw[name]) if step else raw[name]
+            prepared = prepare(raw[name], entry)
+        if not np.allclose(prepared, wanted.astype(entry["dtype"]), rtol=1e-5, atol=1e-6):
+            problems.append(f"the program prepares input '{printable(name)}' in another way than slimline")
     return problems
-
-
-def _import(path: Path) -> ModuleType:
-    """The program as a module, compiled from its source: a cached compilation beside it could be another program's."""
-    module = ModuleType("bundle_infer")
-    module.__file__ = str(path)
-    exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
-    return module

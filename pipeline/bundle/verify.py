@@ -1,7 +1,9 @@
 """A deploy bundle proves itself on this machine.
 
-Hashes come first: nothing in the folder is loaded or run before every file is the one that the manifest names. The
-manifest is not signed, so this finds damage and mix-ups, not a forgery.
+Nothing that lies in the folder is run but the model, by this version's own program, in a process with limits: not
+before every file is the one that the manifest names, and the program, its requirements and the README are those that
+this version writes. The manifest is not signed, so this finds damage, mix-ups and what would run more than a model; it
+does not tell who made the folder.
 """
 
 from __future__ import annotations
@@ -12,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from pipeline.artifact import ONNX_FILE
 from pipeline.bundle.check import Check
-from pipeline.bundle.integrity import check_files, check_manifest
+from pipeline.bundle.integrity import read_manifest
 from pipeline.bundle.manifest import MANIFEST_FILE
-from pipeline.bundle.trial import check_onnx, check_running
+from pipeline.bundle.slimline_infer.values import printable
+from pipeline.bundle.steps import Options, done, steps
 from pipeline.errors import UserError, VerificationFailed
 
 if TYPE_CHECKING:
@@ -23,34 +26,45 @@ if TYPE_CHECKING:
 LATEST = Path("outputs/latest/deploy")
 
 
-def verify(folder: Path, console: Console) -> int:
-    """Verify a bundle and print a line per check; returns 0.
+def verify(folder: Path, console: Console, options: Options | None = None) -> int:
+    """Verify a bundle and print a line per check; returns 0 where every check was done and passed.
 
     Raises UserError for a folder that is no bundle, VerificationFailed where a check did not pass.
     """
-    checks = verify_bundle(folder)
-    for check in checks:
-        mark = "[green]ok[/]    " if check.passed else "[red]FAILED[/]"
-        console.print(mark, end=" ")
-        console.print(f"{check.name}: {check.detail}", markup=False, highlight=False, soft_wrap=True)
-    failed = [check for check in checks if not check.passed]
+    failed = []
+    for check in checks_of(folder, options or Options()):
+        console.print("[green]ok[/]    " if check.passed else "[red]FAILED[/]", end=" ")
+        console.print(printable(f"{check.name}: {check.detail}"), markup=False, highlight=False, soft_wrap=True)
+        failed += [] if check.passed else [check]
     if failed:
         raise VerificationFailed(f"{folder} did not pass: {'; '.join(check.detail for check in failed)}")
+    console.print(f"every check passed: {folder}", markup=False, highlight=False, soft_wrap=True)
     return 0
 
 
-def verify_bundle(folder: Path) -> list[Check]:
+def verify_bundle(folder: Path, options: Options | None = None) -> list[Check]:
     """Every check's outcome; where one fails, the later ones that rely on it are left out.
 
     Raises UserError for a folder that is no bundle.
     """
+    return list(checks_of(folder, options or Options()))
+
+
+def checks_of(folder: Path, options: Options) -> Iterator[Check]:
+    """The checks as they are done; the last one has failed where not all were done and passed.
+
+    Raises UserError for a folder that is no bundle.
+    """
     _require_bundle(folder)
-    checks: list[Check] = []
-    for check in (check_manifest, check_files, check_onnx, check_running):
-        checks.extend(check(folder))
-        if not all(done.passed for done in checks):
-            break
-    return checks
+    manifest, checks = read_manifest(folder)
+    yield from checks
+    if manifest is None or not all(check.passed for check in checks):
+        return
+    for step in steps(manifest, options):
+        checks = done(step, folder, manifest, options)
+        yield from checks
+        if not all(check.passed for check in checks):
+            return
 
 
 def _require_bundle(folder: Path) -> None:

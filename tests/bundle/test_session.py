@@ -12,8 +12,10 @@ import onnxruntime
 import pytest
 
 from pipeline.backends.onnxruntime import SESSION_KEYS, OnnxRuntime
-from pipeline.bundle import infer, verify_bundle
+from pipeline.bundle import slimline_infer as infer
+from pipeline.bundle import verify_bundle
 from pipeline.bundle.session import session_entry
+from pipeline.bundle.slimline_infer.on_onnxruntime import Bound, open_session
 from pipeline.plan import Target
 from tests.bundle import example
 from tests.example import graphs_asked_for
@@ -69,17 +71,17 @@ def test_infer_py_names_a_cuda_graph_for_every_shape(tuned: Path, monkeypatch: p
     """The CPU's provider stands in for one that captures graphs."""
     asked = graphs_asked_for(monkeypatch)
     model = infer.Model(tuned)
-    assert isinstance(model.call, infer.Bound)
-    monkeypatch.setattr(model.call, "graph", True)
-    (image,) = model.session.get_inputs()
+    assert isinstance(model.session.bound, Bound)
+    monkeypatch.setattr(model.session.bound, "graph", True)
+    (image,) = model.session.session.get_inputs()
     for count in (1, 2, 1):
-        model.call({image.name: np.zeros((count, *image.shape[1:]), np.float32)})
+        model.session.bound({image.name: np.zeros((count, *image.shape[1:]), np.float32)})
     assert asked == ["-1", "0", "-1", "1", "0"]
 
 
 def test_infer_py_runs_with_every_setting(tuned: Path) -> None:
     model = infer.Model(tuned)
-    options = model.session.get_session_options()
+    options = model.session.session.get_session_options()
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (2, 2)
     assert options.execution_mode == onnxruntime.ExecutionMode.ORT_PARALLEL
     assert options.graph_optimization_level == onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
@@ -87,11 +89,11 @@ def test_infer_py_runs_with_every_setting(tuned: Path) -> None:
     assert options.get_session_config_entry("session.intra_op.spin_duration_us") == "500"
     with pytest.raises(RuntimeError, match="force_spinning_stop"):
         options.get_session_config_entry("session.force_spinning_stop")
-    assert isinstance(model.call, infer.Bound)
+    assert isinstance(model.session.bound, Bound)
 
 
 def test_idle_threads_do_not_spin_in_a_bundle_where_they_did_not_when_timed(written: Path) -> None:
-    options = infer.Model(written).session.get_session_options()
+    options = infer.Model(written).session.session.get_session_options()
     assert options.get_session_config_entry("session.force_spinning_stop") == "1"
 
 
@@ -105,7 +107,7 @@ def test_a_tuned_bundle_verifies_and_gives_every_batch_its_own_outputs(tuned: Pa
 def test_a_manifest_of_before_io_binding_still_runs(written: Path) -> None:
     settings = session_entry(target())
     del settings["io_binding"]
-    assert infer.open_session(written / "model.onnx", settings).get_providers() == ["CPUExecutionProvider"]
+    assert open_session(written / "model.onnx", settings, 1).get_providers() == ["CPUExecutionProvider"]
 
 
 @pytest.mark.parametrize("setting", [{"spinning": True}, {"memory_arena": False}, {"io_binding": True}])

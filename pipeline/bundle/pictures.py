@@ -1,0 +1,34 @@
+"""How an image becomes a model's input, where the model takes images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.dataset import Dataset
+from pipeline.data.images import Images
+
+_MODES = {1: "L", 3: "RGB"}
+
+
+def recipe(name: str, raw: NDArray[Any], data: Dataset | None) -> dict[str, Any] | None:
+    """The manifest's ``image`` of an input with raw values [N, ...]; None where they are no images of bytes.
+
+    Of a data set that read images it is that data set's own way. Others hold arrays, of which it is only known how
+    large they are: ``known`` is false then.
+    """
+    if raw.dtype != np.uint8 or raw.ndim != 4:
+        return None
+    if isinstance(data, Images) and data.input == name:
+        return _recipe("RGB", (data.size, data.size), "chw", data.central, known=True)
+    channels_first, channels_last = raw.shape[1] in _MODES, raw.shape[3] in _MODES
+    if channels_first:
+        return _recipe(_MODES[raw.shape[1]], raw.shape[2:], "chw", 1.0, known=False)
+    return _recipe(_MODES[raw.shape[3]], raw.shape[1:3], "hwc", 1.0, known=False) if channels_last else None
+
+
+def _recipe(mode: str, size: tuple[int, ...], layout: str, central: float, *, known: bool) -> dict[str, Any]:
+    height, width = size
+    return {"mode": mode, "height": height, "width": width, "central": central, "layout": layout, "known": known}

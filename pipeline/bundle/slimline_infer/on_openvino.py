@@ -1,0 +1,63 @@
+"""The model in OpenVINO, with the properties of the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+
+NAME = "OpenVINO"
+ERRORS = (RuntimeError, TypeError)
+
+
+def wanted_threads(settings: Mapping[str, Any]) -> int:
+    """How many threads the figures were taken with."""
+    return int(settings["threads"])
+
+
+class Session:
+    """A compiled model."""
+
+    def __init__(self, model: Path, settings: Mapping[str, Any], threads: int) -> None:
+        """Compile it for the manifest's device; raises ERRORS where that can't be done."""
+        core = openvino.Core()
+        read = core.read_model(str(model))
+        # Compiling may merge tensors, and give one of them several names; the file's names are those of what was read.
+        self.inputs, self.outputs = describe(read.inputs), describe(read.outputs)
+        properties = {**settings["properties"], "INFERENCE_NUM_THREADS": threads}
+        compiled = core.compile_model(read, settings["device"], properties)
+        self.request = compiled.create_infer_request()
+        self.results = list(compiled.outputs)
+
+    def __call__(self, feed: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """Run one batch; the outputs, copied, in the model's order."""
+        # By position: a name that is a number, say, would be taken for one.
+        arrays = {index: np.ascontiguousarray(feed[entry["name"]]) for index, entry in enumerate(self.inputs)}
+        results = self.request.infer(arrays, share_inputs=True)
+        return [np.array(results[output]) for output in self.results]
+
+
+def describe(ports: Iterable[Any]) -> list[dict[str, Any]]:
+    """Name, NumPy type (or OpenVINO's, where NumPy has none) and shape; a size is a number, or None."""
+    return [
+        {"name": min(port.get_names()), "dtype": _dtype(port), "shape": _shape(port.get_partial_shape())}
+        for port in ports
+    ]
+
+
+def _dtype(port: Any) -> str:
+    kind = port.get_element_type()
+    try:
+        return str(np.dtype(kind.to_dtype()).name)
+    except (RuntimeError, KeyError, TypeError):
+        return str(kind)
+
+
+def _shape(shape: Any) -> list[int | None]:
+    if shape.rank.is_dynamic:
+        return []
+    return [size.get_length() if size.is_static else None for size in shape]

@@ -1,0 +1,156 @@
+"""The steps in which a bundle is verified: which there are for a bundle, and what each of them checks."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.bundle import derived, trial
+from pipeline.bundle.check import Check, from_problems
+from pipeline.bundle.integrity import check_files
+from pipeline.bundle.process import run_program
+from pipeline.bundle.readme import readme
+from pipeline.bundle.session import refused_options
+from pipeline.errors import WorkerFailed
+from pipeline.isolated import Limits, run
+
+TIMEOUT_S = 60.0
+MEMORY_GB = 4.0
+_MEMORY_PER_BYTE = 6
+_GIGABYTE = 10**9
+_REPRODUCED = "golden outputs reproduced"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a bundle is verified."""
+
+    timeout_s: float = TIMEOUT_S
+    """What each step may take."""
+    memory_gb: float = MEMORY_GB
+    """What each step may hold, beside a few times the size of the bundle."""
+    run_infer: bool = False
+    """Run what the bundle brings, on purpose: its infer.py, and the model of a PyTorch bundle."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """Checks that are done together; each of the names must come out as passed."""
+
+    names: tuple[str, ...]
+    run: Callable[[Path, Mapping[str, Any], Options], list[Check]]
+
+
+def steps(manifest: Mapping[str, Any], options: Options) -> Iterator[Step]:
+    """Those for a bundle with this manifest, in order: each relies on the ones before it."""
+    yield Step(names=("files present", "no other files", "files unchanged"), run=_files)
+    yield Step(names=("program", "requirements.txt", "README.md", "session"), run=_derived)
+    if manifest["runtime"] == "torch":
+        yield Step(names=("use of files", "tolerance"), run=_apart(trial.check_program_file))
+    else:
+        yield Step(names=("external data", "operators", "ONNX checker", "tolerance"), run=_apart(trial.check_onnx))
+    yield Step(names=("golden examples",), run=_apart(trial.check_golden))
+    if "program" in manifest and not options.run_infer:
+        yield Step(names=(manifest["program"],), run=_program_unread)
+    if manifest["runtime"] == "torch" and not options.run_infer:
+        yield Step(names=("runtime",), run=_not_loaded)
+    else:
+        names = ("runtime", "inputs and outputs", "golden outputs", "preprocessing")
+        yield Step(names=names, run=_apart(trial.run_model))
+    if options.run_infer:
+        yield Step(names=("infer.py",), run=run_infer)
+
+
+def done(step: Step, folder: Path, manifest: Mapping[str, Any], options: Options) -> list[Check]:
+    """The step's checks, and a failed one for each that was not done though none has failed."""
+    try:
+        checks = step.run(folder, manifest, options)
+    except WorkerFailed as error:
+        return [Check(step.names[0], False, str(error))]
+    if not all(check.passed for check in checks):
+        return checks
+    done = {check.name for check in checks}
+    return [*checks, *(Check(name, False, "this check was not done") for name in step.names if name not in done)]
+
+
+def _files(folder: Path, manifest: Mapping[str, Any], options: Options) -> list[Check]:
+    return check_files(folder, manifest, options.timeout_s)
+
+
+def _derived(folder: Path, manifest: Mapping[str, Any], _: Options) -> list[Check]:
+    """What this version writes by itself, beside what lies there."""
+    program = derived.program(manifest["runtime"])
+    changed = [
+        derived.other_program(manifest, name)
+        for name, content in program.items()
+        if name not in manifest["files"] or (folder / name).read_bytes() != content
+    ]
+    refused = [
+        f"{option} may name a file, a library or an address"
+        for option in refused_options(manifest["runtime"], manifest["session"])
+    ]
+    if manifest["sha256"] != manifest["files"].get(manifest["model"], {}).get("sha256"):
+        changed.append(f"the manifest's sha256 is not that of {manifest['model']}")
+    return [
+        from_problems("program", changed, f"infer.py and {derived.PARTS} are those that this slimline writes"),
+        _same(folder / "requirements.txt", derived.requirements(manifest), "derived from the manifest"),
+        _same(folder / "README.md", readme(manifest), "written from the manifest"),
+        from_problems("session", refused, "its options name no file and no library"),
+    ]
+
+
+def _same(path: Path, wanted: str, otherwise: str) -> Check:
+    same = path.read_bytes() == wanted.encode()
+    return from_problems(path.name, [] if same else [f"{path.name} is not what the manifest calls for"], otherwise)
+
+
+def _apart(
+    function: Callable[[Path, Mapping[str, Any]], list[Check]],
+) -> Callable[[Path, Mapping[str, Any], Options], list[Check]]:
+    """The function, in a process of its own with limits."""
+
+    def called(folder: Path, manifest: Mapping[str, Any], options: Options) -> list[Check]:
+        return run(function, folder, manifest, limits=_limits(manifest, options))
+
+    return called
+
+
+def _limits(manifest: Mapping[str, Any], options: Options) -> Limits:
+    size = sum(entry["bytes"] for entry in manifest["files"].values())
+    return Limits(
+        seconds=options.timeout_s,
+        memory_bytes=int(options.memory_gb * _GIGABYTE) + _MEMORY_PER_BYTE * size,
+        seconds_name="--timeout",
+        memory_name="--memory-gb",
+    )
+
+
+def _program_unread(_: Path, manifest: Mapping[str, Any], __: Options) -> list[Check]:
+    name = manifest["program"]
+    return [Check(name, True, "it has the manifest's sha256; it is not loaded, which would run what it holds")]
+
+
+def _not_loaded(folder: Path, manifest: Mapping[str, Any], _: Options) -> list[Check]:
+    return [
+        Check(
+            "runtime",
+            False,
+            f"{manifest['model']} was not loaded and its golden outputs not compared, since loading it runs what it "
+            f"holds: if you trust where it comes from, type: python -m pipeline verify {folder} --run-infer",
+        )
+    ]
+
+
+def run_infer(folder: Path, manifest: Mapping[str, Any], options: Options) -> list[Check]:
+    """``python infer.py`` runs alone, in another working directory, and reproduces the golden outputs."""
+    program = folder.resolve() / "infer.py"
+    # Neither does it write compilations, nor does it find any.
+    command = [sys.executable, "-I", "-B", "-X", f"pycache_prefix={os.devnull}", str(program)]
+    ended = run_program(command, Path(program.anchor), _limits(manifest, options))
+    if ended.succeeded and ended.last_words.startswith(_REPRODUCED):
+        return [Check("infer.py", True, f"runs alone: {ended.last_words}")]
+    return [Check("infer.py", False, f"python infer.py {ended.how}: {ended.last_words}")]
