@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.artifact import ONNX_FILE, Artifact
-from pipeline.bundle.onnx_file import tolerance
+from pipeline.bundle.onnx_file import read_onnx, tolerance
 from pipeline.data.dataset import Feed
 from pipeline.errors import StageFailed, UserError
 from pipeline.importing.batch import only_batch
@@ -211,7 +211,7 @@ class _Import:
     @property
     def _relative(self) -> float:
         """What rounding explains, by the types of the model."""
-        return tolerance(self._path).relative
+        return tolerance(read_onnx(self._path)).relative
 
     @property
     def _count(self) -> int:
