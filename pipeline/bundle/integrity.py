@@ -96,7 +96,7 @@ def _digest(path: Path, deadline: float) -> str:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
             if time.monotonic() > deadline:
-                raise WorkerFailed("reading the files took too long: --timeout=SECONDS allows more")
+                raise WorkerFailed("reading the files took too long: --timeout SECONDS allows more")
     return digest.hexdigest()
 
 

@@ -66,7 +66,7 @@ def _wait(process: subprocess.Popen[bytes], limits: Limits) -> int:
 
 def _check(pid: int, seconds: float, limits: Limits) -> None:
     if limits.seconds is not None and seconds > limits.seconds:
-        raise WorkerFailed(f"it took more than {limits.seconds:g} s: {limits.seconds_name}=SECONDS allows more")
+        raise WorkerFailed(f"it took more than {limits.seconds:g} s: {limits.seconds_advice}")
     held = resident_bytes(pid) or 0
     if limits.memory_bytes is not None and held > limits.memory_bytes:
-        raise WorkerFailed(f"out of memory: it held {held / 1e9:.1f} GB: {limits.memory_name}=GIGABYTES allows more")
+        raise WorkerFailed(f"out of memory: it held {held / 1e9:.1f} GB: {limits.memory_advice}")

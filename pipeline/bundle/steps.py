@@ -124,8 +124,8 @@ def _limits(manifest: Mapping[str, Any], options: Options) -> Limits:
     return Limits(
         seconds=options.timeout_s,
         memory_bytes=int(options.memory_gb * _GIGABYTE) + _MEMORY_PER_BYTE * size,
-        seconds_name="--timeout",
-        memory_name="--memory-gb",
+        seconds_advice="--timeout SECONDS allows more",
+        memory_advice="--memory-gb GIGABYTES allows more",
     )
 
 
