@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.bundle import infer
+from pipeline.bundle.slimline_infer.model import fixed_batch
 from pipeline.onnx_graph import fixed_batch_in
 
 
@@ -23,4 +23,4 @@ from pipeline.onnx_graph import fixed_batch_in
 )
 def test_a_batch_is_fixed_where_every_input_fixes_it(shapes: list[tuple[object, ...]], batch: int | None) -> None:
     assert fixed_batch_in(shapes) == batch
-    assert infer.fixed_batch([{"shape": list(shape)} for shape in shapes]) == batch
+    assert fixed_batch([{"shape": list(shape)} for shape in shapes]) == batch
