@@ -29,7 +29,8 @@ from pipeline.backends.onnxruntime import OnnxRuntimeSession
 from pipeline.backends.onnxruntime_binding import BoundSession
 from pipeline.build import Builder
 from pipeline.config import build, register
-from pipeline.data.dataset import Feed, batch_of, preprocess
+from pipeline.data.batches import Feed, batch_of
+from pipeline.data.dataset import preprocess
 from pipeline.errors import first_line
 from pipeline.plan import Enqueuing, Session, Target
 from pipeline.subjects import rows

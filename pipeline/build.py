@@ -106,7 +106,7 @@ class Builder:
         if stage_name is not None:
             reason = f"{stage_name} needs a PyTorch model, and {model.name} is an ONNX file"
             return Built(self._record(variant.name, "skipped", reason, [], None), [])
-        source = self._source()
+        source = self.source()
         artifacts = [source.artifact]
         records: list[StageRecord] = []
         try:
@@ -121,7 +121,8 @@ class Builder:
             return Built(self._record(variant.name, status, str(error), records, None), [])
         return Built(self._record(variant.name, "ok", None, records, artifacts[-1]), artifacts, source.facts["notes"])
 
-    def _source(self) -> Entry:
+    def source(self) -> Entry:
+        """The model that every variant starts from, in the store."""
         model = self.plan.model
         imported = {"import": importing.VERSION} if model.format == "onnx" else {}
         key = _digest({"source": type(model).__qualname__, "class": _own_code(type(model)), **imported, **model.key()})
@@ -204,7 +205,7 @@ class Builder:
             stage=stage,
             plan=replace(self.plan, variants={}, data=examples_for(self.plan, stage)),
             source=source,
-            original=self._source().artifact,
+            original=self.source().artifact,
             out=out,
             work=self.store.work(key),
             label=label,
@@ -243,7 +244,7 @@ class Builder:
         if parts["code"] is not None or "validation" in stage.reads:
             parts["metric"] = _identity(self.plan.metric)
         if getattr(stage, "uses_original", False):
-            parts["original"] = self._source().artifact.digest
+            parts["original"] = self.source().artifact.digest
         if calibrates(stage):
             parts["unseen"] = self._split_digest("test", SAMPLE_SIZE)
         return _digest(parts)

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.artifact import Artifact
 from pipeline.compare import Compare
-from pipeline.data.dataset import Feed, SplitName, preprocess
+from pipeline.data.dataset import Feed, SplitName, preprocess, sample_of
 from pipeline.data.handed import Handed, handed
 from pipeline.errors import SlimlineError, StageFailed, is_full, reason_of
 from pipeline.importing.step import import_onnx
@@ -107,16 +107,13 @@ def examples_for(plan: Plan, stage: Stage) -> Handed:
     whole = set(stage.reads)
     if getattr(stage, "measures", False):
         whole.add("calibration")
-    sampled: set[SplitName] = {"calibration" if plan.data.calibration_size else "test"}
-    if calibrates(stage):
-        sampled.add("test")
-    return handed(plan.data, frozenset(whole), frozenset(sampled), SAMPLE_SIZE)
+    sampled: frozenset[SplitName] = frozenset({"calibration", "test"} if plan.data.calibration_size else {"test"})
+    return handed(plan.data, frozenset(whole), sampled, SAMPLE_SIZE)
 
 
 def first_examples(plan: Plan, count: int) -> Feed:
     """What an imported model is tried on."""
-    examples = plan.data.split("calibration" if plan.data.calibration_size else "test").take(0, count)
-    return preprocess(examples.inputs, plan.model.preprocessing)
+    return preprocess(sample_of(plan.data, count).inputs, plan.model.preprocessing)
 
 
 def calibrates(stage: Stage) -> bool:

@@ -9,7 +9,8 @@ from typing import Any
 
 from pipeline.analyse.cells import Cells, cells_by_subject, differences_by_round
 from pipeline.artifact import Artifact
-from pipeline.data.dataset import Feed, batch_of, preprocess
+from pipeline.data.batches import Feed, batch_of
+from pipeline.data.dataset import preprocess
 from pipeline.errors import Skipped, StageFailed
 from pipeline.measure.environment import describe_machine
 from pipeline.measure.latency import Subject, measure_latency

@@ -4,7 +4,8 @@ SlimlineError                 exit code 1
 ├── UserError                 exit code 2: the input is wrong; one line a problem
 ├── Skipped                   a row that does not apply here, with the reason
 │   ├── BackendUnavailable    a device or provider is missing
-│   └── Unchanged             a stage has nothing to do: its chain goes on with the model as it was
+│   ├── Unchanged             a stage has nothing to do: its chain goes on with the model as it was
+│   └── NoExamples            the data has none for this split
 ├── StageFailed               a variant's stage failed; the other variants go on
 │   └── Misnamed              a stage's field names what the model has not
 ├── WorkerFailed              a measuring process failed or died
@@ -83,6 +84,10 @@ class BackendUnavailable(Skipped):
 
 class Unchanged(Skipped):
     """A stage has nothing to do with its model; the message is the reason. Its chain goes on with the model."""
+
+
+class NoExamples(Skipped):
+    """A data set has no examples for a split: what reads it is skipped, and the rest goes on."""
 
 
 class StageFailed(SlimlineError):

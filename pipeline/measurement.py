@@ -8,19 +8,23 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact
 from pipeline.build import Built
-from pipeline.data.dataset import Feed, Split, batch_of, batches_of, preprocess
+from pipeline.data.batches import Feed, alone, axes_of, batch_of, batches_of, count_of
+from pipeline.data.dataset import Split, preprocess
 from pipeline.errors import OutOfSpace, Skipped, WorkerFailed
-from pipeline.measure.accuracy import predict
+from pipeline.measure.accuracy import Predicted, predict
 from pipeline.measure.environment import available_cores
 from pipeline.measure.exclusive import measuring
 from pipeline.measure.latency import Subject, measure_latency
+from pipeline.measure.likeness import likenesses, remarks_on
 from pipeline.measure.loadgen import Ask, run_scenario, written
+from pipeline.measure.outputs import OutputAxes
 from pipeline.measure.peak import measure_peaks
 from pipeline.measure.solo import run_alone
 from pipeline.measure.worker import Job
@@ -46,30 +50,41 @@ class Measured:
     """By target."""
 
 
-def measure(plan: Plan, built: Mapping[str, Built], test: Split, display: ProgressDisplay) -> Measured:
+def measure(
+    plan: Plan,
+    built: Mapping[str, Built],
+    test: Split,
+    display: ProgressDisplay,
+    output_axes: OutputAxes | None = None,
+) -> Measured:
     """Measure what can be measured here; every other row keeps the reason why it was not.
 
-    Other runs on the machine wait meanwhile, with what they time: for accuracy too, which takes every core.
+    ``output_axes`` says where the models' outputs have the examples. Other runs on the machine wait meanwhile, with
+    what they time: for accuracy too, which takes every core.
     """
     with measuring(plan.measure.exclusive) as beside:
-        measured = _measure(plan, built, test, display)
+        measured = _measure(plan, built, test, display, output_axes)
     return replace(measured, latency=replace(measured.latency, beside=beside))
 
 
-def _measure(plan: Plan, built: Mapping[str, Built], test: Split, display: ProgressDisplay) -> Measured:
+def _measure(
+    plan: Plan, built: Mapping[str, Built], test: Split, display: ProgressDisplay, output_axes: OutputAxes | None
+) -> Measured:
     inputs = preprocess(test.inputs, plan.model.preprocessing)
     feeds = {size: batch_of(inputs, size) for size in plan.batch_sizes}
     table = Table(rows(plan, built))
+    _one_by_one(table, inputs)
     _alone(plan, table, feeds, display)
     devices = table.devices()  # those with rows that could be run
     latency = [_latency(plan, device, len(devices), table, inputs, feeds, display) for device in devices]
     peaks = _peaks(table, display) if plan.measure.peaks else {}
     _scenarios(plan, table, inputs, feeds, display)
-    predictions = _accuracy(plan, table, inputs, display)
+    with TemporaryDirectory(prefix="slimline-accuracy-") as folder:
+        accuracy = _accuracy(plan, table, inputs, display, output_axes, Path(folder), test.labels)
     return Measured(
         list(table.records.values()),
         LatencySamples.concatenate(latency),
-        AccuracySamples(labels=test.labels, predictions=predictions, metric=plan.metric.name),
+        accuracy,
         peaks,
     )
 
@@ -239,7 +254,7 @@ def _scenarios(plan: Plan, table: Table, inputs: Feed, feeds: Mapping[int, Feed]
                 server_qps=settings.server_qps,
                 server_latency_ms=settings.server_latency_ms,
             )
-            fixed = fixed_batch_of(subject.artifact) is not None
+            fixed = fixed_batch_of(subject.artifact, axes_of(inputs)) is not None
             found = run_scenario(_job(subject, feeds), subject.batch_size, fixed, ask, examples, plan.output / folder)
             table.records[subject.key] = replace(
                 record, scenarios=[*record.scenarios, {**found, "logs": folder.as_posix()}]
@@ -251,15 +266,35 @@ def _job(subject: Subject, feeds: Mapping[int, Feed]) -> Job:
     return Job(artifact=subject.artifact, target=subject.target, feed=feeds[subject.batch_size])
 
 
-def _accuracy(plan: Plan, table: Table, inputs: Feed, display: ProgressDisplay) -> dict[str, NDArray[np.int64]]:
-    """Predictions by ``variant@target``, at the largest batch size that was timed.
+def _one_by_one(table: Table, inputs: Feed) -> None:
+    """Skip the rows of larger batches where every example needs a call of its own."""
+    name = alone(inputs)
+    if name is None:
+        return
+    for key, record in table.records.items():
+        if record.status == "ok" and record.batch_size > 1:
+            reason = f"one value of input '{name}' serves a whole call, and the examples differ in it: batch_sizes=[1]"
+            table.fail(key, Skipped(reason))
+
+
+def _accuracy(
+    plan: Plan,
+    table: Table,
+    inputs: Feed,
+    display: ProgressDisplay,
+    output_axes: OutputAxes | None,
+    folder: Path,
+    labels: NDArray[np.int64] | None,
+) -> AccuracySamples:
+    """What each ``variant@target`` predicts, at the largest batch size that was timed, and how alike their outputs are.
 
     Nothing is timed here, so as many models run side by side as there are cores for their threads.
     """
     models = {f"{variant}@{target}": found for (variant, target), found in table.models().items()}
     shares = dict.fromkeys(models, 0.0)
+    kept = {name: folder / str(number) for number, name in enumerate(models)}
 
-    def evaluate(name: str) -> NDArray[np.int64]:
+    def evaluate(name: str) -> Predicted:
         artifact, subjects = models[name]
 
         def progress(share: float) -> None:
@@ -267,23 +302,40 @@ def _accuracy(plan: Plan, table: Table, inputs: Feed, display: ProgressDisplay) 
             display.step("accuracy", min(sum(shares.values()) / len(shares), 0.999), name)
 
         largest = max(subject.batch_size for subject in subjects)
-        return predict(artifact, subjects[0].target, plan.metric, inputs, largest, progress)
+        return predict(
+            artifact,
+            subjects[0].target,
+            plan.metric,
+            inputs,
+            largest,
+            progress,
+            output_axes=output_axes,
+            keep=kept[name],
+        )
 
-    predictions = {}
+    found: dict[str, Predicted] = {}
     with _workers([subjects[0].target for _, subjects in models.values()]) as pool:
         futures = {name: pool.submit(evaluate, name) for name in models}
         for name, future in futures.items():
             try:
-                predictions[name] = future.result()
+                found[name] = future.result()
             except (WorkerFailed, Skipped) as error:
                 for subject in models[name][1]:
                     table.fail(subject.key, error)
             except OutOfSpace as error:  # what was timed stands
                 for subject in models[name][1]:
                     table.remark(subject.key, f"accuracy was not measured: {error}")
-    examples = len(next(iter(inputs.values())))
-    display.step("accuracy", 1.0, f"{len(predictions)} models on {examples} examples")
-    return predictions
+    display.step("accuracy", 1.0, f"{len(found)} models on {count_of(inputs)} examples")
+    for name, predicted in found.items():
+        for subject in models[name][1]:
+            for text in remarks_on(predicted, count_of(inputs)):
+                table.remark(subject.key, text)
+    return AccuracySamples(
+        labels=labels,
+        predictions={name: one.predictions for name, one in found.items() if one.predictions is not None},
+        metric=plan.metric.name,
+        likeness=likenesses({name: kept[name] for name in found}, plan.measure),
+    )
 
 
 @contextmanager

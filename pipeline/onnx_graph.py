@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.artifact import Artifact
+from pipeline.data.batches import Axes
 
 if TYPE_CHECKING:
     import onnx
@@ -80,6 +81,15 @@ def shape_of(value: onnx.ValueInfoProto) -> Shape | None:
     return tuple(size.dim_value if size.dim_value > 0 else None for size in tensor.shape.dim)
 
 
+def symbols_of(value: onnx.ValueInfoProto) -> tuple[int | str | None, ...] | None:
+    """The declared shape with the symbols of its free sizes, where they have any."""
+    shape = shape_of(value)
+    if shape is None:
+        return None
+    sizes = value.type.tensor_type.shape.dim
+    return tuple(size.dim_param or None if known is None else known for known, size in zip(shape, sizes, strict=True))
+
+
 def fixed_batch_in(shapes: Iterable[Sequence[object] | None]) -> int | None:
     """The only batch size that inputs of these shapes take; None where any will do.
 
@@ -91,11 +101,22 @@ def fixed_batch_in(shapes: Iterable[Sequence[object] | None]) -> int | None:
     return fixed[0] if fixed and len(fixed) == len(first) else None
 
 
-def fixed_batch_of(artifact: Artifact) -> int | None:
+def batch_first(shapes: Mapping[str, Sequence[object] | None], axes: Axes) -> list[Sequence[object] | None]:
+    """The shapes with the batch's axis first, where ``axes`` has it elsewhere; None where an input has none."""
+    return [None if shape is None else _batch_first(shape, axes.get(name, 0)) for name, shape in shapes.items()]
+
+
+def _batch_first(shape: Sequence[object], axis: int | None) -> Sequence[object] | None:
+    if axis is None or axis >= len(shape):
+        return None
+    return [shape[axis], *shape[:axis], *shape[axis + 1 :]]
+
+
+def fixed_batch_of(artifact: Artifact, axes: Axes | None = None) -> int | None:
     """The only batch size that a model takes, as its inputs declare it; None where any will do."""
     if artifact.format != "onnx":
         return None
     import onnx
 
     graph = onnx.load(artifact.onnx_path, load_external_data=False).graph
-    return fixed_batch_in(shape_of(value) for value in fed_inputs(graph))
+    return fixed_batch_in(batch_first({value.name: shape_of(value) for value in fed_inputs(graph)}, axes or {}))

@@ -27,7 +27,8 @@ from pipeline.bounds import (
     Seed,
     Threads,
 )
-from pipeline.data.dataset import Dataset, Feed, SplitName, preprocess
+from pipeline.data.batches import Inputs
+from pipeline.data.dataset import Dataset, Feed, SplitName, preprocess, sample_of
 from pipeline.data.preprocessing import Preprocessing
 
 Device = Literal["cpu", "cuda"]
@@ -151,14 +152,14 @@ class Context:
     override: str = "variants.NAME.stages.NAME"
     """What an override of this stage's fields begins with on the command line."""
 
-    def feed(self, split: SplitName, limit: int | None = None) -> dict[str, NDArray[Any]]:
+    def feed(self, split: SplitName, limit: int | None = None) -> Inputs:
         """The split's first ``limit`` examples (all by default), preprocessed: an array [N, ...] per input."""
         examples = self.data.split(split)
         return preprocess(examples.take(0, limit if limit is not None else len(examples)).inputs, self.preprocessing)
 
-    def sample(self, limit: int) -> dict[str, NDArray[Any]]:
+    def sample(self, limit: int) -> Inputs:
         """Examples to compare models on: of the calibration split, of the test split where there is none."""
-        return self.feed("calibration" if self.data.calibration_size else "test", limit)
+        return preprocess(sample_of(self.data, limit).inputs, self.preprocessing)
 
 
 @runtime_checkable
@@ -199,13 +200,15 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class InputSignature:
-    """One input of a model: sizes with None where any will do (axis 0 is the batch), and NumPy's name of the type.
+    """One input of a model: sizes with None where any will do, and NumPy's name of the type.
 
     The shape is None where the model declares none.
     """
 
     shape: tuple[int | None, ...] | None
     dtype: str
+    batch_axis: int | None = 0
+    """The axis that counts the examples; None: one value serves a whole call."""
 
 
 class ModelSource(Protocol):

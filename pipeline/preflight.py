@@ -11,25 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.check import misfit
+from pipeline.data.batches import axes_of
 from pipeline.data.dataset import Split, SplitName, preprocess
-from pipeline.errors import Skipped, UserError
+from pipeline.errors import NoExamples, Skipped, UserError
 from pipeline.measure.accuracy import assert_disjoint
 from pipeline.plan import InputSignature, Plan
 
 
-def preflight(plan: Plan) -> Split:
-    """Read what the plan needs and return the test split.
+def preflight(plan: Plan) -> dict[SplitName, Split]:
+    """Read what the plan needs and return it, the test split at least.
 
-    Raises UserError, with all problems together, where a split is missing or empty, an input's name, shape or type does
-    not fit the model, two splits share an example, a target's session has keys that its runtime doesn't know, or
-    something that was asked for needs a package that isn't installed.
+    Raises UserError, with all problems together, where the test split is missing, one is empty, an input's name, shape
+    or type does not fit the model, two splits share an example, a target's session has keys that its runtime doesn't
+    know, or something that was asked for needs a package that isn't installed.
     """
     for target in plan.targets.values():
         with suppress(Skipped):  # what is missing here becomes a row with its reason; wrong keys are refused now
             target.backend.check(target)
     _check_installed(plan)
     signature = plan.model.signature()
-    splits = {name: plan.data.split(name) for name in needed_splits(plan)}
+    splits = available_splits(plan)
     problems = [
         f"the {name} split is empty: give at least one example" for name, split in splits.items() if not len(split)
     ]
@@ -43,7 +44,7 @@ def preflight(plan: Plan) -> Split:
     if problems:
         raise UserError(*problems)
     assert_disjoint(splits)
-    return splits["test"]
+    return splits
 
 
 def _check_installed(plan: Plan) -> None:
@@ -52,6 +53,21 @@ def _check_installed(plan: Plan) -> None:
             "measure.scenarios needs MLPerf's LoadGen, which is not installed: install the extra 'mlperf' "
             "(pip install mlcommons-loadgen), or type measure.scenarios=[]"
         )
+
+
+def available_splits(plan: Plan) -> dict[SplitName, Split]:
+    """What the plan reads, as far as the data has it: a stage that needs another split is skipped with the reason.
+
+    Raises UserError without a test split.
+    """
+    splits = {}
+    for name in needed_splits(plan):
+        try:
+            splits[name] = plan.data.split(name)
+        except NoExamples as error:
+            if name == "test":
+                raise UserError(str(error)) from error
+    return splits
 
 
 def needed_splits(plan: Plan) -> list[SplitName]:
@@ -71,16 +87,20 @@ def _problems(plan: Plan, test: Split, signature: Mapping[str, InputSignature]) 
             "name the arrays of the data as the model names its inputs"
         ]
     sample = preprocess(test.take(0, 1).inputs, plan.model.preprocessing)
+    axes = axes_of(sample)
     return [
         problem
         for name, wanted in signature.items()
-        if (problem := _mismatch(name, sample[name], wanted, name in plan.model.preprocessing)) is not None
+        if (problem := _mismatch(name, sample[name], wanted, axes.get(name, 0), name in plan.model.preprocessing))
     ]
 
 
-def _mismatch(name: str, array: NDArray[Any], wanted: InputSignature, preprocessed: bool) -> str | None:
+def _mismatch(
+    name: str, array: NDArray[Any], wanted: InputSignature, axis: int | None, preprocessed: bool
+) -> str | None:
     found = ["N", *array.shape[1:]]
-    shape = ["N", *("any" if size is None else size for size in (wanted.shape or found)[1:])]
+    sizes = found[1:] if wanted.shape is None else [size for place, size in enumerate(wanted.shape) if place != axis]
+    shape = ["N", *("any" if size is None else size for size in sizes)]
     fits = len(shape) == len(found) and all(want in ("any", have) for want, have in zip(shape, found, strict=True))
     if not fits:
         return (

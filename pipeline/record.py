@@ -181,10 +181,12 @@ class AccuracySamples:
     """Predictions per example, by ``variant@target``, and what they are judged against."""
 
     labels: NDArray[np.int64] | None
-    """[N]; None: the data has none that the metric uses, and variants are held against the baseline."""
+    """[N, ...]; None: the data has none that the metric uses, and variants are held against the baseline."""
     predictions: Mapping[str, NDArray[Any]]
-    """[N] classes or [N, D] vectors each."""
+    """[N] classes, [N, ...] classes of an example's parts, or [N, D] vectors each."""
     metric: str
+    likeness: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    """How alike the outputs are (``pipeline.measure.likeness``); ``relative`` is None where they can't be compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,6 +251,8 @@ class Record:
     """version, commit and changed (``pipeline.revision``); empty in a record of a version that did not keep them."""
     model_notes: dict[str, Any] = field(default_factory=dict)
     """What was changed when the model came in (``import``), what is odd about it (``warnings``), and the like."""
+    notes: list[str] = field(default_factory=list)
+    """What to know of how data, metric and model were fitted together, a sentence each."""
 
 
 _COLUMNS = ("subject", "round", "block", "position", "duration_ns")
@@ -278,6 +282,7 @@ def save_record(record: Record, folder: Path) -> None:
             "batch_sizes",
             "grid",
             "peaks",
+            "notes",
             "slimline",
             "model_notes",
         )
@@ -289,7 +294,7 @@ def save_record(record: Record, folder: Path) -> None:
         name: getattr(latency, name)
         for name in ("subjects", "telemetry", "rounds", "stopped", "seconds", "plans", "beside")
     }
-    plain["accuracy"] = {"metric": accuracy.metric}
+    plain["accuracy"] = {"metric": accuracy.metric, "likeness": dict(accuracy.likeness)}
     text = json.dumps({"record_version": RECORD_VERSION, **plain}, indent=1)
     temporary = folder / "record.json.tmp"
     temporary.write_text(text + "\n")
@@ -307,7 +312,7 @@ def load_record(folder: Path) -> Record:
     with np.load(folder / "accuracy.npz") as arrays:
         predictions = {name: arrays[name] for name in arrays.files if name != "labels"}
         labels = arrays["labels"] if "labels" in arrays.files else None
-    accuracy = AccuracySamples(labels=labels, predictions=predictions, metric=plain.pop("accuracy")["metric"])
+    accuracy = AccuracySamples(labels=labels, predictions=predictions, **plain.pop("accuracy"))
     variants = [
         VariantRecord(**{**variant, "stages": [StageRecord(**stage) for stage in variant["stages"]]})
         for variant in plain.pop("variants")

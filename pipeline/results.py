@@ -25,7 +25,9 @@ SpeedVerdict = Literal[
     "INCONCLUSIVE",
     "SCREENED",
 ]
-AccuracyVerdict = Literal["IMPROVED", "NO MEANINGFUL DROP", "SMALL REAL DROP", "FAILS MARGIN", "DROP", "UNDECIDED"]
+AccuracyVerdict = Literal[
+    "EQUAL", "IMPROVED", "NO MEANINGFUL DROP", "SMALL REAL DROP", "FAILS MARGIN", "DROP", "UNDECIDED"
+]
 LimitVerdict = Literal["compute-bound", "memory-bound", "overhead"]
 
 
@@ -323,6 +325,8 @@ class Report:
     """What was changed when the model came in (``import``), what is odd about it (``warnings``), and the like."""
     faults: list[str] = field(default_factory=list)
     """The parts that could not be made and why, a sentence each without its full stop."""
+    notes: list[str] = field(default_factory=list)
+    """What to know of how data, metric and model were fitted together, a sentence each."""
     schema_version: int = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:

@@ -13,12 +13,13 @@ from pathlib import Path
 from rich.console import Console
 
 from pipeline.analyse import analyse
-from pipeline.build import Built
+from pipeline.build import Builder, Built
 from pipeline.build import builder as making
 from pipeline.bundle.write import write_bundle
 from pipeline.contained import contained
 from pipeline.data.dataset import Split
 from pipeline.errors import Skipped, SlimlineError, UserError, reporting_disk
+from pipeline.fitting import acquainted, with_fitted_data
 from pipeline.locks import InUse
 from pipeline.measure.environment import describe_machine
 from pipeline.measurement import Measured, measure
@@ -45,14 +46,22 @@ SAMPLES = "samples"
 def run(plan: Plan, console: Console) -> int:
     """Carry out a checked plan; returns 1 where a variant or a row failed, else 0."""
     Store(plan.store).check()
-    test = preflight(plan)
+    plan = with_fitted_data(plan)
+    splits = preflight(plan)
     with reporting_disk(plan.output), claimed(plan.output), logging_to(plan.output / LOG), InUse() as in_use:
         Store(plan.store).sweep()
         sweep_outputs(plan.output)
         with ProgressDisplay(console) as display:
-            built = build(plan, display, in_use)
-            measured = measure(plan, built, test, display)
-            record = make_record(plan, built, measured)
+            with making(plan, display.step, in_use) as builder:
+                known = acquainted(plan, builder.source().artifact, splits)
+                plan = builder.plan = known.plan
+                notes = [*dict.fromkeys(note for split in splits.values() for note in split.notes), *known.notes]
+                for note in notes:
+                    display.say(f"note: {note}")
+                built = build(builder, display)
+            test = plan.data.split("test")
+            measured = measure(plan, built, test, display, known.output_axes)
+            record = make_record(plan, built, measured, notes)
             save_record(record, plan.output / SAMPLES)  # before the tries, so that one stopped in them loses nothing
             trials = tried(plan, record, test, display)
         if trials:
@@ -73,13 +82,10 @@ def run(plan: Plan, console: Console) -> int:
     return 1 if "failed" in statuses or report.faults or faults else 0
 
 
-def build(plan: Plan, display: ProgressDisplay, in_use: InUse | None = None) -> dict[str, Built]:
-    """Every variant's chain; raises SlimlineError where the baseline, which all are compared with, can't be built.
-
-    The models stay in the store until ``in_use`` is closed, whatever other runs collect there.
-    """
-    with making(plan, display.step, in_use) as builder:
-        built = {name: builder.build(variant) for name, variant in plan.variants.items()}
+def build(builder: Builder, display: ProgressDisplay) -> dict[str, Built]:
+    """Every variant's chain; raises SlimlineError where the baseline, which all are compared with, can't be built."""
+    plan = builder.plan
+    built = {name: builder.build(variant) for name, variant in plan.variants.items()}
     baseline = built[BASELINE].record
     if baseline.status != "ok":
         raise SlimlineError(f"the baseline could not be built, so there is nothing to compare with: {baseline.reason}")
@@ -102,7 +108,7 @@ def collect(plan: Plan) -> None:
         logger.warning("the store was not collected: %s", error)
 
 
-def make_record(plan: Plan, built: Mapping[str, Built], measured: Measured) -> Record:
+def make_record(plan: Plan, built: Mapping[str, Built], measured: Measured, notes: Sequence[str] = ()) -> Record:
     """Put together what the run recorded."""
     return Record(
         command=plan.command,
@@ -131,6 +137,7 @@ def make_record(plan: Plan, built: Mapping[str, Built], measured: Measured) -> R
         peaks={name: asdict(found) for name, found in measured.peaks.items()},
         slimline=revision(),
         model_notes=dict(built[BASELINE].model_notes),
+        notes=list(notes),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.artifact import Artifact
 from pipeline.build import UNCHANGED, Built
+from pipeline.data.batches import Axes, axes_of
 from pipeline.errors import Skipped
 from pipeline.measure.environment import available_cores
 from pipeline.onnx_graph import fixed_batch_of
@@ -27,25 +28,26 @@ class Row:
 def rows(plan: Plan, built: Mapping[str, Built]) -> list[Row]:
     """All rows in the order of variants, targets and batch sizes."""
     unavailable = {name: _unavailable(target, plan) for name, target in plan.targets.items()}
+    axes = axes_of(plan.data.split("test").inputs)
     found = []
     for variant in plan.variants.values():
         for target in plan.targets.values():
             for batch_size in plan.batch_sizes:
                 if not plan.has_row(variant.name, target.name, batch_size):
                     continue
-                row = _row(variant, target, batch_size, built[variant.name], unavailable[target.name])
+                row = _row(variant, target, batch_size, built[variant.name], unavailable[target.name], axes)
                 found.append(row)
     return found
 
 
-def _row(variant: Variant, target: Target, batch_size: int, built: Built, unavailable: str | None) -> Row:
+def _row(variant: Variant, target: Target, batch_size: int, built: Built, unavailable: str | None, axes: Axes) -> Row:
     artifact: Artifact | None = None
     status, reason = built.record.status, built.record.reason
     if reason is None:
         try:
             _check_row(variant, target, unavailable)
             found = runnable(variant, built, target)
-            _check_batch(variant, found, batch_size)
+            _check_batch(variant, found, batch_size, axes)
             artifact = found
         except Skipped as error:
             status, reason = "skipped", str(error)
@@ -82,8 +84,8 @@ def _check_row(variant: Variant, target: Target, unavailable: str | None) -> Non
         raise Skipped(unavailable)
 
 
-def _check_batch(variant: Variant, artifact: Artifact, batch_size: int) -> None:
-    fixed = fixed_batch_of(artifact)
+def _check_batch(variant: Variant, artifact: Artifact, batch_size: int, axes: Axes) -> None:
+    fixed = fixed_batch_of(artifact, axes)
     if fixed in (None, batch_size):
         return
     fixing = next((name for name, stage in variant.stages.items() if getattr(stage, "fixes_batch", False)), None)

@@ -22,7 +22,8 @@ from pydantic import TypeAdapter
 from pipeline.build import Builder, Built
 from pipeline.build import builder as making
 from pipeline.compare import ROUNDS, compare
-from pipeline.data.dataset import Feed, Split, batch_of, preprocess
+from pipeline.data.batches import Feed, batch_of
+from pipeline.data.dataset import Split, preprocess
 from pipeline.errors import Skipped, StageFailed
 from pipeline.explanation import Outcome
 from pipeline.installed import locate

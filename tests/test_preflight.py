@@ -33,7 +33,7 @@ class Fixed:
 
 
 def test_fitting_data_passes_and_the_test_split_comes_back(tmp_path: Path) -> None:
-    assert len(preflight(plan(tmp_path, {"baseline": {}}))) == 200
+    assert len(preflight(plan(tmp_path, {"baseline": {}}))["test"]) == 200
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from rich.console import Console
 from pipeline import runner
 from pipeline.analyse import analyse
 from pipeline.backends.onnxruntime import OnnxRuntime
+from pipeline.build import Builder
 from pipeline.bundle import verify_bundle
 from pipeline.errors import OutOfSpace, SlimlineError, UserError
 from pipeline.plan import Constraints, MeasureSettings, Plan, Target
@@ -123,7 +124,7 @@ def test_the_bundle_runs_with_the_recommended_targets_settings(tmp_path: Path) -
     record = load_record(chosen.output / "samples")
     won = Recommendation(variant="scaled", target="tuned", batch_size=1, why="it won", next_best=None)
     with ProgressDisplay(console) as display:
-        built = runner.build(chosen, display)
+        built = runner.build(Builder(chosen, display.step), display)
     report = replace(analyse(record), recommendation=won)
     runner.bundle(chosen, built, chosen.data.split("test"), record, report, console)
     manifest = json.loads((chosen.output / "deploy" / "scaled" / "manifest.json").read_text())

@@ -26,7 +26,8 @@ from table import Comparison, Found, to_markdown
 from pipeline.analyse.cells import Cells, cells_by_subject, differences_by_round
 from pipeline.analyse.noise import check_noise
 from pipeline.config import measure_settings, register
-from pipeline.data.dataset import Feed, Split, batch_of
+from pipeline.data.batches import Feed, batch_of
+from pipeline.data.dataset import Split
 from pipeline.data.files import read_npz
 from pipeline.errors import SlimlineError, WorkerFailed
 from pipeline.measure.environment import describe_machine

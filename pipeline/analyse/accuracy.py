@@ -4,26 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.metrics import AGREEMENT, judged
+from pipeline.metrics import AGREEMENT, in_classes, judged
 from pipeline.plan import BASELINE, Constraints, MeasureSettings
 from pipeline.record import AccuracySamples
 from pipeline.results import Accuracy
 from pipeline.statistics.accuracy import (
     accuracy_verdict,
+    change_of_shares,
     mean_interval,
     n_to_decide,
-    paired_difference,
+    share_interval,
     similarity_verdict,
-    wilson,
 )
 from pipeline.statistics.latency import holm
 
 _DEFAULT_MARGIN = 0.01
 """Share of the baseline's accuracy that may be lost where ``constraints.max_accuracy_drop`` says nothing."""
+
+_EQUAL = 1e-3
+"""Of the largest output: what an exact stage may differ from its source (``pipeline.plan.Stage.tolerance``) at most."""
+_ALIKE = 0.99
+"""The least mean cosine between two runtimes' outputs that is not worth a remark."""
 
 
 def accuracies(samples: AccuracySamples, constraints: Constraints, measure: MeasureSettings) -> dict[str, Accuracy]:
@@ -39,18 +45,53 @@ def accuracies(samples: AccuracySamples, constraints: Constraints, measure: Meas
     for key, predictions in samples.predictions.items():
         target = key.partition("@")[2]
         against = f"{BASELINE}@{measure.reference_for(target)[1]}"
-        baseline = samples.predictions.get(against)
-        if predictions.ndim > 1:
-            if baseline is not None and key != against:
-                found[key] = _similarity(samples.metric, judged(predictions, baseline), constraints)
-        elif samples.labels is not None:
-            right = predictions == samples.labels
-            reference = None if baseline is None or key == against else baseline == samples.labels
-            found[key] = _judge(samples.metric, right, reference, constraints)
-        elif baseline is not None and key != against:
-            everything = np.ones(len(baseline), np.bool_)
-            found[key] = _judge(AGREEMENT, predictions == baseline, everything, constraints)
+        baseline = None if key == against else samples.predictions.get(against)
+        entry = _one(predictions, baseline, samples, constraints)
+        if entry is not None:
+            found[key] = _equal(entry, predictions, baseline, samples.likeness.get(key, {}))
     return _corrected(found)
+
+
+def runtime_remarks(samples: AccuracySamples) -> dict[str, str]:
+    """What to say of each ``variant@target`` whose outputs are others than the variant's on another runtime."""
+    found = {}
+    for key, entry in samples.likeness.items():
+        other = entry.get("elsewhere")
+        if other and (other["relative"] is None or (other["cosine"] is not None and other["cosine"] < _ALIKE)):
+            place = other["against"].partition("@")[2]
+            cosine = (
+                "their shapes or what is not a number differ"
+                if other["cosine"] is None
+                else (f"the mean cosine of the two is {other['cosine']:.3f}")
+            )
+            found[key] = f"its outputs depend on the runtime: they are others than on {place} ({cosine})"
+    return found
+
+
+def _one(
+    predictions: NDArray[Any], baseline: NDArray[Any] | None, samples: AccuracySamples, constraints: Constraints
+) -> Accuracy | None:
+    if not in_classes(predictions):
+        return None if baseline is None else _similarity(samples.metric, judged(predictions, baseline), constraints)
+    if samples.labels is not None:
+        reference = None if baseline is None else judged(baseline, samples.labels)
+        return _judge(samples.metric, judged(predictions, samples.labels), reference, constraints)
+    if baseline is None:
+        return None
+    right = judged(predictions, baseline)
+    return _judge(AGREEMENT, right, np.ones(len(right)), constraints)
+
+
+def _equal(
+    entry: Accuracy, predictions: NDArray[Any], baseline: NDArray[Any] | None, likeness: Mapping[str, Any]
+) -> Accuracy:
+    """EQUAL where the outputs are the baseline's, to the tolerance of an exact stage, and so is every prediction."""
+    relative = likeness.get("relative")
+    if baseline is None or entry.verdict is None or relative is None or relative > _EQUAL:
+        return entry
+    if in_classes(predictions) and not np.array_equal(predictions, baseline):
+        return entry
+    return replace(entry, verdict="EQUAL", n_to_decide=None)
 
 
 def _similarity(metric: str, found: NDArray[np.float64], constraints: Constraints) -> Accuracy:
@@ -74,15 +115,18 @@ def _similarity(metric: str, found: NDArray[np.float64], constraints: Constraint
 
 
 def _judge(
-    metric: str, right: NDArray[np.bool_], reference: NDArray[np.bool_] | None, constraints: Constraints
-) -> Accuracy:
-    share = wilson(int(right.sum()), len(right))
+    metric: str, right: NDArray[np.float64], reference: NDArray[np.float64] | None, constraints: Constraints
+) -> Accuracy | None:
+    """Of how right each example is [N], 0 to 1, the variant's and the baseline's."""
+    if not len(right):
+        return None
+    share = share_interval(right)
     if reference is None:
         return Accuracy(
             metric=metric, value=share.value, low=share.low, high=share.high, n=share.n, delta=None, delta_low=None,
             delta_high=None, flips=None, p=None, margin=None, verdict=None,
         )  # fmt: skip
-    change = paired_difference(int((right & ~reference).sum()), int((reference & ~right).sum()), share.n)
+    change = change_of_shares(right, reference)
     margin = _margin(constraints, float(reference.mean()))
     verdict = accuracy_verdict(change.low, change.high, margin)
     return Accuracy(
@@ -98,7 +142,7 @@ def _judge(
         p=change.p,
         margin=margin,
         verdict=verdict,
-        n_to_decide=n_to_decide(change, margin) if verdict == "UNDECIDED" else None,
+        n_to_decide=n_to_decide(change, margin) if verdict == "UNDECIDED" and change.p is not None else None,
     )
 
 

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from pipeline.analyse.accuracy import accuracies
+from pipeline.analyse.accuracy import accuracies, runtime_remarks
 from pipeline.analyse.cells import Cells, cells_by_subject
 from pipeline.analyse.explain import with_explanations
 from pipeline.analyse.factors import factors
@@ -52,8 +52,9 @@ def analyse(record: Record) -> Report:
     speedups = judge_ratios(record.subjects, estimates, measure, noisy, dropped)
     judged = faults.contain("accuracy", lambda: accuracies(record.accuracy, constraints, measure), {})
     rows: Rows = {variant.name: [] for variant in record.variants}
+    remarks = faults.contain("what runtimes do to outputs", lambda: runtime_remarks(record.accuracy), {})
     for subject in record.subjects:
-        rows[subject.variant].append(_result(subject, cells, speedups, judged, measure, faults))
+        rows[subject.variant].append(_result(subject, cells, speedups, judged, measure, remarks, faults))
     rows = faults.contain("the steps of the chains", lambda: with_steps(record, rows, cells, measure), rows)
     rows = faults.contain("the Pareto front", lambda: with_pareto(rows), rows)
     rows = with_limits(record, rows, faults)
@@ -94,6 +95,7 @@ def analyse(record: Record) -> Report:
         else faults.contain("the batch sizes", lambda: ladders(record.subjects, cells, measure, noisy), []),
         slimline=record.slimline,
         faults=faults.sentences,
+        notes=list(record.notes),
     )
 
 
@@ -103,6 +105,7 @@ def _result(
     speedups: Mapping[str, Speedup],
     judged: Mapping[str, Accuracy],
     measure: MeasureSettings,
+    remarks: Mapping[str, str],
     faults: Faults,
 ) -> Result:
     """A row; where its figures can't be made of what was recorded, it failed for that reason."""
@@ -118,7 +121,9 @@ def _result(
             asked=subject.asked,
         )
 
-    return contained(f"the row {subject.key}", lambda: _figures(subject, cells, speedups, judged, measure), failed)
+    return contained(
+        f"the row {subject.key}", lambda: _figures(subject, cells, speedups, judged, measure, remarks), failed
+    )
 
 
 def _figures(
@@ -127,7 +132,9 @@ def _figures(
     speedups: Mapping[str, Speedup],
     judged: Mapping[str, Accuracy],
     measure: MeasureSettings,
+    remarks: Mapping[str, str],
 ) -> Result:
+    model = f"{subject.variant}@{subject.target}"
     mine = cells.get(subject.key)
     rate = None if mine is None else throughput(mine, subject.batch_size).value
     price = measure.price_per_hour
@@ -141,7 +148,7 @@ def _figures(
         first_inference_ms=_median(subject.first_inference_ms),
         peak_memory_bytes=subject.peak_memory_bytes,
         peak_device_memory_bytes=subject.peak_device_memory_bytes,
-        accuracy=judged.get(f"{subject.variant}@{subject.target}") if subject.status == "ok" else None,
+        accuracy=judged.get(model) if subject.status == "ok" else None,
         latency_ms=None if mine is None else latency(mine, measure),
         device_ms=_device_time(subject),
         device_reason=subject.device_reason,
@@ -150,7 +157,7 @@ def _figures(
         cost_per_million=None if rate is None or price is None else cost_per_million(rate, price),
         energy=None if subject.energy is None else Energy(**subject.energy),
         scenarios=[scenario_result(found) for found in subject.scenarios],
-        remarks=list(subject.remarks),
+        remarks=[*subject.remarks, *([remarks[model]] if model in remarks and subject.status == "ok" else [])],
         asked=subject.asked,
     )
 

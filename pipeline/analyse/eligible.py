@@ -10,7 +10,7 @@ from pipeline.plan import BASELINE, Constraints
 from pipeline.results import Accuracy, Reference, Result
 
 _BYTES_PER_MB = 1e6
-_KEEPS_MARGIN = frozenset({"IMPROVED", "NO MEANINGFUL DROP", "SMALL REAL DROP"})
+_KEEPS_MARGIN = frozenset({"EQUAL", "IMPROVED", "NO MEANINGFUL DROP", "SMALL REAL DROP"})
 """The verdicts whose interval of the difference lies above the margin."""
 
 

@@ -6,6 +6,7 @@ from pipeline.metrics import AGREEMENT, COSINE
 from pipeline.results import Accuracy, Reference, Speedup
 
 _ACCURACY_WORDS = {
+    "EQUAL": "the baseline's own outputs",
     "IMPROVED": "a gain of accuracy",
     "NO MEANINGFUL DROP": "no meaningful drop of accuracy",
     "SMALL REAL DROP": "a small real drop of accuracy, within the margin",

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from pipeline.analyse.cells import Cells
 from pipeline.analyse.speed import ratio_by_blocks
 from pipeline.intervals import Ratio
-from pipeline.metrics import judged
+from pipeline.metrics import in_classes, judged
 from pipeline.plan import BASELINE, MeasureSettings
 from pipeline.record import AccuracySamples, Record, StageRecord, VariantRecord, subject_key
 from pipeline.results import Change, Result, Step
-from pipeline.statistics.accuracy import mean_interval, paired_difference
+from pipeline.statistics.accuracy import change_of_shares, mean_interval
 
 Path = list[tuple[list[str], str]]
 """The stages of each step, and the variant that has them all and those before."""
@@ -110,16 +110,12 @@ def _speedup(row: Result, name: str, before: str, cells: Mapping[str, Cells], me
 def _accuracy(row: Result, name: str, before: str, samples: AccuracySamples) -> Change | None:
     """The change of the accuracy, or of the mean likeness to the baseline's output."""
     mine, other, baseline = (samples.predictions.get(f"{each}@{row.target}") for each in (name, before, BASELINE))
-    truth = baseline if samples.labels is None or (mine is not None and mine.ndim > 1) else samples.labels
+    truth = baseline if samples.labels is None or (mine is not None and not in_classes(mine)) else samples.labels
     if mine is None or other is None or truth is None:
         return None
-    return _change(judged(mine, truth), judged(other, truth), in_classes=mine.ndim == 1)
+    return _change(judged(mine, truth), judged(other, truth), shares=in_classes(mine))
 
 
-def _change(after: NDArray[np.float64], before: NDArray[np.float64], *, in_classes: bool) -> Change:
-    if in_classes:
-        gained, lost = int((after > before).sum()), int((after < before).sum())
-        change = paired_difference(gained, lost, len(after))
-        return Change(value=change.value, low=change.low, high=change.high)
-    mean = mean_interval(after - before)
-    return Change(value=mean.value, low=mean.low, high=mean.high)
+def _change(after: NDArray[np.float64], before: NDArray[np.float64], *, shares: bool) -> Change:
+    change = change_of_shares(after, before) if shares else mean_interval(after - before)
+    return Change(value=change.value, low=change.low, high=change.high)

@@ -4,32 +4,47 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data.batches import Feed as Feed
+from pipeline.data.batches import Inputs, axes_of, count_of
 from pipeline.data.preprocessing import Preprocessing
+from pipeline.errors import NoExamples
 
 SplitName = Literal["train", "validation", "calibration", "test"]
-Feed = Mapping[str, NDArray[Any]]
+IGNORED = -100
+"""A label that is not judged and not learnt from, as in PyTorch's cross-entropy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Raw inputs, one array [N, ...] per input name of the model, and class labels [N] where there are any."""
+    """Raw inputs, one array [N, ...] per input name of the model, and class labels [N] where there are any.
+
+    Labels are [N, ...] for a model that tells the class of each part of an example, such as a tagger.
+    """
 
     inputs: Feed
     labels: NDArray[np.int64] | None = None
+    notes: tuple[str, ...] = ()
+    """What the report has to say of how these examples were read, a sentence each."""
 
     def __len__(self) -> int:
-        return len(next(iter(self.inputs.values())))
+        return count_of(self.inputs)
 
     def take(self, start: int, stop: int) -> Split:
         """The examples ``start`` to ``stop``."""
-        labels = None if self.labels is None else self.labels[start:stop]
-        return Split({name: array[start:stop] for name, array in self.inputs.items()}, labels)
+        return self.chosen(slice(start, stop))
+
+    def chosen(self, which: slice | Sequence[int]) -> Split:
+        """Some of the examples."""
+        arrays = {name: array[which] for name, array in self.inputs.items()}
+        labels = None if self.labels is None else self.labels[which]
+        return replace(self, inputs=Inputs(arrays, axes_of(self.inputs)), labels=labels)
 
     def example_hashes(self) -> list[str]:
         """The sha256 of each example's inputs (not of its label), to tell whether splits overlap."""
@@ -77,27 +92,15 @@ class Dataset(Protocol):
         ...
 
 
-def preprocess(inputs: Feed, preprocessing: Mapping[str, Preprocessing]) -> dict[str, NDArray[Any]]:
+def sample_of(data: Dataset, limit: int) -> Split:
+    """Examples that decide nothing: of the calibration split where there is one, else of the test split."""
+    if data.calibration_size:
+        with suppress(NoExamples):
+            return data.split("calibration").take(0, limit)
+    return data.split("test").take(0, limit)
+
+
+def preprocess(inputs: Feed, preprocessing: Mapping[str, Preprocessing]) -> Inputs:
     """Turn raw inputs into what the model reads; an input without preprocessing is handed on as it is."""
-    return {name: preprocessing[name](array) if name in preprocessing else array for name, array in inputs.items()}
-
-
-def batch_of(inputs: Feed, size: int) -> Feed:
-    """The first ``size`` examples, repeated where there are fewer."""
-    return _from(inputs, 0, size)
-
-
-def batches_of(inputs: Feed, size: int, most: int, most_bytes: int) -> list[Feed]:
-    """Up to ``most`` batches of ``size`` examples, one after the other: fewer where they would take more than
-    ``most_bytes`` together or share examples, one at least."""
-    count = len(next(iter(inputs.values())))
-    first = batch_of(inputs, size)
-    bytes_each = sum(array.nbytes for array in first.values())
-    wanted = min(most, max(1, most_bytes // max(1, bytes_each)), max(1, count // size))
-    return [first, *(_from(inputs, index * size, size) for index in range(1, wanted))]
-
-
-def _from(inputs: Feed, start: int, size: int) -> Feed:
-    count = len(next(iter(inputs.values())))
-    chosen = (start + np.arange(size)) % count
-    return {name: np.ascontiguousarray(array[chosen]) for name, array in inputs.items()}
+    arrays = {name: preprocessing[name](array) if name in preprocessing else array for name, array in inputs.items()}
+    return Inputs(arrays, axes_of(inputs))

@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pipeline.data.dataset import Split, SplitName
-from pipeline.data.hashing import check_fractions, check_sizes, limited, partition, take_part
-from pipeline.errors import UserError
+from pipeline.bounds import Positive
+from pipeline.data.axes import axis_of, examples_in, likely_axis
+from pipeline.data.batches import Inputs
+from pipeline.data.dataset import IGNORED, Split, SplitName
+from pipeline.data.hashing import Partition, check_fractions, check_sizes, limited, partition, take_part
+from pipeline.data.labels import LabelRule
+from pipeline.data.sizes import check_file, check_npz
+from pipeline.errors import NoExamples, UserError, first_line
 
 LABELS = "labels"
+_DAMAGED = (OSError, ValueError, EOFError, AttributeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+"""What NumPy and zipfile raise for a file that is not whole."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How a file's arrays are to be taken."""
+
+    rule: LabelRule = field(default_factory=LabelRule)
+    batch_axes: tuple[tuple[str, int | None], ...] = ()
+    max_gb: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,16 +52,30 @@ class SplitFolder:
     class_names: tuple[str, ...] = ()
     augmentation: tuple[str, ...] = ()
     """Random changes of a training image that keep its label, for fine-tuning: flip, crop."""
+    label_offset: int = 0
+    """What the first class is numbered as: 1 where the labels begin at 1."""
+    ignore_label: int = IGNORED
+    """Labels that are neither judged nor learnt from."""
+    batch_axes: Mapping[str, int | None] = field(default_factory=dict)
+    """By input name, the axis of the model's array that counts the examples; null: one value serves a whole call. Found
+    from the model and the shapes where it is not given."""
+    max_gb: Positive | None = None
+    """What a file may unpack to; None: half of the memory that is free."""
 
     def __post_init__(self) -> None:
         check_sizes(self.calibration_size, self.test_size)
 
     def split(self, name: SplitName) -> Split:
-        """Read one split; raises UserError where its file is missing or isn't what it should be."""
+        """Read one split; raises NoExamples where its file is missing, UserError where it isn't what it should be."""
         file = self.path / f"{name}.npz"
         if not file.exists():
-            raise UserError(f"the data set has no {name} split: {file} does not exist")
-        return limited(read_npz(file), name, self.calibration_size, self.test_size)
+            raise NoExamples(f"the data set has no {name} split: {file} does not exist")
+        return limited(read_npz(file, self._reading), name, self.calibration_size, self.test_size)
+
+    @property
+    def _reading(self) -> Reading:
+        rule = LabelRule(names=self.class_names, offset=self.label_offset, ignored=self.ignore_label)
+        return Reading(rule=rule, batch_axes=tuple(self.batch_axes.items()), max_gb=self.max_gb)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +93,15 @@ class NpzFile:
     class_names: tuple[str, ...] = ()
     augmentation: tuple[str, ...] = ()
     """Random changes of a training image that keep its label, for fine-tuning: flip, crop."""
+    label_offset: int = 0
+    """What the first class is numbered as: 1 where the labels begin at 1."""
+    ignore_label: int = IGNORED
+    """Labels that are neither judged nor learnt from."""
+    batch_axes: Mapping[str, int | None] = field(default_factory=dict)
+    """By input name, the axis of the model's array that counts the examples; null: one value serves a whole call. Found
+    from the model and the shapes where it is not given."""
+    max_gb: Positive | None = None
+    """What a file may unpack to; None: half of the memory that is free."""
 
     def __post_init__(self) -> None:
         check_sizes(self.calibration_size, self.test_size)
@@ -71,43 +113,93 @@ class NpzFile:
         return self.path.name
 
     def split(self, name: SplitName) -> Split:
-        """One split; raises UserError where the file can't be read or is too small for the split."""
-        whole = read_npz(self.path)
-        parts = _partition(self.path, tuple(self.fractions.items()))
+        """One split; raises UserError where the file can't be read, NoExamples where the split gets none of it."""
+        whole = read_npz(self.path, self._reading)
+        parts = _partition(self.path, self._reading, tuple(self.fractions.items()))
         split = take_part(whole, parts, self.fractions, name, self.path)
         return limited(split, name, self.calibration_size, self.test_size)
 
+    @property
+    def _reading(self) -> Reading:
+        rule = LabelRule(names=self.class_names, offset=self.label_offset, ignored=self.ignore_label)
+        return Reading(rule=rule, batch_axes=tuple(self.batch_axes.items()), max_gb=self.max_gb)
+
 
 @lru_cache(maxsize=8)
-def read_npz(path: Path) -> Split:
+def read_npz(path: Path, reading: Reading = Reading()) -> Split:
     """Read a .npz file as one split; raises UserError, saying what is wrong with it."""
-    if not path.exists():
-        raise UserError(f"{path} does not exist: give a .npz file with an array per input and, if known, 'labels'")
+    check_file(path, "give a .npz file with an array per input and, if known, 'labels'")
     try:
+        check_npz(path, reading.max_gb)
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise UserError(f"{path} can't be read as .npz: {error}") from error
-    labels = arrays.pop(LABELS, None)
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        zipfile.BadZipFile,
+        AttributeError,
+        NotImplementedError,
+        zlib.error,
+    ) as error:
+        raise UserError(f"{path} can't be read as .npz: {first_line(error)}") from error
+    raw_labels = arrays.pop(LABELS, None)
     if not arrays:
         raise UserError(f"{path} holds no inputs: give an array per input name of the model")
-    sizes = {name: len(array) if array.ndim else 0 for name, array in arrays.items()}
-    if labels is not None:
-        if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-            raise UserError(
-                f"{path}: 'labels' must be one whole number an example, it is {labels.dtype} {list(labels.shape)}"
-            )
-        sizes[LABELS] = len(labels)
-    if len(set(sizes.values())) != 1:
-        raise UserError(f"{path}: the arrays differ in their number of examples: {sizes}")
-    if not next(iter(sizes.values())):
+    labels = None if raw_labels is None else _labels(raw_labels, reading, path)
+    inputs = _by_example(arrays, labels, reading, path)
+    for name, array in inputs.items():
+        _check_values(name, array, path)
+    return Split(inputs, labels)
+
+
+def _labels(raw: NDArray[Any], reading: Reading, path: Path) -> NDArray[np.int64]:
+    if not raw.ndim:
+        raise UserError(f"{path}: 'labels' is a single value: give one for each example")
+    return reading.rule(raw, f"{path}: 'labels'")
+
+
+def _by_example(
+    arrays: Mapping[str, NDArray[Any]], labels: NDArray[np.int64] | None, reading: Reading, path: Path
+) -> Inputs:
+    """The arrays with the examples first, and where the file has them otherwise."""
+    told = dict(reading.batch_axes)
+    count = len(labels) if labels is not None else examples_in(arrays, told)
+    if not count:
         raise UserError(f"{path} holds no examples")
+    found: dict[str, NDArray[Any]] = {}
+    axes: dict[str, int | None] = {}
     for name, array in arrays.items():
-        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-            raise UserError(f"{path}: '{name}' holds values that are not finite numbers")
-    return Split(arrays, None if labels is None else labels.astype(np.int64))
+        axis = axis_of(array, count, told[name]) if name in told else likely_axis(array, count)
+        if axis == -1:
+            raise UserError(_differing(arrays, labels, path, name, count))
+        found[name] = np.broadcast_to(array, (count, *array.shape)) if axis is None else np.moveaxis(array, axis, 0)
+        if name in told:
+            axes[name] = told[name]
+        elif axis != 0:
+            axes[name] = axis
+    return Inputs(found, axes)
+
+
+def _differing(
+    arrays: Mapping[str, NDArray[Any]], labels: NDArray[np.int64] | None, path: Path, name: str, count: int
+) -> str:
+    shapes = {key: list(array.shape) for key, array in arrays.items()}
+    if labels is not None:
+        shapes[LABELS] = list(labels.shape)
+    return (
+        f"{path}: the arrays differ in their number of examples ({count} by most of them): {shapes}. Give '{name}' as "
+        f"many, or say which of its axes counts them: +data.batch_axes.{name}=1, or null where one value serves all"
+    )
+
+
+def _check_values(name: str, array: NDArray[Any], path: Path) -> None:
+    if array.dtype.kind not in "biufSU":
+        raise UserError(f"{path}: '{name}' holds {array.dtype}, which no model reads: store numbers or text")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise UserError(f"{path}: '{name}' holds values that are not finite numbers")
 
 
 @lru_cache(maxsize=8)
-def _partition(path: Path, fractions: tuple[tuple[str, float], ...]) -> dict[str, list[int]]:
-    return partition(read_npz(path).example_hashes(), dict(fractions))
+def _partition(path: Path, reading: Reading, fractions: tuple[tuple[str, float], ...]) -> Partition:
+    return partition(read_npz(path, reading).example_hashes(), dict(fractions))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pipeline.data.dataset import Dataset, Split, SplitName
-from pipeline.errors import StageFailed
+from pipeline.errors import NoExamples, StageFailed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +27,14 @@ class Handed:
 
 
 def handed(data: Dataset, whole: frozenset[SplitName], sampled: frozenset[SplitName], examples: int) -> Handed:
-    """With some splits whole, and of others the first ``examples``."""
+    """With some splits whole, and of others the first ``examples``, where they have any."""
     splits = {name: data.split(name) for name in sorted(whole)}
-    splits |= {name: data.split(name).take(0, examples) for name in sorted(sampled - whole)}
+    for name in sorted(sampled - whole):
+        with suppress(NoExamples):
+            splits[name] = data.split(name).take(0, examples)
     return Handed(
-        name=data.name, calibration_size=data.calibration_size, class_names=tuple(data.class_names), splits=splits
+        name=data.name,
+        calibration_size=data.calibration_size if "calibration" in splits else 0,
+        class_names=tuple(data.class_names),
+        splits=splits,
     )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import numpy as np
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from pipeline.data.dataset import Split, SplitName
-from pipeline.errors import UserError
+from pipeline.errors import NoExamples
 
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "calibration", "test")
-SMALLEST = {"test": 20, "calibration": 8}
+FEWEST: Mapping[SplitName, int] = {"calibration": 8, "test": 20}
+"""What these splits get of a small data set, as far as it goes: calibration first."""
+GIVES = ("train", "validation")
+"""The splits that it is taken from."""
+ACCURACY_FROM = 40
+"""With fewer different examples in all, accuracy is only known roughly."""
 DEFAULT_FRACTIONS: Mapping[str, float] = {"test": 0.5, "train": 0.3, "calibration": 0.1, "validation": 0.1}
 
 
@@ -37,41 +41,97 @@ def limited(split: Split, name: SplitName, calibration_size: int, test_size: int
     return split if limit is None else split.take(0, limit)
 
 
-def partition(hashes: list[str], fractions: Mapping[str, float]) -> dict[str, list[int]]:
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """Which examples each split has."""
+
+    positions: Mapping[str, list[int]]
+    note: str | None = None
+    """What to say where the splits could not have their fractions."""
+
+
+def partition(hashes: list[str], fractions: Mapping[str, float]) -> Partition:
     """The positions of each split's examples.
 
     Sorted by hash, the first ``fractions.test`` of the distinct examples are test (in the order of ``fractions``), and
-    so on: equal examples share a split, and the same examples always give the same splits.
+    so on: equal examples share a split, and the same examples always give the same splits. Of few examples the
+    calibration and test splits get more than their share (``split_sizes``).
     """
     by_hash: dict[str, list[int]] = {}
     for index, digest in enumerate(hashes):
         by_hash.setdefault(digest, []).append(index)
     ordered = [by_hash[digest] for digest in sorted(by_hash)]
+    sizes = split_sizes(len(ordered), fractions)
     parts: dict[str, list[int]] = {name: [] for name in SPLITS}
+    first = 0
+    for name, size in sizes.items():
+        parts[name] = [index for group in ordered[first : first + size] for index in group]
+        first += size
+    return Partition(parts, _note(sizes, fractions, len(ordered), len(hashes)))
+
+
+def split_sizes(count: int, fractions: Mapping[str, float]) -> dict[SplitName, int]:
+    """How many of ``count`` different examples each split gets.
+
+    That is its fraction, unless calibration would then have fewer than 8 or test fewer than 20: what they lack is taken
+    from train and validation, and calibration takes from test too, which keeps one example. Fewer than 8 examples are
+    not calibrated on. A split whose fraction is 0 gets none.
+    """
+    sizes = _by_fraction(count, fractions)
+    if fractions.get("calibration", 0) > 0:
+        _fill(sizes, "calibration", 0 if count < FEWEST["calibration"] else FEWEST["calibration"], [*GIVES, "test"])
+    if fractions.get("test", 0) > 0:
+        _fill(sizes, "test", FEWEST["test"], GIVES)
+    return sizes
+
+
+def _known(name: str) -> SplitName:
+    return next(split for split in SPLITS if split == name)
+
+
+def _by_fraction(count: int, fractions: Mapping[str, float]) -> dict[SplitName, int]:
+    sizes: dict[SplitName, int] = {}
     start = 0.0
     for name, fraction in fractions.items():
-        first, last = round(start * len(ordered)), round((start + fraction) * len(ordered))
-        parts[name] = [index for group in ordered[first:last] for index in group]
+        sizes[_known(name)] = round((start + fraction) * count) - round(start * count)
         start += fraction
-    return parts
+    return sizes
 
 
-def take_part(
-    whole: Split, parts: Mapping[str, list[int]], fractions: Mapping[str, float], name: SplitName, where: object
-) -> Split:
-    """One split of ``whole``; raises UserError, naming ``where`` the examples are from, where it is too small."""
-    chosen = parts[name]
-    needed = SMALLEST.get(name, 1)
-    if len(chosen) < needed:
-        fraction = fractions.get(name, 0.0)
-        hint = (
-            f"at least {int(np.ceil(needed / fraction))} different examples are needed, or a larger"
-            if fraction > 0
-            else "set"
+def _fill(sizes: dict[SplitName, int], name: SplitName, wanted: int, givers: Sequence[str]) -> None:
+    """Move examples into a split until it has ``wanted``; one that none are wanted for gives its own to test."""
+    if not wanted:
+        sizes["test"] = sizes.get("test", 0) + sizes[name]
+        sizes[name] = 0
+        return
+    for giver in SPLITS:
+        if giver in givers and giver in sizes and sizes[name] < wanted:
+            given = min(wanted - sizes[name], sizes[giver] - (1 if giver == "test" else 0))
+            sizes[giver] -= max(given, 0)
+            sizes[name] += max(given, 0)
+
+
+def _note(sizes: Mapping[SplitName, int], fractions: Mapping[str, float], different: int, examples: int) -> str | None:
+    if sizes == _by_fraction(different, fractions):
+        return None
+    among = "" if examples == different else f" among {examples}"
+    shares = ", ".join(f"{size} {name}" for name, size in sizes.items() if size)
+    lacking = [name for name, size in sizes.items() if not size and fractions[name] > 0]
+    missing = f"; what reads {' or '.join(lacking)} is skipped" if lacking else ""
+    rough = f"; accuracy is only known roughly with fewer than {ACCURACY_FROM}" if different < ACCURACY_FROM else ""
+    has = f"the data has {different} different example{'s' if different > 1 else ''}{among}"
+    return f"{has}, so its splits are {shares}{missing}{rough}"
+
+
+def take_part(whole: Split, parts: Partition, fractions: Mapping[str, float], name: SplitName, where: object) -> Split:
+    """One split of ``whole``; raises NoExamples, naming ``where`` the examples are from, where it gets none."""
+    chosen = parts.positions[name]
+    if not chosen:
+        reason = (
+            f"{where} has {len(whole)} examples, too few for it"
+            if fractions.get(name)
+            else f"data.fractions.{name} is 0"
         )
-        raise UserError(
-            f"{where} has {len(whole)} examples, too few for the {name} split "
-            f"({len(chosen)}, needed {needed}): {hint} data.fractions.{name}"
-        )
-    labels = None if whole.labels is None else whole.labels[chosen]
-    return Split({key: array[chosen] for key, array in whole.inputs.items()}, labels)
+        raise NoExamples(f"the {name} split has no examples: {reason}")
+    notes = whole.notes if parts.note is None else (*whole.notes, parts.note)
+    return replace(whole.chosen(chosen), notes=notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -11,27 +12,36 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.bounds import Positive
 from pipeline.data.dataset import Split, SplitName
-from pipeline.data.hashing import DEFAULT_FRACTIONS, check_fractions, check_sizes, limited, partition, take_part
-from pipeline.errors import UserError
-from pipeline.patterns import matches
+from pipeline.data.hashing import (
+    DEFAULT_FRACTIONS,
+    Partition,
+    check_fractions,
+    check_sizes,
+    limited,
+    partition,
+    take_part,
+)
+from pipeline.data.pictures import Folder, find_pictures, open_picture
+from pipeline.data.sizes import check_memory
 
 if TYPE_CHECKING:
     from PIL import Image
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 _SMALLEST_CROP, _LARGEST_ASPECT = 0.25, 4 / 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Images:
-    """A folder of images (jpg, png, webp, bmp), searched with its subfolders; Pillow reads them.
+    """A folder of images (jpg, png, webp, bmp, tiff, gif), searched with its subfolders, links too; Pillow reads them.
 
     Each is scaled so that its shorter side is ``size`` / ``central`` and its middle of ``size`` x ``size`` pixels is
     taken, in RGB: [N, 3, size, size] uint8, by the name ``input``. With ``labelled`` an image's class is the folder it
-    lies in, numbered in the folders' order. ``crops`` takes so many random crops of each image instead (a quarter of it
-    to the whole), seeded: to judge drift with few photographs; crops of one image may be in several splits. The
-    examples are split by sha256 (``pipeline.data.hashing``).
+    lies in, numbered in the order of the folders' names, or in that of ``classes``. A picture is turned as its EXIF
+    orientation says, the first one of an animation is taken, and 16-bit grey is scaled to 8 bits. ``crops`` takes so
+    many random crops of each image instead (a quarter of it to the whole), seeded: to judge drift with few photographs;
+    crops of one image may be in several splits. The examples are split by sha256 (``pipeline.data.hashing``).
     """
 
     path: Path
@@ -39,6 +49,8 @@ class Images:
     central: float = 0.875
     input: str = "image"
     labelled: bool = False
+    classes: tuple[str, ...] = ()
+    """The folders' names in the order of the model's classes; none: sorted by name."""
     only: tuple[str, ...] = ()
     """Names of files, or glob patterns; none: all."""
     crops: int | None = None
@@ -47,6 +59,8 @@ class Images:
     test_size: int | None = None
     augmentation: tuple[str, ...] = ()
     """Random changes of a training image that keep its label, for fine-tuning: flip, crop."""
+    max_gb: Positive | None = None
+    """What the images may take in memory; None: half of what is free."""
 
     def __post_init__(self) -> None:
         check_sizes(self.calibration_size, self.test_size)
@@ -66,19 +80,22 @@ class Images:
     @property
     def class_names(self) -> tuple[str, ...]:
         """The names of the folders, where the images are labelled."""
-        return _classes(_files(self.path, self.only)) if self.labelled else ()
+        return self._folder().classes if self.labelled else ()
+
+    def _folder(self) -> Folder:
+        return find_pictures(self.path, self.only, self.labelled, self.classes)
 
     def split(self, name: SplitName) -> Split:
-        """One split; raises UserError where an image can't be read or there are too few for the split."""
+        """One split; raises UserError where an image can't be read, NoExamples where the split gets none."""
         whole, parts = _read(
             self.path,
-            self.only,
+            self._folder(),
             self.size,
             self.central,
             self.input,
-            self.labelled,
             self.crops,
             tuple(self.fractions.items()),
+            self.max_gb,
         )
         split = take_part(whole, parts, self.fractions, name, self.path)
         return limited(split, name, self.calibration_size, self.test_size)
@@ -87,57 +104,27 @@ class Images:
 @lru_cache(maxsize=2)
 def _read(
     path: Path,
-    only: tuple[str, ...],
+    folder: Folder,
     size: int,
     central: float,
     name: str,
-    labelled: bool,
     crops: int | None,
     fractions: tuple[tuple[str, float], ...],
-) -> tuple[Split, dict[str, list[int]]]:
-    files = _files(path, only)
+    max_gb: float | None,
+) -> tuple[Split, Partition]:
     repeated = crops or 1
-    pixels = np.empty((len(files) * repeated, 3, size, size), np.uint8)
+    shape = (len(folder.files) * repeated, 3, size, size)
+    check_memory(math.prod(shape), f"the {shape[0]:,} images of {path} take", max_gb, "name fewer with data.only")
+    pixels = np.empty(shape, np.uint8)
     rng = np.random.default_rng(0)
-    for index, file in enumerate(files):
-        image = _open(file)
+    for index, file in enumerate(folder.files):
+        image = open_picture(file)
         for crop in range(repeated):
             cut = _middle(image, size, central) if crops is None else _random_crop(image, size, rng)
             pixels[index * repeated + crop] = cut
-    labels = None
-    if labelled:
-        numbers = {folder: number for number, folder in enumerate(_classes(files))}
-        labels = np.repeat(np.array([numbers[file.parent.name] for file in files], np.int64), repeated)
-    whole = Split({name: pixels}, labels)
+    labels = None if folder.labels is None else np.repeat(np.array(folder.labels, np.int64), repeated)
+    whole = Split({name: pixels}, labels, folder.notes)
     return whole, partition(whole.example_hashes(), dict(fractions))
-
-
-def _files(path: Path, only: tuple[str, ...]) -> list[Path]:
-    if not path.is_dir():
-        raise UserError(f"data.path={path} is no folder: give a folder of images")
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
-    if only:
-        files = [file for file in files if matches(file.name, only)]
-    if not files:
-        wanted = f"data.only={list(only)} names" if only else f"data.path={path} holds"
-        raise UserError(f"{wanted} no images ({', '.join(SUFFIXES)})")
-    return files
-
-
-def _classes(files: list[Path]) -> tuple[str, ...]:
-    return tuple(sorted({file.parent.name for file in files}))
-
-
-def _open(file: Path) -> Image.Image:
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise UserError("images need the package Pillow: pip install pillow") from error
-    try:
-        with Image.open(file) as image:
-            return image.convert("RGB")
-    except OSError as error:
-        raise UserError(f"{file} can't be read as an image: {error}") from error
 
 
 def _middle(image: Image.Image, size: int, central: float) -> NDArray[np.uint8]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -12,8 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.dataset import Split, SplitName
-from pipeline.data.hashing import DEFAULT_FRACTIONS, check_fractions, check_sizes, limited, partition, take_part
+from pipeline.data.dataset import IGNORED, Split, SplitName
+from pipeline.data.hashing import (
+    DEFAULT_FRACTIONS,
+    Partition,
+    check_fractions,
+    check_sizes,
+    limited,
+    partition,
+    take_part,
+)
+from pipeline.data.labels import LabelRule
+from pipeline.data.sizes import check_file
+from pipeline.data.table import read_table
 from pipeline.errors import UserError
 
 TEXT, LABEL = "text", "label"
@@ -21,7 +31,8 @@ TEXT, LABEL = "text", "label"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Texts:
-    """A CSV file with a column ``text`` and, where there are labels, a column ``label`` of whole numbers.
+    """A CSV file with a column ``text`` and, where there are labels, a column ``label``: whole numbers, or
+    names out of ``class_names``.
 
     ``tokenizer`` is the tokenizer.json that comes with the model (Hugging Face's format; package tokenizers). Every
     text is cut or filled to ``length`` tokens; ``input_ids`` and ``attention_mask`` name the model's inputs. It is
@@ -37,6 +48,12 @@ class Texts:
     calibration_size: int = 512
     test_size: int | None = None
     class_names: tuple[str, ...] = ()
+    label_offset: int = 0
+    """What the first class is numbered as: 1 where the labels begin at 1."""
+    ignore_label: int = IGNORED
+    """Labels that are neither judged nor learnt from."""
+    encoding: str | None = None
+    """Of the file; None: what its byte order mark says, UTF-8 without one."""
 
     def __post_init__(self) -> None:
         check_sizes(self.calibration_size, self.test_size)
@@ -50,9 +67,12 @@ class Texts:
         return self.path.stem
 
     def split(self, name: SplitName) -> Split:
-        """One split; raises UserError where a file can't be read or holds too few texts for the split."""
+        """One split; raises UserError where a file can't be read, NoExamples where the split gets none of it."""
+        rule = LabelRule(names=self.class_names, offset=self.label_offset, ignored=self.ignore_label)
         whole, parts = _read(
             self.path,
+            self.encoding,
+            rule,
             self.tokenizer,
             self.length,
             (self.input_ids, self.attention_mask),
@@ -64,9 +84,15 @@ class Texts:
 
 @lru_cache(maxsize=2)
 def _read(
-    path: Path, tokenizer: Path, length: int, names: tuple[str, str], fractions: tuple[tuple[str, float], ...]
-) -> tuple[Split, dict[str, list[int]]]:
-    texts, labels = _rows(path)
+    path: Path,
+    encoding: str | None,
+    rule: LabelRule,
+    tokenizer: Path,
+    length: int,
+    names: tuple[str, str],
+    fractions: tuple[tuple[str, float], ...],
+) -> tuple[Split, Partition]:
+    texts, labels, notes = _texts(path, encoding, rule)
     encoder = _tokenizer(tokenizer)
     encoder.enable_truncation(length)
     encoder.enable_padding(length=length)
@@ -75,31 +101,30 @@ def _read(
         names[0]: np.array([text.ids for text in encoded], np.int64),
         names[1]: np.array([text.attention_mask for text in encoded], np.int64),
     }
-    whole = Split(arrays, labels)
+    whole = Split(arrays, labels, notes)
     return whole, partition(whole.example_hashes(), dict(fractions))
 
 
-def _rows(path: Path) -> tuple[list[str], NDArray[np.int64] | None]:
-    if not path.is_file():
-        raise UserError(f"data.path={path} does not exist: give a CSV file with a column '{TEXT}'")
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            columns = reader.fieldnames or []
-            rows = list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"data.path={path} can't be read as CSV in UTF-8: {error}") from error
-    if TEXT not in columns:
-        raise UserError(f"data.path={path} has no column '{TEXT}'; it has {', '.join(columns) or 'none'}")
-    if not rows:
+def _texts(
+    path: Path, encoding: str | None, rule: LabelRule
+) -> tuple[list[str], NDArray[np.int64] | None, tuple[str, ...]]:
+    """The texts, their labels where there are any, and what was left out."""
+    table = read_table(path, encoding, TEXT)
+    filled = [(row, line) for row, line in zip(table.rows, table.lines, strict=True) if row[TEXT].strip()]
+    if not filled:
         raise UserError(f"data.path={path} holds no texts")
-    if LABEL not in columns:
-        return [row[TEXT] for row in rows], None
-    try:
-        labels = np.array([int(row[LABEL]) for row in rows], np.int64)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"data.path={path}: the column '{LABEL}' must hold whole numbers: {error}") from error
-    return [row[TEXT] for row in rows], labels
+    left = len(table.rows) - len(filled)
+    notes = (f"{left} row{'s' if left > 1 else ''} of {path.name} without a text left out",) if left else ()
+    texts = [row[TEXT] for row, _ in filled]
+    if LABEL not in table.columns:
+        return texts, None, notes
+    missing = next((line for row, line in filled if not row[LABEL].strip()), None)
+    if missing is not None:
+        raise UserError(
+            f"data.path={path}, line {missing}: the column '{LABEL}' is empty: give a label, or no such row"
+        )
+    raw = np.array([row[LABEL].strip() for row, _ in filled])
+    return texts, rule(raw, f"data.path={path}: the column '{LABEL}'"), notes
 
 
 def _tokenizer(path: Path) -> Any:
@@ -107,8 +132,7 @@ def _tokenizer(path: Path) -> Any:
         from tokenizers import Tokenizer
     except ImportError as error:
         raise UserError("texts need the package tokenizers: pip install tokenizers") from error
-    if not path.is_file():
-        raise UserError(f"data.tokenizer={path} does not exist: give the tokenizer.json that comes with the model")
+    check_file(path, "give the tokenizer.json that comes with the model (data.tokenizer)")
     try:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises bare Exception

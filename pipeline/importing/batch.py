@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from pipeline.data.dataset import Feed, batch_of
+from pipeline.data.batches import Feed, Inputs, axes_of, batch_of
 from pipeline.errors import first_line
 from pipeline.onnx_graph import all_graphs
 from pipeline.stages.agreement import close
@@ -65,7 +65,7 @@ class _Attempt:
     @classmethod
     def at(cls, session: Any, feed: Feed, size: int) -> _Attempt:
         inputs = {value.name: value for value in session.get_inputs()}
-        batch = batch_of({name: feed[name] for name in inputs}, size)
+        batch = batch_of(Inputs({name: feed[name] for name in inputs}, axes_of(feed)), size)
         try:
             return cls(outputs=session.run(None, typed(batch, session)))
         except Exception as error:  # noqa: BLE001 - a runtime raises what it likes; here it becomes the reason

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.artifact import ONNX_FILE, Artifact
 from pipeline.bundle.onnx_file import read_onnx, tolerance
-from pipeline.data.dataset import Feed
+from pipeline.data.batches import Feed, alone, axes_of, batch_of
 from pipeline.errors import StageFailed, UserError
 from pipeline.importing.batch import only_batch
 from pipeline.onnx_graph import Shape, fixed_batch_of, shape_of
@@ -83,7 +83,7 @@ class _Import:
         self.done += adapt(model)
         self.done += [
             f"input '{name}' has no declared shape: it has {self.feed[name].ndim} axes in the data"
-            for name in set_ranks(model, {name: array.ndim for name, array in self.feed.items()})
+            for name in set_ranks(model, {name: array.ndim for name, array in batch_of(self.feed, 1).items()})
         ]
         reason = self._unloadable(model)
         if reason is None:
@@ -98,7 +98,7 @@ class _Import:
 
     def _find_batch(self, model: onnx.ModelProto) -> None:
         """Declare the only batch that the model takes, where it declares a free one."""
-        if fixed_batch_of(self._artifact) is not None:
+        if fixed_batch_of(self._artifact, axes_of(self.feed)) is not None or alone(self.feed):
             return
         found = only_batch(session_of(self._artifact), self.feed, model, self._relative)
         self.warnings += found.remarks
@@ -153,7 +153,7 @@ class _Import:
     def _declare_outputs(self, model: onnx.ModelProto, expected: Outputs) -> None:
         """Declare the outputs' shapes, in place, as free where they are not those of what comes out."""
         self._write(model)
-        fixed = fixed_batch_of(self._artifact)
+        fixed = fixed_batch_of(self._artifact, axes_of(self.feed))
         for value, output in zip(model.graph.output, expected, strict=True):
             declared = shape_of(value)
             if declared is None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import combinations
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -21,14 +22,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact
-from pipeline.data.dataset import Feed, Split, SplitName
+from pipeline.data.batches import Axes, Feed, Inputs, axes_of, batch, count_of, together
+from pipeline.data.dataset import Split, SplitName
 from pipeline.errors import SlimlineError, UserError, WorkerFailed, reason_of, reporting_temporary
 from pipeline.isolated.channel import follow_parent
+from pipeline.measure.outputs import Kept, OutputAxes, by_example, not_numbers, relative_difference
 from pipeline.onnx_graph import fixed_batch_of
 from pipeline.plan import Metric, Session, Target
 
 _REPORTS = 100
 """At most so many messages about progress."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predicted:
+    """What a model's outputs on all examples were turned into."""
+
+    predictions: NDArray[Any] | None
+    """One per example: [N] classes, [N, ...] classes of an example's parts, or [N, D] vectors, as the metric has it."""
+    reason: str | None = None
+    """Why there are none."""
+    not_numbers: int = 0
+    """In how many examples the judged output is not a number."""
+    repeat: float = 0.0
+    """How far the outputs of the first batch are from those of the same batch run again (``relative_difference``)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a process is to run, and what it keeps."""
+
+    artifact: Artifact
+    target: Target
+    metric: Metric
+    folder: Path
+    """Where the inputs lie."""
+    names: Sequence[str]
+    axes: Axes
+    batch_size: int
+    output_axes: OutputAxes | None
+    keep: Path | None
 
 
 def predict(
@@ -38,31 +71,53 @@ def predict(
     inputs: Feed,
     batch_size: int,
     progress: Callable[[float], None] = lambda share: None,
-) -> NDArray[Any]:
-    """One prediction per example: [N] classes or [N, D] vectors, as the metric has it.
+    *,
+    output_axes: OutputAxes | None = None,
+    keep: Path | None = None,
+) -> Predicted:
+    """Run a model on all examples.
 
     ``inputs`` are preprocessed arrays [N, ...], an entry per input of the model.
     ``progress`` is told the share done, 0 to 1. A model whose batch is fixed runs at that batch, whatever
-    ``batch_size`` says, with its last batch filled up and the filling thrown away. Raises WorkerFailed with the reason
-    where the model can't be loaded or run, or its process dies; OutOfSpace where the examples can't be handed over;
-    BackendUnavailable and UserError as the backend and the metric raise them.
+    ``batch_size`` says, with its last batch filled up and the filling thrown away. ``output_axes`` says where the
+    outputs have the examples (None: first); those of the first examples are left in the folder ``keep``
+    (``outputs.likeness``). Raises WorkerFailed with the reason where the model can't be loaded or run, or its process
+    dies; OutOfSpace where the examples can't be handed over; BackendUnavailable and UserError as the backend and the
+    metric raise them.
     """
-    count = len(next(iter(inputs.values())))
-    if count == 0:
+    if count_of(inputs) == 0:
         raise UserError("there is nothing to measure accuracy on: the test split is empty")
+    with written(inputs) as folder:
+        return _run(
+            Asked(
+                artifact=artifact,
+                target=target,
+                metric=metric,
+                folder=folder,
+                names=list(inputs),
+                axes=axes_of(inputs),
+                batch_size=together(inputs, batch_size),
+                output_axes=output_axes,
+                keep=keep,
+            ),
+            progress,
+        )
+
+
+@contextmanager
+def written(inputs: Feed) -> Iterator[Path]:
+    """A folder with the inputs as files, not pickles: a process maps them and reads a batch at a time."""
     with tempfile.TemporaryDirectory(prefix="slimline-accuracy-") as folder:
-        # Files, not pickles: the process maps them and reads a batch at a time.
         with reporting_temporary():
-            for index, name in enumerate(inputs):
-                np.save(Path(folder) / f"{index}.npy", np.ascontiguousarray(inputs[name]))
-        arguments = (artifact, target, metric, Path(folder), list(inputs), batch_size)
-        return _run(arguments, progress)
+            for index, array in enumerate(inputs.values()):
+                np.save(Path(folder) / f"{index}.npy", np.ascontiguousarray(array))
+        yield Path(folder)
 
 
-def _run(arguments: tuple[Any, ...], progress: Callable[[float], None]) -> NDArray[Any]:
+def _run(asked: Asked, progress: Callable[[float], None]) -> Predicted:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(theirs, *arguments), daemon=True, name="slimline-accuracy")
+    process = context.Process(target=_work, args=(theirs, asked), daemon=True, name="slimline-accuracy")
     try:
         with _interrupts_held_back():
             process.start()
@@ -90,7 +145,7 @@ def _interrupts_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _receive(connection: Connection, progress: Callable[[float], None]) -> NDArray[Any]:
+def _receive(connection: Connection, progress: Callable[[float], None]) -> Predicted:
     while True:
         message = connection.recv()
         if isinstance(message, SlimlineError):
@@ -98,8 +153,8 @@ def _receive(connection: Connection, progress: Callable[[float], None]) -> NDArr
         if isinstance(message, float):
             progress(message)
             continue
-        predictions: NDArray[Any] = message
-        return predictions
+        predicted: Predicted = message
+        return predicted
 
 
 def _how_it_ended(exitcode: int | None) -> str:
@@ -110,61 +165,97 @@ def _how_it_ended(exitcode: int | None) -> str:
     return f"the process was ended by {name}{hint}"
 
 
-def _work(
-    connection: Connection,
-    artifact: Artifact,
-    target: Target,
-    metric: Metric,
-    folder: Path,
-    names: list[str],
-    batch_size: int,
-) -> None:
+def _work(connection: Connection, asked: Asked) -> None:
     follow_parent()
     parent = multiprocessing.parent_process()
     if parent is not None and not parent.is_alive():
         return
-    inputs = {name: np.load(folder / f"{index}.npy", mmap_mode="r") for index, name in enumerate(names)}
     try:
-        session = target.backend.load(artifact, target)
-        fixed = fixed_batch_of(artifact)
-        predictions = _predictions(session, metric, inputs, fixed or batch_size, bool(fixed), connection.send)
+        session = asked.target.backend.load(asked.artifact, asked.target)
+        connection.send(_predicted(session, asked, connection.send))
     except SlimlineError as error:
         connection.send(error)
-        return
     except Exception as error:  # noqa: BLE001 - a runtime raises what it likes; here it becomes the row's reason
         connection.send(WorkerFailed(reason_of(error)))
-        return
-    connection.send(predictions)
 
 
-def _predictions(
-    session: Session, metric: Metric, inputs: Feed, batch: int, fixed: bool, report: Callable[[float], None]
-) -> NDArray[Any]:
-    count = len(next(iter(inputs.values())))
-    found: list[NDArray[Any]] = []
+def _predicted(session: Session, asked: Asked, report: Callable[[float], None]) -> Predicted:
+    arrays = {name: np.load(asked.folder / f"{index}.npy", mmap_mode="r") for index, name in enumerate(asked.names)}
+    inputs = Inputs(arrays, asked.axes)
+    fixed = fixed_batch_of(asked.artifact, asked.axes)
+    count, size = count_of(inputs), fixed or asked.batch_size
     every = max(count // _REPORTS, 1)
-    reported = 0
-    for start in range(0, count, batch):
-        size = min(batch, count - start)
-        feed = {name: _batch(array, start, size, batch if fixed else size) for name, array in inputs.items()}
-        predicted = metric.predictions(session(feed))
-        if len(predicted) != (batch if fixed else size):
+    reported, bad, repeat = 0, 0, 0.0
+    found: list[NDArray[Any]] = []
+    kept = Kept()
+    for start in range(0, count, size):
+        length = min(size, count - start)
+        feed = batch(inputs, start, length, fixed)
+        outputs = _run_one(session, feed, asked, fixed or length)
+        if not start:
+            repeat = _repeated(outputs, _run_one(session, feed, asked, fixed or length))
+            place = _judged(asked.metric, outputs)
+        if place is None:
+            return Predicted(predictions=None, reason=_unjudged(asked.metric, outputs), repeat=repeat)
+        examples = [None if output is None else output[:length] for output in outputs.by_example]
+        predictions = asked.metric.predictions(outputs.for_metric())[:length]
+        if len(predictions) != length:
             raise UserError(
-                f"metric '{metric.name}' gave {len(predicted)} predictions for a batch of {size} examples: the model's "
-                "first output must have one row per example"
+                f"metric '{asked.metric.name}' gave {len(predictions)} predictions for a batch of {length} examples: "
+                "the model's first output must have one row per example"
             )
-        found.append(predicted[:size])
-        if start + size - reported >= every:
-            reported = start + size
+        found.append(predictions)
+        judged = examples[place]
+        bad += 0 if judged is None else not_numbers(judged)
+        kept.add(examples)
+        if start + length - reported >= every:
+            reported = start + length
             report(reported / count)
-    return np.concatenate(found)
+    if asked.keep is not None:
+        kept.save(asked.keep)
+    return Predicted(predictions=np.concatenate(found), not_numbers=bad, repeat=repeat)
 
 
-def _batch(array: NDArray[Any], start: int, size: int, filled: int) -> NDArray[Any]:
-    batch = np.array(array[start : start + size])
-    if filled == size:
-        return batch
-    return np.concatenate([batch, np.repeat(batch[-1:], filled - size, axis=0)])
+@dataclass(frozen=True, slots=True)
+class _Outputs:
+    """A batch's outputs as the model gave them, and with the examples first where they have an axis of them."""
+
+    raw: Sequence[Any]
+    by_example: Sequence[NDArray[Any] | None]
+
+    def for_metric(self) -> list[Any]:
+        """What a metric reads."""
+        return [raw if moved is None else moved for raw, moved in zip(self.raw, self.by_example, strict=True)]
+
+
+def _run_one(session: Session, feed: Feed, asked: Asked, size: int) -> _Outputs:
+    raw = session(feed)
+    return _Outputs(raw, by_example(raw, asked.output_axes, size))
+
+
+def _repeated(first: _Outputs, second: _Outputs) -> float:
+    pairs = zip(first.by_example, second.by_example, strict=True)
+    return max((relative_difference(a, b) for a, b in pairs if a is not None and b is not None), default=0.0)
+
+
+def _judged(metric: Metric, outputs: _Outputs) -> int | None:
+    """The output that the metric reads, the first where it doesn't say; None where that has no axis of examples."""
+    place = getattr(metric, "output", 0)
+    if not isinstance(place, int) or not -len(outputs.raw) <= place < len(outputs.raw):
+        return 0  # the metric says what is wrong
+    return place if outputs.by_example[place] is not None else None
+
+
+def _unjudged(metric: Metric, outputs: _Outputs) -> str:
+    shapes = ", ".join(f"{index}: {_shape(output)}" for index, output in enumerate(outputs.raw))
+    return (
+        f"accuracy is not measured: output {getattr(metric, 'output', 0)} has no row for each example (outputs "
+        f"{shapes}); metric.output names another"
+    )
+
+
+def _shape(output: Any) -> str:
+    return type(output).__name__ if isinstance(output, (list, dict)) else str(list(np.shape(output)))
 
 
 def assert_disjoint(splits: Mapping[SplitName, Split]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 from tempfile import TemporaryDirectory
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.data.dataset import Feed
+from pipeline.data.batches import Axes, Feed, Inputs, axes_of
 from pipeline.errors import Skipped, WorkerFailed, reporting_temporary
 from pipeline.measure.loadgen_log import read_scenario
 from pipeline.measure.processes import alone
@@ -44,10 +44,12 @@ class Examples:
 
     folder: Path
     names: Sequence[str]
+    axes: Axes = field(default_factory=dict)
 
-    def read(self) -> Feed:
+    def read(self) -> Inputs:
         """All of them."""
-        return {name: np.load(self.folder / f"{number}.npy") for number, name in enumerate(self.names)}
+        arrays = {name: np.load(self.folder / f"{number}.npy") for number, name in enumerate(self.names)}
+        return Inputs(arrays, self.axes)
 
 
 @contextmanager
@@ -60,7 +62,7 @@ def written(inputs: Feed) -> Iterator[Examples]:
         with reporting_temporary():
             for number, array in enumerate(inputs.values()):
                 np.save(Path(folder) / f"{number}.npy", np.ascontiguousarray(array[:MOST_SAMPLES]))
-        yield Examples(folder=Path(folder), names=list(inputs))
+        yield Examples(folder=Path(folder), names=list(inputs), axes=axes_of(inputs))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from pipeline.data.dataset import Feed
+from pipeline.data.batches import Feed, axes_of, placed
 from pipeline.measure.worker import time_calls
 from pipeline.plan import Session
 
@@ -100,4 +100,4 @@ class Serving:
 
     def _feed(self, positions: Iterable[int]) -> Feed:
         chosen = list(positions)
-        return {name: array[chosen] for name, array in self.samples.items()}
+        return placed({name: array[chosen] for name, array in self.samples.items()}, axes_of(self.samples))

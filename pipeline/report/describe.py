@@ -31,14 +31,15 @@ def made_by(slimline: Mapping[str, Any]) -> str:
 
 
 def remark_lines(report: Report) -> list[str]:
-    """What to know of rows' figures; a line for each remark, with the rows that it is about."""
+    """What to know of the run and of rows' figures; a line for each note, and for each remark with its rows."""
     places: dict[str, dict[tuple[str, int], list[str]]] = {}
     for variant in report.variants:
         for result in variant.results:
             for remark in result.remarks:
                 where = places.setdefault(remark, {}).setdefault((result.target, result.batch_size), [])
                 where.append(variant.name)
-    return [f"{_rows_named(where)}: {_ended(remark)}" for remark, where in places.items()]
+    notes = [_ended(note[:1].upper() + note[1:]) for note in report.notes]
+    return notes + [f"{_rows_named(where)}: {_ended(remark)}" for remark, where in places.items()]
 
 
 def _rows_named(where: Mapping[tuple[str, int], Sequence[str]]) -> str:

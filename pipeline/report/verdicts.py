@@ -24,6 +24,7 @@ SPEED_MEANINGS: Mapping[SpeedVerdict, str] = {
     "NOISY": "the run's own checks failed: a model differed from itself, or the intervals stayed wide",
 }
 ACCURACY_MEANINGS: Mapping[AccuracyVerdict, str] = {
+    "EQUAL": "every prediction is the baseline's, and so are the outputs, to 0.1 % of their largest value",
     "IMPROVED": "the interval of the change lies above 0",
     "NO MEANINGFUL DROP": "the interval of the change lies above the allowed margin and reaches 0",
     "SMALL REAL DROP": "the change is below 0, but its interval stays above the allowed margin",
@@ -36,6 +37,7 @@ TONES: Mapping[str, Tone] = {
     "FASTER, not confirmed": "caution",
     "SLOWER, not confirmed": "caution",
     "SLIGHTLY FASTER": "good",
+    "EQUAL": "good",
     "IMPROVED": "good",
     "NO MEANINGFUL DROP": "good",
     "SLOWER": "bad",

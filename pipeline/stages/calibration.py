@@ -10,13 +10,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data.batches import Axes, axes_of, batch, together
 from pipeline.data.dataset import Split, preprocess
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import StageFailed, first_line
 from pipeline.stages.calibration_mse import least_error_range
 from pipeline.stages.muted import prints_logged
 from pipeline.stages.quantization import library_call
-from pipeline.stages.run import filled_up, fixed_batch
+from pipeline.stages.run import fixed_batch
 
 Calibration = Literal["minmax", "entropy", "percentile", "distribution", "mse"]
 METHODS = {
@@ -55,12 +56,18 @@ class Examples:
     def __len__(self) -> int:
         return len(self.raw) if self.raw.inputs else 0
 
-    def batch(self, start: int, size: int) -> dict[str, NDArray[Any]]:
-        """The examples from ``start`` on, at most ``size``."""
-        return {
-            name: np.ascontiguousarray(array)
-            for name, array in preprocess(self.raw.take(start, start + size).inputs, self.preprocessing).items()
-        }
+    @property
+    def axes(self) -> Axes:
+        """Where the model has the examples, other than first."""
+        return axes_of(self.raw.inputs)
+
+    def together(self, size: int) -> int:
+        """How many of ``size`` examples may run in one call."""
+        return together(self.raw.inputs, size)
+
+    def batch(self, start: int, size: int, filled: int | None = None) -> dict[str, NDArray[Any]]:
+        """The examples from ``start`` on, at most ``size``; ``filled`` repeats the last one up to so many."""
+        return batch(preprocess(self.raw.take(start, start + size).inputs, self.preprocessing), 0, size, filled)
 
 
 def calibrate(
@@ -102,16 +109,16 @@ def calibrate(
             )
 
         made = calibrator()
-        fixed = fixed_batch(made.infer_session)
-        size = fixed or _batch_size(made, max_memory_mb)
+        fixed = fixed_batch(made.infer_session, examples.axes)
+        size = fixed or examples.together(_batch_size(made, max_memory_mb))
         try:
-            _collect_all(made, examples, size, fixed is not None, progress)
+            _collect_all(made, examples, size, fixed, progress)
         except StageFailed:
             if fixed or size == 1:
                 raise
             # A batch of 1 is written inside some models.
             made = calibrator()
-            _collect_all(made, examples, 1, False, progress)
+            _collect_all(made, examples, 1, None, progress)
         progress(0.9, "choosing the ranges")
         ranges = work / "ranges.json"
         ranges.unlink(missing_ok=True)
@@ -121,12 +128,11 @@ def calibrate(
 
 
 def _collect_all(
-    calibrator: Any, examples: Examples, size: int, fill_up: bool, progress: Callable[[float, str], None]
+    calibrator: Any, examples: Examples, size: int, filled: int | None, progress: Callable[[float, str], None]
 ) -> None:
     count = len(examples)
     for start in range(0, count, size):
-        batch = examples.batch(start, size)
-        _collect(calibrator, filled_up(batch, size) if fill_up else batch)
+        _collect(calibrator, examples.batch(start, size, filled))
         done = min(start + size, count)
         progress(0.9 * done / count, f"calibrating, {done} of {count} examples")
 

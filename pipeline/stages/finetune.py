@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, UserError
+from pipeline.metrics import in_classes
 from pipeline.plan import Context
 from pipeline.recipe import Optimizer, Precision, Recipe, Schedule
 
@@ -161,7 +162,7 @@ class Finetune:
             truth = truth_of(model, validation, context.metric)
         except UserError as error:
             raise StageFailed(str(error)) from error
-        vectors = truth.ndim > 1
+        vectors = not in_classes(truth)
         if vectors and self.distill_weight < 1:
             raise StageFailed(
                 f"labels are of no use to a model without classes (metric {context.metric.name}): set distill_weight "

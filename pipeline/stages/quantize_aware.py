@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import SplitName, preprocess
 from pipeline.errors import Skipped, StageFailed, first_line
-from pipeline.metrics import TopOne
+from pipeline.metrics import TopOne, in_classes
 from pipeline.plan import Context, Metric
 from pipeline.recipe import Recipe
 from pipeline.stages.quantization import reduces_range
@@ -154,7 +154,7 @@ def _require_logits(module: nn.Module, inputs: tuple[torch.Tensor, ...], metric:
         output = module(*inputs)
     if not isinstance(output, torch.Tensor) or output.ndim != 2:
         raise StageFailed(f"{_WHAT} takes classifiers with one output, of logits [N, classes]")
-    if metric.predictions([output.numpy()]).ndim > 1:
+    if not in_classes(metric.predictions([output.numpy()])):
         raise StageFailed(f"{_WHAT} takes classifiers, and metric {metric.name} is for models without classes")
 
 

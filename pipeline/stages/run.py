@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact
-from pipeline.data.dataset import Feed
+from pipeline.data.batches import Axes, Feed, Inputs, axes_of, batch, count_of, together
 from pipeline.errors import StageFailed, first_line
-from pipeline.onnx_graph import fixed_batch_in
+from pipeline.onnx_graph import batch_first, fixed_batch_in
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -61,16 +61,9 @@ def session_of(artifact: Artifact) -> onnxruntime.InferenceSession:
         raise StageFailed(f"ONNX Runtime can't load {artifact.onnx_path.name}: {first_line(error)}") from error
 
 
-def fixed_batch(session: onnxruntime.InferenceSession) -> int | None:
-    """The only batch size that a loaded model takes; None where any will do."""
-    return fixed_batch_in(value.shape for value in session.get_inputs())
-
-
-def filled_up(batch: Mapping[str, NDArray[Any]], size: int) -> dict[str, NDArray[Any]]:
-    """The batch with its last example repeated, up to ``size`` examples."""
-    return {
-        name: np.concatenate([array, array[-1:].repeat(max(0, size - len(array)), 0)]) for name, array in batch.items()
-    }
+def fixed_batch(session: onnxruntime.InferenceSession, axes: Axes) -> int | None:
+    """The only batch size that a loaded model takes, None where any will do; ``axes`` says where its inputs have it."""
+    return fixed_batch_in(batch_first({value.name: value.shape for value in session.get_inputs()}, axes))
 
 
 def _run_onnx(artifact: Artifact, feed: Feed) -> Ran:
@@ -79,12 +72,12 @@ def _run_onnx(artifact: Artifact, feed: Feed) -> Ran:
     names = [value.name for value in session.get_outputs()]
     _check_inputs(inputs, feed)
 
-    def call(batch: Feed) -> list[Any]:
-        outputs: list[Any] = session.run(None, typed(batch, session))
+    def call(part: Feed) -> list[Any]:
+        outputs: list[Any] = session.run(None, typed(part, session))
         return outputs
 
     try:
-        return _in_batches(call, {name: feed[name] for name in inputs}, fixed_batch(session), names)
+        return _in_batches(call, _of(feed, inputs), fixed_batch(session, axes_of(feed)), names)
     except _onnxruntime_errors() as error:
         raise StageFailed(f"ONNX Runtime can't run {artifact.onnx_path.name}: {first_line(error)}") from error
 
@@ -120,13 +113,13 @@ def _run_torch(artifact: Artifact, feed: Feed) -> Ran:
     names = [entry.name for entry in spec.inputs]
     _check_inputs(names, feed)
 
-    def call(batch: Feed) -> list[Any]:
-        tensors = [torch.from_numpy(batch[entry.name]).to(getattr(torch, entry.dtype)) for entry in spec.inputs]
+    def call(part: Feed) -> list[Any]:
+        tensors = [torch.from_numpy(part[entry.name]).to(getattr(torch, entry.dtype)) for entry in spec.inputs]
         return [output.numpy() for output in as_tensors(module(*tensors))]
 
     with torch.inference_mode(), _torch_threads(THREADS):
         try:
-            return _in_batches(call, {name: feed[name] for name in names}, None, spec.outputs)
+            return _in_batches(call, _of(feed, names), None, spec.outputs)
         except RuntimeError as error:
             raise StageFailed(f"PyTorch can't run the model: {first_line(error)}") from error
 
@@ -143,6 +136,10 @@ def _torch_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def _of(feed: Feed, names: Sequence[str]) -> Inputs:
+    return Inputs({name: feed[name] for name in names}, axes_of(feed))
+
+
 def _check_inputs(names: Sequence[str], feed: Feed) -> None:
     missing = [name for name in names if name not in feed]
     if missing:
@@ -156,7 +153,7 @@ def _in_batches(call: Callable[[Feed], list[Any]], feed: Feed, fixed: int | None
     """Run all examples, a batch at a time; one at a time where a model that leaves its batch free takes no more."""
     if fixed:
         return _collected(call, feed, fixed, names)
-    size = min(BATCH, len(next(iter(feed.values()))))
+    size = together(feed, min(BATCH, count_of(feed)))
     try:
         found = _collected(call, feed, size, names)
     except Exception as error:  # noqa: BLE001 - the model's code and both runtimes raise what they like
@@ -175,11 +172,8 @@ def _one_by_one(call: Callable[[Feed], list[Any]], feed: Feed, names: Sequence[s
 
 def _collected(call: Callable[[Feed], list[Any]], feed: Feed, size: int, names: Sequence[str]) -> Ran:
     """All examples in batches of ``size``, the last one filled up, and of each output what has the batch."""
-    count = len(next(iter(feed.values())))
-    calls: list[list[Any]] = []
-    for start in range(0, count, size):
-        batch = {name: np.ascontiguousarray(array[start : start + size]) for name, array in feed.items()}
-        calls.append(call(filled_up(batch, size)))
+    count = count_of(feed)
+    calls = [call(batch(feed, start, size, size)) for start in range(0, count, size)]
     joined = [_joined(parts, size, count) for parts in zip(*calls, strict=True)]
     return Ran(
         outputs=[np.zeros((count, 0), np.float32) if isinstance(found, str) else found for found in joined],

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.artifact import Artifact
 from pipeline.data.dataset import Feed
 from pipeline.errors import StageFailed, UserError
-from pipeline.metrics import judged
+from pipeline.metrics import in_classes, judged
 from pipeline.plan import Context, Metric
 from pipeline.stages.check import drift
 from pipeline.stages.quantization import weighted_nodes
@@ -57,7 +57,7 @@ class Judge:
         return Judge(
             feed=feed,
             outputs=outputs,
-            truth=own if split.labels is None or own.ndim > 1 else split.labels[: len(own)],
+            truth=own if split.labels is None or not in_classes(own) else split.labels[: len(own)],
             metric=context.metric,
         )
 

@@ -18,7 +18,7 @@ from pipeline.stages.calibration import BATCH, Examples
 from pipeline.stages.graph import drop_unused, opset, reads, repair, write
 from pipeline.stages.preparation import require_float
 from pipeline.stages.quantization import SMOOTHED, is_large
-from pipeline.stages.run import filled_up, fixed_batch, session_of
+from pipeline.stages.run import fixed_batch, session_of
 
 if TYPE_CHECKING:
     import onnx
@@ -177,9 +177,9 @@ def _largest_activations(
     folder.mkdir(exist_ok=True)
     write(model, folder, is_large(source))
     session = session_of(Artifact(path=folder, format="onnx", digest=""))
-    fixed = fixed_batch(session)
+    fixed = fixed_batch(session, examples.axes)
     try:
-        return _maxima(session, names, groups, examples, fixed or BATCH, context)
+        return _maxima(session, names, groups, examples, fixed or examples.together(BATCH), context)
     except Exception:
         if fixed:
             raise
@@ -198,8 +198,8 @@ def _maxima(
     wanted = {value.name for value in session.get_inputs()}
     found: dict[str, Floats] = {}
     for start in range(0, len(examples), size):
-        batch = {name: array for name, array in examples.batch(start, size).items() if name in wanted}
-        for group, values in zip(groups, session.run(names, filled_up(batch, size)), strict=True):
+        batch = {name: array for name, array in examples.batch(start, size, size).items() if name in wanted}
+        for group, values in zip(groups, session.run(names, batch), strict=True):
             found[group.tensor] = np.maximum(found.get(group.tensor, 0.0), values)
         done = min(start + size, len(examples))
         context.progress(0.9 * done / len(examples), f"largest activations, {done} examples")

@@ -40,9 +40,10 @@ class PairedDifference:
     low: float
     high: float
     flips: int
+    """Examples of which one is right and the other wrong, or less right."""
     n: int
-    p: float
-    """Of the exact McNemar test, uncorrected."""
+    p: float | None
+    """Of the exact McNemar test, uncorrected; None where examples are partly right."""
 
 
 def wilson(count: int, n: int, alpha: float = 0.05) -> Proportion:
@@ -75,6 +76,42 @@ def mean_interval(values: NDArray[np.float64], alpha: float = 0.05) -> Proportio
         (values,), np.mean, confidence_level=1 - alpha, n_resamples=_RESAMPLES, batch=100, method="BCa", rng=0
     ).confidence_interval
     return Proportion(value=value, low=min(float(found.low), value), high=max(float(found.high), value), n=len(values))
+
+
+def share_interval(right: NDArray[np.float64]) -> Proportion:
+    """The mean of how right each example is [N], 0 to 1: Wilson's interval where all are right or wrong.
+
+    An example that is partly right, a sentence of tokens say, counts as a cluster: the interval is the bootstrap's over
+    the examples, and no narrower than Wilson's would be where they are all alike.
+    """
+    if _all_or_nothing(right):
+        return wilson(int(right.sum()), len(right))
+    found = mean_interval(right)
+    return found if found.low < found.high else _as_wide_as_wilson(found)
+
+
+def change_of_shares(after: NDArray[np.float64], before: NDArray[np.float64]) -> PairedDifference:
+    """The difference of two such means on the same examples: Tango's interval where all are right or wrong, and else
+    the bootstrap's over the examples."""
+    gained, lost = int((after > before).sum()), int((after < before).sum())
+    if (_all_or_nothing(after) and _all_or_nothing(before)) or not gained + lost:
+        return paired_difference(gained, lost, len(after))
+    mean = mean_interval(after - before)
+    return PairedDifference(value=mean.value, low=mean.low, high=mean.high, flips=gained + lost, n=len(after), p=None)
+
+
+def _all_or_nothing(right: NDArray[np.float64]) -> bool:
+    return bool(np.isin(right, (0.0, 1.0)).all())
+
+
+def _as_wide_as_wilson(found: Proportion) -> Proportion:
+    z2 = _quantile(0.975) ** 2
+    middle, half = found.value + z2 / (2 * found.n), math.sqrt(found.value * (1 - found.value) / found.n * z2)
+    half = math.sqrt(half**2 + (z2 / (2 * found.n)) ** 2)
+    scale = 1 + z2 / found.n
+    return Proportion(
+        value=found.value, low=max((middle - half) / scale, 0.0), high=min((middle + half) / scale, 1.0), n=found.n
+    )
 
 
 def exact_mcnemar(gained: int, lost: int) -> float:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pipeline.artifact import ONNX_FILE, SINGLE_FILE_BYTES, Format, file_digest
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import UserError
-from pipeline.onnx_graph import all_tensors, fed_inputs, shape_of
+from pipeline.onnx_graph import all_tensors, fed_inputs, shape_of, symbols_of
 from pipeline.plan import InputSignature
+from pipeline.zoo.batch_axes import batch_axes
 from pipeline.zoo.interface import fed_type
 
 if TYPE_CHECKING:
@@ -47,7 +48,11 @@ class OnnxModel:
     def signature(self) -> Mapping[str, InputSignature]:
         """The inputs as they are fed; raises UserError where one is no tensor, or of a type that NumPy lacks."""
         values = fed_inputs(self._model().graph)
-        return {value.name: InputSignature(shape_of(value), fed_type(value, self.path)) for value in values}
+        axes = batch_axes({value.name: symbols_of(value) for value in values})
+        return {
+            value.name: InputSignature(shape_of(value), fed_type(value, self.path), axes[value.name])
+            for value in values
+        }
 
     def write(self, out: Path) -> Mapping[str, Any]:
         """Copy the model, with its external data in the same file; beside it where both don't fit into one file."""

@@ -78,9 +78,13 @@ def test_splits_share_no_text_and_keep_their_labels(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("words\nhello\n", "has no column 'text'; it has words"),
-        ("text,label\nhello,good\n", "'label' must hold whole numbers"),
+        ("text,label\nhello,good\n", r"'label' must hold whole numbers, but holds names: .*class_names=\[good\]"),
         ("text\n", "holds no texts"),
-        ("text\ngood\n", "1 examples, too few for the test split"),
+        ("text,label\ngood,1\nbad\n", "line 3: 1 fields, and the header has 2"),
+        ("text,label\nvery good, really,1\n", "line 2: 3 fields, and the header has 2 .*double quotes"),
+        ('text,label\n"a\nb,1\n', "can't be read as CSV, at line"),
+        ("text,label\ngood,\n", "line 2: the column 'label' is empty"),
+        ("text,text\na,b\n", "two columns of one name"),
     ],
 )
 def test_a_file_that_is_not_what_it_should_be_is_refused(tmp_path: Path, content: str, message: str) -> None:
@@ -89,9 +93,49 @@ def test_a_file_that_is_not_what_it_should_be_is_refused(tmp_path: Path, content
 
 
 def test_a_missing_or_broken_tokenizer_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"tokenizer=.*nowhere.json does not exist"):
+    with pytest.raises(UserError, match=r"nowhere.json does not exist: give the tokenizer.json"):
         texts(tmp_path, "text\ngood\n", tokenizer=tmp_path / "nowhere.json").split("test")
     broken = tmp_path / "broken.json"
     broken.write_text("{}")
     with pytest.raises(UserError, match="can't be read as a tokenizer"):
         texts(tmp_path, "text\ngood\n", tokenizer=broken).split("test")
+
+
+ROWS = [(f"w{number % 50} w{number // 50} good", "yn"[number % 2]) for number in range(60)]
+
+
+@pytest.mark.parametrize(
+    ("separator", "encoding", "fields"),
+    [
+        (",", "utf-8-sig", {}),
+        (";", "utf-8", {}),
+        ("\t", "utf-8", {}),
+        ("|", "utf-16", {}),
+        (",", "latin-1", {"encoding": "latin-1"}),
+    ],
+)
+def test_a_table_is_read_as_programs_write_it(
+    tmp_path: Path, separator: str, encoding: str, fields: dict[str, Any]
+) -> None:
+    path = tmp_path / "t.csv"
+    lines = [separator.join(("label", "text")), *(separator.join((label, f"{text} é")) for text, label in ROWS), "", ""]
+    path.write_bytes("\r\n".join(lines).encode(encoding))
+    data = Texts(path=path, tokenizer=tokenizer(tmp_path), class_names=("n", "y"), fractions={"test": 1.0}, **fields)
+    split = data.split("test")
+    assert len(split) == 60
+    assert split.labels is not None
+    assert sorted(set(split.labels.tolist())) == [0, 1]
+
+
+def test_an_unknown_encoding_is_told_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes("text\ngood\nbäd\n".encode("latin-1"))
+    with pytest.raises(UserError, match=r"is not in utf-8, at line 3: .*data\.encoding=latin-1"):
+        Texts(path=path, tokenizer=tokenizer(tmp_path)).split("test")
+
+
+def test_texts_keep_their_line_breaks_and_empty_ones_are_left_out(tmp_path: Path) -> None:
+    data = texts(tmp_path, 'text,label\n"good\nbad",1\n" ",0\nvery,0\n', fractions={"test": 1.0})
+    split = data.split("test")
+    assert len(split) == 2
+    assert split.notes[0] == "1 row of reviews.csv without a text left out"

@@ -1,0 +1,90 @@
+"""Batches as a model reads them: where its axis of the examples is, and which examples may run in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Feed = Mapping[str, NDArray[Any]]
+Axes = Mapping[str, int | None]
+"""By input name: the axis of the examples in the model's own array; None: one value serves the whole call. An input
+that is not named has it first."""
+
+
+class Inputs(dict[str, NDArray[Any]]):
+    """Arrays [N, ...] by input name, the examples always first, and where the model has them (``axes``)."""
+
+    def __init__(self, arrays: Feed, axes: Axes | None = None) -> None:
+        super().__init__(arrays)
+        self.axes: Axes = dict(axes or {})
+
+
+def axes_of(inputs: Feed) -> Axes:
+    """Where the model has the examples; empty where that is the first axis of every input."""
+    return inputs.axes if isinstance(inputs, Inputs) else {}
+
+
+def count_of(inputs: Feed) -> int:
+    """How many examples there are."""
+    return len(next(iter(inputs.values())))
+
+
+def placed(batch: Feed, axes: Axes) -> dict[str, NDArray[Any]]:
+    """A batch [N, ...] as the model reads it, contiguous; an input without an axis is that of the first example."""
+    return {name: np.asarray(_placed(array, axes.get(name, 0)), order="C") for name, array in batch.items()}
+
+
+def batch(inputs: Feed, start: int, size: int, filled: int | None = None) -> dict[str, NDArray[Any]]:
+    """The examples from ``start`` on, at most ``size``; ``filled`` repeats the last one up to so many."""
+    parts = {name: array[start : start + size] for name, array in inputs.items()}
+    length = count_of(parts)
+    if filled is not None and filled > length:
+        parts = {name: np.concatenate([part, part[-1:].repeat(filled - length, 0)]) for name, part in parts.items()}
+    return placed(parts, axes_of(inputs))
+
+
+def batch_of(inputs: Feed, size: int) -> Feed:
+    """The first ``size`` examples, repeated where there are fewer."""
+    return _in_turn(inputs, 0, size)
+
+
+def batches_of(inputs: Feed, size: int, most: int, most_bytes: int) -> list[Feed]:
+    """Up to ``most`` batches of ``size`` examples, one after the other: fewer where they would take more than
+    ``most_bytes`` together or share examples, one at least."""
+    first = batch_of(inputs, size)
+    bytes_each = sum(array.nbytes for array in first.values())
+    wanted = min(most, max(1, most_bytes // max(1, bytes_each)), max(1, count_of(inputs) // size))
+    return [first, *(_in_turn(inputs, index * size, size) for index in range(1, wanted))]
+
+
+def alone(inputs: Feed) -> str | None:
+    """The input that allows one example a call only: the model has no axis for it, and the examples differ in it."""
+    for name, axis in axes_of(inputs).items():
+        if axis is None and name in inputs and _differs(inputs[name]):
+            return name
+    return None
+
+
+def together(inputs: Feed, size: int) -> int:
+    """How many of ``size`` examples may run in one call: one where they differ in what serves a whole call."""
+    return 1 if alone(inputs) else size
+
+
+def _placed(array: NDArray[Any], axis: int | None) -> NDArray[Any]:
+    if axis is None:
+        return array[:1].reshape(array.shape[1:])
+    return np.moveaxis(array, 0, axis)
+
+
+def _differs(array: NDArray[Any]) -> bool:
+    if not array.strides[0]:  # one value, shown N times
+        return False
+    return any(not np.array_equal(array[0], other, equal_nan=array.dtype.kind == "f") for other in array[1:])
+
+
+def _in_turn(inputs: Feed, start: int, size: int) -> Feed:
+    chosen = (start + np.arange(size)) % count_of(inputs)
+    return placed({name: array[chosen] for name, array in inputs.items()}, axes_of(inputs))

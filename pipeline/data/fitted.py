@@ -1,0 +1,130 @@
+"""A data set as a model reads it: its inputs' names, types and axes, and its labels' shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.batches import Axes, Inputs, axes_of, count_of
+from pipeline.data.dataset import Dataset, Split, SplitName
+
+_ZEROS = ("token_type_ids", "segment_ids")
+"""Inputs that are 0 for texts of one part."""
+_MASK = "attention_mask"
+"""An input that is 1 for every token that counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """An input that the model reads: sizes with None where any will do, or None; and NumPy's name of the type."""
+
+    shape: tuple[int | None, ...] | None
+    dtype: str
+    preprocessed: bool = False
+    """Its type is then that of the preprocessing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """``data``, with what a model's inputs need done to it.
+
+    Arrays that the model does not read are left out. ``token_type_ids`` and ``attention_mask`` are made where the data
+    has none. Numbers take the model's type where that keeps their kind and their values. Each is a note of the split.
+    """
+
+    data: Dataset
+    wanted: Mapping[str, Wanted]
+    axes: Axes = field(default_factory=dict)
+    """Where the model has the examples, as far as it tells."""
+    _splits: dict[SplitName, Split] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The data set's."""
+        return self.data.name
+
+    @property
+    def calibration_size(self) -> int:
+        """The data set's."""
+        return self.data.calibration_size
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """The data set's."""
+        return self.data.class_names
+
+    def split(self, name: SplitName) -> Split:
+        """One split of the data set, fitted; raises what the data set raises."""
+        if name not in self._splits:
+            self._splits[name] = self._fit(self.data.split(name))
+        return self._splits[name]
+
+    def _fit(self, split: Split) -> Split:
+        if not count_of(split.inputs):
+            return split
+        found: dict[str, NDArray[Any]] = {}
+        notes: list[str] = []
+        for name, wanted in self.wanted.items():
+            if name in split.inputs:
+                array = _shaped(split.inputs[name], wanted, self.axes.get(name, 0))
+                found[name] = _typed(name, array, wanted, notes)
+            elif (made := _made(name, split, wanted)) is not None:
+                found[name] = made
+                notes.append(f"the data has no '{name}': it is {made.flat[0]} everywhere")
+        if len(found) < len(self.wanted):
+            return split  # its misfit is told by whoever compares names
+        unread = [name for name in split.inputs if name not in self.wanted]
+        if unread:
+            notes.append(f"the model does not read {', '.join(unread)}")
+        axes = {**axes_of(split.inputs), **self.axes}
+        needed = {name: axis for name, axis in axes.items() if axis != 0 and name in found}
+        return replace(split, inputs=Inputs(found, needed), notes=(*split.notes, *notes))
+
+
+def _shaped(array: NDArray[Any], wanted: Wanted, axis: int | None) -> NDArray[Any]:
+    """The array without an axis of one example inside each example, as data has it that holds a whole feed for each."""
+    each = array.shape[1:]
+    if wanted.shape is None:
+        return array
+    if axis is None:
+        sizes = [1 if size is None else size for size in wanted.shape]
+        return (
+            array.reshape(len(array), *sizes) if each != tuple(sizes) and _product(each) == _product(sizes) else array
+        )
+    if len(each) == len(wanted.shape) and axis < len(each) and each[axis] == 1:
+        return array.squeeze(axis + 1)
+    return array
+
+
+def _product(sizes: Sequence[int]) -> int:
+    return int(np.prod(sizes, dtype=np.int64))
+
+
+def _typed(name: str, array: NDArray[Any], wanted: Wanted, notes: list[str]) -> NDArray[Any]:
+    """The array in the model's type where every value stays what it is, to the precision of that type."""
+    dtype = np.dtype(wanted.dtype)
+    kinds = {"f": "f", "i": "iub", "u": "iub", "b": "b"}.get(dtype.kind, "")
+    if wanted.preprocessed or array.dtype == dtype or array.dtype.kind not in kinds:
+        return array.astype(array.dtype.newbyteorder("="), copy=False) if array.dtype.kind in "iuf" else array
+    with np.errstate(over="ignore"):
+        found = array.astype(dtype)
+    kept = np.isfinite(found).all() if dtype.kind == "f" else np.array_equal(found, array)
+    if not kept:
+        return array
+    if array.dtype.newbyteorder("=") != dtype:
+        notes.append(f"'{name}' is stored as {array.dtype.name}, and was turned into the model's {dtype.name}")
+    return found
+
+
+def _made(name: str, split: Split, wanted: Wanted) -> NDArray[Any] | None:
+    """An input that follows from the others; None where it doesn't."""
+    if name not in (*_ZEROS, _MASK):
+        return None
+    like = next((array for array in split.inputs.values() if array.ndim == 2 and array.dtype.kind in "iu"), None)
+    if like is None:
+        return None
+    return np.full(like.shape, int(name == _MASK), wanted.dtype)

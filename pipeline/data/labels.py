@@ -1,0 +1,110 @@
+"""Class labels as people store them, turned into class numbers from 0 on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.dataset import IGNORED
+from pipeline.errors import UserError
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelRule:
+    """How stored labels become class numbers: names by their place in ``names``, numbers less ``offset``; those that
+    are ``ignored`` are not judged."""
+
+    names: tuple[str, ...] = ()
+    offset: int = 0
+    ignored: int = IGNORED
+
+    def __call__(self, raw: NDArray[Any], where: str) -> NDArray[np.int64]:
+        """Class numbers of the same shape, and ``IGNORED`` for those that are not judged.
+
+        Raises UserError, naming ``where`` the labels are from, where they are neither whole numbers nor known names.
+        """
+        if raw.ndim == 2 and raw.shape[1] == 1:
+            raw = raw[:, 0]
+        numbers = self._numbers(raw, where)
+        return np.where(numbers == self.ignored, IGNORED, numbers - self.offset).astype(np.int64)
+
+    def _numbers(self, raw: NDArray[Any], where: str) -> NDArray[np.int64]:
+        if raw.dtype.kind in "US":
+            return self._named(raw.astype(np.str_), where)
+        whole = raw.dtype.kind in "iub" or (raw.dtype.kind == "f" and bool((raw == np.rint(raw)).all()))
+        if not whole or (raw.size and float(np.abs(raw.astype(np.float64)).max()) >= 2**53):
+            raise UserError(f"{where} must hold whole numbers (class numbers), but holds {raw.dtype} {list(raw.shape)}")
+        return raw.astype(np.int64)
+
+    def _named(self, raw: NDArray[np.str_], where: str) -> NDArray[np.int64]:
+        found = sorted(set(raw.ravel().tolist()))
+        unknown = [name for name in found if name not in self.names]
+        if unknown and all(_is_whole(name) for name in found):
+            return np.vectorize(int, otypes=[np.int64])(raw)  # type: ignore[no-any-return]
+        if unknown and self.names:
+            raise UserError(f"{where} holds '{unknown[0]}', which data.class_names lacks: {', '.join(self.names)}")
+        if unknown:
+            listed = ",".join(found[:_SHOWN]) + (",…" if len(found) > _SHOWN else "")
+            raise UserError(
+                f"{where} must hold whole numbers, but holds names: say which class is 0, which is 1 and so on with "
+                f"data.class_names=[{listed}]"
+            )
+        places = {name: number for number, name in enumerate(self.names)}
+        return np.vectorize(places.__getitem__, otypes=[np.int64])(raw)  # type: ignore[no-any-return]
+
+
+def _is_whole(text: str) -> bool:
+    return text.strip().lstrip("+-").isdecimal()
+
+
+def label_problem(labels: NDArray[np.int64], classes: int | None, where: str, offset: int) -> str | None:
+    """What is wrong with labels for a model of so many classes (None: not known), and what to type; None: nothing."""
+    judged = labels[labels != IGNORED]
+    if not judged.size:
+        return f"{where}: every label is ignored, so there is nothing to judge"
+    low, high = int(judged.min()), int(judged.max())
+    if low >= 0 and (classes is None or high < classes):
+        return None
+    stored = f"{where}: labels run from {low + offset} to {high + offset}"
+    if offset:
+        stored += f" (less data.label_offset={offset}: {low} to {high})"
+    model = "classes are counted from 0" if classes is None else f"the model has classes 0 to {classes - 1}"
+    return f"{stored}, {model}: {_advice(judged, classes, offset)}"
+
+
+def _advice(labels: NDArray[np.int64], classes: int | None, offset: int) -> str:
+    low, high = int(labels.min()), int(labels.max())
+    if classes is not None and low > 0 and high - low < classes:
+        return f"type data.label_offset={low + offset}"
+    if low < 0 and (classes is None or high < classes):
+        marked = sorted(set(labels[labels < 0].tolist()))
+        if len(marked) == 1 and not offset:
+            return f"type data.ignore_label={marked[0]} if {marked[0]} marks what has no class"
+    return "give labels of the model's own classes, or take another model"
+
+
+def one_hot_classes(labels: Sequence[Any] | NDArray[np.int64], classes: int | None) -> NDArray[np.int64] | None:
+    """The class [N] of labels [N, C] of which each row is one 1 among zeros; None where they are something else."""
+    array = np.asarray(labels)
+    if array.ndim != 2 or array.shape[1] != classes:
+        return None
+    if not np.isin(array, (0, 1)).all() or not (array.sum(axis=1) == 1).all():
+        return None
+    best: NDArray[np.int64] = array.argmax(axis=1).astype(np.int64)
+    return best
+
+
+def check_names(names: Sequence[str], classes: int) -> str | None:
+    """What is wrong with a list of class names for a model of so many classes; None: nothing."""
+    if not names or len(names) == classes:
+        return None
+    return (
+        f"data.class_names has {len(names)} names ({', '.join(names[:_SHOWN])}{', …' if len(names) > _SHOWN else ''}), "
+        f"and the model has {classes} classes: give a name for each, or none"
+    )

@@ -1,0 +1,219 @@
+"""The data and the metric fitted to the model, and what its own outputs on a few examples tell before any work."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.artifact import Artifact
+from pipeline.backends.onnxruntime import OnnxRuntime
+from pipeline.backends.torch import Torch
+from pipeline.data.batches import Inputs
+from pipeline.data.dataset import Dataset, Split, SplitName, preprocess
+from pipeline.data.fitted import Fitted, Wanted
+from pipeline.data.labels import check_names, label_problem, one_hot_classes
+from pipeline.errors import SlimlineError, UserError
+from pipeline.isolated import run
+from pipeline.measure.look import MOST, Look, look
+from pipeline.measure.outputs import OutputAxes, not_numbers
+from pipeline.metrics import in_classes
+from pipeline.plan import Metric, Plan, Target
+
+logger = logging.getLogger(__name__)
+
+RANDOM = 1e-3
+"""Outputs that differ by more of their largest value from one run to the next are random."""
+
+
+def with_fitted_data(plan: Plan) -> Plan:
+    """The plan with its data as the model reads it; raises UserError where the model can't be read."""
+    signature = plan.model.signature()
+    wanted = {
+        name: Wanted(shape=entry.shape, dtype=entry.dtype, preprocessed=name in plan.model.preprocessing)
+        for name, entry in signature.items()
+    }
+    told = {name: entry.batch_axis for name, entry in signature.items()}
+    axes = {**told, **dict(getattr(plan.data, "batch_axes", {}))}
+    return replace(plan, data=Fitted(data=plan.data, wanted=wanted, axes=axes))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acquainted:
+    """A plan whose metric and labels fit the model, and what its report has to say of that."""
+
+    plan: Plan
+    look: Look | None
+    """None where the model could not be run here in this way."""
+    notes: Sequence[str] = ()
+
+    @property
+    def output_axes(self) -> OutputAxes | None:
+        """The axis of each output that counts the examples."""
+        return None if self.look is None else self.look.axes
+
+
+def acquainted(plan: Plan, source: Artifact, splits: Mapping[SplitName, Split]) -> Acquainted:
+    """Run the model that all variants start from on a few test examples, and compare it with metric and labels.
+
+    Raises UserError where its outputs are no numbers or differ from run to run, where the metric doesn't fit them, and
+    where labels or class names don't fit its classes.
+    """
+    seen = _look(plan, source, splits["test"])
+    if seen is None:
+        return Acquainted(plan=plan, look=None)
+    if seen.repeat > RANDOM:
+        raise UserError(
+            f"the model's outputs are random: run twice on the same examples, they differ by {_share(seen.repeat)} of "
+            "their largest value, so nothing can be compared with them: switch off what draws at random (dropout in "
+            "evaluation, noise, sampling) or give it a fixed seed"
+        )
+    metric, note = _fitted(plan.metric, seen)
+    plan = replace(plan, metric=metric)
+    notes = [] if note is None else [note]
+    _check_numbers(metric, seen)
+    predictions = _predictions(metric, seen)
+    if predictions is not None and in_classes(predictions) and predictions.ndim > 1 and splits["test"].labels is None:
+        output = seen.names[_judged_place(metric, seen)]
+        raise UserError(
+            f"metric '{metric.name}' takes output '{output}' for the scores of several classes an example "
+            f"{list(predictions.shape[1:])}, and there are no labels for them: take metric=cosine, or name the output "
+            "with the class scores with metric.output"
+        )
+    if predictions is None or not in_classes(predictions):
+        return Acquainted(plan=plan, look=seen, notes=notes)
+    classes = _classes(metric, seen)
+    problems = (
+        [] if classes is None else [problem for problem in [check_names(plan.data.class_names, classes)] if problem]
+    )
+    data, more = _with_labels(plan.data, splits, predictions, classes)
+    offset = int(getattr(_original(plan.data), "label_offset", 0))
+    for name in splits:
+        labels = data.split(name).labels
+        if labels is not None:
+            problems += _label_problems(labels, predictions, classes, f"{plan.data.name}, {name} split", offset)
+    if problems:
+        raise UserError(*dict.fromkeys(problems))
+    return Acquainted(plan=replace(plan, data=data), look=seen, notes=[*notes, *more])
+
+
+def _look(plan: Plan, source: Artifact, test: Split) -> Look | None:
+    backend = OnnxRuntime() if source.format == "onnx" else Torch()
+    inputs = preprocess(test.take(0, MOST).inputs, plan.model.preprocessing)
+    copied = Inputs({name: np.ascontiguousarray(array) for name, array in inputs.items()}, inputs.axes)
+    try:
+        return run(look, source, Target(name="look", backend=backend), copied)
+    except SlimlineError as error:
+        logger.info("the model could not be looked at before the run: %s", error)
+        return None
+
+
+def _fitted(metric: Metric, seen: Look) -> tuple[Metric, str | None]:
+    fit = getattr(metric, "fitted", None)
+    if fit is None:
+        return metric, None
+    found: tuple[Metric, str | None] = fit(seen.by_name())
+    return found
+
+
+def _judged_place(metric: Metric, seen: Look) -> int:
+    place = getattr(metric, "output", 0)
+    return place if isinstance(place, int) and -len(seen.outputs) <= place < len(seen.outputs) else 0
+
+
+def _check_numbers(metric: Metric, seen: Look) -> None:
+    place = _judged_place(metric, seen)
+    if not seen.outputs or seen.axes[place] is None:
+        return
+    output = np.asarray(seen.outputs[place])
+    bad = not_numbers(output)
+    if bad == len(output):
+        raise UserError(
+            f"the model's output '{seen.names[place]}' is not a number (NaN or infinite) in each of the first {bad} "
+            "test examples, so nothing can be compared with it: look at the weights, and at model.preprocessing"
+        )
+
+
+def _predictions(metric: Metric, seen: Look) -> NDArray[Any] | None:
+    """None where the judged output has no row for each example: its accuracy is then not measured."""
+    if not seen.outputs or seen.axes[_judged_place(metric, seen)] is None:
+        return None
+    return metric.predictions(seen.outputs)
+
+
+def _classes(metric: Metric, seen: Look) -> int | None:
+    count = getattr(metric, "classes", None)
+    found: int | None = None if count is None else count(seen.outputs)
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Relabelled:
+    """A data set whose labels [N, C], one 1 in each row, are the classes [N] that these 1s stand for."""
+
+    data: Dataset
+    classes: int
+    _splits: dict[SplitName, Split] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The data set's."""
+        return self.data.name
+
+    @property
+    def calibration_size(self) -> int:
+        """The data set's."""
+        return self.data.calibration_size
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """The data set's."""
+        return self.data.class_names
+
+    def split(self, name: SplitName) -> Split:
+        """One split; raises what the data set raises."""
+        if name not in self._splits:
+            split = self.data.split(name)
+            found = None if split.labels is None else one_hot_classes(split.labels, self.classes)
+            self._splits[name] = split if found is None else replace(split, labels=found)
+        return self._splits[name]
+
+
+def _with_labels(
+    data: Dataset, splits: Mapping[SplitName, Split], predictions: NDArray[Any], classes: int | None
+) -> tuple[Dataset, Sequence[str]]:
+    """The data with one class an example where its labels are one-hot and the model tells one class an example."""
+    labels = splits["test"].labels
+    if labels is None or classes is None or predictions.ndim != 1 or one_hot_classes(labels, classes) is None:
+        return data, []
+    return _Relabelled(data=data, classes=classes), ["the labels are one-hot: the place of each 1 is the class"]
+
+
+def _label_problems(
+    labels: NDArray[np.int64], predictions: NDArray[Any], classes: int | None, where: str, offset: int
+) -> list[str]:
+    if labels.shape[1:] != predictions.shape[1:]:
+        told, given = (["N", *shape[1:]] for shape in (predictions.shape, labels.shape))
+        return [
+            f"the model tells classes [{', '.join(map(str, told))}], and the labels of {where} are "
+            f"[{', '.join(map(str, given))}]: give a label for each class that is told"
+        ]
+    problem = label_problem(labels, classes, where, offset)
+    return [] if problem is None else [problem]
+
+
+def _name_problems(names: Sequence[str], classes: int | None) -> list[str]:
+    problem = None if classes is None else check_names(names, classes)
+    return [] if problem is None else [problem]
+
+
+def _original(data: Dataset) -> Dataset:
+    return data.data if isinstance(data, (Fitted, _Relabelled)) else data
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.2g} %" if np.isfinite(value) else "more than all"

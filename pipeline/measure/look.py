@@ -1,0 +1,100 @@
+"""What a model's own outputs on a few examples tell of it, before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.artifact import Artifact
+from pipeline.data.batches import Inputs, axes_of, batch, count_of, together
+from pipeline.measure.outputs import OutputAxes, axes_in, by_example, relative_difference
+from pipeline.onnx_graph import fixed_batch_of
+from pipeline.plan import Session, Target
+
+MOST = 64
+"""Examples that are looked at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """A model's outputs on some examples."""
+
+    names: Sequence[str]
+    axes: OutputAxes
+    """The axis of each output that counts the examples; None: it has none."""
+    outputs: Sequence[Any]
+    """With the examples first where there is an axis of them; else of one batch, as they are."""
+    repeat: float
+    """How far two runs of one batch are apart (``relative_difference``)."""
+
+    def by_name(self) -> dict[str, Any]:
+        """The outputs by name."""
+        return dict(zip(self.names, self.outputs, strict=True))
+
+
+def look(artifact: Artifact, target: Target, inputs: Inputs) -> Look:
+    """Run a model on all of ``inputs``, a few examples, and the first batch of them twice.
+
+    Makes a session: call it in a process of its own. Raises what the backend raises.
+    """
+    session = target.backend.load(artifact, target)
+    fixed = fixed_batch_of(artifact, axes_of(inputs))
+    count = count_of(inputs)
+    size = fixed or together(inputs, count)
+    raw = _batches(session, inputs, size, fixed)
+    again = session(batch(inputs, 0, min(size, count), fixed))
+    axes = _axes(session, inputs, raw[0], fixed, size)
+    sizes = [fixed or min(size, count - start) for start in range(0, count, size)]
+    moved = [by_example(outputs, axes, length) for outputs, length in zip(raw, sizes, strict=True)]
+    repeated = by_example(again, axes, sizes[0])
+    return Look(
+        names=_names(artifact, len(raw[0])),
+        axes=axes,
+        outputs=[_joined([part[index] for part in moved], raw[0][index], count) for index in range(len(raw[0]))],
+        repeat=max(
+            (
+                relative_difference(first, second)
+                for first, second in zip(moved[0], repeated, strict=True)
+                if first is not None and second is not None
+            ),
+            default=0.0,
+        ),
+    )
+
+
+def _batches(session: Session, inputs: Inputs, size: int, fixed: int | None) -> list[Sequence[Any]]:
+    return [session(batch(inputs, start, size, fixed)) for start in range(0, count_of(inputs), size)]
+
+
+def _axes(session: Session, inputs: Inputs, first: Sequence[Any], fixed: int | None, size: int) -> OutputAxes:
+    """By a batch of another size, where the model takes one; else the first axis of that size."""
+    if fixed or together(inputs, 2) == 1:
+        return [
+            0 if not isinstance(output, (list, dict)) and np.shape(output)[:1] == (size,) else None for output in first
+        ]
+    other = size - 1 if size > 1 else 2
+    filled = other if other > count_of(inputs) else None
+    return axes_in(first, session(batch(inputs, 0, other, filled)), (size, other))
+
+
+def _joined(parts: Sequence[NDArray[Any] | None], raw: Any, count: int) -> Any:
+    arrays = [part for part in parts if part is not None]
+    if len(arrays) < len(parts) or len({array.shape[1:] for array in arrays}) > 1:
+        return raw
+    return np.concatenate(arrays)[:count]
+
+
+def _names(artifact: Artifact, count: int) -> Sequence[str]:
+    if artifact.format == "onnx":
+        import onnx
+
+        names = [value.name for value in onnx.load(artifact.onnx_path, load_external_data=False).graph.output]
+    else:
+        from pipeline.torch_artifact import load_spec
+
+        names = list(load_spec(artifact.path).outputs)
+    return names if len(names) == count else [str(index) for index in range(count)]
