@@ -16,7 +16,7 @@ from pipeline.stages.check import check_output
 from pipeline.stages.export import ExportOnnx
 from pipeline.stages.fuse import Fuse
 from pipeline.stages.quantize_dynamic import QuantizeDynamic
-from tests.stages.models import Workplace, op_types, sentences
+from tests.stages.models import TextDataset, Workplace, op_types, sentences
 
 
 def agrees(source: Artifact, fused: Artifact) -> bool:
@@ -46,6 +46,7 @@ def test_a_graph_without_a_pattern_is_skipped_with_the_other_engine_named(
 
 
 def test_a_fused_model_can_be_quantized_dynamically(workplace: Workplace, traced_encoder: Artifact) -> None:
+    workplace.data = TextDataset()
     fused = workplace.build(Fuse(), traced_encoder)
     quantized = workplace.build(QuantizeDynamic(), fused, "quantized")
     assert "QAttention" in op_types(quantized)
