@@ -84,13 +84,16 @@ def _merged(one: NDArray[Any], two: NDArray[Any]) -> str | None:
 def _remarks(session: Any, feed: Feed, two: list[NDArray[Any]], one: list[NDArray[Any]], relative: float) -> list[str]:
     again = _Attempt.at(session, feed, 1).outputs or one
     if not all(close(first, second, relative) for first, second in zip(one, again, strict=True)):
-        return ["its outputs for one and the same input differ from call to call (a Dropout that is left on, say)"]
+        return [
+            "its outputs for one and the same input differ from call to call: is a Dropout or a batch normalization "
+            "left in training mode?"
+        ]
     batched = [(first, both) for first, both in zip(one, two, strict=True) if both.shape == (TRIED, *first.shape[1:])]
     if all(close(first, both[:1], relative) for first, both in batched):
         return []
     return [
-        "what it says of an example depends on the examples beside it in the batch (batch normalization left in "
-        "training mode, say)"
+        "what it says of an example depends on the examples beside it in the batch: is a batch normalization left in "
+        "training mode?"
     ]
 
 

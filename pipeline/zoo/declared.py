@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pipeline.onnx_graph import shape_of
+from pipeline.onnx_sizes import axis_names
 
 if TYPE_CHECKING:
     import onnx
@@ -14,11 +15,12 @@ if TYPE_CHECKING:
 def drop_wrong_shapes(model: onnx.ModelProto) -> str | None:
     """Take out declared shapes and types, in place, that contradict what ONNX infers; outputs get the inferred."""
     inferred = inferred_values(model)
+    free = set(axis_names(model))
     graph = model.graph
-    wrong = [value for value in graph.value_info if _contradicts(value, inferred.get(value.name))]
+    wrong = [value for value in graph.value_info if _contradicts(value, inferred.get(value.name), free)]
     for value in wrong:
         graph.value_info.remove(value)
-    outputs = [value for value in graph.output if _contradicts(value, inferred.get(value.name))]
+    outputs = [value for value in graph.output if _contradicts(value, inferred.get(value.name), free)]
     for value in outputs:
         value.type.CopyFrom(inferred[value.name].type)
     names = [value.name for value in (*outputs, *wrong)]
@@ -32,6 +34,9 @@ def inferred_values(model: onnx.ModelProto) -> Mapping[str, onnx.ValueInfoProto]
     bare = type(model)()
     bare.CopyFrom(model)
     drop_shapes(bare)
+    made = {name for node in bare.graph.node for name in node.output}
+    for value in [value for value in bare.graph.output if value.name not in made]:  # they would lose their shapes
+        bare.graph.output.remove(value)
     try:
         found = shape_inference.infer_shapes(bare, data_prop=True).graph
     except (shape_inference.InferenceError, RuntimeError, ValueError):
@@ -46,10 +51,10 @@ def drop_shapes(model: onnx.ModelProto) -> None:
         value.type.tensor_type.ClearField("shape")
 
 
-def _contradicts(declared: onnx.ValueInfoProto, inferred: onnx.ValueInfoProto | None) -> bool:
+def _contradicts(declared: onnx.ValueInfoProto, inferred: onnx.ValueInfoProto | None, free: set[str]) -> bool:
     """Whether a declaration and what was inferred can't both be right.
 
-    A size that depends on an input's free size (a symbol) is not always the declared one.
+    A size that is a free one of the inputs, whose names are in ``free``, is not always the declared one.
     """
     if inferred is None or not inferred.type.HasField("tensor_type"):
         return False
@@ -63,7 +68,7 @@ def _contradicts(declared: onnx.ValueInfoProto, inferred: onnx.ValueInfoProto | 
         return True
     symbols = [size.dim_param for size in inferred.type.tensor_type.shape.dim]
     return any(
-        size is not None and (other is not None or symbol != "") and size != other
+        size is not None and (other is not None or symbol in free) and size != other
         for size, other, symbol in zip(sizes, found, symbols, strict=True)
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
@@ -15,6 +16,8 @@ from pipeline.zoo.declared import drop_wrong_shapes
 
 if TYPE_CHECKING:
     import onnx
+
+logger = logging.getLogger(__name__)
 
 OPSET = 13
 """Q/DQ per channel, which 8-bit quantization uses, begins here."""
@@ -44,13 +47,35 @@ def raised(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _inline_functions(model: onnx.ModelProto) -> str | None:
+    """Put functions in place of their calls, at the model's opset; where ONNX can't, they stay, and run."""
     from onnx import inliner
+    from onnx.shape_inference import InferenceError
 
     names = [function.name for function in model.functions]
     if not names:
         return None
-    model.CopyFrom(inliner.inline_local_functions(model, convert_version=True))
+    try:
+        inlined = inliner.inline_local_functions(_with_types(model), convert_version=True)
+    except (RuntimeError, ValueError, InferenceError) as error:
+        logger.info("the functions %s stay: %s", ", ".join(names), error)
+        return None
+    weights = {tensor.name for tensor in inlined.graph.initializer}
+    for value in [value for value in inlined.graph.value_info if value.name in weights]:
+        inlined.graph.value_info.remove(value)
+    model.CopyFrom(inlined)
     return f"the functions {', '.join(names)} were put in place of their calls"
+
+
+def _with_types(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy with the types of all values and weights, which converting a function to another opset asks for."""
+    from onnx import helper, shape_inference
+
+    typed = shape_inference.infer_shapes(model)
+    typed.graph.value_info.extend(
+        helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+        for tensor in typed.graph.initializer
+    )
+    return typed
 
 
 def _declare_domains(model: onnx.ModelProto) -> str | None:

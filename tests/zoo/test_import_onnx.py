@@ -97,6 +97,14 @@ def test_a_wrongly_declared_output_gets_the_shape_that_follows(declared: list[in
     assert not made.graph.value_info
 
 
+def test_what_can_not_be_inferred_stays_declared() -> None:
+    nodes = [helper.make_node("Compress", ["x", "which"], ["y"], axis=1)]
+    which = numpy_helper.from_array(np.array([True, False, True, False, False, False]), "which")
+    made = model(nodes, [value("x", ["n", 6])], [value("y", ["n", 2]), value("x", ["n", 6])], [which])
+    assert clean(made) == ["1 node had no name"]
+    assert [shape_of(entry) for entry in made.graph.output] == [(None, 2), (None, 6)]
+
+
 def test_a_missing_domain_is_declared_and_the_main_one_has_its_short_name() -> None:
     nodes = [
         helper.make_node("Relu", ["x"], ["r"], domain="ai.onnx"),
@@ -109,9 +117,10 @@ def test_a_missing_domain_is_declared_and_the_main_one_has_its_short_name() -> N
     assert made.graph.node[0].domain == ""
 
 
-def test_functions_are_put_in_place_of_their_calls() -> None:
+@pytest.mark.parametrize("version", [17, 16])
+def test_functions_are_put_in_place_of_their_calls(version: int) -> None:
     body = [helper.make_node("MatMul", ["x", "w"], ["m"]), helper.make_node("Relu", ["m"], ["y"])]
-    function = helper.make_function("own", "Layer", ["x", "w"], ["y"], body, [helper.make_opsetid("", 17)])
+    function = helper.make_function("own", "Layer", ["x", "w"], ["y"], body, [helper.make_opsetid("", version)])
     made = model(
         [helper.make_node("Layer", ["x", "w0"], ["y"], domain="own")],
         [value("x", ["n", 6])],
