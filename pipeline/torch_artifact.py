@@ -85,7 +85,7 @@ def make_module(spec: ModelSpec) -> nn.Module:
         module = locate(target)(**arguments)
         if not isinstance(module, torch.nn.Module):
             raise TypeError(f"{target} gives a {type(module).__name__}, not a torch.nn.Module")
-        module = by_names(module.eval(), [entry.name for entry in spec.inputs], spec.outputs)
+        module = by_names(_unwrapped(module).eval(), [entry.name for entry in spec.inputs], spec.outputs)
         _give_values(module, spec)
         for pruned in spec.pruning_history or ():
             _prune_again(module, spec, pruned)
@@ -187,6 +187,13 @@ def load_module(folder: Path) -> nn.Module:
     return module.eval()
 
 
+def frozen(module: nn.Module) -> nn.Module:
+    """The module, for running only: TorchScript prepares for gradients otherwise, and fails in inference mode."""
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    return module
+
+
 def export_program(module: nn.Module, examples: tuple[torch.Tensor, ...]) -> torch.export.ExportedProgram:
     """The module as a program of torch.export with a free batch; raises what that raises where it can't follow."""
     import torch
@@ -211,6 +218,18 @@ def _prune_again(module: nn.Module, spec: ModelSpec, pruned: PruningRound) -> No
     graph.load_pruning_history([(name, is_output, list(indices)) for name, is_output, indices in pruned])
 
 
+def _unwrapped(module: nn.Module) -> nn.Module:
+    """The module that DataParallel or torch.compile was put around."""
+    import torch
+    from torch.nn.parallel import DataParallel
+
+    while isinstance(module, DataParallel) or "_orig_mod" in module._modules:
+        inner = module.module if isinstance(module, DataParallel) else module._modules["_orig_mod"]
+        assert isinstance(inner, torch.nn.Module)
+        module = inner
+    return module
+
+
 def _give_values(module: nn.Module, spec: ModelSpec) -> None:
     """Give parameters on the meta device memory, not a number each, and those that wait for an input their shapes.
 
@@ -224,7 +243,11 @@ def _give_values(module: nn.Module, spec: ModelSpec) -> None:
     for owner_name, owner in module.named_modules():
         for values in (owner._parameters, owner._buffers):
             for name, value in values.items():
-                if value is None or is_lazy(value) or not value.is_meta:
+                if value is None or is_lazy(value):
+                    continue
+                if 0 in value.stride() and not value.is_meta:
+                    values[name] = value.contiguous()  # an expanded one has no memory of its own to load into
+                if not value.is_meta:
                     continue
                 path = f"{owner_name}.{name}".lstrip(".")
                 if path not in kept:

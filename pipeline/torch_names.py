@@ -31,11 +31,15 @@ class Passing:
 
     keywords: tuple[str, ...] | None
     """Each one's argument; None: they are passed by position."""
+    as_one: bool = False
+    """Whether they are passed as one tuple."""
     remark: str | None = None
     """What a user should know of it."""
 
     def __call__(self, forward: Callable[..., Any], module: nn.Module, tensors: Sequence[Any]) -> Any:
         """Call ``forward``."""
+        if self.as_one:
+            return forward(module, tuple(tensors))
         if self.keywords is None:
             return forward(module, *tensors)
         return forward(module, **dict(zip(self.keywords, tensors, strict=True)))
@@ -80,10 +84,13 @@ def passing_of(forward: Callable[..., Any], names: Sequence[str]) -> Passing:
     required = [parameter for parameter in parameters if _is_required(parameter)]
     known = [name for name in names if name in by_name]
     missing = [parameter.name for parameter in required if parameter.name not in names]
-    if len(known) == len(names) or (takes_any and (known or not required)):
+    any_number = any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters)
+    if len(known) == len(names) or (takes_any and (known or not (required or any_number))):
         if missing:
             raise UserError(f"{_both(names, parameters)}: '{missing[0]}' is missing in model.inputs")
         return Passing(keywords=tuple(names))
+    if len(parameters) == 1 and len(names) > 1 and _takes_several(parameters[0]):
+        return Passing(keywords=None, as_one=True)
     _check_order(names, parameters)
     if len(names) == 1:
         return Passing(keywords=None)
@@ -144,6 +151,12 @@ def _attributes(value: Any) -> Iterator[tuple[str, torch.Tensor]]:
             yield name, part
 
 
+def _takes_several(parameter: inspect.Parameter) -> bool:
+    """Whether an argument is annotated as a tuple or list."""
+    said = str(parameter.annotation).lower()
+    return any(kind in said for kind in ("tuple", "list", "sequence"))
+
+
 def _is_required(parameter: inspect.Parameter) -> bool:
     has_one = parameter.kind in (*_BY_POSITION, *_BY_NAME)
     return has_one and parameter.default is inspect.Parameter.empty
@@ -159,7 +172,10 @@ def _check_order(names: Sequence[str], parameters: Sequence[inspect.Parameter]) 
     fits = len(required) <= len(names) and (any_number or len(names) <= len(places))
     if moved or by_name_only or not fits:
         typed = ", ".join(entry.name for entry in required) or ", ".join(places[: len(names)])
-        raise UserError(f"{_both(names, parameters)}: name the inputs as forward does ({typed})")
+        advice = f"name the inputs as forward does ({typed})"
+        if len(places) == 1 < len(names):
+            advice += f", or annotate {places[0]} as a tuple, if it is one of all inputs"
+        raise UserError(f"{_both(names, parameters)}: {advice}")
 
 
 def _both(names: Sequence[str], parameters: Sequence[inspect.Parameter]) -> str:

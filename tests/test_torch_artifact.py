@@ -22,7 +22,7 @@ from pipeline.torch_artifact import (
     save_module,
     spec_of_pruned,
 )
-from tests.stages.models import Tied, Unready, resnet, resnet_spec, spec_of
+from tests.stages.models import Overlapping, Tied, Unready, resnet, resnet_spec, spec_of
 
 
 def test_a_saved_module_comes_back_with_its_spec(tmp_path: Path) -> None:
@@ -129,6 +129,21 @@ def test_a_model_whose_code_has_changed_since_is_not_made_of_the_new_code(
     (tmp_path / "own_net.py").write_text("from torch import nn\nclass Net(nn.Tanh): ...\n")
     with pytest.raises(UserError, match=r"the code of own_net\.Net has changed since"):
         load_module(tmp_path)
+
+
+def test_a_buffer_whose_values_share_memory_is_saved_and_loaded(tmp_path: Path) -> None:
+    spec = spec_of(Overlapping, {"x": (3,)}, ["y"])
+    save_module(make_module(spec), spec, tmp_path)
+    assert load_module(tmp_path)(torch.zeros(2, 3)).sum() == 6
+
+
+def test_what_parallel_training_or_compiling_puts_around_a_module_is_taken_off() -> None:
+    spec = ModelSpec(
+        factory={"_target_": "tests.stages.models.wrapped"}, inputs=(ModelInput(name="x", shape=(3,)),), outputs=("y",)
+    )
+    module = make_module(spec)
+    assert isinstance(module, torch.nn.Linear)
+    assert module(torch.ones(2, 3)).shape == (2, 2)
 
 
 def test_layers_without_shapes_or_memory_get_them(tmp_path: Path) -> None:

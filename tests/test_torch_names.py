@@ -33,6 +33,11 @@ class AnyMinus(Minus):
         return sides[0] - sides[1]
 
 
+class AnyhowMinus(Minus):
+    def forward(self, *sides: Tensor, **options: Any) -> Tensor:  # type: ignore[override]
+        return sides[0] - sides[1]
+
+
 class NamedMinus(Minus):
     def forward(self, **sides: Tensor) -> Tensor:  # type: ignore[override]
         return sides["left"] - sides["right"]
@@ -46,11 +51,16 @@ def test_inputs_with_the_names_of_forwards_arguments_are_passed_by_name(kind: ty
     assert input_remarks(module) == []
 
 
-@pytest.mark.parametrize("kind", [Minus, AnyMinus])
+@pytest.mark.parametrize("kind", [Minus, AnyMinus, AnyhowMinus])
 def test_inputs_with_other_names_are_passed_in_order_and_it_is_said(kind: type[Minus]) -> None:
     module = by_names(kind(), ["a", "b"], ["y"])
     assert module(ONE, TWO).item() == -1
     assert "model.inputs names a, b" in input_remarks(module)[0]
+
+
+class TupleMinus(Minus):
+    def forward(self, sides: tuple[Tensor, ...]) -> Tensor:  # type: ignore[override]
+        return sides[0] - sides[1]
 
 
 @pytest.mark.parametrize("kind", [Minus, KeywordMinus])
@@ -58,6 +68,10 @@ def test_inputs_with_other_names_are_passed_in_order_and_it_is_said(kind: type[M
 def test_inputs_that_do_not_fit_are_refused_with_both_lists(kind: type[Minus], names: list[str]) -> None:
     with pytest.raises(UserError, match=rf"names {', '.join(names)}, and .*forward takes .*left, right"):
         by_names(kind(), names, ["y"])
+
+
+def test_an_argument_that_is_annotated_as_a_tuple_gets_all_inputs() -> None:
+    assert by_names(TupleMinus(), ["a", "b"], ["y"])(ONE, TWO).item() == -1
 
 
 class Pair(NamedTuple):

@@ -74,14 +74,14 @@ class Torch:
         self.check(target)
         import torch
 
-        from pipeline.torch_artifact import load_module, load_spec
+        from pipeline.torch_artifact import frozen, load_module, load_spec
 
         settings = session_settings(target)
         torch.set_num_threads(target.threads)
         if target.device == "cuda":
             _allow_tf32(settings.tf32)
         spec = load_spec(artifact.path)
-        module = load_module(artifact.path).to(target.device, getattr(torch, settings.dtype))
+        module = frozen(load_module(artifact.path)).to(target.device, getattr(torch, settings.dtype))
         if settings.channels_last:
             module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         run: Callable[..., Any] = module

@@ -23,6 +23,8 @@ KEEP = ". To keep such a model: "
 """What comes before the override, in the reason why a model is refused."""
 _EARLY = "LayerNormalization"
 _EARLY_OPSET = 17
+_ROUNDING = {"FLOAT16": 4e-3, "F16": 4e-3, "BFLOAT16": 3e-2, "BF16": 3e-2}
+"""Four steps of each type around 1, by its names in ONNX and safetensors."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +54,8 @@ def check_output(
 ) -> dict[str, Any]:
     """Compare a stage's output with its source on the examples of ``feed`` and return the drift between them.
 
-    ``tolerance`` is the largest difference allowed, relative to the source's largest output; None: any. The drift holds
+    ``tolerance`` is the largest difference allowed, relative to the source's largest output; None: any. A source that
+    computes in 16 bits is allowed what these round away. The drift holds
     ``sqnr_db`` (signal to quantization noise, over all examples), ``cosine`` (mean over the examples), ``cosine_min``,
     ``max_abs``, and ``worst_example``, the one with the largest difference; a figure that does not exist or is infinite
     is None. ``not_compared`` names the outputs that have no batch, where there are any. Raises StageFailed where the
@@ -71,7 +74,7 @@ def compare(
     found = ran(output, feed)
     _check_shapes(expected, found)
     _check_finite(expected, found)
-    _check_tolerance(expected, found, tolerance)
+    _check_tolerance(expected, found, None if tolerance is None else max(tolerance, rounding_of(source)))
     _check_floor(expected, found, floor)
     compared = list(_pairs(expected, found))
     figures = drift([before for *_, before, _ in compared], [after for *_, after in compared])
@@ -158,6 +161,28 @@ def _check_tolerance(expected: Ran, found: Ran, tolerance: float | None) -> None
                 f"output '{name}' differs from its source's by up to {difference:.3g}, where the largest output is "
                 f"{largest:.3g}; allowed is {tolerance:g} of that"
             )
+
+
+def rounding_of(artifact: Artifact) -> float:
+    """What a model's 16-bit weights let its outputs differ by, relative to the largest; 0 for wider ones."""
+    kinds = _onnx_kinds(artifact) if artifact.format == "onnx" else _torch_kinds(artifact)
+    return max((_ROUNDING.get(kind, 0.0) for kind in kinds), default=0.0)
+
+
+def _onnx_kinds(artifact: Artifact) -> set[str]:
+    import onnx
+
+    graph = onnx.load(artifact.onnx_path, load_external_data=False).graph
+    return {onnx.TensorProto.DataType.Name(tensor.data_type) for tensor in graph.initializer}
+
+
+def _torch_kinds(artifact: Artifact) -> set[str]:
+    from safetensors import safe_open
+
+    from pipeline.torch_artifact import WEIGHTS_FILE
+
+    with safe_open(artifact.path / WEIGHTS_FILE, "pt") as file:
+        return {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118  # it is no mapping
 
 
 def _check_floor(expected: Ran, found: Ran, floor: Floor | None) -> None:

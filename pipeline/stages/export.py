@@ -6,13 +6,13 @@ import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from pipeline.artifact import ONNX_FILE, SINGLE_FILE_BYTES, Artifact, Format
 from pipeline.data.dataset import SplitName
-from pipeline.errors import StageFailed
+from pipeline.errors import StageFailed, UserError
 from pipeline.plan import Context
 from pipeline.stages.muted import errors_only
 from pipeline.stages.reparametrized import load_plain
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 Exporter = Literal["dynamo", "torchscript"]
 OPSETS = {"dynamo": range(18, 24), "torchscript": range(11, 21)}
 _TRACES = "pkg.torch.onnx."
+_DECIDES = "Python boolean"
+"""In a warning of tracing: the value of a tensor chose the way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +34,10 @@ class ExportOnnx:
     """Write a PyTorch model as ONNX; an ONNX model is handed on as it is.
 
     ``exporter`` dynamo is torch.export's, torchscript the older one by tracing; they give different graphs, and what
-    can be fused and quantized later depends on it. Opset 18 is what the dynamo exporter writes without converting, and
-    has every operator that 8-bit quantization needs; below 13 it is for ``fuse`` with the engine onnxruntime-tools
-    alone. With ``dynamic_batch`` axis 0 of every input is free, else 1.
+    can be fused and quantized later depends on it. Where dynamo can't follow the model, torchscript is tried; the note
+    ``export`` says so. Weights in bfloat16 become float32 (note ``widened``). Opset 18 is what the dynamo exporter
+    writes without converting, and has every operator that 8-bit quantization needs; below 13 it is for ``fuse`` with
+    the engine onnxruntime-tools alone. With ``dynamic_batch`` axis 0 of every input is free, else 1.
     """
 
     exporter: Exporter = "dynamo"
@@ -65,13 +68,17 @@ class ExportOnnx:
             context.note("export", "the model is ONNX already and is handed on as it is")
             return
         module, spec, _ = load_plain(source.path)
+        if _widen(module):
+            context.note("widened", "weights in bfloat16 are written as float32, for which runtimes have kernels")
         with _quiet_exporter():
             try:
                 self._export(module, spec, out / ONNX_FILE)
             except _exporter_errors() as error:
-                raise StageFailed(
-                    f"the {self.exporter} exporter could not export the model: {_reason(error)}"
-                ) from error
+                reason = f"the {self.exporter} exporter could not export the model: {_reason(error)}"
+                if self.exporter == "torchscript":
+                    raise StageFailed(reason) from error
+                self._trace(module, spec, out / ONNX_FILE, reason)
+                context.note("export", f"{reason}. The torchscript exporter could, and its graph is used")
         _check_names(out / ONNX_FILE, spec)
         if self.dynamic_batch:
             _check_free_batch(out / ONNX_FILE)
@@ -94,6 +101,28 @@ class ExportOnnx:
             output_names=list(spec.outputs),
             dynamic_axes=free if self.dynamic_batch else None,
         )
+
+    def _trace(self, module: torch.nn.Module, spec: ModelSpec, path: Path, reason: str) -> None:
+        """The gentler way, where the other exporter failed for ``reason``: raises StageFailed with it where tracing
+        fails, too, or would take one of several ways through the code for the only one."""
+        from torch.jit._trace import TracerWarning
+
+        traced = replace(self, exporter="torchscript", opset=min(self.opset, OPSETS["torchscript"][-1]))
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always", TracerWarning)
+            try:
+                traced._export(module, spec, path)
+                _check_names(path, spec)
+            except (UserError, StageFailed) as error:
+                raise StageFailed(reason) from error
+            except _exporter_errors() as error:
+                raise StageFailed(reason) from error
+        if any(issubclass(entry.category, TracerWarning) and _DECIDES in str(entry.message) for entry in said):
+            path.unlink(missing_ok=True)
+            raise StageFailed(
+                f"{reason}. Its code decides by the values of tensors, which no exporter follows: torch.where and "
+                "torch.cond can be exported"
+            )
 
     def _export_dynamo(self, module: torch.nn.Module, spec: ModelSpec, path: Path) -> None:
         import torch
@@ -119,6 +148,16 @@ class ExportOnnx:
     def _examples(self, spec: ModelSpec) -> tuple[torch.Tensor, ...]:
         # An example batch of 1 would be taken for a constant.
         return example_inputs(spec, batch=2 if self.dynamic_batch else 1)
+
+
+def _widen(module: torch.nn.Module) -> bool:
+    """Turn bfloat16 into float32, in place, which keeps every value; returns whether there was any."""
+    import torch
+
+    if all(value.dtype != torch.bfloat16 for value in (*module.parameters(), *module.buffers())):
+        return False
+    module.float()
+    return True
 
 
 def _rename_internal_values(model: Any, reserved: set[str]) -> None:

@@ -17,6 +17,7 @@ from pipeline.onnx_graph import batch_first, fixed_batch_in
 
 if TYPE_CHECKING:
     import onnxruntime
+    import torch
 
 BATCH = 16
 THREADS = 2
@@ -106,22 +107,30 @@ def _dtype(name: str) -> Any:
 def _run_torch(artifact: Artifact, feed: Feed) -> Ran:
     import torch
 
-    from pipeline.torch_artifact import as_tensors, load_module, load_spec
+    from pipeline.torch_artifact import as_tensors, frozen, load_module, load_spec
 
     spec = load_spec(artifact.path)
-    module = load_module(artifact.path)
+    module = frozen(load_module(artifact.path))
     names = [entry.name for entry in spec.inputs]
     _check_inputs(names, feed)
 
     def call(part: Feed) -> list[Any]:
         tensors = [torch.from_numpy(part[entry.name]).to(getattr(torch, entry.dtype)) for entry in spec.inputs]
-        return [output.numpy() for output in as_tensors(module(*tensors))]
+        return [_in_numpy(output) for output in as_tensors(module(*tensors))]
 
     with torch.inference_mode(), _torch_threads(THREADS):
         try:
             return _in_batches(call, _of(feed, names), None, spec.outputs)
         except RuntimeError as error:
             raise StageFailed(f"PyTorch can't run the model: {first_line(error)}") from error
+
+
+def _in_numpy(output: torch.Tensor) -> NDArray[Any]:
+    """NumPy has no bfloat16, whose values are all in float32."""
+    import torch
+
+    array: NDArray[Any] = (output.float() if output.dtype == torch.bfloat16 else output).numpy()
+    return array
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -192,6 +193,49 @@ class Workplace:
         out = self.new(name)
         save_module(module.eval(), spec, out)
         return Artifact(out, "torch", folder_digest(out))
+
+
+class Deciding(nn.Module):
+    """Its code takes another way for other values."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 2 if x.sum() > 0 else x - 1
+
+
+class SixteenBits(nn.Module):
+    """Weights of 16 bits; whatever comes in is turned into their type."""
+
+    def __init__(self, dtype: str) -> None:
+        super().__init__()
+        self.inner = nn.Linear(4, 4, dtype=getattr(torch, dtype))
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.inner(x.to(self.inner.weight.dtype)).float()
+        return result
+
+
+class Overlapping(nn.Module):
+    """A buffer of which all values share one place in memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("shift", torch.ones(1).expand(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.get_buffer("shift")
+
+
+def wrapped() -> nn.Module:
+    """As people have them who train on several GPUs, or compile."""
+    return nn.DataParallel(nn.Linear(3, 2))
+
+
+def scripted() -> nn.Module:
+    """A module whose code is TorchScript's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        module: nn.Module = torch.jit.script(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)))
+    return module
 
 
 class Unready(nn.Module):

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact
@@ -15,7 +16,19 @@ from pipeline.errors import StageFailed
 from pipeline.stages.check import check_output
 from pipeline.stages.export import Exporter, ExportOnnx
 from pipeline.stages.run import run
-from tests.stages.models import FixedBatch, NamedLayer, TwoInputs, TwoOutputs, Untraceable, Workplace, op_types, spec_of
+from pipeline.torch_artifact import ModelInput, ModelSpec, make_module
+from tests.stages.models import (
+    Deciding,
+    FixedBatch,
+    NamedLayer,
+    SixteenBits,
+    TwoInputs,
+    TwoOutputs,
+    Untraceable,
+    Workplace,
+    op_types,
+    spec_of,
+)
 
 Feed = dict[str, NDArray[Any]]
 
@@ -112,6 +125,33 @@ def test_what_the_exporter_cannot_follow_fails_with_its_reason(workplace: Workpl
     source = workplace.torch(Untraceable(), spec_of(Untraceable, {"x": (4,)}, ["y"]))
     with pytest.raises(StageFailed, match=r"^the dynamo exporter could not export the model: .*\S"):
         workplace.build(ExportOnnx(), source)
+
+
+def test_what_one_exporter_can_not_follow_is_exported_by_the_other_and_it_is_said(workplace: Workplace) -> None:
+    spec = ModelSpec(
+        factory={"_target_": "tests.stages.models.scripted"},
+        inputs=(ModelInput(name="x", shape=(4,)),),
+        outputs=("y",),
+    )
+    source = workplace.torch(make_module(spec), spec)
+    exported = workplace.build(ExportOnnx(), source)
+    check_output(source, exported, 1e-5, {"x": np.ones((3, 4), np.float32)})
+    assert "The torchscript exporter could" in workplace.notes["export"]
+
+
+def test_a_model_whose_code_decides_by_values_is_refused_with_the_reason(workplace: Workplace) -> None:
+    source = workplace.torch(Deciding(), spec_of(Deciding, {"x": (4,)}, ["y"]))
+    with pytest.raises(StageFailed, match="decides by the values of tensors, which no exporter follows"):
+        workplace.build(ExportOnnx(), source)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_model_with_16_bit_weights_is_exported(workplace: Workplace, dtype: torch.dtype) -> None:
+    spec = spec_of(SixteenBits, {"x": (4,)}, ["y"], dtype=str(dtype).removeprefix("torch."))
+    source = workplace.torch(make_module(spec), spec)
+    exported = workplace.build(ExportOnnx(), source)
+    check_output(source, exported, 1e-4, {"x": np.ones((3, 4), np.float32)})
+    assert ("widened" in workplace.notes) == (dtype == torch.bfloat16)
 
 
 def test_unknown_exporters_and_opsets_are_refused() -> None:
