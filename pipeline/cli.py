@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
     from rich.console import Console
 
+LOOKING = frozenset({"--cfg", "-c", "--info", "-i", "--hydra-help"})
+"""Hydra's flags that show something and run nothing."""
 PLAIN_WIDTH = 120
 MULTIRUN = ("--multirun", "-m")
 SECONDS_PER_DAY = 24 * 3600
@@ -89,7 +91,7 @@ def _experiment(argv: list[str]) -> int:
 
     from pipeline.config import register
 
-    register()
+    register(make_folders=not LOOKING & {argument.partition("=")[0] for argument in argv})
     codes: list[int] = []
     flags = [flag for flag in flags_and_overrides(argv)[0] if flag not in MULTIRUN]
 

@@ -60,14 +60,15 @@ class Schema:
     store: StoreNode = field(default_factory=StoreNode)
 
 
-def register() -> None:
+def register(*, make_folders: bool = True) -> None:
     """Make known to Hydra: the schema, ``${package:NAME}`` (a package's folder), and ``${new_folder:PATH}``.
 
-    The latter makes the folder, or one with a number behind its name where another run has made it.
+    The latter makes the folder, or one with a number behind its name where another run has made it; it only names the
+    folder without ``make_folders``.
     """
     ConfigStore.instance().store(name="schema", node=Schema)
     OmegaConf.register_new_resolver("package", _package_folder, replace=True)
-    OmegaConf.register_new_resolver("new_folder", cache(new_folder), replace=True)
+    OmegaConf.register_new_resolver("new_folder", cache(new_folder if make_folders else str), replace=True)
 
 
 def _package_folder(name: str) -> str:

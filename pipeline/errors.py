@@ -54,6 +54,7 @@ _OF_FILES = (
     errno.ELOOP,
     errno.ENAMETOOLONG,
     errno.EIO,
+    errno.EFBIG,
 )
 """What the system says of files; other errors of its are no matter of a disk."""
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
 
 from pipeline.config import build, construct, register
 from pipeline.data.preprocessing import Preprocessing
@@ -223,3 +224,16 @@ def test_what_nothing_reads_and_what_can_not_be_is_refused(override: str, says: 
 
 def test_one_batch_size_needs_no_brackets() -> None:
     assert plan("batch_sizes=4").batch_sizes == (4,)
+
+
+def test_a_run_has_a_new_folder_and_looking_at_the_configuration_makes_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").mkdir()
+    node = OmegaConf.create({"dir": "${new_folder:taken}"})
+    register(make_folders=False)
+    assert node.dir == "taken"
+    register()
+    assert (node.dir, node.dir) == ("taken-2", "taken-2")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["taken", "taken-2"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -245,6 +246,16 @@ def test_damaged_samples_are_refused(finished: tuple[Plan, int, str], tmp_path: 
     (samples / "record.json").write_text('{"record_version": 99}')
     with pytest.raises(UserError, match="has version 99"):
         runner.report(tmp_path, Console(file=io.StringIO()))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_log_that_can_not_be_written_ends_nothing_and_prints_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "slimline.log").symlink_to("/dev/full")
+    with runner.logging_to(tmp_path / "slimline.log"):
+        logging.getLogger("pipeline").info("lost")
+    assert capsys.readouterr().err == ""
 
 
 def test_a_full_disk_is_one_line_and_exit_code_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
