@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
+import shlex
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
 from functools import cache
 from importlib.resources import files
@@ -21,7 +22,7 @@ from pipeline.check import check, check_measure
 from pipeline.errors import UserError
 from pipeline.installed import locate
 from pipeline.outputs import new_folder
-from pipeline.plan import Constraints, MeasureSettings, Plan, RunLimits
+from pipeline.plan import BASELINE, Constraints, MeasureSettings, Plan, RunLimits
 
 TARGET = "_target_"
 NAME = re.compile(r"[\w+-][\w.+-]*")
@@ -120,11 +121,23 @@ def build(cfg: DictConfig, output: Path, command: str) -> Plan:
         command=command,
         grid=plain["grid"],
         limits=limits,
+        default_variants=by_default(command, "variant", "variants", variants) - {BASELINE, *plain["steps"]},
+        default_targets=by_default(command, "target", "target", targets),
     )
     problems = check(plan)
     if problems:
         raise UserError(*problems)
     return plan
+
+
+def by_default(command: str, group: str, node: str, names: Iterable[str]) -> frozenset[str]:
+    """Which of the names of a group nobody typed: neither in a list (``variant=[...]``), nor in a field's path, nor by
+    an experiment, which names its own."""
+    keys = [word.lstrip("+~").partition("=")[0] for word in shlex.split(command)]
+    if {group, "experiment", "--config-name", "--config-path"} & set(keys):
+        return frozenset()
+    paths = [key.rpartition("@")[2].split(".") for key in keys]
+    return frozenset(names) - {path[1] for path in paths if path[0] == node and len(path) > 1}
 
 
 def _unknown(plain: Mapping[str, Any]) -> list[str]:

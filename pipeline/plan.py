@@ -363,6 +363,13 @@ class Plan:
     """Which rows there are: ``all``, every variant on every target at every batch size; ``one_at_a_time``, those that
     differ from the base row (the baseline on the first target at the first batch size) in at most one of the three."""
     limits: RunLimits = RunLimits()
+    default_variants: frozenset[str] = frozenset()
+    """Variants that nobody named: they are in the run by default."""
+    default_targets: frozenset[str] = frozenset()
+
+    def asked(self, variant: str, target: str) -> bool:
+        """Whether both were named by the user; the baseline always is."""
+        return variant not in self.default_variants and target not in self.default_targets
 
     def has_row(self, variant: str, target: str, batch_size: int) -> bool:
         """Whether the grid has this row."""

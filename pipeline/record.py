@@ -255,14 +255,14 @@ class Record:
     """What to know of how data, metric and model were fitted together, a sentence each."""
 
 
-_COLUMNS = ("subject", "round", "block", "position", "duration_ns")
+COLUMNS = ("subject", "round", "block", "position", "duration_ns")
 
 
 def save_record(record: Record, folder: Path) -> None:
     """Write ``samples/``; ``record.json`` comes last, so a folder that has it is whole."""
     folder.mkdir(parents=True, exist_ok=True)
     latency, accuracy = record.latency, record.accuracy
-    np.savez_compressed(folder / "latency.npz", **{name: getattr(latency, name) for name in _COLUMNS})
+    np.savez_compressed(folder / "latency.npz", **{name: getattr(latency, name) for name in COLUMNS})
     arrays: dict[str, NDArray[Any]] = dict(accuracy.predictions)
     if accuracy.labels is not None:
         arrays["labels"] = accuracy.labels
@@ -299,24 +299,3 @@ def save_record(record: Record, folder: Path) -> None:
     temporary = folder / "record.json.tmp"
     temporary.write_text(text + "\n")
     temporary.replace(folder / "record.json")
-
-
-def load_record(folder: Path) -> Record:
-    """Read ``samples/`` back; raises FileNotFoundError, or ValueError for a record of another version."""
-    plain = json.loads((folder / "record.json").read_text())
-    found = plain.pop("record_version", None)
-    if found != RECORD_VERSION:
-        raise ValueError(f"{folder / 'record.json'} has version {found}, this program reads version {RECORD_VERSION}")
-    with np.load(folder / "latency.npz") as arrays:
-        latency = LatencySamples(**plain.pop("latency"), **{name: arrays[name] for name in _COLUMNS})
-    with np.load(folder / "accuracy.npz") as arrays:
-        predictions = {name: arrays[name] for name in arrays.files if name != "labels"}
-        labels = arrays["labels"] if "labels" in arrays.files else None
-    accuracy = AccuracySamples(labels=labels, predictions=predictions, **plain.pop("accuracy"))
-    variants = [
-        VariantRecord(**{**variant, "stages": [StageRecord(**stage) for stage in variant["stages"]]})
-        for variant in plain.pop("variants")
-    ]
-    subjects = [SubjectRecord(**subject) for subject in plain.pop("subjects")]
-    trials = [Trial(**{**trial, "outcome": Outcome(**trial["outcome"])}) for trial in plain.pop("trials", [])]
-    return Record(**plain, variants=variants, subjects=subjects, latency=latency, accuracy=accuracy, trials=trials)

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 
@@ -27,7 +28,8 @@ from pipeline.outputs import LOG, claimed, point_latest_at, sweep_outputs
 from pipeline.plan import BASELINE, Plan
 from pipeline.preflight import preflight
 from pipeline.progress import ProgressDisplay
-from pipeline.record import Record, Trial, load_record, save_record
+from pipeline.record import Record, Trial, save_record
+from pipeline.record_reading import load_record
 from pipeline.report import print_report, write_report
 from pipeline.report.describe import sentence
 from pipeline.report.printing import tell
@@ -44,7 +46,7 @@ SAMPLES = "samples"
 
 
 def run(plan: Plan, console: Console) -> int:
-    """Carry out a checked plan; returns 1 where a variant or a row failed, else 0."""
+    """Carry out a checked plan; returns 1 where a row failed that was asked for by name, else 0."""
     Store(plan.store).check()
     plan = with_fitted_data(plan)
     splits = preflight(plan)
@@ -78,8 +80,25 @@ def run(plan: Plan, console: Console) -> int:
         in_use.close()
         collect(plan)
     tell(console, f"Report: {plan.output / 'report.html'}")
-    statuses = [variant.status for variant in record.variants] + [row.status for row in record.subjects]
-    return 1 if "failed" in statuses or report.faults or faults else 0
+    return 1 if failed_rows(plan, record) or report.faults or faults else 0
+
+
+def failed_rows(plan: Plan, record: Record) -> list[str]:
+    """The keys of the rows that were asked for by name and failed: what fails of the defaults is told and no more.
+
+    A variant that could not be built was asked for where it was named; a row that could not be measured, where its
+    variant or its target was.
+    """
+    unbuilt = {variant.name for variant in record.variants if variant.status == "failed"}
+    return [
+        row.key
+        for row in record.subjects
+        if row.status == "failed"
+        and (
+            row.variant not in plan.default_variants
+            or (row.variant not in unbuilt and row.target not in plan.default_targets)
+        )
+    ]
 
 
 def build(builder: Builder, display: ProgressDisplay) -> dict[str, Built]:
@@ -184,7 +203,9 @@ def say_faults(faults: Sequence[str], console: Console) -> None:
 
 
 def report(run_folder: Path, console: Console) -> int:
-    """Derive the report anew from a run's samples; raises UserError where there are none."""
+    """Derive the report anew from a run's samples; raises UserError where there are none, or none that can be read."""
+    if run_folder.is_file():
+        raise UserError(f"{run_folder} is a file: type a run's folder, such as outputs/latest")
     try:
         record = load_record(run_folder / SAMPLES)
     except FileNotFoundError as error:
@@ -192,14 +213,18 @@ def report(run_folder: Path, console: Console) -> int:
             f"{run_folder} is not a finished run: {run_folder / SAMPLES / 'record.json'} does not exist; "
             "type a run's folder, such as outputs/latest"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{run_folder / SAMPLES} can't be read: {error}") from error
+    except ValueError as error:
+        raise UserError(str(error)) from error
     with reporting_disk(run_folder), logging_to(run_folder / LOG):
-        derived = analyse(record)
+        derived = contained(f"a report of {run_folder / SAMPLES}", lambda: analyse(record), _refuse)
         faults = write_report(derived, run_folder)
         print_report(derived, console)
     say_faults(faults, console)
     return 1 if derived.faults or faults else 0
+
+
+def _refuse(reason: str) -> NoReturn:
+    raise UserError(reason)
 
 
 def show_store(path: Path, max_gb: float | None, console: Console) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.artifact import Artifact
 from pipeline.build import UNCHANGED, Built
@@ -36,7 +36,8 @@ def rows(plan: Plan, built: Mapping[str, Built]) -> list[Row]:
                 if not plan.has_row(variant.name, target.name, batch_size):
                     continue
                 row = _row(variant, target, batch_size, built[variant.name], unavailable[target.name], axes)
-                found.append(row)
+                asked = plan.asked(variant.name, target.name)
+                found.append(replace(row, record=replace(row.record, asked=asked)))
     return found
 
 

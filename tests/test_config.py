@@ -13,7 +13,7 @@ import yaml
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from pipeline.config import build, construct, register
+from pipeline.config import build, by_default, construct, register
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import UserError
 from pipeline.installed import locate
@@ -237,3 +237,20 @@ def test_a_run_has_a_new_folder_and_looking_at_the_configuration_makes_none(
     register()
     assert (node.dir, node.dir) == ("taken-2", "taken-2")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["taken", "taken-2"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "variants", "targets"),
+    [
+        ("measure=quick", {"baseline", "a", "b"}, {"x", "y"}),
+        ("variant=[baseline,a]", set(), {"x", "y"}),
+        ("variants.a.stages.quantize.seed=1 target.x.threads=2", {"baseline", "b"}, {"y"}),
+        ("stage@variants.b.stages.quantize=quantize_static", {"baseline", "a"}, {"x", "y"}),
+        ("~variants.b.stages.quantize", {"baseline", "a"}, {"x", "y"}),
+        ("experiment=gpu", set(), set()),
+    ],
+)
+def test_what_nobody_typed_is_there_by_default(typed: str, variants: set[str], targets: set[str]) -> None:
+    command = f"python -m pipeline {typed}"
+    assert by_default(command, "variant", "variants", ["baseline", "a", "b"]) == variants
+    assert by_default(command, "target", "target", ["x", "y"]) == targets

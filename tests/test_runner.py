@@ -28,7 +28,7 @@ from pipeline.bundle import verify_bundle
 from pipeline.errors import OutOfSpace, SlimlineError, UserError
 from pipeline.plan import Constraints, MeasureSettings, Plan, Target
 from pipeline.progress import ProgressDisplay
-from pipeline.record import load_record
+from pipeline.record_reading import load_record
 from pipeline.report import report_schema
 from pipeline.results import Recommendation
 from tests.example import Arrays, Scale, linear_model, plan
@@ -81,6 +81,13 @@ def test_a_failed_variant_is_a_row_with_its_reason_and_exit_code_1(finished: tup
     assert [(row["status"], row["reason"]) for row in rows["broken"]] == [("failed", "a: RuntimeError: it broke")]
     assert rows["scaled"][0]["status"] == "ok"
     assert "it broke" in printed
+
+
+def test_what_fails_of_the_defaults_is_told_and_is_no_failure_of_the_run(finished: tuple[Plan, int, str]) -> None:
+    chosen, _, _ = finished
+    record = load_record(chosen.output / "samples")
+    assert runner.failed_rows(chosen, record) == ["broken@ort_cpu/1"]
+    assert runner.failed_rows(replace(chosen, default_variants=frozenset({"broken"})), record) == []
 
 
 def test_every_measured_row_has_its_figures(finished: tuple[Plan, int, str]) -> None:

@@ -34,7 +34,7 @@ from pipeline.measure.environment import describe_machine
 from pipeline.measure.latency import Subject, measure_latency
 from pipeline.metrics import TopOne
 from pipeline.plan import MeasureSettings
-from pipeline.record import load_record
+from pipeline.record_reading import load_record
 from pipeline.statistics.latency import Estimate, paired_ratio
 
 FINALISTS = 3

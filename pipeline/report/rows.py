@@ -44,6 +44,8 @@ class NotRun:
     variants: list[str]
     targets: list[str]
     batch_sizes: list[int]
+    asked: bool = True
+    """False: each of them was in the run by default, and nobody named it."""
 
     @property
     def explained(self) -> str:
@@ -87,20 +89,40 @@ def compared(report: Report) -> list[Section]:
 
 def not_run(report: Report) -> list[NotRun]:
     """The failed and skipped rows, failed ones first, one entry for each set of targets and reason."""
-    entries: dict[tuple[Status, str, str], NotRun] = {}
+    entries: dict[tuple[Status, str, str, bool], NotRun] = {}
     for row in all_rows(report):
         status, reason = row_status(row)
         if status == "ok":
             continue
         target = row.result.target if row.result is not None else ""
+        asked = row.result is None or row.result.asked
         entry = entries.setdefault(
-            (status, reason, target),
-            NotRun(status=status, reason=reason, variants=[], targets=[target] if target else [], batch_sizes=[]),
+            (status, reason, target, asked),
+            NotRun(
+                status=status,
+                reason=reason,
+                variants=[],
+                targets=[target] if target else [],
+                batch_sizes=[],
+                asked=asked,
+            ),
         )
         _append_new(entry.variants, row.variant.name)
         if row.result is not None:
             _append_new(entry.batch_sizes, row.result.batch_size)
     return sorted(_joined(list(entries.values())), key=lambda entry: entry.status != "failed")
+
+
+def left_out(report: Report) -> str:
+    """In one line, what was in the run by default and does not apply here; empty where everything does."""
+    everyone = {variant.name for variant in report.variants}
+    names: dict[str, list[str]] = {}
+    for entry in not_run(report):
+        if entry.status == "skipped" and not entry.asked:
+            for name in entry.targets if set(entry.variants) == everyone else entry.variants:
+                _append_new(names.setdefault(entry.reason, []), name)
+    told = "; ".join(f"{', '.join(found)}: {reason}" for reason, found in names.items())
+    return f"Not run, since it does not apply here and was not asked for by name: {told}." if told else ""
 
 
 def row_status(row: Row) -> tuple[Status, str]:
@@ -112,9 +134,9 @@ def row_status(row: Row) -> tuple[Status, str]:
 
 def _joined(entries: list[NotRun]) -> list[NotRun]:
     """Merge entries that differ only in their target, such as a variant whose stage failed, on every target."""
-    merged: dict[tuple[Status, str, tuple[str, ...], tuple[int, ...]], NotRun] = {}
+    merged: dict[tuple[Status, str, tuple[str, ...], tuple[int, ...], bool], NotRun] = {}
     for entry in entries:
-        key = (entry.status, entry.reason, tuple(entry.variants), tuple(entry.batch_sizes))
+        key = (entry.status, entry.reason, tuple(entry.variants), tuple(entry.batch_sizes), entry.asked)
         merged.setdefault(key, entry)
         for target in entry.targets:
             _append_new(merged[key].targets, target)

@@ -15,7 +15,7 @@ from pipeline.report import numbers as show
 from pipeline.report.factor_terminal import factor_parts
 from pipeline.report.fields import VARIANT, Field, header, used
 from pipeline.report.printing import STYLES, ascii_only, encodable, say
-from pipeline.report.rows import Row, compared, not_run, sections
+from pipeline.report.rows import Row, compared, left_out, not_run, sections
 from pipeline.report.terminal_scenarios import print_scenarios
 from pipeline.report.verdicts import TONES
 from pipeline.results import Report
@@ -67,8 +67,10 @@ def _print_rows(report: Report, console: Console) -> None:
 
 
 def _print_not_run(report: Report, console: Console) -> None:
-    for entry in not_run(report):
+    for entry in (entry for entry in not_run(report) if entry.asked or entry.status == "failed"):
         say(console, f"{entry.status} {entry.explained}", style="red" if entry.status == "failed" else "")
+    if by_default := left_out(report):
+        say(console, by_default, style="dim")
     console.print()
 
 

@@ -115,3 +115,18 @@ def test_each_target_and_batch_size_has_its_own_table() -> None:
     printed = _printed(example.report([example.variant("baseline", rows)]))
     for title in ("ort_cpu, batch 1", "ort_cpu, batch 32", "torch_cpu, batch 1", "torch_cpu, batch 32"):
         assert f"\n{title} " in printed or f"\n{title}\n" in printed
+
+
+def test_what_was_not_asked_for_and_does_not_apply_takes_one_line() -> None:
+    no_torch = "prune needs a PyTorch model"
+    unasked = [
+        replace(example.skipped(), asked=False),
+        replace(example.skipped("ort_cpu", reason=no_torch), asked=False),
+    ]
+    rows = [example.result(0.4, found=None), unasked[0]]
+    printed = _printed(example.report([example.variant("baseline", rows), example.variant("pruned", unasked)]), 400)
+    assert (
+        "Not run, since it does not apply here and was not asked for by name: "
+        f"ort_cuda: {example.NO_CUDA}; pruned: {no_torch}." in printed
+    )
+    assert "skipped on" not in printed
