@@ -28,7 +28,8 @@ from typing import Any, get_args
 
 from pipeline.artifact import Artifact, Format, folder_digest
 from pipeline.errors import CorruptEntry, UserError, in_words, reporting_disk
-from pipeline.locks import STALE_S, InUse, age_s, locked, owned_folder, sweep, try_lock, unused
+from pipeline.locks import STALE_S, InUse, age_s, owned_folder, sweep, unused
+from pipeline.waiting import locked, try_lock
 
 logger = logging.getLogger(__name__)
 BYTES_PER_GB = 10**9

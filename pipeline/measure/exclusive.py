@@ -15,7 +15,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pipeline.locks import Holder, NoLocks, lock, wait
+from pipeline.locks import NoLocks, lock
+from pipeline.waiting import Holder, wait
 
 FOLDER = "SLIMLINE_LOCKS"
 """Names the lock's folder, for containers that share a machine and none of the usual folders."""

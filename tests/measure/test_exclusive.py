@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import locks
+from pipeline import waiting
 from pipeline.locks import NoLocks
 from pipeline.measure import exclusive
 from pipeline.measure.exclusive import FOLDER, NAME, measuring
@@ -30,7 +30,7 @@ print(said, flush=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(FOLDER, str(tmp_path))
     monkeypatch.setattr(exclusive, "_PAUSE_S", 0.02)
-    monkeypatch.setattr(locks, "_SAY_AFTER_S", 0.0)
+    monkeypatch.setattr(waiting, "_SAY_AFTER_S", 0.0)
     return tmp_path / NAME
 
 
@@ -46,7 +46,7 @@ def other(**exclusive: bool) -> subprocess.Popen[str]:
 
 def test_a_run_waits_and_says_for_whom(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     with other(exclusive=True) as first, caplog.at_level(logging.WARNING):
-        monkeypatch.setattr(locks, "_pause", lambda _: first.communicate())
+        monkeypatch.setattr(waiting, "_pause", lambda _: first.communicate())
         with measuring(True) as said:
             pass
     assert said == []
