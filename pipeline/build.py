@@ -124,7 +124,8 @@ class Builder:
     def source(self) -> Entry:
         """The model that every variant starts from, in the store."""
         model = self.plan.model
-        imported = {"import": importing.VERSION} if model.format == "onnx" else {}
+        libraries = {name: version(name) for name in importing.LIBRARIES}
+        imported = {"import": importing.VERSION, "libraries": libraries} if model.format == "onnx" else {}
         key = _digest({"source": type(model).__qualname__, "class": _own_code(type(model)), **imported, **model.key()})
 
         def write(out: Path) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from pipeline.artifact import Artifact
 from pipeline.compare import Compare
 from pipeline.data.dataset import Feed, SplitName, preprocess, sample_of
 from pipeline.data.handed import Handed, handed
-from pipeline.errors import SlimlineError, StageFailed, is_full, reason_of
+from pipeline.errors import SlimlineError, StageFailed, UserError, is_full, reason_of
 from pipeline.importing.step import import_onnx
 from pipeline.plan import Context, ModelSource, Plan, Stage, is_export
 from pipeline.stages.check import check_output, floor_of
@@ -60,7 +60,12 @@ class Size:
 def write_model(model: ModelSource, out: Path, examples: Feed) -> Mapping[str, Any]:
     """Have the baseline written, import it where it is an ONNX file, and return what was noted."""
     notes = model.write(out)
-    return {**notes, **import_onnx(out, examples)} if model.format == "onnx" else notes
+    if model.format != "onnx":
+        return notes
+    try:
+        return {**notes, **import_onnx(out, examples)}
+    except UserError as error:
+        raise UserError(*(f"the model {model.name}: {problem}" for problem in error.problems)) from error
 
 
 def size_of(artifact: Artifact) -> Size:

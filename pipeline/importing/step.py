@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Raise it when the same file gives another import."""
+LIBRARIES = ("onnx", "onnxruntime", "onnxruntime-gpu")
+"""Those that an import depends on."""
 EXAMPLES = 16
 Mend = Callable[["onnx.ModelProto"], str | None]
 
@@ -70,7 +72,7 @@ class _Import:
         self._find_batch(model)
         expected = self._outputs(model)
         if isinstance(expected, str):
-            raise UserError(f"the model does not run: {expected}")
+            raise UserError(f"it does not run: {expected}")
         model = self._best(model, expected)
         self._declare_outputs(model, expected)
         self._write(model)
@@ -94,7 +96,7 @@ class _Import:
                 self.warnings.append(f"the file can't be run as it is ({reason}), and so it can: {note}")
                 self.original = "the file so changed"
                 return
-        raise UserError(f"the model does not load: {reason}")
+        raise UserError(f"it does not load: {reason}")
 
     def _find_batch(self, model: onnx.ModelProto) -> None:
         """Declare the only batch that the model takes, where it declares a free one."""

@@ -48,7 +48,7 @@ def adapt(model: onnx.ModelProto) -> list[str]:
     """
     notes = [*_without_zipmaps(model), *_without_other_kinds(model), *_without_bfloat16(model)]
     if not model.graph.output:
-        raise UserError("no output of the model is a tensor, and outputs are compared as arrays")
+        raise UserError("none of its outputs is a tensor, and outputs are compared as arrays")
     return notes
 
 

@@ -184,7 +184,7 @@ def test_maps_of_probabilities_become_a_tensor_and_other_kinds_are_left_out(tmp_
 def test_a_model_without_a_tensor_to_compare_is_refused(tmp_path: Path) -> None:
     kind = helper.make_sequence_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, None))
     nodes = [helper.make_node("SequenceConstruct", ["x"], ["all"])]
-    with pytest.raises(UserError, match="no output of the model is a tensor"):
+    with pytest.raises(UserError, match="none of its outputs is a tensor"):
         imported(model(nodes, [value("x", ["n", 6])], [helper.make_value_info("all", kind)]), tmp_path)
 
 
