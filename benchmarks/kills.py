@@ -43,7 +43,10 @@ ONNX = (
     "model=onnx", "model.path=model.onnx", "data=npz", "data.path=data.npz", "target=[ort_cpu]",
     "variant=[baseline,dynamic_int8,static_int8]", *MEASURE,
 )  # fmt: skip
-TRAINING = ("variant=[baseline,pruned]", "target=[ort_cpu]", "data.test_size=500", *MEASURE)
+TRAINING = (
+    "variant=[baseline,pruned]", "target=[ort_cpu]", "data.test_size=500",
+    "variants.pruned.stages.finetune.max_examples=6000", *MEASURE,
+)  # fmt: skip
 LONG = ("measure.budget_s=20", "measure.looks=[60]")
 SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
 VICTIMS = ("run", "run", "process", "zygote")

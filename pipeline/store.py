@@ -33,7 +33,7 @@ from pipeline.waiting import locked, try_lock
 
 logger = logging.getLogger(__name__)
 BYTES_PER_GB = 10**9
-_ADVICE = "type store.path=FOLDER for a store in another place"
+_ADVICE = "take a store in another place: store.path=FOLDER in a run, --path FOLDER for store"
 _KEY = re.compile("[0-9a-f]{64}")
 _DAMAGED = (errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EIO, errno.ENAMETOOLONG, errno.EINVAL)
 """What reading an entry may come to, where it is the entry that is wrong."""
@@ -228,9 +228,15 @@ def _summary(folder: Path) -> EntrySummary | None:
         label = "unreadable"
     try:
         size = sum(file.lstat().st_size for file in folder.rglob("*") if file.is_file())
-        return EntrySummary(folder.name, label, size, (path if path.exists() else folder).stat().st_mtime)
+        return EntrySummary(folder.name, label, size, _used(folder))
     except OSError:
         return None
+
+
+def _used(folder: Path) -> float:
+    with suppress(OSError):
+        return (folder / "entry.json").stat().st_mtime
+    return folder.stat().st_mtime
 
 
 def _inside(folder: Path) -> list[Path]:
