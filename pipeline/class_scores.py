@@ -14,16 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline.data.dataset import IGNORED
 from pipeline.errors import StageFailed
-from pipeline.examples import Examples
+from pipeline.examples import Examples, device_of
 from pipeline.plan import Metric
 from pipeline.torch_artifact import as_tensors
 
 Ending = Literal["logits", "sigmoid", "softmax"]
 _LEAST = 1e-6
 """Probabilities are kept this far from 0 and 1: their logarithm has to be finite."""
-_IGNORED = -100
-"""The label of what is not judged."""
 _SAME_VALUES = ("View", "Unsafe", "Squeeze", "Unsqueeze", "Select", "Reshape", "Alias", "Clone", "ToCopy", "Flatten",
                 "Transpose", "Permute", "T")  # fmt: skip
 """How the names of autograd's nodes begin that hand values on as they are."""
@@ -66,7 +65,7 @@ def scores_of(model: nn.Module, examples: Examples, metric: Metric, *, labelled:
     Raises StageFailed where the examples are learnt from by their labels, and these are none of the model's classes.
     """
     model.eval()
-    device = next(model.parameters()).device
+    device = device_of(model)
     place = getattr(metric, "output", 0)
     with torch.inference_mode(False), torch.enable_grad():
         outputs = as_tensors(model(*examples.tensors(slice(0, 2), device)))
@@ -80,12 +79,12 @@ def scores_of(model: nn.Module, examples: Examples, metric: Metric, *, labelled:
 
 def cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
     """The mean over all that is labelled; scores are logits [M, C]."""
-    return functional.cross_entropy(scores, labels.reshape(-1).long(), ignore_index=_IGNORED)
+    return functional.cross_entropy(scores, labels.reshape(-1).long(), ignore_index=IGNORED)
 
 
 def _check_labels(examples: Examples, classes: int) -> None:
     assert examples.labels is not None
-    labels = examples.labels[examples.labels != _IGNORED]
+    labels = examples.labels[examples.labels != IGNORED]
     if len(labels) and not (labels.min() >= 0 and labels.max() < classes):
         raise StageFailed(
             f"labels run from {labels.min()} to {labels.max()}, and the model has classes 0 to {classes - 1}"

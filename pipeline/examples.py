@@ -100,11 +100,16 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def device_of(model: nn.Module) -> torch.device:
+    """Where a model computes; a model without parameters on the CPU."""
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+
+
 @torch.no_grad()
 def predictions(model: nn.Module, examples: Examples, metric: Metric, batch_size: int = _BATCH) -> NDArray[Any]:
     """What the metric takes from the model's outputs, for all examples; the model is left in evaluation mode."""
     model.eval()
-    device = next(model.parameters()).device
+    device = device_of(model)
     found = []
     for start in range(0, len(examples), batch_size):
         outputs = model(*examples.tensors(slice(start, start + batch_size), device))
@@ -127,11 +132,12 @@ def score(model: nn.Module, examples: Examples, metric: Metric, truth: NDArray[A
     return float(judged(predictions(model, examples, metric), truth).mean())
 
 
-def accuracy(model: nn.Module, examples: Examples) -> float:
-    """The share of labelled examples whose largest logit is the label's; the model is left in evaluation mode."""
+def accuracy(model: nn.Module, examples: Examples, metric: Metric | None = None) -> float:
+    """The share of labelled examples that the metric calls right, by default by the largest logit; the model is left in
+    evaluation mode."""
     if examples.labels is None:
         raise ValueError("accuracy needs labels")
-    return score(model, examples, TopOne(), examples.labels)
+    return score(model, examples, metric or TopOne(), examples.labels)
 
 
 def batch_norms(model: nn.Module) -> list[_BatchNorm]:
@@ -153,7 +159,7 @@ def estimate_batch_norms(model: nn.Module, examples: Examples, batch_size: int) 
         layer.reset_running_stats()
         layer.momentum = None  # the mean of all batches instead of a moving one
         layer.train()
-    device = next(model.parameters()).device
+    device = device_of(model)
     for start in _starts(len(examples), batch_size):
         model(*examples.tensors(slice(start, start + batch_size), device))
     for layer, momentum in zip(layers, momenta, strict=True):

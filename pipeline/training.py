@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel
 from pipeline.class_scores import LOGITS, Scores, cross_entropy
 from pipeline.data.augmentation import augment
 from pipeline.errors import StageFailed
-from pipeline.examples import Examples
+from pipeline.examples import Examples, device_of
 from pipeline.recipe import Recipe
 from pipeline.torch_artifact import as_tensors
 
@@ -103,7 +103,7 @@ def _train_epoch(
     scores: Scores = LOGITS,
 ) -> None:
     recipe, epoch = state.recipe, len(state.history)
-    device = next(state.model.parameters()).device
+    device = device_of(state.model)
     rng = np.random.default_rng([recipe.seed, epoch])
     torch.manual_seed(recipe.seed * 1_000_003 + epoch)
     order = rng.permutation(len(train))
@@ -262,7 +262,7 @@ class _State:
         """Go on from the checkpoint, where there is one of this recipe."""
         if not checkpoint.exists():
             return
-        plain = torch.load(checkpoint, map_location=next(self.model.parameters()).device, weights_only=True)
+        plain = torch.load(checkpoint, map_location=device_of(self.model), weights_only=True)
         if plain["recipe"] != asdict(self.recipe):
             return
         self.model.load_state_dict(plain["model"])

@@ -6,8 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -38,6 +38,23 @@ def start_python(module: str, log: Path | IO[bytes], descriptors: Sequence[int] 
             pass_fds=tuple(descriptors),
             process_group=0 if os.name == "posix" else None,
         )
+
+
+@contextmanager
+def own_package_first() -> Iterator[None]:
+    """Let processes that ``multiprocessing`` starts meanwhile find this package, and not a module of its name in the
+    working directory: they get the search path as it is then. They call ``search_as_parent`` before anything else."""
+    sys.path.insert(0, str(_PACKAGE.parent))
+    try:
+        yield
+    finally:
+        search_as_parent()
+
+
+def search_as_parent() -> None:
+    """Take away what ``own_package_first`` put before the search path."""
+    if sys.path[:1] == [str(_PACKAGE.parent)]:
+        del sys.path[0]
 
 
 def channel_to(process: subprocess.Popen[bytes]) -> Channel:

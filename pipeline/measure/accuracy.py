@@ -26,6 +26,7 @@ from pipeline.data.batches import Axes, Feed, Inputs, axes_of, batch, count_of, 
 from pipeline.data.dataset import Split, SplitName
 from pipeline.errors import SlimlineError, UserError, WorkerFailed, reason_of, reporting_temporary
 from pipeline.isolated.channel import follow_parent
+from pipeline.isolated.process import own_package_first, search_as_parent
 from pipeline.measure.outputs import Kept, OutputAxes, by_example, not_numbers, relative_difference
 from pipeline.onnx_graph import fixed_batch_of
 from pipeline.plan import Metric, Session, Target
@@ -119,7 +120,7 @@ def _run(asked: Asked, progress: Callable[[float], None]) -> Predicted:
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(theirs, asked), daemon=True, name="slimline-accuracy")
     try:
-        with _interrupts_held_back():
+        with _interrupts_held_back(), own_package_first():
             process.start()
         # Without its own copy of the far end, the parent's recv ends when the process does.
         theirs.close()
@@ -166,6 +167,7 @@ def _how_it_ended(exitcode: int | None) -> str:
 
 
 def _work(connection: Connection, asked: Asked) -> None:
+    search_as_parent()
     follow_parent()
     parent = multiprocessing.parent_process()
     if parent is not None and not parent.is_alive():

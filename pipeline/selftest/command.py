@@ -17,6 +17,7 @@ from rich.console import Console
 from pipeline import __version__, isolated, measure, statistics
 from pipeline.artifact import Artifact, file_digest
 from pipeline.isolated.channel import follow_parent
+from pipeline.isolated.process import own_package_first
 from pipeline.measure.environment import describe_machine
 from pipeline.measure.exclusive import measuring
 from pipeline.measure.probe import write_probe
@@ -171,8 +172,9 @@ def _busy_cores(count: int) -> Iterator[None]:
     context = multiprocessing.get_context("spawn")
     spinners = [context.Process(target=_spin, daemon=True) for _ in range(count)]
     try:
-        for spinner in spinners:
-            spinner.start()
+        with own_package_first():
+            for spinner in spinners:
+                spinner.start()
         yield
     finally:
         for spinner in spinners:

@@ -96,7 +96,10 @@ class Finetune:
         def judge(model: nn.Module) -> float:
             return score(model, validation, context.metric, truth)
 
-        before = judge(module)
+        try:
+            before = judge(module)
+        except UserError as error:
+            raise StageFailed(str(error)) from error
         history = fit(
             module,
             train,

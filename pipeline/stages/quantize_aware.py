@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import SplitName, preprocess
 from pipeline.errors import Skipped, StageFailed, first_line
-from pipeline.metrics import TopOne, in_classes
+from pipeline.metrics import in_classes, judged
 from pipeline.plan import Context, Metric
 from pipeline.recipe import Recipe
 from pipeline.stages.quantization import reduces_range
@@ -94,7 +94,7 @@ class QuantizeAware:
         inputs = example_inputs(spec)
         _require_logits(module, inputs, context.metric)
         scores = scores_of(module, train, context.metric, labelled=True)
-        before = accuracy(module, validation)
+        before = accuracy(module, validation, context.metric)
         reduce_range = reduces_range(self.reduce_range, "int8", context.isa)
         with remarks_hidden():
             network = _prepare(module, inputs, _REDUCED if reduce_range else _FULL)
@@ -104,7 +104,7 @@ class QuantizeAware:
             write_qdq(convert(network, inputs), spec, out)
         context.note("validation_accuracy_before", before)
         context.note("validation_accuracy_by_epoch", history)
-        context.note("validation_accuracy", _accuracy_of_file(out, validation))
+        context.note("validation_accuracy", _accuracy_of_file(out, validation, context.metric))
         context.note("training_examples", len(train))
         context.note("reduce_range", reduce_range)
         context.note("quantized", f"{network.products} products")
@@ -126,7 +126,7 @@ class QuantizeAware:
         history = fit(
             network,
             train,
-            lambda model: accuracy(model, validation),
+            lambda model: accuracy(model, validation, context.metric),
             self._recipe(context.seed),
             context.work / "quantize_aware.ckpt",
             lambda done, line: context.progress(_TRAINING_SHARE * done, line),
@@ -170,7 +170,8 @@ def _prepare(module: nn.Module, inputs: tuple[torch.Tensor, ...], weight_limit: 
     return network
 
 
-def _accuracy_of_file(out: Path, validation: Examples) -> float:
+def _accuracy_of_file(out: Path, validation: Examples, metric: Metric) -> float:
     """The validation accuracy of the model that was written, by ONNX Runtime's integer kernels."""
     feed = preprocess(validation.split.inputs, validation.preprocessing)
-    return float((TopOne().predictions(run(Artifact(out, "onnx", ""), feed)) == validation.labels).mean())
+    assert validation.labels is not None
+    return float(judged(metric.predictions(run(Artifact(out, "onnx", ""), feed)), validation.labels).mean())
