@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from pipeline.data.dataset import Split, SplitName
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import StageFailed
-from pipeline.metrics import TopOne, in_classes, judged
+from pipeline.metrics import TopOne, judged, label_truth
 from pipeline.plan import Context, Metric
 from pipeline.torch_artifact import ModelInput, as_tensors
 
@@ -122,9 +122,9 @@ def truth_of(model: nn.Module, examples: Examples, metric: Metric) -> NDArray[An
 
     Raises UserError where the metric does not fit the model's outputs.
     """
-    if examples.labels is not None and in_classes(predictions(model, examples.first(1), metric)):
-        return examples.labels
-    return predictions(model, examples, metric)
+    own = predictions(model, examples, metric)
+    labels = label_truth(own, examples.labels)
+    return own if labels is None else labels
 
 
 def score(model: nn.Module, examples: Examples, metric: Metric, truth: NDArray[Any]) -> float:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline.artifact import Artifact
 from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.backends.torch import Torch
-from pipeline.data.batches import Inputs
+from pipeline.data.batches import Axes, Inputs
 from pipeline.data.dataset import Dataset, Split, SplitName, preprocess
 from pipeline.data.fitted import Fitted, Wanted
 from pipeline.data.labels import check_names, label_problem, one_hot_classes
@@ -21,7 +21,7 @@ from pipeline.errors import SlimlineError, UserError
 from pipeline.isolated import run
 from pipeline.measure.look import MOST, Look, look
 from pipeline.measure.outputs import OutputAxes, not_numbers
-from pipeline.metrics import in_classes
+from pipeline.metrics import in_classes, label_truth
 from pipeline.plan import Metric, Plan, Target
 
 logger = logging.getLogger(__name__)
@@ -55,6 +55,11 @@ class Acquainted:
     def output_axes(self) -> OutputAxes | None:
         """The axis of each output that counts the examples."""
         return None if self.look is None else self.look.axes
+
+    @property
+    def axes_by_name(self) -> Axes | None:
+        """The same, by output."""
+        return None if self.look is None else dict(zip(self.look.names, self.look.axes, strict=True))
 
 
 def acquainted(plan: Plan, source: Artifact, splits: Mapping[SplitName, Split]) -> Acquainted:
@@ -91,13 +96,18 @@ def acquainted(plan: Plan, source: Artifact, splits: Mapping[SplitName, Split]) 
         [] if classes is None else [problem for problem in [check_names(plan.data.class_names, classes)] if problem]
     )
     data, more = _with_labels(plan.data, splits, predictions, classes)
-    offset = int(getattr(_original(plan.data), "label_offset", 0))
+    offset = int(getattr(original(plan.data), "label_offset", 0))
     for name in splits:
         labels = data.split(name).labels
         if labels is not None:
             problems += _label_problems(labels, predictions, classes, f"{plan.data.name}, {name} split", offset)
     if problems:
         raise UserError(*dict.fromkeys(problems))
+    if splits["test"].labels is not None and label_truth(predictions, data.split("test").labels) is None:
+        notes.append(
+            f"metric '{metric.name}' tells {list(predictions.shape[1:])} classes an example and the labels are others, "
+            "so it is held against the baseline's"
+        )
     return Acquainted(plan=replace(plan, data=data), look=seen, notes=[*notes, *more])
 
 
@@ -196,12 +206,14 @@ def _with_labels(
 def _label_problems(
     labels: NDArray[np.int64], predictions: NDArray[Any], classes: int | None, where: str, offset: int
 ) -> list[str]:
-    if labels.shape[1:] != predictions.shape[1:]:
+    if labels.shape[1:] != predictions.shape[1:] and classes is not None:
         told, given = (["N", *shape[1:]] for shape in (predictions.shape, labels.shape))
         return [
             f"the model tells classes [{', '.join(map(str, told))}], and the labels of {where} are "
             f"[{', '.join(map(str, given))}]: give a label for each class that is told"
         ]
+    if labels.shape[1:] != predictions.shape[1:]:
+        return []  # a metric of the user's own, held against the baseline
     problem = label_problem(labels, classes, where, offset)
     return [] if problem is None else [problem]
 
@@ -211,8 +223,9 @@ def _name_problems(names: Sequence[str], classes: int | None) -> list[str]:
     return [] if problem is None else [problem]
 
 
-def _original(data: Dataset) -> Dataset:
-    return data.data if isinstance(data, (Fitted, _Relabelled)) else data
+def original(data: Dataset) -> Dataset:
+    """The data set that the user named, without what was put around it."""
+    return original(data.data) if isinstance(data, (Fitted, _Relabelled)) else data
 
 
 def _share(value: float) -> str:

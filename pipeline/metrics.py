@@ -127,6 +127,13 @@ def in_classes(predictions: NDArray[Any]) -> bool:
     return predictions.dtype.kind in "iub"
 
 
+def label_truth(predictions: NDArray[Any], labels: NDArray[Any] | None) -> NDArray[Any] | None:
+    """The labels, where predictions are held against them: classes, and as many an example as there are labels."""
+    if labels is None or not in_classes(predictions) or labels.shape[1:] != predictions.shape[1:]:
+        return None
+    return labels[: len(predictions)]
+
+
 def judged(predictions: NDArray[Any], truth: NDArray[Any]) -> NDArray[np.float64]:
     """How right each example's prediction is: for classes [N] 1 or 0, for several classes an example [N, ...] the share
     that is right, for vectors [N, D] their cosine, -1 to 1.

@@ -18,9 +18,10 @@ from pipeline.build import Builder, Built
 from pipeline.build import builder as making
 from pipeline.bundle.write import write_bundle
 from pipeline.contained import contained
+from pipeline.data.batches import Axes
 from pipeline.data.dataset import Split
 from pipeline.errors import Skipped, SlimlineError, UserError, reporting_disk
-from pipeline.fitting import acquainted, with_fitted_data
+from pipeline.fitting import acquainted, original, with_fitted_data
 from pipeline.locks import InUse
 from pipeline.measure.environment import describe_machine
 from pipeline.measurement import Measured, measure
@@ -74,7 +75,9 @@ def run(plan: Plan, console: Console) -> int:
         point_latest_at(plan.output)
         print_report(report, console)
         faults += contained(
-            "the bundle", lambda: bundle(plan, built, test, record, report, console), lambda reason: [reason]
+            "the bundle",
+            lambda: bundle(plan, built, test, record, report, console, known.axes_by_name),
+            lambda reason: [reason],
         )
         say_faults(faults, console)
         in_use.close()
@@ -168,7 +171,13 @@ def tried(plan: Plan, record: Record, test: Split, display: ProgressDisplay) -> 
 
 
 def bundle(
-    plan: Plan, built: Mapping[str, Built], test: Split, record: Record, report: Report, console: Console
+    plan: Plan,
+    built: Mapping[str, Built],
+    test: Split,
+    record: Record,
+    report: Report,
+    console: Console,
+    axes: Axes | None = None,
 ) -> list[str]:
     """Write the recommended variant's deploy folder, where one is recommended; there are no faults to return then."""
     recommendation = report.recommendation
@@ -187,7 +196,8 @@ def bundle(
             class_names=plan.data.class_names,
             examples=test,
             trained=built[recommendation.variant].changed_module,
-            data=plan.data,
+            data=original(plan.data),
+            output_axes=axes,
         )
     except Skipped as error:
         tell(console, f"No bundle: {error}")

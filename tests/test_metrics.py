@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from pipeline.data.dataset import IGNORED
 from pipeline.errors import UserError
-from pipeline.metrics import Cosine, judged
+from pipeline.metrics import NO_PREDICTION, Cosine, TopOne, judged
 
 
 def test_classes_are_right_or_wrong() -> None:
@@ -31,3 +32,31 @@ def test_an_outputs_further_axes_become_one_vector() -> None:
 def test_an_output_that_is_no_vector_is_refused(outputs: list[np.ndarray]) -> None:
     with pytest.raises(UserError, match="metric 'cosine' needs"):
         Cosine().predictions(outputs)
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 1)])
+def test_one_score_is_class_1_from_the_threshold_on(shape: tuple[int, ...]) -> None:
+    scores = np.array([-1.0, 0.0, 0.6, np.nan], np.float32).reshape(shape)
+    assert TopOne().predictions([scores]).tolist() == [0, 1, 1, NO_PREDICTION]
+    assert TopOne(threshold=0.5).predictions([scores]).tolist() == [0, 0, 1, NO_PREDICTION]
+
+
+def test_whole_numbers_are_classes_already() -> None:
+    assert TopOne().predictions([np.array([3, 0, 7])]).tolist() == [3, 0, 7]
+
+
+def test_the_axis_of_classes_is_the_last_and_the_second_of_images() -> None:
+    scores = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
+    assert TopOne().predictions([scores[:, 0]]).shape == (2, 4)
+    assert TopOne().predictions([scores]).tolist() == scores.argmax(axis=1).tolist()
+    assert TopOne(axis=1).predictions([scores[:, 0]]).shape == (2, 5)
+
+
+def test_a_sequence_is_no_output_to_judge() -> None:
+    with pytest.raises(UserError, match="output 1 to be an array, but it is a sequence or map"):
+        TopOne(output=1).predictions([np.zeros((2, 2)), [{0: 0.5}]])  # type: ignore[list-item]
+
+
+def test_parts_that_are_ignored_do_not_count() -> None:
+    truth = np.array([[1, 2, IGNORED], [IGNORED] * 3, [0, 0, 0]])
+    assert judged(np.array([[1, 0, 9], [1, 2, 3], [0, 0, 0]]), truth).tolist() == [0.5, 1.0]

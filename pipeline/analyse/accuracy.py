@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.metrics import AGREEMENT, in_classes, judged
+from pipeline.metrics import AGREEMENT, in_classes, judged, label_truth
 from pipeline.plan import BASELINE, Constraints, MeasureSettings
 from pipeline.record import AccuracySamples
 from pipeline.results import Accuracy
@@ -73,9 +73,10 @@ def _one(
 ) -> Accuracy | None:
     if not in_classes(predictions):
         return None if baseline is None else _similarity(samples.metric, judged(predictions, baseline), constraints)
-    if samples.labels is not None:
-        reference = None if baseline is None else judged(baseline, samples.labels)
-        return _judge(samples.metric, judged(predictions, samples.labels), reference, constraints)
+    labels = label_truth(predictions, samples.labels)
+    if labels is not None:
+        reference = None if baseline is None else judged(baseline, labels)
+        return _judge(samples.metric, judged(predictions, labels), reference, constraints)
     if baseline is None:
         return None
     right = judged(predictions, baseline)

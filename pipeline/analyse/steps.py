@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pipeline.analyse.cells import Cells
 from pipeline.analyse.speed import ratio_by_blocks
 from pipeline.intervals import Ratio
-from pipeline.metrics import in_classes, judged
+from pipeline.metrics import in_classes, judged, label_truth
 from pipeline.plan import BASELINE, MeasureSettings
 from pipeline.record import AccuracySamples, Record, StageRecord, VariantRecord, subject_key
 from pipeline.results import Change, Result, Step
@@ -110,8 +110,11 @@ def _speedup(row: Result, name: str, before: str, cells: Mapping[str, Cells], me
 def _accuracy(row: Result, name: str, before: str, samples: AccuracySamples) -> Change | None:
     """The change of the accuracy, or of the mean likeness to the baseline's output."""
     mine, other, baseline = (samples.predictions.get(f"{each}@{row.target}") for each in (name, before, BASELINE))
-    truth = baseline if samples.labels is None or (mine is not None and not in_classes(mine)) else samples.labels
-    if mine is None or other is None or truth is None:
+    if mine is None or other is None:
+        return None
+    labels = label_truth(mine, samples.labels)
+    truth = baseline if labels is None else labels
+    if truth is None:
         return None
     return _change(judged(mine, truth), judged(other, truth), shares=in_classes(mine))
 

@@ -16,7 +16,7 @@ from pipeline.bundle.check import Check, from_problems
 from pipeline.bundle.derived import program
 from pipeline.bundle.golden import check_golden_file, check_tolerance
 from pipeline.bundle.session import precision_of
-from pipeline.bundle.slimline_infer.values import printable
+from pipeline.bundle.slimline_infer.values import by_example, printable
 from pipeline.data.dataset import Feed
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import first_line
@@ -110,11 +110,13 @@ def _signature(model: Model) -> Check:
     """Names, types and sizes; the names of symbolic sizes may differ between versions of a runtime."""
     problems = []
     for kind, found in (("inputs", model.session.inputs), ("outputs", model.session.outputs)):
+        if found is None:
+            continue
+        axes = {entry["name"]: entry.get("batch_axis", 0) for entry in model.manifest[kind]}
         declared = _comparable(model.manifest[kind])
-        if found is not None and _comparable(found) != declared:
-            problems.append(
-                f"the manifest declares {kind} {printable(declared)}, the model has {printable(_comparable(found))}"
-            )
+        shown = _comparable([by_example(entry, axes.get(entry["name"], 0)) for entry in found])
+        if shown != declared:
+            problems.append(f"the manifest declares {kind} {printable(declared)}, the model has {printable(shown)}")
     return from_problems("inputs and outputs", problems, "as the manifest declares them")
 
 

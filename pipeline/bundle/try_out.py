@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.bundle import manifest as manifests
-from pipeline.data.dataset import Feed
+from pipeline.data.batches import Feed, axes_of
 from pipeline.errors import Skipped
 
 
@@ -37,12 +37,17 @@ def try_out(
     """
     from pipeline.bundle.slimline_infer import InputError
     from pipeline.bundle.slimline_infer.model import Model, fixed_batch, open_session
+    from pipeline.bundle.slimline_infer.values import by_example
 
     path = folder / manifests.MANIFEST_FILE
     try:
         _, session = open_session(folder, told)
         inputs = [_with_raw(entry, raw, preprocessing) for entry in session.inputs or told["inputs"]]
-        outputs = list(session.outputs or told["outputs"])
+        axes = told.get("output_axes", {})
+        outputs = [
+            by_example(entry, axes.get(entry["name"]) or 0) if "shape" in entry else dict(entry)
+            for entry in session.outputs or told["outputs"]
+        ]
         batch = fixed_batch(inputs) or told["batch_size"]
         # All that Model reads; the whole manifest needs the outputs first.
         provisional = {"schema_version": manifests.SCHEMA_VERSION, "labels": None, "batch_size": batch}
@@ -66,11 +71,14 @@ def try_out(
 def _with_raw(
     entry: Mapping[str, Any], raw: Feed, preprocessing: Mapping[str, Mapping[str, Any] | None]
 ) -> dict[str, Any]:
+    from pipeline.bundle.slimline_infer.values import by_example
+
     name = entry["name"]
     _check_arrays([entry])
     if name not in raw:
         raise Skipped(f"a deploy bundle has golden inputs, and the data has none for the model's '{name}'")
-    return {**entry, "raw_dtype": str(raw[name].dtype), "preprocessing": preprocessing.get(name)}
+    placed = by_example(entry, axes_of(raw).get(name, 0))
+    return {**placed, "raw_dtype": str(raw[name].dtype), "preprocessing": preprocessing.get(name)}
 
 
 def _told_by(output: NDArray[Any]) -> dict[str, Any]:

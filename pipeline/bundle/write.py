@@ -25,6 +25,7 @@ from pipeline.bundle.slimline_infer.values import value_range
 from pipeline.bundle.steps import Options
 from pipeline.bundle.try_out import Tried, try_out
 from pipeline.bundle.verify import verify_bundle
+from pipeline.data.batches import Axes
 from pipeline.data.dataset import Dataset, Feed, Split
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import Skipped, VerificationFailed, WorkerFailed, reporting_disk
@@ -55,15 +56,17 @@ def write_bundle(
     examples: Split,
     trained: Artifact | None = None,
     data: Dataset | None = None,
+    output_axes: Axes | None = None,
 ) -> Path:
     """Write the recommended variant's deploy folder and return it; an older one at ``out`` is replaced.
 
     ``target`` is the recommended one and ``artifact`` what was timed on it; ``examples`` are raw (not preprocessed)
     test examples, of which the first few become the golden inputs. ``trained`` is the PyTorch model that an ONNX
     variant was made from, where stages have changed it: it is added as a program of torch.export, if torch can export
-    it. ``data`` tells how images were read. The folder takes its name only after it has been verified. Raises Skipped
-    where a bundle can't be made of the variant, VerificationFailed where what was written does not pass, OutOfSpace,
-    and ValueError where the report has no such row.
+    it. ``data`` tells how images were read, ``output_axes`` where outputs have the examples, by name (else first). The
+    folder takes its name only after it has been verified. Raises Skipped where a bundle can't be made of the variant,
+    VerificationFailed where what was written does not pass, OutOfSpace, and ValueError where the report has no such
+    row.
     """
     runtime, session = runtime_of(target), session_entry(target)
     measured = manifests.measured(report, record, recommendation)
@@ -75,7 +78,7 @@ def write_bundle(
             (folder / name).write_bytes(content)
         model = _add_model(artifact, folder, runtime, session)
         asked = {"runtime": runtime, "model": model.name, "session": session, "batch_size": recommendation.batch_size}
-        told = {**asked, "inputs": model.inputs, "outputs": model.outputs}
+        told = {**asked, "inputs": model.inputs, "outputs": model.outputs, "output_axes": dict(output_axes or {})}
         tried = _tried(folder, told, chosen.inputs, preprocessing)
         golden.write(folder / manifests.GOLDEN_FILE, chosen, tried.golden)
         program = runtime != "torch" and trained is not None and _add_program(trained, folder)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.artifact import Artifact
 from pipeline.data.dataset import Feed
 from pipeline.errors import StageFailed, UserError
-from pipeline.metrics import in_classes, judged
+from pipeline.metrics import judged, label_truth
 from pipeline.plan import Context, Metric
 from pipeline.stages.check import drift
 from pipeline.stages.quantization import weighted_nodes
@@ -54,10 +54,11 @@ class Judge:
             own = context.metric.predictions(outputs)
         except UserError as error:
             raise StageFailed(str(error)) from error
+        labels = label_truth(own, split.labels)
         return Judge(
             feed=feed,
             outputs=outputs,
-            truth=own if split.labels is None or not in_classes(own) else split.labels[: len(own)],
+            truth=own if labels is None else labels,
             metric=context.metric,
         )
 

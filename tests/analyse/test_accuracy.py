@@ -1,11 +1,13 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from pipeline.analyse import analyse
-from pipeline.analyse.accuracy import accuracies
+from pipeline.analyse.accuracy import accuracies, runtime_remarks
+from pipeline.data.dataset import IGNORED
 from pipeline.plan import Constraints, MeasureSettings
 from pipeline.record import AccuracySamples
 from pipeline.results import Accuracy, Report
@@ -147,3 +149,73 @@ def test_with_a_reference_target_the_baseline_elsewhere_is_judged_too() -> None:
     together = accuracies(samples, Constraints(), MeasureSettings(reference="baseline@ort_cpu"))
     assert together["baseline@ort_cpu"].verdict is None
     assert together["baseline@half"].verdict == "FAILS MARGIN"
+
+
+def _against_baseline(
+    predictions: NDArray[Any], baseline: NDArray[Any], labels: NDArray[Any] | None = None, **likeness: Any
+) -> Accuracy:
+    samples = AccuracySamples(
+        labels=labels,
+        predictions={"baseline@ort_cpu": baseline, "other@ort_cpu": predictions},
+        metric="accuracy",
+        likeness={"other@ort_cpu": likeness},
+    )
+    return accuracies(samples, Constraints(), MeasureSettings())["other@ort_cpu"]
+
+
+@pytest.mark.parametrize(
+    ("relative", "changed", "verdict"),
+    [(1e-6, 0, "EQUAL"), (1e-3, 0, "EQUAL"), (2e-3, 0, "UNDECIDED"), (None, 0, "UNDECIDED"), (1e-6, 1, "UNDECIDED")],
+)
+def test_outputs_that_are_the_baselines_are_equal_whatever_the_number_of_examples(
+    relative: float | None, changed: int, verdict: str
+) -> None:
+    classes = np.arange(20) % 4
+    other = classes.copy()
+    other[:changed] += 1
+    for labels in (classes, None):
+        found = _against_baseline(other, classes, labels, relative=relative)
+        assert found.verdict == verdict
+        assert (found.n_to_decide is None) == (verdict == "EQUAL")
+    assert _against_baseline(_vectors(0.0, 5), _vectors(0.0, 5), relative=1e-6).verdict == "EQUAL"
+
+
+def test_several_classes_an_example_are_classes_and_no_vectors() -> None:
+    classes = np.random.default_rng(0).integers(0, 5, (400, 5))
+    found = _against_baseline(classes, classes)
+    assert (found.metric, found.value, found.verdict) == ("agreement", 1.0, "NO MEANINGFUL DROP")
+    with_others = _against_baseline(classes, classes, labels=np.zeros(400, np.int64))
+    assert (with_others.metric, with_others.value) == ("agreement", 1.0)
+
+
+def test_a_taggers_accuracy_counts_each_example_as_a_cluster() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, (300, 10))
+    labels[:, 8:] = IGNORED
+    whole = (
+        rng.random(300) < 0.2
+    )  # whole sentences are wrong: the interval is that of 300 examples, not of 2,400 tokens
+    predictions = np.where(whole[:, None] | (rng.random((300, 10)) < 0.02), 3, labels)
+    found = _against_baseline(predictions, labels, labels)
+    right = (predictions == labels)[:, :8].mean(axis=1)
+    assert found.value == pytest.approx(right.mean())
+    assert found.n == 300
+    half = 1.96 * right.std() / np.sqrt(300)
+    assert found.high - found.low == pytest.approx(2 * half, rel=0.15)
+    assert (found.verdict, found.p) == ("FAILS MARGIN", None)
+
+
+def test_a_variant_whose_outputs_depend_on_the_runtime_is_told() -> None:
+    def likeness(cosine: float) -> dict[str, Any]:
+        return {"elsewhere": {"against": "int8@ort_cpu", "relative": 0.5, "cosine": cosine}}
+
+    samples = AccuracySamples(
+        labels=None,
+        predictions={},
+        metric="cosine",
+        likeness={"int8@openvino_cpu": likeness(0.72), "fp16@openvino_cpu": likeness(0.9999)},
+    )
+    found = runtime_remarks(samples)
+    assert list(found) == ["int8@openvino_cpu"]
+    assert found["int8@openvino_cpu"].startswith("its outputs depend on the runtime: they are others than on ort_cpu")
+    assert "cosine of the two is 0.720" in found["int8@openvino_cpu"]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -14,6 +15,8 @@ from pipeline.bundle import manifest as manifests
 from pipeline.bundle import verify_bundle
 from pipeline.bundle.golden import EXAMPLES
 from pipeline.bundle.session import session_entry
+from pipeline.bundle.slimline_infer import InputError, Model
+from pipeline.data.batches import Inputs
 from pipeline.data.dataset import Split, preprocess
 from pipeline.errors import Skipped
 from pipeline.plan import Target
@@ -150,3 +153,39 @@ def test_figures_that_are_not_numbers_become_null() -> None:
         "isa": ["a", "b"],
         "n": 3,
     }
+
+
+def test_a_state_and_a_shared_value_are_placed_as_the_model_has_them(tmp_path: Path) -> None:
+    nodes = [
+        onnx.helper.make_node("Mul", ["state", "rate"], ["next"]),
+        onnx.helper.make_node("ReduceSum", ["next", "axis"], ["scores"], keepdims=0),
+    ]
+
+    def value(name: str, *shape: int | str) -> onnx.ValueInfoProto:
+        return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+
+    values = [value("state", 2, "n", 3), value("rate")], [value("scores", "n", 3), value("next", 2, "n", 3)]
+    axis = onnx.numpy_helper.from_array(np.array([0]), "axis")
+    graph = onnx.helper.make_graph(nodes, "g", values[0], values[1], [axis])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+    states = np.random.default_rng(0).normal(size=(20, 2, 3)).astype(np.float32)
+    inputs = Inputs({"state": states, "rate": np.full(20, 3, np.float32)}, {"state": 1, "rate": None})
+    written = example.bundle(
+        example.save(model, tmp_path / "model"),
+        tmp_path / "deploy",
+        examples=Split(inputs),
+        preprocessing={},
+        class_names=(),
+        output_axes={"scores": 0, "next": 1},
+    )
+    assert all(check.passed for check in verify_bundle(written))
+    entries = {entry["name"]: entry for kind in ("inputs", "outputs") for entry in manifest_of(written)[kind]}
+    assert {name: entry.get("batch_axis", 0) for name, entry in entries.items()} == {
+        "state": 1, "rate": None, "scores": 0, "next": 1,
+    }  # fmt: skip
+    loaded = Model(written)
+    found = loaded({"state": states[:3], "rate": np.full(3, 2, np.float32)})
+    np.testing.assert_allclose(found["next"], 2 * states[:3], rtol=1e-6)
+    assert found["scores"].shape == (3, 3)
+    with pytest.raises(InputError, match="one value of input 'rate' serves a whole call"):
+        Model(written, batch_size=3)({"state": states[:3], "rate": np.arange(3, dtype=np.float32)})

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .threads import allowed_threads
-from .values import Arrays, Entry, InputError, checked, doubts, first_line, prepare, printable
+from .values import Arrays, Entry, InputError, checked, doubts, first_line, placed, prepare, printable
 
 logger = logging.getLogger(__name__)
 
@@ -119,10 +119,15 @@ class Model:
             feed = {
                 name: np.concatenate([array, np.repeat(array[-1:], filling, axis=0)]) for name, array in feed.items()
             }
+        feed = {entry["name"]: placed(feed[entry["name"]], entry) for entry in self.inputs}
         try:
             outputs = dict(zip(self.output_names, self.session(feed), strict=True))
         except self.runtime.ERRORS as error:
             raise InputError(f"{self.runtime.NAME} can't run these inputs: {first_line(error)}") from error
+        for entry in self.manifest["outputs"]:
+            axis = entry.get("batch_axis") or 0
+            if axis and outputs[entry["name"]].ndim > axis:
+                outputs[entry["name"]] = np.moveaxis(outputs[entry["name"]], axis, 0)
         for name, output in outputs.items():
             if output.ndim == 0 or len(output) != size + filling:
                 raise InputError(f"output '{printable(name)}' {list(output.shape)} does not have one row per example")
@@ -161,5 +166,5 @@ def open_session(folder: Path, manifest: Mapping[str, Any]) -> tuple[Any, Any]:
 
 def fixed_batch(inputs: Sequence[Entry]) -> int | None:
     """The only batch size that the model takes; None where any will do, as an input with a free axis 0 says."""
-    sizes = [entry["shape"][0] for entry in inputs if entry["shape"]]
+    sizes = [entry["shape"][0] for entry in inputs if entry["shape"] and entry.get("batch_axis", 0) is not None]
     return sizes[0] if sizes and all(isinstance(size, int) for size in sizes) else None

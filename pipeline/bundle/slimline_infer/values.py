@@ -48,6 +48,28 @@ def checked(array: NDArray[Any], entry: Entry) -> NDArray[Any]:
     return array
 
 
+def by_example(entry: Entry, axis: int | None) -> dict[str, Any]:
+    """What a runtime tells of an input or output, with the examples first; ``axis`` is where the model has them."""
+    if axis == 0:
+        return dict(entry)
+    shape = list(entry["shape"])
+    first = [None] if axis is None or axis >= len(shape) else [shape.pop(axis)]
+    return {**entry, "shape": first + shape, "batch_axis": axis}
+
+
+def placed(array: NDArray[Any], entry: Entry) -> NDArray[Any]:
+    """A batch [N, ...] as the model reads it; raises InputError where one value serves all and the examples differ."""
+    axis = entry.get("batch_axis", 0)
+    if axis is not None:
+        return np.asarray(np.moveaxis(array, 0, axis), order="C")
+    if any(not np.array_equal(array[0], other) for other in array[1:]):
+        raise InputError(
+            f"one value of input '{_name(entry)}' serves a whole call, and the examples differ in it: give "
+            "batch_size=1, or such examples apart"
+        )
+    return array[:1].reshape(array.shape[1:])
+
+
 def prepare(raw: NDArray[Any], entry: Entry) -> NDArray[Any]:
     """What the model reads, from raw values [N, C, ...]: preprocessed, in the input's type."""
     if entry["preprocessing"]:
