@@ -23,7 +23,6 @@ STALE_S = 24 * 3600
 """A folder that can't be locked is taken for left over after a day."""
 _PAUSE_S = 0.1
 _NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EBADF, errno.EINVAL)
-_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
 
 
 class NoLocks(Exception):
@@ -85,7 +84,7 @@ class InUse:
 def _marked(folder: Path) -> int:
     """A descriptor of the folder with a shared lock; whoever removes folders holds theirs for a moment only."""
     while True:
-        descriptor = os.open(folder, _FOLDER)
+        descriptor = _open(folder)
         try:
             if lock(descriptor, shared=True) and names(folder, descriptor):
                 return descriptor
@@ -94,6 +93,12 @@ def _marked(folder: Path) -> int:
             raise
         os.close(descriptor)
         time.sleep(_PAUSE_S)
+
+
+def _open(folder: Path, flags: int = os.O_RDONLY) -> int:
+    if sys.platform == "win32":  # which opens no folders
+        raise NoLocks
+    return os.open(folder, flags | os.O_DIRECTORY)
 
 
 def names(path: Path, descriptor: int) -> bool:
@@ -120,24 +125,36 @@ def owned_folder(parent: Path, prefix: str) -> Iterator[Path]:
 
 
 @contextmanager
-def unused(folder: Path) -> Iterator[bool]:
-    """Whether nobody uses the folder; as long as the block lasts, nobody can begin to.
+def exclusively(folder: Path, *, follow: bool = True) -> Iterator[bool | None]:
+    """Hold the exclusive lock of a folder for the block; whether nobody else uses it, None where that can't be known.
 
-    A folder on a disk without locks counts as used.
+    Raises OSError for what is no folder; without ``follow`` that counts as used, and so does a link.
     """
+    descriptor: int | None = None
     try:
-        descriptor = os.open(folder, _FOLDER | getattr(os, "O_NOFOLLOW", 0))
-    except OSError:
-        yield False
-        return
-    try:
-        free = lock(descriptor) and names(folder, descriptor)
+        descriptor = _open(folder, os.O_RDONLY if follow else os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        free: bool | None = lock(descriptor) and names(folder, descriptor)
     except NoLocks:
-        free = age_s(folder) > STALE_S
+        free = None
+    except OSError:
+        if follow:
+            raise
+        free = False
     try:
         yield free
     finally:
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+@contextmanager
+def unused(folder: Path) -> Iterator[bool]:
+    """Whether nobody uses the folder; as long as the block lasts, nobody can begin to.
+
+    On a disk without locks a folder counts as used for a day.
+    """
+    with exclusively(folder, follow=False) as free:
+        yield age_s(folder) > STALE_S if free is None else free
 
 
 def sweep(folder: Path) -> None:

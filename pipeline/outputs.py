@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import os
 import shutil
 import time
 import uuid
@@ -13,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipeline.errors import UserError, require_space
-from pipeline.locks import NoLocks, lock, unused
+from pipeline.locks import exclusively, unused
 
 logger = logging.getLogger(__name__)
 
@@ -58,18 +57,11 @@ def claimed(folder: Path) -> Iterator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     require_space(folder, _SPACE_BYTES)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            free = lock(descriptor)
-        except NoLocks:
-            free = True
-        if not free:
+    with exclusively(folder) as free:
+        if free is False:
             raise UserError(f"another run writes into {folder} now: type another folder, hydra.run.dir=FOLDER")
         _sweep(folder)
         yield
-    finally:
-        os.close(descriptor)
 
 
 def point_latest_at(folder: Path) -> None:
@@ -116,21 +108,13 @@ def outputs_of(folder: Path) -> Path | None:
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[bool]:
     """Wait until no other run is at work in the folder, a few seconds at most; whether that is so."""
-    descriptor = os.open(folder, os.O_RDONLY)
     deadline = time.monotonic() + _PATIENCE_S
-    try:
-        while not (alone := _locked(descriptor)) and time.monotonic() < deadline:
-            time.sleep(_PAUSE_S)
-        yield alone
-    finally:
-        os.close(descriptor)
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        return lock(descriptor)
-    except NoLocks:
-        return False
+    while True:
+        with exclusively(folder) as free:
+            if free is not False or time.monotonic() >= deadline:
+                yield bool(free)
+                return
+        time.sleep(_PAUSE_S)
 
 
 def _leftovers(run: Path) -> list[Path]:

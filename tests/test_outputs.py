@@ -93,3 +93,12 @@ def test_a_full_disk_is_noticed_before_any_work(tmp_path: Path, monkeypatch: pyt
         claimed(tmp_path / "run"),
     ):
         pass
+
+
+def test_outputs_and_a_runs_folder_may_be_links(tmp_path: Path) -> None:
+    (tmp_path / "disk" / "2026-01-01" / "run").mkdir(parents=True)
+    (tmp_path / "outputs").symlink_to(tmp_path / "disk")
+    (tmp_path / "outputs" / "link").symlink_to(tmp_path / "disk" / "2026-01-01" / "run")
+    with claimed(tmp_path / "outputs" / "link"):
+        point_latest_at(tmp_path / "outputs" / "link")
+    assert (tmp_path / "outputs" / "latest").resolve() == tmp_path / "disk" / "2026-01-01" / "run"
