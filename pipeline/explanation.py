@@ -65,13 +65,13 @@ class NodeTime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """A row's profile against its reference's. Times are those of profiled calls, which take longer than others."""
+    """A row's profile against its reference's. Times are the profile's shares of the row's median call."""
 
     causes: list[Cause]
     operators: list[OperatorTime]
     """Those that lost most first."""
     nodes: list[NodeTime]
-    """The ten that lost most."""
+    """The ten that lost most; none where the row is as fast as its reference."""
     between_ms: float
     """What the call takes beside its operators."""
     reference_between_ms: float | None

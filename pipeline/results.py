@@ -28,7 +28,7 @@ SpeedVerdict = Literal[
 AccuracyVerdict = Literal[
     "EQUAL", "IMPROVED", "NO MEANINGFUL DROP", "SMALL REAL DROP", "FAILS MARGIN", "DROP", "UNDECIDED"
 ]
-LimitVerdict = Literal["compute-bound", "memory-bound", "overhead"]
+LimitVerdict = Literal["compute-bound", "memory-bound", "overhead", "slow kernels", "neither"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,6 +287,8 @@ class Noise:
     seconds: float
     timed_share: float
     """Share of the measuring's wall time inside timed calls."""
+    busy: list[str] = field(default_factory=list)
+    """What else the machine did meanwhile, from the telemetry: a sentence each. Times are that machine's then."""
     cut: list[str] = field(default_factory=list)
     """What ``measure.budget_s`` left out, a sentence a device."""
     beside: list[str] = field(default_factory=list)
@@ -323,6 +325,8 @@ class Report:
     """version, commit and changed of the program that measured (``pipeline.revision``)."""
     model_notes: dict[str, Any] = field(default_factory=dict)
     """What was changed when the model came in (``import``), what is odd about it (``warnings``), and the like."""
+    margins: dict[str, float] = field(default_factory=dict)
+    """The drop of accuracy that is allowed, by target: ``constraints.max_accuracy_drop``, or what stands in for it."""
     faults: list[str] = field(default_factory=list)
     """The parts that could not be made and why, a sentence each without its full stop."""
     notes: list[str] = field(default_factory=list)

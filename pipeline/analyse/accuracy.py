@@ -52,6 +52,11 @@ def accuracies(samples: AccuracySamples, constraints: Constraints, measure: Meas
     return _corrected(found)
 
 
+def margins(found: Mapping[str, Accuracy]) -> dict[str, float]:
+    """What may be lost at most, by target: a fraction of all examples, or of the cosine 1."""
+    return {key.partition("@")[2]: entry.margin for key, entry in found.items() if entry.margin is not None}
+
+
 def runtime_remarks(samples: AccuracySamples) -> dict[str, str]:
     """What to say of each ``variant@target`` whose outputs are others than the variant's on another runtime."""
     found = {}

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from pipeline.analyse.accuracy import accuracies, runtime_remarks
+from pipeline.analyse.accuracy import accuracies, margins, runtime_remarks
 from pipeline.analyse.cells import Cells, cells_by_subject
 from pipeline.analyse.explain import with_explanations
 from pipeline.analyse.factors import factors
@@ -18,6 +18,7 @@ from pipeline.analyse.limits import with_limits
 from pipeline.analyse.noise import check_noise, unchecked
 from pipeline.analyse.pareto import with_pareto
 from pipeline.analyse.recommend import recommend
+from pipeline.analyse.remarks import with_remarks
 from pipeline.analyse.scenarios import scenario_result
 from pipeline.analyse.speed import cost_per_million, estimate_ratios, judge_ratios, latency, throughput
 from pipeline.analyse.steps import with_steps
@@ -42,9 +43,10 @@ def analyse(record: Record) -> Report:
     faults = Faults()
     estimates = _estimates(record, cells, measure, faults)
     devices = {subject.key: subject.device for subject in record.subjects}
+    cores = record.machine.get("cores")
     checks = faults.contain(
         "the run's own checks",
-        lambda: check_noise(cells, estimates, devices, record.latency, measure),
+        lambda: check_noise(cells, estimates, devices, record.latency, measure, cores),
         unchecked(record.latency, devices),
     )
     noisy = checks.noisy_rows(devices)
@@ -55,6 +57,7 @@ def analyse(record: Record) -> Report:
     remarks = faults.contain("what runtimes do to outputs", lambda: runtime_remarks(record.accuracy), {})
     for subject in record.subjects:
         rows[subject.variant].append(_result(subject, cells, speedups, judged, measure, remarks, faults))
+    rows = with_remarks(record, rows, cells, faults)
     rows = faults.contain("the steps of the chains", lambda: with_steps(record, rows, cells, measure), rows)
     rows = faults.contain("the Pareto front", lambda: with_pareto(rows), rows)
     rows = with_limits(record, rows, faults)
@@ -96,6 +99,7 @@ def analyse(record: Record) -> Report:
         slimline=record.slimline,
         faults=faults.sentences,
         notes=list(record.notes),
+        margins=margins(judged),
     )
 
 

@@ -6,7 +6,7 @@ A new cause is a function here and its name in ``CAUSES``.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pipeline.analyse.evidence import (
     ATTENTION,
@@ -36,6 +36,12 @@ MEMORY_BOUND = 0.5
 MATRIX_MODEL = 0.25
 """With less than this share of the reference's call in matrix products, quantizing these alone gains little."""
 _SHOWN = 5
+_PRODUCTS: Mapping[str, frozenset[str]] = {
+    "Conv": frozenset({"Conv", "FusedConv", "NhwcFusedConv", "QLinearConv"}),
+    "Gemm": frozenset({"Gemm", "FusedGemm", "QGemm"}),
+    "MatMul": frozenset({"MatMul", "FusedMatMul", "FusedMatMulActivation", "QLinearMatMul"}),
+}
+"""The names of products in a model, and what ONNX Runtime makes of them."""
 _DYNAMIC = "QuantizeDynamic"
 _QUANTIZED = ("QuantizeStatic", _DYNAMIC)
 _ONNX_RUNTIME = "onnxruntime"
@@ -52,7 +58,7 @@ def dynamic_convolutions(row: Evidence) -> Iterator[Cause]:
         f"{_percent(share)} of a call goes into {_count(slow, 'dynamically quantized convolution')} "
         "(ConvInteger), for which ONNX Runtime has no fast kernel: static quantization has"
     )
-    if row.reference_share(MATRIX_PRODUCTS) >= MATRIX_MODEL:
+    if row.reference_share(MATRIX_PRODUCTS - ATTENTION) >= MATRIX_MODEL:
         yield Cause(what=what, share=share, change=row.override(stage, "op_types", "[MatMul]"))
         return
     yield _static_instead(row, stage, what, share)
@@ -112,7 +118,9 @@ def unfused_pairs(row: Evidence) -> Iterator[Cause]:
     # The model's own input and output are quantized and restored in any case.
     if stage is None or share < WORTH_TELLING or len(nodes) <= 2:
         return
-    change = None if stage.fields.get("op_types") else row.override(stage, "op_types", "[Conv,Gemm,MatMul]")
+    products = [kind for kind in _PRODUCTS if row.has(_PRODUCTS[kind])]
+    only = bool(products) and not stage.fields.get("op_types")
+    change = row.override(stage, "op_types", f"[{','.join(products)}]") if only else None
     yield Cause(
         what=f"{_percent(share)} of a call goes into {_kinds(nodes)} that no integer kernel took in",
         share=share,
@@ -174,7 +182,7 @@ def casts(row: Evidence) -> Iterator[Cause]:
     yield Cause(
         what=f"{_percent(share)} of a call goes into {_kinds(nodes)}{why}",
         share=share,
-        change="target=[ort_cuda]" if half else None,
+        change="target=[ort_cuda]" if half and row.has_gpu else None,
     )
 
 

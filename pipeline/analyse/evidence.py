@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline.record import Peaks, StageRecord, VariantRecord
@@ -58,6 +58,14 @@ class Profile:
             channels=plain.get("channels", []),
         )
 
+    def scaled_to(self, call_ms: float | None) -> Profile:
+        """The same shares of another call's time: a timed one takes less than a profiled one, and at other moments."""
+        if not call_ms or not self.call_ms:
+            return self
+        factor = call_ms / self.call_ms
+        nodes = [replace(node, ms=node.ms * factor) for node in self.nodes]
+        return Profile(call_ms=call_ms, nodes=nodes, channels=self.channels)
+
     def select(self, ops: Collection[str], kind: str | None = None) -> list[Node]:
         """The nodes of these types, with a first input of type ``kind`` if one is given."""
         return [node for node in self.nodes if node.op in ops and (kind is None or node.type == kind)]
@@ -107,6 +115,8 @@ class Evidence:
     """The target's settings."""
     device_time: DeviceTime | None = None
     siblings: Sequence[Sibling] = ()
+    has_gpu: bool = True
+    """Whether the machine has a graphics card, so that one may be proposed."""
 
     def with_stage(self, kind: str, instead: str) -> Sibling | None:
         """The fastest sibling whose chain has one class of stage in another's place, and is the same otherwise."""
@@ -119,6 +129,10 @@ class Evidence:
     def reference_share(self, ops: Collection[str]) -> float:
         """Of the reference's call, in operators of these types; 0 where its profile says nothing about them."""
         return 0.0 if self.reference is None else self.reference.share(self.reference.select(ops))
+
+    def has(self, ops: Collection[str]) -> bool:
+        """Whether an operator of these types ran, in the row or in its reference."""
+        return bool(self.profile.select(ops) or (self.reference is not None and self.reference.select(ops)))
 
     def stage(self, *kinds: str) -> StageRecord | None:
         """The chain's last stage of one of these classes."""

@@ -21,6 +21,12 @@ def with_explanations(record: Record, rows: Mapping[str, list[Result]], faults: 
     subjects = {subject.key: subject for subject in record.subjects}
     variants = {variant.name: variant for variant in record.variants}
     asked = record.measure.get("explain", "none")
+    calls_ms = {
+        subject_key(name, row.target, row.batch_size): row.latency_ms.p50.value
+        for name, found in rows.items()
+        for row in found
+        if row.latency_ms is not None
+    }
     outcomes: dict[str, dict[str, Outcome]] = {}
     for trial in record.trials:
         outcomes.setdefault(trial.subject, {})[trial.change] = trial.outcome
@@ -43,7 +49,9 @@ def with_explanations(record: Record, rows: Mapping[str, list[Result]], faults: 
             and other.speedup is not None
             and other.speedup.reference == compared
         ]
-        found = _explanation(record, variant, row, mine, reference, siblings)
+        found = _explanation(record, variant, row, mine, reference, calls_ms, siblings)
+        if found is not None and speedup is not None and speedup.verdict == "SAME":
+            found = replace(found, nodes=[])  # none has lost anything that could be told
         return replace(row, explanation=None if found is None else _with_outcomes(found, outcomes.get(mine.key, {})))
 
     def contained(variant: VariantRecord, row: Result) -> Result:
@@ -73,6 +81,7 @@ def _explanation(
     row: Result,
     mine: SubjectRecord,
     reference: SubjectRecord | None,
+    calls_ms: Mapping[str, float],
     siblings: Sequence[Sibling],
 ) -> Explanation | None:
     if mine.profile is None or reference is None or reference.profile is None:
@@ -87,8 +96,8 @@ def _explanation(
         backend=backend,
         device=row.device,
         batch_size=row.batch_size,
-        profile=Profile.of(mine.profile) if reason is None else Profile(call_ms=0.0, nodes=[], channels=[]),
-        reference=Profile.of(reference.profile) if comparable else None,
+        profile=_profile(mine, calls_ms) if reason is None else Profile(call_ms=0.0, nodes=[], channels=[]),
+        reference=_profile(reference, calls_ms) if comparable else None,
         same_model=mine.variant == reference.variant,
         limits=row.limits,
         peaks=None if peaks is None else Peaks(**peaks),
@@ -97,14 +106,26 @@ def _explanation(
         session=record.targets[row.target].get("session", {}),
         device_time=row.device_ms,
         siblings=siblings,
+        has_gpu=bool(record.machine.get("gpu")),
     )
     return explain(evidence) if reason is None else _without_profile(evidence, reason)
 
 
+def _profile(subject: SubjectRecord, calls_ms: Mapping[str, float]) -> Profile:
+    """In the time of the row's own median call, so that two profiles of different minutes can be compared."""
+    return Profile.of(subject.profile or {}).scaled_to(calls_ms.get(subject.key))
+
+
 def _with_outcomes(found: Explanation, outcomes: Mapping[str, Outcome]) -> Explanation:
-    """With what the changes brought that were tried."""
-    causes = [replace(cause, outcome=cause.outcome or outcomes.get(cause.change or "")) for cause in found.causes]
+    """With what the changes brought that were tried; one that could not be carried out is proposed no more."""
+    causes = [_with_outcome(cause, outcomes.get(cause.change or "")) for cause in found.causes]
     return replace(found, causes=causes)
+
+
+def _with_outcome(cause: Cause, outcome: Outcome | None) -> Cause:
+    if outcome is not None and outcome.value is None:
+        return replace(cause, change=None)
+    return replace(cause, outcome=cause.outcome or outcome)
 
 
 def explain(row: Evidence) -> Explanation:
@@ -143,7 +164,8 @@ def _nodes(mine: Profile, theirs: Profile | None) -> list[NodeTime]:
         NodeTime(name=node.name, op=node.op, kernel=node.kernel, ms=node.ms, reference_ms=before.get(node.name))
         for node in mine.nodes
     ]
-    return sorted(found, key=lambda node: (node.reference_ms or 0.0) - node.ms)[:SHOWN_NODES]
+    lost = [node for node in found if node.ms > (node.reference_ms or 0.0)]
+    return sorted(lost, key=lambda node: (node.reference_ms or 0.0) - node.ms)[:SHOWN_NODES]
 
 
 def _without_profile(row: Evidence, reason: str) -> Explanation:

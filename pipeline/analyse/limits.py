@@ -18,7 +18,11 @@ from pipeline.record import Peaks, Record, VariantRecord, subject_key
 from pipeline.results import Limits, LimitVerdict, Result
 
 BUSY = 0.10
-"""Below this share of both peaks a row is held back by neither, but by what comes with every call and operator."""
+"""Below this share of both peaks a row is held back by neither; its profile tells by what: overhead, slow kernels."""
+MOSTLY = 0.5
+"""From this share on, what comes with every call and operator is what a call is made of."""
+START_MS = 0.005
+"""About what a runtime takes to start an operator; what it takes beyond that is the kernel's."""
 _NAMES = {"float32": "fp32", "float16": "fp16"}
 
 
@@ -26,14 +30,17 @@ def with_limits(record: Record, rows: Mapping[str, list[Result]], faults: Faults
     """The rows by variant, each that was timed with its limits where its target's peaks were measured."""
     variants = {variant.name: variant for variant in record.variants}
     peaks = {target: Peaks(**found) for target, found in record.peaks.items()}
+    profiles = {subject.key: subject.profile for subject in record.subjects}
 
     def marked(variant: VariantRecord, row: Result) -> Result:
         if row.latency_ms is None or row.target not in peaks:
             return row
         session = record.targets[row.target].get("session", {})
-        return replace(
-            row, limits=limits(variant, row.batch_size, row.latency_ms.p50.value, peaks[row.target], session)
-        )
+        found = limits(variant, row.batch_size, row.latency_ms.p50.value, peaks[row.target], session)
+        profile = profiles.get(subject_key(variant.name, row.target, row.batch_size)) or {"reason": "not asked"}
+        if found.verdict == "neither" and "reason" not in profile:
+            found = replace(found, verdict="overhead" if _overhead(profile) >= MOSTLY else "slow kernels")
+        return replace(row, limits=found)
 
     def contained(variant: VariantRecord, row: Result) -> Result:
         part = f"the machine's limit for {subject_key(variant.name, row.target, row.batch_size)}"
@@ -64,6 +71,14 @@ def limits(
         verdict=_verdict(compute, memory) if compute is not None and memory is not None else None,
         reason=None if known else _reason(variant, moved, why_not, peaks),
     )
+
+
+def _overhead(profile: Mapping[str, Any]) -> float:
+    """The share of a profiled call that passes beside its operators, or in what starting one takes."""
+    operators_ms = [node["ms"] for node in profile["nodes"]]
+    call_ms = float(profile["call_ms"]) or 1.0
+    overhead_ms = max(0.0, call_ms - sum(operators_ms)) + sum(min(ms, START_MS) for ms in operators_ms)
+    return float(overhead_ms / call_ms)
 
 
 def _moved_bytes(variant: VariantRecord, batch_size: int) -> int | None:
@@ -109,7 +124,7 @@ def _fp32_products_in(session: Mapping[str, Any]) -> str:
 
 def _verdict(compute: float, memory: float) -> LimitVerdict:
     if max(compute, memory) < BUSY:
-        return "overhead"
+        return "neither"
     return "compute-bound" if compute >= memory else "memory-bound"
 
 

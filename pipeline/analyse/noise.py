@@ -17,6 +17,11 @@ _CLONE_TOLERANCE = 0.01
 """A clone that differs by less is not held against the run, however sure the difference is."""
 _LEVELS = frozenset({"load", "sm_clock_mhz", "foreign_processes"})
 """What the telemetry holds of a moment and not of a span: its mean says something, its total nothing."""
+_BUSY_LOAD = 1.25
+"""Times the cores, beside the run's own load: more than that is somebody else's."""
+_OWN_LOAD = 0.5
+_BUSY_SHARE = 0.05
+_TICK_S = 0.01
 _PLACE = frozenset({"round", "block", "device", "cores", "dropped"})
 
 
@@ -41,8 +46,13 @@ def check_noise(
     devices: Mapping[str, str],
     samples: LatencySamples,
     measure: MeasureSettings,
+    cores: int | None = None,
 ) -> Checks:
-    """Judge the run. ``estimates`` are those of the rows, by subject; ``devices`` names each subject's device."""
+    """Judge the run. ``estimates`` are those of the rows, by subject; ``devices`` names each subject's device.
+
+    ``cores``: as many as the run could use; None: not known.
+    """
+    telemetry = _telemetry(samples)
     clones, reasons, noisy_devices = [], [], set()
     for key in (key for key in cells if key.startswith(CLONE) and original(key) in cells):
         device = devices[original(key)]
@@ -66,7 +76,8 @@ def check_noise(
         noisy=bool(reasons),
         reasons=reasons,
         clones=clones,
-        telemetry=_telemetry(samples),
+        telemetry=telemetry,
+        busy=_busy(telemetry, samples.seconds, cores),
         rounds=samples.rounds,
         blocks=len(samples.telemetry) or _blocks(samples),
         stopped=samples.stopped,
@@ -136,6 +147,28 @@ def _cut(samples: LatencySamples, measure: MeasureSettings) -> list[str]:
                 f"measure.budget_s={measure.budget_s:g} cut the measuring on {plan['device']}: {', '.join(parts)}"
             )
     return found
+
+
+def _busy(telemetry: Mapping[str, Any], seconds: float, cores: int | None) -> list[str]:
+    """Whether others had a share of the machine, by its load, by what threads waited for a core, and by stolen time.
+
+    A run's own load is about 1, and more while the load average still remembers what was built before.
+    """
+    signs = []
+    load, delay, steal = (telemetry.get(name) for name in ("load", "run_delay_share", "steal_ticks"))
+    if load is not None and cores is not None and load > _BUSY_LOAD * cores + _OWN_LOAD:
+        signs.append(f"the load was {load:.1f} on {cores} core{'' if cores == 1 else 's'}")
+    if delay is not None and delay > _BUSY_SHARE:
+        signs.append(f"timed threads waited for a core for {100 * delay:.0f} % of the time that their calls took")
+    if steal is not None and cores and seconds > 0 and steal * _TICK_S > _BUSY_SHARE * seconds * cores:
+        share = steal * _TICK_S / (seconds * cores)
+        signs.append(f"other virtual machines took {100 * share:.0f} % of the processor")
+    if not signs:
+        return []
+    return [
+        f"the machine was busy while latency was measured: {', and '.join(signs)}. Speed-ups compare calls of the same "
+        "moments; p50, p90, p99 and throughput are those of a busy machine"
+    ]
 
 
 def _blocks(samples: LatencySamples) -> int:

@@ -1,22 +1,40 @@
-"""Which rows no other row beats on both accuracy and latency."""
+"""Which rows no other row beats for sure on accuracy and speed together."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from pipeline.intervals import Ratio
 from pipeline.metrics import AGAINST_BASELINE
 from pipeline.plan import BASELINE
-from pipeline.results import Result
+from pipeline.results import Accuracy, Result
 
 Rows = Mapping[str, Sequence[Result]]
 """The rows of each variant."""
+_NO_CHANGE = Ratio(value=0.0, low=0.0, high=0.0)
+_OWN_SPEED = Ratio(value=1.0, low=1.0, high=1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Point:
+    """A row's place, larger is better: its change of accuracy, and its speed against the reference."""
+
+    accuracy: Ratio
+    speed: Ratio
+
+    def beats(self, other: _Point) -> bool:
+        """Whether it is better for sure on one of the two, and no worse on the other as far as the estimates tell."""
+        faster = self.speed.low > other.speed.high and self.accuracy.value >= other.accuracy.value
+        righter = self.accuracy.low > other.accuracy.high and self.speed.value >= other.speed.value
+        return faster or righter
 
 
 def with_pareto(rows: Rows) -> dict[str, list[Result]]:
-    """Mark the front within each target and batch size, by the estimates: higher accuracy, lower p50.
+    """Mark the front within each target and batch size: the rows that no other row there beats for sure.
 
-    A baseline that the others are held against counts as 100 % accurate.
+    A difference that the intervals leave open takes no row off the front. A baseline that the others are held against
+    counts as 100 % accurate.
     """
     metric = _metric(rows)
     points = {
@@ -33,7 +51,7 @@ def with_pareto(rows: Rows) -> dict[str, list[Result]]:
             for (other, number), rival in points.items()
             if (rows[other][number].target, rows[other][number].batch_size) == (result.target, result.batch_size)
         ]
-        if not any(_beats(rival, point) for rival in rivals):
+        if not any(rival.beats(point) for rival in rivals):
             marked[variant][index] = replace(result, pareto=True)
     return marked
 
@@ -42,15 +60,26 @@ def _metric(rows: Rows) -> str | None:
     return next((row.accuracy.metric for results in rows.values() for row in results if row.accuracy is not None), None)
 
 
-def _point(variant: str, result: Result, metric: str | None) -> tuple[float, float] | None:
+def _point(variant: str, result: Result, metric: str | None) -> _Point | None:
     if result.status != "ok" or result.latency_ms is None:
         return None
     if result.accuracy is not None:
-        return result.accuracy.value, result.latency_ms.p50.value
+        return _Point(accuracy=_accuracy(result.accuracy, variant), speed=_speed(result))
     if variant == BASELINE and metric in AGAINST_BASELINE:
-        return 1.0, result.latency_ms.p50.value
+        return _Point(accuracy=_NO_CHANGE, speed=_speed(result))
     return None
 
 
-def _beats(rival: tuple[float, float], point: tuple[float, float]) -> bool:
-    return rival[0] >= point[0] and rival[1] <= point[1] and rival != point
+def _accuracy(found: Accuracy, variant: str) -> Ratio:
+    """The change since the baseline, which is known better than the accuracy itself; that where no change is known."""
+    if found.verdict == "EQUAL" or (variant == BASELINE and found.delta is None):
+        return _NO_CHANGE
+    if found.delta is None or found.delta_low is None or found.delta_high is None:
+        return Ratio(value=found.value, low=found.low, high=found.high)
+    return Ratio(value=found.delta, low=found.delta_low, high=found.delta_high)
+
+
+def _speed(result: Result) -> Ratio:
+    """Over the reference, which all rows of a target and batch size share."""
+    found = result.speedup
+    return _OWN_SPEED if found is None else Ratio(value=found.value, low=found.low, high=found.high)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from pipeline.metrics import COSINE
 from pipeline.report import numbers as show
 from pipeline.report.rows import Row, row_status
 from pipeline.report.verdicts import STOP_MEANINGS
@@ -19,6 +20,28 @@ def machine_line(machine: Mapping[str, Any]) -> str:
         parts.append("1 core" if machine["cores"] == 1 else f"{value(machine['cores'])} cores")
     parts.extend(value(machine[name]) for name in ("gpu", "os") if machine.get(name))
     return ", ".join(parts) or "machine not recorded"
+
+
+def busy_lines(noise: Noise) -> list[str]:
+    """What else the machine did while latency was measured."""
+    return [sentence(text) for text in noise.busy]
+
+
+def margin_lines(report: Report) -> list[str]:
+    """The drop of accuracy that is allowed, and where it comes from; a line for each size of it."""
+    rows = [result for variant in report.variants for result in variant.results if result.accuracy is not None]
+    cosine = any(result.accuracy.metric == COSINE for result in rows if result.accuracy is not None)
+    given = report.constraints.get("max_accuracy_drop") is not None
+    places: dict[str, list[str]] = {}
+    for target, margin in report.margins.items():
+        places.setdefault(f"{margin:.4g}" if cosine else f"{show.number(100 * margin, 2)} points", []).append(target)
+    what = "the mean cosine to the baseline's outputs may be below 1" if cosine else "accuracy may drop"
+    why = "constraints.max_accuracy_drop" if given else _default_margin(cosine)
+    return [f"On {', '.join(targets)}, {what} by {size} at most ({why})." for size, targets in places.items()]
+
+
+def _default_margin(cosine: bool) -> str:
+    return "the default" if cosine else "1 % of the baseline's, as constraints.max_accuracy_drop is not set"
 
 
 def made_by(slimline: Mapping[str, Any]) -> str:
@@ -83,7 +106,7 @@ def noise_lines(noise: Noise) -> list[str]:
     if noise.noisy:
         lines = [f"NOISY: {'; '.join(noise.reasons) or 'no reason was recorded'}."]
     elif noise.blocks:
-        lines = ["The run's own checks passed."]
+        lines = [f"The run's own checks {'of the ratios passed, on a busy machine' if noise.busy else 'passed'}."]
     else:
         lines = ["Nothing was timed."]
     if noise.blocks:
@@ -99,7 +122,13 @@ def noise_lines(noise: Noise) -> list[str]:
 
 def measured_lines(report: Report) -> list[str]:
     """How it was measured: the run's own checks, and what was counted and what not."""
-    return [*noise_lines(report.noise), *energy_lines(report), *device_lines(report), *fault_lines(report)]
+    return [
+        *noise_lines(report.noise),
+        *margin_lines(report),
+        *energy_lines(report),
+        *device_lines(report),
+        *fault_lines(report),
+    ]
 
 
 def fault_lines(report: Report) -> list[str]:

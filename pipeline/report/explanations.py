@@ -13,8 +13,8 @@ from pipeline.results import Report, Speedup
 TITLE = "Why isn't it faster?"
 NOTE = (
     "From the runtime's own profile of the row and of the row that it is compared with, a mean call each. Profiled "
-    "calls take longer than timed ones; what counts are the shares. Where the other row ran on another runtime, its "
-    "operators have other names and are not shown."
+    "calls take longer than timed ones, so each profile's shares are told as parts of its row's median call. Where the "
+    "other row ran on another runtime, its operators have other names and are not shown."
 )
 _SHOWN_OPERATORS = 8
 _BRIEF_CAUSES = 2
@@ -105,7 +105,7 @@ def _outcome(found: Outcome) -> str:
 def _tables(found: Explanation) -> list[Table]:
     if found.reason is not None:
         return []
-    return [_operators(found), _nodes(found)]
+    return [_operators(found), *([_nodes(found)] if found.nodes else [])]
 
 
 def _operators(found: Explanation) -> Table:

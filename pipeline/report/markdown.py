@@ -60,7 +60,9 @@ def _results(report: Report) -> list[str]:
     if not rows:
         return ["## Results", "No row was measured."]
     note = "In brackets: 95 % intervals. MB are millions of bytes."
-    remarks = "\n".join(f"- {escape(line)}" for line in describe.remark_lines(report))
+    remarks = "\n".join(
+        f"- {escape(line)}" for line in [*describe.busy_lines(report.noise), *describe.remark_lines(report)]
+    )
     return [
         "## Results",
         _table(rows, used(rows, "page")),

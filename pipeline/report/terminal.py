@@ -62,7 +62,7 @@ def _print_rows(report: Report, console: Console) -> None:
         say(console, "No row was measured.")
     elif reference := describe.reference_line(rows):
         say(console, reference, style="dim")
-    for line in describe.remark_lines(report):
+    for line in [*describe.busy_lines(report.noise), *describe.remark_lines(report)]:
         say(console, line, style="yellow")
 
 
@@ -92,6 +92,8 @@ def _print_outcome(report: Report, console: Console) -> None:
         say(console, line, style="" if position else "bold")
     for line in describe.noise_lines(report.noise):
         say(console, line, style="yellow" if report.noise.noisy else "dim")
+    for line in describe.margin_lines(report):
+        say(console, line, style="dim")
     for line in describe.fault_lines(report):
         say(console, line, style="red")
     console.print()

@@ -58,9 +58,23 @@ def test_much_to_move_for_little_to_compute_is_bound_by_memory() -> None:
     assert found.verdict == "memory-bound"
 
 
-def test_a_call_that_uses_a_tenth_of_neither_is_overhead() -> None:
+def test_a_call_that_uses_a_tenth_of_neither_is_held_back_by_neither() -> None:
     assert limits(variant(), 1, 99.0, PEAKS, {}).verdict == "compute-bound"
-    assert limits(variant(), 1, 101.0, PEAKS, {}).verdict == "overhead"
+    assert limits(variant(), 1, 101.0, PEAKS, {}).verdict == "neither"
+
+
+@pytest.mark.parametrize(("operator_ms", "verdict"), [(0.9, "slow kernels"), (0.2, "overhead"), (0.004, "overhead")])
+def test_where_a_call_passes_tells_overhead_from_slow_kernels(operator_ms: float, verdict: str) -> None:
+    record = replace(make_record(Made(name="model")), peaks={"ort_cpu": asdict(PEAKS)})
+    record = replace(record, variants=[variant(name=each.name) for each in record.variants])
+    node = {"name": "a", "op": "ConvInteger", "provider": "CPUExecutionProvider", "type": "uint8", "ms": operator_ms}
+    profile = {"calls": 9, "call_ms": 1.0, "nodes": [node], "channels": []}
+    subjects = [replace(subject, profile=profile) for subject in record.subjects]
+    slow = replace(PEAKS, fp32_macs_per_s=1e13, bytes_per_s=1e12)
+    report = analyse(replace(record, subjects=subjects, peaks={"ort_cpu": asdict(slow)}))
+    found = report.variants[0].results[0].limits
+    assert found is not None
+    assert found.verdict == verdict
 
 
 def test_an_int8_model_is_held_against_the_int8_peak() -> None:
