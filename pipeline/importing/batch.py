@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -30,28 +30,31 @@ class Batches:
     size: int | None = None
     reason: str = ""
     remarks: list[str] = field(default_factory=list)
+    shapes: list[tuple[int, ...]] = field(default_factory=list)
+    """Of the outputs as they came out: of one batch of this size, or of two examples where any will do."""
 
 
-def only_batch(session: Any, feed: Feed, model: onnx.ModelProto, relative: float) -> Batches:
-    """Run one example, and two at once; where two fail, find the size that runs.
+def only_batch(session: Any, feed: Feed, model: onnx.ModelProto, declared: int | None, relative: float) -> Batches:
+    """Run two examples at once, and one; where two fail, find the size that runs. A declared size is taken as it is.
 
-    ``relative`` is the difference between outputs that rounding explains. Raises what ONNX Runtime raises where no size
-    runs.
+    ``relative`` is the difference between outputs that rounding explains. Where no size runs, there are no shapes.
     """
-    two = _Attempt.at(session, feed, TRIED)
-    one = _Attempt.at(session, feed, 1)
+    if declared is not None:
+        return _found(_Attempt.at(session, feed, declared), declared, "")
+    two, one = _Attempt.at(session, feed, TRIED), _Attempt.at(session, feed, 1)
     if one.outputs and two.outputs:
         merged = next((text for text in map(_merged, one.outputs, two.outputs) if text), None)
-        if merged is None:
-            return Batches(remarks=_remarks(session, feed, two.outputs, one.outputs, relative))
-        return Batches(size=1, reason=merged)
+        if merged is not None:
+            return _found(one, 1, merged)
+        return replace(_found(two, None, ""), remarks=_remarks(session, feed, two.outputs, one.outputs, relative))
     if two.outputs:
-        return Batches(size=TRIED, reason=one.reason)
+        return _found(two, TRIED, one.reason)
     if one.outputs:
-        return Batches(size=1, reason=two.reason)
+        return _found(one, 1, two.reason)
     for size in _written(model):
-        if _Attempt.at(session, feed, size).outputs:
-            return Batches(size=size, reason=one.reason)
+        attempt = _Attempt.at(session, feed, size)
+        if attempt.outputs:
+            return _found(attempt, size, one.reason)
     return Batches(reason=one.reason)
 
 
@@ -70,6 +73,10 @@ class _Attempt:
             return cls(outputs=session.run(None, typed(batch, session)))
         except Exception as error:  # noqa: BLE001 - a runtime raises what it likes; here it becomes the reason
             return cls(outputs=None, reason=first_line(error))
+
+
+def _found(attempt: _Attempt, size: int | None, reason: str) -> Batches:
+    return Batches(size=size, reason=reason, shapes=[output.shape for output in attempt.outputs or ()])
 
 
 def _merged(one: NDArray[Any], two: NDArray[Any]) -> str | None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from pipeline.artifact import ONNX_FILE, Artifact
 from pipeline.bundle.onnx_file import read_onnx, tolerance
-from pipeline.data.batches import Feed, alone, axes_of, batch_of
+from pipeline.data.batches import Feed, batch_of
 from pipeline.errors import StageFailed, UserError
-from pipeline.importing.batch import only_batch
+from pipeline.importing.batch import Batches, only_batch
 from pipeline.onnx_graph import Shape, fixed_batch_of, shape_of
 from pipeline.onnx_sizes import set_batch, set_free, set_ranks
 from pipeline.stages.agreement import unlike
@@ -69,14 +69,13 @@ class _Import:
 
     def carry_out(self, model: onnx.ModelProto) -> None:
         self._prepare(model)
-        self._find_batch(model)
+        batches = self._find_batch(model)
         expected = self._outputs(model)
         if isinstance(expected, str):
             raise UserError(f"it does not run: {expected}")
         model = self._best(model, expected)
-        self._declare_outputs(model, expected)
-        self._write(model)
-        self._check(model, expected)
+        self._declare_outputs(model, batches)
+        self._check(model, batches)
         if self.done:
             self.done.append(f"it gives what {self.original} gives, up to rounding: compared on {self._count} examples")
 
@@ -98,17 +97,17 @@ class _Import:
                 return
         raise UserError(f"it does not load: {reason}")
 
-    def _find_batch(self, model: onnx.ModelProto) -> None:
+    def _find_batch(self, model: onnx.ModelProto) -> Batches:
         """Declare the only batch that the model takes, where it declares a free one."""
-        if fixed_batch_of(self._artifact, axes_of(self.feed)) is not None or alone(self.feed):
-            return
-        found = only_batch(session_of(self._artifact), self.feed, model, self._relative)
+        declared = fixed_batch_of(self._artifact)
+        found = only_batch(session_of(self._artifact), self.feed, model, declared, self._relative)
         self.warnings += found.remarks
-        if found.size is not None:
-            set_batch(model, found.size)
+        if found.size not in (None, declared):
+            set_batch(model, found.size or 1)
             self.warnings.append(
                 f"its batch is declared as free, and it takes {found.size} only: it is declared so now ({found.reason})"
             )
+        return found
 
     def _best(self, model: onnx.ModelProto, expected: Outputs) -> onnx.ModelProto:
         """The model mended, and at an opset that the stages can use, as far as that gives the same."""
@@ -152,27 +151,25 @@ class _Import:
                 model = mended
         return model
 
-    def _declare_outputs(self, model: onnx.ModelProto, expected: Outputs) -> None:
+    def _declare_outputs(self, model: onnx.ModelProto, found: Batches) -> None:
         """Declare the outputs' shapes, in place, as free where they are not those of what comes out."""
-        self._write(model)
-        fixed = fixed_batch_of(self._artifact, axes_of(self.feed))
-        for value, output in zip(model.graph.output, expected, strict=True):
+        for value, actual in zip(model.graph.output, found.shapes, strict=False):
             declared = shape_of(value)
-            if declared is None:
-                set_free(value, output.ndim)
-            elif 0 not in output.shape and _contradicts(declared, (fixed, *output.shape[1:])):
-                set_free(value, output.ndim)
+            if declared is None or _contradicts(declared, actual):
+                set_free(value, len(actual))
+            if declared is not None and _contradicts(declared, actual):
                 self.done.append(f"the file declares a wrong shape of '{value.name}'")
+        self._write(model)
 
-    def _check(self, model: onnx.ModelProto, expected: Outputs) -> None:
+    def _check(self, model: onnx.ModelProto, found: Batches) -> None:
         """Hold the model against ONNX's own rules; without declared shapes where they are what breaks them."""
         reason = invalid(self._artifact)
         if reason is None:
             return
         bare = _copy(model)
         drop_shapes(bare)
-        for value, output in zip(bare.graph.output, expected, strict=True):
-            set_free(value, output.ndim)
+        for value, actual in zip(bare.graph.output, found.shapes, strict=False):
+            set_free(value, len(actual))
         self._write(bare)
         if invalid(self._artifact) is None:
             self.done.append(f"declared shapes are left out: with them, {reason}")
@@ -234,8 +231,8 @@ def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
-def _contradicts(declared: Shape, actual: Shape) -> bool:
-    """Whether a declared size is another than what came out; None in ``actual`` is a size that may be any."""
+def _contradicts(declared: Shape, actual: tuple[int, ...]) -> bool:
+    """Whether a declared size is another than that of what came out."""
     if len(declared) != len(actual):
         return True
     return any(said not in (None, size) for said, size in zip(declared, actual, strict=True))

@@ -105,9 +105,18 @@ def test_a_state_with_its_batch_on_another_axis_leaves_the_batch_free(tmp_path: 
     nodes = [helper.make_node("Add", ["x", "x"], ["y"]), helper.make_node("Unsqueeze", ["y", "zero"], ["state"])]
     zero = numpy_helper.from_array(np.array([0], np.int64), "zero")
     made = model(nodes, [value("x", ["n", 6])], [value("y", ["n", 6]), value("state", [1, "n", 6])], [zero])
-    _, notes = imported(made, tmp_path)
+    found, notes = imported(made, tmp_path)
     assert fixed_batch_of(Artifact(tmp_path, "onnx", "")) is None
     assert "warnings" not in notes
+    assert shape_of(found.graph.output[1]) == (1, None, 6)
+
+
+def test_an_output_that_is_declared_for_another_batch_is_mended(tmp_path: Path) -> None:
+    nodes = [helper.make_node("NonZero", ["x"], ["nz"]), helper.make_node("Relu", ["x"], ["y"])]
+    made = model(nodes, [value("x", [None, 6])], [value("y", [1, 6]), value("nz", [3, "m"], TensorProto.INT64)])
+    found, notes = imported(made, tmp_path)
+    assert [shape_of(entry) for entry in found.graph.output] == [(None, None), (2, None)]
+    assert "the file declares a wrong shape of 'y'" in notes["import"]
 
 
 def test_an_opset_that_can_not_be_raised_stays_and_is_told(tmp_path: Path) -> None:
