@@ -118,7 +118,10 @@ def _alone_in(folder: Path) -> Iterator[bool]:
 
 
 def _leftovers(run: Path) -> list[Path]:
-    return [path for pattern in _LEFTOVERS for path in run.glob(pattern)]
+    """Samples without their record, which is written last, are of no use to anybody."""
+    found = [path for pattern in _LEFTOVERS for path in run.glob(pattern)]
+    samples = run / "samples"
+    return [*found, *([samples] if samples.is_dir() and not (samples / "record.json").exists() else [])]
 
 
 def _sweep(run: Path) -> None:

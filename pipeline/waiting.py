@@ -50,7 +50,7 @@ class Holder:
         try:
             plain = json.loads(line)
             return Holder(
-                pid=int(plain["pid"]),
+                pid=max(1, int(plain["pid"])),
                 host=str(plain["host"]),
                 command=str(plain["command"]),
                 since=float(plain["since"]),
@@ -74,9 +74,15 @@ class Holder:
     @property
     def is_gone(self) -> bool:
         """Whether it has ended, so that somebody else holds the lock by now; False where that can't be seen."""
-        return (
-            self.host == socket.gethostname() and Path("/proc/self").exists() and not Path(f"/proc/{self.pid}").exists()
-        )
+        if self.host != socket.gethostname() or os.name != "posix":
+            return False
+        try:
+            os.kill(self.pid, 0)  # which sends nothing
+        except (ProcessLookupError, OverflowError):
+            return True
+        except OSError:
+            return False  # another user's
+        return False
 
     @property
     def is_stopped(self) -> bool:

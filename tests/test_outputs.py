@@ -74,6 +74,8 @@ def test_what_killed_runs_left_half_written_is_swept_and_what_is_at_work_is_not(
     outputs = tmp_path / "outputs"
     dead, alive, own = (run_folder(outputs, name) for name in ("dead", "alive", "own"))
     (outputs / ".latest-dead").symlink_to("nowhere")
+    (dead / "samples").mkdir()
+    (dead / "samples" / "latency.npz").touch()
     with claimed(alive), claimed(own):
         for run in (dead, alive):
             (run / "deploy" / ".static_int8.0123.new").mkdir(parents=True)

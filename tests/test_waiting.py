@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,12 @@ def test_a_disk_without_locks_is_said_and_lock_files_stand_in(
             assert not free
     assert list(tmp_path.iterdir()) == []
     assert "has no locks" in caplog.text
+
+
+def test_a_process_that_has_ended_is_not_named() -> None:
+    me = Holder.me()
+    assert not me.is_gone
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    assert replace(me, pid=ended.pid).is_gone
+    assert not replace(me, pid=ended.pid, host="elsewhere").is_gone

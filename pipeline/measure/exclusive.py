@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pipeline.locks import NoLocks, lock
+from pipeline.locks import NoLocks, lock, names
 from pipeline.waiting import Holder, wait
 
 FOLDER = "SLIMLINE_LOCKS"
@@ -92,7 +92,7 @@ def _locked(path: Path) -> int | None:
     if descriptor is None:
         raise NoLocks
     try:
-        if lock(descriptor) and os.path.samestat(os.fstat(descriptor), path.stat()):
+        if lock(descriptor) and names(path, descriptor):
             return descriptor
     except BaseException:
         os.close(descriptor)
