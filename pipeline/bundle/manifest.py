@@ -141,6 +141,9 @@ def problems(manifest: Mapping[str, Any], content: bytes) -> list[str]:
     errors = sorted(_validator().iter_errors(manifest), key=lambda error: error.json_path)
     if errors:
         return [f"{MANIFEST_FILE}, {_brief(error.json_path)}: {_brief(error.message)}" for error in errors[:5]]
+    for kind in ("inputs", "outputs"):
+        if len({entry["name"] for entry in manifest[kind]}) < len(manifest[kind]):
+            return [f"{MANIFEST_FILE} declares {kind} of the same name"]
     # The file's own spelling, so that a changed byte between two values counts as well.
     try:
         unchanged = sealed(manifest)["digest"] == manifest["digest"] and render(manifest).encode() == content

@@ -97,10 +97,17 @@ def _derived(folder: Path, manifest: Mapping[str, Any], _: Options) -> list[Chec
         changed.append(f"the manifest's sha256 is not that of {manifest['model']}")
     return [
         from_problems("program", changed, f"infer.py and {derived.PARTS} are those that this slimline writes"),
-        _same(folder / "requirements.txt", derived.requirements(manifest), "derived from the manifest"),
+        _requirements(folder / "requirements.txt", derived.requirements(manifest)),
         _same(folder / "README.md", readme(manifest), "written from the manifest"),
         from_problems("session", refused, "its options name no file and no library"),
     ]
+
+
+def _requirements(path: Path, wanted: str) -> Check:
+    loose = [line for line in wanted.splitlines() if "==" not in line]
+    if loose:
+        return Check(path.name, False, f"the manifest pins no version of {', '.join(loose)}")
+    return _same(path, wanted, "derived from the manifest")
 
 
 def _same(path: Path, wanted: str, otherwise: str) -> Check:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
@@ -16,6 +15,7 @@ from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.bundle import write_bundle
 from pipeline.data.dataset import Split
 from pipeline.data.preprocessing import Preprocessing
+from pipeline.installed import version
 from pipeline.intervals import Quantile
 from pipeline.plan import Target
 from pipeline.record import AccuracySamples, LatencySamples, Record, StageRecord, VariantRecord
@@ -37,7 +37,9 @@ MACHINE = {
     "cpu": "Example CPU",
     "cores": 2,
     "isa": ["avx2"],
-    "libraries": {"onnxruntime": onnxruntime.__version__, "numpy": np.__version__},
+    "libraries": {
+        name: found for name in ("onnxruntime", "numpy", "openvino", "torch") if (found := version(name)) is not None
+    },
 }
 TARGET = Target(name="ort_cpu", backend=OnnxRuntime(), threads=1)
 RECOMMENDATION = Recommendation(
