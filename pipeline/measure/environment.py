@@ -18,6 +18,7 @@ LIBRARIES = (
     "onnx",
     "onnxruntime",
     "onnxruntime-gpu",
+    "onnxruntime-openvino",
     "onnxscript",
     "openvino",
     "scipy",

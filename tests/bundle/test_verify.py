@@ -196,7 +196,12 @@ def test_golden_inputs_that_the_declared_inputs_do_not_fit_are_refused(bundle: P
 
 def test_a_provider_that_this_machine_lacks_is_named(bundle: Path) -> None:
     provider = {"name": "OpenVINOExecutionProvider", "options": {}}
-    forge(bundle, lambda manifest: manifest["session"]["providers"].__setitem__(0, provider))
+
+    def change(manifest: dict[str, Any]) -> None:
+        manifest["session"]["providers"] = [provider]
+        manifest["measured"]["machine"]["libraries"]["onnxruntime-openvino"] = "1.24.1"
+
+    forge(bundle, change)
     assert "OpenVINOExecutionProvider is not available: this onnxruntime has" in failure(bundle)
 
 
