@@ -7,6 +7,7 @@ PyTorch's exporter below its advice, and any of them behind a traceback of their
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Iterator, Sequence
 from itertools import pairwise, takewhile
 
@@ -65,6 +66,14 @@ def text_of(error: BaseException) -> str:
         return str(error)
     except Exception:  # noqa: BLE001  a class of the user's may fail at telling what is wrong
         return ""
+
+
+def traced(error: BaseException) -> str:
+    """All of it, for a log: where it was raised, and what it says, as far as it can."""
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:  # noqa: BLE001  an error that can't even be printed
+        return type(error).__name__
 
 
 def _clean(line: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 from pipeline.errors import SlimlineError, UserError, WorkerFailed, is_full, reason_of
 from pipeline.isolated.channel import Channel, Garbled, follow_parent, take_standard_streams
+from pipeline.reasons import traced
 
 Say = Callable[[Any], None]
 
@@ -107,7 +108,7 @@ def _outcome(channel: Channel, tell: _Teller) -> Returned | Raised:
 
 
 def _raised(error: BaseException) -> Raised:
-    trace = "".join(_trace(error))
+    trace = traced(error)
     if isinstance(error, UserError):
         return Raised(UserError, tuple(error.problems), trace)
     if isinstance(error, SlimlineError):
@@ -118,13 +119,6 @@ def _raised(error: BaseException) -> Raised:
     if isinstance(error, Garbled):
         return Raised(WorkerFailed, (f"what it was told can't be read: {error}",), trace)
     return Raised(WorkerFailed, (reason_of(error),), trace)
-
-
-def _trace(error: BaseException) -> Iterator[str]:
-    try:
-        yield from traceback.format_exception(error)
-    except Exception:  # noqa: BLE001  an error that can't even be printed
-        yield f"{type(error).__name__}\n"
 
 
 class _ToParent(logging.Handler):

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 _PR_SET_PDEATHSIG = 1
 _COUNT, _SIZE = struct.Struct("<I"), struct.Struct("<Q")
 _AT_ONCE = 2**20
+_MOST_PARTS = 2**24
 
 
 class Garbled(Exception):
@@ -55,6 +56,8 @@ class Channel:
         """
         until = None if seconds is None else time.monotonic() + seconds
         (count,) = _COUNT.unpack(self._read(_COUNT.size, until))
+        if not 0 < count <= _MOST_PARTS:
+            raise Garbled("bytes that begin no message")
         sizes = [_SIZE.unpack(self._read(_SIZE.size, until))[0] for _ in range(count)]
         pickled, *arrays = [self._read(size, until) for size in sizes]
         try:

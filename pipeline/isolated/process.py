@@ -106,7 +106,7 @@ def printed(log: Path | IO[bytes]) -> str:
 def how_it_ended(code: int | None) -> str:
     """In words, from an exit code as ``subprocess`` tells it: below 0 is the signal's number."""
     if code is None:
-        return "ended"
+        return "ended with the one that had started it"
     if code >= 0:
         return f"ended with code {code}"
     hint = " (out of memory?)" if -code == signal.SIGKILL else ""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
+import subprocess
 import tempfile
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from pipeline.errors import WorkerFailed
 from pipeline.isolated.channel import Channel
-from pipeline.isolated.process import channel_to, end, last_words, start_python
+from pipeline.isolated.process import channel_to, end, kill, last_words, start_python
 from pipeline.measure.worker import Job
 from pipeline.measure.worker_process import Worker
 from pipeline.measure.zygote import Berth, Brood, Order
@@ -22,7 +25,10 @@ from pipeline.measure.zygote import Berth, Brood, Order
 class Zygote:
     """A process that was told what to import, and has the pipes of the workers to come."""
 
+    process: subprocess.Popen[bytes]
     control: Channel
+    limit_s: float
+    """How long it may take to import, and to fork."""
     workers: Mapping[str, Worker]
     """By job: they answer once they are forked."""
     log: Path
@@ -31,15 +37,26 @@ class Zygote:
         """Wait until it has imported the runtimes; raises WorkerFailed where it has died."""
         self._ask("ready")
 
+    @property
+    def gone(self) -> bool:
+        """Whether it has ended, and with it its workers."""
+        return self.process.poll() is not None
+
     def fork(self) -> dict[str, Worker]:
         """Make the workers, once; raises WorkerFailed where that fails."""
         pids = self._ask("fork")
-        return {key: replace(worker, pid=pid) for (key, worker), pid in zip(self.workers.items(), pids, strict=True)}
+        return {
+            key: replace(worker, pid=pid, end=partial(_kill, pid))
+            for (key, worker), pid in zip(self.workers.items(), pids, strict=True)
+        }
 
     def _ask(self, order: Order) -> list[int]:
         try:
             self.control.send(order)
-            pids: list[int] = self.control.receive()
+            pids: list[int] = self.control.receive(self.limit_s)
+        except TimeoutError as error:
+            kill(self.process)
+            raise WorkerFailed(f"the runtimes could not be imported in {self.limit_s:g} s") from error
         except (BrokenPipeError, EOFError) as error:
             said = last_words(self.log) or "no reason given"
             raise WorkerFailed(f"the measuring processes can't be started: {said}") from error
@@ -61,12 +78,23 @@ def hatch(jobs: Mapping[str, Job], stack: ExitStack) -> Zygote:
     stack.callback(control.close)
     targets = list(dict.fromkeys(pickle.dumps(job.target, protocol=5) for job in jobs.values()))
     workers = {
-        key: Worker(channel=ours[number], exit_code=_asks(control, number), log=berths[number].log)
+        key: Worker(channel=ours[number], exit_code=_asks(control, number), log=berths[number].log, end=_nothing)
         for number, key in enumerate(jobs)
     }
     with suppress(BrokenPipeError):  # one that is gone already is noticed when it is first asked for something
         control.send(Brood(targets=targets, berths=berths))
-    return Zygote(control=control, workers=workers, log=log)
+    limit_s = max(job.limit_s for job in jobs.values())
+    return Zygote(process=process, control=control, limit_s=limit_s, workers=workers, log=log)
+
+
+def _kill(pid: int) -> None:
+    """It stays known until its zygote has asked how it ended, so the number is no other process's."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _nothing() -> None:
+    """There is no process yet."""
 
 
 def _asks(control: Channel, number: int) -> Callable[[], int | None]:

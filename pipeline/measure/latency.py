@@ -10,6 +10,7 @@ Sources: Abedi & Brecht 2017 (randomised multiple interleaved trials); Kalibera 
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -29,8 +30,10 @@ from pipeline.measure.rounds import Round
 from pipeline.measure.samples import Collected, Stopped
 from pipeline.measure.schedule import FEWEST_ROUNDS, Expected, Room, expect, groups
 from pipeline.measure.worker import DeviceTimed, Job, Loaded
-from pipeline.plan import MeasureSettings, Target
+from pipeline.plan import MeasureSettings, RunLimits, Target
 from pipeline.record import LatencySamples
+
+logger = logging.getLogger(__name__)
 
 CLONE = "clone:"
 _NS_PER_MS = 1e6
@@ -83,6 +86,7 @@ def measure_latency(
     *,
     more: Mapping[int, Sequence[Feed]] | None = None,
     needed_bytes: Mapping[str, int] | None = None,
+    limit_s: float = RunLimits().seconds,
     progress: Progress = lambda done, text: None,
     announce: Callable[[Expected], None] = lambda expected: None,
 ) -> Measured:
@@ -91,9 +95,10 @@ def measure_latency(
     ``references`` names for a subject's key the key that it is compared with. Each key in ``clones`` is measured twice,
     the second time as ``clone:<key>``: what the two differ by is nothing but noise. ``feeds`` has an input batch per
     batch size, ``more`` those that calls take in turn with it; ``needed_bytes`` what each subject takes of a graphics
-    card's memory, so that no more are loaded at once than it holds. ``announce`` is told what it will take before
-    anything is timed (once a group, should there be more subjects than are measured together); ``progress`` the share
-    done and the widths so far. A subject whose worker fails becomes a failure with its reason, and the others go on.
+    card's memory, so that no more are loaded at once than it holds; ``limit_s`` how long a worker's answer may take at
+    least. ``announce`` is told what it will take before anything is timed (once a group, should there be more subjects
+    than are measured together); ``progress`` the share done and the widths so far. A subject whose worker fails becomes
+    a failure with its reason, and the others go on.
     """
     by_key = {subject.key: subject for subject in subjects}
     cloned = [key for key in clones if key in by_key]
@@ -112,7 +117,7 @@ def measure_latency(
             card=card,
         )
         for index, keys in enumerate(split):
-            group = _group([by_key[key] for key in keys], references, cloned, feeds, more or {})
+            group = _group([by_key[key] for key in keys], references, cloned, feeds, more or {}, limit_s)
             outcome = run.measure(group, _share(progress, index, len(split)))
             stopped = outcome if outcome != "width" else stopped
     progress(1.0, f"{len(run.collected.rounds)} rounds, {_widest_text(run.widest)}")
@@ -153,12 +158,14 @@ def _group(
     clones: Sequence[str],
     feeds: Mapping[int, Feed],
     more: Mapping[int, Sequence[Feed]],
+    limit_s: float,
 ) -> _Group:
     jobs = {
         subject.key: Job(
             artifact=subject.artifact,
             target=subject.target,
             feed=feeds[subject.batch_size],
+            limit_s=limit_s,
             more=tuple(more.get(subject.batch_size, ())),
         )
         for subject in subjects
@@ -188,6 +195,8 @@ class _Run:
     plans: list[dict[str, Any]] = field(default_factory=list)
     """What each group was meant to take, and how many rounds it had."""
     card: Card | None
+    repeated: bool = False
+    """Whether a round was measured again, as its processes had ended with the one that had started them."""
 
     def measure(self, group: _Group, progress: Progress) -> Stopped:
         """Round after round, until the intervals are narrow enough, the rounds or the budget are used up."""
@@ -240,16 +249,22 @@ class _Run:
             # What the next round needs is imported now, on another core: nothing of it is left to do while timing.
             with nursery.importing({} if last or not leave_room(cores) else jobs):
                 loaded = current.load(self.rng)
-            self._note(loaded)
             if expected is None and loaded:
                 calls_ms = {key: times.warm_ns / _NS_PER_MS for key, times in loaded.items()}
                 expected = expect(calls_ms, time.monotonic() - began, self.settings, self.budget_s)
                 self.announce(expected)
-            if expected is not None:
-                blocks = expected.blocks
-                self.collected.add(current.run(blocks, self.rng, lambda done: progress(min(done / blocks, 1.0))), cores)
-                if self.collected.device != "cpu":
-                    self._note_device(current.device_times(self.rng))
+            blocks = 0 if expected is None else expected.blocks
+            timed = current.run(blocks, self.rng, lambda done: progress(min(done / blocks, 1.0)))
+            devices = {} if self.collected.device == "cpu" else current.device_times(self.rng)
+            lost = nursery.lost
+        if lost and not self.repeated:
+            logger.warning("the process that starts the measuring ones was ended: the round is measured again")
+            self.repeated = True
+            return self._round(group, expected, nursery, last, progress)
+        self._note(loaded)
+        if expected is not None:
+            self.collected.add(timed, cores)
+        self._note_device(devices)
         self.failures.update(current.failures)
         return expected
 

@@ -90,7 +90,7 @@ def run_scenario(
     try:
         with alone(job) as worker:
             worker.ask(Load(calls=0, warmup_ns=0))
-            worker.ask(command)
+            worker.ask(command, expected_s=ask.duration_s)
         return read_scenario(logs, ask.scenario)
     except (WorkerFailed, Skipped) as error:
         return {"scenario": ask.scenario, "reason": str(error)}

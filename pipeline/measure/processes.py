@@ -16,7 +16,7 @@ from pipeline.errors import WorkerFailed
 from pipeline.isolated.process import PATIENCE_S, channel_to, kill, start_python
 from pipeline.measure.hatchery import Zygote, hatch
 from pipeline.measure.worker import Job, Start
-from pipeline.measure.worker_process import Worker
+from pipeline.measure.worker_process import Patience, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ class Nursery:
     def __init__(self, start: Literal["fork", "spawn"]) -> None:
         self._start = start
         self._spare: Zygote | None = None
+        self._current: Zygote | None = None
         self._ends_spare = ExitStack()
 
     def __enter__(self) -> Nursery:
@@ -47,7 +48,7 @@ class Nursery:
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="slimline-workers-")))
             forked = self._forked(jobs)
-            workers = self._zygote(forked, stack).fork() if forked else {}
+            workers = self._fork(forked, stack) if forked else {}
             for number, key in enumerate(key for key in jobs if key not in forked):
                 workers[key] = _spawn(folder / f"spawned-{number}.log", stack)
             yield _ready(jobs, workers)
@@ -66,6 +67,23 @@ class Nursery:
         except WorkerFailed as failure:
             logger.debug("the next round starts without a prepared process: %s", failure)
             self._spare = None
+
+    @property
+    def lost(self) -> bool:
+        """Whether the process that this round's workers were forked from has ended, and they with it."""
+        return self._current is not None and self._current.gone
+
+    def _fork(self, jobs: Mapping[str, Job], stack: ExitStack) -> dict[str, Worker | WorkerFailed]:
+        """A worker per job; where the process that makes them has died, another one tries, once."""
+        reasons: list[WorkerFailed] = []
+        for zygote in (self._zygote, hatch):
+            try:
+                self._current = zygote(jobs, stack)
+                return {**self._current.fork()}
+            except WorkerFailed as failure:
+                logger.debug("%s", failure)
+                reasons.append(failure)
+        return dict.fromkeys(jobs, reasons[-1])
 
     def _zygote(self, jobs: Mapping[str, Job], stack: ExitStack) -> Zygote:
         """The one that was prepared, if it was for the same jobs, or a new one."""
@@ -99,11 +117,15 @@ def _may_fork(job: Job) -> bool:
     return sys.platform == "linux" and job.target.device == "cpu" and job.target.backend.forkable
 
 
-def _ready(jobs: Mapping[str, Job], workers: Mapping[str, Worker]) -> dict[str, Worker | WorkerFailed]:
+def _ready(jobs: Mapping[str, Job], workers: Mapping[str, Worker | WorkerFailed]) -> dict[str, Worker | WorkerFailed]:
     """Give every worker its job, then wait for each."""
     found: dict[str, Worker | WorkerFailed] = {}
     for key, job in jobs.items():
-        worker = workers[key] if _has_pool(job) else replace(workers[key], pid=None)
+        made = workers[key]
+        if isinstance(made, WorkerFailed):
+            found[key] = made
+            continue
+        worker = replace(made, pid=made.pid if _has_pool(job) else None, patience=Patience(least_s=job.limit_s))
         try:
             worker.tell(Start(pickle.dumps(job, protocol=5)))
             found[key] = worker
@@ -129,4 +151,10 @@ def _spawn(log: Path, stack: ExitStack) -> Worker:
     channel = channel_to(process)
     stack.callback(kill, process)
     stack.callback(channel.close)
-    return Worker(channel=channel, exit_code=lambda: process.wait(PATIENCE_S), log=log, pid=process.pid)
+    return Worker(
+        channel=channel,
+        exit_code=lambda: process.wait(PATIENCE_S),
+        log=log,
+        end=lambda: kill(process),
+        pid=process.pid,
+    )

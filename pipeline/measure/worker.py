@@ -23,7 +23,8 @@ from pipeline.data.dataset import Feed
 from pipeline.errors import reason_of
 from pipeline.isolated.channel import Channel, follow_parent, take_standard_streams
 from pipeline.measure.counters import increase, major_faults, peak_resident_bytes, run_delay_ns
-from pipeline.plan import Enqueuing, Session, Target
+from pipeline.plan import Enqueuing, RunLimits, Session, Target
+from pipeline.reasons import traced
 
 _REST_NS = 1_000_000
 _LONGEST_REST = 50
@@ -43,6 +44,8 @@ class Job:
     target: Target
     feed: Feed
     cores: tuple[int, ...] | None = None
+    limit_s: float = RunLimits().seconds
+    """How long an answer may take at least."""
     more: tuple[Feed, ...] = ()
     """Further batches of the same shapes, which timed calls take in turn with ``feed``."""
 
@@ -86,9 +89,10 @@ class Command(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What a worker sends in place of a result: the reason, in one line."""
+    """What a worker sends in place of a result: the reason, in one line, and the whole text."""
 
     reason: str
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,8 +285,8 @@ def serve(channel: Channel) -> None:
 def _result(command: Command, state: State) -> Any:
     try:
         return command(state)
-    except Exception as error:  # noqa: BLE001  a runtime raises what it likes; here it becomes the row's reason
-        return Failure(reason_of(error))
+    except BaseException as error:  # noqa: BLE001  a model raises what it likes, SystemExit too: the row's reason
+        return Failure(reason_of(error), traced(error))
 
 
 def main() -> None:

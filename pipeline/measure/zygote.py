@@ -10,6 +10,7 @@ import gc
 import os
 import pickle
 import signal
+import traceback
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -101,8 +102,10 @@ def _work(berth: Berth, berths: Sequence[Berth], channel: Channel) -> NoReturn:
         os.dup2(log, 1)
         os.dup2(log, 2)
         serve(Channel.over(berth.read_fd, berth.write_fd))
-    finally:
-        os._exit(0)
+    except BaseException:  # noqa: BLE001  its last words
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
 
 
 def _close(berths: Sequence[Berth]) -> None:

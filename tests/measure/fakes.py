@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,6 +22,24 @@ from pipeline.plan import Session, Target
 
 FEEDS: Mapping[int, Feed] = {size: {"x": np.zeros((size, 2), np.float32)} for size in (1, 8)}
 _MB = 2**20
+
+
+def be_odd(how: str) -> None:
+    if how == "exit":
+        raise SystemExit(3)
+    if how == "interrupt":
+        raise KeyboardInterrupt
+    if how == "hang":
+        time.sleep(600)
+    if how == "stop":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    if how == "kill_parent":
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(600)
+    if how == "garbage":
+        for descriptor in range(3, 64):
+            with suppress(OSError):
+                os.write(descriptor, b"garbage" * 10)
 
 
 @dataclass(frozen=True)
@@ -40,6 +59,8 @@ class FakeSession:
             sys.stderr.write("out of luck\n")
             sys.stderr.flush()
             os.kill(os.getpid(), signal.SIGKILL)
+        if "odd" in self.behaviour:
+            be_odd(self.behaviour["odd"])
         end = time.perf_counter() + self.behaviour.get("call_ms", 0.05) / 1e3
         while time.perf_counter() < end:
             pass

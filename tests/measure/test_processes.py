@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,7 @@ from pipeline.measure import hatchery
 from pipeline.measure.cores import cores_for
 from pipeline.measure.processes import Nursery, started
 from pipeline.measure.worker import Cell, Job, Load, Loaded, Timed
-from pipeline.measure.worker_process import Worker
+from pipeline.measure.worker_process import Patience, Worker
 from tests.measure.fakes import FakeBackend, NotForkable, NotInstalled, job
 
 LOAD = Load(calls=2, warmup_ns=0)
@@ -226,3 +227,70 @@ def _dead(module: str, log: Path, descriptors: Sequence[int] = ()) -> "subproces
 
 def _parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@STARTS
+@pytest.mark.parametrize("odd", ["exit", "interrupt"])
+def test_whatever_a_model_raises_is_its_reason(start: Start, tmp_path: Path, odd: str) -> None:
+    with started({"odd": job(tmp_path, "odd", odd=odd), "good": job(tmp_path, "good")}, start) as workers:
+        with pytest.raises(WorkerFailed, match=r"^(SystemExit: 3|KeyboardInterrupt)$"):
+            up(workers["odd"]).ask(LOAD)
+        assert isinstance(up(workers["good"]).ask(LOAD), Loaded)
+
+
+@STARTS
+@pytest.mark.parametrize("odd", ["hang", "stop"])
+def test_a_worker_that_does_not_answer_is_ended(start: Start, tmp_path: Path, odd: str) -> None:
+    with started({"odd": job(tmp_path, "odd", odd=odd), "good": job(tmp_path, "good")}, start) as workers:
+        worker = replace(up(workers["odd"]), patience=Patience(least_s=0.3))
+        with pytest.raises(WorkerFailed, match=r"^it gave no answer for 0\.3 s: limits\.seconds=SECONDS allows more$"):
+            worker.ask(LOAD)
+        with pytest.raises(WorkerFailed, match="its process was ended by SIGKILL"):
+            worker.ask(LOAD)
+        assert isinstance(up(workers["good"]).ask(LOAD), Loaded)
+
+
+@STARTS
+def test_a_worker_that_writes_what_is_no_message_is_ended(start: Start, tmp_path: Path) -> None:
+    with started({"odd": job(tmp_path, "odd", odd="garbage"), "good": job(tmp_path, "good")}, start) as workers:
+        with pytest.raises(WorkerFailed, match="its process said something that can't be read"):
+            up(workers["odd"]).ask(LOAD)
+        assert isinstance(up(workers["good"]).ask(LOAD), Loaded)
+
+
+def test_slow_calls_are_waited_for() -> None:
+    patience = Patience(least_s=10.0)
+    patience.longest_s = 60.0
+    assert patience.limit_s == 6000.0
+
+
+@LINUX
+def test_a_prepared_process_that_was_killed_is_replaced(tmp_path: Path) -> None:
+    jobs = {"a": job(tmp_path)}
+    with Nursery("fork") as nursery:
+        with nursery.importing(jobs):
+            pass
+        for pid in _zygotes():
+            os.kill(pid, signal.SIGKILL)
+        with nursery.started(jobs) as workers:
+            assert isinstance(up(workers["a"]).ask(LOAD), Loaded)
+
+
+@LINUX
+def test_processes_that_can_not_be_started_are_the_reason_of_their_jobs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hatchery, "start_python", _dead)
+    jobs = {"forked": job(tmp_path), "spawned": job(tmp_path, backend=NotForkable())}
+    with started(jobs, "fork") as workers:
+        assert "the measuring processes can't be started" in str(workers["forked"])
+        assert isinstance(up(workers["spawned"]).ask(LOAD), Loaded)
+
+
+def _zygotes() -> list[int]:
+    found = []
+    for listing in Path("/proc/self/task").glob("*/children"):
+        for pid in map(int, listing.read_text().split()):
+            if b"pipeline.measure.zygote" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found

@@ -2,6 +2,7 @@ import gc
 import itertools
 import os
 import pickle
+import struct
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.data.dataset import Feed
-from pipeline.isolated.channel import Channel
+from pipeline.isolated.channel import Channel, Garbled
 from pipeline.measure import counters
 from pipeline.measure.counters import increase, run_delay_ns
 from pipeline.measure.worker import (
@@ -70,10 +71,28 @@ def test_a_channel_whose_other_end_is_gone_says_so(ends: tuple[Channel, Channel]
 def test_a_message_that_was_cut_off_counts_as_the_end(ends: tuple[Channel, Channel]) -> None:
     here, there = ends
     whole = pickle.dumps(list(range(100)))
-    there.writer.write(whole[: len(whole) // 2])
+    there.writer.write(struct.pack("<IQ", 1, len(whole)) + whole[: len(whole) // 2])
     there.close()
     with pytest.raises(EOFError):
         here.receive()
+
+
+def test_bytes_that_are_no_message_are_told(ends: tuple[Channel, Channel]) -> None:
+    here, there = ends
+    there.writer.write(b"garbage")
+    there.writer.flush()
+    with pytest.raises(Garbled):
+        here.receive()
+
+
+def test_a_message_that_does_not_come_in_time_is_not_waited_for(ends: tuple[Channel, Channel]) -> None:
+    here, there = ends
+    with pytest.raises(TimeoutError):
+        here.receive(0.01)
+    there.writer.write(struct.pack("<IQ", 1, 100) + b"the beginning")
+    there.writer.flush()
+    with pytest.raises(TimeoutError):
+        here.receive(0.01)
 
 
 def test_enough_calls_are_made_even_if_time_is_up() -> None:
@@ -188,7 +207,8 @@ def test_a_worker_answers_what_it_cannot_do_and_goes_on(ends: tuple[Channel, Cha
     here.close()
     worker.join()
     assert all(isinstance(answer, Failure) and "\n" not in answer.reason for answer in answers[:3])
-    assert answers[1] == Failure("ModuleNotFoundError: No module named 'fake_runtime'")
+    assert answers[1].reason == "ModuleNotFoundError: No module named 'fake_runtime'"
+    assert "in preload" in answers[1].trace
     assert answers[3] is None
 
 
