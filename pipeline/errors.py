@@ -17,13 +17,16 @@ SlimlineError                 exit code 1
 from __future__ import annotations
 
 import errno
+import logging
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from pipeline.reasons import cause, text_of
+from pipeline.reasons import cause, text_of, traced
+
+logger = logging.getLogger(__name__)
 
 _NO_MEMORY = (
     "out of memory",  # PyTorch, CUDA, TensorRT
@@ -127,6 +130,26 @@ def reason_of(error: BaseException) -> str:
     if isinstance(error, MemoryError) or any(words in said for words in _NO_MEMORY):
         return f"out of memory (smaller batch_sizes need less): {reason}"
     return reason
+
+
+@contextmanager
+def reasoned(fail: Callable[[SlimlineError], object]) -> Iterator[None]:
+    """What goes wrong inside is one part's reason, which ``fail`` is told, and the other parts go on.
+
+    An error that nobody foresaw is told as a WorkerFailed, and its whole text goes to the log. Wrong input and a full
+    disk pass: they are the run's.
+    """
+    try:
+        yield
+    except (Skipped, StageFailed, WorkerFailed) as error:
+        fail(error)
+    except SlimlineError:
+        raise
+    except Exception as error:
+        if is_full(error):
+            raise
+        logger.debug("%s", traced(error))
+        fail(WorkerFailed(reason_of(error)))
 
 
 @contextmanager

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact
-from pipeline.build import Built
+from pipeline.build import Built, limits_for
 from pipeline.data.batches import Feed, alone, axes_of, batch_of, batches_of, count_of
 from pipeline.data.dataset import Split, preprocess
-from pipeline.errors import OutOfSpace, Skipped, WorkerFailed
+from pipeline.errors import OutOfSpace, Skipped, UserError, reasoned
 from pipeline.measure.accuracy import Predicted, predict
 from pipeline.measure.environment import available_cores
 from pipeline.measure.exclusive import measuring
@@ -76,7 +77,10 @@ def _measure(
     _one_by_one(table, inputs)
     _alone(plan, table, feeds, display)
     devices = table.devices()  # those with rows that could be run
-    latency = [_latency(plan, device, len(devices), table, inputs, feeds, display) for device in devices]
+    latency: list[LatencySamples] = []
+    for device in devices:
+        with reasoned(partial(table.fail_all, table.subjects(device))):
+            latency.append(_latency(plan, device, len(devices), table, inputs, feeds, display))
     peaks = _peaks(table, display) if plan.measure.peaks else {}
     _scenarios(plan, table, inputs, feeds, display)
     with TemporaryDirectory(prefix="slimline-accuracy-") as folder:
@@ -136,6 +140,11 @@ class Table:
         status: Status = "skipped" if isinstance(error, Skipped) else "failed"
         self.records[key] = replace(self.records[key], status=status, reason=str(error))
 
+    def fail_all(self, subjects: Sequence[Subject], error: Exception | str) -> None:
+        """Give rows the same reason."""
+        for subject in subjects:
+            self.fail(subject.key, error)
+
 
 def _latency(
     plan: Plan,
@@ -161,6 +170,7 @@ def _latency(
         plan.seed,
         more={} if device == "cpu" else {size: _turns(inputs, size) for size in feeds},
         needed_bytes=table.needed_bytes(),
+        limit_s=plan.limits.seconds,
         progress=lambda done, text: display.step(label, done, text),
         announce=lambda expected: display.say(f"measuring {label}: {expected}"),
     )
@@ -212,20 +222,17 @@ def _alone(plan: Plan, table: Table, feeds: Mapping[int, Feed], display: Progres
     label = "each row alone"
     for index, subject in enumerate(subjects):
         display.step(label, index / len(subjects), subject.key)
-        try:
+        with reasoned(partial(table.fail, subject.key)):
             found = run_alone(
-                _job(subject, feeds), subject.batch_size, energy_s=plan.measure.energy_s, profiled=profiled
+                _job(plan, subject, feeds), subject.batch_size, energy_s=plan.measure.energy_s, profiled=profiled
             )
-        except (WorkerFailed, Skipped) as error:
-            table.fail(subject.key, error)
-            continue
-        table.records[subject.key] = replace(
-            table.records[subject.key],
-            peak_memory_bytes=found.peak.host,
-            peak_device_memory_bytes=found.peak.device,
-            energy=found.energy,
-            profile=found.profile,
-        )
+            table.records[subject.key] = replace(
+                table.records[subject.key],
+                peak_memory_bytes=found.peak.host,
+                peak_device_memory_bytes=found.peak.device,
+                energy=found.energy,
+                profile=found.profile,
+            )
     if subjects:
         energies = [table.records[subject.key].energy for subject in subjects]
         measured = sum(energy is not None and "reason" not in energy for energy in energies)
@@ -255,15 +262,22 @@ def _scenarios(plan: Plan, table: Table, inputs: Feed, feeds: Mapping[int, Feed]
                 server_latency_ms=settings.server_latency_ms,
             )
             fixed = fixed_batch_of(subject.artifact, axes_of(inputs)) is not None
-            found = run_scenario(_job(subject, feeds), subject.batch_size, fixed, ask, examples, plan.output / folder)
+            found = run_scenario(
+                _job(plan, subject, feeds), subject.batch_size, fixed, ask, examples, plan.output / folder
+            )
             table.records[subject.key] = replace(
                 record, scenarios=[*record.scenarios, {**found, "logs": folder.as_posix()}]
             )
     display.step(label, 1.0, f"{len(todo)} runs of LoadGen, a fresh process each")
 
 
-def _job(subject: Subject, feeds: Mapping[int, Feed]) -> Job:
-    return Job(artifact=subject.artifact, target=subject.target, feed=feeds[subject.batch_size])
+def _job(plan: Plan, subject: Subject, feeds: Mapping[int, Feed]) -> Job:
+    return Job(
+        artifact=subject.artifact,
+        target=subject.target,
+        feed=feeds[subject.batch_size],
+        limit_s=plan.limits.seconds,
+    )
 
 
 def _one_by_one(table: Table, inputs: Feed) -> None:
@@ -293,6 +307,7 @@ def _accuracy(
     models = {f"{variant}@{target}": found for (variant, target), found in table.models().items()}
     shares = dict.fromkeys(models, 0.0)
     kept = {name: folder / str(number) for number, name in enumerate(models)}
+    limits, stop = limits_for(plan), Event()
 
     def evaluate(name: str) -> Predicted:
         artifact, subjects = models[name]
@@ -311,18 +326,18 @@ def _accuracy(
             progress,
             output_axes=output_axes,
             keep=kept[name],
+            limits=limits,
+            stop=stop,
         )
 
     found: dict[str, Predicted] = {}
-    with _workers([subjects[0].target for _, subjects in models.values()]) as pool:
+    with _workers([subjects[0].target for _, subjects in models.values()], stop) as pool:
         futures = {name: pool.submit(evaluate, name) for name in models}
         for name, future in futures.items():
             try:
-                found[name] = future.result()
-            except (WorkerFailed, Skipped) as error:
-                for subject in models[name][1]:
-                    table.fail(subject.key, error)
-            except OutOfSpace as error:  # what was timed stands
+                with reasoned(partial(table.fail_all, models[name][1])):
+                    found[name] = future.result()
+            except (OutOfSpace, UserError) as error:  # what was timed stands
                 for subject in models[name][1]:
                     table.remark(subject.key, f"accuracy was not measured: {error}")
     display.step("accuracy", 1.0, f"{len(found)} models on {count_of(inputs)} examples")
@@ -339,7 +354,7 @@ def _accuracy(
 
 
 @contextmanager
-def _workers(targets: Sequence[Target]) -> Iterator[ThreadPoolExecutor]:
+def _workers(targets: Sequence[Target], stop: Event) -> Iterator[ThreadPoolExecutor]:
     """As many at a time as there are cores for their threads, one on an accelerator, whose memory they would share.
 
     Ctrl-C ends the processes that the threads wait for, so that it does not wait for them either.
@@ -350,7 +365,6 @@ def _workers(targets: Sequence[Target]) -> Iterator[ThreadPoolExecutor]:
         try:
             yield pool
         except BaseException:
+            stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in multiprocessing.active_children():
-                process.kill()
             raise

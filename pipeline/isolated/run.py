@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Event
 from typing import IO, Any, Protocol, TypeVar
 
 from pipeline.errors import WorkerFailed
@@ -76,11 +77,12 @@ def run(
     limits: Limits = Limits(),
     hear: Callable[[Any], None] | None = None,
     start: Starter = fresh,
+    stop: Event | None = None,
 ) -> T:
     """What ``function`` returns, called in another process; it and its arguments are pickled.
 
     With ``hear``, the function is given a keyword ``say`` more, and what it says is heard here. What the package logs
-    there is logged here, and what the process prints goes to the log.
+    there is logged here, and what the process prints goes to the log. Another thread may end it by setting ``stop``.
 
     Raises errors of ours as they were raised there, and WorkerFailed, with the reason, for every other exception (its
     whole text goes to the log), for a process that ends, and for one that exceeds a limit.
@@ -88,7 +90,7 @@ def run(
     with start() as child:
         try:
             _hand_over(child, Call(function=function, arguments=arguments, heard=hear is not None))
-            result: T = _listen(child, limits, hear)
+            result: T = _listen(child, limits, hear, stop)
             return result
         finally:
             for line in printed(child.log).splitlines():
@@ -104,9 +106,11 @@ def _hand_over(child: Child, call: Call) -> None:
         raise WorkerFailed(f"it can't be handed to another process: {cause(error)}") from error
 
 
-def _listen(child: Child, limits: Limits, hear: Callable[[Any], None] | None) -> Any:
+def _listen(child: Child, limits: Limits, hear: Callable[[Any], None] | None, stop: Event | None) -> Any:
     watch = _Watch(child.pid, limits)
     while True:
+        if stop is not None and stop.is_set():
+            raise WorkerFailed("it was stopped")
         if not child.channel.ready(_TICK_S):
             watch.check(silent=True)
             continue

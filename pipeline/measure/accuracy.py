@@ -7,15 +7,13 @@ costs one row and not the run.
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import combinations
-from multiprocessing.connection import Connection
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -24,9 +22,8 @@ from numpy.typing import NDArray
 from pipeline.artifact import Artifact
 from pipeline.data.batches import Axes, Feed, Inputs, axes_of, batch, count_of, together
 from pipeline.data.dataset import Split, SplitName
-from pipeline.errors import SlimlineError, UserError, WorkerFailed, reason_of, reporting_temporary
-from pipeline.isolated.channel import follow_parent
-from pipeline.isolated.process import own_package_first, search_as_parent
+from pipeline.errors import UserError, reporting_temporary
+from pipeline.isolated import Limits, run
 from pipeline.measure.outputs import Kept, OutputAxes, by_example, not_numbers, relative_difference
 from pipeline.onnx_graph import fixed_batch_of
 from pipeline.plan import Metric, Session, Target
@@ -75,6 +72,8 @@ def predict(
     *,
     output_axes: OutputAxes | None = None,
     keep: Path | None = None,
+    limits: Limits = Limits(),  # noqa: B008  frozen
+    stop: Event | None = None,
 ) -> Predicted:
     """Run a model on all examples.
 
@@ -82,14 +81,15 @@ def predict(
     ``progress`` is told the share done, 0 to 1. A model whose batch is fixed runs at that batch, whatever
     ``batch_size`` says, with its last batch filled up and the filling thrown away. ``output_axes`` says where the
     outputs have the examples (None: first); those of the first examples are left in the folder ``keep``
-    (``outputs.likeness``). Raises WorkerFailed with the reason where the model can't be loaded or run, or its process
-    dies; OutOfSpace where the examples can't be handed over; BackendUnavailable and UserError as the backend and the
-    metric raise them.
+    (``outputs.likeness``). ``limits`` are those of the process that runs it, which ends when ``stop`` is set. Raises
+    WorkerFailed with the reason where the model can't be loaded or run, or its process dies; OutOfSpace where the
+    examples can't be handed over; BackendUnavailable and UserError as the backend and the metric raise them.
     """
     if count_of(inputs) == 0:
         raise UserError("there is nothing to measure accuracy on: the test split is empty")
     with written(inputs) as folder:
-        return _run(
+        return run(
+            _work,
             Asked(
                 artifact=artifact,
                 target=target,
@@ -101,7 +101,9 @@ def predict(
                 output_axes=output_axes,
                 keep=keep,
             ),
-            progress,
+            limits=limits,
+            hear=progress,
+            stop=stop,
         )
 
 
@@ -115,70 +117,10 @@ def written(inputs: Feed) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _run(asked: Asked, progress: Callable[[float], None]) -> Predicted:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(theirs, asked), daemon=True, name="slimline-accuracy")
-    try:
-        with _interrupts_held_back(), own_package_first():
-            process.start()
-        # Without its own copy of the far end, the parent's recv ends when the process does.
-        theirs.close()
-        return _receive(ours, progress)
-    except EOFError as error:
-        process.join()
-        raise WorkerFailed(f"while evaluating accuracy, {_how_it_ended(process.exitcode)}") from error
-    finally:
-        # Also on Ctrl-C: nothing stays behind.
-        if process.pid is not None:
-            process.kill()
-            process.join()
-        ours.close()
-
-
-@contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Ctrl-C reaches every process of the terminal: one started in here never sees it, and leaves it to its parent."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _receive(connection: Connection, progress: Callable[[float], None]) -> Predicted:
-    while True:
-        message = connection.recv()
-        if isinstance(message, SlimlineError):
-            raise message
-        if isinstance(message, float):
-            progress(message)
-            continue
-        predicted: Predicted = message
-        return predicted
-
-
-def _how_it_ended(exitcode: int | None) -> str:
-    if exitcode is None or exitcode >= 0:
-        return f"the process ended early with code {exitcode}"
-    name = signal.Signals(-exitcode).name
-    hint = " (out of memory?)" if -exitcode == signal.SIGKILL else ""
-    return f"the process was ended by {name}{hint}"
-
-
-def _work(connection: Connection, asked: Asked) -> None:
-    search_as_parent()
-    follow_parent()
-    parent = multiprocessing.parent_process()
-    if parent is not None and not parent.is_alive():
-        return
-    try:
-        session = asked.target.backend.load(asked.artifact, asked.target)
-        connection.send(_predicted(session, asked, connection.send))
-    except SlimlineError as error:
-        connection.send(error)
-    except Exception as error:  # noqa: BLE001 - a runtime raises what it likes; here it becomes the row's reason
-        connection.send(WorkerFailed(reason_of(error)))
+def _work(asked: Asked, *, say: Callable[[float], None]) -> Predicted:
+    """In a process of its own."""
+    asked.target.backend.preload(asked.target)
+    return _predicted(asked.target.backend.load(asked.artifact, asked.target), asked, say)
 
 
 def _predicted(session: Session, asked: Asked, report: Callable[[float], None]) -> Predicted:

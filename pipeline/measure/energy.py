@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import Skipped, WorkerFailed
+from pipeline.errors import reasoned
 from pipeline.measure.energy_counters import POWERCAP, energy_counter
 from pipeline.measure.worker import State, time_calls
 from pipeline.measure.worker_process import Worker
@@ -32,12 +32,13 @@ def energy_of(
     """
     if seconds is None:
         return _not_measured("measure.energy_s is null")
-    try:
+    reasons: list[str] = []
+    with reasoned(lambda error: reasons.append(str(error))):
         with energy_counter(device, powercap):
             pass
-        used: Used = worker.ask(UseEnergy(device=device, seconds=seconds, powercap=powercap))
-    except (Skipped, WorkerFailed) as error:
-        return _not_measured(str(error))
+        used: Used = worker.ask(UseEnergy(device=device, seconds=seconds, powercap=powercap), seconds)
+    if reasons:
+        return _not_measured(reasons[0])
     if not used.joules:
         return _not_measured(f"{used.source} stood still for {used.seconds:.3g} s")
     return {

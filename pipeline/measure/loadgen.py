@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.data.batches import Axes, Feed, Inputs, axes_of
-from pipeline.errors import Skipped, WorkerFailed, reporting_temporary
+from pipeline.errors import reasoned, reporting_temporary
 from pipeline.measure.loadgen_log import read_scenario
 from pipeline.measure.processes import alone
 from pipeline.measure.serving import Query, Serving, Waiting, batch_shapes
@@ -87,13 +87,13 @@ def run_scenario(
     command = RunScenario(
         ask=ask, shapes=batch_shapes(batch_size, fixed_batch), examples=examples, logs=str(logs.absolute())
     )
-    try:
+    found: dict[str, Any] = {"scenario": ask.scenario}
+    with reasoned(lambda error: found.update(reason=str(error))):
         with alone(job) as worker:
             worker.ask(Load(calls=0, warmup_ns=0))
             worker.ask(command, expected_s=ask.duration_s)
-        return read_scenario(logs, ask.scenario)
-    except (WorkerFailed, Skipped) as error:
-        return {"scenario": ask.scenario, "reason": str(error)}
+        found = read_scenario(logs, ask.scenario)
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

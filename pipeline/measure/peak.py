@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pipeline.artifact import Artifact, Format
 from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.data.dataset import Feed
-from pipeline.errors import OutOfSpace, Skipped, WorkerFailed, reporting_temporary
+from pipeline.errors import OutOfSpace, Skipped, SlimlineError, WorkerFailed, reasoned, reporting_temporary
 from pipeline.measure.cores import cores_for
 from pipeline.measure.environment import available_memory_bytes, last_level_cache_bytes
 from pipeline.measure.peak_models import Shape, write_copies, write_float_products, write_integer_products
@@ -103,11 +103,21 @@ def measure_peaks(device: Device, threads: int) -> Peaks:
         OnnxRuntime().check(Target(name="peak", backend=OnnxRuntime(), device=device, threads=threads))
     except Skipped as error:
         return Peaks(device=device, threads=threads, reasons=dict.fromkeys(_FIGURES[device], str(error)))
+    rates: dict[str, float] = {}
+    reasons: dict[str, str] = {}
+
+    def fail(error: SlimlineError) -> None:
+        reasons.update(dict.fromkeys((*_FIGURES[device], *_INTEGER_TYPES[device]), str(error)))
+
     try:
-        with reporting_temporary(), tempfile.TemporaryDirectory(prefix="slimline-peak-") as folder:
+        with (
+            reasoned(fail),
+            reporting_temporary(),
+            tempfile.TemporaryDirectory(prefix="slimline-peak-") as folder,
+        ):
             rates, reasons = _rates(_tasks(Path(folder), device, threads))
     except OutOfSpace as error:
-        return Peaks(device=device, threads=threads, reasons=dict.fromkeys(_FIGURES[device], str(error)))
+        fail(error)
     integer = {types: rates[types] for types in _INTEGER_TYPES[device] if types in rates}
     best = max(integer, key=lambda types: integer[types], default=None)
     if best is None:

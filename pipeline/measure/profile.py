@@ -6,7 +6,7 @@ import gc
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.errors import WorkerFailed
+from pipeline.errors import reasoned
 from pipeline.measure.worker import State
 from pipeline.measure.worker_process import Worker
 from pipeline.plan import Backend, Profiler
@@ -36,8 +36,7 @@ def profile_of(worker: Worker, backend: Backend, call_ms: float) -> dict[str, An
     if not isinstance(backend, Profiler):
         return {"reason": f"{backend.name} rows have no profile"}
     calls = round(min(max(_PROFILED_MS / max(call_ms, 1e-3), _FEWEST_CALLS), _MOST_CALLS))
-    try:
-        found: dict[str, Any] = worker.ask(Profile(calls=calls))
-    except WorkerFailed as error:
-        return {"reason": str(error)}
+    found: dict[str, Any] = {}
+    with reasoned(lambda error: found.update(reason=str(error))):
+        found.update(worker.ask(Profile(calls=calls)))
     return found

@@ -33,7 +33,9 @@ def be_odd(how: str) -> None:
         time.sleep(600)
     if how == "stop":
         os.kill(os.getpid(), signal.SIGSTOP)
-    if how == "kill_parent":
+    once = Path(how)
+    if how.endswith("kill_parent") and not once.exists():
+        once.touch()
         os.kill(os.getppid(), signal.SIGKILL)
         time.sleep(600)
     if how == "garbage":

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import Feed, Split, SplitName
 from pipeline.errors import BackendUnavailable, UserError, WorkerFailed
+from pipeline.isolated import Limits
 from pipeline.measure.accuracy import assert_disjoint, predict
 from pipeline.metrics import NO_PREDICTION, TopOne
 from pipeline.plan import Session, Target
@@ -49,6 +50,19 @@ class EchoBackend:
 class UnavailableBackend(EchoBackend):
     def load(self, artifact: Artifact, target: Target) -> Session:
         raise BackendUnavailable("no such device here")
+
+
+@dataclass(frozen=True)
+class LeavingBackend(EchoBackend):
+    def load(self, artifact: Artifact, target: Target) -> Session:
+        raise SystemExit(3)
+
+
+@dataclass(frozen=True)
+class HangingBackend(EchoBackend):
+    def load(self, artifact: Artifact, target: Target) -> Session:
+        while True:
+            pass
 
 
 @dataclass(frozen=True)
@@ -113,13 +127,16 @@ def test_a_model_with_a_fixed_batch_is_given_whole_batches_only(
         (UnavailableBackend(), BackendUnavailable, "no such device here"),
         (FailingBackend(), WorkerFailed, "RuntimeError: the graph is broken"),
         (CrashingBackend(), WorkerFailed, "ended by SIGSEGV"),
+        (LeavingBackend(), WorkerFailed, "SystemExit: 3"),
+        (HangingBackend(), WorkerFailed, "nothing was heard of it for 3 s"),
     ],
 )
 def test_a_model_that_fails_to_load_gives_its_reason(
     tmp_path: Path, backend: EchoBackend, error: type[Exception], reason: str
 ) -> None:
+    limits = Limits(seconds=3.0) if isinstance(backend, HangingBackend) else Limits()
     with pytest.raises(error, match=reason) as caught:
-        predict(Artifact(tmp_path, "torch", "d"), _target(backend), TopOne(), {"x": _scores()}, 4)
+        predict(Artifact(tmp_path, "torch", "d"), _target(backend), TopOne(), {"x": _scores()}, 4, limits=limits)
     assert "\n" not in str(caught.value)
     assert not multiprocessing.active_children()
 

@@ -1,4 +1,5 @@
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -280,3 +281,16 @@ def test_what_is_measured_can_be_recorded(pair: list[Subject]) -> None:
     joined = LatencySamples.concatenate([samples])
     assert joined.subjects == samples.subjects
     json.dumps({name: value for name, value in asdict(joined).items() if not isinstance(value, np.ndarray)})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a fork")
+def test_a_round_whose_processes_were_ended_by_another_is_measured_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As by the system, for want of memory: the process that all workers are forked from."""
+    subjects = [subject(tmp_path, "base"), subject(tmp_path, "other", odd=str(tmp_path / "kill_parent"))]
+    found = measure(subjects)
+    assert found.failures == {}
+    assert {place[0] for place in visits(found.samples)} == {0, 1}
+    assert [len(times.load_ms) for times in found.times.values()] == [2, 2]
+    assert "the round is measured again" in caplog.text
