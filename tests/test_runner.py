@@ -202,12 +202,16 @@ def test_a_fixed_batch_is_measured_at_its_size(tmp_path: Path) -> None:
 
 
 def test_nothing_is_recommended_under_a_limit_that_none_keeps(tmp_path: Path) -> None:
-    chosen = plan(tmp_path, variants(scaled={"a": Scale()}), constraints=Constraints(max_size_mb=1e-6), measure=REAL)
+    alone = replace(REAL, exclusive=False)
+    chosen = plan(tmp_path, variants(scaled={"a": Scale()}), constraints=Constraints(max_size_mb=1e-6), measure=alone)
     code, _ = run(chosen)
     found = report_of(chosen)
     assert code == 0
     assert found["recommendation"] is None
     assert "max_size_mb" in found["why_none"]
+    told = "this run did not wait for others that measure (measure.exclusive=false)"
+    assert found["noise"]["beside"] == [told]
+    assert load_record(chosen.output / "samples").latency.beside == [told]
 
 
 @pytest.mark.skipif(find_spec("mlperf_loadgen") is None, reason="needs the extra mlperf")
