@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline.data.dataset import Split, SplitName
 from pipeline.data.preprocessing import Preprocessing
-from pipeline.errors import StageFailed
+from pipeline.errors import Skipped, StageFailed
 from pipeline.metrics import TopOne, judged, label_truth
 from pipeline.plan import Context, Metric
 from pipeline.torch_artifact import ModelInput, as_tensors
@@ -77,7 +77,7 @@ def training_examples(
 ) -> tuple[Examples, Examples]:
     """The first ``max_examples`` of the train split, and the validation split, which tells how training goes.
 
-    ``what`` is trained begins the sentence of the StageFailed that is raised where there is less than a batch, or where
+    ``what`` is trained begins the sentence of the error: Skipped where there is less than a batch, StageFailed where
     labels are missing; ``without_labels`` ends it with what to do then, and None asks for no labels.
     """
     train, validation = (examples_of(context, split, inputs) for split in ("train", "validation"))
@@ -88,7 +88,7 @@ def training_examples(
                 f"{what} needs labels, and the {split} split of {context.data.name} has none{without_labels}"
             )
     if len(train) < batch_size:
-        raise StageFailed(
+        raise Skipped(
             f"{what} needs at least one batch of {batch_size} training examples, and there are {len(train)}: set "
             f"batch_size to {len(train)} or less"
         )

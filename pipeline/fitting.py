@@ -92,9 +92,7 @@ def acquainted(plan: Plan, source: Artifact, splits: Mapping[SplitName, Split]) 
     if predictions is None or not in_classes(predictions):
         return Acquainted(plan=plan, look=seen, notes=notes)
     classes = _classes(metric, seen)
-    problems = (
-        [] if classes is None else [problem for problem in [check_names(plan.data.class_names, classes)] if problem]
-    )
+    problems = _name_problems(plan.data, classes)
     data, more = _with_labels(plan.data, splits, predictions, classes)
     offset = int(getattr(original(plan.data), "label_offset", 0))
     for name in splits:
@@ -218,8 +216,10 @@ def _label_problems(
     return [] if problem is None else [problem]
 
 
-def _name_problems(names: Sequence[str], classes: int | None) -> list[str]:
-    problem = None if classes is None else check_names(names, classes)
+def _name_problems(data: Dataset, classes: int | None) -> list[str]:
+    if classes is None:
+        return []
+    problem = check_names(data.class_names, classes, folders=hasattr(original(data), "labelled"))
     return [] if problem is None else [problem]
 
 

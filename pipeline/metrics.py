@@ -118,8 +118,12 @@ class Cosine:
         return vectors.reshape(len(vectors), -1).astype(np.float32)
 
     def fitted(self, outputs: Mapping[str, NDArray[Any]]) -> tuple[Cosine, str | None]:
-        """The metric for a model with such outputs by name."""
-        return replace(self, output=place_of(list(outputs), self.output)), None
+        """The metric for a model with such outputs by name, and what to say of it where there is something."""
+        place = place_of(list(outputs), self.output)
+        vectors = taken(list(outputs.values()), place, self.name)
+        single = vectors.ndim > 1 and vectors[:1].size == 1
+        note = "each example's output is one number: a cosine only tells whether its sign is the baseline's"
+        return replace(self, output=place), note if single else None
 
 
 def in_classes(predictions: NDArray[Any]) -> bool:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.build import Builder
 from pipeline.data.dataset import Split, SplitName
 from pipeline.data.preprocessing import Preprocessing
-from pipeline.errors import UserError
+from pipeline.errors import NoExamples, UserError
 from pipeline.plan import MeasureSettings
 from pipeline.preflight import preflight
 from pipeline.zoo.source import OnnxModel
@@ -81,3 +82,30 @@ def test_calibration_data_must_not_be_test_data(tmp_path: Path) -> None:
     overlapping = plan(tmp_path, {"baseline": {}, "v": {"a": Calibrated()}}, data=Fixed(array))
     with pytest.raises(UserError, match="splits 'calibration' and 'test' must not overlap, but share 30 examples"):
         preflight(overlapping)
+
+
+@pytest.mark.parametrize("values", [{"scale": float("nan")}, {"mean": (float("inf"),)}, {"std": (float("nan"),)}])
+def test_preprocessing_takes_finite_numbers_only(values: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="must hold finite numbers"):
+        Preprocessing(**values)
+
+
+@dataclass(frozen=True)
+class OnlyTest(Fixed):
+    def split(self, name: SplitName) -> Split:
+        if name != "test":
+            raise NoExamples(f"the data set has no {name} split")
+        return super().split(name)
+
+
+def test_a_split_that_only_some_variants_need_may_be_missing(tmp_path: Path) -> None:
+    chosen = plan(tmp_path, {"baseline": {}, "calibrated": {"a": Calibrated()}, "v": {"a": Scale()}}, data=OnlyTest())
+    assert list(preflight(chosen)) == ["test"]
+    builder = Builder(chosen, lambda label, done, text: None)
+    records = {name: builder.build(variant).record for name, variant in chosen.variants.items()}
+    assert {name: record.status for name, record in records.items()} == {
+        "baseline": "ok",
+        "calibrated": "skipped",
+        "v": "ok",
+    }
+    assert records["calibrated"].reason == "the data set has no calibration split"

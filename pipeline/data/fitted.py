@@ -79,7 +79,9 @@ class Fitted:
             return split  # its misfit is told by whoever compares names
         unread = [name for name in split.inputs if name not in self.wanted]
         if unread:
-            notes.append(f"the model does not read {', '.join(unread)}")
+            likely = [name for name in unread if split.labels is None and split.inputs[name].ndim == 1]
+            hint = f" (if {likely[0]} holds the labels, name it 'labels')" if likely else ""
+            notes.append(f"the model does not read {', '.join(unread)}{hint}")
         axes = {**axes_of(split.inputs), **self.axes}
         needed = {name: axis for name, axis in axes.items() if axis != 0 and name in found}
         return replace(split, inputs=Inputs(found, needed), notes=(*split.notes, *notes))

@@ -100,11 +100,17 @@ def one_hot_classes(labels: Sequence[Any] | NDArray[np.int64], classes: int | No
     return best
 
 
-def check_names(names: Sequence[str], classes: int) -> str | None:
-    """What is wrong with a list of class names for a model of so many classes; None: nothing."""
+def check_names(names: Sequence[str], classes: int, *, folders: bool) -> str | None:
+    """What is wrong with the classes' names, those of ``folders`` or a list, for a model of so many; None: nothing."""
     if not names or len(names) == classes:
         return None
+    shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+    if folders:
+        return (
+            f"there are {len(names)} class folders ({shown}), and the model has {classes} classes: name the folders of "
+            "all in the model's order with data.classes=[NAME,…]"
+        )
     return (
-        f"data.class_names has {len(names)} names ({', '.join(names[:_SHOWN])}{', …' if len(names) > _SHOWN else ''}), "
-        f"and the model has {classes} classes: give a name for each, or none"
+        f"data.class_names has {len(names)} names ({shown}), and the model has {classes} classes: give a name for "
+        "each, or none"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,9 @@ class Preprocessing:
             raise ValueError(
                 f"mean has {len(self.mean)} entries and std has {len(self.std)}: give both the same number"
             )
+        for name, values in (("scale", [self.scale]), ("mean", self.mean), ("std", self.std)):
+            if not all(math.isfinite(value) for value in values):
+                raise ValueError(f"{name} must hold finite numbers (got {list(values)})")
         if any(value <= 0 for value in self.std):
             raise ValueError(f"std must be above 0 (got {list(self.std)})")
 

@@ -7,6 +7,7 @@ An example is *gained* where only the variant is right, *lost* where only the ba
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -63,7 +64,8 @@ def wilson(count: int, n: int, alpha: float = 0.05) -> Proportion:
 def mean_interval(values: NDArray[np.float64], alpha: float = 0.05) -> Proportion:
     """The mean of similarities [N], with a bootstrap interval (BCa; Efron 1987, through scipy), seeded.
 
-    Where all values are the same (to rounding), the interval is that value. Raises ValueError for no values.
+    Where all values are the same (to rounding), the interval is that value; where they are too few for the bootstrap,
+    it reaches from the smallest to the largest. Raises ValueError for no values.
     """
     from scipy.stats import bootstrap
 
@@ -72,10 +74,17 @@ def mean_interval(values: NDArray[np.float64], alpha: float = 0.05) -> Proportio
     value = float(values.mean())
     if np.ptp(values) < _EDGE:
         return Proportion(value=value, low=value, high=value, n=len(values))
-    found = bootstrap(
-        (values,), np.mean, confidence_level=1 - alpha, n_resamples=_RESAMPLES, batch=100, method="BCa", rng=0
-    ).confidence_interval
-    return Proportion(value=value, low=min(float(found.low), value), high=max(float(found.high), value), n=len(values))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of too few different values, which the ends below tell
+        found = bootstrap(
+            (values,), np.mean, confidence_level=1 - alpha, n_resamples=_RESAMPLES, batch=100, method="BCa", rng=0
+        ).confidence_interval
+    low, high = (
+        (float(found.low), float(found.high))
+        if math.isfinite(found.low) and math.isfinite(found.high)
+        else (float(values.min()), float(values.max()))
+    )
+    return Proportion(value=value, low=min(low, value), high=max(high, value), n=len(values))
 
 
 def share_interval(right: NDArray[np.float64]) -> Proportion:

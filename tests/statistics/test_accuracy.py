@@ -12,6 +12,7 @@ from pipeline.statistics.accuracy import (
     PairedDifference,
     accuracy_verdict,
     exact_mcnemar,
+    mean_interval,
     n_to_decide,
     paired_difference,
     wilson,
@@ -162,3 +163,9 @@ def test_without_a_flip_the_number_to_decide_is_what_makes_wilson_narrow_enough(
 
 def test_with_a_margin_of_0_and_no_difference_no_number_would_decide() -> None:
     assert n_to_decide(paired_difference(5, 5, 100), 0.0) is None
+
+
+@pytest.mark.parametrize("values", [[0.9], [0.9, 0.99], [1.0, 0.5, 1.0]])
+def test_the_mean_of_few_values_has_an_interval_without_a_warning(values: list[float]) -> None:
+    found = mean_interval(np.array(values))
+    assert min(values) <= found.low <= found.value <= found.high <= max(values)
