@@ -34,13 +34,13 @@ _QUANTIZED = ("DequantizeLinear", "MatMulNBits", "MatMulInteger", "ConvInteger",
 
 
 def require_float(model: onnx.ModelProto, but: Sequence[str] = ()) -> None:
-    """Raise Skipped where a model is quantized already, in the graphs within its nodes too, ``but`` by operators that
+    """Raise Skipped where a model is already quantized, in the graphs within its nodes too, ``but`` by operators that
     don't matter."""
     kinds = [node.op_type for node in all_nodes(model.graph)]
     found = Counter(kind for kind in kinds if kind not in but and (kind in _QUANTIZED or kind.startswith("QLinear")))
     if found:
         told = ", ".join(f"{count} {kind}" for kind, count in sorted(found.items()))
-        raise Skipped(f"the model is quantized already ({told})")
+        raise Skipped(f"the model is already quantized ({told})")
 
 
 def prepare(source: Artifact, context: Context, *, optimized: bool = True) -> Path:

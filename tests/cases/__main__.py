@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
     if unknown:
         parser.error(f"there is no case {unknown[0]}")
     chosen = [known[name] for name in options.names or known]
-    folder = options.keep or Path(tempfile.mkdtemp(prefix="slimline-cases-"))
+    folder = options.keep or Path(tempfile.mkdtemp(prefix="cases-of-slimline-"))
     try:
         return _table(chosen, folder, options.jobs)
     finally:

@@ -74,7 +74,7 @@ def test_the_first_failure_is_told_where_nothing_works(tmp_path: Path) -> None:
         tried(tmp_path, *[f"number {number}" for number in range(20)])
 
 
-@pytest.mark.parametrize("error", [Misnamed("there is no such node"), Skipped("quantized already")])
+@pytest.mark.parametrize("error", [Misnamed("there is no such node"), Skipped("already quantized")])
 def test_what_is_no_failure_of_a_library_is_not_tried_again(tmp_path: Path, error: Exception) -> None:
     calls = []
 

@@ -105,7 +105,7 @@ def test_a_quantized_model_is_not_quantized_again(
     workplace: Workplace, tmp_path: Path, first: Stage, stage: Stage
 ) -> None:
     quantized = workplace.build(first, on_graph(workplace, tmp_path, graphs.unnamed_convolutions()), "first")
-    with pytest.raises(Skipped, match="the model is quantized already"):
+    with pytest.raises(Skipped, match="the model is already quantized"):
         workplace.build(stage, quantized, "second")
 
 
