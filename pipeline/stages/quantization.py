@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from pipeline.artifact import SINGLE_FILE_BYTES, Artifact
 from pipeline.errors import Unchanged
 from pipeline.instruction_sets import lacks_dot_products
-from pipeline.patterns import check_matches, matches
 from pipeline.stages.run import FATAL_ONLY
 
 if TYPE_CHECKING:
@@ -75,26 +74,6 @@ def library_call(work: Path) -> Iterator[None]:
             yield
     finally:
         onnxruntime.set_default_logger_severity(_WARNINGS)
-
-
-def excluded_nodes(model: onnx.ModelProto, names: Sequence[str], op_types: Sequence[str]) -> list[str]:
-    """The nodes that ``exclude_nodes`` (names or glob patterns) and ``exclude_op_types`` name, and those that
-    SmoothQuant put in: its factors differ so much that 8 bits for all of them leave nothing of most."""
-    smoothing = [node.name for node in model.graph.node if node.output[0].endswith(SMOOTHED)]
-    nodes = [(node.name, node.op_type) for node in model.graph.node]
-    return smoothing + [name for name, kind in nodes if kind in op_types or matches(name, names)]
-
-
-def check_excluded(
-    models: Sequence[onnx.ModelProto], names: Sequence[str], op_types: Sequence[str], wanted: Sequence[str] = ()
-) -> None:
-    """Raise Misnamed where ``exclude_nodes``, ``exclude_op_types`` or ``op_types`` (``wanted``) name what is in none of
-    the models: a user's and the same one prepared."""
-    nodes = [node for model in models for node in model.graph.node]
-    kinds = sorted({node.op_type for node in nodes})
-    check_matches("exclude_nodes", "node", names, list(dict.fromkeys(node.name for node in nodes if node.name)))
-    check_matches("exclude_op_types", "operator type", op_types, kinds)
-    check_matches("op_types", "operator type", wanted, kinds)
 
 
 def has_attention(model: onnx.ModelProto) -> bool:

@@ -12,15 +12,14 @@ from pipeline.artifact import ONNX_FILE, Artifact, Format
 from pipeline.data.dataset import SplitName
 from pipeline.plan import Context
 from pipeline.stages.check import floor_of
+from pipeline.stages.choice import Choice, chosen_nodes
 from pipeline.stages.gentler import Asked, Way, proof, quantized_gently
 from pipeline.stages.graph import repair
 from pipeline.stages.preparation import prepare, require_float
 from pipeline.stages.quantization import (
     MIN_SQNR_DB,
     IntegerType,
-    check_excluded,
     check_integer_type,
-    excluded_nodes,
     is_large,
     library_call,
     quantized_share,
@@ -79,9 +78,15 @@ class QuantizeDynamic:
         def attempt(way: Way) -> tuple[Mapping[str, int], Mapping[str, int]]:
             path = prepare(source, context, optimized=way.optimized)
             model = prepared[way.optimized] = onnx.load(path, load_external_data=False)
-            check_excluded([plain, model], self.exclude_nodes, self.exclude_op_types, self._wanted(model))
+            choice = chosen_nodes(
+                plain,
+                model,
+                exclude_nodes=self.exclude_nodes,
+                exclude_op_types=self.exclude_op_types,
+                op_types=self._with_gemms(model),
+            )
             context.progress(0.3, "quantizing the weights")
-            shares = self._quantize(path, model, way, is_large(source), out, context)
+            shares = self._quantize(path, model, choice, way, is_large(source), out, context)
             prove(out)
             return shares
 
@@ -95,18 +100,25 @@ class QuantizeDynamic:
         context.note("quantized", quantized_share(before, left))
 
     def _quantize(
-        self, path: Path, model: onnx.ModelProto, way: Way, large: bool, out: Path, context: Context
+        self,
+        path: Path,
+        model: onnx.ModelProto,
+        choice: Choice,
+        way: Way,
+        large: bool,
+        out: Path,
+        context: Context,
     ) -> tuple[Mapping[str, int], Mapping[str, int]]:
-        """Write the model and return how many products there were, and how many stayed in float, by type."""
+        """Write the model and return how many nodes there were, and how many stayed in float, by type."""
         import onnx
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
-        excluded = [*excluded_nodes(model, self.exclude_nodes, self.exclude_op_types), *way.kept]
+        excluded = [*choice.excluded, *way.kept]
         with library_call(context.work):
             quantize_dynamic(
                 path,
                 out / ONNX_FILE,
-                op_types_to_quantize=self._op_types(),
+                op_types_to_quantize=_without_gemms(choice.op_types),
                 per_channel=self.per_channel and way.per_channel,
                 reduce_range=reduces_range(self.reduce_range, self.weight_type, context.isa),
                 weight_type=QuantType.QInt8 if self.weight_type == "int8" else QuantType.QUInt8,
@@ -119,25 +131,37 @@ class QuantizeDynamic:
         quantized = onnx.load(out / ONNX_FILE, load_external_data=False)
         if repair(quantized):
             onnx.save(quantized, out / ONNX_FILE)
-        before = weighted_nodes(model)
+        before = quantizable(model)
         left = _left(quantized, before)
         require_quantized(before, left)
         return before, left
 
-    def _wanted(self, model: onnx.ModelProto) -> Sequence[str]:
-        """``op_types`` as the user may name them: what is a Gemm becomes a MatMul."""
+    def _with_gemms(self, model: onnx.ModelProto) -> Sequence[str] | None:
+        """``op_types``, where MatMul stands for a Gemm, too, as it is turned into one."""
         gemm = any(node.op_type == "Gemm" for node in model.graph.node)
-        return [kind for kind in self.op_types or () if not (gemm and kind == "MatMul")]
+        if self.op_types is None or not gemm or "MatMul" not in self.op_types:
+            return self.op_types
+        others = [kind for kind in self.op_types if kind != "MatMul"]
+        return [
+            *others,
+            *(kind for kind in ("Gemm", "MatMul") if any(node.op_type == kind for node in model.graph.node)),
+        ]
 
-    def _op_types(self) -> list[str] | None:
-        if self.op_types is None:
-            return None
-        return sorted({"MatMul" if name == "Gemm" else name for name in self.op_types})
+
+def _without_gemms(op_types: Sequence[str] | None) -> list[str] | None:
+    """The types as the library knows them: it turns each Gemm into a MatMul first."""
+    return None if op_types is None else sorted({"MatMul" if kind == "Gemm" else kind for kind in op_types})
+
+
+def quantizable(model: onnx.ModelProto) -> Counter[str]:
+    """How many nodes of each type the model has that dynamic quantization is about."""
+    found = Counter(node.op_type for node in model.graph.node if node.op_type in ("LSTM", "Attention"))
+    return weighted_nodes(model) + found
 
 
 def _left(quantized: Any, before: Counter[str]) -> Counter[str]:
     """What stayed in floating point. ONNX Runtime first turns every Gemm into a MatMul and an Add."""
-    left = weighted_nodes(quantized)
+    left = quantizable(quantized)
     products = left["MatMul"]
     if before["Gemm"] and products > 0:
         integer = sum(node.op_type == "MatMulInteger" for node in quantized.graph.node)

@@ -12,7 +12,7 @@ from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import SplitName
 from pipeline.errors import Skipped, StageFailed, Unchanged
 from pipeline.plan import Context, Speed
-from pipeline.stages.quantization import excluded_nodes, is_large
+from pipeline.stages.quantization import is_large
 from pipeline.stages.quantize_static import Calibrated, QuantizeStatic, share_of
 from pipeline.stages.sensitivity import Judge, sensitivities
 
@@ -58,8 +58,7 @@ class QuantizeMixed:
             raise Skipped("mixed precision tries many models, and this one is too large for that")
         # How much the whole loses is what the choices are about: no floor yet.
         calibrated = self.static.settled(source, out, _part(context, 0.0, 0.3), floor=None)
-        fixed = excluded_nodes(calibrated.model, self.static.exclude_nodes, self.static.exclude_op_types)
-        fixed += calibrated.way.kept
+        fixed = (*calibrated.choice.excluded, *calibrated.way.kept)
         judge = Judge.of(source, context, self.examples)
         trials = _Trials(self.static, calibrated, context)
         every = [node.name for node in calibrated.model.graph.node]
@@ -73,24 +72,22 @@ class QuantizeMixed:
         if not layers:
             raise Unchanged("no product has constant float weights")
         order = [layer["node"] for layer in layers if layer["node"] not in fixed]
-        choices = self._choices(trials, fixed, order, judge, context)
+        choices = self._choices(trials, order, judge, context)
         speeds = _speeds(choices, source, context)
         chosen = max(choices, key=lambda choice: speeds[choice.name].low if choice.name in speeds else 0.0)
         context.note("choices", [choice.told(speeds.get(choice.name)) for choice in choices])
         context.note("kept_in_float", list(chosen.kept))
-        quantized = self.static.write(calibrated, [*fixed, *chosen.kept], out, context)
+        quantized = self.static.write(calibrated, chosen.kept, out, context)
         context.note("quantized", share_of(calibrated.model, quantized))
 
-    def _choices(
-        self, trials: _Trials, fixed: Sequence[str], order: Sequence[str], judge: Judge, context: Context
-    ) -> list[_Choice]:
+    def _choices(self, trials: _Trials, order: Sequence[str], judge: Judge, context: Context) -> list[_Choice]:
         """The first few that keep the accuracy, the one with most layers quantized first."""
         found: list[_Choice] = []
         smallest = 1.0
         for count in _ladder(len(order)):
             context.progress(0.7 + 0.2 * count / len(order), f"the {count} most sensitive layers in float")
             kept = order[:count]
-            artifact = trials.make(f"{count}-in-float", [*fixed, *kept])
+            artifact = trials.make(f"{count}-in-float", kept)
             drop = judge(artifact).drop
             smallest = min(smallest, drop)
             if drop <= self.max_accuracy_drop:

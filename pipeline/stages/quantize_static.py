@@ -15,6 +15,7 @@ from pipeline.errors import StageFailed
 from pipeline.plan import Context
 from pipeline.stages.calibration import METHODS, Calibration, Examples, calibrate
 from pipeline.stages.check import Floor, floor_of
+from pipeline.stages.choice import Choice, chosen_nodes
 from pipeline.stages.gentler import Asked, Way, proof, quantized_gently
 from pipeline.stages.graph import drop_unused, reads, repair
 from pipeline.stages.preparation import prepare, require_float
@@ -22,9 +23,7 @@ from pipeline.stages.quantization import (
     MIN_SQNR_DB,
     PRODUCTS,
     WideIntegerType,
-    check_excluded,
     check_integer_type,
-    excluded_nodes,
     has_attention,
     is_large,
     library_call,
@@ -50,6 +49,7 @@ class Calibrated:
     ranges: Path
     examples: int
     large: bool
+    choice: Choice
     way: Way = field(default_factory=Way)
     """How the library is called."""
 
@@ -128,9 +128,8 @@ class QuantizeStatic:
         calibrated = self.settled(source, out, context, floor_of(self, context.override))
         quantized = onnx.load(out / ONNX_FILE, load_external_data=False)
         context.note("reduce_range", reduces_range(self.reduce_range, self.weight_type, context.isa))
-        chosen = self._op_types(calibrated.model)
-        if self.op_types is None and chosen is not None:
-            context.note("op_types", chosen)
+        if self.op_types is None and calibrated.choice.op_types is not None:
+            context.note("op_types", list(calibrated.choice.op_types))
         per_tensor = sorted(_grouped_transposed(calibrated.model)) if self.per_channel else []
         if per_tensor:
             context.note("one_scale_per_tensor", f"{', '.join(per_tensor)}: grouped transposed convolutions")
@@ -163,9 +162,8 @@ class QuantizeStatic:
             if isinstance(found, StageFailed):
                 raise found
             calibrated = replace(found, way=way)
-            excluded = excluded_nodes(calibrated.model, self.exclude_nodes, self.exclude_op_types)
             context.progress(0.95, "writing the quantized model")
-            quantized = self.write(calibrated, excluded, out, context)
+            quantized = self.write(calibrated, (), out, context)
             require_quantized(weighted_nodes(calibrated.model), _left(quantized))
             prove(out)
             return calibrated
@@ -185,7 +183,13 @@ class QuantizeStatic:
         context.work.mkdir(parents=True, exist_ok=True)
         prepared = prepare(source, context, optimized=optimized)
         model = onnx.load(prepared, load_external_data=False)
-        check_excluded([plain, model], self.exclude_nodes, self.exclude_op_types, self.op_types or ())
+        choice = chosen_nodes(
+            plain,
+            model,
+            exclude_nodes=self.exclude_nodes,
+            exclude_op_types=self.exclude_op_types,
+            op_types=self.op_types or (PRODUCTS if has_attention(model) else None),
+        )
         ranges = calibrate(
             prepared,
             examples,
@@ -198,10 +202,17 @@ class QuantizeStatic:
             work=context.work,
             progress=context.progress,
         )
-        return Calibrated(path=prepared, model=model, ranges=ranges, examples=len(examples), large=is_large(source))
+        return Calibrated(
+            path=prepared,
+            model=model,
+            ranges=ranges,
+            examples=len(examples),
+            large=is_large(source),
+            choice=choice,
+        )
 
     def write(self, calibrated: Calibrated, excluded: Sequence[str], out: Path, context: Context) -> onnx.ModelProto:
-        """Write the model with all but the ``excluded`` nodes quantized, and return it."""
+        """Write the model with all but the ``excluded`` nodes and what else is left out quantized, and return it."""
         import onnx
 
         reduce_range = reduces_range(self.reduce_range, self.weight_type, context.isa)
@@ -211,11 +222,6 @@ class QuantizeStatic:
         if repair(quantized) or changed:
             onnx.save(quantized, out / ONNX_FILE)
         return quantized
-
-    def _op_types(self, model: onnx.ModelProto) -> list[str] | None:
-        if self.op_types is not None:
-            return list(self.op_types)
-        return list(PRODUCTS) if has_attention(model) else None
 
     def _quantize(
         self, calibrated: Calibrated, path: Path, excluded: Sequence[str], reduce_range: bool, work: Path
@@ -229,17 +235,18 @@ class QuantizeStatic:
             "uint16": QuantType.QUInt16,
         }
         per_channel = self.per_channel and calibrated.way.per_channel
+        op_types = calibrated.choice.op_types
         with library_call(work):
             quantize_static(
                 calibrated.path,
                 path,
                 quant_format=QuantFormat.QDQ if self.format == "qdq" else QuantFormat.QOperator,
-                op_types_to_quantize=self._op_types(calibrated.model),
+                op_types_to_quantize=None if op_types is None else list(op_types),
                 per_channel=per_channel,
                 reduce_range=reduce_range,
                 activation_type=types[self.activation_type],
                 weight_type=types[self.weight_type],
-                nodes_to_exclude=[*excluded, *calibrated.way.kept],
+                nodes_to_exclude=[*calibrated.choice.excluded, *excluded, *calibrated.way.kept],
                 use_external_data_format=calibrated.large,
                 calibrate_method=CalibrationMethod[METHODS[self.calibration]],
                 extra_options={

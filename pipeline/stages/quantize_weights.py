@@ -13,14 +13,13 @@ from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import SplitName
 from pipeline.plan import Context
 from pipeline.stages.check import floor_of
+from pipeline.stages.choice import chosen_nodes
 from pipeline.stages.gentler import Asked, Way, proof, quantized_gently
 from pipeline.stages.graph import drop_unused, name_nodes, operators, repair, write
 from pipeline.stages.preparation import require_float
 from pipeline.stages.products import plain_gemms
 from pipeline.stages.quantization import (
     MIN_SQNR_DB,
-    check_excluded,
-    excluded_nodes,
     is_large,
     quantized_share,
     require_quantized,
@@ -81,7 +80,7 @@ class QuantizeWeights:
 
         plain = onnx.load(source.onnx_path, load_external_data=False)
         require_float(plain)
-        check_excluded([plain], self.exclude_nodes, ())
+        chosen_nodes(plain, plain, exclude_nodes=self.exclude_nodes)
         prove = proof(source, context, floor_of(self, context.override))
 
         def attempt(way: Way) -> Mapping[str, str]:
@@ -101,7 +100,7 @@ class QuantizeWeights:
         before = weighted_nodes(model)
         name_nodes(model)
         plain_gemms(model)
-        excluded = [*excluded_nodes(model, self.exclude_nodes, ()), *way.kept]
+        excluded = [*chosen_nodes(model, model, exclude_nodes=self.exclude_nodes).excluded, *way.kept]
         ONNXModel(model).replace_gemm_with_matmul()
         context.progress(0.2, "quantizing the weights")
         library = _library()
