@@ -188,8 +188,10 @@ class QuantizeStatic:
             model,
             exclude_nodes=self.exclude_nodes,
             exclude_op_types=self.exclude_op_types,
-            op_types=self.op_types or (PRODUCTS if has_attention(model) else None),
+            op_types=self.op_types,
         )
+        if self.op_types is None and has_attention(model):
+            choice = replace(choice, op_types=PRODUCTS)
         ranges = calibrate(
             prepared,
             examples,
