@@ -46,6 +46,7 @@ def watch() -> None:
         signal.signal(number, _note)
     if watched and os.name == "posix":
         _end_if_kept(watched)
+        os.register_at_fork(after_in_child=_forget)
 
 
 def raise_again() -> None:
@@ -70,6 +71,14 @@ def _note(number: int, frame: FrameType | None) -> None:
         return
     _seen = number, now
     raise Stopped(number)
+
+
+def _forget() -> None:
+    """In a process that was forked off, as a user's data set may do: its signals are its own, and no word to us."""
+    signal.set_wakeup_fd(-1)
+    for number in _signals():
+        if signal.getsignal(number) is _note:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 def _end_if_kept(watched: Sequence[int]) -> None:

@@ -40,6 +40,22 @@ for _ in range(2):  # the second time it waits for ever, whatever signals come, 
 """
 
 
+FORKING = """
+import os, signal, time, warnings
+from pipeline import interrupts
+
+interrupts.PATIENCE_S = 0.1
+interrupts.watch()
+warnings.simplefilter("ignore")  # Python warns of a fork with threads
+if (child := os.fork()) == 0:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(20)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+time.sleep(0.4)
+print("went on")
+"""
+
+
 def run(handler: str, name: str = "SIGINT") -> tuple[list[str], str]:
     program = PROGRAM.format(handler=handler, name=name)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
@@ -69,3 +85,8 @@ def test_a_library_that_keeps_the_main_thread_does_not_keep_the_process(name: st
     done = subprocess.run([sys.executable, "-c", KEPT.format(name=name)], capture_output=True, text=True, timeout=30)
     assert done.returncode == code
     assert done.stderr.strip().startswith("slimline: stopped")
+
+
+def test_a_signal_to_a_process_that_was_forked_off_is_its_own() -> None:
+    done = subprocess.run([sys.executable, "-c", FORKING], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines() == ["-15", "went on"], done.stderr
