@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from pipeline.data.batches import Axes
 from pipeline.onnx_graph import all_graphs, fed_inputs, shape_of
 
 if TYPE_CHECKING:
@@ -31,12 +32,12 @@ def set_free(value: onnx.ValueInfoProto, rank: int) -> None:
         shape.dim.add()
 
 
-def set_batch(model: onnx.ModelProto, size: int) -> None:
-    """Write a batch size into axis 0 of every input whose axis 0 is free, in place."""
+def set_batch(model: onnx.ModelProto, size: int, axes: Axes) -> None:
+    """Write a batch size into the batch's axis of every input where it is free, in place; ``axes`` has those not 0."""
     for value in fed_inputs(model.graph):
-        shape = shape_of(value)
-        if shape and shape[0] is None:
-            set_sizes(model, value.name, [size, *[None] * (len(shape) - 1)])
+        shape, axis = shape_of(value) or (), axes.get(value.name, 0)
+        if axis is not None and axis < len(shape) and shape[axis] is None:
+            set_sizes(model, value.name, [size if place == axis else None for place in range(len(shape))])
 
 
 def set_sizes(model: onnx.ModelProto, name: str, sizes: Sequence[int | None]) -> None:

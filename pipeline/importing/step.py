@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.artifact import ONNX_FILE, Artifact
 from pipeline.bundle.onnx_file import read_onnx, tolerance
-from pipeline.data.batches import Feed, batch_of
+from pipeline.data.batches import Feed, axes_of, batch_of
 from pipeline.errors import StageFailed, UserError
 from pipeline.importing.batch import Batches, only_batch
 from pipeline.onnx_graph import Shape, fixed_batch_of, shape_of
@@ -99,11 +99,11 @@ class _Import:
 
     def _find_batch(self, model: onnx.ModelProto) -> Batches:
         """Declare the only batch that the model takes, where it declares a free one."""
-        declared = fixed_batch_of(self._artifact)
+        declared = fixed_batch_of(self._artifact, axes_of(self.feed))
         found = only_batch(session_of(self._artifact), self.feed, model, declared, self._relative)
         self.warnings += found.remarks
         if found.size not in (None, declared):
-            set_batch(model, found.size or 1)
+            set_batch(model, found.size or 1, axes_of(self.feed))
             self.warnings.append(
                 f"its batch is declared as free, and it takes {found.size} only: it is declared so now ({found.reason})"
             )

@@ -12,9 +12,10 @@ import numpy as np
 
 from pipeline.artifact import ONNX_FILE, Artifact, Format, model_files
 from pipeline.bounds import Count
+from pipeline.data.batches import Axes, axes_of
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, Unchanged
-from pipeline.onnx_graph import Shape, all_graphs, fed_inputs, fixed_batch_in, shape_of
+from pipeline.onnx_graph import Shape, all_graphs, batch_first, fed_inputs, fixed_batch_in, shape_of
 from pipeline.onnx_sizes import axis_names, set_axis, set_batch, set_sizes
 from pipeline.plan import Context
 from pipeline.stages.graph import drop_unused
@@ -51,12 +52,13 @@ class FixShapes:
 
         model = onnx.load(source.onnx_path, load_external_data=False)
         before = _shapes(model)
-        self._check(model, before)
+        axes = axes_of(context.sample(1))
+        self._check(model, before, axes)
         for name, sizes in self.shapes.items():
             set_sizes(model, name, sizes)
         for name, size in self.axes.items():
             set_axis(model, name, size)
-        set_batch(model, self.batch_size)
+        set_batch(model, self.batch_size, axes)
         if _shapes(model) == before:
             raise Unchanged(f"its shapes are fixed already: {_shown(before)}")
         context.note("shapes", {name: list(shape or ()) for name, shape in _shapes(model).items()})
@@ -65,8 +67,8 @@ class FixShapes:
             context.note("left_free", f"{_shown(_shapes(model), free)}: name them in axes or shapes")
         _write(_inferred(model), source, out)
 
-    def _check(self, model: onnx.ModelProto, before: Mapping[str, Shape | None]) -> None:
-        fixed = fixed_batch_in(before.values())
+    def _check(self, model: onnx.ModelProto, before: Mapping[str, Shape | None], axes: Axes) -> None:
+        fixed = fixed_batch_in(batch_first(before, axes))
         if fixed not in (None, self.batch_size):
             raise StageFailed(f"the model's batch is fixed at {fixed}: set batch_size={fixed}")
         names = axis_names(model)

@@ -37,6 +37,8 @@ def inferred_values(model: onnx.ModelProto) -> Mapping[str, onnx.ValueInfoProto]
     made = {name for node in bare.graph.node for name in node.output}
     for value in [value for value in bare.graph.output if value.name not in made]:  # they would lose their shapes
         bare.graph.output.remove(value)
+    for value in bare.graph.output:
+        value.type.tensor_type.ClearField("elem_type")
     try:
         found = shape_inference.infer_shapes(bare, data_prop=True).graph
     except (shape_inference.InferenceError, RuntimeError, ValueError):

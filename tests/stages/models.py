@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.artifact import Artifact, folder_digest
+from pipeline.data.batches import Inputs
 from pipeline.data.dataset import Dataset, Split, SplitName
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.metrics import TopOne
@@ -342,6 +343,8 @@ class ArrayDataset:
     calibration: int = 40
     name: str = "numbers"
     class_names: Sequence[str] = ()
+    axis: int | None = 0
+    """Where the model has the examples."""
 
     @property
     def calibration_size(self) -> int:
@@ -349,7 +352,8 @@ class ArrayDataset:
 
     def split(self, name: SplitName) -> Split:
         rng = np.random.default_rng(len(name))
-        return Split({self.input: rng.normal(size=(self.calibration, *self.shape)).astype(self.dtype)})
+        array = rng.normal(size=(self.calibration, *self.shape)).astype(self.dtype)
+        return Split(Inputs({self.input: array}, {self.input: self.axis}))
 
 
 def op_types(artifact: Artifact) -> Counter[str]:

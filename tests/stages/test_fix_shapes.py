@@ -15,7 +15,7 @@ from pipeline.errors import StageFailed, Unchanged
 from pipeline.onnx_graph import fixed_batch_of, shape_of
 from pipeline.stages.check import check_output
 from pipeline.stages.fix_shapes import FixShapes
-from tests.stages.models import Workplace
+from tests.stages.models import ArrayDataset, Workplace
 from tests.zoo.graphs import model, numbers, save, value, weight
 
 
@@ -61,6 +61,15 @@ def test_named_axes_are_fixed_wherever_they_stand(workplace: Workplace, tmp_path
 def test_whole_shapes_are_given_by_input(workplace: Workplace, tmp_path: Path) -> None:
     fixed = workplace.build(FixShapes(shapes={"a": (None, 7, 4)}), encoder_like(tmp_path))
     assert declared(fixed) == {"a": (1, 7, 4), "b": (1, 7, 4), "y": (1, 7, 3)}
+
+
+def test_the_batch_is_fixed_on_the_axis_that_the_data_has_it_on(workplace: Workplace, tmp_path: Path) -> None:
+    nodes = [helper.make_node("ReduceSum", ["x", "first"], ["y"], keepdims=0)]
+    first = numpy_helper.from_array(np.array([0], np.int64), "first")
+    made = model(nodes, [value("x", ["length", None, 4])], [value("y", [None, 4])], [first])
+    workplace.data = ArrayDataset("x", (5, 4), axis=1)
+    fixed = workplace.build(FixShapes(batch_size=3), artifact(made, tmp_path / "made"))
+    assert declared(fixed) == {"x": (None, 3, 4), "y": (3, 4)}
 
 
 def test_what_stays_free_is_noted(workplace: Workplace, tmp_path: Path) -> None:

@@ -97,6 +97,16 @@ def test_a_wrongly_declared_output_gets_the_shape_that_follows(declared: list[in
     assert not made.graph.value_info
 
 
+def test_wrongly_declared_types_are_dropped() -> None:
+    made = two_layers(
+        outputs=[value("y", ["n", 3], TensorProto.INT64)], value_info=[value("r", ["n", 5], TensorProto.INT32)]
+    )
+    clean(made)
+    onnx.checker.check_model(made, full_check=True)
+    assert made.graph.output[0].type.tensor_type.elem_type == TensorProto.FLOAT
+    assert not made.graph.value_info
+
+
 def test_what_can_not_be_inferred_stays_declared() -> None:
     nodes = [helper.make_node("Compress", ["x", "which"], ["y"], axis=1)]
     which = numpy_helper.from_array(np.array([True, False, True, False, False, False]), "which")
