@@ -13,8 +13,9 @@ from pipeline.data.dataset import SplitName
 from pipeline.errors import Skipped, StageFailed, Unchanged
 from pipeline.plan import Context, Speed
 from pipeline.stages.quantization import is_large
-from pipeline.stages.quantize_static import Calibrated, QuantizeStatic, share_of
+from pipeline.stages.quantize_static import Calibrated, QuantizeStatic
 from pipeline.stages.sensitivity import Judge, sensitivities
+from pipeline.stages.static_graph import share_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

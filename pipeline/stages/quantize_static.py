@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -17,7 +16,7 @@ from pipeline.stages.calibration import METHODS, Calibration, Examples, calibrat
 from pipeline.stages.check import Floor, floor_of
 from pipeline.stages.choice import Choice, chosen_nodes
 from pipeline.stages.gentler import Asked, Way, proof, quantized_gently
-from pipeline.stages.graph import drop_unused, reads, repair
+from pipeline.stages.graph import repair
 from pipeline.stages.preparation import prepare, require_float
 from pipeline.stages.quantization import (
     MIN_SQNR_DB,
@@ -27,10 +26,16 @@ from pipeline.stages.quantization import (
     has_attention,
     is_large,
     library_call,
-    quantized_share,
     reduces_range,
     require_quantized,
     weighted_nodes,
+)
+from pipeline.stages.static_graph import (
+    grouped_transposed,
+    keep_outputs_float,
+    left_in_float,
+    overrides,
+    share_of,
 )
 
 if TYPE_CHECKING:
@@ -130,7 +135,7 @@ class QuantizeStatic:
         context.note("reduce_range", reduces_range(self.reduce_range, self.weight_type, context.isa))
         if self.op_types is None and calibrated.choice.op_types is not None:
             context.note("op_types", list(calibrated.choice.op_types))
-        per_tensor = sorted(_grouped_transposed(calibrated.model)) if self.per_channel else []
+        per_tensor = sorted(grouped_transposed(calibrated.model)) if self.per_channel else []
         if per_tensor:
             context.note("one_scale_per_tensor", f"{', '.join(per_tensor)}: grouped transposed convolutions")
         context.note("quantized", share_of(calibrated.model, quantized))
@@ -164,7 +169,7 @@ class QuantizeStatic:
             calibrated = replace(found, way=way)
             context.progress(0.95, "writing the quantized model")
             quantized = self.write(calibrated, (), out, context)
-            require_quantized(weighted_nodes(calibrated.model), _left(quantized))
+            require_quantized(weighted_nodes(calibrated.model), left_in_float(quantized))
             prove(out)
             return calibrated
 
@@ -254,65 +259,7 @@ class QuantizeStatic:
                 extra_options={
                     "ActivationSymmetric": self.symmetric,
                     "WeightSymmetric": self.weight_symmetric,
-                    "TensorQuantOverrides": _overrides(calibrated.model, reduce_range) if per_channel else {},
+                    "TensorQuantOverrides": overrides(calibrated.model, reduce_range) if per_channel else {},
                 },
                 calibration_cache_path=calibrated.ranges,
             )
-
-
-def keep_outputs_float(model: onnx.ModelProto) -> bool:
-    """Take out the Q/DQ pair between a Gemm or MatMul and an output; returns whether there was one.
-
-    ONNX Runtime has integer kernels for both with a float result, so it costs no time; and among 256 levels two classes
-    often get the same logit.
-    """
-    nodes = model.graph.node
-    makers = {name: node for node in nodes for name in node.output}
-    readers = Counter(name for node in nodes for name in reads(node))
-    removed = False
-    for output in model.graph.output:
-        dequantize = makers.get(output.name)
-        if dequantize is None or dequantize.op_type != "DequantizeLinear" or readers[output.name]:
-            continue
-        quantize = makers.get(dequantize.input[0])
-        if quantize is None or quantize.op_type != "QuantizeLinear" or readers[quantize.output[0]] != 1:
-            continue
-        product = makers.get(quantize.input[0])
-        if product is None or product.op_type not in ("Gemm", "MatMul") or readers[product.output[0]] != 1:
-            continue
-        nodes.remove(dequantize)
-        nodes.remove(quantize)
-        product.output[0] = output.name
-        removed = True
-    if removed:
-        drop_unused(model)
-    return removed
-
-
-def share_of(model: onnx.ModelProto, quantized: onnx.ModelProto) -> dict[str, str]:
-    """How many of a model's products of each type are quantized: ``{"Conv": "8 of 8"}``."""
-    return quantized_share(weighted_nodes(model), _left(quantized))
-
-
-def _grouped_transposed(model: onnx.ModelProto) -> dict[str, str]:
-    """The weights of transposed convolutions in groups, by node: their axis 1 holds the channels of one group only, and
-    ONNX Runtime's quantizer gives scales to that many."""
-    return {
-        node.name: node.input[1]
-        for node in model.graph.node
-        if node.op_type == "ConvTranspose" and any(entry.name == "group" and entry.i > 1 for entry in node.attribute)
-    }
-
-
-def _overrides(model: onnx.ModelProto, reduce_range: bool) -> dict[str, list[dict[str, Any]]]:
-    constants = {tensor.name for tensor in model.graph.initializer}
-    return {name: [{"reduce_range": reduce_range}] for name in _grouped_transposed(model).values() if name in constants}
-
-
-def _left(model: onnx.ModelProto) -> Counter[str]:
-    """How many nodes of each type with weights still read floating-point values."""
-    dequantized = {name for node in model.graph.node if node.op_type == "DequantizeLinear" for name in node.output}
-    weighted = weighted_nodes(model)
-    return Counter(
-        node.op_type for node in model.graph.node if node.op_type in weighted and not set(node.input[:2]) <= dequantized
-    )
