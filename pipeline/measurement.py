@@ -232,6 +232,7 @@ def _alone(plan: Plan, table: Table, feeds: Mapping[int, Feed], display: Progres
                 peak_device_memory_bytes=found.peak.device,
                 energy=found.energy,
                 profile=found.profile,
+                settling=found.settling,
             )
     if subjects:
         energies = [table.records[subject.key].energy for subject in subjects]

@@ -91,6 +91,8 @@ class SubjectRecord:
     """joules_per_inference, watts, seconds, calls and source; or reason, where it was not measured."""
     profile: dict[str, Any] | None = None
     """Where a call's time goes (``pipeline.plan.Profiler``), or the reason why that is not known; None: not asked."""
+    settling: dict[str, Any] | None = None
+    """Of a model that is code: calls, first_ms, last_ms and steady_after (``pipeline.measure.settling``)."""
     scenarios: list[dict[str, Any]] = field(default_factory=list)
     """MLPerf's, each as ``pipeline.measure.loadgen_log`` reads it from LoadGen's log; or scenario and reason."""
     remarks: list[str] = field(default_factory=list)

@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 
 from pipeline.analyse.cells import CLONE, Cells
 from pipeline.contained import Faults
+from pipeline.intervals import rounded_up
 from pipeline.record import Record, SubjectRecord, subject_key
 from pipeline.results import Result
 from pipeline.statistics.latency import rounds_interval
 
 DRIFT = 0.10
 """A row whose calls change by less than this from the beginning of a round to its end is steady."""
+_OTHER_CALLS = 1.5
+"""A steady call that differs by this factor from the one that is told is worth a remark."""
 _LEVEL = 0.05
 _FEWEST_ROUNDS = 3
 _FEWEST_OTHERS = 2
@@ -49,6 +52,7 @@ def remarks(subject: SubjectRecord, record: Record, cells: Mapping[str, Cells]) 
             f"{threads} threads share {cores} core{'' if cores == 1 else 's'}, so they wait for each other: try "
             f"target.{subject.target}.threads={cores}"
         )
+    yield from _other_calls(subject, cells)
     found = drift(subject.key, cells)
     if found is not None:
         way = "faster" if found.last_ms < found.first_ms else "slower"
@@ -65,6 +69,19 @@ class Drift:
 
     first_ms: float
     last_ms: float
+
+
+def _other_calls(subject: SubjectRecord, cells: Mapping[str, Cells]) -> Iterator[str]:
+    """Where the timed calls are a model's first ones, and later ones take something else."""
+    mine, settling = cells.get(subject.key), subject.settling
+    if mine is None or settling is None or not settling["steady_after"]:
+        return
+    told_ms, last_ms, calls = float(np.median(mine.all_ms)), settling["last_ms"], settling["steady_after"]
+    if max(told_ms / last_ms, last_ms / told_ms) > _OTHER_CALLS:
+        yield (
+            f"its median call of {told_ms:.3g} ms is that of its first calls: after {calls} calls one takes "
+            f"{last_ms:.3g} ms. Type measure.warmup_calls={rounded_up(1.2 * calls)} to measure those"
+        )
 
 
 def drift(key: str, cells: Mapping[str, Cells]) -> Drift | None:

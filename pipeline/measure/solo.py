@@ -17,6 +17,7 @@ from pipeline.measure.energy_counters import POWERCAP
 from pipeline.measure.nvml import card_of
 from pipeline.measure.processes import alone
 from pipeline.measure.profile import profile_of
+from pipeline.measure.settling import settling_of
 from pipeline.measure.worker import Job, Load, Loaded, PeakMemory
 
 _CALLS = 20
@@ -42,6 +43,8 @@ class Solo:
     """See ``energy_of``."""
     profile: dict[str, Any] | None
     """See ``profile_of``; None: not asked for."""
+    settling: dict[str, Any] | None
+    """See ``settling_of``."""
 
 
 def run_alone(
@@ -59,6 +62,8 @@ def run_alone(
             loaded: Loaded = worker.ask(Load(calls=1, warmup_ns=0))
             host: int | None = worker.ask(PeakMemory(calls=_CALLS))
             after = None if card is None else card.used_bytes()
+            settling = settling_of(worker, job)
             energy = energy_of(worker, job.target.device, batch_size, energy_s, powercap)
             profile = profile_of(worker, job.target.backend, loaded.warm_ns / _NS_PER_MS) if profiled else None
-    return Solo(peak=PeakBytes(host=host, device=increase(before, after)), energy=energy, profile=profile)
+    peak = PeakBytes(host=host, device=increase(before, after))
+    return Solo(peak=peak, energy=energy, profile=profile, settling=settling)

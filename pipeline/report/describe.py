@@ -115,7 +115,8 @@ def noise_lines(noise: Noise) -> list[str]:
             f" ({round(100 * noise.timed_share)} % of it inside timed calls);"
             f" stopped because {STOP_MEANINGS.get(noise.stopped, noise.stopped)}."
         )
-    lines.extend(_ended(text) for text in [*noise.cut, *noise.beside])
+    lines.extend(_ended(text) for text in noise.cut)
+    lines.extend(sentence(text) for text in noise.beside)
     lines.extend(clone_line(clone) for clone in noise.clones)
     return lines
 

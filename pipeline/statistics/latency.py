@@ -145,10 +145,8 @@ def speed_verdict(
     if noisy:
         return "NOISY"
     if estimate.low > 1 + DELTA or estimate.high < 1 - DELTA:
-        if screening:
-            return "SCREENED"
         if corrected_p < _LEVEL:
-            return "FASTER" if estimate.low > 1 else "SLOWER"
+            return "SCREENED" if screening else "FASTER" if estimate.low > 1 else "SLOWER"
         return "FASTER, not confirmed" if estimate.low > 1 else "SLOWER, not confirmed"
     if estimate.low > 1:
         return "SLIGHTLY FASTER"

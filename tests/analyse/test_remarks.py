@@ -92,3 +92,13 @@ def test_no_row_leaves_the_front_for_a_difference_that_the_intervals_leave_open(
     assert _front(INT8) == {"int8"}
     assert _front(replace(INT8, lost=300)) == {"baseline", "int8"}
     assert _front(Made(name="worse", times_as_fast=0.5, lost=300)) == {"baseline"}
+
+
+def test_a_model_whose_later_calls_are_others_than_the_timed_ones_is_told_with_what_to_type() -> None:
+    record = make_record(INT8)
+    settling = {"calls": 2000, "first_ms": 1.4, "last_ms": 0.03, "steady_after": 1000}
+    subjects = [replace(row, settling=settling) if row.variant == "int8" else row for row in record.subjects]
+    found = _remarks(analyse(replace(record, subjects=subjects)))
+    assert found["baseline"] == []
+    [remark] = found["int8"]
+    assert remark.endswith("after 1000 calls one takes 0.03 ms. Type measure.warmup_calls=1200 to measure those")

@@ -1,0 +1,61 @@
+"""Do a model's later calls take what its first ones take?
+
+A PyTorch model is code, which may do something else in its first thousand calls; a round has fewer calls than that, so
+its cells can't show it. The graphs of other runtimes hold no state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.errors import WorkerFailed
+from pipeline.measure.worker import Job, State, time_calls
+from pipeline.measure.worker_process import Worker
+
+SECONDS = 1.5
+_WINDOW = 20
+_NEAR = 1.25
+"""Calls that differ by less than this from the last ones are like them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallOn:
+    """Run the worker's model for a while."""
+
+    seconds: float
+
+    def __call__(self, state: State) -> list[int]:
+        """What each call took, in nanoseconds."""
+        session, _ = state.loaded
+        return time_calls(session, state.feeds(), 1, round(self.seconds * 1e9))
+
+
+def settling_of(worker: Worker, job: Job) -> dict[str, Any] | None:
+    """``calls``, ``first_ms``, ``last_ms`` and ``steady_after`` of a model that is code; None for other models, and for
+    one that is too slow to tell."""
+    if job.target.backend.runs != "torch":
+        return None
+    try:
+        return settled(worker.ask(CallOn(seconds=SECONDS)))
+    except WorkerFailed:
+        return None  # whatever it is asked for next says so
+
+
+def settled(durations_ns: Sequence[int]) -> dict[str, Any] | None:
+    """The median call at the beginning and at the end, and after how many calls they are like those at the end."""
+    windows = len(durations_ns) // _WINDOW
+    if windows < 2:
+        return None
+    calls_ms = np.array(durations_ns[-windows * _WINDOW :]).reshape(windows, _WINDOW) / 1e6
+    medians = np.median(calls_ms, axis=1)
+    unlike = np.flatnonzero(np.maximum(medians / medians[-1], medians[-1] / medians) > _NEAR)
+    return {
+        "calls": len(durations_ns),
+        "first_ms": float(medians[0]),
+        "last_ms": float(medians[-1]),
+        "steady_after": int(unlike[-1] + 1) * _WINDOW if len(unlike) else 0,
+    }
