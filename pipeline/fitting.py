@@ -26,6 +26,7 @@ from pipeline.plan import Metric, Plan, Target
 
 logger = logging.getLogger(__name__)
 
+_FEWEST_FOR_SHIFT, _LIKELY = 16, 0.5
 RANDOM = 1e-3
 """Outputs that differ by more of their largest value from one run to the next are random."""
 
@@ -101,7 +102,10 @@ def acquainted(plan: Plan, source: Artifact, splits: Mapping[SplitName, Split]) 
             problems += _label_problems(labels, predictions, classes, f"{plan.data.name}, {name} split", offset)
     if problems:
         raise UserError(*dict.fromkeys(problems))
-    if splits["test"].labels is not None and label_truth(predictions, data.split("test").labels) is None:
+    labels = data.split("test").labels
+    if labels is not None and (shift := _likely_shift(predictions, labels[: len(predictions)])) is not None:
+        notes.append(shift)
+    if labels is not None and label_truth(predictions, labels) is None:
         notes.append(
             f"metric '{metric.name}' tells {list(predictions.shape[1:])} classes an example and the labels are others, "
             "so it is held against the baseline's"
@@ -214,6 +218,20 @@ def _label_problems(
         return []  # a metric of the user's own, held against the baseline
     problem = label_problem(labels, classes, where, offset)
     return [] if problem is None else [problem]
+
+
+def _likely_shift(predictions: NDArray[Any], labels: NDArray[np.int64]) -> str | None:
+    """A hint where labels fit the model far better if they are counted from one more or less."""
+    if predictions.shape != labels.shape or len(labels) < _FEWEST_FOR_SHIFT:
+        return None
+    right = {offset: float(np.mean(predictions == labels - offset)) for offset in (-1, 0, 1)}
+    best = max(right, key=lambda offset: right[offset])
+    if best == 0 or right[best] < _LIKELY or right[0] > right[best] / 4:
+        return None
+    return (
+        f"the model is right about {right[0]:.0%} of {len(labels)} examples, and about {right[best]:.0%} if {-best:+d} "
+        f"is added to their labels: data.label_offset={best} may be meant"
+    )
 
 
 def _name_problems(data: Dataset, classes: int | None) -> list[str]:

@@ -154,3 +154,11 @@ def test_inputs_are_made_typed_and_placed_as_the_model_has_them(tmp_path: Path) 
     assert found.look is not None
     np.testing.assert_allclose(found.look.by_name()["oh"], state, rtol=1e-6)
     assert len(split.notes) == 4
+
+
+def test_labels_that_are_likely_counted_from_another_number_are_told(tmp_path: Path) -> None:
+    inputs = X.copy()
+    inputs[:, 2] = -9  # the last class never occurs, so that no label is out of range
+    labels = inputs[:, :3].argmax(axis=1) + 1
+    found = met(tmp_path, classifier(tmp_path, 3), Given({"x": inputs}, labels))
+    assert "about 100% if -1 is added to their labels: data.label_offset=1 may be meant" in found.notes[0]

@@ -127,11 +127,14 @@ def take_part(whole: Split, parts: Partition, fractions: Mapping[str, float], na
     """One split of ``whole``; raises NoExamples, naming ``where`` the examples are from, where it gets none."""
     chosen = parts.positions[name]
     if not chosen:
-        reason = (
-            f"{where} has {len(whole)} examples, too few for it"
-            if fractions.get(name)
-            else f"data.fractions.{name} is 0"
-        )
-        raise NoExamples(f"the {name} split has no examples: {reason}")
+        raise NoExamples(f"the {name} split has no examples: {_why_none(len(whole), fractions, name, where)}")
     notes = whole.notes if parts.note is None else (*whole.notes, parts.note)
     return replace(whole.chosen(chosen), notes=notes)
+
+
+def _why_none(count: int, fractions: Mapping[str, float], name: SplitName, where: object) -> str:
+    if not fractions.get(name):
+        return f"data.fractions.{name} is 0"
+    if name == "calibration":
+        return f"it takes {FEWEST['calibration']} different examples at least, and {where} has {count}"
+    return f"{where} has {count}, too few for it beside calibration and test"
