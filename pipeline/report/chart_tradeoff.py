@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 CAPTION = (
     "Up and left is better. Crosses are 95 % intervals. Diamonds joined by a line are on the Pareto front: no other row"
-    " is both faster and more accurate."
+    " beats them for sure."
 )
 _ON, _OFF = "on the front", "not on it"
 _LABELLED_POINTS = 12
