@@ -30,7 +30,16 @@ from pipeline.check import misfit
 from pipeline.code import code_digest
 from pipeline.compare import fingerprint
 from pipeline.data.dataset import SplitName
-from pipeline.errors import CorruptEntry, Skipped, SlimlineError, StageFailed, Unchanged, UserError, WorkerFailed
+from pipeline.errors import (
+    CorruptEntry,
+    Skipped,
+    SlimlineError,
+    StageFailed,
+    Unchanged,
+    UserError,
+    WorkerFailed,
+    reasoned,
+)
 from pipeline.importing import step as importing
 from pipeline.installed import version
 from pipeline.isolated import Limits, run
@@ -109,13 +118,14 @@ class Builder:
         source = self.source()
         artifacts = [source.artifact]
         records: list[StageRecord] = []
-        try:
+        failures: list[SlimlineError] = []
+        with reasoned(failures.append):
             for name, stage in variant.stages.items():
                 artifact, record = self._stage(variant, name, stage, artifacts[-1])
                 artifacts.append(artifact)
                 records.append(record)
             _require_change(variant, records)
-        except (StageFailed, Skipped) as error:
+        for error in failures:
             status = "skipped" if isinstance(error, Skipped) else "failed"
             logger.warning("variant %s %s: %s", variant.name, status, error)
             return Built(self._record(variant.name, status, str(error), records, None), [])

@@ -20,7 +20,7 @@ from pipeline.bundle.write import write_bundle
 from pipeline.contained import contained
 from pipeline.data.batches import Axes
 from pipeline.data.dataset import Split
-from pipeline.errors import Skipped, SlimlineError, UserError, reporting_disk
+from pipeline.errors import Skipped, SlimlineError, UserError, reasoned, reporting_disk
 from pipeline.fitting import acquainted, original, with_fitted_data
 from pipeline.locks import InUse
 from pipeline.measure.environment import describe_machine
@@ -167,7 +167,9 @@ def tried(plan: Plan, record: Record, test: Split, display: ProgressDisplay) -> 
     """What the changes bring that the report's explanations propose, where they are tried (``measure.try_s``)."""
     if plan.measure.try_s is None or plan.measure.explain == "none":
         return []
-    return try_changes(plan, record, analyse(record), test, display.step)
+    with reasoned(lambda error: logger.warning("proposed changes were not tried: %s", error)):
+        return try_changes(plan, record, analyse(record), test, display.step)
+    return []
 
 
 def bundle(

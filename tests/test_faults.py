@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -163,6 +164,40 @@ def test_a_model_that_misbehaves_when_it_is_counted_is_not_counted(
     record = build(plan(tmp_path, {"baseline": {}}))["baseline"].record
     assert (record.status, record.macs) == ("ok", None)
     assert "could not be counted: its process was ended by SIGABRT" in caplog.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoKey(Scale):
+    """It fails before it is run, in this process."""
+
+    def machine_key(self, isa: frozenset[str]) -> str:
+        raise ZeroDivisionError("nobody foresaw this")
+
+
+def test_an_error_that_nobody_foresaw_is_its_variants_reason(tmp_path: Path) -> None:
+    built = build(plan(tmp_path, {"v": {"a": NoKey()}, "baseline": {}}))
+    assert built["v"].record.reason == "ZeroDivisionError: nobody foresaw this"
+    assert built["baseline"].record.status == "ok"
+
+
+PROGRAM = """
+import io, pathlib, sys
+import onnxruntime
+from rich.console import Console
+from pipeline import runner
+from tests.example import Scale, plan
+
+onnxruntime.InferenceSession = None  # here; in no other process
+chosen = plan(pathlib.Path(sys.argv[1]), {"baseline": {}, "scaled": {"a": Scale()}})
+code = runner.run(chosen, Console(file=io.StringIO()))
+sys.exit(code or ("torch" in sys.modules and "PyTorch was imported"))
+"""
+
+
+def test_the_programs_own_process_makes_no_session_and_imports_no_pytorch(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

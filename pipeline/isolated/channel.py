@@ -10,10 +10,13 @@ import struct
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO
 
 _PR_SET_PDEATHSIG = 1
+_FIRST_TO_GO = "1000"
 _COUNT, _SIZE = struct.Struct("<I"), struct.Struct("<Q")
 _AT_ONCE = 2**20
 _MOST_PARTS = 2**24
@@ -129,5 +132,7 @@ def follow_parent(parent: int | None = None) -> None:
         import ctypes
 
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        with suppress(OSError):  # where memory runs out, the system ends this process and not its parent
+            Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO)
     if parent is not None and os.getppid() != parent:
         os._exit(1)
