@@ -281,7 +281,16 @@ def _drop_impossible_sizes(model: onnx.ModelProto) -> str | None:
             if size.HasField("dim_value") and size.dim_value <= 0:
                 size.ClearField("dim_value")
                 freed += 1
+    _name_free_axes(model)
     return f"{_counted(freed, 'size')} of 0 or -1 in declared shapes mean any size" if freed else None
+
+
+def _name_free_axes(model: onnx.ModelProto) -> None:
+    """Give free axes of the inputs names of their own, so that sizes that follow from them are known to be free."""
+    for value in fed_inputs(model.graph):
+        for axis, size in enumerate(value.type.tensor_type.shape.dim):
+            if not size.HasField("dim_value") and not size.dim_param:
+                size.dim_param = f"{value.name}_{axis}"
 
 
 def _free(wanted: str, taken: set[str]) -> str:

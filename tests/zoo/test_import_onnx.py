@@ -97,6 +97,13 @@ def test_a_wrongly_declared_output_gets_the_shape_that_follows(declared: list[in
     assert not made.graph.value_info
 
 
+def test_what_is_declared_for_one_example_only_is_dropped() -> None:
+    made = two_layers(inputs=[value("x", [-1, 6])], outputs=[value("y", [1, 3])], value_info=[value("a", [1, 5])])
+    clean(made)
+    assert shape_of(made.graph.output[0]) == (None, 3)
+    assert not made.graph.value_info
+
+
 def test_wrongly_declared_types_are_dropped() -> None:
     made = two_layers(
         outputs=[value("y", ["n", 3], TensorProto.INT64)], value_info=[value("r", ["n", 5], TensorProto.INT32)]
