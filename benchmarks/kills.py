@@ -6,8 +6,8 @@ Each moment starts a real run on a small model, waits for a random time, and sen
 the run, or KILL to one of its processes or to a zygote. Then the same command runs to its end. Right is: no process
 lives on, no entry of the store is damaged, nothing is left in TMPDIR, in the store or under a hidden name in outputs
 once the next run has ended, and its figures that don't depend on time are those of a run that nobody disturbed.
-``--training`` trains too: moments then fall into fine-tuning, whose checkpoints the next run continues from. Without it,
-runs are started side by side at the end. Linux only.
+``--training`` trains too: moments then fall into fine-tuning, whose checkpoints the next run continues from. Without
+it, runs are started side by side at the end. Linux only.
 """
 
 from __future__ import annotations
