@@ -244,13 +244,21 @@ class ModelSource(Protocol):
 
 
 class Metric(Protocol):
-    """How an output is judged, example by example."""
+    """How an output is judged, example by example.
+
+    A metric may have more: ``output`` (the place of the output that it reads, 0 without), ``fitted`` (from the model's
+    outputs by name, the metric for this model and a note or None) and ``classes`` (how many classes there are).
+    """
 
     name: ClassVar[str]
 
     def predictions(self, outputs: Sequence[NDArray[Any]]) -> NDArray[Any]:
-        """From the model's outputs for a batch of N: one class per example [N] (int64), judged by the labels, or one
-        vector per example [N, D] (float32), judged by the baseline's."""
+        """From the model's outputs for a batch of N, the examples first, one prediction an example.
+
+        Their type says how they are judged. Whole numbers are classes, right or wrong: [N], or [N, ...] for several an
+        example, of which the share that is right counts. They are held against labels of that shape, else against the
+        baseline's. Other numbers are vectors [N, D], judged by their cosine to the baseline's.
+        """
         ...
 
 

@@ -162,3 +162,14 @@ def test_labels_that_are_likely_counted_from_another_number_are_told(tmp_path: P
     labels = inputs[:, :3].argmax(axis=1) + 1
     found = met(tmp_path, classifier(tmp_path, 3), Given({"x": inputs}, labels))
     assert "about 100% if -1 is added to their labels: data.label_offset=1 may be meant" in found.notes[0]
+
+
+def test_channels_are_moved_last_for_a_model_that_reads_them_there(tmp_path: Path) -> None:
+    nodes = [("ReduceMean", ["x", "axes"], ["y"], ("keepdims", 0))]
+    values = [("x", FLOAT, ["n", 4, 4, 3])], [("y", FLOAT, ["n", 3])]
+    model = write(tmp_path, nodes, *values, axes=np.array([1, 2]))
+    pictures = np.random.default_rng(0).normal(size=(20, 3, 4, 4)).astype(np.float32)
+    found = met(tmp_path, model, Given({"x": pictures}))
+    split = found.plan.data.split("test")
+    np.testing.assert_array_equal(split.inputs["x"], np.moveaxis(pictures, 1, -1))
+    assert split.notes == ("the channels of 'x' are moved last, as the model reads them",)

@@ -102,7 +102,7 @@ def _level(subject: SubjectRecord, label: str, x: float | None, measured: Measur
 def _keeps_margin(accuracy: Accuracy | None) -> bool:
     if accuracy is None or accuracy.delta_low is None or accuracy.margin is None:
         return False
-    return accuracy.delta_low > -accuracy.margin
+    return accuracy.verdict == "EQUAL" or accuracy.delta_low > -accuracy.margin
 
 
 def _elasticity(x: Mapping[str, float], measured: Measured) -> Elasticity | None:

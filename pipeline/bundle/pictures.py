@@ -22,7 +22,8 @@ def recipe(name: str, raw: NDArray[Any], data: Dataset | None) -> dict[str, Any]
     if raw.dtype != np.uint8 or raw.ndim != 4:
         return None
     if isinstance(data, Images) and data.input == name:
-        return _recipe("RGB", (data.size, data.size), "chw", data.central, known=True)
+        layout = "chw" if raw.shape[1] == len("RGB") else "hwc"
+        return _recipe("RGB", (data.size, data.size), layout, data.central, known=True)
     channels_first, channels_last = raw.shape[1] in _MODES, raw.shape[3] in _MODES
     if channels_first:
         return _recipe(_MODES[raw.shape[1]], raw.shape[2:], "chw", 1.0, known=False)

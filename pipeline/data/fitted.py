@@ -71,6 +71,8 @@ class Fitted:
         for name, wanted in self.wanted.items():
             if name in split.inputs:
                 array = _shaped(split.inputs[name], wanted, self.axes.get(name, 0))
+                if array.shape[-1:] != split.inputs[name].shape[-1:] and array.ndim == split.inputs[name].ndim:
+                    notes.append(f"the channels of '{name}' are moved last, as the model reads them")
                 found[name] = _typed(name, array, wanted, notes)
             elif (made := _made(name, split, wanted)) is not None:
                 found[name] = made
@@ -99,7 +101,14 @@ def _shaped(array: NDArray[Any], wanted: Wanted, axis: int | None) -> NDArray[An
         )
     if len(each) == len(wanted.shape) and axis < len(each) and each[axis] == 1:
         return array.squeeze(axis + 1)
+    others = [size for place, size in enumerate(wanted.shape) if place != axis]
+    if not _fits(each, others) and each[:1] in ((1,), (3,)) and _fits((*each[1:], each[0]), others):
+        return np.moveaxis(array, 1, -1)  # pictures [N, C, H, W] for a model that reads [N, H, W, C]
     return array
+
+
+def _fits(shape: Sequence[int], sizes: Sequence[int | None]) -> bool:
+    return len(shape) == len(sizes) and all(want in (None, have) for have, want in zip(shape, sizes, strict=True))
 
 
 def _product(sizes: Sequence[int]) -> int:
