@@ -99,7 +99,7 @@ def calibrate(
     with library_call(work), prints_logged(library):
 
         def calibrator() -> Any:
-            return library.create_calibrator(
+            made = library.create_calibrator(
                 model,
                 None,
                 augmented_model_path=str(work / "augmented.onnx"),
@@ -107,6 +107,8 @@ def calibrate(
                 use_external_data_format=large,
                 extra_options=options,
             )
+            made.infer_session = _Finite(made.infer_session)
+            return made
 
         made = calibrator()
         fixed = fixed_batch(made.infer_session, examples.axes)
@@ -125,6 +127,34 @@ def calibrate(
         found = _least_error(made, symmetric, levels) if method == "mse" else _within_observed(made)
         library.save_tensors_data(found, ranges)
     return ranges
+
+
+def _finite_range(lowest: Any, highest: Any) -> tuple[Any, Any]:
+    """A range whose infinite end, which a mask gave it, is as far from 0 as the other one."""
+    low = lowest if np.isfinite(lowest) else -np.abs(highest if np.isfinite(highest) else np.float32(1))
+    return low, highest if np.isfinite(highest) else np.abs(low)
+
+
+class _Finite:
+    """A session whose outputs have the largest finite values in the place of infinite ones: masks are infinite, and
+    histograms can't be."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    def run(self, *arguments: Any) -> list[NDArray[Any]]:
+        return [_finite(array) for array in self._session.run(*arguments)]
+
+
+def _finite(array: NDArray[Any]) -> NDArray[Any]:
+    if array.dtype.kind != "f" or np.isfinite(array).all():
+        return array
+    known = array[np.isfinite(array)]
+    cut: NDArray[Any] = np.clip(np.nan_to_num(array), known.min(initial=0), known.max(initial=0))
+    return cut.astype(array.dtype)
 
 
 def _collect_all(
@@ -167,7 +197,7 @@ def _within_observed(calibrator: Any) -> Any:
     histograms = getattr(getattr(calibrator, "collector", None), "histogram_dict", {})
     cut = {}
     for name, found in ranges.items():
-        lowest, highest = found.range_value
+        lowest, highest = _finite_range(*found.range_value)
         if name in histograms:
             lowest, highest = max(lowest, histograms[name][2]), min(highest, histograms[name][3])
         cut[name] = TensorData(lowest=np.asarray(lowest), highest=np.asarray(highest))

@@ -29,6 +29,8 @@ MOST_NAMED = 8
 """So many nodes that errors name are left in float at most, one error after the other."""
 DONE_INSTEAD = "done_instead"
 """The note that tells which way was taken, and why not the one asked for."""
+_ADDED = re.compile(r"_(?:quant|quantized|QuantizeLinear|DequantizeLinear)(?:_Input|_Output)?$")
+"""What ONNX Runtime's quantizers add to the names of nodes and values."""
 T = TypeVar("T")
 
 
@@ -154,12 +156,15 @@ def _kinds(nodes: Sequence[onnx.NodeProto]) -> list[str]:
 
 
 def _named(text: str, nodes: Sequence[onnx.NodeProto], kept: Sequence[str]) -> tuple[str, ...]:
-    """The nodes that an error names, else the products that read or make a value that it names."""
+    """The nodes that an error names, else those that make a value that it names, else the products that read one."""
     quoted = {word for pair in re.findall(r"'([^']+)'|\"([^\"]+)\"", text) for word in pair}
     # Outside quotes, a word of letters only is prose.
     plain = {word for word in re.findall(r"[^\s'\"(){}\[\],;=]+", text) if not word.rstrip(".:").isalpha()}
-    words = {word.rstrip(".:").removesuffix("_quant") for word in quoted | plain} | quoted
+    words = {_ADDED.sub("", word.rstrip(".:")) for word in quoted | plain} | quoted
     free = [node for node in nodes if node.name not in kept]
-    named = [node.name for node in free if node.name in words]
-    named = named or [node.name for node in free if node.op_type in PRODUCTS and words & {*node.input, *node.output}]
+    named = (
+        [node.name for node in free if node.name in words]
+        or [node.name for node in free if words & set(node.output)]
+        or [node.name for node in free if node.op_type in PRODUCTS and words & set(node.input)]
+    )
     return tuple(named[:MOST_NAMED]) if len(named) < len(free) else ()

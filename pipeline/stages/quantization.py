@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -64,13 +65,15 @@ def temporary_files_in(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def library_call(work: Path) -> Iterator[None]:
-    """Around calls of ONNX Runtime's tools: temporary files lie in ``work``, and what their sessions log as errors, in
-    colours and past Python, is left to the exceptions that they raise."""
+    """Around calls of ONNX Runtime's tools: temporary files lie in ``work``, what their sessions log as errors, in
+    colours and past Python, is left to the exceptions that they raise, and what they compute from infinite values to
+    the check of the output."""
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(FATAL_ONLY)
     try:
-        with temporary_files_in(work):
+        with temporary_files_in(work), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
             yield
     finally:
         onnxruntime.set_default_logger_severity(_WARNINGS)

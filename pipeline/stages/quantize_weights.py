@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import SplitName
+from pipeline.errors import Unchanged
 from pipeline.plan import Context
 from pipeline.stages.check import floor_of
 from pipeline.stages.choice import chosen_nodes
@@ -81,6 +82,7 @@ class QuantizeWeights:
         plain = onnx.load(source.onnx_path, load_external_data=False)
         require_float(plain)
         chosen_nodes(plain, plain, exclude_nodes=self.exclude_nodes)
+        _require_float_weights(plain)
         prove = proof(source, context, floor_of(self, context.override))
 
         def attempt(way: Way) -> Mapping[str, str]:
@@ -132,6 +134,16 @@ class QuantizeWeights:
             accuracy_level=self.accuracy_level,
             bits=self.bits,
         )
+
+
+def _require_float_weights(model: onnx.ModelProto) -> None:
+    """Raise Unchanged where no product has constant weights in float32 or float16: there are kernels for no others."""
+    import onnx
+
+    kinds = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    read = {node.input[1] for node in model.graph.node if node.op_type in ("MatMul", "Gemm")}
+    if not {kinds.get(name) for name in read} & {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16}:
+        raise Unchanged("the model has no MatMul or Gemm with constant weights in float32 or float16")
 
 
 def _library() -> Any:

@@ -136,3 +136,35 @@ def scaled_gemms() -> onnx.ModelProto:
     ]
     weights = [weight("w", 16, 16), weight("v", 16, 16, scale=0.5), weight("b", 16, scale=3)]
     return graph_model(nodes, ("n", 16), ("n", 16), weights)
+
+
+def masked() -> onnx.ModelProto:
+    """A convolution whose negative results are masked with minus infinity before the largest is taken."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w", "b"], ["a"], kernel_shape=[3, 3], pads=[1, 1, 1, 1], name="conv"),
+        helper.make_node("Greater", ["a", "zero"], ["positive"], name="greater"),
+        helper.make_node("Where", ["positive", "a", "nothing"], ["z"], name="where"),
+        helper.make_node("MaxPool", ["z"], ["p"], kernel_shape=[8, 8], name="pool"),
+        helper.make_node("Flatten", ["p"], ["q"], name="flatten"),
+        helper.make_node("Max", ["q", "zero"], ["m"], name="max"),
+        helper.make_node("Gemm", ["m", "g", "c"], ["y"], name="gemm"),
+    ]
+    weights = [weight("w", 8, 4, 3, 3), weight("b", 8), weight("g", 8, 5), weight("c", 5)]
+    numbers = [
+        numpy_helper.from_array(np.array(each, np.float32), name) for name, each in (("zero", 0), ("nothing", -np.inf))
+    ]
+    return graph_model(nodes, ("n", 4, 8, 8), ("n", 5), [*weights, *numbers])
+
+
+def tied() -> onnx.ModelProto:
+    """A table that an embedding and the last product read."""
+    nodes = [
+        helper.make_node("Cast", ["x"], ["i"], to=TensorProto.INT64, name="cast"),
+        helper.make_node("Gather", ["table", "i"], ["e"], name="embedding"),
+        helper.make_node("ReduceMean", ["e"], ["m"], axes=[1], keepdims=0, name="mean"),
+        helper.make_node("Gemm", ["m", "h", "c"], ["a"], name="hidden"),
+        helper.make_node("Relu", ["a"], ["r"], name="relu"),
+        helper.make_node("Gemm", ["r", "table", "d"], ["y"], transB=1, name="head"),
+    ]
+    weights = [weight("table", 100, 16), weight("h", 16, 16), weight("c", 16), weight("d", 100)]
+    return graph_model(nodes, ("n", 12), ("n", 100), weights)

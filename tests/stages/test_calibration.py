@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import get_args
+
 import pytest
 
 from pipeline.artifact import Artifact
 from pipeline.plan import Stage
+from pipeline.stages.calibration import Calibration
 from pipeline.stages.export import ExportOnnx
 from pipeline.stages.quantize_static import QuantizeStatic
 from pipeline.stages.smooth_quant import SmoothQuant
+from tests.stages import graphs
 from tests.stages.models import MemoryDataset, Workplace, op_types
+from tests.stages.test_preparation import on_graph, sqnr
 
 
 @pytest.mark.parametrize("count", [1, 20, 33])
@@ -24,3 +30,11 @@ def test_a_fixed_batch_is_filled_up(workplace: Workplace, torch_model: Artifact,
     fixed = workplace.build(ExportOnnx(dynamic_batch=False), torch_model, "fixed")
     workplace.data = MemoryDataset(calibration=3)
     assert workplace.build(stage, fixed).onnx_path.is_file()
+
+
+@pytest.mark.parametrize("method", get_args(Calibration))
+def test_infinite_activations_have_finite_ranges(workplace: Workplace, tmp_path: Path, method: Calibration) -> None:
+    source = on_graph(workplace, tmp_path, graphs.masked())
+    assert sqnr(workplace, QuantizeStatic(calibration=method), source) > 20
+    assert workplace.notes["quantized"] == {"Conv": "1 of 1", "Gemm": "1 of 1"}
+    assert "done_instead" not in workplace.notes

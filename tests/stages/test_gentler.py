@@ -97,6 +97,15 @@ def test_weights_that_no_kernel_takes_stay_in_float(workplace: Workplace, tmp_pa
     assert workplace.notes["done_instead"].startswith("experts in float, since as asked: ONNX Runtime can't run")
 
 
+def test_the_reader_of_a_shared_table_stays_in_float(workplace: Workplace, tmp_path: Path) -> None:
+    """The error names what it adds to the value that the node makes."""
+    source = on_graph(workplace, tmp_path, graphs.tied())
+    output = workplace.build(QuantizeStatic(), source)
+    assert check_output(source, output, None, workplace.context().sample(64))["sqnr_db"] > 30
+    assert workplace.notes["quantized"] == {"Gemm": "2 of 2"}
+    assert workplace.notes["done_instead"].startswith("embedding in float, since as asked: ONNX Runtime can't run")
+
+
 def test_a_model_that_preparing_breaks_is_quantized_without(
     workplace: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 
@@ -13,6 +14,7 @@ from pipeline.errors import Unchanged
 from pipeline.stages.check import check_output
 from pipeline.stages.count import count
 from pipeline.stages.quantize_weights import QuantizeWeights
+from tests.stages import graphs
 from tests.stages.models import MemoryDataset, TextDataset, Workplace, op_types, sentences
 
 
@@ -71,6 +73,18 @@ def test_excluded_products_stay_in_float(workplace: Workplace, onnx_model: Artif
     workplace.data = MemoryDataset()
     with pytest.raises(Unchanged, match="none of 1 MatMul could be quantized"):
         workplace.build(QuantizeWeights(exclude_nodes=("*",)), onnx_model, "none")
+
+
+def test_weights_in_double_precision_are_left_alone(workplace: Workplace, tmp_path: Path) -> None:
+    model = graphs.graph_model(
+        [onnx.helper.make_node("MatMul", ["x", "w"], ["y"])],
+        ("n", 4),
+        ("n", 4),
+        [onnx.numpy_helper.from_array(np.eye(4), "w")],
+        kind=onnx.TensorProto.DOUBLE,
+    )
+    with pytest.raises(Unchanged, match="constant weights in float32 or float16"):
+        workplace.build(QuantizeWeights(), graphs.saved(model, tmp_path / "double"))
 
 
 @pytest.mark.parametrize(
