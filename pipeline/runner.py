@@ -200,6 +200,7 @@ def bundle(
             trained=built[recommendation.variant].changed_module,
             data=original(plan.data),
             output_axes=axes,
+            metric=plan.metric,
         )
     except Skipped as error:
         tell(console, f"No bundle: {error}")

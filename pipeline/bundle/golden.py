@@ -18,7 +18,9 @@ from pipeline.bundle import manifest as manifests
 from pipeline.bundle.check import Check, from_problems
 from pipeline.bundle.onnx_file import Tolerance
 from pipeline.bundle.slimline_infer.values import Arrays, InputError, checked, printable, value_range
-from pipeline.data.dataset import Split
+from pipeline.data.dataset import IGNORED, Split
+from pipeline.metrics import in_classes
+from pipeline.plan import Metric
 
 MOST_BYTES = 2**31
 """Of all arrays together, unpacked."""
@@ -43,6 +45,35 @@ def write(path: Path, golden: Split, outputs: Arrays) -> None:
     if golden.labels is not None:
         arrays["labels"] = golden.labels
     np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+
+
+def scores(metric: Metric | None, outputs: Arrays) -> dict[str, Any] | None:
+    """The manifest's: the output that the metric takes classes from; None where it judges no classes of an example.
+
+    The metric has been fitted to the model: it knows its output by the place. Without one it is the first.
+    """
+    names = list(outputs)
+    if metric is None:
+        return {"output": names[0], "threshold": None}
+    if not in_classes(metric.predictions(list(outputs.values()))):
+        return None
+    output = names[getattr(metric, "output", 0)]
+    return {"output": output, "threshold": getattr(metric, "threshold", None)}
+
+
+def labels(class_names: Sequence[str], told: Mapping[str, Any] | None, outputs: Arrays) -> list[str] | None:
+    """The class names, where there is a score for each."""
+    return list(class_names) if class_names and classes_in(told, outputs) == len(class_names) else None
+
+
+def classes_in(told: Mapping[str, Any] | None, outputs: Arrays) -> int | None:
+    """How many classes an example's scores tell apart; None where they aren't scores of an example."""
+    array = None if told is None else outputs.get(told["output"])
+    if told is None or array is None:
+        return None
+    if array.dtype.kind == "f" and array.size == len(array) and told["threshold"] is not None:
+        return 2
+    return int(array.shape[1]) if array.ndim == 2 and array.shape[1] > 1 else None
 
 
 def entry(examples: int, allowed: Tolerance) -> dict[str, Any]:
@@ -128,8 +159,11 @@ def _array_problems(path: Path, manifest: Mapping[str, Any]) -> list[str]:
     problems += [
         text for entry in manifest["outputs"] for text in _output_problems(arrays[f"output.{entry['name']}"], entry)
     ]
-    scores = arrays[f"output.{manifest['outputs'][0]['name']}"]
-    return problems + _label_problems(scores, arrays.get("labels"), manifest["labels"])
+    outputs = {entry["name"]: arrays[f"output.{entry['name']}"] for entry in manifest["outputs"]}
+    if manifest["scores"] and manifest["scores"]["output"] not in outputs:
+        problems.append(f"the manifest's scores are in '{printable(manifest['scores']['output'])}', which is no output")
+    classes = classes_in(manifest["scores"], outputs)
+    return problems + _label_problems(classes, arrays.get("labels"), manifest["labels"])
 
 
 def _input_problems(array: NDArray[Any], entry: Mapping[str, Any]) -> Iterator[str]:
@@ -171,16 +205,16 @@ def _output_problems(array: NDArray[Any], entry: Mapping[str, Any]) -> Iterator[
         yield f"the golden {name} holds values that are not finite"
 
 
-def _label_problems(scores: NDArray[Any], labels: NDArray[Any] | None, names: Sequence[str] | None) -> list[str]:
+def _label_problems(classes: int | None, truth: NDArray[Any] | None, names: Sequence[str] | None) -> list[str]:
     """Names of classes need a score each; true classes are whole numbers among them."""
-    classes = scores.shape[1] if scores.ndim == 2 and scores.shape[1] > 1 else None
     problems = []
     if names is not None and len(names) != classes:
-        problems.append(f"the manifest names {len(names)} classes, and the first output has {classes or 'none'}")
-    if labels is None:
+        problems.append(f"the manifest names {len(names)} classes, and the scores are of {classes or 'none'}")
+    if truth is None:
         return problems
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        problems.append(f"the golden labels are {list(labels.shape)} {labels.dtype}, not a whole number per example")
-    elif classes and labels.size and not (labels.min() >= 0 and labels.max() < classes):
-        problems.append(f"the golden labels run from {labels.min()} to {labels.max()}, and there are {classes} classes")
+    judged = truth[truth != IGNORED] if truth.dtype.kind in "iu" else truth
+    if truth.dtype.kind not in "iu":
+        problems.append(f"the golden labels are {truth.dtype}, not whole numbers")
+    elif classes and judged.size and not (judged.min() >= 0 and judged.max() < classes):
+        problems.append(f"the golden labels run from {judged.min()} to {judged.max()}, and there are {classes} classes")
     return problems

@@ -50,7 +50,7 @@ def try_out(
         ]
         batch = fixed_batch(inputs) or told["batch_size"]
         # All that Model reads; the whole manifest needs the outputs first.
-        provisional = {"schema_version": manifests.SCHEMA_VERSION, "labels": None, "batch_size": batch}
+        provisional = {"schema_version": manifests.SCHEMA_VERSION, "labels": None, "scores": None, "batch_size": batch}
         path.write_text(manifests.render({**told, **provisional, "inputs": inputs, "outputs": outputs}))
         with np.errstate(all="ignore"):
             found = Model(folder)(raw)

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
 from pipeline.artifact import ONNX_FILE, Artifact, file_digest, model_files
 from pipeline.bundle import derived, golden
 from pipeline.bundle import manifest as manifests
@@ -30,7 +28,7 @@ from pipeline.data.dataset import Dataset, Feed, Split
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import Skipped, VerificationFailed, WorkerFailed, reporting_disk
 from pipeline.isolated import Limits, run
-from pipeline.plan import Target
+from pipeline.plan import Metric, Target
 from pipeline.record import Record
 from pipeline.results import Recommendation, Report
 
@@ -57,16 +55,17 @@ def write_bundle(
     trained: Artifact | None = None,
     data: Dataset | None = None,
     output_axes: Axes | None = None,
+    metric: Metric | None = None,
 ) -> Path:
     """Write the recommended variant's deploy folder and return it; an older one at ``out`` is replaced.
 
     ``target`` is the recommended one and ``artifact`` what was timed on it; ``examples`` are raw (not preprocessed)
     test examples, of which the first few become the golden inputs. ``trained`` is the PyTorch model that an ONNX
     variant was made from, where stages have changed it: it is added as a program of torch.export, if torch can export
-    it. ``data`` tells how images were read, ``output_axes`` where outputs have the examples, by name (else first). The
-    folder takes its name only after it has been verified. Raises Skipped where a bundle can't be made of the variant,
-    VerificationFailed where what was written does not pass, OutOfSpace, and ValueError where the report has no such
-    row.
+    it. ``data`` tells how images were read, ``metric`` where the scores are, ``output_axes`` where outputs have the
+    examples, by name (else first). The folder takes its name only after it has been verified. Raises Skipped where a
+    bundle can't be made of the variant, VerificationFailed where what was written does not pass, OutOfSpace, and
+    ValueError where the report has no such row.
     """
     runtime, session = runtime_of(target), session_entry(target)
     measured = manifests.measured(report, record, recommendation)
@@ -94,7 +93,8 @@ def write_bundle(
                 "batch_size": tried.batch_size,
                 "inputs": [_described(entry, chosen, data) for entry in tried.inputs],
                 "outputs": tried.outputs,
-                "labels": _labels(class_names, next(iter(tried.golden.values()))),
+                "scores": (scores := golden.scores(metric, tried.golden)),
+                "labels": golden.labels(class_names, scores, tried.golden),
                 "golden": golden.entry(len(chosen), model.tolerance),
                 "measured": {**measured, "size_bytes": _size(folder, model)},
                 "constraints": report.constraints,
@@ -180,12 +180,6 @@ def _described(entry: Mapping[str, Any], chosen: Split, data: Dataset | None) ->
 
 def _size(folder: Path, model: Model) -> int:
     return sum((folder / name).stat().st_size for name in (model.name, *model.external))
-
-
-def _labels(class_names: Sequence[str], scores: NDArray[Any]) -> list[str] | None:
-    """The class names, where the first output holds a score for each."""
-    fits = bool(class_names) and scores.ndim == 2 and scores.shape[1] == len(class_names)
-    return list(class_names) if fits else None
 
 
 def _files(folder: Path) -> dict[str, dict[str, Any]]:

@@ -87,7 +87,8 @@ FREE = re.compile(
     r"created|name|why|constraints.*|labels/\d+|measured/(?!size_bytes|machine/libraries|batch_size).*|provenance.*|"
     r"slimline/(commit|changed)|inputs/\d+/shape/0|outputs/\d+/shape/\d+|session/(intra|inter)_op_num_threads|batch_size|"
     r"golden/(relative_tolerance|agreement)|session/(cpu_mem_arena|io_binding|execution_mode|graph_optimization_level)|"
-    r"session/config_entries|session/config_entries/session.force_spinning_stop|session/providers/0/options|program"
+    r"session/config_entries|session/config_entries/session.force_spinning_stop|session/providers/0/options|program|"
+    r"scores|scores/threshold|labels"
 )
 """Places whose value nothing in the folder contradicts: another one of the right type makes another true bundle."""
 
@@ -180,7 +181,8 @@ MANIFESTS: dict[str, tuple[Callable[[Manifest], object], str]] = {
         ),
         "not what the manifest makes of an image",
     ),
-    "a label too few": (lambda m: m["labels"].pop(), "names 2 classes, and the first output has 3"),
+    "scores of no output": (lambda m: m["scores"].update(output="none"), "which is no output"),
+    "a label too few": (lambda m: m["labels"].pop(), "names 2 classes, and the scores are of 3"),
     "labels without end": (lambda m: m["labels"].extend(["x"] * 50_000), "names 50003 classes"),
     "another size": (lambda m: m["measured"].update(size_bytes=1), "tells 1 bytes as the model's size"),
     "a library for operators": (
@@ -293,7 +295,7 @@ ARRAYS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "doubles": (lambda a: a.update({"output.logits": a["output.logits"].astype(float)}), "holds float64"),
     "labels of no class": (lambda a: a["labels"].__setitem__(0, 3), "there are 3 classes"),
     "negative labels": (lambda a: a["labels"].__setitem__(0, -1), "run from -1"),
-    "labels with a fraction": (lambda a: a.update(labels=a["labels"] / 2), "not a whole number per example"),
+    "labels with a fraction": (lambda a: a.update(labels=a["labels"] / 2), "not whole numbers"),
     "labels of a few": (lambda a: a.update(labels=a["labels"][:3]), "not one row for each"),
 }
 

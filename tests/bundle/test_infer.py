@@ -140,7 +140,7 @@ def test_several_integer_inputs_without_classes_are_served(tmp_path: Path) -> No
     out = example.bundle(artifact, tmp_path / "deploy", examples=Split(tokens), preprocessing={}, class_names=())
     model = infer.Model(out)
     np.testing.assert_array_equal(model(tokens)["embedding"][..., 0], tokens["ids"])
-    with pytest.raises(infer.InputError, match="does not hold class scores"):
+    with pytest.raises(infer.InputError, match="do not hold class scores"):
         model.predict(tokens)
     with pytest.raises(infer.InputError, match="different numbers of examples"):
         model({"ids": tokens["ids"], "mask": tokens["mask"][:2]})

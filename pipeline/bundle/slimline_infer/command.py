@@ -117,7 +117,7 @@ def results(
         entry: dict[str, Any] = {"example": index, **ranked[0], "top": ranked}
         if names is not None:
             entry["file"] = names[index]
-        if labels is not None:
+        if labels is not None and labels.ndim == 1:
             entry["expected"] = model.name_of(int(labels[index]))
         found.append(entry)
     return found

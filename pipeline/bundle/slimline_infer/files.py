@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -13,8 +14,12 @@ from numpy.typing import NDArray
 
 from .values import Arrays, Entry, InputError, first_line, printable
 
-IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 ARRAYS = (".npz", ".npy")
+_NOT_OURS = "__MACOSX"
+_GREY_LEVELS = 256
+"""Levels of 16-bit grey that become one of 8-bit grey."""
+logger = logging.getLogger(__name__)
 
 
 def read(files: Sequence[Path], inputs: Sequence[Entry]) -> tuple[Arrays | NDArray[Any], list[str] | None]:
@@ -53,26 +58,43 @@ def read_images(paths: Sequence[Path], inputs: Sequence[Entry]) -> Arrays:
     recipe = inputs[0].get("image") if len(inputs) == 1 else None
     if recipe is None:
         raise InputError("this model does not take images: give a .npz or .npy file")
+    if not recipe["known"]:
+        logger.warning(
+            "images are cut to the middle and scaled; how the model's own data was made of images is not known"
+        )
     return {inputs[0]["name"]: np.stack([read_image(path, recipe) for path in paths])}
 
 
 def read_image(path: Path, recipe: Mapping[str, Any]) -> NDArray[np.uint8]:
-    """One image: its middle, scaled to the recipe's size, as [C, H, W] or [H, W, C] bytes."""
+    """One image: turned as its EXIF orientation says, its middle scaled to the recipe's size, as [C, H, W] or
+    [H, W, C] bytes."""
     try:
         from PIL import Image, ImageOps
     except ImportError as error:
         raise InputError("images need the package Pillow: pip install pillow") from error
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # of what is odd in a file that can be read
             with Image.open(path) as file:
-                image = ImageOps.exif_transpose(file).convert(recipe["mode"])
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+                image = _in_bytes(ImageOps.exif_transpose(file)).convert(recipe["mode"])
+    except Exception as error:
         raise InputError(f"{printable(path)} can't be read as an image: {first_line(error)}") from error
     size = (recipe["width"], recipe["height"])
     pixels = np.asarray(image.resize(size, Image.Resampling.BICUBIC, box=_middle(image.size, recipe)), np.uint8)
     pixels = pixels.reshape(recipe["height"], recipe["width"], -1)
     return pixels.transpose(2, 0, 1) if recipe["layout"] == "chw" else pixels
+
+
+def _in_bytes(image: Any) -> Any:
+    """16-bit grey scaled to 8 bits; other images as they are."""
+    from PIL import Image
+
+    if image.mode != "F" and not image.mode.startswith("I"):
+        return image
+    levels = np.asarray(image)
+    if image.mode == "F" or (levels.size and (levels.min() < 0 or levels.max() >= _GREY_LEVELS**2)):
+        raise ValueError("its grey values have neither 8 nor 16 bits")
+    return Image.fromarray((levels // _GREY_LEVELS).astype(np.uint8))
 
 
 def _middle(size: tuple[int, int], recipe: Mapping[str, Any]) -> tuple[float, float, float, float]:
@@ -87,11 +109,17 @@ def _middle(size: tuple[int, int], recipe: Mapping[str, Any]) -> tuple[float, fl
 def _images(path: Path) -> list[Path]:
     """The image that a path is, or those in the folder that it is, by name; nothing for other files."""
     if path.is_dir():
-        found = sorted(file for file in path.rglob("*") if _suffix(file) in IMAGES and file.is_file())
+        found = sorted(file for file in path.rglob("*") if _suffix(file) in IMAGES and _is_ours(file, path))
         if not found:
             raise InputError(f"{printable(path)} holds no images ({', '.join(IMAGES)})")
         return found
     return [path] if _suffix(path) in IMAGES and path.is_file() else []
+
+
+def _is_ours(file: Path, folder: Path) -> bool:
+    """Neither hidden nor what Finder leaves in archives."""
+    parts = file.relative_to(folder).parts
+    return file.is_file() and not any(part.startswith(".") or part == _NOT_OURS for part in parts)
 
 
 def _suffix(path: Path) -> str:

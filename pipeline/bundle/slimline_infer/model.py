@@ -63,22 +63,31 @@ class Model:
     def predict(self, raw: Arrays | NDArray[Any]) -> list[str | int]:
         """Each example's class: its label, or its number where the manifest has no labels.
 
-        Raises InputError where the first output doesn't hold class scores [N, C], beside what a call raises.
+        Raises InputError where the outputs don't hold class scores [N, C], beside what a call raises.
         """
         classes = self.classes(self(raw))
         if classes is None:
-            name = printable(self.output_names[0])
-            raise InputError(f"the first output, '{name}', does not hold class scores [N, C]")
+            raise InputError("the model's outputs do not hold class scores [N, C]")
         return [self.name_of(index) for index in classes]
 
     def classes(self, outputs: Arrays) -> NDArray[np.int64] | None:
-        """The highest score's class [N] in the first output, None where that doesn't hold class scores [N, C]."""
+        """The highest score's class [N]; None where the outputs don't hold class scores [N, C]."""
         scores = self.scores(outputs)
         return None if scores is None else scores.argmax(axis=1).astype(np.int64)
 
     def scores(self, outputs: Arrays) -> NDArray[Any] | None:
-        """The class scores [N, C], C > 1, that the first output holds; None where it doesn't hold such."""
-        scores = outputs[self.output_names[0]]
+        """The class scores [N, C], C > 1, as the manifest says where they are; None where there are none.
+
+        A single column is the score of class 1: class 0 gets what is as far from the threshold on its other side.
+        """
+        told = self.manifest["scores"]
+        if told is None:
+            return None
+        scores = outputs[told["output"]]
+        if scores.dtype.kind == "f" and scores.size == len(scores) and told["threshold"] is not None:
+            single = scores.reshape(-1).astype(np.float64)
+            other = np.nextafter(2 * told["threshold"] - single, -np.inf)  # at the threshold it is class 1
+            return np.stack([other, single], axis=1)
         return scores if scores.ndim == 2 and scores.shape[1] > 1 else None
 
     def name_of(self, index: int) -> str | int:
