@@ -29,8 +29,8 @@ _MODELS = f"{_OWN_PACKAGE}.zoo."
 """Of this package, only the code of its models counts; a stage's has its ``version``."""
 _INSTALLED = {"site-packages", "dist-packages"}
 _DYNAMIC = ("import_module", "__import__", "iter_modules", "walk_packages", "spec_from_file_location", "run_path")
-_MOST_FILES = 20_000
-"""Looked at in a folder that is taken as a whole."""
+_MOST = 3000
+"""Folders and Python files looked at where a folder is taken as a whole."""
 _LARGEST_FILE = 100_000_000
 """Bytes of a file that an argument names; a larger one holds weights, not settings."""
 
@@ -222,14 +222,12 @@ def _folder_digest(package: Path) -> str:
 
 
 def _python_files(folder: Path) -> list[Path]:
-    """Sorted; only so many files of any kind are looked at, and no hidden folders or installed packages."""
+    """Sorted, without those of hidden folders and of installed packages; of a very large folder the first ``_MOST``."""
     found: list[Path] = []
-    most = _MOST_FILES
-    for place, folders, files in os.walk(folder):
+    for looked_at, (place, folders, files) in enumerate(os.walk(folder)):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _INSTALLED)
         found.extend(Path(place, name) for name in sorted(files) if name.endswith(".py"))
-        most -= len(files) + len(folders)
-        if most < 0:
+        if looked_at + len(found) > _MOST:
             break
     return [path for path in found if path.is_file()]
 
