@@ -74,7 +74,7 @@ def _turn(path: Path | None, exclusive: bool, said: list[str]) -> Iterator[None]
         _write(path, os.O_TRUNC)
         yield
     finally:
-        said += [_beside(other) for other in _holders(path)[1:]]
+        said += [_beside(other) for other in _joined(path)]
         _write(path, os.O_TRUNC, "")
         os.close(held)
 
@@ -156,6 +156,13 @@ def _holders(path: Path) -> Sequence[Holder]:
     except OSError:
         return []
     return [holder for line in text.splitlines() if (holder := Holder.parse(line)) is not None]
+
+
+def _joined(path: Path) -> Sequence[Holder]:
+    """Who did not wait for this process: those that have written behind its own line, each once."""
+    holders = _holders(path)
+    own = next((place for place, holder in enumerate(holders) if holder.pid == os.getpid()), len(holders))
+    return list({holder.pid: holder for holder in holders[own + 1 :]}.values())
 
 
 def _beside(other: Holder | None) -> str:

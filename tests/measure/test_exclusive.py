@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from pipeline import waiting
 from pipeline.locks import NoLocks
 from pipeline.measure import exclusive
 from pipeline.measure.exclusive import FOLDER, NAME, measuring
+from pipeline.waiting import Holder
 
 PROGRAM = """
 import sys
@@ -124,4 +126,14 @@ def test_what_stands_in_the_file_harms_nobody(place: Path) -> None:
     place.write_bytes(b"\xff[1, 2\n{}\n" + b"x" * 100_000)
     with measuring(True) as said:
         assert place.read_bytes().count(b"\n") == 1
+    assert said == []
+
+
+def test_lines_of_others_count_from_this_run_s_own_on_and_once_each(place: Path) -> None:
+    mine, other = Holder.me(), replace(Holder.me(), pid=7)
+    with measuring(True) as said:
+        place.write_text("".join(holder.line() for holder in (other, mine, other, other)))
+    assert len(said) == 1
+    with measuring(True) as said:
+        place.write_text(other.line())  # another user's file, which this run may not write
     assert said == []
