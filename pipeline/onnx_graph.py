@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.artifact import Artifact
 from pipeline.data.batches import Axes
+from pipeline.errors import StageFailed
 
 if TYPE_CHECKING:
     import onnx
@@ -15,6 +17,11 @@ MAIN_DOMAINS = ("", "ai.onnx")
 """The two names of the domain of ONNX's own operators."""
 Shape = tuple[int | None, ...]
 """Sizes, None where any will do."""
+
+
+def opset(model: onnx.ModelProto) -> int:
+    """The version of ONNX's own operators that a model uses; 0 where it declares none."""
+    return next((entry.version for entry in model.opset_import if entry.domain in MAIN_DOMAINS), 0)
 
 
 def inner_graphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
@@ -56,13 +63,65 @@ def all_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
         yield from (tensor for each in all_graphs(graph) for tensor in each.initializer)
 
 
+def read_in(graph: onnx.GraphProto) -> Iterator[str]:
+    """What a graph's nodes read, those of the graphs within them included."""
+    for node in graph.node:
+        yield from reads(node)
+
+
 def reads(node: onnx.NodeProto) -> Iterator[str]:
-    """The names that a node reads, those that the graphs inside it read included."""
+    """The values that a node reads, with those that the graphs within it (of an If, a Loop, a Scan) read from
+    outside."""
     yield from (name for name in node.input if name)
-    for inner in inner_graphs(node):
-        for each in inner.node:
-            yield from reads(each)
-        yield from (value.name for value in inner.output)
+    yield from inner_reads(node)
+
+
+def inner_reads(node: onnx.NodeProto) -> Iterator[str]:
+    """The values from outside that the graphs within a node read."""
+    for graph in inner_graphs(node):
+        made = made_in(graph)
+        yield from (name for name in read_in(graph) if name not in made)
+        yield from (value.name for value in graph.output if value.name not in made)
+
+
+def made_in(graph: onnx.GraphProto) -> set[str]:
+    """The names that a graph gives to its inputs, constants and results."""
+    names = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+    names |= {tensor.values.name for tensor in graph.sparse_initializer}
+    return names | {name for node in graph.node for name in node.output}
+
+
+def sort_nodes(graph: onnx.GraphProto) -> bool:
+    """Put nodes behind what they read, else in the order they have; returns whether any was moved.
+
+    Raises StageFailed where a node reads, by whatever way, its own result.
+    """
+    import onnx
+
+    moved = sum(sort_nodes(inner) for node in graph.node for inner in inner_graphs(node)) > 0
+    makers = {name: place for place, node in enumerate(graph.node) for name in node.output if name}
+    needed = [{makers[name] for name in reads(node) if name in makers} for node in graph.node]
+    readers: dict[int, list[int]] = {}
+    for place, makes in enumerate(needed):
+        for maker in makes:
+            readers.setdefault(maker, []).append(place)
+    waiting = [len(makes) for makes in needed]
+    ready = [place for place, left in enumerate(waiting) if not left]
+    order: list[int] = []
+    while ready:
+        order.append(heapq.heappop(ready))
+        for place in readers.get(order[-1], ()):
+            waiting[place] -= 1
+            if not waiting[place]:
+                heapq.heappush(ready, place)
+    if len(order) < len(needed):
+        raise StageFailed("the graph has a cycle")
+    if order == sorted(order):
+        return moved
+    nodes = [onnx.NodeProto.FromString(graph.node[place].SerializeToString()) for place in order]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return True
 
 
 def fed_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:

@@ -13,14 +13,14 @@ from pipeline.bundle.onnx_file import read_onnx, tolerance
 from pipeline.data.batches import Feed, axes_of, batch_of
 from pipeline.errors import StageFailed, UserError
 from pipeline.importing.batch import Batches, only_batch
-from pipeline.onnx_graph import Shape, fixed_batch_of, shape_of
+from pipeline.onnx_graph import Shape, fixed_batch_of, opset, shape_of
 from pipeline.onnx_sizes import set_batch, set_free, set_ranks
 from pipeline.stages.agreement import unlike
 from pipeline.stages.check import invalid
 from pipeline.stages.graph import repair
 from pipeline.stages.run import Outputs, run, session_of
 from pipeline.zoo.declared import drop_shapes
-from pipeline.zoo.import_onnx import MENDS, OPSET, clean, lower_ir, opset, raised
+from pipeline.zoo.import_onnx import MENDS, OPSET, clean, lower_ir, raised
 from pipeline.zoo.interface import adapt
 from pipeline.zoo.widen import widen_bfloat16
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-VERSION = 2
+VERSION = 3
 """Raise it when the same file gives another import."""
 LIBRARIES = ("onnx", "onnxruntime", "onnxruntime-gpu")
 """Those that an import depends on."""

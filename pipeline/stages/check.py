@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from pipeline.artifact import Artifact
 from pipeline.data.dataset import Feed
 from pipeline.errors import StageFailed, first_line
+from pipeline.onnx_graph import opset
 from pipeline.plan import Stage
-from pipeline.stages.graph import CONTRIBUTED, opset
+from pipeline.stages.graph import CONTRIBUTED
 from pipeline.stages.run import Outputs, Ran, ran
 
 if TYPE_CHECKING:

@@ -10,11 +10,12 @@ import numpy as np
 
 from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import SplitName
+from pipeline.onnx_graph import sort_nodes
 from pipeline.patterns import check_matches
 from pipeline.plan import Context
 from pipeline.stages.check import floor_of
 from pipeline.stages.gentler import Asked, Way, proof, quantized_gently
-from pipeline.stages.graph import make_outputs, name_nodes, own_names_within, sort_nodes, write
+from pipeline.stages.graph import make_outputs, name_nodes, own_names_within, write
 from pipeline.stages.preparation import require_float
 from pipeline.stages.quantization import is_large
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import SplitName
 from pipeline.errors import Skipped, StageFailed, Unchanged, first_line
+from pipeline.onnx_graph import opset
 from pipeline.plan import Context
-from pipeline.stages.graph import CONTRIBUTED, opset, repair, write
+from pipeline.stages.graph import CONTRIBUTED, repair, write
 from pipeline.stages.muted import prints_logged
 from pipeline.stages.quantization import is_large, library_call
 

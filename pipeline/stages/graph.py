@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.artifact import ONNX_FILE
 from pipeline.errors import StageFailed, first_line
-from pipeline.onnx_graph import inner_graphs
+from pipeline.onnx_graph import inner_graphs, inner_reads, made_in, read_in, reads, sort_nodes
 
 if TYPE_CHECKING:
     import onnx
 
 CONTRIBUTED = "com.microsoft"
 """The domain of ONNX Runtime's own operators."""
-
-
-def opset(model: onnx.ModelProto) -> int:
-    """The version of ONNX's own operators that a model uses."""
-    return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
 
 
 def operators(model: onnx.ModelProto) -> Counter[str]:
@@ -55,70 +49,9 @@ def repair(model: onnx.ModelProto) -> list[str]:
 
 def drop_unused(model: onnx.ModelProto) -> None:
     """Remove the constants that nothing reads any more."""
-    used = {value.name for value in model.graph.output} | set(_read(model.graph))
+    used = {value.name for value in model.graph.output} | set(read_in(model.graph))
     for tensor in [tensor for tensor in model.graph.initializer if tensor.name not in used]:
         model.graph.initializer.remove(tensor)
-
-
-def _read(graph: onnx.GraphProto) -> Iterator[str]:
-    """What a graph's nodes read, those of the graphs within them included."""
-    for node in graph.node:
-        yield from reads(node)
-
-
-def reads(node: onnx.NodeProto) -> Iterator[str]:
-    """The values that a node reads, with those that the graphs within it (of an If, a Loop, a Scan) read from
-    outside."""
-    yield from (name for name in node.input if name)
-    yield from inner_reads(node)
-
-
-def inner_reads(node: onnx.NodeProto) -> Iterator[str]:
-    """The values from outside that the graphs within a node read."""
-    for graph in inner_graphs(node):
-        made = _made(graph)
-        yield from (name for name in _read(graph) if name not in made)
-        yield from (value.name for value in graph.output if value.name not in made)
-
-
-def _made(graph: onnx.GraphProto) -> set[str]:
-    """The names that a graph gives to its inputs, constants and results."""
-    names = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
-    names |= {tensor.values.name for tensor in graph.sparse_initializer}
-    return names | {name for node in graph.node for name in node.output}
-
-
-def sort_nodes(graph: onnx.GraphProto) -> bool:
-    """Put nodes behind what they read, else in the order they have; returns whether any was moved.
-
-    Raises StageFailed where a node reads, by whatever way, its own result.
-    """
-    import onnx
-
-    moved = sum(sort_nodes(inner) for node in graph.node for inner in inner_graphs(node)) > 0
-    makers = {name: place for place, node in enumerate(graph.node) for name in node.output if name}
-    needed = [{makers[name] for name in reads(node) if name in makers} for node in graph.node]
-    readers: dict[int, list[int]] = {}
-    for place, makes in enumerate(needed):
-        for maker in makes:
-            readers.setdefault(maker, []).append(place)
-    waiting = [len(makes) for makes in needed]
-    ready = [place for place, left in enumerate(waiting) if not left]
-    order: list[int] = []
-    while ready:
-        order.append(heapq.heappop(ready))
-        for place in readers.get(order[-1], ()):
-            waiting[place] -= 1
-            if not waiting[place]:
-                heapq.heappush(ready, place)
-    if len(order) < len(needed):
-        raise StageFailed("the graph has a cycle")
-    if order == sorted(order):
-        return moved
-    nodes = [onnx.NodeProto.FromString(graph.node[place].SerializeToString()) for place in order]
-    del graph.node[:]
-    graph.node.extend(nodes)
-    return True
 
 
 def name_nodes(model: onnx.ModelProto) -> int:
@@ -148,7 +81,7 @@ def expose_inner_reads(model: onnx.ModelProto) -> int:
 
     graph = model.graph
     made = {name for node in graph.node for name in node.output if name}
-    taken = made | _made(graph) | set(_read(graph))
+    taken = made | made_in(graph) | set(read_in(graph))
     found = sorted({name for node in graph.node for name in inner_reads(node) if name in made})
     fresh = {name: _fresh(f"{name}_within", taken) for name in found}
     for node in graph.node:
@@ -162,7 +95,7 @@ def expose_inner_reads(model: onnx.ModelProto) -> int:
 def own_names_within(model: onnx.ModelProto) -> None:
     """Give the constants of graphs within nodes names that no other constant has: both branches of an If may hold a
     ``weight``, and tools that look through all graphs would take them for the same."""
-    taken = _made(model.graph)
+    taken = made_in(model.graph)
     for node in model.graph.node:
         for inner in inner_graphs(node):
             _rename_constants(inner, taken)
@@ -182,7 +115,7 @@ def _rename_constants(graph: onnx.GraphProto, taken: set[str]) -> None:
 
 
 def _rename_reads(graph: onnx.GraphProto, fresh: dict[str, str]) -> None:
-    own = _made(graph)
+    own = made_in(graph)
     outside = {old: new for old, new in fresh.items() if old not in own}
     for value in graph.output:
         value.name = outside.get(value.name, value.name)
@@ -195,7 +128,7 @@ def _rename_reads(graph: onnx.GraphProto, fresh: dict[str, str]) -> None:
 
 def fresh_name(model: onnx.ModelProto, wanted: str) -> str:
     """``wanted``, with a number where a value of the model has that name."""
-    return _fresh(wanted, _made(model.graph) | set(_read(model.graph)))
+    return _fresh(wanted, made_in(model.graph) | set(read_in(model.graph)))
 
 
 def make_outputs(model: onnx.ModelProto) -> None:
@@ -264,7 +197,7 @@ def _rename_second_definitions(model: onnx.ModelProto) -> int:
 
 
 def _check_complete(model: onnx.ModelProto) -> None:
-    known = _made(model.graph)
+    known = made_in(model.graph)
     for node in model.graph.node:
         for name in reads(node):
             if name not in known:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from pipeline.artifact import Artifact
 from pipeline.errors import Skipped, StageFailed, first_line
-from pipeline.onnx_graph import all_nodes
+from pipeline.onnx_graph import all_nodes, opset
 from pipeline.plan import Context
 from pipeline.stages.agreement import unlike
-from pipeline.stages.graph import drop_unused, expose_inner_reads, name_nodes, opset, write
+from pipeline.stages.graph import drop_unused, expose_inner_reads, name_nodes, write
 from pipeline.stages.muted import saves_in
 from pipeline.stages.products import plain_gemms, separate_constants
 from pipeline.stages.quantization import is_large, library_call

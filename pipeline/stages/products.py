@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.stages.graph import fresh_name, reads
+from pipeline.onnx_graph import reads
+from pipeline.stages.graph import fresh_name
 from pipeline.stages.quantization import PRODUCTS
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.artifact import Artifact, folder_digest
 from pipeline.errors import Unchanged
-from pipeline.onnx_graph import inner_graphs
-from pipeline.stages.graph import opset, sort_nodes
+from pipeline.onnx_graph import inner_graphs, opset, sort_nodes
 
 if TYPE_CHECKING:
     import onnx

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, Unchanged
+from pipeline.onnx_graph import opset, reads
 from pipeline.plan import Context
 from pipeline.stages.calibration import BATCH, Examples
-from pipeline.stages.graph import drop_unused, opset, reads, repair, write
+from pipeline.stages.graph import drop_unused, repair, write
 from pipeline.stages.preparation import require_float
 from pipeline.stages.quantization import SMOOTHED, is_large
 from pipeline.stages.run import fixed_batch, session_of

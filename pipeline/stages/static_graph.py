@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from pipeline.stages.graph import drop_unused, reads
+from pipeline.onnx_graph import reads
+from pipeline.stages.graph import drop_unused
 from pipeline.stages.quantization import quantized_share, weighted_nodes
 
 if TYPE_CHECKING:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import heapq
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.onnx_graph import MAIN_DOMAINS, all_graphs, all_nodes, fed_inputs, inner_graphs, reads, shape_of
+from pipeline.errors import StageFailed
+from pipeline.onnx_graph import (
+    MAIN_DOMAINS,
+    all_graphs,
+    all_nodes,
+    fed_inputs,
+    inner_graphs,
+    shape_of,
+    sort_nodes,
+)
 from pipeline.zoo.declared import drop_wrong_shapes
 
 if TYPE_CHECKING:
@@ -30,11 +37,6 @@ _DOMAINS: Mapping[str, int] = {"com.microsoft": 1, "ai.onnx.ml": 3}
 def clean(model: onnx.ModelProto) -> list[str]:
     """Mend a graph in place and say what was mended, a sentence each; it computes the same afterwards."""
     return [note for mend in MENDS if (note := mend(model)) is not None]
-
-
-def opset(model: onnx.ModelProto) -> int:
-    """The version of ONNX's own operators that a model uses; 0 where it declares none."""
-    return next((entry.version for entry in model.opset_import if entry.domain in MAIN_DOMAINS), 0)
 
 
 def raised(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -233,41 +235,12 @@ def _directly_inside(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
 
 
 def _sort_nodes(model: onnx.ModelProto) -> str | None:
-    moved = [_sort(graph) for graph in reversed(list(all_graphs(model.graph)))]  # the inner ones first: they move too
-    return "nodes stood before what they read" if any(moved) else None
-
-
-def _sort(graph: onnx.GraphProto) -> bool:
-    """Put each node behind what it and the graphs inside it read, in the given order otherwise."""
-    makers = {name: index for index, node in enumerate(graph.node) for name in node.output if name}
-    before = [{makers[name] for name in reads(node) if name in makers} for node in graph.node]
-    if all(max(needed, default=-1) < index for index, needed in enumerate(before)):
-        return False
-    order = list(_in_order(before))
-    if len(order) < len(graph.node):
-        return False  # a cycle: no order is right, and the runtime says so
-    nodes = [graph.node[index].SerializeToString() for index in order]
-    del graph.node[:]
-    for node in nodes:
-        graph.node.add().ParseFromString(node)
-    return True
-
-
-def _in_order(before: list[set[int]]) -> Iterator[int]:
-    """The numbers of the nodes, each behind those it needs, the smallest first (Kahn's algorithm)."""
-    after: dict[int, list[int]] = {}
-    for index, needed in enumerate(before):
-        for other in needed:
-            after.setdefault(other, []).append(index)
-    waiting = Counter({index: len(needed) for index, needed in enumerate(before)})
-    ready = [index for index, needed in enumerate(before) if not needed]
-    while ready:
-        index = heapq.heappop(ready)
-        yield index
-        for other in after.get(index, ()):
-            waiting[other] -= 1
-            if not waiting[other]:
-                heapq.heappush(ready, other)
+    try:
+        moved = sort_nodes(model.graph)
+    except StageFailed as error:  # a cycle: no order is right, and the runtime says so
+        logger.info("%s", error)
+        return None
+    return "nodes stood before what they read" if moved else None
 
 
 def _drop_impossible_sizes(model: onnx.ModelProto) -> str | None:

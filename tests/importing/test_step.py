@@ -16,9 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 from pipeline.artifact import Artifact
 from pipeline.errors import UserError
 from pipeline.importing.step import import_onnx
-from pipeline.onnx_graph import all_nodes, fixed_batch_of, shape_of
+from pipeline.onnx_graph import all_nodes, fixed_batch_of, opset, shape_of
 from pipeline.stages.run import run
-from pipeline.zoo.import_onnx import opset
 from tests.zoo.graphs import branches, model, numbers, save, two_layers, value, weight
 
 X = {"x": numbers(8, 6)}

@@ -8,7 +8,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.errors import StageFailed
-from pipeline.stages.graph import drop_unused, expose_inner_reads, inner_reads, name_nodes, repair
+from pipeline.onnx_graph import inner_reads
+from pipeline.stages.graph import drop_unused, expose_inner_reads, name_nodes, repair
 
 
 def model(nodes: list[onnx.NodeProto]) -> onnx.ModelProto:

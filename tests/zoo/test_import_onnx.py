@@ -9,8 +9,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from pipeline.onnx_graph import all_graphs, all_nodes, shape_of
-from pipeline.zoo.import_onnx import clean, opset, raised
+from pipeline.onnx_graph import all_graphs, all_nodes, opset, shape_of
+from pipeline.zoo.import_onnx import clean, raised
 from tests.zoo.graphs import FLOAT, branches, model, two_layers, value, weight
 
 
