@@ -17,7 +17,7 @@ from pipeline.analyse import analyse
 from pipeline.build import Builder, Built
 from pipeline.build import builder as making
 from pipeline.bundle.write import write_bundle
-from pipeline.contained import contained
+from pipeline.contained import Faults, contained
 from pipeline.data.batches import Axes
 from pipeline.data.dataset import Split
 from pipeline.errors import Skipped, SlimlineError, UserError, reasoned, reporting_disk
@@ -71,19 +71,17 @@ def run(plan: Plan, console: Console) -> int:
             record = replace(record, trials=trials)
             save_record(record, plan.output / SAMPLES)
         report = analyse(record)
-        faults = write_report(report, plan.output)
+        faults = Faults(write_report(report, plan.output))
         point_latest_at(plan.output)
         print_report(report, console)
-        faults += contained(
-            "the bundle",
-            lambda: bundle(plan, built, test, record, report, console, known.axes_by_name),
-            lambda reason: [reason],
+        faults.contain(
+            "the bundle", lambda: bundle(plan, built, test, record, report, console, known.axes_by_name), None
         )
-        say_faults(faults, console)
+        say_faults(faults.sentences, console)
         in_use.close()
         collect(plan)
     tell(console, f"Report: {plan.output / 'report.html'}")
-    return 1 if failed_rows(plan, record) or report.faults or faults else 0
+    return 1 if failed_rows(plan, record) or report.faults or faults.sentences else 0
 
 
 def failed_rows(plan: Plan, record: Record) -> list[str]:
@@ -180,11 +178,11 @@ def bundle(
     report: Report,
     console: Console,
     axes: Axes | None = None,
-) -> list[str]:
-    """Write the recommended variant's deploy folder, where one is recommended; there are no faults to return then."""
+) -> None:
+    """Write the recommended variant's deploy folder, where one is recommended."""
     recommendation = report.recommendation
     if recommendation is None:
-        return []
+        return
     target = plan.targets[recommendation.target]
     try:
         folder = write_bundle(
@@ -204,9 +202,8 @@ def bundle(
         )
     except Skipped as error:
         tell(console, f"No bundle: {error}")
-        return []
+        return
     tell(console, f"Bundle: {folder} (python -m pipeline verify {folder})")
-    return []
 
 
 def say_faults(faults: Sequence[str], console: Console) -> None:

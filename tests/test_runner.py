@@ -25,6 +25,7 @@ from pipeline.analyse import analyse
 from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.build import Builder
 from pipeline.bundle import verify_bundle
+from pipeline.contained import RAISING
 from pipeline.errors import OutOfSpace, SlimlineError, UserError
 from pipeline.plan import Constraints, MeasureSettings, Plan, Target
 from pipeline.progress import ProgressDisplay
@@ -241,6 +242,20 @@ def test_a_run_stopped_while_changes_are_tried_keeps_what_it_measured(
     assert len(load_record(chosen.output / "samples").latency.duration_ns) > 0
 
 
+def test_a_bundle_that_fails_costs_the_report_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.delenv(RAISING)
+    monkeypatch.setattr(runner, "write_bundle", broken)
+    chosen = plan(tmp_path, variants(), measure=REAL)
+    code, printed = run(chosen)
+    assert code == 1
+    assert "The bundle could not be made: ZeroDivisionError" in printed
+    assert report_of(chosen)["recommendation"]["variant"] == "baseline"
+    assert (chosen.output.parent / "latest" / "report.html").exists()
+
+
 def test_a_baseline_that_can_not_be_built_ends_the_run(tmp_path: Path) -> None:
     with pytest.raises(SlimlineError, match=r"the baseline could not be built, .*: a: RuntimeError: it broke"):
         run(plan(tmp_path, {"baseline": {"a": Scale(fail="it broke")}}))
@@ -255,7 +270,7 @@ def test_damaged_samples_are_refused(finished: tuple[Plan, int, str], tmp_path: 
     samples = tmp_path / "samples"
     samples.mkdir()
     (samples / "record.json").write_text('{"record_version": 99}')
-    with pytest.raises(UserError, match="has version 99"):
+    with pytest.raises(UserError, match="made by slimline another"):
         runner.report(tmp_path, Console(file=io.StringIO()))
 
 

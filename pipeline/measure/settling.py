@@ -23,6 +23,8 @@ _AT_ONCE_NS = 20_000_000
 _WINDOW = 20
 _NEAR = 1.25
 """Calls that differ by less than this from the last ones are like them."""
+_ODD = 0.1
+"""So many of the steady ones may be otherwise: something else ran meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +62,12 @@ def settled(durations_ns: Sequence[int]) -> dict[str, Any] | None:
         return None
     calls_ms = np.array(durations_ns[-windows * _WINDOW :]).reshape(windows, _WINDOW) / 1e6
     medians = np.median(calls_ms, axis=1)
-    unlike = np.flatnonzero(np.maximum(medians / medians[-1], medians[-1] / medians) > _NEAR)
+    last = np.median(medians[-max(2, windows // 10) :])
+    unlike = np.maximum(medians / last, last / medians) > _NEAR
+    from_here = np.cumsum(unlike[::-1])[::-1] / np.arange(windows, 0, -1)  # the share of those that are unlike
     return {
         "calls": len(durations_ns),
         "first_ms": float(medians[0]),
-        "last_ms": float(medians[-1]),
-        "steady_after": int(unlike[-1] + 1) * _WINDOW if len(unlike) else 0,
+        "last_ms": float(last),
+        "steady_after": int(np.argmax(~unlike & (from_here <= _ODD))) * _WINDOW,
     }

@@ -18,3 +18,9 @@ def test_steady_calls_with_late_ones_among_them_are_steady_from_the_first() -> N
 
 def test_too_few_calls_tell_nothing() -> None:
     assert settled([10**6] * 39) is None
+
+
+def test_a_pause_among_steady_calls_does_not_make_them_unsteady() -> None:
+    found = settled([1_180_000] * 1000 + [30_000] * 800 + [400_000] * 20 + [30_000] * 800)
+    assert found is not None
+    assert found["steady_after"] == 1000
