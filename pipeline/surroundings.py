@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -57,7 +57,7 @@ def own_temporary_files() -> Iterator[Path]:
         sweep(folder)
     require_space(parent, _SPACE_BYTES, TEMPORARY_ADVICE)
     try:
-        with owned_folder(parent, TEMPORARY_PREFIX) as folder, _taken(folder, parent):
+        with owned_folder(parent, TEMPORARY_PREFIX) as folder, _taken(folder):
             yield folder
     except OSError as error:
         if error.filename is None or not Path(str(error.filename)).name.startswith(TEMPORARY_PREFIX):
@@ -66,31 +66,18 @@ def own_temporary_files() -> Iterator[Path]:
 
 
 @contextmanager
-def _taken(folder: Path, parent: Path) -> Iterator[None]:
-    before = tempfile.tempdir
-    # What torch.compile has compiled is kept from run to run, beside the folder.
-    kept = {"TORCHINDUCTOR_CACHE_DIR": str(parent / f"torchinductor_{_user()}"), **os.environ}
-    tempfile.tempdir = str(folder)
-    with _environment({"TMPDIR": str(folder), "TORCHINDUCTOR_CACHE_DIR": kept["TORCHINDUCTOR_CACHE_DIR"]}):
-        try:
-            yield
-        finally:
-            tempfile.tempdir = before
+def _taken(folder: Path) -> Iterator[None]:
+    """Both ways in which a process learns where temporary files go: Python's own, and what its children read.
 
-
-@contextmanager
-def _environment(changes: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
+    What torch.compile has compiled lies there too, unless TORCHINDUCTOR_CACHE_DIR names another place.
+    """
+    before = tempfile.tempdir, os.environ.get("TMPDIR")
+    tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def _user() -> str:
-    return str(os.getuid()) if hasattr(os, "getuid") else "slimline"
+        tempfile.tempdir = before[0]
+        if before[1] is None:
+            os.environ.pop("TMPDIR", None)
+        else:
+            os.environ["TMPDIR"] = before[1]
