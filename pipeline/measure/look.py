@@ -15,6 +15,7 @@ from pipeline.measure.outputs import OutputAxes, axes_in, by_example, relative_d
 from pipeline.onnx_graph import fixed_batch_of
 from pipeline.plan import Session, Target
 
+_BATCH = 16
 MOST = 64
 """Examples that are looked at."""
 
@@ -44,7 +45,7 @@ def look(artifact: Artifact, target: Target, inputs: Inputs) -> Look:
     session = target.backend.load(artifact, target)
     fixed = fixed_batch_of(artifact, axes_of(inputs))
     count = count_of(inputs)
-    size = fixed or together(inputs, count)
+    size = fixed or together(inputs, min(count, _BATCH))
     raw = _batches(session, inputs, size, fixed)
     again = session(batch(inputs, 0, min(size, count), fixed))
     axes = _axes(session, inputs, raw[0], fixed, size)
