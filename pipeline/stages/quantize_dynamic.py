@@ -18,6 +18,7 @@ from pipeline.stages.graph import repair
 from pipeline.stages.preparation import prepare, require_float
 from pipeline.stages.quantization import (
     MIN_SQNR_DB,
+    PRODUCTS,
     IntegerType,
     check_integer_type,
     is_large,
@@ -25,7 +26,6 @@ from pipeline.stages.quantization import (
     quantized_share,
     reduces_range,
     require_quantized,
-    weighted_nodes,
 )
 
 if TYPE_CHECKING:
@@ -131,8 +131,8 @@ class QuantizeDynamic:
         quantized = onnx.load(out / ONNX_FILE, load_external_data=False)
         if repair(quantized):
             onnx.save(quantized, out / ONNX_FILE)
-        before = quantizable(model)
-        left = _left(quantized, before)
+        before = Counter(node.op_type for node in _weighted(model))
+        left = _left(model, quantized)
         require_quantized(before, left)
         return before, left
 
@@ -153,18 +153,16 @@ def _without_gemms(op_types: Sequence[str] | None) -> list[str] | None:
     return None if op_types is None else sorted({"MatMul" if kind == "Gemm" else kind for kind in op_types})
 
 
-def quantizable(model: onnx.ModelProto) -> Counter[str]:
-    """How many nodes of each type the model has that dynamic quantization is about."""
-    found = Counter(node.op_type for node in model.graph.node if node.op_type in ("LSTM", "Attention"))
-    return weighted_nodes(model) + found
+def _weighted(model: onnx.ModelProto) -> list[onnx.NodeProto]:
+    """The nodes that dynamic quantization is about."""
+    return [node for node in model.graph.node if node.op_type in (*PRODUCTS, "LSTM", "Attention")]
 
 
-def _left(quantized: Any, before: Counter[str]) -> Counter[str]:
-    """What stayed in floating point. ONNX Runtime first turns every Gemm into a MatMul and an Add."""
-    left = quantizable(quantized)
-    products = left["MatMul"]
-    if before["Gemm"] and products > 0:
-        integer = sum(node.op_type == "MatMulInteger" for node in quantized.graph.node)
-        left["MatMul"] = max(0, before["MatMul"] - integer)
-        left["Gemm"] += products - left["MatMul"]
-    return left
+def _left(model: onnx.ModelProto, quantized: onnx.ModelProto) -> Counter[str]:
+    """What stayed in floating point, by type. ONNX Runtime names a quantized node after the one it was, and a Gemm is
+    a MatMul before."""
+    names = {node.name for node in quantized.graph.node}
+    suffixes = ("_quant", "_MatMul_quant")
+    return Counter(
+        node.op_type for node in _weighted(model) if names.isdisjoint(node.name + suffix for suffix in suffixes)
+    )

@@ -80,6 +80,18 @@ def test_what_was_excluded_stays_in_float(
     assert workplace.notes["quantized"] == {"Gemm": "1 of 2" if "op_types" not in fields else "2 of 2"}
 
 
+def test_products_of_activations_are_not_taken_for_quantized_ones(workplace: Workplace, tmp_path: Path) -> None:
+    nodes = [
+        onnx.helper.make_node("Gemm", ["x", "w0", "b0"], ["a"], name="first"),
+        onnx.helper.make_node("Transpose", ["a"], ["t"], perm=[1, 0], name="turn"),
+        onnx.helper.make_node("MatMul", ["a", "t"], ["s"], name="scores"),
+        onnx.helper.make_node("MatMul", ["s", "a"], ["y"], name="mixed"),
+    ]
+    model = graphs.graph_model(nodes, (8, 16), (8, 12), [graphs.weight("w0", 16, 12), graphs.weight("b0", 12)])
+    workplace.build(QuantizeDynamic(), on_graph(workplace, tmp_path, model))
+    assert workplace.notes["quantized"] == {"Gemm": "1 of 1", "MatMul": "0 of 2"}
+
+
 def test_a_recurrent_layer_is_quantized_dynamically(workplace: Workplace, tmp_path: Path) -> None:
     nodes = [
         onnx.helper.make_node("Transpose", ["x"], ["t"], perm=[1, 0, 2]),
