@@ -21,6 +21,7 @@ from pipeline.building import (
     calibrates,
     examples_for,
     first_examples,
+    limits_for,
     plain,
     run_stage,
     size_of,
@@ -42,11 +43,11 @@ from pipeline.errors import (
 )
 from pipeline.importing import step as importing
 from pipeline.installed import version
-from pipeline.isolated import Limits, run
+from pipeline.isolated import run
 from pipeline.isolated.run import Starter, fresh
 from pipeline.isolated.template import Template
 from pipeline.locks import InUse
-from pipeline.measure.environment import available_memory_bytes, isa
+from pipeline.measure.environment import isa
 from pipeline.onnx_graph import fixed_batch_of
 from pipeline.plan import Plan, Stage, Variant, is_export
 from pipeline.record import StageRecord, VariantRecord
@@ -56,8 +57,6 @@ logger = logging.getLogger(__name__)
 
 UNCHANGED = "changed_nothing"
 """The note of a stage that had nothing to do: why."""
-BYTES_PER_GB = 10**9
-_SHARE_OF_MEMORY = 0.95
 T = TypeVar("T")
 Progress = Callable[[str, float, str], None]
 """Label of the step, share done (0 to 1), a few words."""
@@ -332,15 +331,3 @@ def builder(plan: Plan, progress: Progress, in_use: InUse | None = None) -> Iter
     libraries = ("torch",) if plan.model.format == "torch" else ()
     with Template((*libraries, "onnx", "onnxruntime", "pipeline.building")) as template:
         yield Builder(plan, progress, template, in_use or InUse())
-
-
-def limits_for(plan: Plan) -> Limits:
-    """What a process may take now."""
-    if plan.limits.memory_gb is not None:
-        return Limits(seconds=plan.limits.seconds, memory_bytes=int(plan.limits.memory_gb * BYTES_PER_GB))
-    left = available_memory_bytes()
-    return Limits(
-        seconds=plan.limits.seconds,
-        memory_bytes=None if left is None else int(left * _SHARE_OF_MEMORY),
-        memory_advice="that is what this machine has left",
-    )

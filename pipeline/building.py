@@ -15,6 +15,8 @@ from pipeline.data.dataset import Feed, SplitName, preprocess, sample_of
 from pipeline.data.handed import Handed, handed
 from pipeline.errors import SlimlineError, StageFailed, UserError, is_full, reason_of
 from pipeline.importing.step import import_onnx
+from pipeline.isolated import Limits
+from pipeline.measure.environment import available_memory_bytes
 from pipeline.plan import Context, ModelSource, Plan, Stage, is_export
 from pipeline.stages.check import check_output, floor_of
 from pipeline.stages.count import count
@@ -25,6 +27,8 @@ from pipeline.stages.work import Work, work
 logger = logging.getLogger(__name__)
 
 SAMPLE_SIZE = 64
+_BYTES_PER_GB = 10**9
+_SHARE_OF_MEMORY = 0.95
 UNLIKE_DB, LOST_DB = 6.0, 15.0
 """Calibration data is called unlike the test data where the error on the latter is twice as large or more, and no
 longer small (a sixth of the signal). The first alone comes about by chance where there are few examples."""
@@ -119,6 +123,18 @@ def examples_for(plan: Plan, stage: Stage) -> Handed:
 def first_examples(plan: Plan, count: int) -> Feed:
     """What an imported model is tried on."""
     return preprocess(sample_of(plan.data, count).inputs, plan.model.preprocessing)
+
+
+def limits_for(plan: Plan) -> Limits:
+    """What a process may take now."""
+    if plan.limits.memory_gb is not None:
+        return Limits(seconds=plan.limits.seconds, memory_bytes=int(plan.limits.memory_gb * _BYTES_PER_GB))
+    left = available_memory_bytes()
+    return Limits(
+        seconds=plan.limits.seconds,
+        memory_bytes=None if left is None else int(left * _SHARE_OF_MEMORY),
+        memory_advice="that is what this machine has left",
+    )
 
 
 def calibrates(stage: Stage) -> bool:

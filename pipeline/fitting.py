@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from pipeline.artifact import Artifact
 from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.backends.torch import Torch
+from pipeline.building import limits_for
 from pipeline.data.batches import Axes, Inputs
 from pipeline.data.dataset import Dataset, Split, SplitName, preprocess
 from pipeline.data.fitted import Fitted, Wanted
 from pipeline.data.labels import check_names, label_problem, one_hot_classes
 from pipeline.errors import SlimlineError, UserError
-from pipeline.isolated import Limits, run
+from pipeline.isolated import run
 from pipeline.measure.look import MOST, Look, look
 from pipeline.measure.outputs import OutputAxes, not_numbers
 from pipeline.metrics import in_classes, label_truth
@@ -118,9 +119,7 @@ def _look(plan: Plan, source: Artifact, test: Split) -> Look | None:
     inputs = preprocess(test.take(0, MOST).inputs, plan.model.preprocessing)
     copied = Inputs({name: np.ascontiguousarray(array) for name, array in inputs.items()}, inputs.axes)
     try:
-        return run(
-            look, source, Target(name="look", backend=backend), copied, limits=Limits(seconds=plan.limits.seconds)
-        )
+        return run(look, source, Target(name="look", backend=backend), copied, limits=limits_for(plan))
     except SlimlineError as error:
         logger.info("the model could not be looked at before the run: %s", error)
         return None

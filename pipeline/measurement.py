@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact
-from pipeline.build import Built, limits_for
+from pipeline.build import Built
+from pipeline.building import limits_for
 from pipeline.data.batches import Feed, alone, axes_of, batch_of, batches_of, count_of
 from pipeline.data.dataset import Split, preprocess
 from pipeline.errors import OutOfSpace, Skipped, UserError, reasoned
