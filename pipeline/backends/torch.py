@@ -37,7 +37,8 @@ class TorchSettings:
     compile_mode: str | None
     """None: eager."""
     channels_last: bool
-    dtype: str
+    dtype: str | None
+    """None: the model's own."""
     tf32: bool
     cuda_graph: bool
 
@@ -48,9 +49,10 @@ class Torch:
 
     ``compile`` (false; true or one of torch.compile's modes default, reduce-overhead, max-autotune), ``channels_last``
     (memory format of models with image inputs; false), ``dtype`` (float32, float16, bfloat16: what the model computes
-    in; outputs are handed back as float32). On CUDA alone: ``tf32`` (whether fp32 products and convolutions may be
-    computed with 10 bits of mantissa; false, where PyTorch's own default is true for convolutions, so that fp32 means
-    fp32), ``cuda_graph`` (a shape's kernels are launched as one, captured at its first call; false).
+    in, its own types by default; 16-bit outputs are handed back as float32). On CUDA alone: ``tf32`` (whether fp32
+    products and convolutions may be computed with 10 bits of mantissa; false, where PyTorch's own default is true for
+    convolutions, so that fp32 means fp32), ``cuda_graph`` (a shape's kernels are launched as one, captured at its first
+    call; false).
     """
 
     name: ClassVar[str] = "torch"
@@ -81,7 +83,9 @@ class Torch:
         if target.device == "cuda":
             _allow_tf32(settings.tf32)
         spec = load_spec(artifact.path)
-        module = frozen(load_module(artifact.path)).to(target.device, getattr(torch, settings.dtype))
+        module = frozen(load_module(artifact.path)).to(target.device)
+        if settings.dtype is not None:
+            module = module.to(getattr(torch, settings.dtype))
         if settings.channels_last:
             module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         run: Callable[..., Any] = module
@@ -130,7 +134,7 @@ class TorchSession:
         import torch
 
         tensor = torch.from_numpy(array).to(self.device)
-        if tensor.is_floating_point():
+        if tensor.is_floating_point() and self.settings.dtype is not None:
             tensor = tensor.to(getattr(torch, self.settings.dtype))
         if self.settings.channels_last and tensor.ndim == 4:
             tensor = tensor.to(memory_format=torch.channels_last)
@@ -184,7 +188,7 @@ def session_settings(target: Target) -> TorchSettings:
     return TorchSettings(
         compile_mode=compile_mode or None,
         channels_last=switch(target, "channels_last", False),
-        dtype=choice(target, "dtype", "float32", DTYPES),
+        dtype=choice(target, "dtype", "float32", DTYPES) if "dtype" in target.session else None,
         tf32=switch(target, "tf32", False),
         cuda_graph=cuda_graph,
     )

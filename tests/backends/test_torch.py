@@ -15,8 +15,8 @@ from pipeline.backends.torch import Torch, _allow_tf32, session_settings
 from pipeline.backends.torch_graph import Graphed
 from pipeline.errors import BackendUnavailable, UserError
 from pipeline.plan import Device, Enqueuing, Target
-from pipeline.torch_artifact import load_module, save_module
-from tests.stages.models import resnet, resnet_spec
+from pipeline.torch_artifact import load_module, make_module, save_module
+from tests.stages.models import SixteenBits, resnet, resnet_spec, spec_of
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,14 @@ IMAGES = np.random.default_rng(0).normal(size=(3, 1, 12, 12)).astype(np.float32)
 
 def target(device: Device = "cpu", **session: Any) -> Target:
     return Target(name="torch_cpu", backend=Torch(), device=device, threads=1, session=session)
+
+
+def test_a_model_of_16_bits_runs_as_it_is(tmp_path: Path) -> None:
+    spec = spec_of(SixteenBits, {"x": (4,)}, ["y"], dtype="float16")
+    save_module(make_module(spec), spec, tmp_path)
+    (found,) = Torch().load(Artifact(tmp_path, "torch", ""), target())({"x": np.ones((2, 4), np.float32)})
+    assert found.shape == (2, 4)
+    assert found.dtype == np.float32
 
 
 @pytest.mark.parametrize(
