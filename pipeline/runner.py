@@ -203,7 +203,8 @@ def bundle(
     except Skipped as error:
         tell(console, f"No bundle: {error}")
         return
-    tell(console, f"Bundle: {folder} (python -m pipeline verify {folder})")
+    on_purpose = " --run-infer" if target.backend.runs == "torch" else ""
+    tell(console, f"Bundle: {folder} (python -m pipeline verify {folder}{on_purpose})")
 
 
 def say_faults(faults: Sequence[str], console: Console) -> None:

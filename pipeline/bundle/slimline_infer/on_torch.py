@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.export.passes import move_to_device_pass
 
 from .values import InputError
 
@@ -31,7 +32,12 @@ class Session:
         if self.device == "cuda":
             _prepare_cuda(settings)
         program = torch.export.load(model)
-        self.run: Any = program.module().to(self.device)
+        if self.device != "cpu":
+            program = move_to_device_pass(program, self.device)  # its constants too
+        module: Any = program.module()
+        self.run = module
+        if settings["channels_last"]:
+            self.run = self.run.to(memory_format=torch.channels_last)
         if settings["compile"]:
             self.run = torch.compile(self.run, dynamic=False, mode=settings["compile"])
         self.inputs = self.outputs = None  # a program doesn't tell them
