@@ -69,7 +69,9 @@ def _fastest(variants: Sequence[VariantResult]) -> str | None:
     if not speedups:
         return None
     speedup, name = max(speedups, key=lambda pair: pair[0].low)
-    return f"{name}, {phrases.times(speedup)} ({phrases.interval(speedup)}; {speedup.verdict})"
+    said = phrases.interval(speedup)  # which says that it is not confirmed, where it isn't
+    verdict = "" if "not confirmed" in said else f"; {speedup.verdict}"
+    return f"{name}, {phrases.times(speedup)} ({said}{verdict})"
 
 
 def _noise(noise: Noise) -> str:

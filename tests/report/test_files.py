@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import re
@@ -14,15 +15,16 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from rich.console import Console
 
 from pipeline.errors import OutOfSpace
-from pipeline.report import write_report
+from pipeline.report import print_report, write_report
 from pipeline.report.charts import chart_library, figures
 from pipeline.report.markdown import markdown_text
 from pipeline.report.page import html_text, security_policy
 from pipeline.report.verdicts import ACCURACY_MEANINGS, SPEED_MEANINGS, TONES
 from pipeline.report.write import write_whole
-from pipeline.results import AccuracyVerdict, Report, SpeedVerdict
+from pipeline.results import AccuracyVerdict, Reference, Report, SpeedVerdict
 from tests.report import example
 
 HOSTILE = "</script><script>alert(1)</script>"
@@ -272,3 +274,18 @@ def test_every_format_names_a_run_that_measured_at_the_same_time(tmp_path: Path)
     write_report(report, tmp_path)
     for name in ("report.json", "report.md", "report.html"):
         assert told in (tmp_path / name).read_text().replace("\\", ""), name
+
+
+def test_a_run_too_short_for_its_correction_says_so_in_every_format(tmp_path: Path) -> None:
+    against = Reference(variant="baseline", target="ort_cpu", batch_size=1)
+    speed = replace(example.speedup(3.01, "FASTER, not confirmed", against, half_width=0.2), rounds=2, p=0.21)
+    rows = [example.result(0.4, found=None), example.result(0.13, found=None, speed=speed)]
+    report = example.report([example.variant("baseline", rows[:1]), example.variant("fast", rows[1:])])
+    write_report(report, tmp_path)
+    for name in ("report.md", "report.html"):
+        text = (tmp_path / name).read_text(encoding="utf-8").replace("\\", "")
+        assert "FASTER, not confirmed" in text
+        assert "2 rounds, p = 0.21" in text
+    file = io.StringIO()
+    print_report(report, Console(file=file, width=120))
+    assert "2 rounds, p = 0.21" in file.getvalue()
