@@ -54,6 +54,13 @@ def drop_unused(model: onnx.ModelProto) -> None:
         model.graph.initializer.remove(tensor)
 
 
+def trim_inputs(model: onnx.ModelProto) -> None:
+    """Take off the empty inputs at the end of nodes: nothing is there, and tools take them for values."""
+    for node in model.graph.node:
+        while node.input and not node.input[-1]:
+            del node.input[-1]
+
+
 def name_nodes(model: onnx.ModelProto) -> int:
     """Give a name of its own to each node that has none or another node's, and return how many there were.
 

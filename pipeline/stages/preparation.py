@@ -14,7 +14,7 @@ from pipeline.errors import Skipped, StageFailed, first_line
 from pipeline.onnx_graph import all_nodes, opset
 from pipeline.plan import Context
 from pipeline.stages.agreement import unlike
-from pipeline.stages.graph import drop_unused, expose_inner_reads, name_nodes, write
+from pipeline.stages.graph import drop_unused, expose_inner_reads, name_nodes, trim_inputs, write
 from pipeline.stages.muted import saves_in
 from pipeline.stages.products import plain_gemms, separate_constants
 from pipeline.stages.quantization import is_large, library_call
@@ -60,6 +60,7 @@ def prepare(source: Artifact, context: Context, *, optimized: bool = True) -> Pa
     if opset(model) < OPSET:
         model = _raised(model, source, context)
     _fold_casts(model)
+    trim_inputs(model)
     name_nodes(model)
     expose_inner_reads(model)
     plain_gemms(model)

@@ -16,7 +16,7 @@ from pipeline.plan import Context
 from pipeline.stages.check import floor_of
 from pipeline.stages.choice import chosen_nodes
 from pipeline.stages.gentler import Asked, Way, proof, quantized_gently
-from pipeline.stages.graph import drop_unused, name_nodes, operators, repair, write
+from pipeline.stages.graph import drop_unused, name_nodes, operators, repair, trim_inputs, write
 from pipeline.stages.preparation import require_float
 from pipeline.stages.products import plain_gemms
 from pipeline.stages.quantization import (
@@ -100,6 +100,7 @@ class QuantizeWeights:
 
         model = onnx.load(source.onnx_path)
         before = weighted_nodes(model)
+        trim_inputs(model)
         name_nodes(model)
         plain_gemms(model)
         excluded = [*chosen_nodes(model, model, exclude_nodes=self.exclude_nodes).excluded, *way.kept]

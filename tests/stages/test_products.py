@@ -52,6 +52,16 @@ def test_the_factors_of_smoothing_are_not_quantized(workplace: Workplace, tmp_pa
     assert "done_instead" not in workplace.notes
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_inputs_that_are_left_empty_are_no_values(workplace: Workplace, tmp_path: Path, stage: Stage) -> None:
+    model = graphs.unnamed_convolutions()
+    for node in model.graph.node:
+        if node.op_type in ("Conv", "Gemm"):
+            node.input[2] = ""
+    assert sqnr(workplace, stage, on_graph(workplace, tmp_path, model)) > 20
+    assert "done_instead" not in workplace.notes
+
+
 def test_plain_gemms_compute_the_same(tmp_path: Path) -> None:
     model = graphs.scaled_gemms()
     feed = {"x": np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32)}
