@@ -50,10 +50,10 @@ def steps(manifest: Mapping[str, Any], options: Options) -> Iterator[Step]:
     yield Step(names=("files present", "no other files", "files unchanged"), run=_files)
     yield Step(names=("program", "requirements.txt", "README.md", "session"), run=_derived)
     if manifest["runtime"] == "torch":
-        yield Step(names=("use of files", "tolerance"), run=_apart(trial.check_program_file))
+        yield Step(names=("use of files", "tolerance", "golden examples"), run=_apart(trial.check_program_file))
     else:
-        yield Step(names=("external data", "operators", "ONNX checker", "tolerance"), run=_apart(trial.check_onnx))
-    yield Step(names=("golden examples",), run=_apart(trial.check_golden))
+        names = ("external data", "operators", "ONNX checker", "tolerance", "golden examples")
+        yield Step(names=names, run=_apart(trial.check_onnx))
     if "program" in manifest and not options.run_infer:
         yield Step(names=(manifest["program"],), run=_program_unread)
     if manifest["runtime"] == "torch" and not options.run_infer:

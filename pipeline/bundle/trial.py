@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def check_onnx(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
     """The ONNX checker passes, the model reads no file but those of the manifest, and runs no operator of a library's;
-    the manifest allows no more difference than the model's arithmetic calls for."""
+    the manifest allows no more difference than the model's arithmetic calls for, and the golden examples are its."""
     import onnx
     from google.protobuf.message import DecodeError
 
@@ -46,21 +46,18 @@ def check_onnx(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
     except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
         return [*checks, Check("ONNX checker", False, f"{path.name}: {printable(first_line(error))}")]
     ceiling = onnx_file.tolerance(model, precision_of(manifest["runtime"], manifest["session"]))
-    return [*checks, Check("ONNX checker", True, f"{path.name} is valid"), check_tolerance(manifest, ceiling)]
+    checks.append(Check("ONNX checker", True, f"{path.name} is valid"))
+    return [*checks, check_tolerance(manifest, ceiling), check_golden_file(folder, manifest)]
 
 
-def check_program_file(_: Path, manifest: Mapping[str, Any]) -> list[Check]:
-    """Of a model that only PyTorch can read: what the manifest allows, and that it has no file without a use."""
+def check_program_file(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
+    """The same of a model that only PyTorch can read: it is not looked into."""
     ceiling = onnx_file.allowed(precision_of(manifest["runtime"], manifest["session"]))
     return [
         from_problems("use of files", _unused(manifest, []), "every file has a use"),
         check_tolerance(manifest, ceiling),
+        check_golden_file(folder, manifest),
     ]
-
-
-def check_golden(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
-    """The golden examples are what the manifest says."""
-    return [check_golden_file(folder, manifest)]
 
 
 def run_model(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
