@@ -23,6 +23,8 @@ MEMORY_GB = 4.0
 _MEMORY_PER_BYTE = 6
 _GIGABYTE = 10**9
 _REPRODUCED = "golden outputs reproduced"
+_IN_ONNX = ("external data", "operators", "ONNX checker", "tolerance", "golden examples")
+_IN_A_SESSION = ("runtime", "inputs and outputs", "golden outputs", "preprocessing")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,15 +54,13 @@ def steps(manifest: Mapping[str, Any], options: Options) -> Iterator[Step]:
     if manifest["runtime"] == "torch":
         yield Step(names=("use of files", "tolerance", "golden examples"), run=_apart(trial.check_program_file))
     else:
-        names = ("external data", "operators", "ONNX checker", "tolerance", "golden examples")
-        yield Step(names=names, run=_apart(trial.check_onnx))
+        yield Step(names=_IN_ONNX, run=_apart(trial.check_onnx))
     if "program" in manifest and not options.run_infer:
         yield Step(names=(manifest["program"],), run=_program_unread)
     if manifest["runtime"] == "torch" and not options.run_infer:
         yield Step(names=("runtime",), run=_not_loaded)
     else:
-        names = ("runtime", "inputs and outputs", "golden outputs", "preprocessing")
-        yield Step(names=names, run=_apart(trial.run_model))
+        yield Step(names=_IN_A_SESSION, run=_apart(trial.run_model))
     if options.run_infer:
         yield Step(names=("infer.py",), run=run_infer)
 
