@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast, get_args
 
 from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import SplitName
-from pipeline.errors import StageFailed
+from pipeline.errors import Skipped
 from pipeline.instruction_sets import vector_floats
 from pipeline.patterns import check_matches
 from pipeline.plan import Context
@@ -18,7 +18,7 @@ from pipeline.stages.layers import layers_of
 from pipeline.stages.prune_importance import Importance
 from pipeline.stages.prune_rank import Scope
 from pipeline.stages.prune_sensitivity import sensitivity
-from pipeline.stages.prune_steps import Pruner, Recipe
+from pipeline.stages.prune_steps import ROUNDED, Pruner, Recipe
 from pipeline.stages.prune_target import Search, check_target
 from pipeline.stages.reparametrized import load_plain
 from pipeline.torch_artifact import ModelSpec, save_module, spec_of_pruned
@@ -63,7 +63,8 @@ class Prune:
     ``pruning_ratio`` is the share that goes, of each group of layers (``scope`` local), of all together (global), or of
     those together that are built alike (isomorphic, arXiv:2407.04616). ``layer_ratios`` gives layers by name or pattern
     a ratio of their own. ``round_to`` keeps the channels left at a multiple of it, rounded down, as fast kernels like;
-    null: as many as this processor's vectors hold numbers; 1: any number. ``importance`` ranks channels by the norm of
+    null: as many as this processor's vectors hold numbers, or half as many, and so on, where no layer is wide enough;
+    1: any number. ``importance`` ranks channels by the norm of
     their weights (l1, l2), the scale of their batch normalization (bn_scale, arXiv:1708.06519), layer-adaptive
     magnitude (lamp, arXiv:2010.07611), what the loss would change by to first order (taylor, on ``importance_examples``
     calibration examples; Molchanov et al. 2019), or at random, to compare with. ``ignored_layers`` are names or
@@ -130,8 +131,8 @@ class Prune:
         return {"round_to": self._multiple(isa)}
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
-        """Write the pruned model; raises StageFailed where nothing can be pruned, or the target not be reached, and
-        Skipped where nothing here can be timed."""
+        """Write the pruned model; raises Skipped where nothing can be pruned, or nothing here can be timed, and
+        StageFailed where the target can't be reached."""
         whole, spec, merged = load_plain(source.path)
         names = [name for name, _ in whole.named_modules() if name]
         check_matches("ignored_layers", "layer", self.ignored_layers, names)
@@ -139,8 +140,7 @@ class Prune:
         if self.sensitivity:
             context.note("pruned_alone", self._sensitivity(whole, spec, source, context))
         ratio = self._ratio(whole, spec, source, context)
-        pruner = self._pruner(source, spec, context)
-        pruner.prune(ratio, context.progress if self.target is None else _quiet)
+        pruner = self._pruned(ratio, whole, spec, source, context)
         module = pruner.module
         before, after = _widths(whole), _widths(module)
         changed = {name: [before[name], after[name]] for name in before if before[name] != after[name]}
@@ -151,19 +151,32 @@ class Prune:
         }
         if not changed:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in alone.items()) or "it has no layers to prune"
-            raise StageFailed(f"no channel could be pruned ({reasons})")
+            raise Skipped(f"no channel could be pruned ({reasons})")
         save_module(module, spec_of_pruned(module, spec), out)
         before_after = count_module(whole, spec), count_module(module, spec)
         for fact, old, new in zip(("parameters", "macs"), *before_after, strict=True):
             context.note(fact, {"before": old, "after": new})
         context.note("pruning_ratio", ratio)
-        context.note("round_to", self._multiple(context.isa))
+        context.note("round_to", pruner.recipe.round_to)
         context.note("channels", changed)
         if pruner.heads:
             context.note("heads", {name or "model": list(counts) for name, counts in pruner.heads.items()})
         context.note("left_alone", alone)
         if merged:
             context.note("made_plain", merged)
+
+    def _pruned(self, ratio: float, whole: nn.Module, spec: ModelSpec, source: Artifact, context: Context) -> Pruner:
+        """The pruner after its work. Where the processor's multiple is too large for every group, half of it is tried,
+        and so on: nobody asked for that multiple."""
+        pruner = self._pruner(source, spec, context)
+        while True:
+            pruner.prune(ratio, context.progress if self.target is None else _quiet)
+            multiple = pruner.recipe.round_to
+            too_large = any(ROUNDED in reason for reason in pruner.reasons.values())
+            asked = self.round_to is not None or self.target is not None
+            if asked or multiple == 1 or not too_large or _widths(pruner.module) != _widths(whole):
+                return pruner
+            pruner = self._pruner(source, spec, context, multiple // 2)
 
     def _ratio(self, whole: nn.Module, spec: ModelSpec, source: Artifact, context: Context) -> float:
         if self.target is None:
@@ -188,9 +201,12 @@ class Prune:
         groups = self._pruner(source, spec, context).groups()
         return sensitivity(make, whole, groups, self.sensitivity, spec, context)
 
-    def _pruner(self, source: Artifact, spec: ModelSpec, context: Context) -> Pruner:
+    def _pruner(self, source: Artifact, spec: ModelSpec, context: Context, multiple: int | None = None) -> Pruner:
         module, _, _ = load_plain(source.path)
-        return Pruner(module=module, spec=spec, recipe=self._recipe(context.isa), context=context)
+        recipe = self._recipe(context.isa)
+        if multiple is not None:
+            recipe = replace(recipe, round_to=multiple)
+        return Pruner(module=module, spec=spec, recipe=recipe, context=context)
 
     def _multiple(self, isa: frozenset[str]) -> int:
         return self.round_to or vector_floats(isa) or UNKNOWN_VECTOR

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+ROUNDED = "too few channels to take any out"
+"""How the reason of a layer begins that is too narrow for ``round_to``."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
@@ -168,7 +171,7 @@ class Pruner:
         return refused
 
     def _tell(self, groups: Groups, ranked: list[Ranked], chosen: list[list[int]]) -> None:
-        few = f"too few channels to take any out (round_to={self.recipe.round_to})"
+        few = f"{ROUNDED} (round_to={self.recipe.round_to})"
         if self.recipe.scope != "local":
             few += ", or none of the least important ones"
         self.reasons = dict(groups.reasons)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pipeline.artifact import Artifact
-from pipeline.errors import StageFailed
+from pipeline.errors import Skipped, StageFailed
 from pipeline.stages.check import check_output
 from pipeline.stages.prune import Prune
 from pipeline.stages.prune_importance import Importance
@@ -219,7 +219,7 @@ def test_a_model_of_which_nothing_can_be_pruned_is_refused_with_the_reasons(
     workplace: Workplace, torch_model: Artifact
 ) -> None:
     with pytest.raises(
-        StageFailed, match=r"no channel could be pruned \(stem.0: too few channels .*round_to=16.*head: makes an output"
+        Skipped, match=r"no channel could be pruned \(stem.0: too few channels .*round_to=16.*head: makes an output"
     ):
         workplace.build(Prune(round_to=16), torch_model)
 
@@ -245,3 +245,12 @@ def test_other_fields_out_of_range_are_refused() -> None:
         Prune(importance_examples=0)
     with pytest.raises(ValueError, match=r"iterative_steps must be at least 1 \(got 0\)"):
         Prune(iterative_steps=0)
+
+
+def test_where_no_layer_is_wide_enough_for_the_processors_multiple_half_of_it_is_kept(workplace: Workplace) -> None:
+    spec = resnet_spec((4, 8))
+    source = workplace.torch(resnet(spec), spec)
+    workplace.build(Prune(), source)
+    assert workplace.notes["round_to"] == 4  # the vectors of AVX2 hold 8
+    with pytest.raises(Skipped, match="too few channels"):
+        workplace.build(Prune(round_to=8), source, "asked")
