@@ -18,10 +18,11 @@ AGREEMENT = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}
 _OTHER_BATCHES = (1, 3)
 
 
-def write_program(source: Artifact, out: Path, dtype: str = "float32") -> None:
-    """Write the program of a PyTorch artifact, which computes in ``dtype``, to the file ``out``, load it again, and
-    compare it with the model at other batches than it was exported with; raises Skipped, with the reason, where that
-    does not work out.
+def write_program(source: Artifact, out: Path, dtype: str | None = None) -> None:
+    """Write the program of a PyTorch artifact, load it again, and compare it with the model at other batches than it was
+    exported with; raises Skipped, with the reason, where that does not work out.
+
+    ``dtype`` is what it computes in, None its own types.
 
     Imports torch: call it in a process of its own.
     """
@@ -29,14 +30,15 @@ def write_program(source: Artifact, out: Path, dtype: str = "float32") -> None:
 
     from pipeline.torch_artifact import as_tensors, example_inputs, export_program, load_module, load_spec
 
-    kind = getattr(torch, dtype)
+    kind = getattr(torch, dtype) if dtype else None
 
     def inputs(batch: int = 2) -> tuple[torch.Tensor, ...]:
         return tuple(
-            tensor.to(kind) if tensor.is_floating_point() else tensor for tensor in example_inputs(spec, batch)
+            tensor.to(kind) if kind and tensor.is_floating_point() else tensor for tensor in example_inputs(spec, batch)
         )
 
-    spec, module = load_spec(source.path), load_module(source.path).to(kind)
+    spec, module = load_spec(source.path), load_module(source.path)
+    module = module.to(kind) if kind else module
     try:
         program = export_program(module, inputs())
         for node in program.graph.nodes:
@@ -50,7 +52,7 @@ def write_program(source: Artifact, out: Path, dtype: str = "float32") -> None:
     except Exception as error:  # whatever torch raises for a model that it can't follow
         out.unlink(missing_ok=True)
         raise Skipped(f"torch.export can't follow it: {first_line(error)}") from error
-    if not worst <= AGREEMENT[dtype]:
+    if not worst <= AGREEMENT[dtype or "float32"]:
         out.unlink()
         raise Skipped(f"its torch.export program differs from it by {worst:.2g} of its largest output")
 

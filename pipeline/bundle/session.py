@@ -142,7 +142,7 @@ def precision_of(runtime: str, session: Mapping[str, Any]) -> str:
     if runtime == OpenVino.name:
         return _PRECISIONS.get(session["properties"].get("INFERENCE_PRECISION_HINT", "f32"), "float32")
     if runtime == Torch.name:
-        return str(session["dtype"])
+        return str(session["dtype"] or "float32")
     options = {name: value for provider in session["providers"] for name, value in provider["options"].items()}
     if "INT8" in options.get("precision", "") or options.get("trt_int8_enable") in ("1", "True", "true"):
         return "int8"

@@ -144,7 +144,7 @@ def _copy(artifact: Artifact, name: str, folder: Path) -> None:
     shutil.copyfile(artifact.path / name, folder / name)
 
 
-def _write_program(source: Artifact, out: Path, dtype: str) -> None:
+def _write_program(source: Artifact, out: Path, dtype: str | None) -> None:
     try:
         run(write_program, source, out, dtype, limits=_PATIENT)
     except (Skipped, WorkerFailed) as error:

@@ -173,6 +173,6 @@ def test_the_manifest_of_each_runtime_holds_its_own_options(on_openvino: Path, o
         "threads": 1,
         "compile": None,
         "channels_last": False,
-        "dtype": "float32",
+        "dtype": None,
         "tf32": False,
     }

@@ -50,7 +50,7 @@ class Session:
 
     def _tensor(self, array: NDArray[Any]) -> torch.Tensor:
         tensor = torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
-        if tensor.is_floating_point():
+        if tensor.is_floating_point() and self.settings["dtype"]:
             tensor = tensor.to(getattr(torch, self.settings["dtype"]))
         if self.settings["channels_last"] and tensor.ndim == 4:
             tensor = tensor.to(memory_format=torch.channels_last)
