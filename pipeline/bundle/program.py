@@ -19,8 +19,8 @@ _OTHER_BATCHES = (1, 3)
 
 
 def write_program(source: Artifact, out: Path, dtype: str | None = None) -> None:
-    """Write the program of a PyTorch artifact, load it again, and compare it with the model at other batches than it was
-    exported with; raises Skipped, with the reason, where that does not work out.
+    """Write the program of a PyTorch artifact, load it again, and compare it with the model at other batches than it
+    was exported with; raises Skipped, with the reason, where that does not work out.
 
     ``dtype`` is what it computes in, None its own types.
 
