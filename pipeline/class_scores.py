@@ -6,11 +6,14 @@ or a softmax), or scores for each token [N, T, C] or pixel [N, C, H, W].
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -73,6 +76,7 @@ def scores_of(model: nn.Module, examples: Examples, metric: Metric, *, labelled:
         raise StageFailed(f"the model has {len(outputs)} outputs, and the scores should be output {place}")
     found = Scores(place=place, ending=_ending(outputs[place]))
     if labelled and examples.labels is not None:
+        _check_shape(found.output(outputs), examples.labels)
         _check_labels(examples, found.of([output.detach() for output in outputs]).shape[1])
     return found
 
@@ -80,6 +84,18 @@ def scores_of(model: nn.Module, examples: Examples, metric: Metric, *, labelled:
 def cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
     """The mean over all that is labelled; scores are logits [M, C]."""
     return functional.cross_entropy(scores, labels.reshape(-1).long(), ignore_index=IGNORED)
+
+
+def _check_shape(output: Tensor, labels: NDArray[np.int64]) -> None:
+    """Raise StageFailed where scores [N, C], [N, T, C] or [N, C, H, W] are not one row for each label."""
+    sizes = list(output.shape[1:])
+    told = sizes[1:] if len(sizes) > 2 else sizes[:-1]
+    if math.prod(told) != math.prod(labels.shape[1:]):
+        classes, given = (", ".join(map(str, ["N", *shape])) for shape in (told, labels.shape[1:]))
+        raise StageFailed(
+            f"the model tells classes [{classes}], and the labels are [{given}]: let metric.output name the output "
+            "with the class scores"
+        )
 
 
 def _check_labels(examples: Examples, classes: int) -> None:

@@ -85,7 +85,7 @@ def test_all_problems_are_reported_together(capsys: pytest.CaptureFixture[str]) 
 def test_help_lists_the_groups_and_the_configuration(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "--help")
     assert code == 0
-    assert "variant: baseline, dynamic_int8, fp16, fused, fused_dynamic_int8, " in out
+    assert "variant: baseline, dynamic_int8, fixed_shapes, fp16, fused, fused_dynamic_int8, " in out
     assert "batch_sizes:" in out
 
 

@@ -273,7 +273,7 @@ def test_every_format_names_a_run_that_measured_at_the_same_time(tmp_path: Path)
     report = replace(example.report([]), noise=replace(example.noise(), beside=[told]))
     write_report(report, tmp_path)
     for name in ("report.json", "report.md", "report.html"):
-        assert told in (tmp_path / name).read_text().replace("\\", ""), name
+        assert told[1:] in (tmp_path / name).read_text().replace("\\", ""), name  # a sentence begins with a capital
 
 
 def test_a_run_too_short_for_its_correction_says_so_in_every_format(tmp_path: Path) -> None:
