@@ -206,7 +206,8 @@ def too_small(row: Evidence) -> Iterator[Cause]:
     # What an accelerator's call takes beside its operators is the device's own time, for which the host waits.
     if share < MOSTLY_BETWEEN or row.device != "cpu":
         return
-    what = f"the model is small: {_percent(share)} of a call passes beside its {len(profile.nodes)} operators"
+    operators = f"{len(profile.nodes)} operators" if len(profile.nodes) != 1 else "only operator"
+    what = f"the model is small: {_percent(share)} of a call passes beside its {operators}"
     if row.threads > 1:
         what += f", on {row.threads} threads that wait for each other"
     batch = None if row.variant.fixed_batch else f"batch_sizes=[{row.batch_size},{8 * row.batch_size}]"

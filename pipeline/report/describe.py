@@ -58,7 +58,7 @@ def remark_lines(report: Report) -> list[str]:
     places: dict[str, dict[tuple[str, int], list[str]]] = {}
     for variant in report.variants:
         for result in variant.results:
-            for remark in result.remarks:
+            for remark in dict.fromkeys(result.remarks):
                 where = places.setdefault(remark, {}).setdefault((result.target, result.batch_size), [])
                 where.append(variant.name)
     notes = [_ended(note[:1].upper() + note[1:]) for note in report.notes]
