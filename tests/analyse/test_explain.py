@@ -130,7 +130,7 @@ def test_a_run_that_has_the_static_variant_says_how_it_did() -> None:
 
 def test_a_small_model_on_several_threads_is_sent_to_one() -> None:
     (cause,) = causes(evidence(profile(nodes(("Conv", 0.01)), between_ms=0.01), threads=4))
-    assert cause.what.endswith("beside its 1 operators, on 4 threads that wait for each other")
+    assert cause.what.endswith("beside its only operator, on 4 threads that wait for each other")
     assert cause.change == "target.ort_cpu.threads=1"
 
 
@@ -251,7 +251,7 @@ def test_half_precision_on_a_cpu_is_told_from_its_casts() -> None:
 
 def test_a_small_model_is_told_from_what_passes_beside_its_operators() -> None:
     (cause,) = causes(evidence(profile(nodes(("Conv", 0.01)), between_ms=0.01), reference=PLAIN))
-    assert cause.what == "the model is small: 50 % of a call passes beside its 1 operators"
+    assert cause.what == "the model is small: 50 % of a call passes beside its only operator"
     assert cause.change == "batch_sizes=[1,8]"
 
 
