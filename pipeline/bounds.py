@@ -49,9 +49,6 @@ Rounds = Annotated[int, Ge(3), Le(10_000)]
 Blocks = Annotated[int, Ge(4), Le(10_000)]
 Level = Annotated[float, Gt(0), Lt(0.5)]
 """Of a test."""
-Fraction = Annotated[float, Ge(0), Le(1)]
-PartOfOne = Annotated[float, Gt(0), Lt(1)]
-"""A share that is neither nothing nor all."""
 
 _WORDS = {
     "greater_than": "must be above {gt:,.12g}",

@@ -16,7 +16,7 @@ from pipeline.backends.torch import Torch
 from pipeline.building import limits_for
 from pipeline.data.batches import Axes, Inputs
 from pipeline.data.dataset import Dataset, Split, SplitName, preprocess
-from pipeline.data.fitted import Fitted, Wanted
+from pipeline.data.fitted import Around, Fitted, Wanted
 from pipeline.data.labels import check_names, label_problem, one_hot_classes
 from pipeline.errors import SlimlineError, UserError
 from pipeline.isolated import run
@@ -165,27 +165,11 @@ def _classes(metric: Metric, seen: Look) -> int | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Relabelled:
+class _Relabelled(Around):
     """A data set whose labels [N, C], one 1 in each row, are the classes [N] that these 1s stand for."""
 
-    data: Dataset
     classes: int
     _splits: dict[SplitName, Split] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """The data set's."""
-        return self.data.name
-
-    @property
-    def calibration_size(self) -> int:
-        """The data set's."""
-        return self.data.calibration_size
-
-    @property
-    def class_names(self) -> Sequence[str]:
-        """The data set's."""
-        return self.data.class_names
 
     def split(self, name: SplitName) -> Split:
         """One split; raises what the data set raises."""
@@ -244,7 +228,7 @@ def _name_problems(data: Dataset, classes: int | None) -> list[str]:
 
 def original(data: Dataset) -> Dataset:
     """The data set that the user named, without what was put around it."""
-    return original(data.data) if isinstance(data, (Fitted, _Relabelled)) else data
+    return original(data.data) if isinstance(data, Around) else data
 
 
 def _share(value: float) -> str:

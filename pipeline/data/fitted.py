@@ -29,18 +29,10 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fitted:
-    """``data``, with what a model's inputs need done to it.
-
-    Arrays that the model does not read are left out. ``token_type_ids`` and ``attention_mask`` are made where the data
-    has none. Numbers take the model's type where that keeps their kind and their values. Each is a note of the split.
-    """
+class Around:
+    """What is put around a data set to change its splits: it goes by that data set's name and sizes."""
 
     data: Dataset
-    wanted: Mapping[str, Wanted]
-    axes: Axes = field(default_factory=dict)
-    """Where the model has the examples, as far as it tells."""
-    _splits: dict[SplitName, Split] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -56,6 +48,20 @@ class Fitted:
     def class_names(self) -> Sequence[str]:
         """The data set's."""
         return self.data.class_names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted(Around):
+    """``data``, with what a model's inputs need done to it.
+
+    Arrays that the model does not read are left out. ``token_type_ids`` and ``attention_mask`` are made where the data
+    has none. Numbers take the model's type where that keeps their kind and their values. Each is a note of the split.
+    """
+
+    wanted: Mapping[str, Wanted]
+    axes: Axes = field(default_factory=dict)
+    """Where the model has the examples, as far as it tells."""
+    _splits: dict[SplitName, Split] = field(default_factory=dict)
 
     def split(self, name: SplitName) -> Split:
         """One split of the data set, fitted; raises what the data set raises."""
