@@ -2,7 +2,7 @@
 
     python benchmarks/pruning_table.py RUN [RUN ...]
 
-A row for each variant of each run (the baseline of the first run alone), with its MACs, its speed-up with the 95 %
+A row for each variant of each run (the baseline of the first run only), with its MACs, its speed-up with the 95 %
 interval beside them, its size, its accuracy and the difference to the baseline's.
 """
 
@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from optimization_table import speed
+from optimization_table import markdown, speed
 
 HEADS = ("variant", "MACs", "speed-up", "size (MB)", "accuracy or cosine", "change (points)", "verdict")
 
@@ -31,7 +31,7 @@ def rows(run: dict[str, Any]) -> list[tuple[str, ...]]:
                 continue
             share = "" if not whole or not variant["macs"] else f"{variant['macs'] / whole:.2f}"
             size = f"{variant['size_bytes'] / 1e6:.2f}"
-            found.append((name, share, speed(result), size, *_accuracy(result["accuracy"])))
+            found.append((name, share, " ".join(speed(result)).strip(), size, *_accuracy(result["accuracy"])))
     return found
 
 
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run's folder, such as outputs/latest")
     runs = [json.loads((run / "report.json").read_text()) for run in parser.parse_args().runs]
     lines = [row for number, run in enumerate(runs) for row in rows(run) if number == 0 or row[0][:8] != "baseline"]
-    print("\n".join(f"| {' | '.join(line)} |" for line in (HEADS, ["---"] * len(HEADS), *lines)))
+    print("\n".join(markdown([HEADS, *lines])))
 
 
 if __name__ == "__main__":
