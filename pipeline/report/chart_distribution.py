@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.report import numbers as show
 from pipeline.report.drawing import BLUE, Panel, Values, chart_of, finished, names
-from pipeline.report.rows import Section
+from pipeline.report.rows import Group
 
 CAPTION = (
     "One tick for each of the 1st to 99th percentiles of single calls: dense where most calls fall. The long tick is"
@@ -14,13 +14,13 @@ _LOGARITHMIC_FROM = 5
 """The scale is logarithmic where the slowest call shown takes this many times as long as the fastest."""
 
 
-def distribution_panel(section: Section) -> Panel | None:
+def distribution_panel(group: Group) -> Panel | None:
     """The chart, None where no row has a distribution."""
     import altair as alt
 
     ticks: Values = []
     medians: Values = []
-    for row in section.rows:
+    for row in group.rows:
         found = row.result.latency_ms if row.result is not None else None
         if found is None or not found.distribution_ms:
             continue
@@ -40,4 +40,4 @@ def distribution_panel(section: Section) -> Panel | None:
         chart_of(medians).mark_tick(size=24, thickness=2.5, color=BLUE).encode(x=x, y=y, tooltip=tooltip),
     ]
     words = "; ".join(f"{item['variant']} {item['shown']}" for item in medians)
-    return Panel(title=section.title, words=f"Latency: {words}", spec=finished(layers, 32 * len(medians)))
+    return Panel(title=group.title, words=f"Latency: {words}", spec=finished(layers, 32 * len(medians)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.factor_results import Axis, Level
 from pipeline.report.drawing import BLUE, GREY, SMALL_PX, Align, Panel, Values, chart_of, finished, names, styled
-from pipeline.report.factor_table import axis_sentence, axis_title, gain_text
+from pipeline.report.sections.factors import axis_sentence, axis_title, gain_text
 
 if TYPE_CHECKING:
     import altair as alt

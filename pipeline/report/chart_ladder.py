@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.ladder_results import Ladder, Rung
 from pipeline.report.drawing import Panel, chart_of, finished, shortened
-from pipeline.report.ladder import sentence, with_interval
+from pipeline.report.sections.ladder import sentence, with_interval
 from pipeline.results import Report
 
 CAPTION = (

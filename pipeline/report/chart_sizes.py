@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pipeline.report import numbers as show
 from pipeline.report.drawing import BLUE, SMALL_PX, Panel, Values, chart_of, finished, names
-from pipeline.report.rows import Section
+from pipeline.report.rows import Group
 from pipeline.results import Report
 
 CAPTION = "Size: the artifact's files on disk. Peak memory: of a fresh process that has loaded the model and run it."
@@ -18,14 +18,14 @@ def size_panel(report: Report) -> Panel | None:
     return _bars("Size", sizes) if sizes else None
 
 
-def memory_panel(section: Section) -> Panel | None:
+def memory_panel(group: Group) -> Panel | None:
     """The peak memory of each row that has one, None where none has."""
     memory = [
         (row.variant.name, row.result.peak_memory_bytes)
-        for row in section.rows
+        for row in group.rows
         if row.result is not None and row.result.peak_memory_bytes is not None
     ]
-    return _bars(f"Peak memory, {section.title}", memory) if memory else None
+    return _bars(f"Peak memory, {group.title}", memory) if memory else None
 
 
 def _bars(title: str, sizes: Sequence[tuple[str, int]]) -> Panel:

@@ -6,7 +6,7 @@ import math
 
 from pipeline.report.drawing import GREY, SMALL_PX, Align, Panel, Values, chart_of, finished, names, styled
 from pipeline.report.fields import SPEEDUP
-from pipeline.report.rows import Section
+from pipeline.report.rows import Group
 from pipeline.report.verdicts import TONES
 
 CAPTION = "The point is the estimate, the line its 95 % interval, the dashed line no change. Logarithmic scale."
@@ -20,11 +20,11 @@ _LABELS: tuple[tuple[str, Align, str], ...] = (("<", "left", "low"), (">=", "rig
 """A label begins or ends with its interval, towards the middle, so that the chart's edge doesn't cut it."""
 
 
-def speedup_panel(section: Section) -> Panel | None:
+def speedup_panel(group: Group) -> Panel | None:
     """The chart, None where no row has a speed-up."""
     import altair as alt
 
-    values = _values(section)
+    values = _values(group)
     if not values:
         return None
     domain = _domain(values)
@@ -51,12 +51,12 @@ def speedup_panel(section: Section) -> Panel | None:
         ],
     ]
     words = "; ".join(f"{item['variant']} {item['label']}" for item in values)
-    return Panel(title=section.title, words=f"Speed-up: {words}", spec=finished(layers, 44 * len(values)))
+    return Panel(title=group.title, words=f"Speed-up: {words}", spec=finished(layers, 44 * len(values)))
 
 
-def _values(section: Section) -> Values:
+def _values(group: Group) -> Values:
     values = []
-    for row in section.rows:
+    for row in group.rows:
         found = row.result.speedup if row.result is not None else None
         if found is None:
             continue

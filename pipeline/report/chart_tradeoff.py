@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.report import numbers as show
 from pipeline.report.drawing import BLUE, GREY, SMALL_PX, Align, Panel, Values, chart_of, finished, shortened, styled
 from pipeline.report.fields import ACCURACY, header
-from pipeline.report.rows import Row, Section
+from pipeline.report.rows import Group, Row
 
 if TYPE_CHECKING:
     import altair as alt
@@ -29,16 +29,16 @@ _PLACES: tuple[tuple[str, int, int, Align], ...] = (
 """Where a point's name stands, by the point's half of the chart: towards the middle, neighbours on alternate sides."""
 
 
-def tradeoff_panel(section: Section) -> Panel | None:
+def tradeoff_panel(group: Group) -> Panel | None:
     """The chart, None where no row has both an accuracy and a latency."""
     import altair as alt
 
-    values = [value for row in section.rows if (value := _value(row)) is not None]
+    values = [value for row in group.rows if (value := _value(row)) is not None]
     if not values:
         return None
     _place_names(values)
     base = chart_of(values)
-    metric = header(ACCURACY, section.rows)
+    metric = header(ACCURACY, group.rows)
     scale = _roomy([(item["low"], item["high"]) for item in values])
     x = alt.X("p50:Q", title="p50 (ms)", scale=scale, axis=alt.Axis(tickCount=8))
     scale = _roomy([(item["accuracy_low"], item["accuracy_high"]) for item in values])
@@ -62,7 +62,7 @@ def tradeoff_panel(section: Section) -> Panel | None:
     words = "; ".join(
         f"{item['variant']} {item['shown_accuracy']} at {item['shown_p50']} ms, {item['front']}" for item in values
     )
-    return Panel(title=section.title, words=f"{metric} against latency: {words}", spec=finished(layers, 320))
+    return Panel(title=group.title, words=f"{metric} against latency: {words}", spec=finished(layers, 320))
 
 
 def _value(row: Row) -> dict[str, Any] | None:

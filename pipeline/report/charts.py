@@ -21,8 +21,8 @@ from pipeline.report import (
     chart_tradeoff,
 )
 from pipeline.report.drawing import Panel
-from pipeline.report.factor_table import TITLE
 from pipeline.report.rows import compared
+from pipeline.report.sections.factors import TITLE
 from pipeline.results import Report
 
 _DRAWING_S = 300

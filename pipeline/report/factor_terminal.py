@@ -10,7 +10,7 @@ from rich.text import Text
 
 from pipeline.factor_results import Axis, Factors
 from pipeline.report import numbers as show
-from pipeline.report.factor_table import (
+from pipeline.report.sections.factors import (
     BRIEF_COLUMNS,
     TITLE,
     Lines,

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 
 from pipeline.contained import contained
 from pipeline.record import StageRecord
-from pipeline.report import describe, explanations, factor_table, ladder, scenarios, steps
+from pipeline.report import describe
 from pipeline.report import numbers as show
 from pipeline.report.fields import VARIANT, Field, header, used
-from pipeline.report.limits import HEADINGS as LIMIT_HEADINGS
-from pipeline.report.limits import TITLE as LIMIT_TITLE
-from pipeline.report.limits import limit_lines, limit_notes
-from pipeline.report.rows import Row, not_run, sections
+from pipeline.report.rows import Row, groups, not_run
+from pipeline.report.sections import explanations, factors, ladder, scenarios, steps
+from pipeline.report.sections.limits import HEADINGS as LIMIT_HEADINGS
+from pipeline.report.sections.limits import TITLE as LIMIT_TITLE
+from pipeline.report.sections.limits import limit_lines, limit_notes
 from pipeline.report.verdicts import meanings_in
 from pipeline.results import Report, VariantResult
 from pipeline.screen import printable
@@ -56,7 +57,7 @@ def _model(report: Report) -> list[str]:
 
 
 def _results(report: Report) -> list[str]:
-    rows = [row for section in sections(report) for row in section.rows]
+    rows = [row for group in groups(report) for row in group.rows]
     if not rows:
         return ["## Results", "No row was measured."]
     note = "In brackets: 95 % intervals. MB are millions of bytes."
@@ -74,12 +75,12 @@ def _results(report: Report) -> list[str]:
 def _factors(report: Report) -> list[str]:
     if report.factors is None:
         return []
-    parts = [f"## {factor_table.TITLE}", *map(escape, factor_table.introduction(report.factors))]
-    heads = factor_table.COLUMNS
+    parts = [f"## {factors.TITLE}", *map(escape, factors.introduction(report.factors))]
+    heads = factors.COLUMNS
     for axis in report.factors.axes:
-        cells = factor_table.cells(axis)
+        cells = factors.cells(axis)
         rows = [_line("<br>".join(map(escape, lines)) or show.NONE for lines in row) for row in cells]
-        title, sentence = factor_table.axis_title(axis), factor_table.axis_sentence(axis)
+        title, sentence = factors.axis_title(axis), factors.axis_sentence(axis)
         parts += [
             f"### {escape(title)}",
             escape(sentence),
@@ -175,7 +176,7 @@ def _not_run(report: Report) -> list[str]:
 
 
 def _verdicts(report: Report) -> list[str]:
-    rows = [row for section in sections(report) for row in section.rows]
+    rows = [row for group in groups(report) for row in group.rows]
     words = meanings_in(describe.verdict_words(rows))
     return ["## How to read the verdicts", "\n".join(f"- **{word}**: {escape(text)}." for word, text in words.items())]
 
@@ -228,7 +229,7 @@ Section = Callable[[Report], list[str]]
 _SECTIONS: Sequence[tuple[str, Section]] = (
     ("Summary", _head),
     ("Results", _results),
-    (factor_table.TITLE, _factors),
+    (factors.TITLE, _factors),
     (ladder.TITLE, _ladders),
     (steps.TITLE, _steps),
     (explanations.TITLE, _explanations),

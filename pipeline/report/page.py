@@ -17,12 +17,13 @@ from markupsafe import Markup
 
 from pipeline.contained import contained
 from pipeline.record import StageRecord
-from pipeline.report import describe, explanations, factor_table, ladder, limits, scenarios, steps
+from pipeline.report import describe
 from pipeline.report import numbers as show
 from pipeline.report.charts import Drawing, draw
 from pipeline.report.fields import VARIANT, Field, header, read, used
 from pipeline.report.plain import plain
-from pipeline.report.rows import Row, not_run, sections
+from pipeline.report.rows import Row, groups, not_run
+from pipeline.report.sections import explanations, factors, ladder, limits, scenarios, steps
 from pipeline.report.verdicts import TONES, meanings_in
 from pipeline.results import Report, VariantResult
 from pipeline.screen import printable
@@ -33,7 +34,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 def html_text(report: Report, drawing: Drawing | None = None) -> str:
     """The whole page, with charts that were drawn before, or are drawn here. A section that fails says so itself."""
     drawing = draw(report) if drawing is None else drawing
-    sorts = any(section.rows for section in sections(report))
+    sorts = any(group.rows for group in groups(report))
     scripts = [drawing.library, (_TEMPLATES / "report.js").read_text(encoding="utf-8")]
     scripts = [script for script in scripts if script] if drawing.figures or sorts else []
     environment = _environment()
@@ -99,7 +100,7 @@ def _harmless(value: Any) -> Any:
 
 
 def _results(report: Report) -> dict[str, Any]:
-    rows = [row for section in sections(report) for row in section.rows]
+    rows = [row for group in groups(report) for row in group.rows]
     fields = used(rows, "page")
     return {
         "headers": [{"text": header(field, rows), "align": field.align} for field in fields],
@@ -109,7 +110,7 @@ def _results(report: Report) -> dict[str, Any]:
 
 
 def _meanings(report: Report) -> dict[str, str]:
-    rows = [row for section in sections(report) for row in section.rows]
+    rows = [row for group in groups(report) for row in group.rows]
     return meanings_in(describe.verdict_words(rows))
 
 
@@ -121,14 +122,14 @@ def _factors(report: Report) -> dict[str, Any] | None:
     if report.factors is None:
         return None
     return {
-        "title": factor_table.TITLE,
-        "introduction": factor_table.introduction(report.factors),
-        "columns": factor_table.COLUMNS,
+        "title": factors.TITLE,
+        "introduction": factors.introduction(report.factors),
+        "columns": factors.COLUMNS,
         "axes": [
             {
-                "title": factor_table.axis_title(axis),
-                "sentence": factor_table.axis_sentence(axis),
-                "rows": factor_table.cells(axis),
+                "title": factors.axis_title(axis),
+                "sentence": factors.axis_sentence(axis),
+                "rows": factors.cells(axis),
             }
             for axis in report.factors.axes
         ],

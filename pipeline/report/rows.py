@@ -21,7 +21,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Section:
+class Group:
     """The measured rows of one target and batch size."""
 
     target: str
@@ -66,25 +66,25 @@ def all_rows(report: Report) -> list[Row]:
     return rows
 
 
-def sections(report: Report) -> list[Section]:
+def groups(report: Report) -> list[Group]:
     """The measured rows by target and batch size, each group in the order of its first row."""
-    found: dict[tuple[str, int], Section] = {}
+    found: dict[tuple[str, int], Group] = {}
     for row in all_rows(report):
         result = row.result
         if result is None or result.status != "ok":
             continue
         key = (result.target, result.batch_size)
-        section = found.setdefault(
-            key, Section(target=result.target, device=result.device, batch_size=result.batch_size, rows=[])
+        group = found.setdefault(
+            key, Group(target=result.target, device=result.device, batch_size=result.batch_size, rows=[])
         )
-        section.rows.append(row)
+        group.rows.append(row)
     return list(found.values())
 
 
-def compared(report: Report) -> list[Section]:
-    """The sections that compare something. Where one thing was varied at a time, a row alone in its section is compared
+def compared(report: Report) -> list[Group]:
+    """The groups that compare something. Where one thing was varied at a time, a row alone in its group is compared
     with the base row instead, among the four factors."""
-    return [section for section in sections(report) if report.factors is None or len(section.rows) > 1]
+    return [group for group in groups(report) if report.factors is None or len(group.rows) > 1]
 
 
 def not_run(report: Report) -> list[NotRun]:

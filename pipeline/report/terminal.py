@@ -10,12 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.contained import contained
-from pipeline.report import describe, explanations, ladder, steps
+from pipeline.report import describe
 from pipeline.report import numbers as show
 from pipeline.report.factor_terminal import factor_parts
 from pipeline.report.fields import VARIANT, Field, header, used
 from pipeline.report.printing import STYLES, ascii_only, encodable, say
-from pipeline.report.rows import Row, compared, left_out, not_run, sections
+from pipeline.report.rows import Row, compared, groups, left_out, not_run
+from pipeline.report.sections import explanations, ladder, steps
 from pipeline.report.terminal_scenarios import print_scenarios
 from pipeline.report.verdicts import TONES
 from pipeline.results import Report
@@ -50,15 +51,15 @@ def _print_head(report: Report, console: Console) -> None:
 
 
 def _print_rows(report: Report, console: Console) -> None:
-    groups = compared(report)
-    rows = [row for section in groups for row in section.rows]
+    shown = compared(report)
+    rows = [row for group in shown for row in group.rows]
     fields = fitting(rows, console.width)
-    for section in groups:
+    for group in shown:
         console.print()
-        say(console, section.title, style="bold")
-        console.print(_table(section.rows, rows, fields, ascii_only(console)))
+        say(console, group.title, style="bold")
+        console.print(_table(group.rows, rows, fields, ascii_only(console)))
     console.print()
-    if not sections(report):
+    if not groups(report):
         say(console, "No row was measured.")
     elif reference := describe.reference_line(rows):
         say(console, reference, style="dim")

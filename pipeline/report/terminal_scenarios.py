@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.report.printing import STYLES, ascii_only, encodable, say
-from pipeline.report.scenarios import FIGURES, LABELS, TITLE, ScenarioLine, scenario_lines, scenario_notes
+from pipeline.report.sections.scenarios import FIGURES, LABELS, TITLE, ScenarioLine, scenario_lines, scenario_notes
 from pipeline.results import Report
 
 _GAP = 2

@@ -12,11 +12,11 @@ from rich.console import Console
 
 from pipeline.explanation import Cause, Explanation, NodeTime, OperatorTime, Outcome
 from pipeline.report import report_schema
-from pipeline.report.explanations import TITLE, brief, explained
 from pipeline.report.markdown import markdown_text
 from pipeline.report.numbers import NONE
 from pipeline.report.page import html_text
 from pipeline.report.plain import json_text
+from pipeline.report.sections.explanations import TITLE, brief, explained
 from pipeline.report.terminal import print_report
 from pipeline.results import Report
 from tests.report import example

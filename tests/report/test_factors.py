@@ -18,10 +18,10 @@ from pipeline.intervals import Ratio
 from pipeline.report import print_report, report_schema
 from pipeline.report.chart_factors import factor_panel
 from pipeline.report.charts import figures
-from pipeline.report.factor_table import axis_sentence, cells, introduction
 from pipeline.report.markdown import markdown_text
 from pipeline.report.page import html_text
 from pipeline.report.plain import json_text
+from pipeline.report.sections.factors import axis_sentence, cells, introduction
 from pipeline.results import Report
 from tests.report import example
 

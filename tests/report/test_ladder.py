@@ -9,9 +9,9 @@ import pytest
 from pipeline.intervals import Quantile, Ratio
 from pipeline.ladder_results import Ladder, Rung
 from pipeline.report.chart_ladder import ladder_panels
-from pipeline.report.ladder import DEVICE, HEADINGS, brief, ladder_tables, sentence
 from pipeline.report.markdown import markdown_text
 from pipeline.report.page import html_text
+from pipeline.report.sections.ladder import DEVICE, HEADINGS, brief, ladder_tables, sentence
 from pipeline.results import Report
 from tests.report import example
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 
 from pipeline.report.fields import FIELDS
-from pipeline.report.limits import HEADINGS, TITLE, limit_lines, limit_notes
 from pipeline.report.markdown import markdown_text
 from pipeline.report.page import html_text
 from pipeline.report.rows import Row
+from pipeline.report.sections.limits import HEADINGS, TITLE, limit_lines, limit_notes
 from pipeline.results import Limits, Report
 from tests.report import example
 

@@ -16,7 +16,7 @@ from pipeline.report.describe import device_lines, energy_lines
 from pipeline.report.markdown import markdown_text
 from pipeline.report.page import html_text
 from pipeline.report.plain import json_text
-from pipeline.report.scenarios import scenario_lines, scenario_notes
+from pipeline.report.sections.scenarios import scenario_lines, scenario_notes
 from pipeline.results import Energy, Report, ScenarioResult
 from tests.report import example
 

@@ -14,7 +14,7 @@ from pipeline.report.markdown import markdown_text
 from pipeline.report.numbers import NONE
 from pipeline.report.page import html_text
 from pipeline.report.plain import json_text
-from pipeline.report.steps import TITLE, brief, stepped
+from pipeline.report.sections.steps import TITLE, brief, stepped
 from pipeline.results import Change, Report, Step
 from tests.report import example
 

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.report import print_report
-from pipeline.report.rows import sections
+from pipeline.report.rows import groups
 from pipeline.report.terminal import fitting
 from pipeline.results import Report
 from tests.report import example
@@ -41,7 +41,7 @@ def test_a_wide_terminal_shows_memory_and_throughput() -> None:
 
 
 def test_a_narrow_terminal_keeps_accuracy_and_speed() -> None:
-    rows = [row for section in sections(example.typical()) for row in section.rows]
+    rows = [row for group in groups(example.typical()) for row in group.rows]
     titles = {field.title for field in fitting(rows, 80)}
     assert {"variant", "accuracy", "speed-up", "p50"} <= titles
     assert "throughput" not in titles
