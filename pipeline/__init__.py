@@ -7,6 +7,7 @@ from pathlib import Path
 
 __version__ = "0.1.0"
 
-_CHECKOUT = Path(__file__).parent.parent
+PACKAGE = Path(__file__).parent
+_CHECKOUT = PACKAGE.parent
 if (_CHECKOUT / "conf" / "config.yaml").is_file():
     __path__.append(str(_CHECKOUT))  # its conf/ and models/ belong to this code, whatever else is installed

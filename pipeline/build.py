@@ -329,5 +329,5 @@ def _digest(parts: Mapping[str, Any]) -> str:
 def builder(plan: Plan, progress: Progress, in_use: InUse | None = None) -> Iterator[Builder]:
     """A Builder whose processes are forked from one that has imported what they need."""
     libraries = ("torch",) if plan.model.format == "torch" else ()
-    with Template((*libraries, "onnx", "onnxruntime", "pipeline.building")) as template:
+    with Template((*libraries, "onnx", "onnxruntime", run_stage.__module__)) as template:
         yield Builder(plan, progress, template, in_use or InUse())

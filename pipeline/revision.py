@@ -6,9 +6,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from pipeline import __version__
+from pipeline import PACKAGE, __version__
 
-_ROOT = Path(__file__).parents[1]
+_ROOT = PACKAGE.parent
 _SECONDS = 10
 
 

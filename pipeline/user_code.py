@@ -6,9 +6,9 @@ import sysconfig
 import traceback
 from pathlib import Path
 
+from pipeline import PACKAGE
 from pipeline.errors import first_line
 
-_PACKAGE = Path(__file__).parent
 _INSTALLED = {"site-packages", "dist-packages"}
 
 
@@ -31,5 +31,5 @@ def _place(error: BaseException) -> tuple[str, int] | None:
 
 
 def _is_users(file: Path) -> bool:
-    elsewhere = file.is_relative_to(_PACKAGE) or file.is_relative_to(sysconfig.get_path("stdlib"))
+    elsewhere = file.is_relative_to(PACKAGE) or file.is_relative_to(sysconfig.get_path("stdlib"))
     return file.suffix == ".py" and not elsewhere and not _INSTALLED & {*file.parts}

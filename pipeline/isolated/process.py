@@ -11,13 +11,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from pipeline import PACKAGE
 from pipeline.isolated.channel import Channel
 from pipeline.reasons import plain_line
 
 PATIENCE_S = 5.0
 """How long a process that was told to end may take."""
 _LOG_TAIL = 2**16
-_PACKAGE = Path(__file__).parents[1]
 
 
 def start_python(module: str, log: Path | IO[bytes], descriptors: Sequence[int] = ()) -> subprocess.Popen[bytes]:
@@ -26,7 +26,7 @@ def start_python(module: str, log: Path | IO[bytes], descriptors: Sequence[int] 
     This package is imported before the search path is set: a module of its name in the working directory is not it.
     In a process group of its own, so that a terminal's Ctrl-C reaches the parent alone, which then ends it.
     """
-    own = f"import sys; sys.path.insert(0, {str(_PACKAGE.parent)!r}); import {_PACKAGE.name}"
+    own = f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r}); import {PACKAGE.name}"
     program = f"{own}; sys.path[:] = {sys.path!r}; from {module} import main; main()"
     command = [sys.executable, "-c", program]
     with log.open("wb") if isinstance(log, Path) else os.fdopen(os.dup(log.fileno()), "wb") as errors:
@@ -44,7 +44,7 @@ def start_python(module: str, log: Path | IO[bytes], descriptors: Sequence[int] 
 def own_package_first() -> Iterator[None]:
     """Let processes that ``multiprocessing`` starts meanwhile find this package, and not a module of its name in the
     working directory: they get the search path as it is then. They call ``search_as_parent`` before anything else."""
-    sys.path.insert(0, str(_PACKAGE.parent))
+    sys.path.insert(0, str(PACKAGE.parent))
     try:
         yield
     finally:
@@ -53,7 +53,7 @@ def own_package_first() -> Iterator[None]:
 
 def search_as_parent() -> None:
     """Take away what ``own_package_first`` put before the search path."""
-    if sys.path[:1] == [str(_PACKAGE.parent)]:
+    if sys.path[:1] == [str(PACKAGE.parent)]:
         del sys.path[0]
 
 

@@ -13,7 +13,7 @@ from threading import Event
 from typing import IO, Any, Protocol, TypeVar
 
 from pipeline.errors import WorkerFailed
-from pipeline.isolated.call import Call, Logged, Raised, Returned, Said
+from pipeline.isolated.call import Call, Logged, Raised, Returned, Said, main
 from pipeline.isolated.channel import Channel, Garbled
 from pipeline.isolated.memory import resident_bytes
 from pipeline.isolated.process import PATIENCE_S, channel_to, how_it_ended, kill, last_words, printed, start_python
@@ -62,7 +62,7 @@ class Starter(Protocol):
 def fresh() -> Iterator[Child]:
     """A new interpreter, with nothing inherited."""
     with tempfile.TemporaryFile(prefix="slimline-") as log:
-        process = start_python("pipeline.isolated.call", log)
+        process = start_python(main.__module__, log)
         channel = channel_to(process)
         try:
             yield Child(channel=channel, pid=process.pid, log=log, exit_code=lambda: _wait(process))

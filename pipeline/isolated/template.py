@@ -150,7 +150,7 @@ def _start(modules: tuple[str, ...]) -> _Running:
     ours, theirs = socket.socketpair()
     log = tempfile.TemporaryFile(prefix="slimline-")  # noqa: SIM115  closed with the process
     with theirs:
-        process = start_python("pipeline.isolated.template", log, [theirs.fileno()])
+        process = start_python(main.__module__, log, [theirs.fileno()])
         channel = channel_to(process)
         with suppress(BrokenPipeError):  # one that is gone is noticed when it is first asked for something
             channel.send((theirs.fileno(), modules))

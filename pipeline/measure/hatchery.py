@@ -18,7 +18,7 @@ from pipeline.isolated.channel import Channel
 from pipeline.isolated.process import channel_to, end, kill, last_words, start_python
 from pipeline.measure.worker import Job
 from pipeline.measure.worker_process import Worker
-from pipeline.measure.zygote import Berth, Brood, Order
+from pipeline.measure.zygote import Berth, Brood, Order, main
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,7 @@ def hatch(jobs: Mapping[str, Job], stack: ExitStack) -> Zygote:
         stack.callback(channel.close)
     descriptors = [descriptor for berth in berths for descriptor in (berth.read_fd, berth.write_fd)]
     log = folder / "zygote.log"
-    process = start_python("pipeline.measure.zygote", log, descriptors)
+    process = start_python(main.__module__, log, descriptors)
     _close(descriptors)
     control = channel_to(process)
     stack.callback(end, process)

@@ -15,7 +15,7 @@ from typing import Literal
 from pipeline.errors import WorkerFailed
 from pipeline.isolated.process import PATIENCE_S, channel_to, kill, start_python
 from pipeline.measure.hatchery import Zygote, hatch
-from pipeline.measure.worker import Job, Start
+from pipeline.measure.worker import Job, Start, main
 from pipeline.measure.worker_process import Patience, Worker
 
 logger = logging.getLogger(__name__)
@@ -147,7 +147,7 @@ def _has_pool(job: Job) -> bool:
 
 
 def _spawn(log: Path, stack: ExitStack) -> Worker:
-    process = start_python("pipeline.measure.worker", log)
+    process = start_python(main.__module__, log)
     channel = channel_to(process)
     stack.callback(kill, process)
     stack.callback(channel.close)

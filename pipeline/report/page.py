@@ -9,12 +9,12 @@ from __future__ import annotations
 import base64
 import hashlib
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
+from pipeline import PACKAGE
 from pipeline.contained import contained
 from pipeline.record import StageRecord
 from pipeline.report import describe
@@ -28,7 +28,7 @@ from pipeline.report.verdicts import TONES, meanings_in
 from pipeline.results import Report, VariantResult
 from pipeline.screen import printable
 
-_TEMPLATES = Path(__file__).parent / "templates"
+_TEMPLATES = PACKAGE / "report" / "templates"
 
 
 def html_text(report: Report, drawing: Drawing | None = None) -> str:

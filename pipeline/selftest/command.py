@@ -134,7 +134,7 @@ def _kept_in(options: Options) -> Path:
 def _code_digest() -> str:
     """Of what measures and estimates: trials of another method are not added to."""
     folders = [Path(package.__path__[0]) for package in (isolated, measure, statistics)]
-    files = [path for folder in folders for path in sorted(folder.glob("*.py"))]
+    files = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
     return hashlib.sha256("".join(map(file_digest, files)).encode()).hexdigest()
 
 

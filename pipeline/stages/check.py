@@ -13,7 +13,6 @@ from pipeline.artifact import Artifact
 from pipeline.data.dataset import Feed
 from pipeline.errors import StageFailed, first_line
 from pipeline.onnx_graph import opset
-from pipeline.plan import Stage
 from pipeline.stages.graph import CONTRIBUTED
 from pipeline.stages.run import Outputs, Ran, ran
 
@@ -41,7 +40,7 @@ class Floor:
     """The key that sets the floor, as it is typed."""
 
 
-def floor_of(stage: Stage, override: str) -> Floor | None:
+def floor_of(stage: object, override: str) -> Floor | None:
     """The floor that a stage's field sets, where it has that field: ``min_sqnr_db``, or what ``floor_field`` names."""
     field = getattr(stage, "floor_field", "min_sqnr_db")
     sqnr_db: Any = stage

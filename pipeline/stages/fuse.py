@@ -11,11 +11,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
+from pipeline import PACKAGE
 from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import SplitName
 from pipeline.errors import Skipped, StageFailed, Unchanged, first_line
 from pipeline.onnx_graph import opset
 from pipeline.plan import Context
+from pipeline.stages import legacy_fusion
 from pipeline.stages.graph import CONTRIBUTED, repair, write
 from pipeline.stages.muted import prints_logged
 from pipeline.stages.quantization import is_large, library_call
@@ -132,11 +134,11 @@ class Fuse:
         path = work / "fused.onnx"
         arguments = [str(source.onnx_path), str(path), self.model_type, str(self.num_heads), str(self.hidden_size)]
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "pipeline.stages.legacy_fusion", *arguments],
+            [sys.executable, "-P", "-m", legacy_fusion.__name__, *arguments],
             capture_output=True,
             text=True,
             # Not the whole search path: onnxruntime.transformers puts its folder there, with modules of these names.
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            env={**os.environ, "PYTHONPATH": str(PACKAGE.parent)},
         )
         if done.returncode:
             said = [line for line in done.stderr.splitlines() if line.strip()]
