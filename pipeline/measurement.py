@@ -20,6 +20,7 @@ from pipeline.building import limits_for
 from pipeline.data.batches import Feed, alone, axes_of, batch_of, batches_of, count_of
 from pipeline.data.dataset import Split, preprocess
 from pipeline.errors import OutOfSpace, Skipped, UserError, reasoned
+from pipeline.header import Peaks
 from pipeline.measure.accuracy import Predicted, predict
 from pipeline.measure.environment import available_cores
 from pipeline.measure.exclusive import measuring
@@ -33,7 +34,7 @@ from pipeline.measure.worker import Job
 from pipeline.onnx_graph import fixed_batch_of
 from pipeline.plan import BASELINE, Device, Plan, Target
 from pipeline.progress import ProgressDisplay
-from pipeline.record import AccuracySamples, LatencySamples, Peaks, Status, SubjectRecord, subject_key
+from pipeline.record import AccuracySamples, LatencySamples, Status, SubjectRecord, subject_key
 from pipeline.subjects import Row, rows
 
 _BATCHES_IN_TURN = 8

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.explanation import Outcome
+from pipeline.header import Header
 
 RECORD_VERSION = 1
 Status = Literal["ok", "failed", "skipped"]
@@ -203,41 +204,9 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Peaks:
-    """What a device can do at best with so many threads, as measured; None where it could not be."""
-
-    device: str
-    threads: int
-    fp32_macs_per_s: float | None = None
-    tf32_macs_per_s: float | None = None
-    """Of fp32 products that may be computed in TF32; on NVIDIA's cards alone."""
-    fp16_macs_per_s: float | None = None
-    """On accelerators alone: processors are not asked for it."""
-    int8_macs_per_s: float | None = None
-    int8_types: str | None = None
-    """The combination that was fastest: ``u8s8`` is unsigned activations and signed weights."""
-    bytes_per_s: float | None = None
-    """Of a copy: bytes read and bytes written."""
-    reasons: dict[str, str] = field(default_factory=dict)
-    """Why a figure is missing, by ``fp32``, ``tf32``, ``fp16``, ``int8`` and ``copy``."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(Header):
     """A whole run."""
 
-    command: str
-    created: str
-    """ISO 8601, with the zone."""
-    model: str
-    data: str
-    seed: int
-    machine: dict[str, Any]
-    """cpu, isa, cores, gpu, memory_bytes, os, libraries … (``pipeline.measure.environment``)."""
-    constraints: dict[str, Any]
-    measure: dict[str, Any]
-    """The fields of MeasureSettings."""
-    targets: dict[str, dict[str, Any]]
     batch_sizes: list[int]
     variants: list[VariantRecord]
     subjects: list[SubjectRecord]
@@ -246,15 +215,7 @@ class Record:
     """The test split's predictions."""
     grid: str = "all"
     """``all`` or ``one_at_a_time`` (``pipeline.plan.Plan.grid``)."""
-    peaks: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """What the machine can do at best, by target: the fields of Peaks."""
     trials: list[Trial] = field(default_factory=list)
-    slimline: dict[str, Any] = field(default_factory=dict)
-    """version, commit and changed (``pipeline.revision``); empty in a record of a version that did not keep them."""
-    model_notes: dict[str, Any] = field(default_factory=dict)
-    """What was changed when the model came in (``import``), what is odd about it (``warnings``), and the like."""
-    notes: list[str] = field(default_factory=list)
-    """What to know of how data, metric and model were fitted together, a sentence each."""
 
 
 COLUMNS = ("subject", "round", "block", "position", "duration_ns")
@@ -269,35 +230,12 @@ def save_record(record: Record, folder: Path) -> None:
     if accuracy.labels is not None:
         arrays["labels"] = accuracy.labels
     np.savez_compressed(folder / "accuracy.npz", **arrays)  # type: ignore[arg-type]
-    plain = {
-        name: getattr(record, name)
-        for name in (
-            "command",
-            "created",
-            "model",
-            "data",
-            "seed",
-            "machine",
-            "constraints",
-            "measure",
-            "targets",
-            "batch_sizes",
-            "grid",
-            "peaks",
-            "notes",
-            "slimline",
-            "model_notes",
-        )
-    }
-    plain["variants"] = [asdict(variant) for variant in record.variants]
-    plain["subjects"] = [asdict(subject) for subject in record.subjects]
-    plain["trials"] = [asdict(trial) for trial in record.trials]
-    plain["latency"] = {
-        name: getattr(latency, name)
-        for name in ("subjects", "telemetry", "rounds", "stopped", "seconds", "plans", "beside")
-    }
-    plain["accuracy"] = {"metric": accuracy.metric, "likeness": dict(accuracy.likeness)}
-    text = json.dumps({"record_version": RECORD_VERSION, **plain}, indent=1)
+    facts = asdict(replace(record, accuracy=replace(accuracy, labels=None, predictions={})))
+    for name in COLUMNS:
+        del facts["latency"][name]
+    for name in ("labels", "predictions"):
+        del facts["accuracy"][name]
+    text = json.dumps({"record_version": RECORD_VERSION, **facts}, indent=1)
     temporary = folder / "record.json.tmp"
     temporary.write_text(text + "\n")
     temporary.replace(folder / "record.json")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import __version__
-from pipeline.bounds import fitted
+from pipeline.bounds import fitted, hints_of
 from pipeline.errors import first_line
-from pipeline.plan import Constraints, MeasureSettings
-from pipeline.record import COLUMNS, RECORD_VERSION, AccuracySamples, LatencySamples, Peaks, Record
+from pipeline.record import COLUMNS, RECORD_VERSION, AccuracySamples, LatencySamples, Record
 
 T = TypeVar("T")
 _SHOWN = 3
@@ -31,23 +29,8 @@ class _Place:
     block: int
 
 
-@dataclass(frozen=True)
-class _Target:
-    """What a recorded target may have."""
-
-    backend: str = ""
-    device: str = ""
-    threads: int = 1
-    session: dict[str, Any] = field(default_factory=dict)
-
-
-_ALSO: Mapping[str, Any] = {
-    "measure": MeasureSettings,
-    "constraints": Constraints,
-    "peaks": dict[str, Peaks],
-    "targets": dict[str, _Target],
-}
-"""What the analysis makes of fields that are plain mappings in a record."""
+_NOT_YET = {"explain": "none", "energy_s": None, "peaks": False, "exclusive": False}
+"""What a record that has no such setting did: it is of a version that could not do it."""
 
 
 def load_record(folder: Path) -> Record:
@@ -94,14 +77,14 @@ def _record(
     plain: Mapping[str, Any], columns: Mapping[str, NDArray[Any]], accuracy: Mapping[str, NDArray[Any]]
 ) -> Record:
     problems: list[str] = []
-    hints = typing.get_type_hints(Record)
+    hints = hints_of(Record)
+    if isinstance(plain.get("measure"), dict):
+        plain = {**plain, "measure": {**_NOT_YET, **plain["measure"]}}
     values = {
         item.name: fitted(plain[item.name], hints[item.name], item.name, problems)
         for item in fields(Record)
         if item.name in plain and item.name not in ("latency", "accuracy")
     }
-    for name, hint in _ALSO.items():
-        fitted(plain.get(name, {}), hint, name, problems)
     required = [item.name for item in fields(Record) if item.default is MISSING and item.default_factory is MISSING]
     problems += [f"{name} is missing" for name in required if name not in plain]
     if not problems:
@@ -121,7 +104,7 @@ def _has_variant(record: Record, row: Any) -> bool:
 
 
 def _latency(plain: Any, columns: Mapping[str, NDArray[Any]], problems: list[str]) -> LatencySamples | None:
-    hints = typing.get_type_hints(LatencySamples)
+    hints = hints_of(LatencySamples)
     known = {item.name for item in fields(LatencySamples)} - set(COLUMNS)
     needed = known - {"plans", "beside"}
     if not isinstance(plain, dict) or not needed <= plain.keys() or not set(COLUMNS) <= columns.keys():
@@ -155,7 +138,7 @@ def _accuracy(plain: Any, arrays: Mapping[str, NDArray[Any]], problems: list[str
     if not isinstance(plain, dict) or "metric" not in plain:
         problems.append("accuracy has no metric")
         return None
-    hints = typing.get_type_hints(AccuracySamples)
+    hints = hints_of(AccuracySamples)
     known = {item.name for item in fields(AccuracySamples)} - {"labels", "predictions"}
     before = len(problems)
     values: dict[str, Any] = {

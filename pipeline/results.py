@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 from pipeline.explanation import Explanation
 from pipeline.factor_results import Factors
+from pipeline.header import Header
 from pipeline.intervals import Quantile, Ratio
 from pipeline.ladder_results import Ladder
-from pipeline.record import Status
+from pipeline.record import StageRecord, Status
 
 SCHEMA_VERSION = 1
 
@@ -244,8 +245,7 @@ class VariantResult:
     name: str
     status: Status
     reason: str | None
-    stages: list[dict[str, Any]]
-    """Each a StageRecord as plain values."""
+    stages: list[StageRecord]
     format: str | None
     digest: str | None
     """The artifact's in the store: over the names and digests of its files."""
@@ -296,18 +296,9 @@ class Noise:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(Header):
     """Everything that the report shows."""
 
-    command: str
-    created: str
-    model: str
-    data: str
-    seed: int
-    machine: dict[str, Any]
-    constraints: dict[str, Any]
-    measure: dict[str, Any]
-    targets: dict[str, dict[str, Any]]
     summary: str
     """The outcome in one or two sentences."""
     recommendation: Recommendation | None
@@ -315,22 +306,14 @@ class Report:
     """Where nothing is recommended: what each candidate failed."""
     noise: Noise
     variants: list[VariantResult]
-    peaks: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """What the machine can do at best, by target (``pipeline.record.Peaks``)."""
     factors: Factors | None = None
     """What each of the four factors of speed contributes; None unless the run varied one thing at a time."""
     ladders: list[Ladder] = field(default_factory=list)
     """Each variant on each target that was timed at three batch sizes or more."""
-    slimline: dict[str, Any] = field(default_factory=dict)
-    """version, commit and changed of the program that measured (``pipeline.revision``)."""
-    model_notes: dict[str, Any] = field(default_factory=dict)
-    """What was changed when the model came in (``import``), what is odd about it (``warnings``), and the like."""
     margins: dict[str, float] = field(default_factory=dict)
     """The drop of accuracy that is allowed, by target: ``constraints.max_accuracy_drop``, or what stands in for it."""
     faults: list[str] = field(default_factory=list)
     """The parts that could not be made and why, a sentence each without its full stop."""
-    notes: list[str] = field(default_factory=list)
-    """What to know of how data, metric and model were fitted together, a sentence each."""
     schema_version: int = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:

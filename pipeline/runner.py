@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import NoReturn
@@ -22,6 +22,7 @@ from pipeline.data.batches import Axes
 from pipeline.data.dataset import Split
 from pipeline.errors import Skipped, SlimlineError, UserError, reasoned, reporting_disk
 from pipeline.fitting import acquainted, original, with_fitted_data
+from pipeline.header import TargetRecord
 from pipeline.locks import InUse
 from pipeline.measure.environment import describe_machine
 from pipeline.measurement import Measured, measure
@@ -137,15 +138,15 @@ def make_record(plan: Plan, built: Mapping[str, Built], measured: Measured, note
         data=plan.data.name,
         seed=plan.seed,
         machine=describe_machine(),
-        constraints=asdict(plan.constraints),
-        measure=asdict(plan.measure),
+        constraints=plan.constraints,
+        measure=plan.measure,
         targets={
-            name: {
-                "backend": target.backend.name,
-                "device": target.device,
-                "threads": target.threads,
-                "session": dict(target.session),
-            }
+            name: TargetRecord(
+                backend=target.backend.name,
+                device=target.device,
+                threads=target.threads,
+                session=dict(target.session),
+            )
             for name, target in plan.targets.items()
         },
         batch_sizes=list(plan.batch_sizes),
@@ -154,7 +155,7 @@ def make_record(plan: Plan, built: Mapping[str, Built], measured: Measured, note
         subjects=measured.subjects,
         latency=measured.latency,
         accuracy=measured.accuracy,
-        peaks={name: asdict(found) for name, found in measured.peaks.items()},
+        peaks=measured.peaks,
         slimline=revision(),
         model_notes=dict(built[BASELINE].model_notes),
         notes=list(notes),

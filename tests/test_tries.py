@@ -13,7 +13,8 @@ from pipeline.analyse import analyse
 from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.build import Builder
 from pipeline.explanation import Cause, Explanation
-from pipeline.plan import MeasureSettings, Plan, Target
+from pipeline.header import TargetRecord
+from pipeline.plan import Constraints, MeasureSettings, Plan, Target
 from pipeline.record import AccuracySamples, LatencySamples, Record, SubjectRecord, Trial
 from pipeline.results import Report
 from pipeline.stages.quantize_dynamic import QuantizeDynamic
@@ -51,9 +52,9 @@ def recorded(of: Plan) -> Record:
         data="",
         seed=0,
         machine={},
-        constraints={},
-        measure={"explain": "all"},
-        targets={target: {"device": "cpu", "backend": "onnxruntime"}},
+        constraints=Constraints(),
+        measure=MeasureSettings(explain="all"),
+        targets={target: TargetRecord(device="cpu", backend="onnxruntime")},
         batch_sizes=[1],
         variants=variants,
         subjects=rows,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 
 import numpy as np
@@ -24,8 +23,9 @@ from pipeline.analyse.speed import cost_per_million, estimate_ratios, judge_rati
 from pipeline.analyse.steps import with_steps
 from pipeline.analyse.summary import summarise
 from pipeline.contained import Faults, contained
-from pipeline.plan import Constraints, MeasureSettings
-from pipeline.record import Peaks, Record, SubjectRecord, VariantRecord
+from pipeline.header import header_of
+from pipeline.plan import MeasureSettings
+from pipeline.record import Record, SubjectRecord, VariantRecord
 from pipeline.results import Accuracy, DeviceTime, Energy, Report, Result, Speedup, VariantResult
 from pipeline.statistics.latency import Estimate, rounds_interval
 
@@ -37,8 +37,7 @@ LAUNCH_BOUND = 0.8
 
 def analyse(record: Record) -> Report:
     """Derive every figure, verdict and sentence of the report from what the run recorded."""
-    measure = MeasureSettings(**record.measure)
-    constraints = Constraints(**record.constraints)
+    measure, constraints = record.measure, record.constraints
     cells = cells_by_subject(record.latency, _measured(record))
     faults = Faults()
     estimates = _estimates(record, cells, measure, faults)
@@ -69,15 +68,7 @@ def analyse(record: Record) -> Report:
         lambda reason: (None, f"{reason}."),
     )
     return Report(
-        command=record.command,
-        created=record.created,
-        model=record.model,
-        data=record.data,
-        seed=record.seed,
-        machine=record.machine,
-        constraints=record.constraints,
-        measure=record.measure,
-        targets=record.targets,
+        **header_of(record),
         summary=contained(
             "the summary",
             lambda: summarise(variants, recommendation, why_none, checks.noise, measure),
@@ -87,18 +78,14 @@ def analyse(record: Record) -> Report:
         why_none=why_none,
         noise=checks.noise,
         variants=variants,
-        peaks={target: asdict(Peaks(**found)) for target, found in record.peaks.items()},
         factors=faults.contain(
             "the four factors", lambda: factors(record, cells, judged, measure, checks.devices), None
         ),
-        model_notes=record.model_notes,
         # Where one thing was varied at a time, the batch sizes are an axis of the four factors.
         ladders=[]
         if record.grid != "all"
         else faults.contain("the batch sizes", lambda: ladders(record.subjects, cells, measure, noisy), []),
-        slimline=record.slimline,
         faults=faults.sentences,
-        notes=list(record.notes),
         margins=margins(judged),
     )
 
@@ -214,7 +201,7 @@ def _variant(variant: VariantRecord, results: list[Result]) -> VariantResult:
         name=variant.name,
         status=variant.status,
         reason=variant.reason,
-        stages=[asdict(stage) for stage in variant.stages],
+        stages=variant.stages,
         format=variant.format,
         digest=variant.digest,
         size_bytes=variant.size_bytes,

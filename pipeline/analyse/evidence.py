@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pipeline.record import Peaks, StageRecord, VariantRecord
+from pipeline.header import Peaks
+from pipeline.record import StageRecord, VariantRecord
 from pipeline.results import DeviceTime, Limits, Speedup
 
 ATTENTION = frozenset({"Attention", "MultiHeadAttention"})

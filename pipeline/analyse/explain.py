@@ -10,7 +10,7 @@ from pipeline.analyse.causes import CAUSES, WITHOUT_PROFILE
 from pipeline.analyse.evidence import ON_CPU, Evidence, Profile, Sibling
 from pipeline.contained import Faults
 from pipeline.explanation import Cause, Explanation, NodeTime, OperatorTime, Outcome
-from pipeline.record import Peaks, Record, SubjectRecord, VariantRecord, subject_key
+from pipeline.record import Record, SubjectRecord, VariantRecord, subject_key
 from pipeline.results import Reference, Result, Speedup
 
 SHOWN_NODES = 10
@@ -20,7 +20,7 @@ def with_explanations(record: Record, rows: Mapping[str, list[Result]], faults: 
     """The rows by variant, each that is to be explained with its explanation (``measure.explain``)."""
     subjects = {subject.key: subject for subject in record.subjects}
     variants = {variant.name: variant for variant in record.variants}
-    asked = record.measure.get("explain", "none")
+    asked = record.measure.explain
     calls_ms = {
         subject_key(name, row.target, row.batch_size): row.latency_ms.p50.value
         for name, found in rows.items()
@@ -86,8 +86,7 @@ def _explanation(
 ) -> Explanation | None:
     if mine.profile is None or reference is None or reference.profile is None:
         return None
-    peaks = record.peaks.get(row.target)
-    backend, other = (record.targets[subject.target].get("backend", "") for subject in (mine, reference))
+    backend, other = (record.targets[subject.target].backend for subject in (mine, reference))
     comparable = backend == other and "reason" not in reference.profile
     reason = mine.profile.get("reason")
     evidence = Evidence(
@@ -100,10 +99,10 @@ def _explanation(
         reference=_profile(reference, calls_ms) if comparable else None,
         same_model=mine.variant == reference.variant,
         limits=row.limits,
-        peaks=None if peaks is None else Peaks(**peaks),
+        peaks=record.peaks.get(row.target),
         isa=frozenset(record.machine.get("isa") or ()),
-        threads=record.targets[row.target].get("threads", 1),
-        session=record.targets[row.target].get("session", {}),
+        threads=record.targets[row.target].threads,
+        session=record.targets[row.target].session,
         device_time=row.device_ms,
         siblings=siblings,
         has_gpu=bool(record.machine.get("gpu")),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline.factor_results import Factor
+from pipeline.header import TargetRecord
 from pipeline.record import Record, StageRecord, SubjectRecord, VariantRecord
 
 INPUT_SIZE = "input size"
@@ -143,7 +144,7 @@ def _software(axis: str, label: str, base_label: str) -> Place:
     return Place(factor="software", axis=axis, label=label, base_label=base_label)
 
 
-def _by_target(targets: Mapping[str, Mapping[str, Any]], name: str, base_name: str) -> list[Place]:
+def _by_target(targets: Mapping[str, TargetRecord], name: str, base_name: str) -> list[Place]:
     if name == base_name:
         return []
     mine, base = _flat(targets[name]), _flat(targets[base_name])
@@ -158,10 +159,10 @@ def _by_target(targets: Mapping[str, Mapping[str, Any]], name: str, base_name: s
     ]
 
 
-def _flat(target: Mapping[str, Any]) -> dict[str, Any]:
+def _flat(target: TargetRecord) -> dict[str, Any]:
     """A target's fields and its session's keys, with the defaults of those that are not given."""
-    session = {**_DEFAULT_SESSION, **target.get("session", {})}
-    return {**{key: value for key, value in target.items() if key != "session"}, **session}
+    fields = {key: value for key, value in asdict(target).items() if key != "session"}
+    return {**fields, **_DEFAULT_SESSION, **target.session}
 
 
 def _on_target(key: str, value: Any, base_value: Any) -> Place:

@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.contained import Faults
-from pipeline.record import Peaks, Record, VariantRecord, subject_key
+from pipeline.header import Peaks
+from pipeline.record import Record, VariantRecord, subject_key
 from pipeline.results import Limits, LimitVerdict, Result
 
 BUSY = 0.10
@@ -29,13 +30,13 @@ _NAMES = {"float32": "fp32", "float16": "fp16"}
 def with_limits(record: Record, rows: Mapping[str, list[Result]], faults: Faults) -> dict[str, list[Result]]:
     """The rows by variant, each that was timed with its limits where its target's peaks were measured."""
     variants = {variant.name: variant for variant in record.variants}
-    peaks = {target: Peaks(**found) for target, found in record.peaks.items()}
+    peaks = record.peaks
     profiles = {subject.key: subject.profile for subject in record.subjects}
 
     def marked(variant: VariantRecord, row: Result) -> Result:
         if row.latency_ms is None or row.target not in peaks:
             return row
-        session = record.targets[row.target].get("session", {})
+        session = record.targets[row.target].session
         found = limits(variant, row.batch_size, row.latency_ms.p50.value, peaks[row.target], session)
         profile = profiles.get(subject_key(variant.name, row.target, row.batch_size)) or {"reason": "not asked"}
         if found.verdict == "neither" and "reason" not in profile:

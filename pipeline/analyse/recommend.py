@@ -73,7 +73,7 @@ def _measured(variants: Sequence[VariantResult]) -> list[Row]:
             variant=variant.name,
             size_bytes=variant.size_bytes,
             result=result,
-            lossy_stages=sum(not stage.get("lossless", False) for stage in variant.stages),
+            lossy_stages=sum(not stage.lossless for stage in variant.stages),
             stages=len(variant.stages),
         )
         for variant in variants

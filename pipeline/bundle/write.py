@@ -7,7 +7,7 @@ import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,7 @@ def write_bundle(
                 "labels": golden.labels(class_names, scores, tried.golden),
                 "golden": golden.entry(len(chosen), model.tolerance),
                 "measured": {**measured, "size_bytes": _size(folder, model)},
-                "constraints": report.constraints,
+                "constraints": asdict(report.constraints),
                 "why": recommendation.why,
                 "provenance": manifests.provenance(record, variant, artifact.digest),
             }

@@ -22,6 +22,7 @@ from pipeline.artifact import Artifact, Format
 from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.data.dataset import Feed
 from pipeline.errors import OutOfSpace, Skipped, SlimlineError, WorkerFailed, reasoned, reporting_temporary
+from pipeline.header import Peaks
 from pipeline.measure.cores import cores_for
 from pipeline.measure.environment import available_memory_bytes, last_level_cache_bytes
 from pipeline.measure.peak_models import Shape, write_copies, write_float_products, write_integer_products
@@ -29,7 +30,6 @@ from pipeline.measure.processes import started
 from pipeline.measure.worker import Cell, Job, Load, Timed
 from pipeline.measure.worker_process import Worker
 from pipeline.plan import Device, Session, Target
-from pipeline.record import Peaks
 
 _CPU = Shape(rows=512, edge=512, products=4)
 """Rows a thread. With these the fp32 product was fastest on the machine it was tried on; larger ones leave the L2."""

@@ -17,7 +17,7 @@ CAPTION = (
 
 def pruning_panel(variant: VariantResult) -> Panel | None:
     """The groups of a variant whose chain pruned each of them alone, None for any other."""
-    notes = next((stage["notes"]["pruned_alone"] for stage in variant.stages if "pruned_alone" in stage["notes"]), None)
+    notes = next((stage.notes["pruned_alone"] for stage in variant.stages if "pruned_alone" in stage.notes), None)
     return None if notes is None or not notes["groups"] else _shades(variant.name, notes)
 
 

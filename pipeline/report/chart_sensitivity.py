@@ -16,7 +16,7 @@ CAPTION = (
 
 def sensitivity_panel(variant: VariantResult) -> Panel | None:
     """The layers of a variant whose chain judged them, None for any other."""
-    notes = next((stage["notes"] for stage in variant.stages if stage["notes"].get("sensitivity")), None)
+    notes = next((stage.notes for stage in variant.stages if stage.notes.get("sensitivity")), None)
     if notes is None:
         return None
     kept = set(notes.get("kept_in_float", ()))

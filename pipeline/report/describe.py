@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from pipeline.metrics import COSINE
@@ -31,7 +32,7 @@ def margin_lines(report: Report) -> list[str]:
     """The drop of accuracy that is allowed, and where it comes from; a line for each size of it."""
     rows = [result for variant in report.variants for result in variant.results if result.accuracy is not None]
     cosine = any(result.accuracy.metric == COSINE for result in rows if result.accuracy is not None)
-    given = report.constraints.get("max_accuracy_drop") is not None
+    given = report.constraints.max_accuracy_drop is not None
     places: dict[str, list[str]] = {}
     for target, margin in report.margins.items():
         places.setdefault(f"{margin:.4g}" if cosine else f"{show.number(100 * margin, 2)} points", []).append(target)
@@ -232,11 +233,11 @@ def value(item: Any) -> str:
     return str(item) or show.NONE
 
 
-def facts(recorded: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """A mapping as pairs of words; mappings inside it are spelled out on their own lines, ``name.part``."""
+def facts(recorded: Any) -> list[tuple[str, str]]:
+    """What was recorded as pairs of words; what has parts is spelled out on lines of their own, ``name.part``."""
     pairs: list[tuple[str, str]] = []
-    for name, item in recorded.items():
-        if isinstance(item, Mapping) and item:
+    for name, item in (recorded if isinstance(recorded, Mapping) else asdict(recorded)).items():
+        if is_dataclass(item) or (isinstance(item, Mapping) and item):
             pairs.extend((f"{name}.{part}", text) for part, text in facts(item))
         elif name.endswith("_bytes") and isinstance(item, int | float) and not isinstance(item, bool):
             pairs.append((name.removesuffix("_bytes"), f"{show.megabytes(item)} MB"))

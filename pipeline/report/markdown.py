@@ -207,7 +207,7 @@ def _chain(variant: VariantResult) -> str:
     if variant.status != "ok":
         lines += [f"{variant.status}: {escape(variant.reason or 'no reason was recorded')}", ""]
     for position, stage in enumerate(variant.stages, start=1):
-        lines.append(f"{position}. {_stage(StageRecord(**stage))}")
+        lines.append(f"{position}. {_stage(stage)}")
     if not variant.stages:
         lines.append("No stages: the model as it is.")
     for line in describe.digest_lines(variant):

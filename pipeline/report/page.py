@@ -115,7 +115,7 @@ def _meanings(report: Report) -> dict[str, str]:
 
 
 def _chains(report: Report) -> list[tuple[VariantResult, list[StageRecord]]]:
-    return [(variant, [StageRecord(**stage) for stage in variant.stages]) for variant in report.variants]
+    return [(variant, variant.stages) for variant in report.variants]
 
 
 def _factors(report: Report) -> dict[str, Any] | None:

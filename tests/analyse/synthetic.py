@@ -1,12 +1,13 @@
 """Runs that never happened, with effects that are known exactly."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.header import TargetRecord
 from pipeline.plan import Constraints, MeasureSettings
 from pipeline.record import (
     AccuracySamples,
@@ -85,9 +86,9 @@ def make_record(
         data="data",
         seed=0,
         machine={"cpu": "a processor"},
-        constraints=asdict(constraints or Constraints()),
-        measure=asdict(measure or MeasureSettings()),
-        targets={name: {"device": device} for name, device in places.items()},
+        constraints=constraints or Constraints(),
+        measure=measure or MeasureSettings(),
+        targets={name: TargetRecord(device=device) for name, device in places.items()},
         batch_sizes=list(batch_sizes),
         variants=[_variant(made) for made in everyone],
         subjects=subjects,

@@ -13,8 +13,9 @@ from pipeline.analyse.causes import CAUSES
 from pipeline.analyse.evidence import Evidence, Node, Profile, Sibling
 from pipeline.analyse.explain import explain
 from pipeline.explanation import Cause, Outcome
+from pipeline.header import Peaks
 from pipeline.plan import MeasureSettings
-from pipeline.record import Peaks, Record, StageRecord, Trial, VariantRecord
+from pipeline.record import Record, StageRecord, Trial, VariantRecord
 from pipeline.results import DeviceTime, Limits, Reference, Speedup
 from tests.analyse.synthetic import Made, make_record
 

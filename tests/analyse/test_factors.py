@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.analyse import analyse
 from pipeline.factor_results import Axis, Factors, Level
+from pipeline.header import TargetRecord
 from pipeline.plan import MeasureSettings
 from pipeline.record import AccuracySamples, Record, StageRecord, SubjectRecord, VariantRecord, subject_key
 from tests.analyse.synthetic import BLOCKS, CALLS, ROUNDS, Made, make_record, samples_from
@@ -69,7 +70,7 @@ def run(
     return replace(
         make_record(Made(name="baseline"), measure=measure),
         variants=[variant("baseline"), *variants],
-        targets={name: dict(place) for name, place in places.items()},
+        targets={name: TargetRecord(**place) for name, place in places.items()},
         batch_sizes=list(dict.fromkeys([1, *(size for _, _, size in rows)])),
         subjects=subjects,
         latency=samples_from(durations),

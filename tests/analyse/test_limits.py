@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from pipeline.analyse import analyse
 from pipeline.analyse.limits import limits
-from pipeline.record import Peaks, VariantRecord
+from pipeline.header import Peaks
+from pipeline.record import VariantRecord
 from tests.analyse.synthetic import BASELINE_MS, Made, make_record
 
 PEAKS = Peaks(device="cpu", threads=1, fp32_macs_per_s=1e10, int8_macs_per_s=4e10, int8_types="u8s8", bytes_per_s=1e10)
@@ -65,13 +66,13 @@ def test_a_call_that_uses_a_tenth_of_neither_is_held_back_by_neither() -> None:
 
 @pytest.mark.parametrize(("operator_ms", "verdict"), [(0.9, "slow kernels"), (0.2, "overhead"), (0.004, "overhead")])
 def test_where_a_call_passes_tells_overhead_from_slow_kernels(operator_ms: float, verdict: str) -> None:
-    record = replace(make_record(Made(name="model")), peaks={"ort_cpu": asdict(PEAKS)})
+    record = replace(make_record(Made(name="model")), peaks={"ort_cpu": PEAKS})
     record = replace(record, variants=[variant(name=each.name) for each in record.variants])
     node = {"name": "a", "op": "ConvInteger", "provider": "CPUExecutionProvider", "type": "uint8", "ms": operator_ms}
     profile = {"calls": 9, "call_ms": 1.0, "nodes": [node], "channels": []}
     subjects = [replace(subject, profile=profile) for subject in record.subjects]
     slow = replace(PEAKS, fp32_macs_per_s=1e13, bytes_per_s=1e12)
-    report = analyse(replace(record, subjects=subjects, peaks={"ort_cpu": asdict(slow)}))
+    report = analyse(replace(record, subjects=subjects, peaks={"ort_cpu": slow}))
     found = report.variants[0].results[0].limits
     assert found is not None
     assert found.verdict == verdict
@@ -176,7 +177,7 @@ def test_a_report_has_limits_for_targets_with_peaks_and_none_without() -> None:
     work = {"macs_by_type": {"fp32": 10**8}, "macs": 10**8, "weight_bytes": 10, "activation_bytes": 10}
     measured = replace(
         record,
-        peaks={"ort_cpu": asdict(PEAKS)},
+        peaks={"ort_cpu": PEAKS},
         variants=[replace(one, **work) for one in record.variants],  # type: ignore[arg-type]
     )
     rows = [row for one in analyse(measured).variants for row in one.results]
@@ -184,4 +185,4 @@ def test_a_report_has_limits_for_targets_with_peaks_and_none_without() -> None:
         pytest.approx(1e8 / (BASELINE_MS / 1e3) / 1e10, rel=0.2)
     ] * 2
     assert all(row.limits is None for one in analyse(record).variants for row in one.results)
-    assert analyse(measured).peaks == {"ort_cpu": asdict(PEAKS)}
+    assert analyse(measured).peaks == {"ort_cpu": PEAKS}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.analyse import analyse
+from pipeline.header import TargetRecord
 from pipeline.record import LatencySamples, Record
 from pipeline.report.describe import busy_lines, margin_lines, noise_lines
 from pipeline.results import Report
@@ -27,7 +28,7 @@ def _front(*variants: Made) -> set[str]:
 
 def test_more_threads_than_cores_are_told_with_what_to_type() -> None:
     record = make_record(INT8)
-    targets = {"ort_cpu": {"device": "cpu", "threads": 8}}
+    targets = {"ort_cpu": TargetRecord(device="cpu", threads=8)}
     found = _remarks(analyse(replace(record, targets=targets, machine={"cores": 2})))
     assert found["int8"] == ["8 threads share 2 cores, so they wait for each other: try target.ort_cpu.threads=2"]
     assert _remarks(analyse(replace(record, targets=targets, machine={"cores": 8}))) == {"baseline": [], "int8": []}

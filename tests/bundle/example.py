@@ -15,9 +15,10 @@ from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.bundle import write_bundle
 from pipeline.data.dataset import Split
 from pipeline.data.preprocessing import Preprocessing
+from pipeline.header import TargetRecord
 from pipeline.installed import version
 from pipeline.intervals import Quantile
-from pipeline.plan import Target
+from pipeline.plan import Constraints, MeasureSettings, Target
 from pipeline.record import AccuracySamples, LatencySamples, Record, StageRecord, VariantRecord
 from pipeline.results import (
     Accuracy,
@@ -155,9 +156,9 @@ def record(artifact: Artifact) -> Record:
         data="random",
         seed=3,
         machine=MACHINE,
-        constraints={"max_accuracy_drop": 0.01},
-        measure={},
-        targets={"ort_cpu": {"device": "cpu"}},
+        constraints=Constraints(max_accuracy_drop=0.01),
+        measure=MeasureSettings(),
+        targets={"ort_cpu": TargetRecord(device="cpu")},
         batch_sizes=[4],
         variants=[variant],
         subjects=[],
@@ -242,8 +243,8 @@ def report() -> Report:
         data="random",
         seed=3,
         machine=MACHINE,
-        constraints={"max_accuracy_drop": 0.01},
-        measure={},
+        constraints=Constraints(max_accuracy_drop=0.01),
+        measure=MeasureSettings(),
         targets={},
         summary="",
         why_none=None,

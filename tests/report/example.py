@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 
+from pipeline.header import Peaks, TargetRecord
 from pipeline.intervals import Quantile
-from pipeline.record import Peaks, StageRecord
+from pipeline.plan import Constraints, MeasureSettings
+from pipeline.record import StageRecord
 from pipeline.results import (
     Accuracy,
     AccuracyVerdict,
@@ -128,9 +130,9 @@ def skipped(target: str = "ort_cuda", batch_size: int = 1, reason: str = NO_CUDA
     return Result(target=target, device="cuda", batch_size=batch_size, status="skipped", reason=reason)
 
 
-def stage(name: str, kind: str, **fields: object) -> dict[str, object]:
-    """One stage's record as plain values."""
-    record = StageRecord(
+def stage(name: str, kind: str, **fields: object) -> StageRecord:
+    """One stage's record."""
+    return StageRecord(
         name=name,
         kind=kind,
         fields=dict(fields),
@@ -140,7 +142,6 @@ def stage(name: str, kind: str, **fields: object) -> dict[str, object]:
         reused=name == "export",
         notes={"drift": {"sqnr_db": 31.2, "cosine": 0.9993, "max_abs": 0.41, "worst_example": 812}},
     )
-    return asdict(record)
 
 
 def variant(name: str, results: list[Result], *, size_bytes: int = 312_000) -> VariantResult:
@@ -228,15 +229,15 @@ def report(
             "os": "Linux 6.1 x86_64",
             "libraries": {"onnx": "1.23.0", "onnxruntime": "1.32.0", "torch": "2.13.0+cpu"},
         },
-        constraints={"max_accuracy_drop": None, "max_latency_ms": None, "max_size_mb": 1.0},
-        measure={"profile": "default", "looks": [7, 10, 14, 20], "blocks": 32, "alpha": 0.03},
-        targets={"ort_cpu": {"backend": "onnxruntime", "device": "cpu", "threads": 1, "session": {}}},
+        constraints=Constraints(max_size_mb=1.0),
+        measure=MeasureSettings(),
+        targets={"ort_cpu": TargetRecord(backend="onnxruntime", device="cpu")},
         summary="static_int8 is 1.86 times as fast as the baseline on ort_cpu at batch 1, with no meaningful drop.",
         recommendation=recommendation,
         why_none=None if recommendation is not None else "no variant was faster within the allowed drop",
         noise=noise(noisy=noisy),
         variants=variants,
-        peaks={"ort_cpu": asdict(peaks())},
+        peaks={"ort_cpu": peaks()},
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from pipeline.report.fields import FIELDS
 from pipeline.report.markdown import markdown_text
@@ -32,14 +32,14 @@ def test_the_peaks_are_told_by_target() -> None:
 
 
 def test_targets_with_the_same_peaks_share_a_line() -> None:
-    peaks = asdict(example.peaks())
+    peaks = example.peaks()
     report = replace(example.typical(), peaks={"ort_cpu": peaks, "torch_cpu": peaks})
     assert limit_notes(report)[0].startswith("At best, on ort_cpu, torch_cpu: ")
 
 
 def test_a_peak_that_could_not_be_measured_says_why() -> None:
     peaks = replace(example.peaks(), int8_macs_per_s=None, int8_types=None, reasons={"int8": "no kernel"})
-    report = replace(example.typical(), peaks={"ort_cpu": asdict(peaks)})
+    report = replace(example.typical(), peaks={"ort_cpu": peaks})
     assert "int8 products not measured (no kernel); a copy" in limit_notes(report)[0]
 
 

@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 from rich.console import Console
 
+from pipeline.plan import MeasureSettings
 from pipeline.report import print_report, report_schema
 from pipeline.report.describe import device_lines, energy_lines
 from pipeline.report.markdown import markdown_text
@@ -42,9 +43,8 @@ def report(*rows: tuple[str, list[ScenarioResult]]) -> Report:
         example.variant(name, [replace(example.result(0.4, found=None), scenarios=scenarios)])
         for name, scenarios in rows
     ]
-    settings = {"scenario_s": 10.0, "server_qps": 200, "server_latency_ms": 20.0}
-    plain = example.report(variants)
-    return replace(plain, measure={**plain.measure, **settings})
+    settings = MeasureSettings(scenario_s=10.0, server_qps=200, server_latency_ms=20.0)
+    return replace(example.report(variants), measure=settings)
 
 
 @pytest.fixture(name="both")

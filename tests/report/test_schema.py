@@ -11,8 +11,9 @@ import jsonschema
 import pytest
 
 from pipeline import results
+from pipeline.header import Peaks
 from pipeline.intervals import Quantile
-from pipeline.record import Peaks, StageRecord
+from pipeline.record import StageRecord
 from pipeline.report import report_schema
 from pipeline.report.plain import json_text, plain
 from pipeline.results import Report

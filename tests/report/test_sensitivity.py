@@ -13,7 +13,7 @@ from tests.report import example
 
 def variant(notes: dict[str, Any]) -> VariantResult:
     found = next(variant for variant in example.typical().variants if variant.stages)
-    return replace(found, stages=[{**found.stages[0], "notes": notes}])
+    return replace(found, stages=[replace(found.stages[0], notes=notes)])
 
 
 def test_every_layer_has_a_bar_and_says_its_precision() -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
+from pipeline.header import Peaks
 from pipeline.report import numbers as show
 from pipeline.report.rows import all_rows
 from pipeline.results import Limits, Report
@@ -62,23 +62,23 @@ def limit_lines(report: Report) -> list[tuple[str, ...]]:
     ]
 
 
-def _peaks(peaks: Mapping[str, Any]) -> str:
-    threads = peaks["threads"]
-    where = f"{peaks['device']}, {threads} thread{'s' if threads > 1 else ''}"
+def _peaks(peaks: Peaks) -> str:
+    threads = peaks.threads
+    where = f"{peaks.device}, {threads} thread{'s' if threads > 1 else ''}"
     parts = []
     for name, figure, unit in (
-        ("fp32", peaks["fp32_macs_per_s"], "MAC/s"),
-        ("tf32", peaks["tf32_macs_per_s"], "MAC/s"),
-        ("fp16", peaks["fp16_macs_per_s"], "MAC/s"),
-        ("int8", peaks["int8_macs_per_s"], "MAC/s"),
-        ("copy", peaks["bytes_per_s"], "B/s (read and written)"),
+        ("fp32", peaks.fp32_macs_per_s, "MAC/s"),
+        ("tf32", peaks.tf32_macs_per_s, "MAC/s"),
+        ("fp16", peaks.fp16_macs_per_s, "MAC/s"),
+        ("int8", peaks.int8_macs_per_s, "MAC/s"),
+        ("copy", peaks.bytes_per_s, "B/s (read and written)"),
     ):
-        if figure is None and name not in peaks["reasons"] and name in _OF_ACCELERATORS:
+        if figure is None and name not in peaks.reasons and name in _OF_ACCELERATORS:
             continue
         if figure is None:
-            parts.append(f"{_WORDS[name]} not measured ({peaks['reasons'].get(name, 'no reason was recorded')})")
+            parts.append(f"{_WORDS[name]} not measured ({peaks.reasons.get(name, 'no reason was recorded')})")
             continue
-        kind = f" ({peaks['int8_types']})" if name == "int8" and peaks["int8_types"] else ""
+        kind = f" ({peaks.int8_types})" if name == "int8" and peaks.int8_types else ""
         parts.append(f"{_WORDS[name]}{kind} {show.magnitude(figure)}{unit}")
     return f"{'; '.join(parts)} ({where})"
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
+from pipeline.plan import MeasureSettings
 from pipeline.report import numbers as show
 from pipeline.report.rows import Row, all_rows
 from pipeline.report.verdicts import Tone
@@ -49,7 +49,7 @@ def scenario_notes(report: Report) -> list[str]:
         return []
     notes = [
         "Asked and timed by MLCommons' LoadGen, each row and scenario in a process of its own, for at least "
-        f"{show.duration(float(report.measure['scenario_s']))}; not an MLPerf result, which MLCommons would have to "
+        f"{show.duration(report.measure.scenario_s)}; not an MLPerf result, which MLCommons would have to "
         "verify. Latency is a query's: one example, in MultiStream eight."
     ]
     servers = [(row, scenario) for row, scenario in found if scenario.scenario == "Server"]
@@ -74,7 +74,7 @@ def _line(row: Row, scenario: ScenarioResult) -> ScenarioLine:
     # In Offline a query is everything at once: its examples' latencies say when their turn came.
     latencies = (None,) * 3 if scenario.scenario == "Offline" else (scenario.p50_ms, scenario.p90_ms, scenario.p99_ms)
     figures = [show.NONE if value is None else show.number(value) for value in latencies]
-    rate = show.NONE if scenario.samples_per_s is None else show.short(scenario.samples_per_s)
+    rate = _short(scenario.samples_per_s)
     queries = show.NONE if scenario.queries is None else show.count(scenario.queries)
     verdict = _verdict(scenario)
     return ScenarioLine(
@@ -105,11 +105,15 @@ def _name(row: Row) -> str:
     return f"{row.variant.name} on {_place(row)}"
 
 
-def _server_note(measure: dict[str, Any]) -> str:
+def _server_note(measure: MeasureSettings) -> str:
     return (
-        f"Server: {show.short(float(measure['server_qps']))} queries a second on average, arriving at random (Poisson);"
-        f" 99 % must be answered within {show.short(float(measure['server_latency_ms']))} ms of their arrival."
+        f"Server: {_short(measure.server_qps)} queries a second on average, arriving at random (Poisson);"
+        f" 99 % must be answered within {_short(measure.server_latency_ms)} ms of their arrival."
     )
+
+
+def _short(value: float | None) -> str:
+    return show.NONE if value is None else show.short(value)
 
 
 def _late(row: Row, scenario: ScenarioResult) -> str:
