@@ -137,6 +137,16 @@ def test_a_record_of_a_later_version_names_both(samples: dict[str, bytes], tmp_p
     )
 
 
+def test_settings_that_an_older_record_lacks_say_what_it_did(samples: dict[str, bytes], tmp_path: Path) -> None:
+    plain = json.loads(samples["record.json"])
+    for name in ("explain", "energy_s", "peaks"):
+        del plain["measure"][name]
+    del plain["targets"]["ort_cpu"]["session"]
+    record = load_record(_written({**samples, "record.json": json.dumps(plain).encode()}, tmp_path) / "samples")
+    assert (record.measure.explain, record.measure.energy_s, record.measure.peaks) == ("none", None, False)
+    assert record.targets["ort_cpu"].session == {}
+
+
 def test_a_file_in_place_of_a_run_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert _reported(tmp_path / "file") == f"{tmp_path / 'file'} is a file: type a run's folder, such as outputs/latest"
