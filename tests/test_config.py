@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from pipeline.config import build, by_default, construct, register
+from pipeline.data.files import NpzFile, SplitFolder
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import UserError
 from pipeline.installed import locate
 from pipeline.plan import Plan, Stage
+from pipeline.zoo.source import OnnxModel, TorchModel
 
 CONF = Path(str(files("pipeline.conf")))
 
@@ -26,15 +29,23 @@ def names(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _hydra() -> Iterator[None]:
     register()
     with initialize_config_module("pipeline.conf", version_base="1.3"):
         yield
 
 
+@cache
 def plan(*overrides: str) -> Plan:
     return build(compose("config", list(overrides)), Path("outputs/test"), "test")
+
+
+@pytest.fixture(scope="module")
+def everything() -> Plan:
+    """Every variant on every target, composed once."""
+    variants = dict.fromkeys(["baseline", *names("variant")])
+    return plan(f"variant=[{','.join(variants)}]", f"target=[{','.join(names('target'))}]")
 
 
 def test_the_default_experiment_is_what_the_readme_says() -> None:
@@ -45,14 +56,13 @@ def test_the_default_experiment_is_what_the_readme_says() -> None:
 
 
 @pytest.mark.parametrize("name", names("variant"))
-def test_every_variant_composes(name: str) -> None:
-    chosen = plan(f"variant=[{','.join(dict.fromkeys(['baseline', name]))}]")
-    assert chosen.variants[name].name == name
+def test_every_variant_composes(everything: Plan, name: str) -> None:
+    assert everything.variants[name].name == name
 
 
 @pytest.mark.parametrize("name", names("target"))
-def test_every_target_composes(name: str) -> None:
-    assert plan(f"target=[{name}]").targets[name].name == name
+def test_every_target_composes(everything: Plan, name: str) -> None:
+    assert everything.targets[name].name == name
 
 
 @pytest.mark.parametrize("name", names("measure"))
@@ -60,22 +70,35 @@ def test_every_profile_composes(name: str) -> None:
     assert plan(f"measure={name}").measure.profile == name
 
 
-@pytest.mark.parametrize("group", ["experiment", "debug"])
-def test_every_experiment_composes(group: str) -> None:
-    for name in names(group):
-        assert plan(f"{group}={name}").variants
-
-
 @pytest.mark.parametrize(
-    "overrides",
-    [
-        ["model=onnx", "model.path=m.onnx", "data=npz", "data.path=d.npz"],
-        ["model=torch", "model.factory=a.B", "model.weights=w.pt", "+model.inputs={x:{shape:[3]}}", "data=folder",
-         "data.path=d"],
-    ],
-)  # fmt: skip
-def test_a_users_own_model_and_data_compose(overrides: list[str]) -> None:
-    assert plan(*overrides).model
+    ("group", "name"), [(group, name) for group in ("experiment", "debug") for name in names(group)]
+)
+def test_every_experiment_composes_with_what_it_names(group: str, name: str) -> None:
+    node: dict[str, Any] = yaml.safe_load((CONF / group / f"{name}.yaml").read_text())
+    entries = [entry for entry in node.pop("defaults", []) if isinstance(entry, dict)]
+    overridden = {key: value for entry in entries for key, value in entry.items()}
+    chosen = plan(f"{group}={name}")
+    assert {*node.get("variants", ()), *overridden.get("override /variant", ())} <= set(chosen.variants)
+    assert {*node.get("target", ()), *overridden.get("override /target", ())} <= set(chosen.targets)
+    assert chosen.batch_sizes == tuple(node.get("batch_sizes", plan().batch_sizes))
+    assert chosen.measure.profile == node.get("measure", {}).get(
+        "profile", overridden.get("override /measure", "default")
+    )
+
+
+def test_a_users_own_onnx_file_and_arrays_compose() -> None:
+    chosen = plan("model=onnx", "model.path=m.onnx", "data=npz", "data.path=d.npz")
+    assert isinstance(chosen.model, OnnxModel)
+    assert isinstance(chosen.data, NpzFile)
+    assert (chosen.model.path, chosen.data.path) == (Path("m.onnx"), Path("d.npz"))
+
+
+def test_a_users_own_pytorch_model_and_folder_compose() -> None:
+    shape = "+model.inputs={x:{shape:[3]}}"
+    chosen = plan("model=torch", "model.factory=a.B", "model.weights=w.pt", shape, "data=folder", "data.path=d")
+    assert isinstance(chosen.model, TorchModel)
+    assert isinstance(chosen.data, SplitFolder)
+    assert (chosen.model.factory, chosen.model.inputs["x"].shape, chosen.data.path) == ("a.B", (3,), Path("d"))
 
 
 @pytest.mark.parametrize("name", names("stage"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -116,18 +116,42 @@ def test_a_session_uses_the_targets_threads(artifact: Artifact) -> None:
         torch.set_num_threads(before)
 
 
-def test_compiling_never_falls_back_to_eager(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: dict[str, Any] = {}
+@pytest.fixture
+def _compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Skips where nothing can be compiled; what is compiled goes to a folder of the test's own."""
+    try:
+        Torch().check(target(compile=True))
+    except BackendUnavailable as missing:
+        pytest.skip(str(missing))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    from torch._inductor import config
 
-    def compile_nothing(module: torch.nn.Module, **options: Any) -> torch.nn.Module:
-        asked.update(options)
-        return module
+    monkeypatch.setattr(config.cpp, "vec_isa_ok", True)  # else a program is compiled for each instruction set
+    limits = torch._dynamo.config.recompile_limit, torch._dynamo.config.fail_on_recompile_limit_hit
+    yield
+    torch._dynamo.config.recompile_limit, torch._dynamo.config.fail_on_recompile_limit_hit = limits
+    torch._dynamo.reset()
 
-    monkeypatch.setattr(torch, "compile", compile_nothing)
-    monkeypatch.setattr("pipeline.backends.torch._check_compiler", lambda device: None)
-    Torch().load(artifact, target(compile="max-autotune"))
-    assert asked == {"dynamic": False, "mode": "max-autotune"}
-    assert torch._dynamo.config.fail_on_recompile_limit_hit
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_compiler")
+def test_a_compiled_model_gives_the_models_outputs_and_never_falls_back_to_eager(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.backends.torch.RECOMPILE_LIMIT", 1)
+    spec = spec_of(SixteenBits, {"x": (4,)}, ["y"], dtype="float32")
+    module = make_module(spec).float()
+    save_module(module, spec, tmp_path)
+    torch._dynamo.utils.counters.clear()
+    session = Torch().load(Artifact(tmp_path, "torch", ""), target(compile="max-autotune"))
+    x = np.random.default_rng(0).normal(size=(2, 4)).astype(np.float32)
+    with torch.inference_mode():
+        expected = module(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(session({"x": x})[0], expected, atol=1e-6)
+    assert torch._dynamo.utils.counters["inductor"], "nothing was compiled"
+    assert session.run.get_compiler_config()["max_autotune"] is True  # type: ignore[attr-defined]
+    with pytest.raises(torch._dynamo.exc.FailOnRecompileLimitHit):
+        session({"x": x[:1]})
 
 
 def test_a_missing_gpu_is_unavailable_with_what_torch_says(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,7 @@ from pipeline.errors import BackendUnavailable, WorkerFailed
 from pipeline.measure import peak
 from pipeline.measure.peak import Copying, copy_bytes, measure_peaks
 from pipeline.measure.peak_models import Shape, write_copies, write_float_products, write_integer_products
+from pipeline.measure.worker import Cell, Job, Timed
 from pipeline.plan import Target
 from pipeline.stages.count import count
 
@@ -78,7 +82,6 @@ def test_the_copy_is_larger_than_the_cache_and_fits_into_memory(
 
 
 def test_peaks_are_measured_in_processes_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peak, "_MEASURED_NS", 1_000_000)
     monkeypatch.setattr(peak, "copy_bytes", lambda: MIB)
     found = measure_peaks("cpu", 1)
     assert (found.device, found.threads, found.reasons) == ("cpu", 1, {})
@@ -101,41 +104,61 @@ def test_the_half_precision_model_computes_the_same(tmp_path: Path) -> None:
     np.testing.assert_allclose(half[0], full[0], rtol=0.01)
 
 
-def test_a_card_is_asked_for_tf32_and_half_precision_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peak, "_ACCELERATOR", Shape(rows=4, edge=16, products=2))
-    monkeypatch.setattr(peak, "_ACCELERATOR_COPY", 64)
-    tasks = peak._tasks(tmp_path, "cuda", 1)
-    assert set(tasks) == {"fp32", "tf32", "fp16", "s8s8", "copy"}
-    assert tasks["tf32"].job.target.session["tf32"] is True
-    assert tasks["tf32"].job.artifact == tasks["fp32"].job.artifact
-    assert all("session.disable_cpu_ep_fallback" in task.job.target.session["config"] for task in tasks.values())
+@dataclass(frozen=True)
+class Clocked:
+    """A process whose calls all take as long as it is told, or that fails with a reason."""
+
+    took: float | str
+
+    def ask(self, command: object) -> Timed | None:
+        if isinstance(self.took, str):
+            raise WorkerFailed(self.took)
+        if not isinstance(command, Cell):
+            return None
+        return Timed(durations_ns=np.array([3, 1]) * int(self.took * 1e9), run_delay_ns=0, major_faults=0)
 
 
-def test_the_faster_of_two_integer_kernels_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    rates = {"fp32": 1.0, "u8s8": 2.0, "u8u8": 3.0, "copy": 4.0}
-    monkeypatch.setattr(peak, "_tasks", lambda *arguments: {})
-    monkeypatch.setattr(peak, "_rates", lambda tasks: (rates, {}))
-    found = measure_peaks("cpu", 1)
-    assert (found.int8_macs_per_s, found.int8_types) == (3.0, "u8u8")
+def clocked(monkeypatch: pytest.MonkeyPatch, **took: float | str) -> dict[str, Job]:
+    """What each process takes for its calls; the jobs that they are started for come to be in what is returned."""
+    asked: dict[str, Job] = {}
+
+    @contextmanager
+    def started(jobs: Mapping[str, Job], start: str) -> Iterator[dict[str, Clocked]]:
+        asked.update(jobs)
+        yield {name: Clocked(took.get(name, 1.0)) for name in jobs}
+
+    monkeypatch.setattr(peak, "started", started)
+    return asked
 
 
-def test_a_product_that_can_not_be_run_has_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peak, "_tasks", lambda *arguments: {})
-    monkeypatch.setattr(
-        peak, "_rates", lambda tasks: ({"fp32": 1.0}, {"u8s8": "no kernel", "u8u8": "none", "copy": "x"})
-    )
-    found = measure_peaks("cpu", 1)
-    assert (found.fp32_macs_per_s, found.int8_macs_per_s, found.bytes_per_s) == (1.0, None, None)
-    assert found.reasons == {"int8": "no kernel", "copy": "x"}
+def test_a_card_is_asked_for_tf32_and_half_precision_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OnnxRuntime, "check", lambda self, target: None)
+    jobs = clocked(monkeypatch, tf32=0.5)
+    found = measure_peaks("cuda", 1)
+    assert set(jobs) == {"fp32", "tf32", "fp16", "s8s8", "copy"}
+    assert jobs["tf32"].target.session["tf32"] is True
+    assert jobs["tf32"].artifact == jobs["fp32"].artifact
+    assert all("session.disable_cpu_ep_fallback" in job.target.session["config"] for job in jobs.values())
+    assert found.fp32_macs_per_s is not None
+    assert found.tf32_macs_per_s == 2 * found.fp32_macs_per_s
+    assert (found.fp16_macs_per_s, found.int8_types) == (found.fp32_macs_per_s, "s8s8")
 
 
-def test_a_worker_that_fails_costs_its_own_figure_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(worker: object) -> float:
-        raise WorkerFailed("it died")
-
-    monkeypatch.setattr(peak, "_fastest_s", fail)
+def test_the_fastest_call_counts_and_the_faster_of_two_integer_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    clocked(monkeypatch, fp32=2.0, u8s8=1.0, u8u8=0.5, copy=4.0)
     monkeypatch.setattr(peak, "copy_bytes", lambda: MIB)
-    assert measure_peaks("cpu", 1).reasons == dict.fromkeys(("fp32", "int8", "copy"), "it died")
+    found = measure_peaks("cpu", 1)
+    assert found.fp32_macs_per_s is not None
+    assert (found.int8_macs_per_s, found.int8_types) == (4 * found.fp32_macs_per_s, "u8u8")
+    assert found.bytes_per_s == 2 * MIB / 4.0, "a copy reads and writes"
+
+
+def test_what_can_not_be_run_costs_its_own_figure_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    clocked(monkeypatch, u8s8="no kernel", u8u8="none", copy="it died")
+    found = measure_peaks("cpu", 1)
+    assert found.fp32_macs_per_s is not None
+    assert (found.int8_macs_per_s, found.int8_types, found.bytes_per_s) == (None, None, None)
+    assert found.reasons == {"int8": "no kernel", "copy": "it died"}
 
 
 def test_without_the_provider_nothing_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:
