@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.change import Change
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -32,8 +34,8 @@ class Cause:
     """A sentence with the evidence."""
     share: float | None
     """Of the row's call, where the cause is a part of it."""
-    change: str | None
-    """What to try, as it is typed behind ``python -m pipeline``; None: nothing is known, or this run has it."""
+    change: Change | None
+    """What to try, in report.json as it is typed; None: nothing is known, or this run has it."""
     outcome: Outcome | None = None
     """None: it was not tried."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pipeline.explanation import Explanation
@@ -315,8 +315,3 @@ class Report(Header):
     faults: list[str] = field(default_factory=list)
     """The parts that could not be made and why, a sentence each without its full stop."""
     schema_version: int = SCHEMA_VERSION
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, in the order of report.json."""
-        plain = asdict(self)
-        return {"schema_version": plain.pop("schema_version"), **plain}

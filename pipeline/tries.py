@@ -11,26 +11,22 @@ from __future__ import annotations
 import logging
 import math
 import time
-import typing
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import zip_longest
-from typing import Any
-
-from pydantic import TypeAdapter
 
 from pipeline.build import Builder, Built
 from pipeline.build import builder as making
+from pipeline.change import Change
 from pipeline.compare import ROUNDS, compare
 from pipeline.data.batches import Feed, batch_of
 from pipeline.data.dataset import Split, preprocess
 from pipeline.errors import Skipped, StageFailed
 from pipeline.explanation import Outcome
-from pipeline.installed import locate
 from pipeline.locks import InUse
 from pipeline.measure.latency import Subject
 from pipeline.measure.schedule import expect
-from pipeline.plan import Plan, Speed, Stage, Target
+from pipeline.plan import Plan, Speed, Target
 from pipeline.record import Record, Trial, VariantRecord, subject_key
 from pipeline.results import Report, Result
 from pipeline.subjects import runnable
@@ -51,7 +47,7 @@ class Try:
 
     row: Result
     variant: str
-    change: str
+    change: Change
     plan: Plan
     seconds: float
     """About what building it takes, from what the chain took when it was built."""
@@ -108,14 +104,14 @@ def proposals(plan: Plan, record: Record, report: Report) -> Iterator[Try]:
         yield from (entries[place] for entries in by_row if len(entries) > place)
 
 
-def _proposal(plan: Plan, variant: VariantRecord, row: Result, change: str) -> Try | None:
+def _proposal(plan: Plan, variant: VariantRecord, row: Result, change: Change) -> Try | None:
     try:
-        after = changed(plan, change)
+        after = change.apply(plan)
     except ValueError as error:
         logger.debug("%s is not tried: %s", change, error)
         return None
     changed_models = {name for name, chain in after.variants.items() if chain != plan.variants[name]}
-    if after == plan or changed_models - {variant.name}:
+    if after == plan or row.target not in after.targets or changed_models - {variant.name}:
         return None  # nothing new, or another row's model: what a chain's beginning proposes is set in the whole chain
     return Try(
         row=row,
@@ -125,72 +121,6 @@ def _proposal(plan: Plan, variant: VariantRecord, row: Result, change: str) -> T
         seconds=_seconds(plan, after, variant),
         replaces=variant.digest if changed_models else None,
     )
-
-
-def changed(plan: Plan, change: str) -> Plan:
-    """The plan with an override as it is typed; raises ValueError for one that is not cheap to try, or does not fit."""
-    key, _, text = change.partition("=")
-    value = _read(text)
-    match key.split("."):
-        case ["batch_sizes"]:
-            sizes: tuple[int, ...] = TypeAdapter(tuple[int, ...]).validate_python(value)
-            return replace(plan, batch_sizes=sizes)
-        case ["variants", name, "stages", stage, field] if (
-            name in plan.variants and stage in plan.variants[name].stages
-        ):
-            return _restaged(plan, name, stage, _with(plan.variants[name].stages[stage], field, value))
-        case ["stage@variants", name, "stages", stage] if name in plan.variants and stage in plan.variants[name].stages:
-            return _restaged(plan, name, stage, _in_place_of(plan.variants[name].stages[stage], text))
-        case ["~variants", name, "stages", stage] if name in plan.variants and stage in plan.variants[name].stages:
-            return _restaged(plan, name, stage, None)
-        case ["target", name, "threads"] if name in plan.targets:
-            return _retargeted(plan, replace(plan.targets[name], threads=TypeAdapter(int).validate_python(value)))
-        case ["target", name, "session", setting] if name in plan.targets:
-            target = plan.targets[name]
-            return _retargeted(plan, replace(target, session={**target.session, setting: value}))
-    raise ValueError("it is another run")
-
-
-def _read(text: str) -> Any:
-    """A value as Hydra reads it, as far as proposals have such: a list of words, null, true, false, or a word."""
-    if text.startswith("[") and text.endswith("]"):
-        return [word.strip() for word in text[1:-1].split(",") if word.strip()]
-    return {"null": None, "true": True, "false": False}.get(text, text)
-
-
-def _with(stage: Stage, field: str, value: Any) -> Stage:
-    hint = typing.get_type_hints(type(stage)).get(field)
-    if hint is None:
-        raise ValueError(f"{type(stage).__name__} has no {field}")
-    after: Stage = replace(stage, **{field: TypeAdapter(hint).validate_python(value)})  # type: ignore[type-var]
-    return after
-
-
-def _in_place_of(old: Stage, name: str) -> Stage:
-    """The stage of a YAML's name, with what the old one's fields were set to, as they are left in the configuration."""
-    try:
-        kind = locate(f"pipeline.stages.{name}.{name.title().replace('_', '')}")
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"there is no stage {name}") from error
-    default = type(old)()
-    new: Stage = kind()
-    for item in fields(old):  # type: ignore[arg-type]
-        value = getattr(old, item.name)
-        if value != getattr(default, item.name):
-            new = _with(new, item.name, value)
-    return new
-
-
-def _restaged(plan: Plan, name: str, stage: str, new: Stage | None) -> Plan:
-    """With another stage of this name, or without it."""
-    variant = plan.variants[name]
-    put = {each: new if each == stage else old for each, old in variant.stages.items()}
-    changed = replace(variant, stages={each: old for each, old in put.items() if old is not None})
-    return replace(plan, variants={**plan.variants, name: changed})
-
-
-def _retargeted(plan: Plan, target: Target) -> Plan:
-    return replace(plan, targets={**plan.targets, target.name: target})
 
 
 def _seconds(before: Plan, after: Plan, variant: VariantRecord) -> float:
@@ -208,7 +138,7 @@ def _build(wanted: Sequence[Try], builder: Builder, limit_s: float, step: Step) 
     for number, entry in enumerate(wanted):
         if time.monotonic() - began + entry.seconds > limit_s:
             continue
-        step(LABEL, _BUILDING * number / len(wanted), entry.change)
+        step(LABEL, _BUILDING * number / len(wanted), str(entry.change))
         try:
             ready.append(_ready(entry, replace(builder, plan=entry.plan), number))
         except (StageFailed, Skipped) as error:
@@ -280,6 +210,6 @@ def _trial(entry: Try, found: Speed | str) -> Trial:
         outcome = replace(outcome, value=found.value, low=found.low, high=high)
     return Trial(
         subject=subject_key(entry.variant, entry.row.target, entry.row.batch_size),
-        change=entry.change,
+        change=str(entry.change),
         outcome=outcome,
     )

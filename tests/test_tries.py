@@ -12,14 +12,14 @@ import pytest
 from pipeline.analyse import analyse
 from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.build import Builder
+from pipeline.change import BatchSizes, Change, StageField, StageSwapped, Targets
 from pipeline.explanation import Cause, Explanation
 from pipeline.header import TargetRecord
 from pipeline.plan import Constraints, MeasureSettings, Plan, Target
 from pipeline.record import AccuracySamples, LatencySamples, Record, SubjectRecord, Trial
 from pipeline.results import Report
 from pipeline.stages.quantize_dynamic import QuantizeDynamic
-from pipeline.stages.quantize_static import QuantizeStatic
-from pipeline.tries import changed, proposals, try_changes
+from pipeline.tries import proposals, try_changes
 from tests.example import Arrays, Scale, plan
 
 REAL = MeasureSettings(
@@ -63,7 +63,7 @@ def recorded(of: Plan) -> Record:
     )
 
 
-def explained(record: Record, **changes: Sequence[str]) -> Report:
+def explained(record: Record, **changes: Sequence[Change]) -> Report:
     """The report on it, with causes that propose these changes by variant."""
     report = analyse(record)
     variants = []
@@ -76,73 +76,21 @@ def explained(record: Record, **changes: Sequence[str]) -> Report:
     return replace(report, variants=variants)
 
 
-def tried(of: Plan, record: Record | None = None, **changes: Sequence[str]) -> list[Trial]:
+def of_a(field: str, value: Any) -> Change:
+    return StageField(variant="scaled", stage="a", field=field, value=value)
+
+
+def by(value: float) -> Change:
+    return of_a("by", value)
+
+
+def tried(of: Plan, record: Record | None = None, **changes: Sequence[Change]) -> list[Trial]:
     record = record or recorded(of)
     return try_changes(of, record, explained(record, **changes), of.data.split("test"), lambda *_: None)
 
 
-@pytest.mark.parametrize(
-    ("change", "field", "value"),
-    [
-        ("variants.int8.stages.quantize.op_types=[MatMul,Conv]", "op_types", ("MatMul", "Conv")),
-        ("variants.int8.stages.quantize.op_types=null", "op_types", None),
-        ("variants.int8.stages.quantize.exclude_nodes=[]", "exclude_nodes", ()),
-        ("variants.int8.stages.quantize.per_channel=false", "per_channel", False),
-    ],
-)
-def test_a_stages_field_is_set_as_the_command_line_would(tmp_path: Path, change: str, field: str, value: Any) -> None:
-    before = chosen(tmp_path)
-    after = changed(before, change)
-    assert getattr(after.variants["int8"].stages["quantize"], field) == value
-    assert after.variants["scaled"] == before.variants["scaled"]
-
-
-def test_a_stage_takes_anothers_place_and_keeps_what_was_set(tmp_path: Path) -> None:
-    before = chosen(tmp_path)
-    quantize = before.variants["int8"].stages["quantize"]
-    after = changed(before, "stage@variants.int8.stages.quantize=quantize_static")
-    assert after.variants["int8"].stages == {"quantize": QuantizeStatic()}
-    products = replace(quantize, op_types=("MatMul",))  # type: ignore[type-var]
-    before = plan(tmp_path, {"baseline": {}, "int8": {"quantize": products}}, measure=REAL)
-    after = changed(before, "stage@variants.int8.stages.quantize=quantize_static")
-    assert after.variants["int8"].stages == {"quantize": QuantizeStatic(op_types=("MatMul",))}
-
-
-def test_a_stage_is_taken_out(tmp_path: Path) -> None:
-    before = plan(tmp_path, {"baseline": {}, "chain": {"a": Scale(), "b": Scale(by=3.0)}}, measure=REAL)
-    after = changed(before, "~variants.chain.stages.a")
-    assert after.variants["chain"].stages == {"b": Scale(by=3.0)}
-
-
-def test_targets_and_batch_sizes_can_be_changed_too(tmp_path: Path) -> None:
-    before = chosen(tmp_path)
-    assert changed(before, "batch_sizes=[1,8]").batch_sizes == (1, 8)
-    assert changed(before, "target.ort_cpu.threads=2").targets["ort_cpu"].threads == 2
-    assert changed(before, "target.ort_cpu.session.spinning=true").targets["ort_cpu"].session == {"spinning": True}
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        "variant=[baseline,static_int8]",
-        "target=[ort_cuda]",
-        "variants.other.stages.a.by=3",
-        "variants.scaled.stages.b.by=3",
-        "stage@variants.other.stages.a=quantize_static",
-        "stage@variants.scaled.stages.a=quantize_nothing",
-        "~variants.scaled.stages.b",
-        "variants.scaled.stages.a.nothing=3",
-        "variants.int8.stages.quantize.weight_type=int3",
-        "batch_sizes=[some]",
-    ],
-)
-def test_another_run_or_what_does_not_fit_is_not_tried(tmp_path: Path, change: str) -> None:
-    with pytest.raises(ValueError, match=r"\w"):
-        changed(chosen(tmp_path), change)
-
-
 def test_a_change_is_built_and_timed_beside_the_rows_reference(tmp_path: Path) -> None:
-    (trial,) = tried(chosen(tmp_path), scaled=["variants.scaled.stages.a.by=3.0"])
+    (trial,) = tried(chosen(tmp_path), scaled=[by(3.0)])
     assert (trial.subject, trial.change) == ("scaled@ort_cpu/1", "variants.scaled.stages.a.by=3.0")
     found = trial.outcome
     assert (found.variant, found.against, found.reason) == (None, "baseline", None)
@@ -153,14 +101,15 @@ def test_a_change_is_built_and_timed_beside_the_rows_reference(tmp_path: Path) -
 
 
 def test_static_instead_of_dynamic_quantization_is_tried(tmp_path: Path) -> None:
-    change = "stage@variants.int8.stages.quantize=quantize_static"
+    static = "pipeline.stages.quantize_static.QuantizeStatic"
+    change = StageSwapped(variant="int8", stage="quantize", by="quantize_static", kind=static)
     (trial,) = tried(chosen(tmp_path), int8=[change])
-    assert (trial.subject, trial.change, trial.outcome.reason) == ("int8@ort_cpu/1", change, None)
+    assert (trial.subject, trial.change, trial.outcome.reason) == ("int8@ort_cpu/1", str(change), None)
     assert trial.outcome.value is not None
 
 
 def test_a_larger_batch_is_compared_with_the_reference_at_that_batch(tmp_path: Path) -> None:
-    (trial,) = tried(chosen(tmp_path), scaled=["batch_sizes=[1,8]"])
+    (trial,) = tried(chosen(tmp_path), scaled=[BatchSizes(sizes=(1, 8))])
     assert trial.outcome.against == "baseline at batch 8"
     assert trial.outcome.value is not None
 
@@ -168,7 +117,7 @@ def test_a_larger_batch_is_compared_with_the_reference_at_that_batch(tmp_path: P
 def test_what_fails_and_what_changes_nothing_are_told_as_such(tmp_path: Path) -> None:
     trials = tried(
         chosen(tmp_path),
-        scaled=["variants.scaled.stages.a.fail=broken", f"variants.scaled.stages.a.log={tmp_path / 'log'}"],
+        scaled=[of_a("fail", "broken"), of_a("log", str(tmp_path / "log"))],
     )
     assert [trial.outcome.reason for trial in trials] == [
         "a: RuntimeError: broken",
@@ -178,7 +127,7 @@ def test_what_fails_and_what_changes_nothing_are_told_as_such(tmp_path: Path) ->
 
 
 def test_what_the_plan_has_already_is_not_tried(tmp_path: Path) -> None:
-    assert tried(chosen(tmp_path), scaled=["variants.scaled.stages.a.by=2.00", "batch_sizes=[1]"]) == []
+    assert tried(chosen(tmp_path), scaled=[by(2.0), BatchSizes(sizes=(1,))]) == []
 
 
 def test_a_stage_that_took_long_is_not_built_again(tmp_path: Path) -> None:
@@ -190,26 +139,26 @@ def test_a_stage_that_took_long_is_not_built_again(tmp_path: Path) -> None:
         for variant in record.variants
     ]
     before = log.read_text()
-    assert tried(of, replace(record, variants=slow), scaled=["variants.scaled.stages.a.by=3.0"]) == []
+    assert tried(of, replace(record, variants=slow), scaled=[by(3.0)]) == []
     assert log.read_text() == before
 
 
 def test_too_little_time_for_an_interval_means_no_figure(tmp_path: Path) -> None:
     of = chosen(tmp_path, measure=replace(REAL, try_s=2.0))
-    assert tried(of, scaled=["variants.scaled.stages.a.by=3.0"]) == []
+    assert tried(of, scaled=[by(3.0)]) == []
 
 
 def test_nothing_is_tried_unless_it_is_asked_for(tmp_path: Path) -> None:
     of = chosen(tmp_path, measure=replace(REAL, try_s=None))
-    assert tried(of, scaled=["variants.scaled.stages.a.by=3.0"]) == []
+    assert tried(of, scaled=[by(3.0)]) == []
 
 
 def test_every_rows_first_proposal_comes_before_any_second_one(tmp_path: Path) -> None:
     of = chosen(tmp_path)
     record = recorded(of)
-    first, second = ("variants.scaled.stages.a.by=3.0", "variants.scaled.stages.a.by=4.0")
-    other = "variants.int8.stages.quantize.op_types=[MatMul]"
-    report = explained(record, scaled=[first, second, first], int8=["variant=[baseline]", other])
+    first, second = by(3.0), by(4.0)
+    other = StageField(variant="int8", stage="quantize", field="op_types", value=("MatMul",))
+    report = explained(record, scaled=[first, second, first], int8=[Targets(names=("ort_cuda",)), other])
     assert [entry.change for entry in proposals(of, record, report)] == [first, other, second]
 
 
@@ -218,7 +167,7 @@ def test_a_target_that_is_missing_here_is_a_reason(tmp_path: Path, monkeypatch: 
 
     of = chosen(tmp_path, targets={"ort_cpu": Target(name="ort_cpu", backend=OnnxRuntime())}, data=Arrays())
     record = recorded(of)
-    report = explained(record, scaled=["variants.scaled.stages.a.by=3.0"])
+    report = explained(record, scaled=[by(3.0)])
 
     def refuse(self: OnnxRuntime, target: Target) -> None:
         raise BackendUnavailable("it is gone")

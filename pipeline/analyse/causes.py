@@ -23,6 +23,7 @@ from pipeline.analyse.evidence import (
     Node,
 )
 from pipeline.backends.torch import OWN_GRAPHS
+from pipeline.change import BatchSizes, Change, SessionSetting, StageDropped, StageSwapped, Targets, Threads
 from pipeline.explanation import Cause, Outcome
 from pipeline.instruction_sets import lacks_dot_products, vector_floats
 from pipeline.record import StageRecord
@@ -59,7 +60,7 @@ def dynamic_convolutions(row: Evidence) -> Iterator[Cause]:
         "(ConvInteger), for which ONNX Runtime has no fast kernel: static quantization has"
     )
     if row.reference_share(MATRIX_PRODUCTS - ATTENTION) >= MATRIX_MODEL:
-        yield Cause(what=what, share=share, change=row.override(stage, "op_types", "[MatMul]"))
+        yield Cause(what=what, share=share, change=row.with_field(stage, "op_types", ("MatMul",)))
         return
     yield _static_instead(row, stage, what, share)
 
@@ -91,7 +92,7 @@ def left_in_float(row: Evidence) -> Iterator[Cause]:
     yield Cause(
         what=f"{_percent(share)} of a call is products that still run in fp32: {_kinds(nodes)}",
         share=share,
-        change=None if excluding is None else row.override(stage, excluding, "[]"),
+        change=None if excluding is None else row.with_field(stage, excluding, ()),
     )
 
 
@@ -106,7 +107,7 @@ def fused_away(row: Evidence) -> Iterator[Cause]:
         what=f"{_percent(share)} of a call goes into {_kinds(nodes)} in fp32: fused as one operator, its products are "
         "none that static quantization knows",
         share=share,
-        change=row.without(fuse),
+        change=StageDropped(variant=row.variant.name, stage=fuse.name),
     )
 
 
@@ -120,7 +121,7 @@ def unfused_pairs(row: Evidence) -> Iterator[Cause]:
         return
     products = [kind for kind in _PRODUCTS if row.has(_PRODUCTS[kind])]
     only = bool(products) and not stage.fields.get("op_types")
-    change = row.override(stage, "op_types", f"[{','.join(products)}]") if only else None
+    change = row.with_field(stage, "op_types", tuple(products)) if only else None
     yield Cause(
         what=f"{_percent(share)} of a call goes into {_kinds(nodes)} that no integer kernel took in",
         share=share,
@@ -167,7 +168,7 @@ def launch_bound(row: Evidence) -> Iterator[Cause]:
         what=f"launch-bound: the host takes {_percent(min(time.enqueue_share, 1.0))} of the device's time to ask for "
         "the runs, so the device waits for it and faster kernels don't help",
         share=None,
-        change=None if graphed else f"target.{row.target}.session.cuda_graph=true",
+        change=None if graphed else SessionSetting(target=row.target, setting="cuda_graph", value=True),
     )
 
 
@@ -182,7 +183,7 @@ def casts(row: Evidence) -> Iterator[Cause]:
     yield Cause(
         what=f"{_percent(share)} of a call goes into {_kinds(nodes)}{why}",
         share=share,
-        change="target=[ort_cuda]" if half and row.has_gpu else None,
+        change=Targets(names=("ort_cuda",)) if half and row.has_gpu else None,
     )
 
 
@@ -210,8 +211,7 @@ def too_small(row: Evidence) -> Iterator[Cause]:
     what = f"the model is small: {_percent(share)} of a call passes beside its {operators}"
     if row.threads > 1:
         what += f", on {row.threads} threads that wait for each other"
-    batch = None if row.variant.fixed_batch else f"batch_sizes=[{row.batch_size},{8 * row.batch_size}]"
-    yield Cause(what=what, share=share, change=f"target.{row.target}.threads=1" if row.threads > 1 else batch)
+    yield Cause(what=what, share=share, change=_fewer_waits(row))
 
 
 def odd_channels(row: Evidence) -> Iterator[Cause]:
@@ -227,7 +227,7 @@ def odd_channels(row: Evidence) -> Iterator[Cause]:
             f"multiple of {width}, the floats in one of this processor's vectors "
             f"({', '.join(map(str, sorted(set(odd))[:_SHOWN]))})",
             share=None,
-            change=row.override(stage, "round_to", str(width)),
+            change=row.with_field(stage, "round_to", width),
         )
 
 
@@ -285,7 +285,7 @@ def _static_instead(row: Evidence, stage: StageRecord | None, what: str, share: 
     """Static quantization: how it did where this run has it, and what to type where it hasn't."""
     sibling = row.with_stage("QuantizeStatic", instead=_DYNAMIC)
     if sibling is None:
-        return Cause(what=what, share=share, change=None if stage is None else row.swap(stage, "quantize_static"))
+        return Cause(what=what, share=share, change=None if stage is None else _static(row, stage))
     speedup = sibling.speedup
     outcome = Outcome(
         variant=sibling.variant.name,
@@ -295,6 +295,18 @@ def _static_instead(row: Evidence, stage: StageRecord | None, what: str, share: 
         high=speedup.high,
     )
     return Cause(what=what, share=share, change=None, outcome=outcome)
+
+
+def _static(row: Evidence, stage: StageRecord) -> Change:
+    kind = "pipeline.stages.quantize_static.QuantizeStatic"
+    return StageSwapped(variant=row.variant.name, stage=stage.name, by="quantize_static", kind=kind)
+
+
+def _fewer_waits(row: Evidence) -> Change | None:
+    """One thread, which waits for no other; or a larger batch, where the model takes one."""
+    if row.threads > 1:
+        return Threads(target=row.target, threads=1)
+    return None if row.variant.fixed_batch else BatchSizes(sizes=(row.batch_size, 8 * row.batch_size))
 
 
 def _percent(share: float) -> str:

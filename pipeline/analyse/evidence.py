@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pipeline.change import StageField
 from pipeline.header import Peaks
 from pipeline.record import StageRecord, VariantRecord
 from pipeline.results import DeviceTime, Limits, Speedup
@@ -139,19 +140,6 @@ class Evidence:
         """The chain's last stage of one of these classes."""
         return next((stage for stage in reversed(self.variant.stages) if stage.kind in kinds), None)
 
-    def override(self, stage: StageRecord, field: str, value: str) -> str:
-        """How a stage's field is set on the command line."""
-        return f"variants.{self._chain}.stages.{stage.name}.{field}={value}"
-
-    def swap(self, stage: StageRecord, other: str) -> str:
-        """How another stage takes a stage's place on the command line, by the name of its YAML."""
-        return f"stage@variants.{self._chain}.stages.{stage.name}={other}"
-
-    def without(self, stage: StageRecord) -> str:
-        """How a stage is taken out of its chain on the command line."""
-        return f"~variants.{self._chain}.stages.{stage.name}"
-
-    @property
-    def _chain(self) -> str:
-        """The variant whose stages are set: that of the whole chain, where this is a beginning of it."""
-        return self.variant.name.partition(".")[0]
+    def with_field(self, stage: StageRecord, field: str, value: Any) -> StageField:
+        """A field of one of the chain's stages set."""
+        return StageField(variant=self.variant.name, stage=stage.name, field=field, value=value)

@@ -117,7 +117,7 @@ def _profile(subject: SubjectRecord, calls_ms: Mapping[str, float]) -> Profile:
 
 def _with_outcomes(found: Explanation, outcomes: Mapping[str, Outcome]) -> Explanation:
     """With what the changes brought that were tried; one that could not be carried out is proposed no more."""
-    causes = [_with_outcome(cause, outcomes.get(cause.change or "")) for cause in found.causes]
+    causes = [_with_outcome(cause, outcomes.get(str(cause.change))) for cause in found.causes]
     return replace(found, causes=causes)
 
 

@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 from rich.console import Console
 
+from pipeline.change import BatchSizes, Change, Threads
 from pipeline.explanation import Cause, Explanation, NodeTime, OperatorTime, Outcome
 from pipeline.report import report_schema
 from pipeline.report.markdown import markdown_text
@@ -23,7 +24,7 @@ from tests.report import example
 
 FOUND = Explanation(
     causes=[
-        Cause(what="90 % of a call goes into convolutions", share=0.9, change="variant=[baseline,static_int8]"),
+        Cause(what="90 % of a call goes into convolutions", share=0.9, change=BatchSizes(sizes=(1, 8))),
         Cause(what="this processor has neither VNNI nor AMX", share=None, change=None),
     ],
     operators=[OperatorTime(op="ConvInteger", nodes=9, ms=9.0, reference_ms=0.0)]
@@ -50,23 +51,28 @@ def test_a_row_has_its_causes_with_what_to_try() -> None:
     (entry,) = explained(report())
     assert entry.title.startswith("dynamic_int8 on ort_cpu, batch 1: ")
     assert entry.lines == [
-        "90 % of a call goes into convolutions. Try: variant=[baseline,static_int8]",
+        "90 % of a call goes into convolutions. Try: batch_sizes=[1,8]",
         "This processor has neither VNNI nor AMX.",
     ]
 
 
+ONE_THREAD = Threads(target="ort_cpu", threads=1)
 TRIED = Outcome(variant=None, against="baseline", value=1.02, low=1.0, high=1.04)
 
 
 @pytest.mark.parametrize(
     ("change", "outcome", "said"),
     [
-        ("seed=1", TRIED, "Slow. Try: seed=1 (tried: 1.02x [1.00, 1.04] of the speed of baseline)"),
-        ("seed=1", replace(TRIED, high=None), "Slow. Try: seed=1 (tried: 1.02x [1.00, inf] of the speed of baseline)"),
+        (ONE_THREAD, TRIED, "Slow. Try: target.ort_cpu.threads=1 (tried: 1.02x [1.00, 1.04] of the speed of baseline)"),
         (
-            "seed=1",
+            ONE_THREAD,
+            replace(TRIED, high=None),
+            "Slow. Try: target.ort_cpu.threads=1 (tried: 1.02x [1.00, inf] of the speed of baseline)",
+        ),
+        (
+            ONE_THREAD,
             replace(TRIED, value=None, low=None, reason="it makes the very same model"),
-            "Slow. Try: seed=1 (tried: it makes the very same model)",
+            "Slow. Try: target.ort_cpu.threads=1 (tried: it makes the very same model)",
         ),
         (
             None,
@@ -75,7 +81,7 @@ TRIED = Outcome(variant=None, against="baseline", value=1.02, low=1.0, high=1.04
         ),
     ],
 )
-def test_what_a_change_brought_stands_beside_it(change: str | None, outcome: Outcome, said: str) -> None:
+def test_what_a_change_brought_stands_beside_it(change: Change | None, outcome: Outcome, said: str) -> None:
     found = report(replace(FOUND, causes=[Cause(what="slow", share=0.5, change=change, outcome=outcome)]))
     (entry,) = explained(found)
     assert entry.lines == [said]
@@ -111,8 +117,7 @@ def test_operators_of_another_runtime_than_the_references_stand_alone() -> None:
 def test_the_terminal_has_a_line_with_the_first_change() -> None:
     (line,) = brief(report())
     assert line.endswith(
-        "? 90 % of a call goes into convolutions; this processor has neither VNNI nor AMX. "
-        "Try: variant=[baseline,static_int8]"
+        "? 90 % of a call goes into convolutions; this processor has neither VNNI nor AMX. Try: batch_sizes=[1,8]"
     )
     console = Console(file=io.StringIO(), width=400)
     print_report(report(), console)
