@@ -1,6 +1,6 @@
 """The rows of an experiment, timed by the tools that come with the runtimes: a check of slimline's own figures.
 
-    python benchmarks/plain_timing.py [--run RUN] [--seconds 1] [OVERRIDE ...]
+    python benchmarks/plain_timing.py [--build] [--run RUN] [--seconds 1] [OVERRIDE ...]
 
 OVERRIDE is what stands behind ``python -m pipeline``; the models come from the store. PyTorch rows are timed by
 torch.utils.benchmark (its median), ONNX Runtime's by ``onnxruntime.transformers.benchmark_helper`` (its mean), which
@@ -14,26 +14,23 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from built import built
 
 from pipeline.artifact import Artifact
 from pipeline.backends.onnxruntime import OnnxRuntimeSession
 from pipeline.backends.onnxruntime_binding import BoundSession
-from pipeline.build import Builder
-from pipeline.config import build, register
-from pipeline.data.batches import Feed, batch_of
-from pipeline.data.dataset import preprocess
+from pipeline.data.batches import Feed, Inputs, batch_of
 from pipeline.errors import first_line
 from pipeline.plan import Enqueuing, Session, Target
-from pipeline.subjects import rows
+from pipeline.subjects import Row
 
 _WARM_S = 0.5
 
@@ -125,49 +122,38 @@ def main() -> None:
     """Time every row that can be run here, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--run", type=Path, help="a run's folder, such as outputs/latest")
+    parser.add_argument("--build", action="store_true", help="build the models, and time nothing")
     parser.add_argument("--seconds", type=float, default=1.0, help="for each figure")
     parser.add_argument("overrides", nargs="*", metavar="OVERRIDE")
     options = parser.parse_args()
-    from hydra import compose, initialize_config_module
+    if options.build:
+        with built(options.overrides) as experiment:
+            print(*(f"{row.record.key}: {row.record.reason or 'built'}" for row in experiment.rows), sep="\n")
+        return
+    # One process imports the runtimes and is forked for each row; it makes no session and touches no card.
+    multiprocessing.set_forkserver_preload(["torch", "onnxruntime", "pipeline.backends.torch"])
+    ours = figures_of(options.run)
+    heads = ("row", "tool", "a call (ms)", "on the device (ms)", "slimline's p50 (ms)", "slimline's device time (ms)")
+    print(line(*heads), line(*("---" for _ in heads)), sep="\n")
+    with built(options.overrides) as experiment:
+        for row in experiment.rows:
+            if row.artifact is not None:
+                print(_timed(row, experiment.inputs, options.seconds, ours), flush=True)
 
-    register()
-    with initialize_config_module("pipeline.conf", version_base="1.3"):
-        cfg = compose("config", options.overrides)
-    with tempfile.TemporaryDirectory() as folder:
-        plan = build(cfg, Path(folder), "")
-        builder = Builder(plan, lambda *_: None)
-        built = {name: builder.build(variant) for name, variant in plan.variants.items()}
-        inputs = preprocess(plan.data.split("test").inputs, plan.model.preprocessing)
-        ours = figures_of(options.run)
-        heads = (
-            "row",
-            "tool",
-            "a call (ms)",
-            "on the device (ms)",
-            "slimline's p50 (ms)",
-            "slimline's device time (ms)",
-        )
-        print(line(*heads), line(*("---" for _ in heads)), sep="\n")
-        for row in rows(plan, built):
-            if row.artifact is None:
-                continue
-            feed = {name: np.array(array) for name, array in batch_of(inputs, row.record.batch_size).items()}
-            try:
-                with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-                    found = pool.submit(time_row, row.artifact, row.target, feed, options.seconds).result()
-            except Exception as error:  # noqa: BLE001  a tool raises what it likes; the other rows go on
-                print(line(row.record.key, first_line(error), "", "", "", ""), flush=True)
-                continue
-            own = ours.get((row.record.variant, row.record.target, row.record.batch_size), {})
-            latency, device = own.get("latency_ms") or {"p50": {"value": None}}, own.get("device_ms") or {"value": None}
-            print(
-                line(
-                    row.record.key,
-                    found.tool,
-                    *map(shown, (found.call_ms, found.device_ms, latency["p50"]["value"], device["value"])),
-                ),
-                flush=True,
-            )
+
+def _timed(row: Row, inputs: Inputs, seconds: float, ours: Mapping[tuple[str, str, int], dict[str, Any]]) -> str:
+    """A row's line."""
+    assert row.artifact is not None
+    feed = {name: np.array(array) for name, array in batch_of(inputs, row.record.batch_size).items()}
+    try:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("forkserver")) as pool:
+            plain = pool.submit(time_row, row.artifact, row.target, feed, seconds).result()
+    except Exception as error:  # noqa: BLE001  a tool raises what it likes; the other rows go on
+        return line(row.record.key, first_line(error), "", "", "", "")
+    own = ours.get((row.record.variant, row.record.target, row.record.batch_size), {})
+    latency, device = own.get("latency_ms") or {"p50": {"value": None}}, own.get("device_ms") or {"value": None}
+    figures = (plain.call_ms, plain.device_ms, latency["p50"]["value"], device["value"])
+    return line(row.record.key, plain.tool, *map(shown, figures))
 
 
 if __name__ == "__main__":

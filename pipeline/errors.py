@@ -39,7 +39,7 @@ _NO_MEMORY = (
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _SHORT_WRITE = "requested and"
 _SHORT_BYTES = 2**20
-TEMPORARY_PREFIX = "slimline-"
+TEMPORARY_PREFIX = "slimline-run-"
 """Of a run's own folder of temporary files."""
 TEMPORARY_ADVICE = "type TMPDIR=FOLDER before the command"
 _RUN_ADVICE = "type hydra.run.dir=FOLDER for a folder on another disk"

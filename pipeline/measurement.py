@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
+from queue import SimpleQueue
 from tempfile import TemporaryDirectory
 from threading import Event
 
@@ -19,20 +21,24 @@ from pipeline.build import Built
 from pipeline.building import limits_for
 from pipeline.data.batches import Feed, alone, axes_of, batch_of, batches_of, count_of
 from pipeline.data.dataset import Split, preprocess
-from pipeline.errors import OutOfSpace, Skipped, UserError, reasoned
+from pipeline.errors import OutOfSpace, Skipped, UserError, WorkerFailed, reasoned
 from pipeline.header import Peaks
+from pipeline.isolated.template import Template
 from pipeline.measure.accuracy import Predicted, predict
+from pipeline.measure.cores import cores_for
 from pipeline.measure.environment import available_cores
 from pipeline.measure.exclusive import measuring
 from pipeline.measure.latency import Subject, measure_latency
 from pipeline.measure.likeness import likenesses, remarks_on
 from pipeline.measure.loadgen import Ask, run_scenario, written
+from pipeline.measure.nvml import card_of
 from pipeline.measure.outputs import OutputAxes
 from pipeline.measure.peak import measure_peaks
+from pipeline.measure.processes import each_alone
 from pipeline.measure.solo import run_alone
 from pipeline.measure.worker import Job
 from pipeline.onnx_graph import fixed_batch_of
-from pipeline.plan import BASELINE, Device, Plan, Target
+from pipeline.plan import BASELINE, Device, Plan
 from pipeline.progress import ProgressDisplay
 from pipeline.record import AccuracySamples, LatencySamples, Status, SubjectRecord, subject_key
 from pipeline.subjects import Row, rows
@@ -222,20 +228,27 @@ def _alone(plan: Plan, table: Table, feeds: Mapping[int, Feed], display: Progres
     subjects = table.subjects()
     profiled = plan.measure.explain != "none"
     label = "each row alone"
-    for index, subject in enumerate(subjects):
-        display.step(label, index / len(subjects), subject.key)
-        with reasoned(partial(table.fail, subject.key)):
-            found = run_alone(
-                _job(plan, subject, feeds), subject.batch_size, energy_s=plan.measure.energy_s, profiled=profiled
-            )
-            table.records[subject.key] = replace(
-                table.records[subject.key],
-                peak_memory_bytes=found.peak.host,
-                peak_device_memory_bytes=found.peak.device,
-                energy=found.energy,
-                profile=found.profile,
-                settling=found.settling,
-            )
+    jobs = {subject.key: _job(plan, subject, feeds) for subject in subjects}
+    jobs = {key: replace(job, cores=cores_for([job.target])) for key, job in jobs.items()}
+    if jobs:
+        display.step(label, 0.0, "starting")
+    with closing(each_alone(jobs)) as workers:
+        for index, (subject, (key, worker)) in enumerate(zip(subjects, workers, strict=True)):
+            display.step(label, index / len(subjects), key)
+            with reasoned(partial(table.fail, key)):
+                if isinstance(worker, WorkerFailed):
+                    raise worker
+                found = run_alone(
+                    worker, jobs[key], subject.batch_size, energy_s=plan.measure.energy_s, profiled=profiled
+                )
+                table.records[key] = replace(
+                    table.records[key],
+                    peak_memory_bytes=found.peak.host,
+                    peak_device_memory_bytes=found.peak.device,
+                    energy=found.energy,
+                    profile=found.profile,
+                    settling=found.settling,
+                )
     if subjects:
         energies = [table.records[subject.key].energy for subject in subjects]
         measured = sum(energy is not None and "reason" not in energy for energy in energies)
@@ -305,12 +318,15 @@ def _accuracy(
 ) -> AccuracySamples:
     """What each ``variant@target`` predicts, at the largest batch size that was timed, and how alike their outputs are.
 
-    Nothing is timed here, so as many models run side by side as there are cores for their threads.
+    Nothing is timed here, so several models run side by side, in processes forked from some that have imported the
+    runtimes.
     """
     models = {f"{variant}@{target}": found for (variant, target), found in table.models().items()}
     shares = dict.fromkeys(models, 0.0)
     kept = {name: folder / str(number) for number, name in enumerate(models)}
     limits, stop = limits_for(plan), Event()
+    size = _side_by_side(table, models)
+    idle: SimpleQueue[Template] = SimpleQueue()
 
     def evaluate(name: str) -> Predicted:
         artifact, subjects = models[name]
@@ -319,22 +335,29 @@ def _accuracy(
             shares[name] = share
             display.step("accuracy", min(sum(shares.values()) / len(shares), 0.999), name)
 
-        largest = max(subject.batch_size for subject in subjects)
-        return predict(
-            artifact,
-            subjects[0].target,
-            plan.metric,
-            inputs,
-            largest,
-            progress,
-            output_axes=output_axes,
-            keep=kept[name],
-            limits=limits,
-            stop=stop,
-        )
+        template = idle.get()
+        try:
+            return predict(
+                artifact,
+                subjects[0].target,
+                plan.metric,
+                inputs,
+                max(subject.batch_size for subject in subjects),
+                progress,
+                output_axes=output_axes,
+                keep=kept[name],
+                limits=limits,
+                start=template,
+                stop=stop,
+            )
+        finally:
+            idle.put(template)
 
     found: dict[str, Predicted] = {}
-    with _workers([subjects[0].target for _, subjects in models.values()], stop) as pool:
+    with ExitStack() as stack:
+        for _ in range(size):
+            idle.put(stack.enter_context(Template(_imported(models))))
+        pool = stack.enter_context(_workers(size, stop))
         futures = {name: pool.submit(evaluate, name) for name in models}
         for name, future in futures.items():
             try:
@@ -356,15 +379,42 @@ def _accuracy(
     )
 
 
-@contextmanager
-def _workers(targets: Sequence[Target], stop: Event) -> Iterator[ThreadPoolExecutor]:
-    """As many at a time as there are cores for their threads, one on an accelerator, whose memory they would share.
+Models = Mapping[str, tuple[Artifact, list[Subject]]]
+"""By ``variant@target``: what runs there, and the rows that it is."""
 
-    Ctrl-C ends the processes that the threads wait for, so that it does not wait for them either.
+
+def _side_by_side(table: Table, models: Models) -> int:
+    """How many models run at once: as many as there are cores for their threads, and as an accelerator's memory holds.
+
+    One on an accelerator that doesn't tell.
     """
-    threads = max((target.threads for target in targets), default=1)
-    alone = any(target.device != "cpu" for target in targets)
-    with ThreadPoolExecutor(1 if alone else max(1, available_cores() // threads)) as pool:
+    threads = max((subjects[0].target.threads for _, subjects in models.values()), default=1)
+    cores = max(1, min(len(models), available_cores() // threads))
+    if all(subjects[0].target.device == "cpu" for _, subjects in models.values()):
+        return cores
+    needed = table.needed_bytes()
+    rows = [[needed.get(subject.key) for subject in subjects] for _, subjects in models.values()]
+    sizes = [[size for size in row if size is not None] for row in rows]
+    with card_of("cuda") as card:
+        usable = None if card is None else card.usable_bytes()
+    if usable is None or not all(sizes):
+        return 1
+    largest = accumulate(sorted(map(max, sizes), reverse=True))
+    return max(1, min(cores, sum(held <= usable for held in largest)))
+
+
+def _imported(models: Models) -> tuple[str, ...]:
+    """What the models' processes have imported when they start."""
+    targets = [subjects[0].target for _, subjects in models.values()]
+    backends = {on.backend.runs for on in targets}
+    torch = ("torch",) if "torch" in backends or any(on.device == "cuda" for on in targets) else ()
+    return (*torch, "onnxruntime", "pipeline.measure.accuracy")
+
+
+@contextmanager
+def _workers(size: int, stop: Event) -> Iterator[ThreadPoolExecutor]:
+    """So many at a time. Ctrl-C ends the processes that the threads wait for, so that it does not wait for them."""
+    with ThreadPoolExecutor(size) as pool:
         try:
             yield pool
         except BaseException:

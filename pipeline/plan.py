@@ -73,18 +73,27 @@ class Backend(Protocol):
     name: ClassVar[str]
     runs: ClassVar[Format]
     forkable: ClassVar[bool]
-    """Whether a process that has imported the runtime, and made no session yet, may be forked."""
+    """Whether a process that has preloaded the runtime, and made no session yet, may be forked."""
 
     def check(self, target: Target) -> None:
         """Raise BackendUnavailable, with the reason, where this machine can't run the target."""
         ...
 
     def preload(self, target: Target) -> None:
-        """Import what the target needs (before a fork, and before load time is measured)."""
+        """Import what the target needs, and touch no accelerator (before a fork, and before load time is measured)."""
         ...
 
     def load(self, artifact: Artifact, target: Target) -> Session:
         """Load a model for a target; raises BackendUnavailable, never falls back."""
+        ...
+
+
+@runtime_checkable
+class Waking(Protocol):
+    """A backend whose device keeps a state for each process, which takes time to make whatever the model."""
+
+    def wake(self, target: Target) -> None:
+        """Make it: after a fork, which such a state would not live through, and before load time is measured."""
         ...
 
 

@@ -43,6 +43,13 @@ with own_temporary_files():
         assert list(tmp_path.iterdir()) == [folder]
 
 
+def test_what_no_run_has_made_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    others = Path(tempfile.mkdtemp(prefix="slimline-workers-", dir=tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with own_temporary_files():
+        assert others.is_dir()
+
+
 def test_too_few_open_files_are_one_line_and_a_low_limit_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[tuple[int, int]] = []
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: given.append(limits))

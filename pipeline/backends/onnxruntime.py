@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact, Format
+from pipeline.backends.cuda import wake
 from pipeline.backends.onnxruntime_binding import BoundSession
 from pipeline.backends.settings import check_keys, choice, switch
 from pipeline.data.dataset import Feed
@@ -96,6 +97,10 @@ class OnnxRuntime:
         if target.device == "cuda":
             import torch  # noqa: F401
         import onnxruntime  # noqa: F401
+
+    def wake(self, target: Target) -> None:
+        """Make the process's context on the card."""
+        wake(target)
 
     def load(self, artifact: Artifact, target: Target) -> Session:
         """Make a session on the target's provider; raises BackendUnavailable if ONNX Runtime chose another one."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact, Format
+from pipeline.backends.cuda import wake
 from pipeline.backends.settings import check_keys, choice, switch, unknown
 from pipeline.backends.torch_graph import Graphed, capture
 from pipeline.data.dataset import Feed
@@ -57,7 +58,7 @@ class Torch:
 
     name: ClassVar[str] = "torch"
     runs: ClassVar[Format] = "torch"
-    forkable: ClassVar[bool] = False
+    forkable: ClassVar[bool] = True
 
     def check(self, target: Target) -> None:
         """Raise BackendUnavailable where CUDA or torch.compile can't be used here; UserError for unknown keys."""
@@ -70,6 +71,10 @@ class Torch:
     def preload(self, target: Target) -> None:
         """Import torch."""
         import torch  # noqa: F401
+
+    def wake(self, target: Target) -> None:
+        """Make the process's context on the card."""
+        wake(target)
 
     def load(self, artifact: Artifact, target: Target) -> Session:
         """Load the model onto the target's device; the thread count is the whole process's."""

@@ -24,6 +24,7 @@ from pipeline.data.batches import Axes, Feed, Inputs, axes_of, batch, count_of, 
 from pipeline.data.dataset import Split, SplitName
 from pipeline.errors import UserError, reporting_temporary
 from pipeline.isolated import Limits, run
+from pipeline.isolated.run import Starter, fresh
 from pipeline.measure.outputs import Kept, OutputAxes, by_example, not_numbers, relative_difference
 from pipeline.onnx_graph import fixed_batch_of
 from pipeline.plan import Metric, Session, Target
@@ -73,6 +74,7 @@ def predict(
     output_axes: OutputAxes | None = None,
     keep: Path | None = None,
     limits: Limits = Limits(),  # noqa: B008  frozen
+    start: Starter = fresh,
     stop: Event | None = None,
 ) -> Predicted:
     """Run a model on all examples.
@@ -81,7 +83,8 @@ def predict(
     ``progress`` is told the share done, 0 to 1. A model whose batch is fixed runs at that batch, whatever
     ``batch_size`` says, with its last batch filled up and the filling thrown away. ``output_axes`` says where the
     outputs have the examples (None: first); those of the first examples are left in the folder ``keep``
-    (``outputs.likeness``). ``limits`` are those of the process that runs it, which ends when ``stop`` is set. Raises
+    (``outputs.likeness``). ``limits`` are those of the process that runs it, which ``start`` makes and which ends when
+    ``stop`` is set. Raises
     WorkerFailed with the reason where the model can't be loaded or run, or its process dies; OutOfSpace where the
     examples can't be handed over; BackendUnavailable and UserError as the backend and the metric raise them.
     """
@@ -103,6 +106,7 @@ def predict(
             ),
             limits=limits,
             hear=progress,
+            start=start,
             stop=stop,
         )
 

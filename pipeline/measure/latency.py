@@ -38,8 +38,6 @@ logger = logging.getLogger(__name__)
 CLONE = "clone:"
 _NS_PER_MS = 1e6
 _FEWEST_FOR_WIDTHS = 3
-_USABLE = 0.9
-"""Of a card's free memory."""
 Progress = Callable[[float, str], None]
 
 
@@ -106,7 +104,7 @@ def measure_latency(
     stopped: Stopped = "width"
     with measuring(settings.exclusive), card_of(device) as card:
         began = time.monotonic()
-        room = Room(free_bytes=_usable_bytes(card), needed_bytes=needed_bytes or {})
+        room = Room(free_bytes=None if card is None else card.usable_bytes(), needed_bytes=needed_bytes or {})
         split = groups(list(by_key), references, cloned, room) if subjects else []
         run = _Run(
             settings=settings,
@@ -144,12 +142,6 @@ class _Group:
                 key: reference for key, reference in self.pairs.items() if key not in failed and reference not in failed
             },
         )
-
-
-def _usable_bytes(card: Card | None) -> int | None:
-    """What may be loaded at once: memory comes in blocks, and a call may need more than it did when it was alone."""
-    free = None if card is None else card.free_bytes()
-    return None if free is None else round(_USABLE * free)
 
 
 def _group(

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 from pipeline.errors import Skipped
 
 T = TypeVar("T")
+_USABLE = 0.9
+"""Of a card's free memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +65,12 @@ class Card:
         import pynvml
 
         return _known(lambda: int(pynvml.nvmlDeviceGetMemoryInfo(self.handle).free))
+
+    def usable_bytes(self) -> int | None:
+        """What models may be loaded into at once: memory comes in blocks, and a call may need more than it did when it
+        was alone."""
+        free = self.free_bytes()
+        return None if free is None else round(_USABLE * free)
 
 
 @contextmanager

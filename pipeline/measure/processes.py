@@ -6,16 +6,19 @@ import logging
 import pickle
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 from pipeline.errors import WorkerFailed
 from pipeline.isolated.process import PATIENCE_S, channel_to, kill, start_python
+from pipeline.measure.environment import available_cores
 from pipeline.measure.hatchery import Zygote, hatch
-from pipeline.measure.worker import Job, Start, main
+from pipeline.measure.worker import Command, Job, Start, Wake, main
 from pipeline.measure.worker_process import Patience, Worker
 
 logger = logging.getLogger(__name__)
@@ -51,7 +54,7 @@ class Nursery:
             workers = self._fork(forked, stack) if forked else {}
             for number, key in enumerate(key for key in jobs if key not in forked):
                 workers[key] = _spawn(folder / f"spawned-{number}.log", stack)
-            yield _ready(jobs, workers)
+            yield _awake(jobs, _ready(jobs, workers))
 
     @contextmanager
     def importing(self, jobs: Mapping[str, Job]) -> Iterator[None]:
@@ -105,40 +108,76 @@ def started(jobs: Mapping[str, Job], start: Literal["fork", "spawn"]) -> Iterato
 @contextmanager
 def alone(job: Job) -> Iterator[Worker]:
     """A fresh process of its own, with nothing inherited, for as long as the context lasts; raises WorkerFailed."""
-    with started({"alone": job}, "spawn") as workers:
-        worker = workers["alone"]
+    with closing(each_alone({"alone": job})) as workers:
+        _, worker = next(workers)
         if isinstance(worker, WorkerFailed):
             raise worker
         yield worker
 
 
+def each_alone(jobs: Mapping[str, Job]) -> Generator[tuple[str, Worker | WorkerFailed]]:
+    """A fresh process for each job, one after the other, or the reason why there is none; close it, or exhaust it.
+
+    As many as there are cores import their runtimes side by side, and then wait for their turn: until then none has
+    touched an accelerator. Each ends when the next one's turn comes.
+    """
+    for keys in batched(jobs, available_cores()):
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="slimline-workers-")))
+            spawned = {key: _spawn(folder / f"spawned-{number}.log", stack) for number, key in enumerate(keys)}
+            for key, worker in _ready({key: jobs[key] for key in keys}, spawned).items():
+                yield key, worker
+                if isinstance(worker, Worker):
+                    worker.end()
+
+
+def batched(keys: Iterable[str], size: int) -> Iterator[tuple[str, ...]]:
+    """So many at a time, in order (as itertools.batched of Python 3.12)."""
+    rest = iter(keys)
+    while part := tuple(islice(rest, size)):
+        yield part
+
+
 def _may_fork(job: Job) -> bool:
-    """Not for an accelerator: its driver does not survive a fork."""
-    return sys.platform == "linux" and job.target.device == "cpu" and job.target.backend.forkable
+    """No accelerator has been touched before the fork, so its driver need not survive one."""
+    return sys.platform == "linux" and job.target.backend.forkable
 
 
 def _ready(jobs: Mapping[str, Job], workers: Mapping[str, Worker | WorkerFailed]) -> dict[str, Worker | WorkerFailed]:
     """Give every worker its job, then wait for each."""
-    found: dict[str, Worker | WorkerFailed] = {}
+    ready: dict[str, Worker | WorkerFailed] = {}
     for key, job in jobs.items():
-        made = workers[key]
-        if isinstance(made, WorkerFailed):
-            found[key] = made
-            continue
-        worker = replace(made, pid=made.pid if _has_pool(job) else None, patience=Patience(least_s=job.limit_s))
-        try:
-            worker.tell(Start(pickle.dumps(job, protocol=5)))
-            found[key] = worker
-        except WorkerFailed as failure:
-            found[key] = failure
-    for key, one in found.items():
-        if isinstance(one, WorkerFailed):
-            continue
-        try:
-            one.answer()
-        except WorkerFailed as failure:
-            found[key] = failure
-    return found
+        worker = workers[key]
+        if isinstance(worker, Worker):
+            worker = replace(worker, pid=worker.pid if _has_pool(job) else None, patience=Patience(least_s=job.limit_s))
+        ready[key] = worker
+    return _all_told(ready, {key: Start(pickle.dumps(job, protocol=5)) for key, job in jobs.items()})
+
+
+def _awake(jobs: Mapping[str, Job], workers: dict[str, Worker | WorkerFailed]) -> dict[str, Worker | WorkerFailed]:
+    """Have the accelerators' workers wake theirs, side by side."""
+    return _all_told(workers, {key: Wake() for key, job in jobs.items() if job.target.device != "cpu"})
+
+
+def _all_told(
+    workers: Mapping[str, Worker | WorkerFailed], commands: Mapping[str, Command]
+) -> dict[str, Worker | WorkerFailed]:
+    """Tell workers what to do, then wait for each; one that fails becomes its reason."""
+    after = dict(workers)
+
+    def attempt(key: str, step: Callable[[Worker], object]) -> None:
+        worker = after[key]
+        if isinstance(worker, Worker):
+            try:
+                step(worker)
+            except WorkerFailed as failure:
+                after[key] = failure
+
+    for key, command in commands.items():
+        attempt(key, partial(Worker.tell, command=command))
+    for key in commands:
+        attempt(key, Worker.answer)
+    return after
 
 
 def _has_pool(job: Job) -> bool:

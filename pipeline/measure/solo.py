@@ -6,19 +6,18 @@ would add to it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.measure.cores import cores_for
 from pipeline.measure.counters import increase
 from pipeline.measure.energy import energy_of
 from pipeline.measure.energy_counters import POWERCAP
 from pipeline.measure.nvml import card_of
-from pipeline.measure.processes import alone
 from pipeline.measure.profile import profile_of
 from pipeline.measure.settling import settling_of
 from pipeline.measure.worker import Job, Load, Loaded, PeakMemory
+from pipeline.measure.worker_process import Worker
 
 _CALLS = 20
 _NS_PER_MS = 1e6
@@ -48,22 +47,27 @@ class Solo:
 
 
 def run_alone(
-    job: Job, batch_size: int, *, energy_s: float | None = None, profiled: bool = False, powercap: Path = POWERCAP
+    worker: Worker,
+    job: Job,
+    batch_size: int,
+    *,
+    energy_s: float | None = None,
+    profiled: bool = False,
+    powercap: Path = POWERCAP,
 ) -> Solo:
-    """Of a fresh process that imports the runtime, loads the model and runs it 20 times, and then goes on.
+    """Of a fresh process that has imported the runtime: it loads the model and runs it 20 times, and then goes on.
 
-    The host's memory is read from /proc, the interpreter's own included; a card's from NVML, before the process starts
-    and when it has run, as runtimes give nothing back between calls. Raises WorkerFailed with the reason where the
-    model can't be run; what fails after that is the energy's or the profile's own reason.
+    The host's memory is read from /proc, the interpreter's own included. A card's is read from NVML, before the model
+    is loaded and when it has run, as runtimes give nothing back between calls. Raises WorkerFailed with the reason
+    where the model can't be run; what fails after that is the energy's or the profile's own reason.
     """
     with card_of(job.target.device) as card:
         before = None if card is None else card.used_bytes()
-        with alone(replace(job, cores=cores_for([job.target]))) as worker:
-            loaded: Loaded = worker.ask(Load(calls=1, warmup_ns=0))
-            host: int | None = worker.ask(PeakMemory(calls=_CALLS))
-            after = None if card is None else card.used_bytes()
-            settling = settling_of(worker, job)
-            energy = energy_of(worker, job.target.device, batch_size, energy_s, powercap)
-            profile = profile_of(worker, job.target.backend, loaded.warm_ns / _NS_PER_MS) if profiled else None
+        loaded: Loaded = worker.ask(Load(calls=1, warmup_ns=0))
+        host: int | None = worker.ask(PeakMemory(calls=_CALLS))
+        after = None if card is None else card.used_bytes()
+    settling = settling_of(worker, job)
+    energy = energy_of(worker, job.target.device, batch_size, energy_s, powercap)
+    profile = profile_of(worker, job.target.backend, loaded.warm_ns / _NS_PER_MS) if profiled else None
     peak = PeakBytes(host=host, device=increase(before, after))
     return Solo(peak=peak, energy=energy, profile=profile, settling=settling)

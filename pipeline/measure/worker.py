@@ -23,7 +23,7 @@ from pipeline.data.dataset import Feed
 from pipeline.errors import reason_of
 from pipeline.isolated.channel import Channel, follow_parent, take_standard_streams
 from pipeline.measure.counters import increase, major_faults, peak_resident_bytes, run_delay_ns
-from pipeline.plan import Enqueuing, RunLimits, Session, Target
+from pipeline.plan import Enqueuing, RunLimits, Session, Target, Waking
 from pipeline.reasons import traced
 
 _REST_NS = 1_000_000
@@ -108,6 +108,17 @@ class Start:
         if job.cores is not None and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, job.cores)
         state.job = job
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Have the accelerator make what it keeps for this process: workers of a round do so side by side."""
+
+    def __call__(self, state: State) -> None:
+        """Nothing where the backend has nothing of the kind."""
+        job = state.job
+        if job is not None and isinstance(job.target.backend, Waking):
+            job.target.backend.wake(job.target)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,8 @@ from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.data.dataset import Feed
 from pipeline.errors import WorkerFailed
 from pipeline.measure.probe import probe_feed, write_probe
-from pipeline.measure.solo import PeakBytes, run_alone
+from pipeline.measure.processes import alone
+from pipeline.measure.solo import PeakBytes, Solo, run_alone
 from pipeline.measure.worker import Job
 from pipeline.plan import Target
 from tests.measure.fake_nvml import FakeNvml
@@ -18,8 +20,13 @@ from tests.measure.fakes import FEEDS, artifact, job, target
 MIB = 2**20
 
 
+def solo(one: Job, **asked: Any) -> Solo:
+    with alone(one) as worker:
+        return run_alone(worker, one, 1, **asked)
+
+
 def peak_memory(model: Artifact, on: Target, feed: Feed) -> PeakBytes:
-    return run_alone(Job(artifact=model, target=on, feed=feed), 1).peak
+    return solo(Job(artifact=model, target=on, feed=feed)).peak
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -75,19 +82,19 @@ def test_a_model_that_needs_more_memory_than_there_is_says_so(tmp_path: Path, sa
 
 
 def test_energy_and_profile_that_fail_are_reasons_of_their_own(tmp_path: Path) -> None:
-    found = run_alone(job(tmp_path), 1, energy_s=0.01, profiled=True, powercap=tmp_path)
+    found = solo(job(tmp_path), energy_s=0.01, profiled=True, powercap=tmp_path)
     assert found.peak.host is not None
     assert found.energy["reason"].startswith("not measured: there is no processor package's energy counter")
     assert found.profile == {"reason": "fake rows have no profile"}
 
 
 def test_a_profile_that_was_not_asked_for_is_none(tmp_path: Path) -> None:
-    assert run_alone(job(tmp_path), 1).profile is None
+    assert solo(job(tmp_path)).profile is None
 
 
 def test_a_real_model_tells_its_operators_where_it_ran(tmp_path: Path) -> None:
     on = Target(name="ort_cpu", backend=OnnxRuntime())
-    found = run_alone(Job(artifact=write_probe(tmp_path / "probe"), target=on, feed=probe_feed()), 1, profiled=True)
+    found = solo(Job(artifact=write_probe(tmp_path / "probe"), target=on, feed=probe_feed()), profiled=True)
     assert found.profile is not None
     assert {node["provider"] for node in found.profile["nodes"]} == {"CPUExecutionProvider"}
     assert found.profile["calls"] >= 10

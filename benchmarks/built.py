@@ -1,0 +1,41 @@
+"""The rows of an experiment, built: what the scripts of this folder share."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.build import builder
+from pipeline.config import build, register
+from pipeline.data.batches import Inputs
+from pipeline.data.dataset import preprocess
+from pipeline.plan import Plan
+from pipeline.subjects import Row, rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """A plan, its rows (those that can't run here have no artifact), and the test split as the model reads it."""
+
+    plan: Plan
+    rows: list[Row]
+    inputs: Inputs
+
+
+@contextmanager
+def built(overrides: Sequence[str]) -> Iterator[Experiment]:
+    """Of what stands behind ``python -m pipeline``; models come from the store, or are built and kept there."""
+    from hydra import compose, initialize_config_module
+
+    register()
+    with initialize_config_module("pipeline.conf", version_base="1.3"):
+        cfg = compose("config", list(overrides))
+    with tempfile.TemporaryDirectory() as folder:
+        plan = build(cfg, Path(folder), "")
+        with builder(plan, lambda *_: None) as making:
+            models = {name: making.build(variant) for name, variant in plan.variants.items()}
+        inputs = preprocess(plan.data.split("test").inputs, plan.model.preprocessing)
+        yield Experiment(plan=plan, rows=rows(plan, models), inputs=inputs)
