@@ -49,7 +49,7 @@ from pipeline.isolated.template import Template
 from pipeline.locks import InUse
 from pipeline.measure.environment import isa
 from pipeline.onnx_graph import fixed_batch_of
-from pipeline.plan import Plan, Stage, Variant, is_export
+from pipeline.plan import Plan, Stage, Variant, is_export, role_of
 from pipeline.record import StageRecord, VariantRecord
 from pipeline.store import Entry, Store
 
@@ -178,6 +178,7 @@ class Builder:
             reused=key not in self._made,
             notes=dict(facts.get("notes", {})),
             lossless=stage.tolerance is not None,
+            role=role_of(stage),
         )
         return artifact, record
 

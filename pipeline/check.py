@@ -6,7 +6,8 @@ from typing import get_args
 
 from pipeline.artifact import Format
 from pipeline.bounds import BatchSize, NotNegative, Seed, Threads, fitted, out_of_bounds
-from pipeline.plan import BASELINE, Grid, MeasureSettings, Plan, Scenario, Variant
+from pipeline.plan import BASELINE, Grid, MeasureSettings, Plan, Scenario, Variant, role_of
+from pipeline.roles import Role
 
 
 def misfit(variant: Variant, source: Format) -> str | None:
@@ -70,6 +71,11 @@ def _check_variant(plan: Plan, variant: Variant) -> list[str]:
             f"from {before[-1] if before else 'the model'}: the order is {' -> '.join(variant.stages)}; "
             + ("put an export stage before it" if found == "torch" else "put it before the export stage")
         )
+    problems.extend(
+        f"variants.{variant.name}.stages.{name}: its role must be one of {', '.join(get_args(Role))} (got {role})"
+        for name, stage in variant.stages.items()
+        if (role := role_of(stage)) not in (None, *get_args(Role))
+    )
     if plan.data.calibration_size < 1:
         problems.extend(
             f"variants.{variant.name}.stages.{name} needs calibration data: set data.calibration_size above 0"

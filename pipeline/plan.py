@@ -30,6 +30,7 @@ from pipeline.bounds import (
 from pipeline.data.batches import Inputs
 from pipeline.data.dataset import Dataset, Feed, SplitName, preprocess, sample_of
 from pipeline.data.preprocessing import Preprocessing
+from pipeline.roles import Role
 
 Device = Literal["cpu", "cuda"]
 Grid = Literal["all", "one_at_a_time"]
@@ -175,6 +176,8 @@ class Context:
 class Stage(Protocol):
     """One step of a variant's chain: a frozen, keyword-only dataclass. Its fields are its YAML and its cache key."""
 
+    role: ClassVar[Role]
+    """What it changes. A stage may leave it out: ``role_of`` tells then what can be told from the rest."""
     accepts: ClassVar[frozenset[Format]]
     produces: ClassVar[Format]
     version: ClassVar[int]
@@ -192,9 +195,15 @@ class Stage(Protocol):
         ...
 
 
+def role_of(stage: Stage) -> Role | None:
+    """What a stage changes; None where it does not say. A lossless stage from PyTorch to ONNX is an export."""
+    exports = stage.produces == "onnx" and "torch" in stage.accepts and stage.tolerance is not None
+    return getattr(stage, "role", "export" if exports else None)
+
+
 def is_export(stage: Stage) -> bool:
     """Whether a stage turns a PyTorch model into ONNX and changes nothing else."""
-    return stage.produces == "onnx" and "torch" in stage.accepts and stage.tolerance is not None
+    return role_of(stage) == "export"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

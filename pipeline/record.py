@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.explanation import Outcome
 from pipeline.header import Header
+from pipeline.roles import Role
 
 RECORD_VERSION = 1
 Status = Literal["ok", "failed", "skipped"]
@@ -38,6 +39,8 @@ class StageRecord:
     """What the stage noted, and ``drift`` (sqnr_db, cosine, max_abs, worst_example) against its source."""
     lossless: bool = False
     """Whether its output must equal its source's, but for rounding; False in a record that did not keep it."""
+    role: Role | None = None
+    """What it changes; None for a stage that does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

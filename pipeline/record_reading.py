@@ -15,8 +15,29 @@ from pipeline import __version__
 from pipeline.bounds import fitted, hints_of
 from pipeline.errors import first_line
 from pipeline.record import COLUMNS, RECORD_VERSION, AccuracySamples, LatencySamples, Record
+from pipeline.roles import Role
 
 T = TypeVar("T")
+ROLES_BEFORE: Mapping[str, Role] = {
+    "ConvertFp16": "precision",
+    "ExportOnnx": "export",
+    "Finetune": "training",
+    "FixShapes": "graph",
+    "Fuse": "graph",
+    "LowRank": "architecture",
+    "OptimizeGraph": "graph",
+    "Prune": "architecture",
+    "QuantizeAware": "precision",
+    "QuantizeDynamic": "precision",
+    "QuantizeMixed": "precision",
+    "QuantizeStatic": "precision",
+    "QuantizeWeights": "precision",
+    "Recalibrate": "training",
+    "ResizeInput": "input",
+    "Simplify": "graph",
+    "SmoothQuant": "precision",
+}
+"""The roles of the stages that there were when records did not keep them."""
 _SHOWN = 3
 """So many of the problems of a file are told."""
 
@@ -65,7 +86,18 @@ def _plain(path: Path) -> dict[str, Any]:
             f"it was made by slimline {version} (its version of a record is {found!r}); this one, {__version__}, reads "
             f"up to version {RECORD_VERSION}"
         )
+    _tell_roles(plain)
     return plain
+
+
+def _tell_roles(plain: Mapping[str, Any]) -> None:
+    """Give each stage its role, in a record that was written before stages had one."""
+    variants = plain.get("variants")
+    for variant in variants if isinstance(variants, list) else ():
+        stages = variant.get("stages") if isinstance(variant, dict) else None
+        for stage in stages if isinstance(stages, list) else ():
+            if isinstance(stage, dict):
+                stage.setdefault("role", ROLES_BEFORE.get(str(stage.get("kind"))))
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:

@@ -19,6 +19,7 @@ from pipeline.data.dataset import Split, SplitName
 from pipeline.errors import UserError
 from pipeline.metrics import TopOne
 from pipeline.plan import Constraints, Context, MeasureSettings, Plan, Target, Variant
+from pipeline.roles import Role
 from pipeline.zoo.source import OnnxModel
 
 FEATURES, CLASSES = 8, 3
@@ -65,6 +66,7 @@ class Scale:
     by: float = 2.0
     log: str = ""
     fail: str = ""
+    role: ClassVar[Role] = "graph"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
     version: ClassVar[int] = 1

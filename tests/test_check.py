@@ -17,6 +17,15 @@ from pipeline.stages.quantize_static import QuantizeStatic
 from tests.example import Arrays, NeedsTorch, Scale, plan
 
 
+def test_a_stages_role_is_one_of_those_that_there_are(tmp_path: Path) -> None:
+    odd = type("Odd", (Scale,), {"role": "colour"})
+    [problem] = check(plan(tmp_path, {"baseline": {}, "v": {"export": ExportOnnx(), "a": odd()}}))
+    assert problem == (
+        "variants.v.stages.a: its role must be one of precision, architecture, training, export, input, graph "
+        "(got colour)"
+    )
+
+
 def test_a_plan_that_fits_has_no_problems(tmp_path: Path) -> None:
     assert check(plan(tmp_path, {"baseline": {}, "v": {"export": ExportOnnx(), "a": Scale()}})) == []
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -20,6 +20,8 @@ from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import UserError
 from pipeline.installed import locate
 from pipeline.plan import Plan, Stage
+from pipeline.record_reading import ROLES_BEFORE
+from pipeline.roles import Role
 from pipeline.zoo.source import OnnxModel, TorchModel
 
 CONF = Path(str(files("pipeline.conf")))
@@ -112,6 +114,13 @@ def test_a_stages_yaml_holds_exactly_its_fields_with_their_defaults(name: str) -
     assert not problems
     assert isinstance(stage, Stage)
     assert stage == kind()
+
+
+@pytest.mark.parametrize("name", names("stage"))
+def test_a_stage_declares_its_role_which_older_records_are_given(name: str) -> None:
+    kind = locate(yaml.safe_load((CONF / "stage" / f"{name}.yaml").read_text())["_target_"])
+    assert kind.role in get_args(Role)
+    assert kind.role == ROLES_BEFORE.get(kind.__name__, kind.role)
 
 
 def test_the_four_factors_vary_one_thing_at_a_time_around_the_baseline() -> None:

@@ -31,6 +31,17 @@ def _samples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in FILES}
 
 
+def test_a_record_without_roles_has_them_told_from_the_classes(samples: dict[str, bytes], tmp_path: Path) -> None:
+    plain = json.loads(samples["record.json"])
+    stages = [stage for variant in plain["variants"] for stage in variant["stages"]]
+    for stage in stages:
+        del stage["role"]
+    stages[-1]["kind"] = "MyOwn"
+    older = {**samples, "record.json": json.dumps(plain).encode()}
+    record = load_record(_written(older, tmp_path) / "samples")
+    assert [stage.role for variant in record.variants for stage in variant.stages] == ["export", None]
+
+
 def _written(samples: dict[str, bytes], run: Path) -> Path:
     (run / "samples").mkdir(parents=True, exist_ok=True)
     for name, content in samples.items():

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pipeline.analyse.evidence import (
     ATTENTION,
+    CALIBRATED,
     CASTS,
     COPIES,
     DYNAMIC,
@@ -43,8 +44,6 @@ _PRODUCTS: Mapping[str, frozenset[str]] = {
     "MatMul": frozenset({"MatMul", "FusedMatMul", "FusedMatMulActivation", "QLinearMatMul"}),
 }
 """The names of products in a model, and what ONNX Runtime makes of them."""
-_DYNAMIC = "QuantizeDynamic"
-_QUANTIZED = ("QuantizeStatic", _DYNAMIC)
 _ONNX_RUNTIME = "onnxruntime"
 
 
@@ -52,14 +51,14 @@ def dynamic_convolutions(row: Evidence) -> Iterator[Cause]:
     """Dynamic quantization of convolutions has no fast kernels on CPUs."""
     slow = row.profile.select(INTEGER_CONVOLUTIONS)
     share = row.profile.share(slow)
-    stage = row.stage(_DYNAMIC)
+    stage = row.stage("precision")
     if not slow or stage is None or share < WORTH_TELLING:
         return
     what = (
         f"{_percent(share)} of a call goes into {_count(slow, 'dynamically quantized convolution')} "
         "(ConvInteger), for which ONNX Runtime has no fast kernel: static quantization has"
     )
-    if row.reference_share(MATRIX_PRODUCTS - ATTENTION) >= MATRIX_MODEL:
+    if row.reference_share(MATRIX_PRODUCTS - ATTENTION) >= MATRIX_MODEL and "op_types" in stage.fields:
         yield Cause(what=what, share=share, change=row.with_field(stage, "op_types", ("MatMul",)))
         return
     yield _static_instead(row, stage, what, share)
@@ -69,7 +68,7 @@ def ranges_in_every_call(row: Evidence) -> Iterator[Cause]:
     """Dynamic quantization looks for the activations' ranges in every call."""
     nodes = row.profile.select(DYNAMIC)
     share = row.profile.share(nodes)
-    stage = row.stage(_DYNAMIC)
+    stage = row.stage("precision")
     if share >= WORTH_TELLING:
         yield _static_instead(
             row,
@@ -82,11 +81,11 @@ def ranges_in_every_call(row: Evidence) -> Iterator[Cause]:
 
 def left_in_float(row: Evidence) -> Iterator[Cause]:
     """Products of a quantized model that ran in floating point."""
-    stage = row.stage(*_QUANTIZED)
-    fused = row.stage("Fuse") is not None and row.stage("QuantizeStatic") is not None
+    stage = row.stage("precision")
+    fused = row.noting("fused") is not None and row.noting(CALIBRATED) is not None
     nodes = row.profile.select(FLOAT_PRODUCTS - ATTENTION if fused else FLOAT_PRODUCTS, "float")
     share = row.profile.share(nodes)
-    if stage is None or share < WORTH_TELLING:
+    if stage is None or row.computes("fp16") or share < WORTH_TELLING:
         return
     excluding = next((name for name in ("exclude_nodes", "exclude_op_types") if stage.fields.get(name)), None)
     yield Cause(
@@ -98,7 +97,7 @@ def left_in_float(row: Evidence) -> Iterator[Cause]:
 
 def fused_away(row: Evidence) -> Iterator[Cause]:
     """Attention that was fused before static quantization, which then finds none of its products."""
-    stage, fuse = row.stage("QuantizeStatic"), row.stage("Fuse")
+    stage, fuse = row.noting(CALIBRATED), row.noting("fused")
     nodes = row.profile.select(ATTENTION, "float")
     share = row.profile.share(nodes)
     if stage is None or fuse is None or share < WORTH_TELLING:
@@ -113,14 +112,14 @@ def fused_away(row: Evidence) -> Iterator[Cause]:
 
 def unfused_pairs(row: Evidence) -> Iterator[Cause]:
     """Q/DQ operators that found no integer kernel to become part of."""
-    stage = row.stage("QuantizeStatic")
+    stage = row.stage("precision")
     nodes = row.profile.select(QUANTIZE)
     share = row.profile.share(nodes)
     # The model's own input and output are quantized and restored in any case.
     if stage is None or share < WORTH_TELLING or len(nodes) <= 2:
         return
     products = [kind for kind in _PRODUCTS if row.has(_PRODUCTS[kind])]
-    only = bool(products) and not stage.fields.get("op_types")
+    only = bool(products) and stage is row.noting(CALIBRATED) and stage.fields.get("op_types", "") is None
     change = row.with_field(stage, "op_types", tuple(products)) if only else None
     yield Cause(
         what=f"{_percent(share)} of a call goes into {_kinds(nodes)} that no integer kernel took in",
@@ -131,7 +130,7 @@ def unfused_pairs(row: Evidence) -> Iterator[Cause]:
 
 def no_dot_products(row: Evidence) -> Iterator[Cause]:
     """Without VNNI or AMX, int8 products are hardly faster than fp32's."""
-    if row.device != "cpu" or row.stage(*_QUANTIZED) is None or not lacks_dot_products(row.isa):
+    if row.device != "cpu" or not row.computes("int8") or not lacks_dot_products(row.isa):
         return
     peaks = row.peaks
     measured = ""
@@ -178,7 +177,7 @@ def casts(row: Evidence) -> Iterator[Cause]:
     share = row.profile.share(nodes)
     if share < WORTH_TELLING or share <= row.reference_share(CASTS):
         return
-    half = row.stage("ConvertFp16") is not None and row.device == "cpu" and row.backend == _ONNX_RUNTIME
+    half = row.computes("fp16") and row.device == "cpu" and row.backend == _ONNX_RUNTIME
     why = ": ONNX Runtime has few float16 kernels on the CPU, and computes in fp32" if half else ""
     yield Cause(
         what=f"{_percent(share)} of a call goes into {_kinds(nodes)}{why}",
@@ -216,7 +215,7 @@ def too_small(row: Evidence) -> Iterator[Cause]:
 
 def odd_channels(row: Evidence) -> Iterator[Cause]:
     """Pruned channels that fill the processor's vectors badly."""
-    stage = row.stage("Prune")
+    stage = row.noting("round_to")
     width = vector_floats(row.isa)
     if stage is None or width is None or not row.profile.channels:
         return
@@ -283,7 +282,7 @@ WITHOUT_PROFILE: Sequence[Callable[[Evidence], Iterator[Cause]]] = (launch_bound
 
 def _static_instead(row: Evidence, stage: StageRecord | None, what: str, share: float) -> Cause:
     """Static quantization: how it did where this run has it, and what to type where it hasn't."""
-    sibling = row.with_stage("QuantizeStatic", instead=_DYNAMIC)
+    sibling = row.calibrated_instead_of(stage) if stage is not None else None
     if sibling is None:
         return Cause(what=what, share=share, change=None if stage is None else _static(row, stage))
     speedup = sibling.speedup

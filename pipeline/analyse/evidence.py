@@ -10,6 +10,7 @@ from pipeline.change import StageField
 from pipeline.header import Peaks
 from pipeline.record import StageRecord, VariantRecord
 from pipeline.results import DeviceTime, Limits, Speedup
+from pipeline.roles import Role
 
 ATTENTION = frozenset({"Attention", "MultiHeadAttention"})
 MATRIX_PRODUCTS = ATTENTION | {"Gemm", "FusedGemm", "MatMul", "FusedMatMul", "FusedMatMulActivation"}
@@ -26,6 +27,8 @@ ON_CPU = "CPUExecutionProvider"
 COPIES = frozenset({"MemcpyToHost", "MemcpyFromHost"})
 LAYOUT = frozenset({"ReorderInput", "ReorderOutput", "Transpose", "Reorder"})
 CASTS = frozenset({"Cast", "Convert"})
+CALIBRATED = "calibration_examples"
+"""What a stage notes that takes the activations' ranges from calibration data."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,10 +92,9 @@ class Sibling:
     variant: VariantRecord
     speedup: Speedup
 
-    @property
-    def kinds(self) -> list[str]:
-        """The classes of its stages."""
-        return [stage.kind for stage in self.variant.stages]
+    def kinds_but(self, note: str) -> list[str | None]:
+        """The classes of its stages; None in place of one that noted this."""
+        return [None if note in stage.notes else stage.kind for stage in self.variant.stages]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,13 +122,11 @@ class Evidence:
     has_gpu: bool = True
     """Whether the machine has a graphics card, so that one may be proposed."""
 
-    def with_stage(self, kind: str, instead: str) -> Sibling | None:
-        """The fastest sibling whose chain has one class of stage in another's place, and is the same otherwise."""
-        if self.stage(instead) is None:
-            return None
-        wanted = [kind if stage.kind == instead else stage.kind for stage in self.variant.stages]
-        found = [sibling for sibling in self.siblings if sibling.kinds == wanted]
-        return max(found, key=lambda sibling: sibling.speedup.value, default=None)
+    def calibrated_instead_of(self, stage: StageRecord) -> Sibling | None:
+        """The fastest sibling whose chain calibrates where this one has the stage, and is the same otherwise."""
+        chain = [None if other is stage else other.kind for other in self.variant.stages]
+        alike = [sibling for sibling in self.siblings if sibling.kinds_but(CALIBRATED) == chain]
+        return max(alike, key=lambda sibling: sibling.speedup.value, default=None)
 
     def reference_share(self, ops: Collection[str]) -> float:
         """Of the reference's call, in operators of these types; 0 where its profile says nothing about them."""
@@ -136,9 +136,17 @@ class Evidence:
         """Whether an operator of these types ran, in the row or in its reference."""
         return bool(self.profile.select(ops) or (self.reference is not None and self.reference.select(ops)))
 
-    def stage(self, *kinds: str) -> StageRecord | None:
-        """The chain's last stage of one of these classes."""
-        return next((stage for stage in reversed(self.variant.stages) if stage.kind in kinds), None)
+    def computes(self, type: str) -> bool:
+        """Whether the model has products whose factors are of this type (``VariantRecord.macs_by_type``)."""
+        return type in self.variant.macs_by_type
+
+    def stage(self, role: Role) -> StageRecord | None:
+        """The chain's last stage of this role."""
+        return next((stage for stage in reversed(self.variant.stages) if stage.role == role), None)
+
+    def noting(self, note: str) -> StageRecord | None:
+        """The chain's last stage that noted this."""
+        return next((stage for stage in reversed(self.variant.stages) if note in stage.notes), None)
 
     def with_field(self, stage: StageRecord, field: str, value: Any) -> StageField:
         """A field of one of the chain's stages set."""

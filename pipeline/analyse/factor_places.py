@@ -9,12 +9,9 @@ from typing import Any
 from pipeline.factor_results import Factor
 from pipeline.header import TargetRecord
 from pipeline.record import Record, StageRecord, SubjectRecord, VariantRecord
+from pipeline.roles import Role
 
 INPUT_SIZE = "input size"
-_ARCHITECTURE_KINDS: Mapping[str, str] = {"Prune": "pruning", "Finetune": "fine-tuning"}
-_PRECISION_KINDS = frozenset({"QuantizeDynamic", "QuantizeStatic", "ConvertFp16"})
-_RESIZE = "ResizeInput"
-_EXPORT = "ExportOnnx"
 _TARGET_AXES: Mapping[str, tuple[Factor, str]] = {
     "device": ("hardware", "device"),
     "threads": ("hardware", "threads"),
@@ -70,24 +67,26 @@ def _by_variant(variant: VariantRecord, base: VariantRecord) -> list[Place]:
         return []
     if not variant.stages:  # nothing of its chain is known, as it could not be built
         return [_software("model", variant.name, base.name)]
-    added = _added(variant.stages, base.stages)
-    kinds = {stage.kind for stage in added}
-    found = []
-    if kinds & _ARCHITECTURE_KINDS.keys():
-        found.append(_architecture(variant, base, "pruning" if "Prune" in kinds else "fine-tuning", added))
-    if _RESIZE in kinds:
-        found.append(_input_size(variant, base, next(stage for stage in added if stage.kind == _RESIZE)))
-    if kinds & _PRECISION_KINDS:
+    # A stage that does not say what it changes has changed the architecture if it changed the work.
+    unknown: Role = "graph" if variant.macs == base.macs else "architecture"
+    added: dict[Role, list[StageRecord]] = {}
+    for stage in _added(variant.stages, base.stages):
+        added.setdefault(stage.role or unknown, []).append(stage)
+    axes = dict.fromkeys(_architecture_axis(stage) for stage in added.get("architecture", ()))
+    if not axes and "training" in added:
+        axes = {"fine-tuning": None}
+    found = [_architecture(variant, base, axis, trained="training" in added) for axis in axes]
+    found += [_input_size(variant, base, stage) for stage in added.get("input", ())[:1]]
+    if "precision" in added:
         found.append(_software("precision", variant.name, base.name))
-    if _EXPORT in kinds:
+    if "export" in added:
         found.append(_software(*_export_axis(variant.stages, base.stages)))
-    others = kinds - _ARCHITECTURE_KINDS.keys() - _PRECISION_KINDS - {_RESIZE, _EXPORT}
-    if others:
-        # A stage that is not known here has changed the architecture if it changed the work, else the software.
-        name = next(stage.name for stage in added if stage.kind in others)
-        changed = variant.macs != base.macs
-        found.append(_architecture(variant, base, name, added) if changed else _software(name, variant.name, base.name))
+    found += [_software(stage.name, variant.name, base.name) for stage in added.get("graph", ())[:1]]
     return found or [_software("model", variant.name, base.name)]
+
+
+def _architecture_axis(stage: StageRecord) -> str:
+    return "pruning" if "pruning_ratio" in stage.fields else stage.name
 
 
 def _added(stages: Sequence[StageRecord], base: Sequence[StageRecord]) -> list[StageRecord]:
@@ -96,9 +95,7 @@ def _added(stages: Sequence[StageRecord], base: Sequence[StageRecord]) -> list[S
     return [stage for stage in stages if (stage.kind, stage.fields) not in known]
 
 
-def _architecture(variant: VariantRecord, base: VariantRecord, axis: str, added: Sequence[StageRecord]) -> Place:
-    kinds = [stage.kind for stage in added]
-    untuned = axis == "pruning" and "Finetune" not in kinds
+def _architecture(variant: VariantRecord, base: VariantRecord, axis: str, *, trained: bool) -> Place:
     unit, x, base_x = "MACs", variant.macs, base.macs
     if x is None or base_x is None:
         unit, x, base_x = "parameters", variant.parameters, base.parameters
@@ -112,7 +109,7 @@ def _architecture(variant: VariantRecord, base: VariantRecord, axis: str, added:
         base_x=base_x if known else None,
         base_label=base.name,
         upwards=False,
-        note="not fine-tuned" if untuned else None,
+        note="not fine-tuned" if axis == "pruning" and not trained else None,
     )
 
 
@@ -132,8 +129,8 @@ def _input_size(variant: VariantRecord, base: VariantRecord, stage: StageRecord)
 
 def _export_axis(stages: Sequence[StageRecord], base: Sequence[StageRecord]) -> tuple[str, str, str]:
     """The axis, this chain's level and the base's: the first field of the export that differs."""
-    mine = next(stage.fields for stage in stages if stage.kind == _EXPORT)
-    others = next((stage.fields for stage in base if stage.kind == _EXPORT), {})
+    mine = next(stage.fields for stage in stages if stage.role == "export")
+    others = next((stage.fields for stage in base if stage.role == "export"), {})
     for name, value in mine.items():
         if value != others.get(name):
             return name, str(value), str(others.get(name, "none"))

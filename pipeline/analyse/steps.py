@@ -69,7 +69,7 @@ def _path(variant: VariantRecord, baseline: VariantRecord, by_chain: Mapping[tup
 
 def _export(variant: VariantRecord) -> tuple[str, ...]:
     """The stage that made ONNX of the model, where the chain has it: as it is, nothing else changed."""
-    return tuple(_identity(stage) for stage in variant.stages if stage.kind == "ExportOnnx")
+    return tuple(_identity(stage) for stage in variant.stages if stage.role == "export")
 
 
 def _chain(stages: Sequence[StageRecord]) -> tuple[str, ...]:

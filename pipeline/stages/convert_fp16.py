@@ -13,6 +13,7 @@ from pipeline.data.dataset import SplitName
 from pipeline.onnx_graph import sort_nodes
 from pipeline.patterns import check_matches
 from pipeline.plan import Context
+from pipeline.roles import Role
 from pipeline.stages.check import floor_of
 from pipeline.stages.gentler import Asked, Way, proof, quantized_gently
 from pipeline.stages.graph import make_outputs, name_nodes, own_names_within, write
@@ -36,6 +37,7 @@ class ConvertFp16:
     keep_ops: tuple[str, ...] = ()
     min_sqnr_db: float | None = 20.0
 
+    role: ClassVar[Role] = "precision"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
     version: ClassVar[int] = 2

@@ -14,6 +14,7 @@ from pipeline.artifact import ONNX_FILE, SINGLE_FILE_BYTES, Artifact, Format
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, UserError
 from pipeline.plan import Context
+from pipeline.roles import Role
 from pipeline.stages.muted import errors_only
 from pipeline.stages.reparametrized import load_plain
 from pipeline.torch_artifact import ModelSpec, example_inputs
@@ -44,6 +45,7 @@ class ExportOnnx:
     opset: int = 18
     dynamic_batch: bool = True
 
+    role: ClassVar[Role] = "export"
     accepts: ClassVar[frozenset[Format]] = frozenset({"torch", "onnx"})
     produces: ClassVar[Format] = "onnx"
     version: ClassVar[int] = 1

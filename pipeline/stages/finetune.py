@@ -14,6 +14,7 @@ from pipeline.errors import StageFailed, UserError
 from pipeline.metrics import in_classes
 from pipeline.plan import Context
 from pipeline.recipe import Optimizer, Precision, Recipe, Schedule
+from pipeline.roles import Role
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,6 +56,7 @@ class Finetune:
     precision: Precision = "float32"
     max_examples: int | None = None
 
+    role: ClassVar[Role] = "training"
     accepts: ClassVar[frozenset[Format]] = frozenset({"torch"})
     produces: ClassVar[Format] = "torch"
     version: ClassVar[int] = 2

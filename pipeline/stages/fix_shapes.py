@@ -18,6 +18,7 @@ from pipeline.errors import Skipped, StageFailed, Unchanged
 from pipeline.onnx_graph import Shape, all_graphs, batch_first, fed_inputs, fixed_batch_in, shape_of
 from pipeline.onnx_sizes import axis_names, set_axis, set_batch, set_sizes
 from pipeline.plan import Context
+from pipeline.roles import Role
 from pipeline.stages.graph import drop_unused
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class FixShapes:
     shapes: Mapping[str, tuple[Count | None, ...]] = field(default_factory=dict)
     """Whole shapes by input, such as ``{input_ids: [1, 128]}``; null leaves an axis as it is."""
 
+    role: ClassVar[Role] = "graph"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
     version: ClassVar[int] = 1

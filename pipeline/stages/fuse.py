@@ -17,6 +17,7 @@ from pipeline.data.dataset import SplitName
 from pipeline.errors import Skipped, StageFailed, Unchanged, first_line
 from pipeline.onnx_graph import opset
 from pipeline.plan import Context
+from pipeline.roles import Role
 from pipeline.stages import legacy_fusion
 from pipeline.stages.graph import CONTRIBUTED, repair, write
 from pipeline.stages.muted import prints_logged
@@ -49,6 +50,7 @@ class Fuse:
     num_heads: int = 0
     hidden_size: int = 0
 
+    role: ClassVar[Role] = "graph"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
     version: ClassVar[int] = 1

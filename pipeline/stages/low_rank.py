@@ -14,6 +14,7 @@ from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, first_line
 from pipeline.patterns import check_matches
 from pipeline.plan import Context
+from pipeline.roles import Role
 from pipeline.stages.count import count_module
 from pipeline.stages.layers import layers_of, named_in
 from pipeline.stages.reparametrized import load_plain
@@ -41,6 +42,7 @@ class LowRank:
     round_to: int | None = 8
     ignored_layers: tuple[str, ...] = ()
 
+    role: ClassVar[Role] = "architecture"
     accepts: ClassVar[frozenset[Format]] = frozenset({"torch"})
     produces: ClassVar[Format] = "torch"
     version: ClassVar[int] = 1

@@ -11,6 +11,7 @@ from pipeline.artifact import ONNX_FILE, Artifact, Format, model_files
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, first_line
 from pipeline.plan import Context
+from pipeline.roles import Role
 from pipeline.stages.gentler import first_that_works, proof
 from pipeline.stages.quantization import is_large
 from pipeline.stages.run import FATAL_ONLY
@@ -34,6 +35,7 @@ class OptimizeGraph:
 
     level: Level = "extended"
 
+    role: ClassVar[Role] = "graph"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
     version: ClassVar[int] = 2

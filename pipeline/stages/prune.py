@@ -13,6 +13,7 @@ from pipeline.errors import Skipped
 from pipeline.instruction_sets import vector_floats
 from pipeline.patterns import check_matches
 from pipeline.plan import Context
+from pipeline.roles import Role
 from pipeline.stages.count import count_module
 from pipeline.stages.layers import layers_of
 from pipeline.stages.prune_importance import Importance
@@ -91,6 +92,7 @@ class Prune:
     iterative_steps: int = 1
     sensitivity: tuple[float, ...] = ()
 
+    role: ClassVar[Role] = "architecture"
     accepts: ClassVar[frozenset[Format]] = frozenset({"torch"})
     produces: ClassVar[Format] = "torch"
     version: ClassVar[int] = 2

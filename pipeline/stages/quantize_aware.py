@@ -14,6 +14,7 @@ from pipeline.errors import Skipped, StageFailed, first_line
 from pipeline.metrics import in_classes, judged
 from pipeline.plan import Context, Metric
 from pipeline.recipe import Recipe
+from pipeline.roles import Role
 from pipeline.stages.quantization import reduces_range
 from pipeline.stages.reparametrized import load_plain
 from pipeline.stages.run import run
@@ -52,6 +53,7 @@ class QuantizeAware:
     max_examples: int | None = None
     reduce_range: bool | None = None
 
+    role: ClassVar[Role] = "precision"
     accepts: ClassVar[frozenset[Format]] = frozenset({"torch"})
     produces: ClassVar[Format] = "onnx"
     version: ClassVar[int] = 1

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pipeline.artifact import ONNX_FILE, Artifact, Format
 from pipeline.data.dataset import SplitName
 from pipeline.plan import Context
+from pipeline.roles import Role
 from pipeline.stages.check import floor_of
 from pipeline.stages.choice import Choice, chosen_nodes
 from pipeline.stages.gentler import Asked, Way, proof, quantized_gently
@@ -51,6 +52,7 @@ class QuantizeDynamic:
     exclude_op_types: tuple[str, ...] = ()
     min_sqnr_db: float | None = MIN_SQNR_DB
 
+    role: ClassVar[Role] = "precision"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
     version: ClassVar[int] = 3

@@ -12,6 +12,7 @@ from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import SplitName
 from pipeline.errors import Skipped, StageFailed, Unchanged
 from pipeline.plan import Context, Speed
+from pipeline.roles import Role
 from pipeline.stages.quantization import is_large
 from pipeline.stages.quantize_static import Calibrated, QuantizeStatic
 from pipeline.stages.sensitivity import Judge, sensitivities
@@ -33,6 +34,7 @@ class QuantizeMixed:
     measured: int = 3
     static: QuantizeStatic = field(default_factory=QuantizeStatic)
 
+    role: ClassVar[Role] = "precision"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
     version: ClassVar[int] = 2

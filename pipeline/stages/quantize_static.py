@@ -12,6 +12,7 @@ from pipeline.artifact import ONNX_FILE, Artifact, Format
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed
 from pipeline.plan import Context
+from pipeline.roles import Role
 from pipeline.stages.calibration import METHODS, Calibration, Examples, calibrate
 from pipeline.stages.check import Floor, floor_of
 from pipeline.stages.choice import Choice, chosen_nodes
@@ -94,6 +95,7 @@ class QuantizeStatic:
     exclude_op_types: tuple[str, ...] = ()
     min_sqnr_db: float | None = MIN_SQNR_DB
 
+    role: ClassVar[Role] = "precision"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
     version: ClassVar[int] = 6

@@ -13,6 +13,7 @@ from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import SplitName
 from pipeline.errors import Unchanged
 from pipeline.plan import Context
+from pipeline.roles import Role
 from pipeline.stages.check import floor_of
 from pipeline.stages.choice import chosen_nodes
 from pipeline.stages.gentler import Asked, Way, proof, quantized_gently
@@ -56,6 +57,7 @@ class QuantizeWeights:
     exclude_nodes: tuple[str, ...] = ()
     min_sqnr_db: float | None = MIN_SQNR_DB
 
+    role: ClassVar[Role] = "precision"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
     version: ClassVar[int] = 2

@@ -10,6 +10,7 @@ from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import SplitName
 from pipeline.errors import Skipped, StageFailed
 from pipeline.plan import Context
+from pipeline.roles import Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,7 @@ class Recalibrate:
     batch_size: int = 128
     max_examples: int | None = None
 
+    role: ClassVar[Role] = "training"
     accepts: ClassVar[frozenset[Format]] = frozenset({"torch"})
     produces: ClassVar[Format] = "torch"
     version: ClassVar[int] = 1

@@ -12,6 +12,7 @@ from pipeline.artifact import ONNX_FILE, Artifact, Format
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, first_line
 from pipeline.plan import Context
+from pipeline.roles import Role
 from pipeline.stages.quantization import is_large
 from pipeline.stages.resize_nodes import resized_image, resized_sequence
 
@@ -37,6 +38,7 @@ class ResizeInput:
 
     scale: float = 0.5
 
+    role: ClassVar[Role] = "input"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
     version: ClassVar[int] = 1

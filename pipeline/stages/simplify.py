@@ -11,6 +11,7 @@ from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import SplitName
 from pipeline.errors import Skipped, StageFailed, Unchanged, first_line
 from pipeline.plan import Context
+from pipeline.roles import Role
 from pipeline.stages.graph import repair, write
 from pipeline.stages.quantization import is_large
 
@@ -19,6 +20,7 @@ from pipeline.stages.quantization import is_large
 class Simplify:
     """Simplify an ONNX model with onnxslim (the extra ``simplify``)."""
 
+    role: ClassVar[Role] = "graph"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
     version: ClassVar[int] = 1

@@ -15,6 +15,7 @@ from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, Unchanged
 from pipeline.onnx_graph import opset, reads
 from pipeline.plan import Context
+from pipeline.roles import Role
 from pipeline.stages.calibration import BATCH, Examples
 from pipeline.stages.graph import drop_unused, repair, write
 from pipeline.stages.preparation import require_float
@@ -46,6 +47,7 @@ class SmoothQuant:
     alpha: float = 0.5
     insert: bool = True
 
+    role: ClassVar[Role] = "precision"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
     version: ClassVar[int] = 2

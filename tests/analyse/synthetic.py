@@ -99,8 +99,9 @@ def make_record(
 
 def _variant(made: Made) -> VariantRecord:
     stage = StageRecord(
-        name="export", kind="ExportOnnx", fields={"opset": 20}, key="k", digest="d", seconds=1.0, reused=False
-    )
+        name="export", kind="ExportOnnx", fields={"opset": 20}, key="k", digest="d", seconds=1.0, reused=False,
+        role="export",
+    )  # fmt: skip
     return VariantRecord(
         name=made.name,
         status=made.status,

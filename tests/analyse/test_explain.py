@@ -16,11 +16,13 @@ from pipeline.explanation import Cause, Outcome
 from pipeline.header import Peaks
 from pipeline.plan import MeasureSettings
 from pipeline.record import Record, StageRecord, Trial, VariantRecord
+from pipeline.record_reading import ROLES_BEFORE
 from pipeline.results import DeviceTime, Limits, Reference, Speedup
 from tests.analyse.synthetic import Made, make_record
 
 AVX2 = frozenset({"avx", "avx2"})
 VNNI = AVX2 | {"avx512f", "avx512_vnni"}
+INT8 = {"int8": 1}
 
 
 def nodes(*entries: tuple[str, float] | tuple[str, float, str]) -> list[Node]:
@@ -44,8 +46,19 @@ def profile(found: Sequence[Node], between_ms: float = 0.0, channels: Sequence[i
 PLAIN = profile(nodes(("Conv", 0.8), ("Conv", 0.6), ("Gemm", 0.1)))
 
 
+NOTES: dict[str, dict[str, Any]] = {
+    "QuantizeStatic": {"calibration_examples": 8},
+    "QuantizeMixed": {"calibration_examples": 8},
+    "Fuse": {"fused": {"Attention": 1}},
+    "Prune": {"round_to": 1},
+}
+
+
 def stage(name: str, kind: str, **fields: Any) -> StageRecord:
-    return StageRecord(name=name, kind=kind, fields=fields, key="k", digest="d", seconds=1.0, reused=False)
+    return StageRecord(
+        name=name, kind=kind, fields=fields, key="k", digest="d", seconds=1.0, reused=False, notes=NOTES.get(kind, {}),
+        role=ROLES_BEFORE[kind],
+    )  # fmt: skip
 
 
 def evidence(
@@ -60,6 +73,7 @@ def evidence(
     same_model: bool = False,
     threads: int = 1,
     siblings: Sequence[Sibling] = (),
+    macs_by_type: dict[str, int] | None = None,
 ) -> Evidence:
     variant = VariantRecord(
         name="mine",
@@ -72,6 +86,7 @@ def evidence(
         size_bytes=1,
         parameters=1,
         macs=1,
+        macs_by_type=macs_by_type or {},
     )
     return Evidence(
         variant=variant,
@@ -105,7 +120,7 @@ def causes(row: Evidence) -> list[Cause]:
 def test_dynamically_quantized_convolutions_are_named_with_the_way_out() -> None:
     found = profile(nodes(("ConvInteger", 8.0), ("ConvInteger", 1.0), ("MatMulInteger", 1.0)))
     half = profile(nodes(("Conv", 0.5), ("MatMul", 0.5)))
-    (cause,) = causes(evidence(found, stage("quantize", "QuantizeDynamic"), reference=half))
+    (cause,) = causes(evidence(found, stage("quantize", "QuantizeDynamic", op_types=None), reference=half))
     assert cause.what.startswith("90 % of a call goes into 2 dynamically quantized convolutions (ConvInteger)")
     assert str(cause.change) == "variants.mine.stages.quantize.op_types=[MatMul]"
 
@@ -139,6 +154,22 @@ def test_ranges_taken_in_every_call_are_counted() -> None:
     found = profile(nodes(("DynamicQuantizeLinear", 0.2), ("MatMulInteger", 0.8)))
     (cause,) = causes(evidence(found, stage("quantize", "QuantizeDynamic")))
     assert "20 % of a call goes into taking the activations' ranges anew (1 DynamicQuantizeLinear)" in cause.what
+
+
+@pytest.mark.parametrize("kind", ["QuantizeMixed", "QuantizeAware", "QuantizeWeights"])
+def test_every_stage_of_precision_is_told_what_it_left_in_float(kind: str) -> None:
+    found = profile(nodes(("QLinearConv", 0.5, "uint8"), ("Conv", 0.4), ("Gemm", 0.1)))
+    (cause,) = causes(evidence(found, stage("quantize", kind)))
+    assert cause.what == "50 % of a call is products that still run in fp32: 1 Conv, 1 Gemm"
+
+
+def test_mixed_precision_in_place_of_dynamic_is_static_quantization_too() -> None:
+    found = profile(nodes(("ConvInteger", 9.0), ("Relu", 1.0)))
+    mixed = sibling("mixed_int8", 1.65, stage("export", "ExportOnnx"), stage("quantize", "QuantizeMixed"))
+    row = evidence(found, stage("export", "ExportOnnx"), stage("quantize", "QuantizeDynamic"), siblings=[mixed])
+    (cause,) = causes(row)
+    assert cause.outcome is not None
+    assert cause.outcome.variant == "mixed_int8"
 
 
 def test_products_left_in_float_are_named_with_what_excludes_them() -> None:
@@ -187,10 +218,11 @@ def test_the_pair_at_the_models_ends_is_no_cause() -> None:
 
 
 @pytest.mark.parametrize(("isa", "told"), [(AVX2, True), (VNNI, False), (frozenset({"asimd"}), False)])
-def test_missing_dot_products_are_told_with_the_measured_peaks(isa: frozenset[str], told: bool) -> None:
+@pytest.mark.parametrize("kind", ["QuantizeStatic", "QuantizeMixed", "QuantizeAware"])
+def test_missing_dot_products_are_told_with_the_measured_peaks(kind: str, isa: frozenset[str], told: bool) -> None:
     peaks = Peaks(device="cpu", threads=1, fp32_macs_per_s=40e9, int8_macs_per_s=76e9)
     found = profile(nodes(("QLinearConv", 1.0, "uint8")))
-    said = [cause.what for cause in causes(evidence(found, stage("q", "QuantizeStatic"), isa=isa, peaks=peaks))]
+    said = [cause.what for cause in causes(evidence(found, stage("q", kind), isa=isa, peaks=peaks, macs_by_type=INT8))]
     expected = (
         "this processor has neither VNNI nor AMX: large int8 products run at 1.9 times the rate of fp32 here (measured)"
     )
@@ -246,7 +278,7 @@ def test_a_row_without_a_profile_is_told_that_it_is_launch_bound() -> None:
 
 def test_half_precision_on_a_cpu_is_told_from_its_casts() -> None:
     found = profile(nodes(("Conv", 0.7), ("Cast", 0.2), ("Cast", 0.1)))
-    (cause,) = causes(evidence(found, stage("convert", "ConvertFp16")))
+    (cause,) = causes(evidence(found, stage("convert", "ConvertFp16"), macs_by_type={"fp16": 1}))
     assert cause.what.startswith("30 % of a call goes into 2 Cast: ONNX Runtime has few float16 kernels on the CPU")
 
 
@@ -321,7 +353,9 @@ def test_tensors_laid_out_anew_are_told() -> None:
 
 def test_the_largest_share_comes_first_and_what_has_none_last() -> None:
     found = profile(nodes(("ConvInteger", 0.6), ("DynamicQuantizeLinear", 0.3), ("MatMulInteger", 0.1)))
-    shares = [cause.share for cause in causes(evidence(found, stage("q", "QuantizeDynamic"), isa=AVX2))]
+    shares = [
+        cause.share for cause in causes(evidence(found, stage("q", "QuantizeDynamic"), isa=AVX2, macs_by_type=INT8))
+    ]
     assert shares == [pytest.approx(0.6), pytest.approx(0.3), None]
 
 

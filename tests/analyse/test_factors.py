@@ -16,19 +16,21 @@ from pipeline.factor_results import Axis, Factors, Level
 from pipeline.header import TargetRecord
 from pipeline.plan import MeasureSettings
 from pipeline.record import AccuracySamples, Record, StageRecord, SubjectRecord, VariantRecord, subject_key
+from pipeline.record_reading import ROLES_BEFORE
 from tests.analyse.synthetic import BLOCKS, CALLS, ROUNDS, Made, make_record, samples_from
 
 MACS = 64_000_000
 CPU = {"backend": "onnxruntime", "device": "cpu", "threads": 1, "session": {}}
 Chain = Sequence[tuple[str, dict[str, Any], dict[str, Any]]]
 EXPORT: tuple[str, dict[str, Any], dict[str, Any]] = ("ExportOnnx", {"exporter": "dynamo"}, {})
+PRUNE: tuple[str, dict[str, Any], dict[str, Any]] = ("Prune", {"pruning_ratio": 0.5}, {})
 RESIZE: dict[str, Any] = {"resized": "resolution", "elements": {"times": 0.25}}
 
 
 def variant(name: str, chain: Chain = (EXPORT,), macs: int | None = MACS) -> VariantRecord:
     stages = [
         StageRecord(name=kind.lower(), kind=kind, fields=fields, key="k", digest="d", seconds=1.0, reused=False,
-                    notes=notes)
+                    notes=notes, role=ROLES_BEFORE.get(kind))
         for kind, fields, notes in chain
     ]  # fmt: skip
     return VariantRecord(
@@ -38,7 +40,7 @@ def variant(name: str, chain: Chain = (EXPORT,), macs: int | None = MACS) -> Var
 
 
 def pruned(name: str, macs: int | None, *more: str) -> VariantRecord:
-    return variant(name, [("Prune", {"ratio": name}, {}), *((kind, {}, {}) for kind in more), EXPORT], macs)
+    return variant(name, [("Prune", {"pruning_ratio": name}, {}), *((kind, {}, {}) for kind in more), EXPORT], macs)
 
 
 def run(
@@ -139,14 +141,21 @@ def test_models_of_the_same_work_are_no_step_apart() -> None:
 @pytest.mark.parametrize(
     ("chain", "macs", "expected"),
     [
-        ([("Prune", {}, {}), ("Finetune", {}, {}), EXPORT], MACS // 2, ("architecture", "pruning", "MACs")),
+        ([PRUNE, ("Finetune", {}, {}), EXPORT], MACS // 2, ("architecture", "pruning", "MACs")),
         ([EXPORT, ("ResizeInput", {}, RESIZE)], MACS // 4, ("input", "resolution", "input size")),
         ([EXPORT, ("QuantizeStatic", {}, {})], MACS, ("software", "precision", None)),
         ([EXPORT, ("ConvertFp16", {}, {})], MACS, ("software", "precision", None)),
+        ([EXPORT, ("QuantizeMixed", {}, {})], MACS, ("software", "precision", None)),
+        ([EXPORT, ("QuantizeWeights", {}, {})], MACS, ("software", "precision", None)),
+        ([("QuantizeAware", {}, {})], MACS, ("software", "precision", None)),
+        ([EXPORT, ("SmoothQuant", {}, {}), ("QuantizeStatic", {}, {})], MACS, ("software", "precision", None)),
+        ([PRUNE, ("Recalibrate", {}, {}), EXPORT], MACS // 2, ("architecture", "pruning", "MACs")),
+        ([EXPORT, ("MyOwn", {}, {})], MACS, ("software", "myown", None)),
+        ([EXPORT, ("MyOwn", {}, {})], MACS // 2, ("architecture", "myown", "MACs")),
         ([("ExportOnnx", {"exporter": "torchscript"}, {})], MACS, ("software", "exporter", None)),
         ([EXPORT, ("Fuse", {}, {})], MACS, ("software", "fuse", None)),
         ([("LowRank", {}, {}), EXPORT], MACS // 2, ("architecture", "lowrank", "MACs")),
-        ([("Prune", {}, {}), EXPORT], None, ("architecture", "pruning", "parameters")),
+        ([PRUNE, EXPORT], None, ("architecture", "pruning", "parameters")),
     ],
 )
 def test_a_variant_belongs_to_what_its_stages_change(
@@ -175,7 +184,7 @@ def test_a_target_belongs_to_what_it_changes(
 
 
 def test_what_changes_two_things_is_left_out_and_named() -> None:
-    both = variant("both", [("Prune", {}, {}), EXPORT, ("QuantizeStatic", {}, {})], MACS // 2)
+    both = variant("both", [PRUNE, EXPORT, ("QuantizeStatic", {}, {})], MACS // 2)
     gpu = {"backend": "torch", "device": "cuda", "threads": 1, "session": {}}
     factors = found(run({("both", "ort_cpu", 1): 0.5, ("baseline", "gpu", 1): 0.1}, [both], {"gpu": gpu}))
     assert factors.axes == []

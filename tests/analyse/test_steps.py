@@ -10,6 +10,7 @@ import pytest
 from pipeline.analyse import analyse
 from pipeline.analyse.steps import paths
 from pipeline.record import AccuracySamples, Record, StageRecord, VariantRecord
+from pipeline.record_reading import ROLES_BEFORE
 from pipeline.results import Result, Step
 from tests.analyse.synthetic import Made, make_record
 
@@ -19,7 +20,16 @@ PRUNE, FINETUNE, QUANTIZE = ("prune", "Prune"), ("finetune", "Finetune"), ("quan
 
 def chain(*stages: tuple[str, str], **fields: object) -> list[StageRecord]:
     return [
-        StageRecord(name=name, kind=kind, fields=dict(fields), key="", digest="", seconds=0.0, reused=False)
+        StageRecord(
+            name=name,
+            kind=kind,
+            fields=dict(fields),
+            key="",
+            digest="",
+            seconds=0.0,
+            reused=False,
+            role=ROLES_BEFORE.get(kind),
+        )
         for name, kind in stages
     ]
 
