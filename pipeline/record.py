@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pipeline.explanation import Outcome
 from pipeline.header import Header
 from pipeline.roles import Role
+from pipeline.writing import write_whole
 
 RECORD_VERSION = 1
 Status = Literal["ok", "failed", "skipped"]
@@ -238,7 +239,4 @@ def save_record(record: Record, folder: Path) -> None:
         del facts["latency"][name]
     for name in ("labels", "predictions"):
         del facts["accuracy"][name]
-    text = json.dumps({"record_version": RECORD_VERSION, **facts}, indent=1)
-    temporary = folder / "record.json.tmp"
-    temporary.write_text(text + "\n")
-    temporary.replace(folder / "record.json")
+    write_whole(folder / "record.json", json.dumps({"record_version": RECORD_VERSION, **facts}, indent=1) + "\n")

@@ -21,6 +21,7 @@ from pipeline.errors import StageFailed
 from pipeline.examples import Examples, device_of
 from pipeline.recipe import Recipe
 from pipeline.torch_artifact import as_tensors
+from pipeline.writing import whole
 
 logger = logging.getLogger(__name__)
 
@@ -254,9 +255,8 @@ class _State:
             "best": self.best,
         }
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        temporary = checkpoint.with_suffix(".tmp")
-        torch.save(plain, temporary)
-        temporary.replace(checkpoint)
+        with whole(checkpoint) as temporary:
+            torch.save(plain, temporary)
 
     def resume(self, checkpoint: Path) -> None:
         """Go on from the checkpoint, where there is one of this recipe."""

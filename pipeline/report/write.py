@@ -12,6 +12,7 @@ from typing import Any
 from pipeline.contained import Faults
 from pipeline.errors import reporting_disk
 from pipeline.results import Report
+from pipeline.writing import write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,10 @@ def write_report(report: Report, folder: Path) -> list[str]:
 
 
 def _write(path: Path, text: Callable[[Report], str], report: Report) -> None:
-    write_whole(path, text(report))
+    content = text(report)
+    with reporting_disk(path):
+        # Line ends stay as they are: the page's security policy names the digest of its scripts.
+        write_whole(path, content)
     logger.debug("wrote %s", path)
 
 
@@ -51,16 +55,3 @@ def report_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of report.json."""
     schema: dict[str, Any] = json.loads(Path(__file__).with_name("schema.json").read_text(encoding="utf-8"))
     return schema
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file through a temporary name beside it, so that a reader never sees half of it."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with reporting_disk(path):
-            # Line ends as they are: the page's security policy names the digest of its scripts.
-            # Halves of characters, as a file's name may hold, are written out as JSON does it.
-            temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

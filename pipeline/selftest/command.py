@@ -27,6 +27,7 @@ from pipeline.selftest.judge import Kind, judge
 from pipeline.selftest.peers import PEERS, PeerTrial
 from pipeline.selftest.replay import replay
 from pipeline.selftest.trials import COPY, SLOWED, TRUE_RATIOS, Trial, run_trial
+from pipeline.writing import write_whole
 
 Action = Literal["aa", "power", "both", "peers"]
 MODELS: Mapping[Action, Mapping[str, Kind]] = {
@@ -149,9 +150,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
 def _append(path: Path, trial: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     text = path.read_text(encoding="utf-8") if path.exists() else ""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text[: text.rfind("\n") + 1] + json.dumps(trial) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, text[: text.rfind("\n") + 1] + json.dumps(trial) + "\n")
 
 
 def _label(options: Options) -> str:

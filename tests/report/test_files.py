@@ -23,7 +23,6 @@ from pipeline.report.charts import chart_library, figures
 from pipeline.report.markdown import markdown_text
 from pipeline.report.page import html_text, security_policy
 from pipeline.report.verdicts import ACCURACY_MEANINGS, SPEED_MEANINGS, TONES
-from pipeline.report.write import write_whole
 from pipeline.results import AccuracyVerdict, Reference, Report, SpeedVerdict
 from tests.report import example
 
@@ -221,16 +220,16 @@ def test_all_four_files_are_written_and_nothing_else(tmp_path: Path) -> None:
 def test_a_full_disk_leaves_the_old_file_and_no_half_of_a_new_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "report.md"
+    path = tmp_path / "report.json"
     path.write_text("old")
 
     def full(_source: Path, _target: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(OutOfSpace, match=r"report\.md"):
-        write_whole(path, "new")
-    assert [found.name for found in tmp_path.iterdir()] == ["report.md"]
+    with pytest.raises(OutOfSpace, match=r"report\.json"):
+        write_report(example.report([]), tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["report.json"]
     assert path.read_text() == "old"
 
 
