@@ -27,6 +27,7 @@ from pipeline.building import (
     size_of,
     write_model,
 )
+from pipeline.change import stage_key
 from pipeline.check import misfit
 from pipeline.code import code_digest
 from pipeline.compare import fingerprint
@@ -156,7 +157,7 @@ class Builder:
             raise self._failed[key]
 
         def write(out: Path) -> Mapping[str, Any]:
-            return self._run(stage, source, out, key, label, f"variants.{variant.name}.stages.{name}")
+            return self._run(stage, source, out, key, label, stage_key(variant.name, name))
 
         try:
             entry, seconds = self._get_or_make(key, label, stage.produces, write)

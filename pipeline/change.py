@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -10,6 +11,9 @@ from pipeline.installed import locate
 from pipeline.plan import Device, Plan, Stage, Target
 
 T = TypeVar("T")
+_PART = r"([A-Za-z_][\w-]*|\d+)"
+_KEY = re.compile(rf"~?([a-z]+@)?{_PART}(\.{_PART})*", re.ASCII)
+"""A key in Hydra's grammar, which has no room for every name that a variant or a target may have."""
 
 
 @runtime_checkable
@@ -31,7 +35,7 @@ class StageField:
     value: Any
 
     def __str__(self) -> str:
-        return f"{_stage_key(self.variant, self.stage)}.{self.field}={typed(self.value)}"
+        return f"{stage_key(self.variant, self.stage)}.{self.field}={typed(self.value)}"
 
     def apply(self, plan: Plan) -> Plan:
         """Raises ValueError where the plan has no such stage, or the stage no such field or value."""
@@ -54,7 +58,7 @@ class StageSwapped:
     """The class that the YAML names."""
 
     def __str__(self) -> str:
-        return f"stage@{_stage_key(self.variant, self.stage)}={self.by}"
+        return f"stage@{stage_key(self.variant, self.stage)}={self.by}"
 
     def apply(self, plan: Plan) -> Plan:
         """Raises ValueError where the plan has no such stage, or the new one not the fields that were set."""
@@ -76,7 +80,7 @@ class StageDropped:
     stage: str
 
     def __str__(self) -> str:
-        return f"~{_stage_key(self.variant, self.stage)}"
+        return f"~{stage_key(self.variant, self.stage)}"
 
     def apply(self, plan: Plan) -> Plan:
         """Raises ValueError where the plan has no such stage."""
@@ -161,6 +165,11 @@ class BatchSizes:
         return replace(plan, batch_sizes=self.sizes)
 
 
+def can_be_typed(change: Change) -> bool:
+    """Whether Hydra takes what is typed for it: a variant named ``a+b``, for one, can only be changed in its YAML."""
+    return _KEY.fullmatch(str(change).partition("=")[0]) is not None
+
+
 def typed(value: Any) -> str:
     """A value in Hydra's grammar: null, true and false, a number, a word, or a list of these."""
     if value is None or isinstance(value, bool):
@@ -175,7 +184,8 @@ def _chain(variant: str) -> str:
     return variant.partition(".")[0]
 
 
-def _stage_key(variant: str, stage: str) -> str:
+def stage_key(variant: str, stage: str) -> str:
+    """What a setting of a variant's stage begins with, as it is typed."""
     return f"variants.{_chain(variant)}.stages.{stage}"
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from pipeline.artifact import Artifact
 from pipeline.build import UNCHANGED, Built
+from pipeline.change import BatchSizes, StageField, VariantDevices
 from pipeline.data.batches import Axes, axes_of
 from pipeline.errors import Skipped
 from pipeline.measure.environment import available_cores
@@ -77,22 +78,20 @@ def _remarks(stage: StageRecord) -> Iterator[str]:
 
 def _check_row(variant: Variant, target: Target, unavailable: str | None) -> None:
     if target.device not in variant.devices:
-        asked = ",".join(dict.fromkeys([*variant.devices, target.device]))
-        raise Skipped(
-            f"{variant.name} is not measured on {target.device} unless asked: variants.{variant.name}.devices=[{asked}]"
-        )
+        asked = VariantDevices(variant=variant.name, devices=(*variant.devices, target.device))
+        raise Skipped(f"{variant.name} is not measured on {target.device} unless asked: {asked}")
     if unavailable is not None:
         raise Skipped(unavailable)
 
 
 def _check_batch(variant: Variant, artifact: Artifact, batch_size: int, axes: Axes) -> None:
     fixed = fixed_batch_of(artifact, axes)
-    if fixed in (None, batch_size):
+    if fixed is None or fixed == batch_size:
         return
     fixing = next((name for name, stage in variant.stages.items() if getattr(stage, "fixes_batch", False)), None)
-    change = f"variants.{variant.name}.stages.{fixing}.batch_size={batch_size}"
-    other = change if fixing else "take a model of a free batch"
-    raise Skipped(f"the model's batch is fixed at {fixed}: type batch_sizes=[{fixed}], or {other}")
+    refixed = fixing and StageField(variant=variant.name, stage=fixing, field="batch_size", value=batch_size)
+    other = refixed or "take a model of a free batch"
+    raise Skipped(f"the model's batch is fixed at {fixed}: type {BatchSizes(sizes=(fixed,))}, or {other}")
 
 
 def runnable(variant: Variant, built: Built, target: Target) -> Artifact:

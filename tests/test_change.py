@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_module
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 
 from pipeline.arguments import for_hydra
 from pipeline.change import (
@@ -20,6 +22,7 @@ from pipeline.change import (
     Targets,
     Threads,
     VariantDevices,
+    can_be_typed,
 )
 from pipeline.config import build, register
 from pipeline.plan import Plan
@@ -132,6 +135,25 @@ def test_a_change_of_a_chains_beginning_is_one_of_the_whole_chain(before: Plan) 
 def test_what_does_not_fit_the_plan_is_refused(before: Plan, change: Change) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         change.apply(before)
+
+
+@pytest.mark.parametrize("name", ["a", "a_1", "a-b", "A1", "1", "1a", "-a", "a+b", "é"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda name: field(name, "prune", "round_to", 8),
+        lambda name: swapped(name),
+        lambda name: StageDropped(variant=name, stage="prune"),
+        lambda name: SessionSetting(target=name, setting="cuda_graph", value=True),
+    ],
+)
+def test_what_hydras_grammar_has_no_room_for_is_known(change: Callable[[str], Change], name: str) -> None:
+    try:
+        OverridesParser.create().parse_override(str(change(name)))
+    except HydraException:
+        assert not can_be_typed(change(name))
+    else:
+        assert can_be_typed(change(name))
 
 
 def test_in_json_a_change_is_what_is_typed_for_it() -> None:

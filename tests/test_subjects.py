@@ -98,6 +98,16 @@ def test_a_variant_whose_stage_fixes_the_batch_names_the_stage(tmp_path: Path) -
     )
 
 
+def test_a_chains_beginning_is_sent_to_the_whole_chain(tmp_path: Path) -> None:
+    variant = Variant(name="fixed.fix", stages={"fix": FixShapes()}, devices=("cpu",))
+    cuda = Target(name="gpu", backend=OnnxRuntime(), device="cuda")
+    chosen = replace(plan(tmp_path, {}, batch_sizes=(8,)), variants={"fixed.fix": variant})
+    chosen = replace(chosen, targets={**chosen.targets, "gpu": cuda})
+    batch, device = rows(chosen, {"fixed.fix": built("fixed.fix", ["onnx", "onnx"], batch=1)})
+    assert str(batch.record.reason).endswith("or variants.fixed.stages.fix.batch_size=8")
+    assert str(device.record.reason).endswith("unless asked: variants.fixed.devices=[cpu,cuda]")
+
+
 def test_one_at_a_time_has_only_rows_that_differ_from_the_first_in_one_thing(tmp_path: Path) -> None:
     targets = {name: Target(name=name, backend=OnnxRuntime()) for name in ("first", "second")}
     names = ["baseline", "int8"]

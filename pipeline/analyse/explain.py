@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from pipeline.analyse.causes import CAUSES, WITHOUT_PROFILE
 from pipeline.analyse.evidence import ON_CPU, Evidence, Profile, Sibling
+from pipeline.change import can_be_typed
 from pipeline.contained import Faults
 from pipeline.explanation import Cause, Explanation, NodeTime, OperatorTime, Outcome
 from pipeline.record import Record, SubjectRecord, VariantRecord, subject_key
@@ -116,13 +117,14 @@ def _profile(subject: SubjectRecord, calls_ms: Mapping[str, float]) -> Profile:
 
 
 def _with_outcomes(found: Explanation, outcomes: Mapping[str, Outcome]) -> Explanation:
-    """With what the changes brought that were tried; one that could not be carried out is proposed no more."""
+    """With what the changes brought that were tried. What failed, or can't be typed, is not proposed."""
     causes = [_with_outcome(cause, outcomes.get(str(cause.change))) for cause in found.causes]
     return replace(found, causes=causes)
 
 
 def _with_outcome(cause: Cause, outcome: Outcome | None) -> Cause:
-    if outcome is not None and outcome.value is None:
+    failed = outcome is not None and outcome.value is None
+    if failed or (cause.change is not None and not can_be_typed(cause.change)):
         return replace(cause, change=None)
     return replace(cause, outcome=cause.outcome or outcome)
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.analyse.cells import CLONE, Cells
+from pipeline.change import Threads
 from pipeline.contained import Faults
 from pipeline.intervals import rounded_up
 from pipeline.record import Record, SubjectRecord, subject_key
@@ -50,7 +51,7 @@ def remarks(subject: SubjectRecord, record: Record, cells: Mapping[str, Cells]) 
     if subject.device == "cpu" and isinstance(cores, int) and threads > cores:
         yield (
             f"{threads} threads share {cores} core{'' if cores == 1 else 's'}, so they wait for each other: try "
-            f"target.{subject.target}.threads={cores}"
+            f"{Threads(target=subject.target, threads=cores)}"
         )
     yield from _other_calls(subject, cells)
     found = drift(subject.key, cells)

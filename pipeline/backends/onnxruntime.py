@@ -12,6 +12,7 @@ from pipeline.artifact import Artifact, Format
 from pipeline.backends.cuda import wake
 from pipeline.backends.onnxruntime_binding import BoundSession
 from pipeline.backends.settings import check_keys, choice, switch
+from pipeline.change import Threads
 from pipeline.data.dataset import Feed
 from pipeline.errors import BackendUnavailable, UserError
 from pipeline.plan import Device, Resident, Session, Target
@@ -182,7 +183,7 @@ def session_settings(target: Target) -> dict[str, Any]:
     if mode == "parallel" and target.threads < 2:
         raise UserError(
             f"target.{target.name}.session.execution_mode=parallel needs threads to run operators on: "
-            f"type target.{target.name}.threads=2"
+            f"type {Threads(target=target.name, threads=2)}"
         )
     graph = switch(target, "cuda_graph", False)
     return {

@@ -447,6 +447,22 @@ def test_a_change_that_could_not_be_carried_out_is_proposed_no_more() -> None:
     assert [(cause.change, cause.outcome) for cause in slow.explanation.causes] == [(None, None)]
 
 
+@pytest.mark.parametrize(("target", "proposed"), [("gpu", "target.gpu.session.cuda_graph=true"), ("gpu+", None)])
+def test_a_change_that_can_not_be_typed_is_not_proposed(target: str, proposed: str | None) -> None:
+    record = make_record(
+        Made(name="slow", times_as_fast=0.5), targets={target: "cuda"}, measure=MeasureSettings(explain="not_faster")
+    )
+    plain = {"calls": 9, "call_ms": 1.0, "nodes": [], "channels": []}
+    subjects = [
+        replace(subject, profile=plain, device_ms=[0.4, 0.4], enqueue_share=[0.9, 0.95]) for subject in record.subjects
+    ]
+    report = analyse(replace(record, subjects=subjects))
+    found = next(variant for variant in report.variants if variant.name == "slow").results[0].explanation
+    assert found is not None
+    bound = next(cause for cause in found.causes if cause.what.startswith("launch-bound"))
+    assert (bound.change if proposed is None else str(bound.change)) == proposed
+
+
 def test_what_was_tried_stands_beside_the_change_and_changes_nothing_else() -> None:
     node = {"name": "conv", "op": "Conv", "provider": "CPUExecutionProvider", "type": "float", "ms": 0.5}
     profiled = {"calls": 9, "call_ms": 2.0, "nodes": [node], "channels": []}
