@@ -20,6 +20,7 @@ from torch.nn import functional
 from pipeline.data.dataset import IGNORED
 from pipeline.errors import StageFailed
 from pipeline.examples import Examples, device_of
+from pipeline.metrics import output_of
 from pipeline.plan import Metric
 from pipeline.torch_artifact import as_tensors
 
@@ -69,10 +70,10 @@ def scores_of(model: nn.Module, examples: Examples, metric: Metric, *, labelled:
     """
     model.eval()
     device = device_of(model)
-    place = getattr(metric, "output", 0)
+    place = output_of(metric)
     with torch.inference_mode(False), torch.enable_grad():
         outputs = as_tensors(model(*examples.tensors(slice(0, 2), device)))
-    if not 0 <= place < len(outputs):
+    if not isinstance(place, int) or not 0 <= place < len(outputs):
         raise StageFailed(f"the model has {len(outputs)} outputs, and the scores should be output {place}")
     found = Scores(place=place, ending=_ending(outputs[place]))
     if labelled and examples.labels is not None:

@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from pipeline.data.dataset import Split, SplitName
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import Skipped, StageFailed
-from pipeline.metrics import TopOne, judged, label_truth
+from pipeline.metrics import TopOne, judging_of
 from pipeline.plan import Context, Metric
 from pipeline.torch_artifact import ModelInput, as_tensors
 
@@ -123,18 +123,19 @@ def truth_of(model: nn.Module, examples: Examples, metric: Metric) -> NDArray[An
     Raises UserError where the metric does not fit the model's outputs.
     """
     own = predictions(model, examples, metric)
-    labels = label_truth(own, examples.labels)
+    labels = judging_of(metric, own).labels(own, examples.labels)
     return own if labels is None else labels
 
 
 def score(model: nn.Module, examples: Examples, metric: Metric, truth: NDArray[Any]) -> float:
-    """How right the model is on average, 1 at best: the share of right classes, or the mean cosine of vectors."""
-    return float(judged(predictions(model, examples, metric), truth).mean())
+    """The metric's figure of the model, 1 at best."""
+    own = predictions(model, examples, metric)
+    return judging_of(metric, own).value(own, truth)
 
 
 def accuracy(model: nn.Module, examples: Examples, metric: Metric | None = None) -> float:
-    """The share of labelled examples that the metric calls right, by default by the largest logit; the model is left in
-    evaluation mode."""
+    """The metric's figure on labelled examples, by default the share that is right by the largest logit; the model is
+    left in evaluation mode."""
     if examples.labels is None:
         raise ValueError("accuracy needs labels")
     return score(model, examples, metric or TopOne(), examples.labels)

@@ -22,7 +22,7 @@ from pipeline.errors import SlimlineError, UserError
 from pipeline.isolated import run
 from pipeline.measure.look import MOST, Look, look
 from pipeline.measure.outputs import OutputAxes, not_numbers
-from pipeline.metrics import in_classes, label_truth
+from pipeline.metrics import in_classes, judging_of, place_read
 from pipeline.plan import Metric, Plan, Target
 
 logger = logging.getLogger(__name__)
@@ -70,6 +70,11 @@ def acquainted(plan: Plan, source: Artifact, splits: Mapping[SplitName, Split]) 
     Raises UserError where its outputs are no numbers or differ from run to run, where the metric doesn't fit them, and
     where labels or class names don't fit its classes.
     """
+    if splits["test"].labels is None and getattr(getattr(plan.metric, "judging", None), "needs_labels", False):
+        raise UserError(
+            f"metric '{plan.metric.name}' needs labels, and {plan.data.name} has none: give the data labels, or take "
+            "metric=top_one or metric=cosine, which hold a variant against the baseline"
+        )
     seen = _look(plan, source, splits["test"])
     if seen is None:
         return Acquainted(plan=plan, look=None)
@@ -85,7 +90,7 @@ def acquainted(plan: Plan, source: Artifact, splits: Mapping[SplitName, Split]) 
     _check_numbers(metric, seen)
     predictions = _predictions(metric, seen)
     if predictions is not None and in_classes(predictions) and predictions.ndim > 1 and splits["test"].labels is None:
-        output = seen.names[_judged_place(metric, seen)]
+        output = seen.names[place_read(metric, len(seen.outputs))]
         raise UserError(
             f"metric '{metric.name}' takes output '{output}' for the scores of several classes an example "
             f"{list(predictions.shape[1:])}, and there are no labels for them: take metric=cosine, or name the output "
@@ -106,7 +111,7 @@ def acquainted(plan: Plan, source: Artifact, splits: Mapping[SplitName, Split]) 
     labels = data.split("test").labels
     if labels is not None and (shift := _likely_shift(predictions, labels[: len(predictions)])) is not None:
         notes.append(shift)
-    if labels is not None and label_truth(predictions, labels) is None:
+    if labels is not None and judging_of(metric, predictions).labels(predictions, labels) is None:
         notes.append(
             f"metric '{metric.name}' tells {list(predictions.shape[1:])} classes an example and the labels are others, "
             "so it is held against the baseline's"
@@ -133,13 +138,8 @@ def _fitted(metric: Metric, seen: Look) -> tuple[Metric, str | None]:
     return found
 
 
-def _judged_place(metric: Metric, seen: Look) -> int:
-    place = getattr(metric, "output", 0)
-    return place if isinstance(place, int) and -len(seen.outputs) <= place < len(seen.outputs) else 0
-
-
 def _check_numbers(metric: Metric, seen: Look) -> None:
-    place = _judged_place(metric, seen)
+    place = place_read(metric, len(seen.outputs))
     if not seen.outputs or seen.axes[place] is None:
         return
     output = np.asarray(seen.outputs[place])
@@ -153,7 +153,7 @@ def _check_numbers(metric: Metric, seen: Look) -> None:
 
 def _predictions(metric: Metric, seen: Look) -> NDArray[Any] | None:
     """None where the judged output has no row for each example: its accuracy is then not measured."""
-    if not seen.outputs or seen.axes[_judged_place(metric, seen)] is None:
+    if not seen.outputs or seen.axes[place_read(metric, len(seen.outputs))] is None:
         return None
     return metric.predictions(seen.outputs)
 

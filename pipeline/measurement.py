@@ -37,6 +37,7 @@ from pipeline.measure.peak import measure_peaks
 from pipeline.measure.processes import each_alone
 from pipeline.measure.solo import run_alone
 from pipeline.measure.worker import Job
+from pipeline.metrics import class_path, fields_of
 from pipeline.onnx_graph import fixed_batch_of
 from pipeline.plan import BASELINE, Device, Plan
 from pipeline.progress import ProgressDisplay
@@ -375,6 +376,8 @@ def _accuracy(
         labels=labels,
         predictions={name: one.predictions for name, one in found.items() if one.predictions is not None},
         metric=plan.metric.name,
+        metric_class=class_path(plan.metric),
+        metric_fields=fields_of(plan.metric),
         likeness=likenesses({name: kept[name] for name in found}, plan.measure),
     )
 

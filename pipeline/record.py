@@ -192,6 +192,9 @@ class AccuracySamples:
     predictions: Mapping[str, NDArray[Any]]
     """[N] classes, [N, ...] classes of an example's parts, or [N, D] vectors each."""
     metric: str
+    metric_class: str | None = None
+    """The class of a metric that says itself how predictions are judged; None: their type says it."""
+    metric_fields: dict[str, Any] = field(default_factory=dict)
     likeness: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     """How alike the outputs are (``pipeline.measure.likeness``); ``relative`` is None where they can't be compared."""
 

@@ -29,6 +29,8 @@ SpeedVerdict = Literal[
 AccuracyVerdict = Literal[
     "EQUAL", "IMPROVED", "NO MEANINGFUL DROP", "SMALL REAL DROP", "FAILS MARGIN", "DROP", "UNDECIDED"
 ]
+Unit = Literal["percent", "number"]
+"""What a metric's figure is written in: 0.9385 is ``93.85 %`` or ``0.9385``."""
 LimitVerdict = Literal["compute-bound", "memory-bound", "overhead", "slow kernels", "neither"]
 
 
@@ -68,24 +70,29 @@ class Accuracy:
     """On the test split, on the bytes and the backend that were timed. Fractions, not per cent."""
 
     metric: str
-    """``accuracy``, or against the baseline: ``agreement`` of classes where there are no labels, ``cosine``."""
+    """``accuracy`` or ``F1``, say; against the baseline ``agreement`` of classes, or ``cosine``."""
     value: float
     low: float
-    """Wilson's 95 % interval."""
+    """Of the 95 % interval: Wilson's of right or wrong examples, else the bootstrap's."""
     high: float
     n: int
     delta: float | None
-    """Difference to the baseline; None on the baseline itself."""
+    """Difference to the baseline, by Tango's interval or the bootstrap's; None on the baseline itself."""
     delta_low: float | None
     delta_high: float | None
     flips: int | None
-    """Examples whose correctness differs from the baseline's."""
+    """Examples whose correctness differs from the baseline's; None where a single example is neither right nor wrong."""
     p: float | None
     """Exact McNemar, after Holm's correction."""
     margin: float | None
     verdict: AccuracyVerdict | None
     n_to_decide: int | None = None
     """For UNDECIDED: about how many examples would decide."""
+    unit: Unit = "percent"
+    against: Literal["labels", "baseline"] = "labels"
+    """What is right: the labels, or the baseline's own predictions, whose figure is then the best there is (1)."""
+    sentence: str | None = None
+    """What the figure says, ``{}`` in its place; None: the metric's name is enough."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,18 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.metrics import AGREEMENT, in_classes, judged, label_truth
-from pipeline.plan import BASELINE, Constraints, MeasureSettings
+from pipeline.metrics import Judging, in_classes, judging_of, recorded_metric
+from pipeline.plan import BASELINE, Constraints, MeasureSettings, Metric
 from pipeline.record import AccuracySamples
 from pipeline.results import Accuracy
-from pipeline.statistics.accuracy import (
-    accuracy_verdict,
-    change_of_shares,
-    mean_interval,
-    n_to_decide,
-    share_interval,
-    similarity_verdict,
-)
+from pipeline.statistics.accuracy import PairedDifference, n_to_decide
 from pipeline.statistics.latency import holm
 
 _DEFAULT_MARGIN = 0.01
@@ -36,17 +29,18 @@ def accuracies(samples: AccuracySamples, constraints: Constraints, measure: Meas
     """What is known of each ``variant@target`` that has predictions; p is corrected over all of them (Holm).
 
     A row is held against the baseline on its own target, or on the target that ``measure.reference`` names: then the
-    baseline elsewhere is judged too, as a runtime's precision costs accuracy as well. Without labels the baseline's
-    classes stand in for them and ``agreement`` is judged, for vectors their cosine; both from the baseline's own 100 %
-    down, so the baseline then has no entry. A target without a baseline has accuracies but no differences, and nothing
-    at all without labels.
+    baseline elsewhere is judged too, as a runtime's precision costs accuracy as well. Where the metric uses no labels,
+    the baseline's predictions stand in for them; it is then judged from the baseline's own best figure down, so the
+    baseline has no entry. A target without a baseline has accuracies but no differences, and nothing at all without
+    labels. Raises SlimlineError where the metric that was recorded can't be made.
     """
+    metric = recorded_metric(samples)
     found: dict[str, Accuracy] = {}
     for key, predictions in samples.predictions.items():
         target = key.partition("@")[2]
         against = f"{BASELINE}@{measure.reference_for(target)[1]}"
         baseline = None if key == against else samples.predictions.get(against)
-        entry = _one(predictions, baseline, samples, constraints)
+        entry = _one(predictions, baseline, samples, metric, constraints)
         if entry is not None:
             found[key] = _equal(entry, predictions, baseline, samples.likeness.get(key, {}))
     return _corrected(found)
@@ -74,18 +68,57 @@ def runtime_remarks(samples: AccuracySamples) -> dict[str, str]:
 
 
 def _one(
-    predictions: NDArray[Any], baseline: NDArray[Any] | None, samples: AccuracySamples, constraints: Constraints
+    predictions: NDArray[Any],
+    baseline: NDArray[Any] | None,
+    samples: AccuracySamples,
+    metric: Metric | None,
+    constraints: Constraints,
 ) -> Accuracy | None:
-    if not in_classes(predictions):
-        return None if baseline is None else _similarity(samples.metric, judged(predictions, baseline), constraints)
-    labels = label_truth(predictions, samples.labels)
-    if labels is not None:
-        reference = None if baseline is None else judged(baseline, labels)
-        return _judge(samples.metric, judged(predictions, labels), reference, constraints)
-    if baseline is None:
+    judging = judging_of(metric, predictions)
+    labels = judging.labels(predictions, samples.labels)
+    truth = baseline if labels is None else labels
+    estimate = None if truth is None else judging.estimate(predictions, truth)
+    if truth is None or estimate is None:
         return None
-    right = judged(predictions, baseline)
-    return _judge(AGREEMENT, right, np.ones(len(right)), constraints)
+    words = judging.beside_baseline if labels is None else None
+    alone = Accuracy(
+        metric=samples.metric if words is None else words.name,
+        value=estimate.value,
+        low=estimate.low,
+        high=estimate.high,
+        n=estimate.n,
+        delta=None,
+        delta_low=None,
+        delta_high=None,
+        flips=None,
+        p=None,
+        margin=None,
+        verdict=None,
+        unit=judging.unit,
+        against="baseline" if labels is None else "labels",
+        sentence=None if words is None else words.sentence,
+    )
+    if baseline is None:
+        return alone
+    reference = 1.0 if labels is None else judging.value(baseline, truth)
+    change = judging.change(predictions, None if labels is None else baseline, truth)
+    return _compared(alone, change, judging, _margin(constraints, reference))
+
+
+def _compared(alone: Accuracy, change: PairedDifference, judging: Judging, margin: float) -> Accuracy:
+    verdict = judging.verdict(change, margin)
+    decidable = verdict == "UNDECIDED" and change.p is not None
+    return replace(
+        alone,
+        delta=change.value,
+        delta_low=change.low,
+        delta_high=change.high,
+        flips=change.flips,
+        p=change.p,
+        margin=margin,
+        verdict=verdict,
+        n_to_decide=n_to_decide(change, margin) if decidable else None,
+    )
 
 
 def _equal(
@@ -98,58 +131,6 @@ def _equal(
     if in_classes(predictions) and not np.array_equal(predictions, baseline):
         return entry
     return replace(entry, verdict="EQUAL", n_to_decide=None)
-
-
-def _similarity(metric: str, found: NDArray[np.float64], constraints: Constraints) -> Accuracy:
-    """Of cosines [N]: their mean, and what is missing to 1."""
-    mean = mean_interval(found)
-    margin = _margin(constraints, 1.0)
-    return Accuracy(
-        metric=metric,
-        value=mean.value,
-        low=mean.low,
-        high=mean.high,
-        n=mean.n,
-        delta=mean.value - 1,
-        delta_low=mean.low - 1,
-        delta_high=mean.high - 1,
-        flips=None,
-        p=None,
-        margin=margin,
-        verdict=similarity_verdict(mean, margin),
-    )
-
-
-def _judge(
-    metric: str, right: NDArray[np.float64], reference: NDArray[np.float64] | None, constraints: Constraints
-) -> Accuracy | None:
-    """Of how right each example is [N], 0 to 1, the variant's and the baseline's."""
-    if not len(right):
-        return None
-    share = share_interval(right)
-    if reference is None:
-        return Accuracy(
-            metric=metric, value=share.value, low=share.low, high=share.high, n=share.n, delta=None, delta_low=None,
-            delta_high=None, flips=None, p=None, margin=None, verdict=None,
-        )  # fmt: skip
-    change = change_of_shares(right, reference)
-    margin = _margin(constraints, float(reference.mean()))
-    verdict = accuracy_verdict(change.low, change.high, margin)
-    return Accuracy(
-        metric=metric,
-        value=share.value,
-        low=share.low,
-        high=share.high,
-        n=share.n,
-        delta=change.value,
-        delta_low=change.low,
-        delta_high=change.high,
-        flips=change.flips,
-        p=change.p,
-        margin=margin,
-        verdict=verdict,
-        n_to_decide=n_to_decide(change, margin) if verdict == "UNDECIDED" and change.p is not None else None,
-    )
 
 
 def _margin(constraints: Constraints, baseline: float) -> float:

@@ -11,17 +11,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pipeline.analyse.cells import Cells
 from pipeline.analyse.speed import ratio_by_blocks
 from pipeline.intervals import Ratio
-from pipeline.metrics import in_classes, judged, label_truth
-from pipeline.plan import BASELINE, MeasureSettings
+from pipeline.metrics import judging_of, recorded_metric
+from pipeline.plan import BASELINE, MeasureSettings, Metric
 from pipeline.record import AccuracySamples, Record, StageRecord, VariantRecord, subject_key
 from pipeline.results import Change, Result, Step
-from pipeline.statistics.accuracy import change_of_shares, mean_interval
 
 Path = list[tuple[list[str], str]]
 """The stages of each step, and the variant that has them all and those before."""
@@ -32,8 +28,9 @@ def with_steps(
 ) -> dict[str, list[Result]]:
     """The rows with their steps; none for those whose chain is a single step from the baseline."""
     found = paths(record.variants)
+    metric = recorded_metric(record.accuracy)
     return {
-        name: [replace(row, steps=_steps(row, found[name], record.accuracy, cells, measure)) for row in mine]
+        name: [replace(row, steps=_steps(row, found[name], record.accuracy, metric, cells, measure)) for row in mine]
         if name in found
         else mine
         for name, mine in rows.items()
@@ -81,7 +78,12 @@ def _identity(stage: StageRecord) -> str:
 
 
 def _steps(
-    row: Result, path: Path, accuracy: AccuracySamples, cells: Mapping[str, Cells], measure: MeasureSettings
+    row: Result,
+    path: Path,
+    accuracy: AccuracySamples,
+    metric: Metric | None,
+    cells: Mapping[str, Cells],
+    measure: MeasureSettings,
 ) -> list[Step]:
     if row.status != "ok":
         return []
@@ -93,7 +95,7 @@ def _steps(
                 stages=stages,
                 variant=name,
                 speedup=_speedup(row, name, before, cells, measure),
-                accuracy=_accuracy(row, name, before, accuracy),
+                accuracy=_accuracy(row, name, before, accuracy, metric),
             )
         )
         before = name
@@ -107,18 +109,17 @@ def _speedup(row: Result, name: str, before: str, cells: Mapping[str, Cells], me
     return ratio_by_blocks(mine, other, measure.look_alpha)
 
 
-def _accuracy(row: Result, name: str, before: str, samples: AccuracySamples) -> Change | None:
-    """The change of the accuracy, or of the mean likeness to the baseline's output."""
+def _accuracy(
+    row: Result, name: str, before: str, samples: AccuracySamples, metric: Metric | None
+) -> Change | None:
+    """The change of the metric's figure."""
     mine, other, baseline = (samples.predictions.get(f"{each}@{row.target}") for each in (name, before, BASELINE))
     if mine is None or other is None:
         return None
-    labels = label_truth(mine, samples.labels)
+    judging = judging_of(metric, mine)
+    labels = judging.labels(mine, samples.labels)
     truth = baseline if labels is None else labels
     if truth is None:
         return None
-    return _change(judged(mine, truth), judged(other, truth), shares=in_classes(mine))
-
-
-def _change(after: NDArray[np.float64], before: NDArray[np.float64], *, shares: bool) -> Change:
-    change = change_of_shares(after, before) if shares else mean_interval(after - before)
+    change = judging.change(mine, other, truth)
     return Change(value=change.value, low=change.low, high=change.high)

@@ -19,7 +19,7 @@ from pipeline.bundle.check import Check, from_problems
 from pipeline.bundle.onnx_file import Tolerance
 from pipeline.bundle.slimline_infer.values import Arrays, InputError, checked, printable, value_range
 from pipeline.data.dataset import IGNORED, Split
-from pipeline.metrics import in_classes
+from pipeline.metrics import in_classes, place_read
 from pipeline.plan import Metric
 
 MOST_BYTES = 2**31
@@ -57,8 +57,7 @@ def scores(metric: Metric | None, outputs: Arrays) -> dict[str, Any] | None:
         return {"output": names[0], "threshold": None}
     if not in_classes(metric.predictions(list(outputs.values()))):
         return None
-    output = names[getattr(metric, "output", 0)]
-    return {"output": output, "threshold": getattr(metric, "threshold", None)}
+    return {"output": names[place_read(metric, len(names))], "threshold": getattr(metric, "threshold", None)}
 
 
 def labels(class_names: Sequence[str], told: Mapping[str, Any] | None, outputs: Arrays) -> list[str] | None:

@@ -26,6 +26,7 @@ from pipeline.errors import UserError, reporting_temporary
 from pipeline.isolated import Limits, run
 from pipeline.isolated.run import Starter, fresh
 from pipeline.measure.outputs import Kept, OutputAxes, by_example, not_numbers, relative_difference
+from pipeline.metrics import output_of, place_read
 from pipeline.onnx_graph import fixed_batch_of
 from pipeline.plan import Metric, Session, Target
 
@@ -38,7 +39,7 @@ class Predicted:
     """What a model's outputs on all examples were turned into."""
 
     predictions: NDArray[Any] | None
-    """One per example: [N] classes, [N, ...] classes of an example's parts, or [N, D] vectors, as the metric has it."""
+    """One per example, [N] or [N, ...], as the metric has it."""
     reason: str | None = None
     """Why there are none."""
     not_numbers: int = 0
@@ -188,16 +189,14 @@ def _repeated(first: _Outputs, second: _Outputs) -> float:
 
 def _judged(metric: Metric, outputs: _Outputs) -> int | None:
     """The output that the metric reads, the first where it doesn't say; None where that has no axis of examples."""
-    place = getattr(metric, "output", 0)
-    if not isinstance(place, int) or not -len(outputs.raw) <= place < len(outputs.raw):
-        return 0  # the metric says what is wrong
-    return place if outputs.by_example[place] is not None else None
+    place = place_read(metric, len(outputs.raw))
+    return place if not outputs.raw or outputs.by_example[place] is not None else None
 
 
 def _unjudged(metric: Metric, outputs: _Outputs) -> str:
     shapes = ", ".join(f"{index}: {_shape(output)}" for index, output in enumerate(outputs.raw))
     return (
-        f"accuracy is not measured: output {getattr(metric, 'output', 0)} has no row for each example (outputs "
+        f"accuracy is not measured: output {output_of(metric)} has no row for each example (outputs "
         f"{shapes}); metric.output names another"
     )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import SplitName, preprocess
 from pipeline.errors import Skipped, StageFailed, first_line
-from pipeline.metrics import in_classes, judged
+from pipeline.metrics import in_classes, judging_of
 from pipeline.plan import Context, Metric
 from pipeline.recipe import Recipe
 from pipeline.roles import Role
@@ -176,4 +176,5 @@ def _accuracy_of_file(out: Path, validation: Examples, metric: Metric) -> float:
     """The validation accuracy of the model that was written, by ONNX Runtime's integer kernels."""
     feed = preprocess(validation.split.inputs, validation.preprocessing)
     assert validation.labels is not None
-    return float(judged(metric.predictions(run(Artifact(out, "onnx", ""), feed)), validation.labels).mean())
+    predictions = metric.predictions(run(Artifact(out, "onnx", ""), feed))
+    return judging_of(metric, predictions).value(predictions, validation.labels)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.artifact import Artifact
 from pipeline.data.dataset import Feed
 from pipeline.errors import StageFailed, UserError
-from pipeline.metrics import judged, label_truth
+from pipeline.metrics import judging_of
 from pipeline.plan import Context, Metric
 from pipeline.stages.check import drift
 from pipeline.stages.quantization import weighted_nodes
@@ -29,7 +29,7 @@ class Loss:
     sqnr_db: float | None
     """Of the outputs; None: they are the same."""
     drop: float
-    """Of the accuracy on labelled examples, else of the agreement or mean cosine with the source."""
+    """Of the metric's figure: by labels where it uses them, else beside the source's own predictions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class Judge:
     feed: Feed
     outputs: Outputs
     truth: NDArray[Any]
-    """The labels [N]; the source's own predictions where the data has none, or the metric takes vectors [N, D]."""
+    """The labels; the source's own predictions where the metric uses no labels."""
     metric: Metric
 
     @staticmethod
@@ -52,9 +52,9 @@ class Judge:
         outputs = run(source, feed)
         try:
             own = context.metric.predictions(outputs)
+            labels = judging_of(context.metric, own).labels(own, split.labels)
         except UserError as error:
             raise StageFailed(str(error)) from error
-        labels = label_truth(own, split.labels)
         return Judge(
             feed=feed,
             outputs=outputs,
@@ -65,8 +65,10 @@ class Judge:
     def __call__(self, candidate: Artifact) -> Loss:
         """Run a candidate on the same examples."""
         outputs = run(candidate, self.feed)
-        right, was_right = (judged(self.metric.predictions(found), self.truth) for found in (outputs, self.outputs))
-        return Loss(sqnr_db=drift(self.outputs, outputs)["sqnr_db"], drop=float(was_right.mean() - right.mean()))
+        now, before = (self.metric.predictions(found) for found in (outputs, self.outputs))
+        judging = judging_of(self.metric, now)
+        drop = judging.value(before, self.truth) - judging.value(now, self.truth)
+        return Loss(sqnr_db=drift(self.outputs, outputs)["sqnr_db"], drop=drop)
 
 
 def sensitivities(

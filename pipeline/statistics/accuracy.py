@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,8 @@ from pipeline.results import AccuracyVerdict
 
 _POWER = 0.8
 _RESAMPLES = 2_000
+_MOST_JACKKNIFED = 2_000
+"""With more examples than this, leaving each out in turn costs more than it corrects (by 1 / sqrt(n))."""
 _EDGE = 1e-12
 """How close to -1 and 1 the score statistic is still evaluated; its variance is 0 at the ends themselves."""
 
@@ -40,8 +44,8 @@ class PairedDifference:
     value: float
     low: float
     high: float
-    flips: int
-    """Examples of which one is right and the other wrong, or less right."""
+    flips: int | None
+    """Examples of which one is right and the other wrong, or less right; None where a single example is neither."""
     n: int
     p: float | None
     """Of the exact McNemar test, uncorrected; None where examples are partly right."""
@@ -67,24 +71,81 @@ def mean_interval(values: NDArray[np.float64], alpha: float = 0.05) -> Proportio
     Where all values are the same (to rounding), the interval is that value; where they are too few for the bootstrap,
     it reaches from the smallest to the largest. Raises ValueError for no values.
     """
-    from scipy.stats import bootstrap
-
     if not len(values):
         raise ValueError("there are no values to take the mean of")
     value = float(values.mean())
     if np.ptp(values) < _EDGE:
         return Proportion(value=value, low=value, high=value, n=len(values))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of too few different values, which the ends below tell
-        found = bootstrap(
-            (values,), np.mean, confidence_level=1 - alpha, n_resamples=_RESAMPLES, batch=100, method="BCa", rng=0
-        ).confidence_interval
-    low, high = (
-        (float(found.low), float(found.high))
-        if math.isfinite(found.low) and math.isfinite(found.high)
-        else (float(values.min()), float(values.max()))
-    )
+    ends = (float(values.min()), float(values.max()))
+    low, high = _bootstrap(values, np.mean, alpha, method="BCa", batch=100) or ends
     return Proportion(value=value, low=min(low, value), high=max(high, value), n=len(values))
+
+
+def figure_interval(
+    figure: Callable[[NDArray[np.intp]], float], n: int, rests_on: int, alpha: float = 0.05
+) -> Proportion:
+    """A figure over n examples, 0 to 1, with a bootstrap interval over them, seeded; ``figure`` takes their places.
+
+    A sample in which nothing varies proves little: the interval reaches as far as Wilson's does where ``rests_on``
+    examples are all alike.
+    """
+    value, low, high = _figure(figure, n, alpha)
+    unseen = _unseen(rests_on, alpha)
+    return Proportion(
+        value=value, low=min(low, value * (1 - unseen)), high=max(high, value + (1 - value) * unseen), n=n
+    )
+
+
+def figure_change(
+    difference: Callable[[NDArray[np.intp]], float], n: int, rests_on: int, alpha: float = 0.05
+) -> PairedDifference:
+    """The difference of two figures over the same n examples, with a bootstrap interval over the examples, seeded.
+
+    ``difference`` takes their places. The interval reaches as far on either side as Tango's does without any flip among
+    ``rests_on`` examples: those that can change a figure.
+    """
+    value, low, high = _figure(difference, n, alpha)
+    unseen = _unseen(rests_on, alpha)
+    return PairedDifference(
+        value=value,
+        low=max(min(low, value - unseen), -1.0),
+        high=min(max(high, value + unseen), 1.0),
+        flips=None,
+        n=n,
+        p=None,
+    )
+
+
+def _figure(figure: Callable[[NDArray[np.intp]], float], n: int, alpha: float) -> tuple[float, float, float]:
+    """The figure and the ends of its interval: BCa, or the resamples' own percentiles of many examples."""
+    places = np.arange(n)
+    value = float(figure(places))
+    method = "BCa" if n <= _MOST_JACKKNIFED else "percentile"
+    low, high = _bootstrap(places, figure, alpha, method=method, vectorized=False) or (value, value)
+    return value, min(low, value), max(high, value)
+
+
+def _bootstrap(
+    data: NDArray[Any], statistic: Callable[..., Any], alpha: float, **options: Any
+) -> tuple[float, float] | None:
+    """The ends of an interval (Efron & Tibshirani 1993, through scipy); None where the values are too alike for one."""
+    from scipy.stats import bootstrap
+
+    if len(data) < 2:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of too few different values, which the ends tell
+        found = bootstrap(
+            (data,), statistic, confidence_level=1 - alpha, n_resamples=_RESAMPLES, rng=0, **options
+        ).confidence_interval
+    ends = float(found.low), float(found.high)
+    return ends if all(map(math.isfinite, ends)) else None
+
+
+def _unseen(n: int, alpha: float) -> float:
+    """The largest share that n examples without any leave open: where Wilson's interval of 0 among n ends."""
+    z2 = _quantile(1 - alpha / 2) ** 2
+    return z2 / (n + z2)
 
 
 def share_interval(right: NDArray[np.float64]) -> Proportion:
@@ -181,14 +242,14 @@ def accuracy_verdict(low: float, high: float, margin: float) -> AccuracyVerdict:
     return "DROP" if high < 0 else "UNDECIDED"
 
 
-def similarity_verdict(found: Proportion, margin: float) -> AccuracyVerdict:
-    """What the interval of a mean similarity to the baseline says about a loss of ``margin`` from 1.
+def similarity_verdict(low: float, high: float, margin: float) -> AccuracyVerdict:
+    """What the interval of what is missing to a similarity of 1 says about a loss of ``margin``.
 
     A similarity is below 1 as soon as anything differs at all, so nothing is called IMPROVED or a SMALL REAL DROP.
     """
-    if found.low > 1 - margin:
+    if low > -margin:
         return "NO MEANINGFUL DROP"
-    return "FAILS MARGIN" if found.high < 1 - margin else "UNDECIDED"
+    return "FAILS MARGIN" if high < -margin else "UNDECIDED"
 
 
 def n_to_decide(difference: PairedDifference, margin: float, alpha: float = 0.05) -> int | None:
@@ -199,7 +260,7 @@ def n_to_decide(difference: PairedDifference, margin: float, alpha: float = 0.05
     """
     drop = max(-difference.value, 0.0)
     distance = max(drop, margin - drop)
-    if distance <= 0:
+    if distance <= 0 or difference.flips is None:
         return None
     z = _quantile(1 - alpha / 2)
     spread = (z + _quantile(_POWER)) ** 2 * difference.flips / (difference.n * distance**2)

@@ -1,0 +1,36 @@
+"""Metrics: what each takes from a model's outputs for each example, and how that is judged; a file for each."""
+
+from pipeline.metrics.cosine import Cosine
+from pipeline.metrics.judging import (
+    CLASSES,
+    VECTORS,
+    ByExample,
+    Judging,
+    Overall,
+    Similarity,
+    Wording,
+    in_classes,
+    judging_of,
+)
+from pipeline.metrics.outputs import output_of, place_read
+from pipeline.metrics.recorded import class_path, fields_of, recorded_metric
+from pipeline.metrics.top_one import TopOne
+
+__all__ = [
+    "CLASSES",
+    "VECTORS",
+    "ByExample",
+    "Cosine",
+    "Judging",
+    "Overall",
+    "Similarity",
+    "TopOne",
+    "Wording",
+    "class_path",
+    "fields_of",
+    "in_classes",
+    "judging_of",
+    "output_of",
+    "place_read",
+    "recorded_metric",
+]

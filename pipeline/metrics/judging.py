@@ -1,0 +1,286 @@
+"""How predictions are judged against what is right, and in which unit and words the figure is told.
+
+There are three ways: ``ByExample`` (each example is right, wrong or partly right), ``Similarity`` (each example is more
+or less like the baseline's), ``Overall`` (one figure over all examples, such as F1). A metric carries one as its
+``judging``; for a metric without one the type of its predictions decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.dataset import IGNORED
+from pipeline.errors import UserError
+from pipeline.plan import Metric
+from pipeline.results import AccuracyVerdict, Unit
+from pipeline.statistics.accuracy import (
+    PairedDifference,
+    Proportion,
+    accuracy_verdict,
+    change_of_shares,
+    figure_change,
+    figure_interval,
+    mean_interval,
+    share_interval,
+    similarity_verdict,
+)
+
+Predictions = NDArray[Any]
+"""One an example: [N], or [N, ...]."""
+Truth = NDArray[Any]
+"""What is right for the same examples: labels, or the baseline's predictions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wording:
+    """What a figure is called that comes from the baseline's predictions in place of labels."""
+
+    name: str
+    """The metric's name then."""
+    sentence: str
+    """What the figure says, ``{}`` in its place: ``the baseline's answer on {} of the examples``."""
+
+
+class Judging(Protocol):
+    """How predictions are judged, on the examples of which anything is to be judged (``IGNORED``)."""
+
+    @property
+    def unit(self) -> Unit:
+        """What a figure is written in."""
+        ...
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether nothing can be judged without labels."""
+        ...
+
+    @property
+    def beside_baseline(self) -> Wording | None:
+        """The words where the baseline's predictions are what is right; None: the metric's name is enough."""
+        ...
+
+    def labels(self, predictions: Predictions, labels: NDArray[Any] | None) -> Truth | None:
+        """The labels that these predictions are held against; None: they are held against the baseline's.
+
+        Raises UserError where labels are needed and there are none.
+        """
+        ...
+
+    def value(self, predictions: Predictions, truth: Truth) -> float:
+        """The figure: more is better, and 1 is the best."""
+        ...
+
+    def estimate(self, predictions: Predictions, truth: Truth) -> Proportion | None:
+        """The figure with its interval; None where there is no example to judge."""
+        ...
+
+    def change(self, after: Predictions, before: Predictions | None, truth: Truth) -> PairedDifference:
+        """The figure of ``after`` less that of ``before``, on the same examples; None: of the truth itself."""
+        ...
+
+    def verdict(self, change: PairedDifference, margin: float) -> AccuracyVerdict:
+        """What a change says about a drop of ``margin``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ByExample:
+    """The mean of how right each example is: Wilson's and Tango's intervals and McNemar's test where all are right or
+    wrong, else the bootstrap over the examples.
+
+    Labels are what predictions are held against where they have the predictions' shape, or always if ``needs_labels``.
+    """
+
+    scores: Callable[[Predictions, Truth], NDArray[np.float64]]
+    """How right each of N examples is, 0 to 1; it leaves out those of which nothing is to be judged."""
+    unit: Unit = "percent"
+    needs_labels: bool = False
+    beside_baseline: Wording | None = None
+
+    def labels(self, predictions: Predictions, labels: NDArray[Any] | None) -> Truth | None:
+        """The labels that are used; raises UserError where they are needed and there are none."""
+        if self.needs_labels:
+            return _needed(predictions, labels)
+        if labels is None or labels.shape[1:] != predictions.shape[1:]:
+            return None
+        return labels[: len(predictions)]
+
+    def value(self, predictions: Predictions, truth: Truth) -> float:
+        """The mean of how right each example is."""
+        return float(self.scores(predictions, truth).mean())
+
+    def estimate(self, predictions: Predictions, truth: Truth) -> Proportion | None:
+        """The mean with its interval."""
+        right = self.scores(predictions, truth)
+        return share_interval(right) if len(right) else None
+
+    def change(self, after: Predictions, before: Predictions | None, truth: Truth) -> PairedDifference:
+        """The difference of two such means."""
+        return change_of_shares(self.scores(after, truth), self.scores(truth if before is None else before, truth))
+
+    def verdict(self, change: PairedDifference, margin: float) -> AccuracyVerdict:
+        """By the interval of the difference."""
+        return accuracy_verdict(change.low, change.high, margin)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Similarity:
+    """The mean of how alike each example's prediction is to the baseline's: the bootstrap over the examples.
+
+    Labels are not used. A similarity is below 1 as soon as anything differs at all.
+    """
+
+    scores: Callable[[Predictions, Truth], NDArray[np.float64]]
+    """Of each of N examples, 1 where both are the same."""
+    unit: Unit = "number"
+    needs_labels: bool = False
+    beside_baseline: Wording | None = None
+
+    def labels(self, predictions: Predictions, labels: NDArray[Any] | None) -> Truth | None:
+        """None: labels are not used."""
+        return None
+
+    def value(self, predictions: Predictions, truth: Truth) -> float:
+        """The mean over the examples."""
+        return float(self.scores(predictions, truth).mean())
+
+    def estimate(self, predictions: Predictions, truth: Truth) -> Proportion | None:
+        """The mean with its interval."""
+        return mean_interval(self.scores(predictions, truth))
+
+    def change(self, after: Predictions, before: Predictions | None, truth: Truth) -> PairedDifference:
+        """The difference of two such means, or what is missing to 1."""
+        found = self.scores(after, truth)
+        mean = mean_interval(found if before is None else found - self.scores(before, truth))
+        best = 1.0 if before is None else 0.0
+        return PairedDifference(
+            value=mean.value - best, low=mean.low - best, high=mean.high - best, flips=None, n=mean.n, p=None
+        )
+
+    def verdict(self, change: PairedDifference, margin: float) -> AccuracyVerdict:
+        """By the interval of what is missing to 1."""
+        return similarity_verdict(change.low, change.high, margin)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overall:
+    """One figure over all examples together, such as F1: the bootstrap over the examples, the same ones of both models.
+
+    The figure needs labels.
+    """
+
+    figure: Callable[[Predictions, Truth], float]
+    """Of predictions and labels [N, ...] of the same examples, 0 to 1, more is better. It must bear any sample of the
+    examples, and labels that are ``IGNORED`` within an example."""
+    rests_on: Callable[[Predictions, Truth], int] = lambda predictions, truth: len(truth)
+    """How many examples can change the figure: the fewer, the less a sample without any error proves."""
+    unit: Unit = "percent"
+    needs_labels: bool = True
+    beside_baseline: Wording | None = None
+
+    def labels(self, predictions: Predictions, labels: NDArray[Any] | None) -> Truth | None:
+        """The labels; raises UserError where there are none."""
+        return _needed(predictions, labels)
+
+    def value(self, predictions: Predictions, truth: Truth) -> float:
+        """The figure."""
+        return float(self.figure(predictions, truth))
+
+    def estimate(self, predictions: Predictions, truth: Truth) -> Proportion | None:
+        """The figure with its interval."""
+        judged = _judged(truth)
+        if not judged.any():
+            return None
+        mine, right = predictions[judged], truth[judged]
+        return figure_interval(
+            lambda rows: self.figure(mine[rows], right[rows]), len(right), self.rests_on(mine, right)
+        )
+
+    def change(self, after: Predictions, before: Predictions | None, truth: Truth) -> PairedDifference:
+        """The difference of two such figures."""
+        judged = _judged(truth)
+        mine, other, right = (array[judged] for array in (after, truth if before is None else before, truth))
+        return figure_change(
+            lambda rows: self.figure(mine[rows], right[rows]) - self.figure(other[rows], right[rows]),
+            len(right),
+            min(self.rests_on(each, right) for each in (mine, other)),
+        )
+
+    def verdict(self, change: PairedDifference, margin: float) -> AccuracyVerdict:
+        """By the interval of the difference."""
+        return accuracy_verdict(change.low, change.high, margin)
+
+
+def right_shares(predictions: Predictions, truth: Truth) -> NDArray[np.float64]:
+    """How right each example's classes are: of [N] 1 or 0, of several an example [N, ...] the share that is right.
+
+    Examples of which nothing is to be judged (``IGNORED``) are left out. Raises UserError where the shapes differ.
+    """
+    if predictions.shape != truth.shape:
+        raise UserError(
+            f"the model tells classes {list(predictions.shape)}, and the labels are {list(truth.shape)}: give a label "
+            "for each class that is told"
+        )
+    parts = tuple(range(1, predictions.ndim))
+    counted = truth != IGNORED
+    right = ((predictions == truth) & counted).sum(axis=parts, dtype=np.float64)
+    counts = counted.sum(axis=parts, dtype=np.float64)
+    found: NDArray[np.float64] = right[counts > 0] / counts[counts > 0]
+    return found
+
+
+def cosines(predictions: Predictions, truth: Truth) -> NDArray[np.float64]:
+    """The cosine, -1 to 1, of each example's two vectors [N, D].
+
+    A vector of zeros, or one that holds something that is not a number, is right where the other is the same (1), and
+    wrong otherwise (0).
+    """
+    first, second = (array.reshape(len(array), -1).astype(np.float64) for array in (predictions, truth))
+    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    usable = np.isfinite(lengths) & (lengths > 0)
+    found: NDArray[np.float64] = np.array(
+        [np.array_equal(*pair, equal_nan=True) for pair in zip(first, second, strict=True)], np.float64
+    )
+    found[usable] = (first[usable] * second[usable]).sum(axis=1) / lengths[usable]
+    np.clip(found, -1.0, 1.0, out=found)
+    return found
+
+
+CLASSES = ByExample(
+    scores=right_shares,
+    beside_baseline=Wording(name="agreement", sentence="the baseline's answer on {} of the examples"),
+)
+"""Whole numbers: classes, right or wrong."""
+VECTORS = Similarity(
+    scores=cosines,
+    beside_baseline=Wording(name="cosine", sentence="a mean cosine of {} to the baseline's outputs"),
+)
+"""Other numbers: vectors, judged by their cosine to the baseline's."""
+
+
+def judging_of(metric: Metric | None, predictions: Predictions) -> Judging:
+    """A metric's own judging; where it has none, what the type of its predictions says."""
+    own: Judging | None = getattr(metric, "judging", None)
+    return own or (CLASSES if in_classes(predictions) else VECTORS)
+
+
+def in_classes(predictions: Predictions) -> bool:
+    """Whether predictions are whole numbers: classes."""
+    return predictions.dtype.kind in "iub"
+
+
+def _needed(predictions: Predictions, labels: NDArray[Any] | None) -> Truth:
+    if labels is None:
+        raise UserError("the metric needs labels, and the data has none: metric=top_one and metric=cosine need none")
+    return labels[: len(predictions)]
+
+
+def _judged(truth: Truth) -> NDArray[np.bool_]:
+    """Which examples [N] have anything to judge."""
+    found: NDArray[np.bool_] = (truth != IGNORED).reshape(len(truth), -1).any(axis=1)
+    return found

@@ -1,0 +1,59 @@
+"""A metric as a run records it, so that its report can be derived anew: its class and its fields."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from typing import Any
+
+from pipeline.errors import SlimlineError, first_line
+from pipeline.installed import locate
+from pipeline.plan import Metric
+from pipeline.record import AccuracySamples
+
+
+def class_path(metric: Metric) -> str | None:
+    """The dotted path of a metric's class; None for one whose predictions' type says how it is judged."""
+    if getattr(metric, "judging", None) is None:
+        return None
+    kind = type(metric)
+    package = kind.__module__.rpartition(".")[0]
+    public = getattr(sys.modules.get(package), kind.__qualname__, None) is kind
+    return f"{package if public else kind.__module__}.{kind.__qualname__}"
+
+
+def fields_of(metric: Metric) -> dict[str, Any]:
+    """What the metric's class is called with, as far as these are plain values."""
+    names = inspect.signature(type(metric)).parameters
+    values = {name: getattr(metric, name) for name in names if hasattr(metric, name)}
+    return {name: value for name, value in values.items() if _is_plain(value)}
+
+
+def recorded_metric(samples: AccuracySamples) -> Metric | None:
+    """The metric that judged these samples, which imports the module of its class.
+
+    None: the type of the predictions says how they are judged. Raises SlimlineError where the metric can't be made.
+    """
+    path = samples.metric_class
+    if path is None:
+        return None
+    try:
+        kind = locate(path)
+        if not (inspect.isclass(kind) and hasattr(kind, "predictions") and hasattr(kind, "judging")):
+            raise ValueError("it is no metric with a judging")
+        metric: Metric = kind(**samples.metric_fields)
+    except Exception as error:  # the user's own class raises what it likes
+        raise SlimlineError(
+            f"predictions were judged by {path}, which can't be made here: {first_line(error)}: put it on the Python "
+            "path as it was"
+        ) from error
+    return metric
+
+
+def _is_plain(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True
