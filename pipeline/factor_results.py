@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.intervals import Ratio
+from pipeline.intervals import Ratio, Unit
 
 Factor = Literal["architecture", "hardware", "software", "input"]
 
@@ -33,6 +33,7 @@ class Level:
     accuracy_verdict: str | None
     keeps_accuracy: bool
     """Whether it is the same model as the base row's, or one whose accuracy is within the margin for sure."""
+    accuracy_unit: Unit = "percent"
     note: str | None = None
     """Such as that the model was not fine-tuned."""
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
+
+Unit = Literal["percent", "number"]
+"""What a metric's figure is written in: 0.9385 is ``93.85 %`` or ``0.9385``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pipeline.explanation import Explanation
 from pipeline.factor_results import Factors
 from pipeline.header import Header
-from pipeline.intervals import Quantile, Ratio
+from pipeline.intervals import Quantile, Ratio, Unit
 from pipeline.ladder_results import Ladder
 from pipeline.record import StageRecord, Status
 
@@ -29,8 +29,6 @@ SpeedVerdict = Literal[
 AccuracyVerdict = Literal[
     "EQUAL", "IMPROVED", "NO MEANINGFUL DROP", "SMALL REAL DROP", "FAILS MARGIN", "DROP", "UNDECIDED"
 ]
-Unit = Literal["percent", "number"]
-"""What a metric's figure is written in: 0.9385 is ``93.85 %`` or ``0.9385``."""
 LimitVerdict = Literal["compute-bound", "memory-bound", "overhead", "slow kernels", "neither"]
 
 
@@ -81,7 +79,7 @@ class Accuracy:
     delta_low: float | None
     delta_high: float | None
     flips: int | None
-    """Examples whose correctness differs from the baseline's; None where a single example is neither right nor wrong."""
+    """Examples whose correctness differs from the baseline's; None where a single one is neither right nor wrong."""
     p: float | None
     """Exact McNemar, after Holm's correction."""
     margin: float | None

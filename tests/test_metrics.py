@@ -5,23 +5,24 @@ import pytest
 
 from pipeline.data.dataset import IGNORED
 from pipeline.errors import UserError
-from pipeline.metrics import NO_PREDICTION, Cosine, TopOne, judged
+from pipeline.metrics import CLASSES, VECTORS, Cosine, TopOne
+from pipeline.metrics.top_one import NO_PREDICTION
 
 
 def test_classes_are_right_or_wrong() -> None:
-    assert judged(np.array([1, 2, 3]), np.array([1, 0, 3])).tolist() == [1, 0, 1]
+    assert CLASSES.scores(np.array([1, 2, 3]), np.array([1, 0, 3])).tolist() == [1, 0, 1]
 
 
 def test_vectors_are_as_right_as_their_cosine() -> None:
     mine = np.array([[2.0, 0.0], [1.0, 1.0], [0.0, -3.0]], np.float32)
     theirs = np.array([[5.0, 0.0], [1.0, 0.0], [0.0, 1.0]], np.float32)
-    assert judged(mine, theirs) == pytest.approx([1.0, np.sqrt(0.5), -1.0])
+    assert VECTORS.scores(mine, theirs) == pytest.approx([1.0, np.sqrt(0.5), -1.0])
 
 
 def test_vectors_without_a_direction_are_right_only_where_they_are_equal() -> None:
     mine = np.array([[0.0, 0.0], [0.0, 0.0], [np.nan, 1.0]], np.float32)
     theirs = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], np.float32)
-    assert judged(mine, theirs).tolist() == [1, 0, 0]
+    assert VECTORS.scores(mine, theirs).tolist() == [1, 0, 0]
 
 
 def test_an_outputs_further_axes_become_one_vector() -> None:
@@ -59,4 +60,4 @@ def test_a_sequence_is_no_output_to_judge() -> None:
 
 def test_parts_that_are_ignored_do_not_count() -> None:
     truth = np.array([[1, 2, IGNORED], [IGNORED] * 3, [0, 0, 0]])
-    assert judged(np.array([[1, 0, 9], [1, 2, 3], [0, 0, 0]]), truth).tolist() == [0.5, 1.0]
+    assert CLASSES.scores(np.array([[1, 0, 9], [1, 2, 3], [0, 0, 0]]), truth).tolist() == [0.5, 1.0]

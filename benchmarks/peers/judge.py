@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.data.dataset import Feed, Split
 from pipeline.errors import WorkerFailed, first_line
-from pipeline.metrics import judged
+from pipeline.metrics.judging import cosines
 from pipeline.statistics.accuracy import paired_difference
 
 MARGIN = 0.01
@@ -66,7 +66,7 @@ def by_labels(found: Floats, baseline: Floats, labels: NDArray[np.int64]) -> Jud
 
 def by_cosine(found: Floats, baseline: Floats) -> Judgement:
     """The mean over examples of the cosine between the outputs must reach ``LEAST_COSINE``."""
-    cosine = judged(*(array.reshape(len(array), -1) for array in (found, baseline)))
+    cosine = cosines(*(array.reshape(len(array), -1) for array in (found, baseline)))
     mean = float(cosine.mean())
     text = f"cosine {mean:.4f} (worst example {float(cosine.min()):.4f})"
     passes = mean >= LEAST_COSINE

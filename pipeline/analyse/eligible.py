@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.analyse.phrases import percent, points, short
-from pipeline.metrics import COSINE
+from pipeline.analyse import phrases
 from pipeline.plan import BASELINE, Constraints
 from pipeline.results import Accuracy, Reference, Result
 
@@ -69,7 +68,7 @@ def obstacles(row: Row, constraints: Constraints, *, is_reference: bool, noisy: 
         found.append("its speed-up is not known: the row it is compared with was not measured")
     elif speedup is not None and constraints.min_speedup is not None and speedup.low < constraints.min_speedup:
         found.append(
-            f"its speed-up ({short(speedup)}) may be below constraints.min_speedup={constraints.min_speedup:g}"
+            f"its speed-up ({phrases.short(speedup)}) may be below constraints.min_speedup={constraints.min_speedup:g}"
         )
     accuracy = row.result.accuracy
     if row.variant != BASELINE or (accuracy is not None and accuracy.delta is not None):
@@ -84,22 +83,22 @@ def _accuracy_obstacle(accuracy: Accuracy | None) -> list[str]:
         return ["its accuracy can't be compared: the baseline has none on this target"]
     if accuracy.verdict in _KEEPS_MARGIN:
         return []
-    if accuracy.metric == COSINE:
+    unit, limit = accuracy.unit, "(constraints.max_accuracy_drop)"
+    enough = "" if accuracy.n_to_decide is None else f"; about {accuracy.n_to_decide:,} test examples would decide"
+    now, worst = phrases.figure(accuracy.value, unit), phrases.size(-accuracy.delta_low, unit)
+    if accuracy.sentence is not None:
+        needed = phrases.figure(1 - accuracy.margin, unit)
         return [
-            f"its mean cosine to the baseline's outputs is {accuracy.value:.4f} (at worst "
-            f"{accuracy.low:.4f}), and above {1 - accuracy.margin:.4f} is needed (constraints.max_accuracy_drop)"
+            f"it has {accuracy.sentence.format(now)} (at worst {phrases.figure(accuracy.low, unit)}), and more than "
+            f"{needed} is needed {limit}{enough}"
         ]
-    allowed = f"{points(accuracy.margin)} are allowed (constraints.max_accuracy_drop)"
+    allowed = f"{phrases.size(accuracy.margin, unit)} are allowed {limit}"
     if accuracy.verdict == "UNDECIDED":
-        enough = "" if accuracy.n_to_decide is None else f"; about {accuracy.n_to_decide:,} test examples would decide"
-        return [
-            f"its {accuracy.metric} is UNDECIDED: the drop may be as large as {points(-accuracy.delta_low)}, and "
-            f"{allowed}{enough}"
-        ]
-    before = percent(accuracy.value - accuracy.delta)
+        return [f"its {accuracy.metric} is UNDECIDED: the drop may be as large as {worst}, and {allowed}{enough}"]
+    before = phrases.figure(accuracy.value - accuracy.delta, unit)
     return [
-        f"its {accuracy.metric} drops by {points(-accuracy.delta)} ({before} to {percent(accuracy.value)}; at worst "
-        f"{points(-accuracy.delta_low)}), and {allowed}"
+        f"its {accuracy.metric} drops by {phrases.size(-accuracy.delta, unit)} ({before} to {now}; at worst {worst}), "
+        f"and {allowed}"
     ]
 
 

@@ -95,6 +95,7 @@ def _level(subject: SubjectRecord, label: str, x: float | None, measured: Measur
         macs=variant.macs,
         accuracy=None if accuracy is None else accuracy.value,
         accuracy_verdict=None if accuracy is None else accuracy.verdict,
+        accuracy_unit="percent" if accuracy is None else accuracy.unit,
         keeps_accuracy=subject.variant == measured.base.variant or _keeps_margin(accuracy),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.factor_results import Bought, Level
-from pipeline.intervals import Ratio
+from pipeline.intervals import Ratio, Unit
 
 _ACCURACY_UNKNOWN = "accuracy not known"
 _UNDECIDED = "more examples would decide whether that keeps to the margin"
@@ -63,9 +63,13 @@ def _level(axis: str | None, level: Level | None) -> str:
 
 
 def _cost(level: Level) -> str:
-    accuracy = _ACCURACY_UNKNOWN if level.accuracy is None else f"accuracy {100 * level.accuracy:.1f} %"
+    accuracy = _ACCURACY_UNKNOWN if level.accuracy is None else _accuracy(level.accuracy, level.accuracy_unit)
     unsure = _UNDECIDED if level.accuracy_verdict == "UNDECIDED" else None
     return ", ".join(part for part in (accuracy, level.note, unsure) if part)
+
+
+def _accuracy(value: float, unit: Unit) -> str:
+    return f"accuracy {100 * value:.1f} %" if unit == "percent" else f"accuracy {value:.4f}"
 
 
 def _times(gain: Ratio) -> str:

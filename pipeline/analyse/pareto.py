@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.intervals import Ratio
-from pipeline.metrics import AGAINST_BASELINE
 from pipeline.plan import BASELINE
 from pipeline.results import Accuracy, Result
 
@@ -36,12 +35,12 @@ def with_pareto(rows: Rows) -> dict[str, list[Result]]:
     A difference that the intervals leave open takes no row off the front. A baseline that the others are held against
     counts as 100 % accurate.
     """
-    metric = _metric(rows)
+    beside_baseline = _beside_baseline(rows)
     points = {
         (variant, index): point
         for variant, results in rows.items()
         for index, result in enumerate(results)
-        if (point := _point(variant, result, metric)) is not None
+        if (point := _point(variant, result, beside_baseline)) is not None
     }
     marked = {variant: list(results) for variant, results in rows.items()}
     for (variant, index), point in points.items():
@@ -56,16 +55,18 @@ def with_pareto(rows: Rows) -> dict[str, list[Result]]:
     return marked
 
 
-def _metric(rows: Rows) -> str | None:
-    return next((row.accuracy.metric for results in rows.values() for row in results if row.accuracy is not None), None)
+def _beside_baseline(rows: Rows) -> bool:
+    """Whether the baseline's own predictions are what is right."""
+    accuracies = (row.accuracy for results in rows.values() for row in results)
+    return any(found is not None and found.against == "baseline" for found in accuracies)
 
 
-def _point(variant: str, result: Result, metric: str | None) -> _Point | None:
+def _point(variant: str, result: Result, beside_baseline: bool) -> _Point | None:
     if result.status != "ok" or result.latency_ms is None:
         return None
     if result.accuracy is not None:
         return _Point(accuracy=_accuracy(result.accuracy, variant), speed=_speed(result))
-    if variant == BASELINE and metric in AGAINST_BASELINE:
+    if variant == BASELINE and beside_baseline:
         return _Point(accuracy=_NO_CHANGE, speed=_speed(result))
     return None
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pipeline.metrics import AGREEMENT, COSINE
+from pipeline.intervals import Unit
 from pipeline.results import Accuracy, Reference, Speedup
 
 _ACCURACY_WORDS = {
     "EQUAL": "the baseline's own outputs",
-    "IMPROVED": "a gain of accuracy",
-    "NO MEANINGFUL DROP": "no meaningful drop of accuracy",
-    "SMALL REAL DROP": "a small real drop of accuracy, within the margin",
+    "IMPROVED": "a gain of {}",
+    "NO MEANINGFUL DROP": "no meaningful drop of {}",
+    "SMALL REAL DROP": "a small real drop of {}, within the margin",
 }
 
 
@@ -18,9 +18,14 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.2f} %"
 
 
-def points(fraction: float) -> str:
-    """A difference of accuracies: 0.0042 gives ``0.42 points``."""
-    return f"{100 * fraction:.2f} points"
+def figure(value: float, unit: Unit) -> str:
+    """A metric's figure: ``93.85 %`` or ``0.9385``."""
+    return percent(value) if unit == "percent" else f"{value:.4f}"
+
+
+def size(difference: float, unit: Unit) -> str:
+    """The size of a difference of a metric's figures: ``0.42 points`` or ``0.0042``."""
+    return f"{100 * difference:.2f} points" if unit == "percent" else f"{difference:.4f}"
 
 
 def times(speedup: Speedup) -> str:
@@ -50,14 +55,13 @@ def reference(row: Reference) -> str:
 
 def accuracy(found: Accuracy) -> str:
     """``no meaningful drop of accuracy (93.85 % to 93.80 %)``; only for a variant that kept the margin."""
+    now = figure(found.value, found.unit)
+    if found.sentence is not None:
+        return found.sentence.format(now)
     if found.verdict is None or found.delta is None:
-        return f"an accuracy of {percent(found.value)}"
-    if found.metric == COSINE:
-        return f"a mean cosine of {found.value:.4f} to the baseline's outputs"
-    if found.metric == AGREEMENT:
-        return f"the baseline's answer on {percent(found.value)} of the examples"
-    words = _ACCURACY_WORDS.get(found.verdict, f"accuracy {found.verdict}")
-    return f"{words} ({percent(found.value - found.delta)} to {percent(found.value)})"
+        return f"{found.metric} of {now}"
+    words = _ACCURACY_WORDS.get(found.verdict, f"{{}} {found.verdict}").format(found.metric)
+    return f"{words} ({figure(found.value - found.delta, found.unit)} to {now})"
 
 
 def _ratio(speedup: Speedup, value: float) -> str:

@@ -109,9 +109,7 @@ def _speedup(row: Result, name: str, before: str, cells: Mapping[str, Cells], me
     return ratio_by_blocks(mine, other, measure.look_alpha)
 
 
-def _accuracy(
-    row: Result, name: str, before: str, samples: AccuracySamples, metric: Metric | None
-) -> Change | None:
+def _accuracy(row: Result, name: str, before: str, samples: AccuracySamples, metric: Metric | None) -> Change | None:
     """The change of the metric's figure."""
     mine, other, baseline = (samples.predictions.get(f"{each}@{row.target}") for each in (name, before, BASELINE))
     if mine is None or other is None:

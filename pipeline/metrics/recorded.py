@@ -39,15 +39,16 @@ def recorded_metric(samples: AccuracySamples) -> Metric | None:
     if path is None:
         return None
     try:
-        kind = locate(path)
+        kind: Any = locate(path)
         if not (inspect.isclass(kind) and hasattr(kind, "predictions") and hasattr(kind, "judging")):
             raise ValueError("it is no metric with a judging")
-        metric: Metric = kind(**samples.metric_fields)
+        made: Any = kind(**samples.metric_fields)
     except Exception as error:  # the user's own class raises what it likes
         raise SlimlineError(
             f"predictions were judged by {path}, which can't be made here: {first_line(error)}: put it on the Python "
             "path as it was"
         ) from error
+    metric: Metric = made
     return metric
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.metrics import COSINE
+from pipeline.intervals import Unit
 from pipeline.report import numbers as show
 from pipeline.report.drawing import BLUE, SMALL_PX, Panel, Values, chart_of, finished, names
+from pipeline.report.rows import unit_of
 from pipeline.results import VariantResult
 
 CAPTION = (
@@ -18,15 +19,15 @@ CAPTION = (
 def pruning_panel(variant: VariantResult) -> Panel | None:
     """The groups of a variant whose chain pruned each of them alone, None for any other."""
     notes = next((stage.notes["pruned_alone"] for stage in variant.stages if "pruned_alone" in stage.notes), None)
-    return None if notes is None or not notes["groups"] else _shades(variant.name, notes)
+    return None if notes is None or not notes["groups"] else _shades(variant.name, notes, unit_of(variant))
 
 
-def _shades(title: str, notes: dict[str, Any]) -> Panel:
+def _shades(title: str, notes: dict[str, Any], unit: Unit) -> Panel:
     import altair as alt
 
     values: Values = [
         {"variant": _name(group["layers"]), "layers": ", ".join(group["layers"]), "ratio": show.percent(float(ratio))}
-        | {"score": score, "shown": _shown(score, notes["metric"])}
+        | {"score": score, "shown": show.figure(score, unit)}
         for group in notes["groups"]
         for ratio, score in group["score"].items()
     ]
@@ -40,14 +41,10 @@ def _shades(title: str, notes: dict[str, Any]) -> Panel:
         base.mark_text(fontSize=SMALL_PX).encode(x=x, y=y, text="shown:N"),
     ]
     words = "; ".join(f"{item['variant']} by {item['ratio']}: {item['shown']}" for item in values)
-    whole = f"whole: {_shown(notes['before'], notes['metric'])}"
+    whole = f"whole: {show.figure(notes['before'], unit)}"
     rows = len({item["variant"] for item in values})
     return Panel(title=f"{title} ({whole})", words=f"{title}, {whole}; {words}", spec=finished(layers, 22 * rows))
 
 
 def _name(layers: list[str]) -> str:
     return layers[0] if len(layers) == 1 else f"{layers[0]} and {len(layers) - 1} more"
-
-
-def _shown(score: float, metric: str) -> str:
-    return show.similarity(score) if metric == COSINE else show.percent(score)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipeline.intervals import Unit
 from pipeline.report import numbers as show
 from pipeline.report.drawing import BLUE, GREY, SMALL_PX, Panel, Values, chart_of, finished, names
+from pipeline.report.rows import unit_of
 from pipeline.results import VariantResult
 
 CAPTION = (
@@ -21,10 +23,10 @@ def sensitivity_panel(variant: VariantResult) -> Panel | None:
         return None
     kept = set(notes.get("kept_in_float", ()))
     layers = [layer for layer in notes["sensitivity"] if layer["sqnr_db"] is not None]
-    return _bars(variant.name, layers, kept) if layers else None
+    return _bars(variant.name, layers, kept, unit_of(variant)) if layers else None
 
 
-def _bars(title: str, layers: list[dict[str, Any]], kept: set[str]) -> Panel:
+def _bars(title: str, layers: list[dict[str, Any]], kept: set[str], unit: Unit) -> Panel:
     import altair as alt
 
     values: Values = [
@@ -32,7 +34,7 @@ def _bars(title: str, layers: list[dict[str, Any]], kept: set[str]) -> Panel:
             "variant": layer["node"],
             "db": layer["sqnr_db"],
             "shown": f"{show.short(layer['sqnr_db'])} dB",
-            "drop": show.points(-layer["drop"]),
+            "drop": show.change(-layer["drop"], unit),
             "precision": "float" if layer["node"] in kept else "int8",
         }
         for layer in layers

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.report import numbers as show
 from pipeline.report.drawing import BLUE, GREY, SMALL_PX, Align, Panel, Values, chart_of, finished, shortened, styled
 from pipeline.report.fields import ACCURACY, header
-from pipeline.report.rows import Group, Row
+from pipeline.report.rows import Group, Row, unit_of
 
 if TYPE_CHECKING:
     import altair as alt
@@ -39,10 +39,11 @@ def tradeoff_panel(group: Group) -> Panel | None:
     _place_names(values)
     base = chart_of(values)
     metric = header(ACCURACY, group.rows)
+    percent = unit_of(*(row.variant for row in group.rows)) == "percent"
     scale = _roomy([(item["low"], item["high"]) for item in values])
     x = alt.X("p50:Q", title="p50 (ms)", scale=scale, axis=alt.Axis(tickCount=8))
     scale = _roomy([(item["accuracy_low"], item["accuracy_high"]) for item in values])
-    y = alt.Y("accuracy:Q", title=f"{metric} (%)", scale=scale)
+    y = alt.Y("accuracy:Q", title=f"{metric} (%)" if percent else metric, scale=scale)
     shape = alt.Shape("front:N", scale=styled({_ON: "diamond", _OFF: "circle"}), legend=None)
     colour = alt.Color("front:N", scale=styled({_ON: BLUE, _OFF: GREY}), legend=None)
     tooltip = ["variant:N", "front:N", "shown_accuracy:N", "shown_p50:N"]
@@ -70,17 +71,18 @@ def _value(row: Row) -> dict[str, Any] | None:
     if result is None or result.latency_ms is None or result.accuracy is None:
         return None
     p50, accuracy = result.latency_ms.p50, result.accuracy
+    scale = 100 if accuracy.unit == "percent" else 1
     return {
         "variant": row.variant.name,
         "front": _ON if result.pareto else _OFF,
         "p50": p50.value,
         "low": p50.low if p50.low is not None else p50.value,
         "high": p50.high if p50.high is not None else p50.value,
-        "accuracy": 100 * accuracy.value,
-        "accuracy_low": 100 * accuracy.low,
-        "accuracy_high": 100 * accuracy.high,
+        "accuracy": scale * accuracy.value,
+        "accuracy_low": scale * accuracy.low,
+        "accuracy_high": scale * accuracy.high,
         "shown_p50": show.number(p50.value),
-        "shown_accuracy": show.percent(accuracy.value),
+        "shown_accuracy": show.figure(accuracy.value, accuracy.unit),
     }
 
 

@@ -7,11 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
-from pipeline.metrics import COSINE
 from pipeline.report import numbers as show
 from pipeline.report.rows import Row, row_status
 from pipeline.report.verdicts import STOP_MEANINGS
 from pipeline.results import Noise, Report, Result, VariantResult
+
+_DEFAULT_MARGIN = {
+    "labels": "1 % of the baseline's, as constraints.max_accuracy_drop is not set",
+    "baseline": "the default, as constraints.max_accuracy_drop is not set",
+}
+"""Where the margin comes from that nobody set, by what the figure is held against."""
 
 
 def machine_line(machine: Mapping[str, Any]) -> str:
@@ -29,20 +34,21 @@ def busy_lines(noise: Noise) -> list[str]:
 
 
 def margin_lines(report: Report) -> list[str]:
-    """The drop of accuracy that is allowed, and where it comes from; a line for each size of it."""
-    rows = [result for variant in report.variants for result in variant.results if result.accuracy is not None]
-    cosine = any(result.accuracy.metric == COSINE for result in rows if result.accuracy is not None)
-    given = report.constraints.max_accuracy_drop is not None
+    """The drop of the metric's figure that is allowed, and where it comes from; a line for each size of it."""
+    judged = [result.accuracy for variant in report.variants for result in variant.results if result.accuracy]
+    if not judged:
+        return []
+    one = judged[0]
     places: dict[str, list[str]] = {}
     for target, margin in report.margins.items():
-        places.setdefault(f"{margin:.4g}" if cosine else f"{show.number(100 * margin, 2)} points", []).append(target)
-    what = "the mean cosine to the baseline's outputs may be below 1" if cosine else "accuracy may drop"
-    why = "constraints.max_accuracy_drop" if given else _default_margin(cosine)
-    return [f"On {', '.join(targets)}, {what} by {size} at most ({why})." for size, targets in places.items()]
-
-
-def _default_margin(cosine: bool) -> str:
-    return "the default" if cosine else "1 % of the baseline's, as constraints.max_accuracy_drop is not set"
+        places.setdefault(show.size(margin, one.unit), []).append(target)
+    best = f" below {show.figure(1, one.unit)}" if one.against == "baseline" else ""
+    given = report.constraints.max_accuracy_drop is not None
+    why = "constraints.max_accuracy_drop" if given else _DEFAULT_MARGIN[one.against]
+    return [
+        f"On {', '.join(targets)}, {one.metric} may drop{best} by {size} at most ({why})."
+        for size, targets in places.items()
+    ]
 
 
 def made_by(slimline: Mapping[str, Any]) -> str:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipeline.metrics import AGAINST_BASELINE, COSINE
 from pipeline.report import numbers as show
 from pipeline.report.rows import Row
 from pipeline.report.verdicts import UNCONFIRMED
@@ -77,18 +76,11 @@ def _text(value: object) -> Lines:
     return (str(value),)
 
 
-def _accuracy(value: float, low: float | None, high: float | None, *rest: Any) -> Lines:
-    metric, _n, delta, delta_low, delta_high, verdict, n_to_decide = rest
-    if metric == COSINE:
-        ends = "" if low is None or high is None else f" {show.interval(low, high, 4)}"
-        return (show.similarity(value) + ends, *(() if verdict is None else (verdict,)))
-    lines = [show.percent(value)]
-    if low is not None and high is not None:
-        lines[0] += f" {show.percent_interval(low, high)}"
-    if delta is not None:
-        lines.append(show.points(delta))
-        if delta_low is not None and delta_high is not None:
-            lines[1] += f" {show.points_interval(delta_low, delta_high)}"
+def _accuracy(value: float, low: float, high: float, *rest: Any) -> Lines:
+    _metric, _n, delta, delta_low, delta_high, verdict, n_to_decide, unit, against = rest
+    lines = [f"{show.figure(value, unit)} {show.figure_interval(low, high, unit)}"]
+    if delta is not None and not (against == "baseline" and unit == "number"):
+        lines.append(f"{show.change(delta, unit)} {show.change_interval(delta_low, delta_high, unit)}")
     if verdict is not None:
         lines.append(verdict)
     if verdict == "UNDECIDED" and n_to_decide is not None:
@@ -96,12 +88,10 @@ def _accuracy(value: float, low: float | None, high: float | None, *rest: Any) -
     return tuple(lines)
 
 
-def _brief_accuracy(value: float, low: float | None, high: float | None, *rest: Any) -> Lines:
-    metric, _n, delta, _delta_low, _delta_high, verdict, _n_to_decide = rest
-    # Such a figure is its own distance from the baseline's 100 %.
-    alone = delta is None or metric in AGAINST_BASELINE
-    plain = show.similarity(value) if metric == COSINE else show.percent(value)
-    first = plain if alone else f"{plain} {show.points(delta)}"
+def _brief_accuracy(value: float, _low: float, _high: float, *rest: Any) -> Lines:
+    _metric, _n, delta, _delta_low, _delta_high, verdict, _n_to_decide, unit, against = rest
+    alone = delta is None or against == "baseline"
+    first = show.figure(value, unit) if alone else f"{show.figure(value, unit)} {show.change(delta, unit)}"
     return (first,) if verdict is None else (first, verdict)
 
 
@@ -180,6 +170,8 @@ ACCURACY = Field(
         "accuracy_delta_high": "result.accuracy.delta_high",
         "accuracy_verdict": "result.accuracy.verdict",
         "accuracy_n_to_decide": "result.accuracy.n_to_decide",
+        "accuracy_unit": "result.accuracy.unit",
+        "accuracy_against": "result.accuracy.against",
     },
     lines=_accuracy,
     brief=_brief_accuracy,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from pipeline.intervals import Unit
+
 MINUS = "\N{MINUS SIGN}"
 NONE = "\N{EN DASH}"
 INFINITE = "inf"
@@ -55,9 +57,29 @@ def percent(fraction: float) -> str:
     return f"{number(100 * fraction, 2)} %"
 
 
-def similarity(value: float) -> str:
-    """A cosine: ``0.9987``."""
-    return number(value, 4)
+def figure(value: float, unit: Unit) -> str:
+    """A metric's figure: ``93.85 %`` or ``0.9385``."""
+    return percent(value) if unit == "percent" else number(value, 4)
+
+
+def figure_interval(low: float, high: float, unit: Unit) -> str:
+    """The interval of a metric's figure, without the unit."""
+    return percent_interval(low, high) if unit == "percent" else interval(low, high, 4)
+
+
+def change(value: float, unit: Unit) -> str:
+    """A difference of a metric's figures: ``−0.12 pt`` or ``−0.0012``."""
+    return points(value) if unit == "percent" else signed(value, 4)
+
+
+def size(value: float, unit: Unit) -> str:
+    """The size of a difference in words: ``0.94 points`` or ``0.0094``."""
+    return f"{number(100 * value, 2)} points" if unit == "percent" else f"{value:.4g}"
+
+
+def change_interval(low: float, high: float, unit: Unit) -> str:
+    """The interval of such a difference, without the unit."""
+    return points_interval(low, high) if unit == "percent" else f"[{signed(low, 4)}, {signed(high, 4)}]"
 
 
 def percent_interval(low: float, high: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
+from pipeline.intervals import Unit
 from pipeline.record import Status
 from pipeline.results import Report, Result, VariantResult
 
@@ -53,6 +54,12 @@ class NotRun:
         sizes = ", ".join(map(str, self.batch_sizes))
         where = f"on {', '.join(self.targets)}, batch {sizes}" if self.targets else "everywhere"
         return f"{where}: {self.reason} ({', '.join(self.variants)})"
+
+
+def unit_of(*variants: VariantResult) -> Unit:
+    """What the metric's figures are written in."""
+    accuracies = (result.accuracy for variant in variants for result in variant.results)
+    return next((found.unit for found in accuracies if found is not None), "percent")
 
 
 def all_rows(report: Report) -> list[Row]:

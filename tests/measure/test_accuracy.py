@@ -15,7 +15,8 @@ from pipeline.data.dataset import Feed, Split, SplitName
 from pipeline.errors import BackendUnavailable, UserError, WorkerFailed
 from pipeline.isolated import Limits
 from pipeline.measure.accuracy import assert_disjoint, predict
-from pipeline.metrics import NO_PREDICTION, TopOne
+from pipeline.metrics import TopOne
+from pipeline.metrics.top_one import NO_PREDICTION
 from pipeline.plan import Session, Target
 
 

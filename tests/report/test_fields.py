@@ -126,6 +126,7 @@ def test_a_cosine_is_no_percentage() -> None:
     found = Accuracy(
         metric="cosine", value=0.99871, low=0.998, high=0.9991, n=500, delta=-0.00129, delta_low=-0.002,
         delta_high=-0.0009, flips=None, p=None, margin=0.01, verdict="NO MEANINGFUL DROP",
+        unit="number", against="baseline",
     )  # fmt: skip
     row = all_rows(example.report([example.variant("small", [example.result(0.4, found=found)])]))[0]
     field = next(field for field in FIELDS if field.title == "accuracy")

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import jsonschema
 
-from pipeline.intervals import Ratio
+from pipeline.intervals import Ratio, Unit
 from pipeline.report import report_schema
 from pipeline.report.markdown import markdown_text
 from pipeline.report.numbers import NONE
@@ -29,13 +29,13 @@ STEPS = [
 ]
 
 
-def report(*, steps: list[Step], metric: str = "accuracy") -> Report:
+def report(*, steps: list[Step], unit: Unit = "percent") -> Report:
     typical = example.typical()
     variants = []
     for variant in typical.variants:
         first, *rest = variant.results
         if variant.name == "static_int8" and first.accuracy is not None:
-            first = replace(first, steps=steps, accuracy=replace(first.accuracy, metric=metric))
+            first = replace(first, steps=steps, accuracy=replace(first.accuracy, unit=unit))
         variants.append(replace(variant, results=[first, *rest]))
     return replace(typical, variants=variants)
 
@@ -69,7 +69,7 @@ def test_a_row_that_is_a_step_of_another_is_not_told_twice() -> None:
 
 
 def test_likeness_is_no_percentage() -> None:
-    (found,) = stepped(report(steps=STEPS[:1], metric="cosine"))
+    (found,) = stepped(report(steps=STEPS[:1], unit="number"))
     assert found.rows[0][3] == "−0.0040 [−0.0060, −0.0020]"
 
 

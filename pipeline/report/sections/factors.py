@@ -117,7 +117,7 @@ def _complexity(level: Level) -> Lines:
 
 def _accuracy(level: Level) -> Lines:
     parts: Sequence[str | None] = (
-        None if level.accuracy is None else show.percent(level.accuracy),
+        None if level.accuracy is None else show.figure(level.accuracy, level.accuracy_unit),
         level.accuracy_verdict,
         level.note,
     )

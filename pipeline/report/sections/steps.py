@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from pipeline.intervals import Ratio
-from pipeline.metrics import COSINE
+from pipeline.intervals import Ratio, Unit
 from pipeline.report import numbers as show
 from pipeline.report.rows import all_rows
 from pipeline.results import Change, Report, Step
@@ -38,7 +37,7 @@ def stepped(report: Report) -> list[Stepped]:
     return [
         Stepped(
             title=f"{name} on {result.target}, batch {result.batch_size}",
-            rows=[_cells(step, result.accuracy.metric if result.accuracy else "") for step in result.steps],
+            rows=[_cells(step, result.accuracy.unit if result.accuracy else "percent") for step in result.steps],
         )
         for name, result in found
         if (name, result.target, result.batch_size) not in inside
@@ -55,8 +54,8 @@ def brief(report: Report) -> list[str]:
     ]
 
 
-def _cells(step: Step, metric: str) -> tuple[str, ...]:
-    return " + ".join(step.stages), step.variant, _speedup(step.speedup), _change(step.accuracy, metric)
+def _cells(step: Step, unit: Unit) -> tuple[str, ...]:
+    return " + ".join(step.stages), step.variant, _speedup(step.speedup), _change(step.accuracy, unit)
 
 
 def _speedup(found: Ratio | None) -> str:
@@ -65,9 +64,7 @@ def _speedup(found: Ratio | None) -> str:
     return show.ratio(found.value, found.low, found.high if math.isfinite(found.high) else None)
 
 
-def _change(found: Change | None, metric: str) -> str:
+def _change(found: Change | None, unit: Unit) -> str:
     if found is None:
         return show.NONE
-    if metric == COSINE:
-        return f"{show.signed(found.value, 4)} [{show.signed(found.low, 4)}, {show.signed(found.high, 4)}]"
-    return f"{show.points(found.value)} {show.points_interval(found.low, found.high)}"
+    return f"{show.change(found.value, unit)} {show.change_interval(found.low, found.high, unit)}"
