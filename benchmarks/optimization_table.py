@@ -24,7 +24,8 @@ def tables(run: dict[str, Any]) -> str:
     measured = [line(name, result, several) for name, result in rows if result["status"] == "ok"]
     judged = "cosine" if any((result["accuracy"] or {}).get("metric") == "cosine" for _, result in rows) else "accuracy"
     heads = ("variant", *(["target"] if several else []), "speed-up", "verdict", judged, "verdict")
-    return "\n".join([f"**{run['model']}**", "", *markdown([heads, *measured]), "", *_unmeasured(rows)])
+    lines = [f"**{run['model']}**", "", *markdown([heads, *measured]), "", *_unmeasured(rows)]
+    return "\n".join(lines).rstrip()
 
 
 def line(variant: str, result: dict[str, Any], several: bool) -> Line:
@@ -68,7 +69,7 @@ def main() -> None:
     """Print the tables of the runs named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run's folder, such as outputs/latest")
-    print("\n".join(tables(json.loads((run / "report.json").read_text())) for run in parser.parse_args().runs))
+    print("\n\n".join(tables(json.loads((run / "report.json").read_text())) for run in parser.parse_args().runs))
 
 
 if __name__ == "__main__":
