@@ -1,4 +1,4 @@
-"""The bounds of every number that a configuration may hold, and how a value that breaks one is refused.
+"""The bounds of what a configuration, a record and a report may hold, and how a value that breaks one is refused.
 
 A field's type names its bound: ``threads: Count``. The bounds are annotations, so a value that our own code makes is
 not checked again; ``fitted`` checks what a user typed, and ``out_of_bounds`` checks a whole dataclass.
@@ -7,14 +7,14 @@ not checked again; ``fitted`` checks what a user typed, and ``out_of_bounds`` ch
 from __future__ import annotations
 
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
+    from pydantic_core import CoreSchema, ErrorDetails
 
 MOST = 2**31 - 1
 
@@ -24,6 +24,37 @@ class Hint:
     """Beside a bound: words that say why, or what is meant."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """What a text looks like, as a regular expression."""
+
+    regex: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], CoreSchema]) -> CoreSchema:
+        """The text's schema with the pattern."""
+        return cast("CoreSchema", {**handler(source), "pattern": self.regex})
+
+
+@dataclass(frozen=True, slots=True)
+class OrUnbounded:
+    """A number that may be infinite, which JSON can't hold: it is null there."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: Callable[[CoreSchema], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """The number's schema, or null."""
+        return {"anyOf": [handler(schema), {"type": "null"}]}
+
+
+@dataclass(frozen=True, slots=True)
+class AsText:
+    """A value that JSON holds as its text, ``str()``."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], CoreSchema]) -> CoreSchema:
+        """A text's schema."""
+        return handler(str)
 
 
 Count = Annotated[int, Ge(1), Le(MOST)]
@@ -49,6 +80,17 @@ Rounds = Annotated[int, Ge(3), Le(10_000)]
 Blocks = Annotated[int, Ge(4), Le(10_000)]
 Level = Annotated[float, Gt(0), Lt(0.5)]
 """Of a test."""
+Whole = Annotated[int, Ge(0)]
+"""A count or a size that our own code found: it has no upper bound."""
+Counted = Annotated[int, Ge(1)]
+Share = Annotated[float, Ge(0), Le(1)]
+Difference = Annotated[float, Ge(-1), Le(1)]
+"""Of two shares."""
+Nonempty = Annotated[str, MinLen(1)]
+Sha256 = Annotated[str, Pattern("^[0-9a-f]{64}$")]
+End = Annotated[float, OrUnbounded()]
+"""An end of an interval; null in JSON where there is none."""
+UpperEnd = Annotated[float, Ge(0), OrUnbounded()]
 
 _WORDS = {
     "greater_than": "must be above {gt:,.12g}",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from pipeline.bounds import AsText, Nonempty, NotNegative, Positive, Whole
 from pipeline.change import Change
 
 
@@ -16,11 +18,11 @@ class Outcome:
 
     variant: str | None
     """The row of this run that has the change; None: it was tried."""
-    against: str
+    against: Nonempty
     """The reference, such as ``baseline`` and ``baseline at batch 8``."""
-    value: float | None
-    low: float | None
-    high: float | None
+    value: Positive | None
+    low: NotNegative | None
+    high: NotNegative | None
     """None: the interval has no upper end."""
     reason: str | None = None
     """Why there is no figure."""
@@ -30,14 +32,14 @@ class Outcome:
 class Cause:
     """One thing that holds a row back."""
 
-    what: str
+    what: Nonempty
     """A sentence with the evidence."""
-    share: float | None
+    share: NotNegative | None
     """Of the row's call, where the cause is a part of it."""
-    change: Change | None
+    change: Annotated[Change, AsText()] | None
     """What to try, in report.json as it is typed; None: nothing is known, or this run has it."""
     outcome: Outcome | None = None
-    """None: it was not tried."""
+    """What the change brings; None: it was not tried."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +47,10 @@ class OperatorTime:
     """All nodes of a type, in one call."""
 
     op: str
-    nodes: int
+    nodes: Whole
     """Of the row; 0 where only its reference has such."""
-    ms: float
-    reference_ms: float | None
+    ms: NotNegative
+    reference_ms: NotNegative | None
     """None where the reference ran on another runtime, whose operators are others, or has no profile."""
 
 
@@ -60,8 +62,8 @@ class NodeTime:
     op: str
     kernel: str
     """What carried it out, as the runtime calls it, such as ``brgconv_avx512_amx_I8``; empty where it doesn't say."""
-    ms: float
-    reference_ms: float | None
+    ms: NotNegative
+    reference_ms: NotNegative | None
     """Of the reference's operator of that name; None where it has none."""
 
 
@@ -71,13 +73,13 @@ class Explanation:
 
     causes: list[Cause]
     operators: list[OperatorTime]
-    """Those that lost most first."""
+    """By type, those that lost most first."""
     nodes: list[NodeTime]
     """The ten that lost most; none where the row is as fast as its reference."""
-    between_ms: float
+    between_ms: NotNegative
     """What the call takes beside its operators."""
-    reference_between_ms: float | None
-    providers: dict[str, int]
+    reference_between_ms: NotNegative | None
+    providers: dict[str, Whole]
     """Nodes by execution provider, or by the runtime where it has none."""
     reason: str | None = None
     """Why there is no profile; everything else is empty then."""

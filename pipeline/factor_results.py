@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.intervals import Ratio, Unit
+from pipeline.bounds import Counted, End, Nonempty, NotNegative, Share, Whole
+from pipeline.intervals import AccuracyVerdict, Ratio, Unit
 
 Factor = Literal["architecture", "hardware", "software", "input"]
 
@@ -14,23 +15,23 @@ Factor = Literal["architecture", "hardware", "software", "input"]
 class Level:
     """One row on an axis."""
 
-    label: str
-    variant: str
-    target: str
-    batch_size: int
+    label: Nonempty
+    variant: Nonempty
+    target: Nonempty
+    batch_size: Counted
     x: float | None
     """Where it lies on an ordered axis, in the axis' unit."""
-    time_ms: float
+    time_ms: NotNegative
     """Of one example: the median call, divided by the batch size."""
     gain: Ratio | None
     """Over the base row; None on the base row itself."""
     step: Ratio | None
     """Over the level before it on an ordered axis."""
-    parameters: int | None
-    macs: int | None
+    parameters: Whole | None
+    macs: Whole | None
     """For one example."""
-    accuracy: float | None
-    accuracy_verdict: str | None
+    accuracy: Share | None
+    accuracy_verdict: AccuracyVerdict | None
     keeps_accuracy: bool
     """Whether it is the same model as the base row's, or one whose accuracy is within the margin for sure."""
     accuracy_unit: Unit = "percent"
@@ -43,8 +44,10 @@ class Elasticity:
     """By how much log(time of an example) rises with log(x): 1 is proportional, 0 is not at all; with its interval."""
 
     value: float
-    low: float
-    high: float
+    low: End
+    """None in report.json: not bounded."""
+    high: End
+    """None in report.json: not bounded."""
 
     @property
     def doubling(self) -> Ratio:
@@ -57,7 +60,7 @@ class Axis:
     """What was varied of a factor, and what came of it."""
 
     factor: Factor
-    name: str
+    name: Nonempty
     """Such as ``pruning``, ``threads``, ``exporter``."""
     unit: str | None
     """What x counts on an ordered axis, such as ``MACs``; None: the levels have no order."""
@@ -76,10 +79,10 @@ class Bought:
     factor: Factor
     axis: str | None
     level: Level | None
-    """Among those that keep the accuracy; None: no such level is faster for sure."""
+    """Among those that keep the accuracy; None: nothing that keeps it is faster for sure."""
     priced_axis: str | None
     priced: Level | None
-    """Among the others, where one is faster still."""
+    """Among the others, where one is faster still: at the price of accuracy."""
     measured: bool
     """Whether any level beside the base row was measured."""
 
@@ -88,15 +91,15 @@ class Bought:
 class Factors:
     """The four factors, each varied on its own around a base row."""
 
-    base_variant: str
-    base_target: str
-    base_batch_size: int
-    summary: str
+    base_variant: Nonempty
+    base_target: Nonempty
+    base_batch_size: Counted
+    summary: Nonempty
     """Which factor buys most, in a few sentences."""
     caution: str | None
     """Why the figures should not be relied on, where they should not."""
     ranking: list[Bought]
-    """The four, the one that buys most first."""
+    """The four factors, the one that buys most first."""
     axes: list[Axis]
     mixed: list[str]
     """Rows that differ from the base row in more than one thing, and so belong to no axis."""

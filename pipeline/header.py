@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from pipeline.bounds import Counted, Nonempty, Positive
 from pipeline.plan import Constraints, MeasureSettings
 
 
@@ -24,17 +25,17 @@ class TargetRecord:
 class Peaks:
     """What a device can do at best with so many threads, as measured; None where it could not be."""
 
-    device: str
-    threads: int
-    fp32_macs_per_s: float | None = None
-    tf32_macs_per_s: float | None = None
+    device: Nonempty
+    threads: Counted
+    fp32_macs_per_s: Positive | None = None
+    tf32_macs_per_s: Positive | None = None
     """Of fp32 products that may be computed in TF32; on NVIDIA's cards alone."""
-    fp16_macs_per_s: float | None = None
+    fp16_macs_per_s: Positive | None = None
     """On accelerators alone: processors are not asked for it."""
-    int8_macs_per_s: float | None = None
+    int8_macs_per_s: Positive | None = None
     int8_types: str | None = None
     """The combination that was fastest: ``u8s8`` is unsigned activations and signed weights."""
-    bytes_per_s: float | None = None
+    bytes_per_s: Positive | None = None
     """Of a copy: bytes read and bytes written."""
     reasons: dict[str, str] = field(default_factory=dict)
     """Why a figure is missing, by ``fp32``, ``tf32``, ``fp16``, ``int8`` and ``copy``."""
@@ -51,19 +52,21 @@ class Header:
     data: str
     seed: int
     machine: dict[str, Any]
-    """cpu, isa, cores, gpu, memory_bytes, os, libraries … (``pipeline.measure.environment``)."""
+    """What the run recorded of the machine: cpu, isa, cores, gpu, memory_bytes, os, libraries and more."""
     constraints: Constraints
     """What a recommended variant must keep; None: no limit."""
     measure: MeasureSettings
     """How latency was measured."""
     targets: dict[str, TargetRecord]
-    """By name."""
+    """By name: backend, device, threads and session options."""
     peaks: dict[str, Peaks] = field(default_factory=dict)
     """What the machine can do at best, by target; empty where it was not measured."""
     slimline: dict[str, Any] = field(default_factory=dict)
-    """The program that measured: version, commit and changed (None outside a checkout); empty in old records."""
+    """The program that measured: version, commit and changed (whether the checkout differs from the commit; both are
+    None where it ran outside a checkout); empty in old records."""
     model_notes: dict[str, Any] = field(default_factory=dict)
-    """What was changed when the model came in (``import``), what is odd about it (``warnings``), and the like."""
+    """What was changed when the model came in, a list of sentences under ``import``; what is odd about it, under
+    ``warnings``; and the like."""
     notes: list[str] = field(default_factory=list)
     """What to know of how data, metric and model were fitted together, a sentence each."""
 

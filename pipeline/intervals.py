@@ -1,4 +1,4 @@
-"""Figures with their intervals, as the results hold them."""
+"""Figures with their intervals, and the verdict on an accuracy's, as the results hold them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.bounds import NotNegative, Positive, UpperEnd
+
+AccuracyVerdict = Literal[
+    "EQUAL", "IMPROVED", "NO MEANINGFUL DROP", "SMALL REAL DROP", "FAILS MARGIN", "DROP", "UNDECIDED"
+]
 Unit = Literal["percent", "number"]
 """What a metric's figure is written in: 0.9385 is ``93.85 %`` or ``0.9385``."""
 
@@ -14,16 +19,17 @@ Unit = Literal["percent", "number"]
 class Ratio:
     """How many times a reference's speed or throughput, with its interval and nothing else."""
 
-    value: float
-    low: float
-    high: float
+    value: Positive
+    low: NotNegative
+    high: UpperEnd
+    """None in report.json where the interval has no upper end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantile:
     """A latency quantile, a share or a rate; its interval is over rounds, None where the samples do not support one."""
 
-    value: float
+    value: NotNegative
     low: float | None = None
     high: float | None = None
 

@@ -15,6 +15,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.artifact import Format
+from pipeline.bounds import Nonempty, NotNegative, Sha256
 from pipeline.explanation import Outcome
 from pipeline.header import Header
 from pipeline.roles import Role
@@ -28,13 +30,14 @@ Status = Literal["ok", "failed", "skipped"]
 class StageRecord:
     """One stage of a chain as it was built or found in the store."""
 
-    name: str
-    kind: str
+    name: Nonempty
+    kind: Nonempty
     """The stage's class, such as ``QuantizeStatic``."""
     fields: dict[str, Any]
     key: str
-    digest: str | None
-    seconds: float
+    digest: Sha256 | None
+    """Of the output: sha256 over the names and digests of its files."""
+    seconds: NotNegative
     reused: bool
     notes: dict[str, Any] = field(default_factory=dict)
     """What the stage noted, and ``drift`` (sqnr_db, cosine, max_abs, worst_example) against its source."""
@@ -52,7 +55,7 @@ class VariantRecord:
     status: Status
     reason: str | None
     stages: list[StageRecord]
-    format: str | None
+    format: Format | None
     digest: str | None
     path: str | None
     """The artifact's folder on the machine that made it."""

@@ -21,7 +21,6 @@ CARRIED = (
     "models/fashion_resnet/card.json",
     "pipeline/data/fashion_mnist/test.npz",
     "pipeline/data/fashion_mnist/LICENSE",
-    "pipeline/report/schema.json",
     "pipeline/bundle/infer.py",
 )
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from pipeline.contained import Faults
 from pipeline.header import Peaks
 from pipeline.record import Record, VariantRecord, subject_key
-from pipeline.results import Limits, LimitVerdict, Result
+from pipeline.results import Limits, LimitVerdict, ProductType, Result
 
 BUSY = 0.10
 """Below this share of both peaks a row is held back by neither; its profile tells by what: overhead, slow kernels."""
@@ -90,7 +90,7 @@ def _moved_bytes(variant: VariantRecord, batch_size: int) -> int | None:
 
 def _compute_peak(
     variant: VariantRecord, peaks: Peaks, session: Mapping[str, Any]
-) -> tuple[float | None, str | None, str | None]:
+) -> tuple[float | None, ProductType | Literal["mixed"] | None, str | None]:
     """The peak for this model's mix of types, its name, and why there is none.
 
     A model with products of several types has the peak of doing each type at its own: the harmonic mean by MACs.
@@ -98,7 +98,7 @@ def _compute_peak(
     by_type = {kind: macs for kind, macs in variant.macs_by_type.items() if macs}
     if not by_type:
         return None, None, "the model's multiply-accumulates are not known"
-    rates = {
+    rates: dict[ProductType, float | None] = {
         "fp32": peaks.fp32_macs_per_s,
         "tf32": peaks.tf32_macs_per_s,
         "fp16": peaks.fp16_macs_per_s,
@@ -107,12 +107,13 @@ def _compute_peak(
     seconds = 0.0
     computed = {kind: _fp32_products_in(session) if kind == "fp32" else kind for kind in by_type}
     for kind, macs in by_type.items():
-        rate = rates.get(computed[kind])
+        rate = next((rate for name, rate in rates.items() if name == computed[kind]), None)
         if not rate:
             reason = _because(peaks.reasons.get(computed[kind]))
             return None, None, f"no peak was measured for {computed[kind]}{reason}"
         seconds += macs / rate
-    return sum(by_type.values()) / seconds, next(iter(computed.values())) if len(computed) == 1 else "mixed", None
+    used: list[ProductType] = [name for name in rates if name in computed.values()]
+    return sum(by_type.values()) / seconds, used[0] if len(by_type) == 1 else "mixed", None
 
 
 def _fp32_products_in(session: Mapping[str, Any]) -> str:

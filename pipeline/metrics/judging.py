@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from pipeline.data.dataset import IGNORED
 from pipeline.errors import UserError
-from pipeline.intervals import Unit
+from pipeline.intervals import AccuracyVerdict, Unit
 from pipeline.plan import Metric
-from pipeline.results import AccuracyVerdict
 from pipeline.statistics.accuracy import (
     PairedDifference,
     Proportion,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from pipeline.results import AccuracyVerdict, SpeedVerdict
+from pipeline.intervals import AccuracyVerdict
+from pipeline.results import SpeedVerdict
 
 Tone = Literal["good", "bad", "caution", "neutral"]
 

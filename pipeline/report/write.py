@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from pipeline.contained import Faults
 from pipeline.errors import reporting_disk
@@ -49,9 +47,3 @@ def _write(path: Path, text: Callable[[Report], str], report: Report) -> None:
         # Line ends stay as they are: the page's security policy names the digest of its scripts.
         write_whole(path, content)
     logger.debug("wrote %s", path)
-
-
-def report_schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of report.json."""
-    schema: dict[str, Any] = json.loads(Path(__file__).with_name("schema.json").read_text(encoding="utf-8"))
-    return schema

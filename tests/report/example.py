@@ -6,12 +6,11 @@ import math
 from dataclasses import replace
 
 from pipeline.header import Peaks, TargetRecord
-from pipeline.intervals import Quantile
+from pipeline.intervals import AccuracyVerdict, Quantile
 from pipeline.plan import Constraints, MeasureSettings
 from pipeline.record import StageRecord
 from pipeline.results import (
     Accuracy,
-    AccuracyVerdict,
     DeviceTime,
     Energy,
     Latency,

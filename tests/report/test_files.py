@@ -18,12 +18,13 @@ import pytest
 from rich.console import Console
 
 from pipeline.errors import OutOfSpace
+from pipeline.intervals import AccuracyVerdict
 from pipeline.report import print_report, write_report
 from pipeline.report.charts import chart_library, figures
 from pipeline.report.markdown import markdown_text
 from pipeline.report.page import html_text, security_policy
 from pipeline.report.verdicts import ACCURACY_MEANINGS, SPEED_MEANINGS, TONES
-from pipeline.results import AccuracyVerdict, Reference, Report, SpeedVerdict
+from pipeline.results import Reference, Report, SpeedVerdict
 from tests.report import example
 
 HOSTILE = "</script><script>alert(1)</script>"
