@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from pipeline import numbers as show
 from pipeline.analyse.cells import CLONE, cells_by_subject, differences_by_round
 from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.errors import WorkerFailed
@@ -120,8 +121,9 @@ def noise_floor(seconds: float, display: ProgressDisplay) -> NoiseFloor:
 def judge_noise(floor: NoiseFloor) -> Finding:
     """What the noise floor means, by the limits that make a run NOISY."""
     text = (
-        f"a model timed against itself for {floor.seconds:.0f} s came out at {floor.ratio:.3f}x "
-        f"[{floor.low:.3f}, {floor.high:.3f}]; differences from {100 * floor.detectable:.1f} % on would show"
+        f"a model timed against itself for {floor.seconds:.0f} s came out at {show.number(floor.ratio, 3)}x "
+        f"{show.interval(floor.low, floor.high, 3)}; differences from {show.number(100 * floor.detectable, 1)} % on "
+        "would show"
     )
     differs = floor.low > 1 + DELTA or floor.high < 1 - DELTA
     if differs or floor.half_width > MeasureSettings().noisy_half_width:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline import numbers as show
 from pipeline.artifact import Artifact
 from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.backends.torch import Torch
@@ -80,9 +81,9 @@ def acquainted(plan: Plan, source: Artifact, splits: Mapping[SplitName, Split]) 
         return Acquainted(plan=plan, look=None)
     if seen.repeat > RANDOM:
         raise UserError(
-            f"the model's outputs are random: run twice on the same examples, they differ by {_share(seen.repeat)} of "
-            "their largest value, so nothing can be compared with them: switch off what draws at random (dropout in "
-            "evaluation, noise, sampling) or give it a fixed seed"
+            f"the model's outputs are random: run twice on the same examples, they differ by "
+            f"{show.of_largest(seen.repeat)} of their largest value, so nothing can be compared with "
+            "them: switch off what draws at random (dropout in evaluation, noise, sampling) or give it a fixed seed"
         )
     metric, note = _fitted(plan.metric, seen)
     plan = replace(plan, metric=metric)
@@ -214,8 +215,8 @@ def _likely_shift(predictions: NDArray[Any], labels: NDArray[np.int64]) -> str |
     if best == 0 or right[best] < _LIKELY or right[0] > right[best] / 4:
         return None
     return (
-        f"the model is right about {right[0]:.0%} of {len(labels)} examples, and about {right[best]:.0%} if {-best:+d} "
-        f"is added to their labels: data.label_offset={best} may be meant"
+        f"the model is right about {show.share(right[0])} of {len(labels)} examples, and about "
+        f"{show.share(right[best])} if {-best:+d} is added to their labels: data.label_offset={best} may be meant"
     )
 
 
@@ -229,7 +230,3 @@ def _name_problems(data: Dataset, classes: int | None) -> list[str]:
 def original(data: Dataset) -> Dataset:
     """The data set that the user named, without what was put around it."""
     return original(data.data) if isinstance(data, Around) else data
-
-
-def _share(value: float) -> str:
-    return f"{100 * value:.2g} %" if np.isfinite(value) else "more than all"

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
+from pipeline import numbers as show
 from pipeline.analyse import analyse
 from pipeline.build import Builder, Built
 from pipeline.build import builder as making
@@ -246,7 +247,10 @@ def show_store(path: Path, max_gb: float | None, console: Console) -> int:
     if max_gb is not None:
         removed = store.collect(max_gb)
         freed = sum(entry.size_bytes for entry in removed)
-        tell(console, f"removed {len(removed)} of {len(removed) + len(store.entries())} entries, {freed / 1e6:.1f} MB")
+        tell(
+            console,
+            f"removed {len(removed)} of {len(removed) + len(store.entries())} entries, {show.megabytes(freed)} MB",
+        )
         return 0
     if not path.exists():
         tell(console, f"{path} does not exist: 0 entries")
@@ -254,9 +258,9 @@ def show_store(path: Path, max_gb: float | None, console: Console) -> int:
     entries = store.entries()
     for entry in reversed(entries):
         used = datetime.fromtimestamp(entry.used).isoformat(" ", "minutes")
-        line = f"{entry.key[:12]}  {entry.size_bytes / 1e6:8.2f} MB  used {used}  {entry.label}"
+        line = f"{entry.key[:12]}  {show.megabytes(entry.size_bytes):>8} MB  used {used}  {entry.label}"
         tell(console, line)
-    tell(console, f"{len(entries)} entries, {sum(entry.size_bytes for entry in entries) / 1e6:.1f} MB in {path}")
+    tell(console, f"{len(entries)} entries, {show.megabytes(sum(entry.size_bytes for entry in entries))} MB in {path}")
     return 0
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline import numbers as show
 from pipeline.metrics import Judging, in_classes, judging_of, recorded_metric
 from pipeline.plan import BASELINE, Constraints, MeasureSettings, Metric
 from pipeline.record import AccuracySamples
@@ -61,7 +62,7 @@ def runtime_remarks(samples: AccuracySamples) -> dict[str, str]:
             cosine = (
                 "their shapes or what is not a number differ"
                 if other["cosine"] is None
-                else (f"the mean cosine of the two is {other['cosine']:.3f}")
+                else (f"the mean cosine of the two is {show.number(other['cosine'], 4)}")
             )
             found[key] = f"its outputs depend on the runtime: they are others than on {place} ({cosine})"
     return found

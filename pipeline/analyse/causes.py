@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from pipeline import numbers as show
 from pipeline.analyse.evidence import (
     ATTENTION,
     CALIBRATED,
@@ -55,7 +56,7 @@ def dynamic_convolutions(row: Evidence) -> Iterator[Cause]:
     if not slow or stage is None or share < WORTH_TELLING:
         return
     what = (
-        f"{_percent(share)} of a call goes into {_count(slow, 'dynamically quantized convolution')} "
+        f"{show.share(share)} of a call goes into {_count(slow, 'dynamically quantized convolution')} "
         "(ConvInteger), for which ONNX Runtime has no fast kernel: static quantization has"
     )
     if row.reference_share(MATRIX_PRODUCTS - ATTENTION) >= MATRIX_MODEL and "op_types" in stage.fields:
@@ -73,7 +74,7 @@ def ranges_in_every_call(row: Evidence) -> Iterator[Cause]:
         yield _static_instead(
             row,
             stage,
-            f"{_percent(share)} of a call goes into taking the activations' ranges anew "
+            f"{show.share(share)} of a call goes into taking the activations' ranges anew "
             f"({_count(nodes, 'DynamicQuantizeLinear')}), which static quantization does once, on calibration data",
             share,
         )
@@ -89,7 +90,7 @@ def left_in_float(row: Evidence) -> Iterator[Cause]:
         return
     excluding = next((name for name in ("exclude_nodes", "exclude_op_types") if stage.fields.get(name)), None)
     yield Cause(
-        what=f"{_percent(share)} of a call is products that still run in fp32: {_kinds(nodes)}",
+        what=f"{show.share(share)} of a call is products that still run in fp32: {_kinds(nodes)}",
         share=share,
         change=None if excluding is None else row.with_field(stage, excluding, ()),
     )
@@ -103,8 +104,8 @@ def fused_away(row: Evidence) -> Iterator[Cause]:
     if stage is None or fuse is None or share < WORTH_TELLING:
         return
     yield Cause(
-        what=f"{_percent(share)} of a call goes into {_kinds(nodes)} in fp32: fused as one operator, its products are "
-        "none that static quantization knows",
+        what=f"{show.share(share)} of a call goes into {_kinds(nodes)} in fp32: fused as one operator, its products "
+        "are none that static quantization knows",
         share=share,
         change=StageDropped(variant=row.variant.name, stage=fuse.name),
     )
@@ -122,7 +123,7 @@ def unfused_pairs(row: Evidence) -> Iterator[Cause]:
     only = bool(products) and stage is row.noting(CALIBRATED) and stage.fields.get("op_types", "") is None
     change = row.with_field(stage, "op_types", tuple(products)) if only else None
     yield Cause(
-        what=f"{_percent(share)} of a call goes into {_kinds(nodes)} that no integer kernel took in",
+        what=f"{show.share(share)} of a call goes into {_kinds(nodes)} that no integer kernel took in",
         share=share,
         change=change,
     )
@@ -136,7 +137,7 @@ def no_dot_products(row: Evidence) -> Iterator[Cause]:
     measured = ""
     if peaks is not None and peaks.fp32_macs_per_s and peaks.int8_macs_per_s:
         ratio = peaks.int8_macs_per_s / peaks.fp32_macs_per_s
-        measured = f": large int8 products run at {ratio:.1f} times the rate of fp32 here (measured)"
+        measured = f": large int8 products run at {show.number(ratio, 1)} times the rate of fp32 here (measured)"
     yield Cause(what=f"this processor has neither VNNI nor AMX{measured}", share=None, change=None)
 
 
@@ -151,7 +152,7 @@ def other_providers(row: Evidence) -> Iterator[Cause]:
     share = row.profile.share([*away, *(node for node in copies if node not in away)])
     yield Cause(
         what=f"{_count(away, 'operator')} ran on the CPU ({_kinds(away) or 'none'}), with "
-        f"{_count(copies, 'copy', 'copies')} between host and device: {_percent(share)} of a call",
+        f"{_count(copies, 'copy', 'copies')} between host and device: {show.share(share)} of a call",
         share=share,
         change=None,
     )
@@ -164,7 +165,7 @@ def launch_bound(row: Evidence) -> Iterator[Cause]:
         return
     graphed = row.session.get("cuda_graph", False) or row.session.get("compile", False) in OWN_GRAPHS
     yield Cause(
-        what=f"launch-bound: the host takes {_percent(min(time.enqueue_share, 1.0))} of the device's time to ask for "
+        what=f"launch-bound: the host takes {show.share(min(time.enqueue_share, 1.0))} of the device's time to ask for "
         "the runs, so the device waits for it and faster kernels don't help",
         share=None,
         change=None if graphed else SessionSetting(target=row.target, setting="cuda_graph", value=True),
@@ -180,7 +181,7 @@ def casts(row: Evidence) -> Iterator[Cause]:
     half = row.computes("fp16") and row.device == "cpu" and row.backend == _ONNX_RUNTIME
     why = ": ONNX Runtime has few float16 kernels on the CPU, and computes in fp32" if half else ""
     yield Cause(
-        what=f"{_percent(share)} of a call goes into {_kinds(nodes)}{why}",
+        what=f"{show.share(share)} of a call goes into {_kinds(nodes)}{why}",
         share=share,
         change=Targets(names=("ort_cuda",)) if half and row.has_gpu else None,
     )
@@ -193,7 +194,7 @@ def layouts(row: Evidence) -> Iterator[Cause]:
     if share < WORTH_TELLING or share < 2 * row.reference_share(LAYOUT):
         return
     yield Cause(
-        what=f"{_percent(share)} of a call lays tensors out anew between operators: {_kinds(nodes)}",
+        what=f"{show.share(share)} of a call lays tensors out anew between operators: {_kinds(nodes)}",
         share=share,
         change=None,
     )
@@ -207,7 +208,7 @@ def too_small(row: Evidence) -> Iterator[Cause]:
     if share < MOSTLY_BETWEEN or row.device != "cpu":
         return
     operators = f"{len(profile.nodes)} operators" if len(profile.nodes) != 1 else "only operator"
-    what = f"the model is small: {_percent(share)} of a call passes beside its {operators}"
+    what = f"the model is small: {show.share(share)} of a call passes beside its {operators}"
     if row.threads > 1:
         what += f", on {row.threads} threads that wait for each other"
     yield Cause(what=what, share=share, change=_fewer_waits(row))
@@ -236,7 +237,7 @@ def memory_bound(row: Evidence) -> Iterator[Cause]:
     if limits is None or limits.verdict != "memory-bound" or (limits.memory_share or 0.0) < MEMORY_BOUND:
         return
     yield Cause(
-        what=f"it moves bytes at {_percent(limits.memory_share or 0.0)} of the rate of a plain copy: memory is the "
+        what=f"it moves bytes at {show.share(limits.memory_share or 0.0)} of the rate of a plain copy: memory is the "
         "limit, and fewer operations alone don't help",
         share=None,
         change=None,
@@ -306,10 +307,6 @@ def _fewer_waits(row: Evidence) -> Change | None:
     if row.threads > 1:
         return Threads(target=row.target, threads=1)
     return None if row.variant.fixed_batch else BatchSizes(sizes=(row.batch_size, 8 * row.batch_size))
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
 
 
 def _count(nodes: Sequence[Node], one: str, many: str | None = None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline import numbers as show
 from pipeline.analyse import phrases
 from pipeline.plan import BASELINE, Constraints
 from pipeline.results import Accuracy, Reference, Result
@@ -84,20 +85,21 @@ def _accuracy_obstacle(accuracy: Accuracy | None) -> list[str]:
     if accuracy.verdict in _KEEPS_MARGIN:
         return []
     unit, limit = accuracy.unit, "(constraints.max_accuracy_drop)"
-    enough = "" if accuracy.n_to_decide is None else f"; about {accuracy.n_to_decide:,} test examples would decide"
-    now, worst = phrases.figure(accuracy.value, unit), phrases.size(-accuracy.delta_low, unit)
+    needs = accuracy.n_to_decide
+    enough = "" if needs is None else f"; about {show.count(needs)} test examples would decide"
+    now, worst = show.figure(accuracy.value, unit), show.size(-accuracy.delta_low, unit)
     if accuracy.sentence is not None:
-        needed = phrases.figure(1 - accuracy.margin, unit)
+        needed = show.figure(1 - accuracy.margin, unit)
         return [
-            f"it has {accuracy.sentence.format(now)} (at worst {phrases.figure(accuracy.low, unit)}), and more than "
+            f"it has {accuracy.sentence.format(now)} (at worst {show.figure(accuracy.low, unit)}), and more than "
             f"{needed} is needed {limit}{enough}"
         ]
-    allowed = f"{phrases.size(accuracy.margin, unit)} are allowed {limit}"
+    allowed = f"{show.size(accuracy.margin, unit)} are allowed {limit}"
     if accuracy.verdict == "UNDECIDED":
         return [f"its {accuracy.metric} is UNDECIDED: the drop may be as large as {worst}, and {allowed}{enough}"]
-    before = phrases.figure(accuracy.value - accuracy.delta, unit)
+    before = show.figure(accuracy.value - accuracy.delta, unit)
     return [
-        f"its {accuracy.metric} drops by {phrases.size(-accuracy.delta, unit)} ({before} to {now}; at worst {worst}), "
+        f"its {accuracy.metric} drops by {show.size(-accuracy.delta, unit)} ({before} to {now}; at worst {worst}), "
         f"and {allowed}"
     ]
 
@@ -114,10 +116,11 @@ def _limit_obstacles(row: Row, constraints: Constraints) -> list[str]:
     found = []
     for what, key, value, unit in limits:
         limit: float | None = getattr(constraints, key)
+        written = show.number if unit == "ms" else show.short
         if limit is None:
             continue
         if value is None:
             found.append(f"its {what} is not known, and constraints.{key} is {limit:g}")
         elif value > limit:
-            found.append(f"its {what} is {value:.4g} {unit}, over constraints.{key}={limit:g}")
+            found.append(f"its {what} is {written(value)} {unit}, over constraints.{key}={limit:g}")
     return found

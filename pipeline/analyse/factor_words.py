@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipeline import numbers as show
 from pipeline.factor_results import Bought, Level
-from pipeline.intervals import Ratio, Unit
+from pipeline.intervals import Ratio
 
 _ACCURACY_UNKNOWN = "accuracy not known"
 _UNDECIDED = "more examples would decide whether that keeps to the margin"
@@ -63,18 +64,16 @@ def _level(axis: str | None, level: Level | None) -> str:
 
 
 def _cost(level: Level) -> str:
-    accuracy = _ACCURACY_UNKNOWN if level.accuracy is None else _accuracy(level.accuracy, level.accuracy_unit)
+    accuracy = (
+        _ACCURACY_UNKNOWN if level.accuracy is None else f"accuracy {show.figure(level.accuracy, level.accuracy_unit)}"
+    )
     unsure = _UNDECIDED if level.accuracy_verdict == "UNDECIDED" else None
     return ", ".join(part for part in (accuracy, level.note, unsure) if part)
 
 
-def _accuracy(value: float, unit: Unit) -> str:
-    return f"accuracy {100 * value:.1f} %" if unit == "percent" else f"accuracy {value:.4f}"
-
-
 def _times(gain: Ratio) -> str:
-    places = 3 if round(gain.low, 2) == round(gain.high, 2) or (gain.low > 1 and round(gain.low, 2) == 1) else 2
-    return f"{gain.value:.{places}f} times as fast [{gain.low:.{places}f}, {gain.high:.{places}f}]"
+    places = show.ratio_decimals(gain.value, gain.low, gain.high)
+    return f"{show.number(gain.value, places)} times as fast {show.interval(gain.low, gain.high, places)}"
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline import numbers as show
 from pipeline.analyse.cells import CLONE, Cells, differences_by_round, original
 from pipeline.plan import MeasureSettings
 from pipeline.record import LatencySamples
@@ -66,8 +67,8 @@ def check_noise(
         if not found.low <= 1 <= found.high and abs(math.log(found.value)) > math.log1p(_CLONE_TOLERANCE):
             noisy_devices.add(device)
             reasons.append(
-                f"a second copy of {original(key)} was {found.value:.3f} times as fast as the first "
-                f"({found.low:.3f} to {found.high:.3f}), and it should be 1"
+                f"a second copy of {original(key)} was {show.number(found.value, 3)} times as fast as the first "
+                f"({show.number(found.low, 3)} to {show.number(found.high, 3)}), and it should be 1"
             )
     wide = _too_wide(estimates, samples, measure)
     if wide:
@@ -126,7 +127,7 @@ def _wide_reason(
 ) -> str:
     worst = max(wide, key=lambda key: estimates[key].half_width)
     width = estimates[worst].half_width
-    bounds = f"±{100 * width:.1f} %" if math.isfinite(width) else "no bounds"
+    bounds = f"±{show.number(100 * width, 1)} %" if math.isfinite(width) else "no bounds"
     return (
         f"{len(wide)} of {len(estimates)} speed-ups are less certain than ±{100 * measure.noisy_half_width:g} % "
         f"and may be 1, after {rounds} round{'s' if rounds > 1 else ''} (the worst: {worst}, {bounds}): "
@@ -157,12 +158,12 @@ def _busy(telemetry: Mapping[str, Any], seconds: float, cores: int | None) -> li
     signs = []
     load, delay, steal = (telemetry.get(name) for name in ("load", "run_delay_share", "steal_ticks"))
     if load is not None and cores is not None and load > _BUSY_LOAD * cores + _OWN_LOAD:
-        signs.append(f"the load was {load:.1f} on {cores} core{'' if cores == 1 else 's'}")
+        signs.append(f"the load was {show.number(load, 1)} on {cores} core{'' if cores == 1 else 's'}")
     if delay is not None and delay > _BUSY_SHARE:
-        signs.append(f"timed threads waited for a core for {100 * delay:.0f} % of the time that their calls took")
+        signs.append(f"timed threads waited for a core for {show.share(delay)} of the time that their calls took")
     if steal is not None and cores and seconds > 0 and steal * _TICK_S > _BUSY_SHARE * seconds * cores:
         share = steal * _TICK_S / (seconds * cores)
-        signs.append(f"other virtual machines took {100 * share:.0f} % of the processor")
+        signs.append(f"other virtual machines took {show.share(share)} of the processor")
     if not signs:
         return []
     return [

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline import numbers as show
 from pipeline.analyse.cells import CLONE, Cells
 from pipeline.change import Threads
 from pipeline.contained import Faults
@@ -58,9 +59,9 @@ def remarks(subject: SubjectRecord, record: Record, cells: Mapping[str, Cells]) 
     if found is not None:
         way = "faster" if found.last_ms < found.first_ms else "slower"
         yield (
-            f"its calls became {way} while it ran, in each round: {found.first_ms:.3g} ms at a round's beginning, "
-            f"{found.last_ms:.3g} ms at its end. Its figures depend on how long it runs: more warm-up "
-            "(measure.warmup_ms, measure.warmup_calls) shows the steady ones"
+            f"its calls became {way} while it ran, in each round: {show.number(found.first_ms)} ms at a round's "
+            f"beginning, {show.number(found.last_ms)} ms at its end. Its figures depend on how long it runs: more "
+            "warm-up (measure.warmup_ms, measure.warmup_calls) shows the steady ones"
         )
 
 
@@ -80,8 +81,8 @@ def _other_calls(subject: SubjectRecord, cells: Mapping[str, Cells]) -> Iterator
     told_ms, last_ms, calls = float(np.median(mine.all_ms)), settling["last_ms"], settling["steady_after"]
     if max(told_ms / last_ms, last_ms / told_ms) > _OTHER_CALLS:
         yield (
-            f"its median call of {told_ms:.3g} ms is that of its first calls: after {calls} calls one takes "
-            f"{last_ms:.3g} ms. Type measure.warmup_calls={rounded_up(1.2 * calls)} to measure those"
+            f"its median call of {show.number(told_ms)} ms is that of its first calls: after {calls} calls one takes "
+            f"{show.number(last_ms)} ms. Type measure.warmup_calls={rounded_up(1.2 * calls)} to measure those"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipeline import numbers as show
 from pipeline.analyse import phrases
 from pipeline.plan import BASELINE, MeasureSettings
 from pipeline.results import Noise, Recommendation, VariantResult
@@ -47,7 +48,7 @@ def _size(variants: Sequence[VariantResult], winner: VariantResult) -> str:
     baseline = next((variant.size_bytes for variant in variants if variant.name == BASELINE), None)
     if not baseline or winner.size_bytes is None or winner.size_bytes > _SMALLER * baseline:
         return ""
-    return f", at {winner.size_bytes / baseline:.0%} of the baseline's size".replace("%", " %")
+    return f", at {show.share(winner.size_bytes / baseline)} of the baseline's size"
 
 
 def _nothing(variants: Sequence[VariantResult], why_none: str | None, measure: MeasureSettings) -> str:

@@ -14,7 +14,6 @@ from pathlib import Path
 from pipeline.errors import WorkerFailed
 from pipeline.isolated import Limits
 from pipeline.isolated.channel import follow_parent
-from pipeline.isolated.memory import resident_bytes
 from pipeline.isolated.process import how_it_ended, kill, last_words
 
 _TICK_S = 0.25
@@ -61,12 +60,6 @@ def _wait(process: subprocess.Popen[bytes], limits: Limits) -> int:
         try:
             return process.wait(_TICK_S)
         except subprocess.TimeoutExpired:
-            _check(process.pid, time.monotonic() - started, limits)
-
-
-def _check(pid: int, seconds: float, limits: Limits) -> None:
-    if limits.seconds is not None and seconds > limits.seconds:
-        raise WorkerFailed(f"it took more than {limits.seconds:g} s: {limits.seconds_advice}")
-    held = resident_bytes(pid) or 0
-    if limits.memory_bytes is not None and held > limits.memory_bytes:
-        raise WorkerFailed(f"out of memory: it held {held / 1e9:.1f} GB: {limits.memory_advice}")
+            if limits.seconds is not None and time.monotonic() - started > limits.seconds:
+                raise WorkerFailed(f"it took more than {limits.seconds:g} s: {limits.seconds_advice}") from None
+            limits.check_memory(process.pid)

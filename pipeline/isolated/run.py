@@ -38,6 +38,17 @@ class Limits:
     memory_advice: str = "limits.memory_gb=GIGABYTES allows more"
     """What a user may do where one is exceeded."""
 
+    def check_memory(self, pid: int) -> None:
+        """Raise WorkerFailed, saying what to do, where a process and all that it started hold too much."""
+        most = self.memory_bytes
+        held = None if most is None else resident_bytes(pid)
+        if most is None or held is None or held <= most:
+            return
+        raise WorkerFailed(
+            f"out of memory: it held {held / _GIGABYTE:.1f} GB, and {most / _GIGABYTE:.1f} GB is the limit: "
+            f"{self.memory_advice}"
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Child:
@@ -157,17 +168,7 @@ class _Watch:
             raise WorkerFailed(f"nothing was heard of it for {self.limits.seconds:g} s: {self.limits.seconds_advice}")
         if now - self.looked >= _TICK_S:
             self.looked = now
-            self._check_memory()
-
-    def _check_memory(self) -> None:
-        most = self.limits.memory_bytes
-        held = None if most is None else resident_bytes(self.pid)
-        if most is None or held is None or held <= most:
-            return
-        raise WorkerFailed(
-            f"out of memory: it held {held / _GIGABYTE:.1f} GB, and {most / _GIGABYTE:.1f} GB is the limit: "
-            f"{self.limits.memory_advice}"
-        )
+            self.limits.check_memory(self.pid)
 
 
 def _obituary(child: Child) -> str:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pipeline import numbers as show
 from pipeline.measure.accuracy import Predicted
 from pipeline.measure.outputs import likeness
 from pipeline.plan import BASELINE, MeasureSettings
@@ -37,14 +38,14 @@ def remarks_on(predicted: Predicted, examples: int) -> list[str]:
     """What a reader must know of a row's accuracy."""
     remarks = [] if predicted.reason is None else [predicted.reason]
     if predicted.repeat > RANDOM:
-        share = f"{100 * predicted.repeat:.2g} %" if predicted.repeat < float("inf") else "more than all"
         remarks.append(
-            f"its outputs are random: run twice on the same examples, they differ by {share} of their largest value, "
-            "so its accuracy is that of one draw"
+            f"its outputs are random: run twice on the same examples, they differ by "
+            f"{show.of_largest(predicted.repeat)} of their largest value, so its accuracy is that of one draw"
         )
     if predicted.not_numbers:
         remarks.append(
-            f"its output is not a number (NaN or infinite) for {predicted.not_numbers:,} of {examples:,} test examples"
+            f"its output is not a number (NaN or infinite) for {show.count(predicted.not_numbers)} of "
+            f"{show.count(examples)} test examples"
         )
     return remarks
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.report import numbers as show
+from pipeline import numbers as show
 from pipeline.report.drawing import BLUE, Panel, Values, chart_of, finished, names
 from pipeline.report.rows import Group
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipeline import numbers as show
 from pipeline.intervals import Unit
-from pipeline.report import numbers as show
 from pipeline.report.drawing import BLUE, GREY, SMALL_PX, Panel, Values, chart_of, finished, names
 from pipeline.report.rows import unit_of
 from pipeline.results import VariantResult

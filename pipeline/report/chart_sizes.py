@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.report import numbers as show
+from pipeline import numbers as show
 from pipeline.report.drawing import BLUE, SMALL_PX, Panel, Values, chart_of, finished, names
 from pipeline.report.rows import Group
 from pipeline.results import Report

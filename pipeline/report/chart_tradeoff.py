@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipeline.report import numbers as show
+from pipeline import numbers as show
 from pipeline.report.drawing import BLUE, GREY, SMALL_PX, Align, Panel, Values, chart_of, finished, shortened, styled
 from pipeline.report.fields import ACCURACY, header
 from pipeline.report.rows import Group, Row, unit_of

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
-from pipeline.report import numbers as show
+from pipeline import numbers as show
 from pipeline.report.rows import Row, row_status
 from pipeline.report.verdicts import STOP_MEANINGS
 from pipeline.results import Noise, Report, Result, VariantResult
@@ -119,7 +119,7 @@ def noise_lines(noise: Noise) -> list[str]:
     if noise.blocks:
         lines[0] += (
             f" {noise.rounds} rounds, {show.count(noise.blocks)} blocks in {show.duration(noise.seconds)}"
-            f" ({round(100 * noise.timed_share)} % of it inside timed calls);"
+            f" ({show.share(noise.timed_share)} of it inside timed calls);"
             f" stopped because {STOP_MEANINGS.get(noise.stopped, noise.stopped)}."
         )
     lines.extend(_ended(text) for text in noise.cut)

@@ -8,8 +8,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from pipeline import numbers as show
 from pipeline.factor_results import Axis, Factors
-from pipeline.report import numbers as show
 from pipeline.report.sections.factors import (
     BRIEF_COLUMNS,
     TITLE,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipeline.report import numbers as show
+from pipeline import numbers as show
 from pipeline.report.rows import Row
 from pipeline.report.verdicts import UNCONFIRMED
 

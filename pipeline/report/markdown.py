@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 
+from pipeline import numbers as show
 from pipeline.contained import contained
 from pipeline.record import StageRecord
 from pipeline.report import describe
-from pipeline.report import numbers as show
 from pipeline.report.fields import VARIANT, Field, header, used
 from pipeline.report.rows import Row, groups, not_run
 from pipeline.report.sections import explanations, factors, ladder, scenarios, steps

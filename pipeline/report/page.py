@@ -15,10 +15,10 @@ import jinja2
 from markupsafe import Markup
 
 from pipeline import PACKAGE
+from pipeline import numbers as show
 from pipeline.contained import contained
 from pipeline.record import StageRecord
 from pipeline.report import describe
-from pipeline.report import numbers as show
 from pipeline.report.charts import Drawing, draw
 from pipeline.report.fields import VARIANT, Field, header, read, used
 from pipeline.report.plain import plain

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline import numbers as show
 from pipeline.contained import contained
 from pipeline.report import describe
-from pipeline.report import numbers as show
 from pipeline.report.factor_terminal import factor_parts
 from pipeline.report.fields import VARIANT, Field, header, used
 from pipeline.report.printing import STYLES, ascii_only, encodable, say

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from pipeline import numbers as show
 from pipeline.artifact import Artifact
 from pipeline.errors import StageFailed
 from pipeline.plan import Context, Speed
@@ -156,7 +157,7 @@ class Search:
         share = _times(speed)
         raise StageFailed(
             f"target latency={wanted:g} can't be reached: the fastest, with pruning_ratio {ratio:.2f}, takes "
-            f"{share['reached']:.2f} [{share['low']:.2f}, {share['high']:.2f}] of the time"
+            f"{show.number(share['reached'], 2)} {show.interval(share['low'], share['high'], 2)} of the time"
         )
 
     def _mildest_of(self, measured: Mapping[float, Speed], wanted: float) -> float | None:

@@ -220,7 +220,7 @@ def test_factors_are_ranked_by_what_they_buy_for_sure_and_at_no_price() -> None:
     assert "Then software: int8 (precision), 1." in factors.summary
     assert "Architecture and input alone buy nothing that keeps the accuracy." in factors.summary
     assert "At the price of accuracy: half (pruning), " in factors.summary
-    assert "(accuracy 50.0 %, not fine-tuned)" in factors.summary
+    assert "(accuracy 50.00 %, not fine-tuned)" in factors.summary
 
 
 def test_a_gain_that_is_not_sure_buys_nothing() -> None:

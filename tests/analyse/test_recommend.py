@@ -121,7 +121,7 @@ def test_the_baseline_alone_is_recommended() -> None:
 def test_where_the_baseline_breaks_a_limit_the_least_slow_row_that_keeps_it_wins() -> None:
     found = _recommended(make_record(SMALL, SLOW, constraints=Constraints(max_size_mb=0.5)))
     assert found.variant == "small"
-    assert "size is 1 MB, over constraints.max_size_mb=0.5" in found.why
+    assert "size is 1.00 MB, over constraints.max_size_mb=0.5" in found.why
     found = _recommended(make_record(SLOW, constraints=Constraints(max_size_mb=0.5)))
     assert found.variant == "slow"
     assert "not faster for sure" in found.why
@@ -148,7 +148,7 @@ def test_a_row_without_accuracy_is_never_recommended() -> None:
         (Constraints(max_latency_ms=1.2), "its p50 is"),
         (Constraints(max_p99_ms=1.2), "its p99 is"),
         (Constraints(max_size_mb=0.2), "its size is 0.27 MB, over constraints.max_size_mb=0.2"),
-        (Constraints(max_memory_mb=49), "its peak memory is 50 MB, over constraints.max_memory_mb=49"),
+        (Constraints(max_memory_mb=49), "its peak memory is 50.0 MB, over constraints.max_memory_mb=49"),
     ],
 )
 def test_where_every_row_breaks_a_limit_nothing_is_recommended_and_each_row_says_which(

@@ -102,4 +102,4 @@ def test_a_model_whose_later_calls_are_others_than_the_timed_ones_is_told_with_w
     found = _remarks(analyse(replace(record, subjects=subjects)))
     assert found["baseline"] == []
     [remark] = found["int8"]
-    assert remark.endswith("after 1000 calls one takes 0.03 ms. Type measure.warmup_calls=1200 to measure those")
+    assert remark.endswith("after 1000 calls one takes 0.0300 ms. Type measure.warmup_calls=1200 to measure those")

@@ -12,9 +12,9 @@ from rich.console import Console
 
 from pipeline.change import BatchSizes, Change, Threads
 from pipeline.explanation import Cause, Explanation, NodeTime, OperatorTime, Outcome
+from pipeline.numbers import NONE
 from pipeline.report import report_schema
 from pipeline.report.markdown import markdown_text
-from pipeline.report.numbers import NONE
 from pipeline.report.page import html_text
 from pipeline.report.plain import json_text
 from pipeline.report.sections.explanations import TITLE, brief, explained

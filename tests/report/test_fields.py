@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.report import numbers
+from pipeline import numbers
 from pipeline.report.csv_rows import csv_text
 from pipeline.report.fields import FIELDS, header, used
 from pipeline.report.rows import all_rows

@@ -9,9 +9,9 @@ from dataclasses import replace
 import jsonschema
 
 from pipeline.intervals import Ratio, Unit
+from pipeline.numbers import NONE
 from pipeline.report import report_schema
 from pipeline.report.markdown import markdown_text
-from pipeline.report.numbers import NONE
 from pipeline.report.page import html_text
 from pipeline.report.plain import json_text
 from pipeline.report.sections.steps import TITLE, brief, stepped

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from pipeline import numbers as show
 from pipeline.factor_results import Axis, Elasticity, Factors, Level
 from pipeline.intervals import Ratio
-from pipeline.report import numbers as show
 
 TITLE = "The four factors"
 COLUMNS = ("level", "at", "ms per example", "times as fast", "over the level before", "accuracy")

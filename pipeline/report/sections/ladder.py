@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from pipeline import numbers as show
 from pipeline.intervals import Quantile
 from pipeline.ladder_results import Ladder, Rung
-from pipeline.report import numbers as show
 from pipeline.report.rows import all_rows
 from pipeline.results import Report, Result
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pipeline import numbers as show
 from pipeline.header import Peaks
-from pipeline.report import numbers as show
 from pipeline.report.rows import all_rows
 from pipeline.results import Limits, Report
 

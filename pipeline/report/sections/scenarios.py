@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline import numbers as show
 from pipeline.plan import MeasureSettings
-from pipeline.report import numbers as show
 from pipeline.report.rows import Row, all_rows
 from pipeline.report.verdicts import Tone
 from pipeline.results import Report, ScenarioResult

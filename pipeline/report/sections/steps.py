@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from pipeline import numbers as show
 from pipeline.intervals import Ratio, Unit
-from pipeline.report import numbers as show
 from pipeline.report.rows import all_rows
 from pipeline.results import Change, Report, Step
 

@@ -1,4 +1,4 @@
-"""How figures are written: one way for each kind, the same in every file and in the terminal."""
+"""How figures are written: one way for each kind, the same in every table and in every sentence."""
 
 from __future__ import annotations
 
@@ -57,6 +57,16 @@ def percent(fraction: float) -> str:
     return f"{number(100 * fraction, 2)} %"
 
 
+def share(fraction: float) -> str:
+    """A rough share: 0.863 gives ``86 %``."""
+    return f"{number(100 * fraction, 0)} %"
+
+
+def of_largest(fraction: float) -> str:
+    """A difference as a share of the largest value: ``0.12 %``; ``more than all`` where it is infinite."""
+    return f"{100 * fraction:.2g} %" if math.isfinite(fraction) else "more than all"
+
+
 def figure(value: float, unit: Unit) -> str:
     """A metric's figure: ``93.85 %`` or ``0.9385``."""
     return percent(value) if unit == "percent" else number(value, 4)
@@ -74,7 +84,7 @@ def change(value: float, unit: Unit) -> str:
 
 def size(value: float, unit: Unit) -> str:
     """The size of a difference in words: ``0.94 points`` or ``0.0094``."""
-    return f"{number(100 * value, 2)} points" if unit == "percent" else f"{value:.4g}"
+    return f"{number(100 * value, 2)} points" if unit == "percent" else number(value, 4)
 
 
 def change_interval(low: float, high: float, unit: Unit) -> str:
@@ -107,13 +117,13 @@ def points_interval(low: float, high: float) -> str:
 def ratio(value: float, low: float, high: float | None) -> str:
     """A speed-up with its interval: ``1.42x [1.40, 1.44]``; None is an interval without an upper end."""
     if high is None:
-        places = _ratio_decimals(value, low, math.inf)
+        places = ratio_decimals(value, low, math.inf)
         return f"{number(value, places)}x [{number(low, places)}, {INFINITE}]"
-    places = _ratio_decimals(value, low, high)
+    places = ratio_decimals(value, low, high)
     return f"{number(value, places)}x {interval(low, high, places)}"
 
 
-def _ratio_decimals(value: float, low: float, high: float) -> int:
+def ratio_decimals(value: float, low: float, high: float) -> int:
     """Two as a rule; three where two would hide the interval's length, or that it excludes 1."""
     if value >= 10:
         return 1
