@@ -28,7 +28,7 @@ def with_steps(
 ) -> dict[str, list[Result]]:
     """The rows with their steps; none for those whose chain is a single step from the baseline."""
     found = paths(record.variants)
-    metric = recorded_metric(record.accuracy)
+    metric = recorded_metric(record.accuracy) if found else None
     return {
         name: [replace(row, steps=_steps(row, found[name], record.accuracy, metric, cells, measure)) for row in mine]
         if name in found

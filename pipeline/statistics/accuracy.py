@@ -20,6 +20,8 @@ from pipeline.intervals import AccuracyVerdict, rounded_up
 
 _POWER = 0.8
 _RESAMPLES = 2_000
+_BATCH = 100
+"""Resamples that are in memory together."""
 _MOST_JACKKNIFED = 2_000
 """With more examples than this, leaving each out in turn costs more than it corrects (by 1 / sqrt(n))."""
 _EDGE = 1e-12
@@ -76,7 +78,7 @@ def mean_interval(values: NDArray[np.float64], alpha: float = 0.05) -> Proportio
     if np.ptp(values) < _EDGE:
         return Proportion(value=value, low=value, high=value, n=len(values))
     ends = (float(values.min()), float(values.max()))
-    low, high = _bootstrap(values, np.mean, alpha, method="BCa", batch=100) or ends
+    low, high = _bootstrap(values, np.mean, alpha, method="BCa") or ends
     return Proportion(value=value, low=min(low, value), high=max(high, value), n=len(values))
 
 
@@ -135,7 +137,7 @@ def _bootstrap(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of too few different values, which the ends tell
         found = bootstrap(
-            (data,), statistic, confidence_level=1 - alpha, n_resamples=_RESAMPLES, rng=0, **options
+            (data,), statistic, confidence_level=1 - alpha, n_resamples=_RESAMPLES, batch=_BATCH, rng=0, **options
         ).confidence_interval
     ends = float(found.low), float(found.high)
     return ends if all(map(math.isfinite, ends)) else None
