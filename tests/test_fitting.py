@@ -18,6 +18,7 @@ from pipeline.data.dataset import IGNORED, Split, SplitName
 from pipeline.errors import UserError
 from pipeline.fitting import Acquainted, acquainted, with_fitted_data
 from pipeline.metrics import Cosine, TopOne
+from pipeline.metrics.f1 import F1
 from pipeline.preflight import preflight
 from pipeline.zoo.source import OnnxModel
 from tests.example import plan
@@ -113,6 +114,12 @@ def test_a_tagger_is_judged_part_by_part_and_needs_labels(tmp_path: Path) -> Non
     met(tmp_path, tagger, Given(inputs, np.zeros((20, 4), np.int64)))
     with pytest.raises(UserError, match=r"several classes an example \[4\].* metric=cosine"):
         met(tmp_path, tagger, Given(inputs))
+
+
+def test_a_metric_that_needs_labels_says_so_before_any_work(tmp_path: Path) -> None:
+    model = write(tmp_path, [("Relu", ["x"], ["y"])], [("x", FLOAT, ["n", 8])], [("y", FLOAT, ["n", 8])])
+    with pytest.raises(UserError, match=r"metric 'F1' needs labels, and given has none: .* metric=top_one"):
+        met(tmp_path, model, Given({"x": X}), metric=F1())
 
 
 def test_outputs_that_are_no_numbers_or_random_end_the_run(tmp_path: Path) -> None:

@@ -113,10 +113,10 @@ def _rows(measured: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     accuracy, latency, speedup = measured["accuracy"], measured["latency_ms"], measured["speedup"]
     if accuracy:
         name = f"{prose(accuracy['metric'])} ({accuracy['n']} examples)"
-        yield name, f"{accuracy['value']:.2%}", f"{accuracy['low']:.2%} to {accuracy['high']:.2%}"
+        figure = "{:.2%}".format if _in_percent(accuracy) else "{:.4f}".format
+        yield name, figure(accuracy["value"]), f"{figure(accuracy['low'])} to {figure(accuracy['high'])}"
         if accuracy["delta"] is not None:
-            interval = _points(accuracy["delta_low"], accuracy["delta_high"])
-            yield "change against the baseline", f"{accuracy['delta'] * 100:+.2f} points", interval
+            yield "change against the baseline", *_change(accuracy)
     if latency:
         for name in ("p50", "p90", "p99"):
             yield f"latency {name}", f"{_number(latency[name]['value'])} ms", _interval(latency[name], "ms")
@@ -195,5 +195,16 @@ def _interval(figure: Mapping[str, Any], unit: str) -> str:
     return f"{_number(figure['low'])} to {_number(figure['high'])} {unit}"
 
 
-def _points(low: float | None, high: float | None) -> str:
-    return "-" if low is None or high is None else f"{low * 100:+.2f} to {high * 100:+.2f} points"
+def _change(accuracy: Mapping[str, Any]) -> tuple[str, str]:
+    """The change and its interval, in the metric's unit."""
+    scale, places, unit = (100, 2, " points") if _in_percent(accuracy) else (1, 4, "")
+    value, low, high = (
+        None if accuracy[name] is None else f"{accuracy[name] * scale:+.{places}f}"
+        for name in ("delta", "delta_low", "delta_high")
+    )
+    return f"{value}{unit}", "-" if low is None or high is None else f"{low} to {high}{unit}"
+
+
+def _in_percent(accuracy: Mapping[str, Any]) -> bool:
+    """Also of a manifest that does not say what its figures are written in."""
+    return bool(accuracy.get("unit", "percent") == "percent")
