@@ -84,6 +84,9 @@ Whole = Annotated[int, Ge(0)]
 """A count or a size that our own code found: it has no upper bound."""
 Counted = Annotated[int, Ge(1)]
 Share = Annotated[float, Ge(0), Le(1)]
+ShareBelowOne = Annotated[float, Ge(0), Lt(1)]
+Part = Annotated[float, Gt(0), Lt(1), Hint("it is a share: 0.5 is half")]
+"""Of something: neither none of it nor all."""
 Difference = Annotated[float, Ge(-1), Le(1)]
 """Of two shares."""
 Nonempty = Annotated[str, MinLen(1)]
@@ -93,6 +96,7 @@ End = Annotated[float, OrUnbounded()]
 UpperEnd = Annotated[float, Ge(0), OrUnbounded()]
 
 _WORDS = {
+    "literal_error": "must be {expected}",
     "greater_than": "must be above {gt:,.12g}",
     "greater_than_equal": "must be at least {ge:,.12g}",
     "less_than": "must be below {lt:,.12g}",

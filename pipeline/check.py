@@ -76,6 +76,8 @@ def _check_variant(plan: Plan, variant: Variant) -> list[str]:
         for name, stage in variant.stages.items()
         if (role := role_of(stage)) not in (None, *get_args(Role))
     )
+    for name, stage in variant.stages.items():
+        problems += out_of_bounds(stage, f"variants.{variant.name}.stages.{name}")
     if plan.data.calibration_size < 1:
         problems.extend(
             f"variants.{variant.name}.stages.{name} needs calibration data: set data.calibration_size above 0"

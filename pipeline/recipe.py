@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal
 
+from pipeline.bounds import Count, NotNegative, Positive, Share, ShareBelowOne
 from pipeline.data.augmentation import AUGMENTATIONS
 
 Optimizer = Literal["sgd", "adamw"]
@@ -22,26 +23,26 @@ class Recipe:
     the momentum. ``sgd`` has Nesterov momentum; ``adamw`` is Loshchilov & Hutter 2019, arXiv:1711.05101.
     """
 
-    epochs: int
-    learning_rate: float
-    batch_size: int = 128
-    weight_decay: float = 5e-4
+    epochs: Count
+    learning_rate: Positive
+    batch_size: Count = 128
+    weight_decay: NotNegative = 5e-4
     momentum: float = 0.9
     """Of ``sgd``."""
     optimizer: Optimizer = "sgd"
     schedule: Schedule = "one_cycle"
-    warmup_fraction: float = 0.2
+    warmup_fraction: ShareBelowOne = 0.2
     augmentation: tuple[str, ...] = ()
-    distill_weight: float = 0.0
-    """The teacher's share of the loss, 0 to 1; the rest is the labels'."""
-    temperature: float = 1.0
+    distill_weight: Share = 0.0
+    """The teacher's share of the loss; the rest is the labels'."""
+    temperature: Positive = 1.0
     """The scores of the teacher and of the model are divided by it before they are compared as probabilities."""
-    average: float | None = None
+    average: ShareBelowOne | None = None
     """Keep a moving average of the weights, of which so much stays at each step; it is what is judged and kept. It
     follows faster in the beginning, where it has seen few steps."""
-    patience: int | None = None
+    patience: Count | None = None
     """Stop after so many epochs without a better one, and keep the best epoch's weights; None: the last epoch's."""
-    group_lasso: float = 0.0
+    group_lasso: NotNegative = 0.0
     """The weight in the loss of a penalty on whole channels (``pipeline.stages.prune_lasso``)."""
     precision: Precision = "float32"
     """``bfloat16``: products in 16 bits, weights and sums in 32 (torch.autocast)."""
@@ -51,32 +52,6 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for field in ("epochs", "batch_size", "patience"):
-            value = getattr(self, field)
-            if value is not None and value < 1:
-                raise ValueError(f"{field} must be at least 1 (got {value})")
-        for field in ("learning_rate", "temperature"):
-            if getattr(self, field) <= 0:
-                raise ValueError(f"{field} must be above 0 (got {getattr(self, field)})")
-        for field in ("weight_decay", "group_lasso"):
-            if getattr(self, field) < 0:
-                raise ValueError(f"{field} must be at least 0 (got {getattr(self, field)})")
-        if not 0 <= self.distill_weight <= 1:
-            raise ValueError(f"distill_weight must lie between 0 and 1 (got {self.distill_weight})")
-        for field in ("warmup_fraction", "average"):
-            value = getattr(self, field)
-            if value is not None and not 0 <= value < 1:
-                raise ValueError(f"{field} must be at least 0 and below 1 (got {value})")
-        for field, choices in _CHOICES.items():
-            if getattr(self, field) not in choices:
-                raise ValueError(f"{field} must be one of {', '.join(choices)} (got {getattr(self, field)!r})")
         unknown = [name for name in self.augmentation if name not in AUGMENTATIONS]
         if unknown:
             raise ValueError(f"augmentation '{unknown[0]}' does not exist; available: {', '.join(AUGMENTATIONS)}")
-
-
-_CHOICES: dict[str, tuple[Any, ...]] = {
-    "optimizer": get_args(Optimizer),
-    "schedule": get_args(Schedule),
-    "precision": get_args(Precision),
-}

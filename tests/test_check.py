@@ -30,6 +30,13 @@ def test_a_plan_that_fits_has_no_problems(tmp_path: Path) -> None:
     assert check(plan(tmp_path, {"baseline": {}, "v": {"export": ExportOnnx(), "a": Scale()}})) == []
 
 
+def test_a_stages_field_that_is_out_of_range_is_named(tmp_path: Path) -> None:
+    stages = {"export": ExportOnnx(), "a": QuantizeStatic(percentile=1.0)}
+    assert check(plan(tmp_path, {"baseline": {}, "v": stages}, data=Arrays(calibration_size=8))) == [
+        "variants.v.stages.a.percentile must be above 50 (got 1.0); 99.99 leaves out the largest one of 10,000"
+    ]
+
+
 def test_a_stage_before_the_export_that_needs_onnx_is_refused(tmp_path: Path) -> None:
     problems = check(plan(tmp_path, {"baseline": {}, "v": {"quantize": Scale(), "export": ExportOnnx()}}))
     assert problems == [

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact, Format
+from pipeline.bounds import Count, NotNegative, Positive, Share, ShareBelowOne
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, UserError
 from pipeline.metrics import in_classes
@@ -40,21 +41,21 @@ class Finetune:
     A stopped training goes on after its last whole epoch.
     """
 
-    epochs: int = 2
-    learning_rate: float = 0.02
-    batch_size: int = 128
+    epochs: Count = 2
+    learning_rate: Positive = 0.02
+    batch_size: Count = 128
     optimizer: Optimizer = "sgd"
     schedule: Schedule = "one_cycle"
-    warmup_fraction: float = 0.2
-    weight_decay: float = 5e-4
+    warmup_fraction: ShareBelowOne = 0.2
+    weight_decay: NotNegative = 5e-4
     augmentation: tuple[str, ...] = ()
-    distill_weight: float = 0.0
-    temperature: float = 4.0
-    average: float | None = None
-    patience: int | None = None
-    group_lasso: float = 0.0
+    distill_weight: Share = 0.0
+    temperature: Positive = 4.0
+    average: ShareBelowOne | None = None
+    patience: Count | None = None
+    group_lasso: NotNegative = 0.0
     precision: Precision = "float32"
-    max_examples: int | None = None
+    max_examples: Count | None = None
 
     role: ClassVar[Role] = "training"
     accepts: ClassVar[frozenset[Format]] = frozenset({"torch"})
@@ -65,9 +66,7 @@ class Finetune:
     tolerance: ClassVar[float | None] = None
 
     def __post_init__(self) -> None:
-        self._recipe(seed=0)  # validates all fields but one
-        if self.max_examples is not None and self.max_examples < 1:
-            raise ValueError(f"max_examples must be at least 1 (got {self.max_examples})")
+        self._recipe(seed=0)  # knows which augmentations there are
 
     @property
     def uses_original(self) -> bool:

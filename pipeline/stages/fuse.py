@@ -9,10 +9,11 @@ from collections import Counter
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pipeline import PACKAGE
 from pipeline.artifact import Artifact, Format
+from pipeline.bounds import CountFromZero
 from pipeline.data.dataset import SplitName
 from pipeline.errors import Skipped, StageFailed, Unchanged, first_line
 from pipeline.onnx_graph import opset
@@ -47,8 +48,8 @@ class Fuse:
 
     engine: Engine = "onnxruntime"
     model_type: ModelType = "bert"
-    num_heads: int = 0
-    hidden_size: int = 0
+    num_heads: CountFromZero = 0
+    hidden_size: CountFromZero = 0
 
     role: ClassVar[Role] = "graph"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
@@ -63,16 +64,6 @@ class Fuse:
         "onnx",
     )
     tolerance: ClassVar[float | None] = 1e-3
-
-    def __post_init__(self) -> None:
-        for field, value, allowed in (
-            ("engine", self.engine, get_args(Engine)),
-            ("model_type", self.model_type, get_args(ModelType)),
-        ):
-            if value not in allowed:
-                raise ValueError(f"{field} must be one of {', '.join(allowed)} (got {value!r})")
-        if self.num_heads < 0 or self.hidden_size < 0:
-            raise ValueError("num_heads and hidden_size must be 0 (found in the graph) or above")
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
         """Write the fused model; raises Unchanged where nothing fits a pattern, StageFailed where fusing breaks it."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.artifact import Artifact, Format
+from pipeline.bounds import Count, Part
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, first_line
 from pipeline.patterns import check_matches
@@ -36,10 +37,10 @@ class LowRank:
     names or glob patterns of layers to leave whole.
     """
 
-    energy: float | None = 0.9
-    rank_ratio: float | None = None
-    min_features: int = 64
-    round_to: int | None = 8
+    energy: Part | None = 0.9
+    rank_ratio: Part | None = None
+    min_features: Count = 64
+    round_to: Count | None = 8
     ignored_layers: tuple[str, ...] = ()
 
     role: ClassVar[Role] = "architecture"
@@ -53,14 +54,6 @@ class LowRank:
     def __post_init__(self) -> None:
         if (self.energy is None) == (self.rank_ratio is None):
             raise ValueError("set either energy or rank_ratio, and the other to null")
-        for field in ("energy", "rank_ratio"):
-            value = getattr(self, field)
-            if value is not None and not 0 < value < 1:
-                raise ValueError(f"{field} must lie between 0 and 1 (got {value})")
-        for field in ("min_features", "round_to"):
-            value = getattr(self, field)
-            if value is not None and value < 1:
-                raise ValueError(f"{field} must be at least 1 (got {value})")
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
         """Write the factorized model; raises StageFailed where no layer becomes cheaper."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from pipeline.artifact import Artifact, Format
+from pipeline.bounds import Count, Part, ShareBelowOne
 from pipeline.data.dataset import SplitName
 from pipeline.errors import Skipped
 from pipeline.instruction_sets import vector_floats
@@ -81,16 +82,16 @@ class Prune:
     on the validation split is noted and drawn, and tells which layers to spare by ``layer_ratios``.
     """
 
-    pruning_ratio: float | None = 0.5
+    pruning_ratio: Part | None = 0.5
     target: Mapping[str, float] | None = None
     importance: Importance = "l2"
-    importance_examples: int = 128
+    importance_examples: Count = 128
     scope: Scope = "local"
-    round_to: int | None = None
+    round_to: Count | None = None
     ignored_layers: tuple[str, ...] = ()
-    layer_ratios: Mapping[str, float] = field(default_factory=dict)
-    iterative_steps: int = 1
-    sensitivity: tuple[float, ...] = ()
+    layer_ratios: Mapping[str, ShareBelowOne] = field(default_factory=dict)
+    iterative_steps: Count = 1
+    sensitivity: tuple[Part, ...] = ()
 
     role: ClassVar[Role] = "architecture"
     accepts: ClassVar[frozenset[Format]] = frozenset({"torch"})
@@ -109,24 +110,6 @@ class Prune:
             )
         if self.target is not None:
             check_target(self.target)
-        if self.pruning_ratio is not None and not 0 < self.pruning_ratio < 1:
-            raise ValueError(
-                f"pruning_ratio must lie between 0 and 1: 0.5 takes out half of the channels (got {self.pruning_ratio})"
-            )
-        if self.importance not in get_args(Importance):
-            raise ValueError(f"importance must be one of {', '.join(get_args(Importance))} (got {self.importance!r})")
-        if self.scope not in get_args(Scope):
-            raise ValueError(f"scope must be one of {', '.join(get_args(Scope))} (got {self.scope!r})")
-        for name in ("importance_examples", "round_to", "iterative_steps"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1 (got {value})")
-        for ratio in self.sensitivity:
-            if not 0 < ratio < 1:
-                raise ValueError(f"sensitivity must hold ratios between 0 and 1 (got {ratio})")
-        for pattern, ratio in self.layer_ratios.items():
-            if not 0 <= ratio < 1:
-                raise ValueError(f"layer_ratios: the ratio of '{pattern}' must be at least 0 and below 1 (got {ratio})")
 
     def machine_key(self, isa: frozenset[str]) -> Mapping[str, Any]:
         """What depends on this machine."""

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from pipeline.artifact import SINGLE_FILE_BYTES, Artifact
 from pipeline.errors import Unchanged
@@ -38,13 +38,6 @@ def reduces_range(asked: bool | None, weight_type: WideIntegerType, isa: frozens
     if asked is not None:
         return asked
     return weight_type == "int8" and lacks_dot_products(isa)
-
-
-def check_integer_type(field: str, value: str, allowed: Any = IntegerType) -> None:
-    """Raise ValueError for what is not one of the ``allowed`` types."""
-    names = get_args(allowed)
-    if value not in names:
-        raise ValueError(f"{field} must be {', '.join(names[:-1])} or {names[-1]} (got {value!r})")
 
 
 def is_large(artifact: Artifact) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.artifact import Artifact, Format
+from pipeline.bounds import Count, NotNegative, Positive
 from pipeline.data.dataset import SplitName, preprocess
 from pipeline.errors import Skipped, StageFailed, first_line
 from pipeline.metrics import in_classes, judging_of
@@ -45,12 +46,12 @@ class QuantizeAware:
     on after its last whole epoch.
     """
 
-    epochs: int = 2
-    learning_rate: float = 0.005
-    batch_size: int = 128
+    epochs: Count = 2
+    learning_rate: Positive = 0.005
+    batch_size: Count = 128
     augmentation: tuple[str, ...] = ()
-    weight_decay: float = 5e-4
-    max_examples: int | None = None
+    weight_decay: NotNegative = 5e-4
+    max_examples: Count | None = None
     reduce_range: bool | None = None
 
     role: ClassVar[Role] = "precision"
@@ -62,9 +63,7 @@ class QuantizeAware:
     tolerance: ClassVar[float | None] = None
 
     def __post_init__(self) -> None:
-        self._recipe(seed=0)
-        if self.max_examples is not None and self.max_examples < 1:
-            raise ValueError(f"max_examples must be at least 1, or null (got {self.max_examples})")
+        self._recipe(seed=0)  # knows which augmentations there are
 
     def machine_key(self, isa: frozenset[str]) -> Mapping[str, Any]:
         """What depends on this machine."""

@@ -21,7 +21,6 @@ from pipeline.stages.quantization import (
     MIN_SQNR_DB,
     PRODUCTS,
     IntegerType,
-    check_integer_type,
     is_large,
     library_call,
     quantized_share,
@@ -59,9 +58,6 @@ class QuantizeDynamic:
     reads: ClassVar[frozenset[SplitName]] = frozenset()
     libraries: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-gpu", "onnx")
     tolerance: ClassVar[float | None] = None
-
-    def __post_init__(self) -> None:
-        check_integer_type("weight_type", self.weight_type)
 
     def machine_key(self, isa: frozenset[str]) -> Mapping[str, Any]:
         """What depends on this machine."""

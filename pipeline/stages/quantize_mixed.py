@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pipeline.artifact import Artifact, Format
+from pipeline.bounds import Count, ShareBelowOne
 from pipeline.data.dataset import SplitName
 from pipeline.errors import Skipped, StageFailed, Unchanged
 from pipeline.plan import Context, Speed
@@ -29,9 +30,9 @@ class QuantizeMixed:
     these the one that is fastest when timed is written. The test split has no part in it.
     """
 
-    max_accuracy_drop: float = 0.005
-    examples: int = 1000
-    measured: int = 3
+    max_accuracy_drop: ShareBelowOne = 0.005
+    examples: Count = 1000
+    measured: Count = 3
     static: QuantizeStatic = field(default_factory=QuantizeStatic)
 
     role: ClassVar[Role] = "precision"
@@ -43,12 +44,6 @@ class QuantizeMixed:
     tolerance: ClassVar[float | None] = None
     measures: ClassVar[bool] = True
     floor_field: ClassVar[str] = "static.min_sqnr_db"
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.max_accuracy_drop < 1:
-            raise ValueError(f"max_accuracy_drop must be at least 0 and below 1 (got {self.max_accuracy_drop})")
-        if self.examples < 1 or self.measured < 1:
-            raise ValueError("examples and measured must be at least 1")
 
     def machine_key(self, isa: frozenset[str]) -> Mapping[str, Any]:
         """What depends on this machine."""

@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from annotated_types import Gt, Le
 
 from pipeline.artifact import ONNX_FILE, Artifact, Format
+from pipeline.bounds import Count, Hint
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed
 from pipeline.plan import Context
@@ -23,7 +26,6 @@ from pipeline.stages.quantization import (
     MIN_SQNR_DB,
     PRODUCTS,
     WideIntegerType,
-    check_integer_type,
     has_attention,
     is_large,
     library_call,
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     import onnx
 
 QuantizedFormat = Literal["qdq", "qoperator"]
+Percentile = Annotated[float, Gt(50), Le(100), Hint("99.99 leaves out the largest one of 10,000")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +84,9 @@ class QuantizeStatic:
 
     format: QuantizedFormat = "qdq"
     calibration: Calibration = "minmax"
-    percentile: float = 99.99
-    calibration_examples: int | None = None
-    max_memory_mb: int = 1024
+    percentile: Percentile = 99.99
+    calibration_examples: Count | None = None
+    max_memory_mb: Count = 1024
     per_channel: bool = True
     symmetric: bool = False
     weight_symmetric: bool = True
@@ -104,20 +107,6 @@ class QuantizeStatic:
     tolerance: ClassVar[float | None] = None
 
     def __post_init__(self) -> None:
-        if self.calibration not in get_args(Calibration):
-            raise ValueError(
-                f"calibration must be one of {', '.join(get_args(Calibration))} (got {self.calibration!r})"
-            )
-        if not 50 < self.percentile <= 100:
-            raise ValueError(f"percentile must lie above 50 and be at most 100 (got {self.percentile})")
-        if self.format not in get_args(QuantizedFormat):
-            raise ValueError(f"format must be qdq or qoperator (got {self.format!r})")
-        if self.calibration_examples is not None and self.calibration_examples < 1:
-            raise ValueError(f"calibration_examples must be at least 1, or null (got {self.calibration_examples})")
-        if self.max_memory_mb < 1:
-            raise ValueError(f"max_memory_mb must be at least 1 (got {self.max_memory_mb})")
-        check_integer_type("activation_type", self.activation_type, WideIntegerType)
-        check_integer_type("weight_type", self.weight_type, WideIntegerType)
         if self.format == "qoperator" and "16" in self.activation_type + self.weight_type:
             raise ValueError("16-bit types need format=qdq")
         if self.activation_type == "int8" and self.weight_type == "uint8":

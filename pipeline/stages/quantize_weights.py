@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import SplitName
@@ -32,9 +32,7 @@ if TYPE_CHECKING:
     import onnx
 
 Method = Literal["rtn", "hqq"]
-BITS = (4, 8)
 SMALLEST_BLOCK = 16
-ACCURACY_LEVELS = (1, 2, 3, 4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +47,11 @@ class QuantizeWeights:
     ``min_sqnr_db`` null: the output may be as far from its source as it likes (see ``Floor``).
     """
 
-    bits: int = 4
+    bits: Literal[4, 8] = 4
     block_size: int = 32
     method: Method = "rtn"
     symmetric: bool = True
-    accuracy_level: int | None = 4
+    accuracy_level: Literal[1, 2, 3, 4] | None = 4
     exclude_nodes: tuple[str, ...] = ()
     min_sqnr_db: float | None = MIN_SQNR_DB
 
@@ -66,16 +64,10 @@ class QuantizeWeights:
     tolerance: ClassVar[float | None] = None
 
     def __post_init__(self) -> None:
-        if self.bits not in BITS:
-            raise ValueError(f"bits must be {' or '.join(map(str, BITS))} (got {self.bits})")
         if self.block_size < SMALLEST_BLOCK or self.block_size & (self.block_size - 1):
             raise ValueError(f"block_size must be a power of two from {SMALLEST_BLOCK} on (got {self.block_size})")
-        if self.method not in get_args(Method):
-            raise ValueError(f"method must be one of {', '.join(get_args(Method))} (got {self.method!r})")
         if self.method == "hqq" and self.bits == 8:
             raise ValueError("method=hqq has zero points in floating point, for which there are 4-bit kernels only")
-        if self.accuracy_level is not None and self.accuracy_level not in ACCURACY_LEVELS:
-            raise ValueError(f"accuracy_level must be 1, 2, 3, 4 or null (got {self.accuracy_level})")
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
         """Write the quantized model; raises Unchanged where nothing can be quantized, Skipped where it is already."""

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from annotated_types import Ge, Le
 
 from pipeline.artifact import Artifact, Format
+from pipeline.bounds import MOST, Hint
 from pipeline.data.dataset import SplitName
 from pipeline.errors import Skipped, StageFailed
 from pipeline.plan import Context
 from pipeline.roles import Role
+
+Several = Annotated[int, Ge(2), Le(MOST), Hint("a single example has no variance")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +27,8 @@ class Recalibrate:
     split. Batches count alike, so an incomplete last one is left out.
     """
 
-    batch_size: int = 128
-    max_examples: int | None = None
+    batch_size: Several = 128
+    max_examples: Several | None = None
 
     role: ClassVar[Role] = "training"
     accepts: ClassVar[frozenset[Format]] = frozenset({"torch"})
@@ -32,12 +37,6 @@ class Recalibrate:
     reads: ClassVar[frozenset[SplitName]] = frozenset({"calibration"})
     libraries: ClassVar[tuple[str, ...]] = ("torch",)
     tolerance: ClassVar[float | None] = None
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 2:
-            raise ValueError(f"batch_size must be at least 2, or there is no variance (got {self.batch_size})")
-        if self.max_examples is not None and self.max_examples < 2:
-            raise ValueError(f"max_examples must be at least 2 (got {self.max_examples})")
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
         """Write the model; raises Skipped where it has no batch normalization, StageFailed without examples."""

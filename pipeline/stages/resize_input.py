@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.artifact import ONNX_FILE, Artifact, Format
+from pipeline.bounds import Positive
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, first_line
 from pipeline.plan import Context
@@ -36,7 +37,7 @@ class ResizeInput:
     What the model answers for another size is another answer: the stage is lossy.
     """
 
-    scale: float = 0.5
+    scale: Positive = 0.5
 
     role: ClassVar[Role] = "input"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
@@ -47,10 +48,8 @@ class ResizeInput:
     tolerance: ClassVar[float | None] = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.scale < math.inf or self.scale == 1:
-            raise ValueError(
-                f"scale must be above 0, and not 1: 0.5 halves each side of an image or a sequence (got {self.scale})"
-            )
+        if self.scale == 1:
+            raise ValueError("scale must not be 1: 0.5 halves each side of an image or a sequence")
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
         """Write the model; raises StageFailed where there is nothing to resize, or the size is baked into the rest."""

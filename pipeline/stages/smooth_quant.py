@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact, Format
+from pipeline.bounds import Part
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, Unchanged
 from pipeline.onnx_graph import opset, reads
@@ -44,7 +45,7 @@ class SmoothQuant:
     multiplication is put before the products, unless ``insert`` is false.
     """
 
-    alpha: float = 0.5
+    alpha: Part = 0.5
     insert: bool = True
 
     role: ClassVar[Role] = "precision"
@@ -54,10 +55,6 @@ class SmoothQuant:
     reads: ClassVar[frozenset[SplitName]] = frozenset({"calibration"})
     libraries: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-gpu", "onnx")
     tolerance: ClassVar[float | None] = 1e-3
-
-    def __post_init__(self) -> None:
-        if not 0 < self.alpha < 1:
-            raise ValueError(f"alpha must lie between 0 and 1 (got {self.alpha})")
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
         """Write the smoothed model; raises Unchanged where no product can be smoothed, StageFailed without data."""

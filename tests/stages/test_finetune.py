@@ -20,6 +20,7 @@ from pipeline.stages.finetune import Finetune
 from pipeline.stages.prune import Prune
 from pipeline.torch_artifact import load_module, load_spec
 from tests.stages.models import SHAPE, MemoryDataset, TextDataset, TwoInputs, TwoOutputs, Workplace, spec_of
+from tests.stages.refusal import refusal
 
 STAGE = Finetune(epochs=2, batch_size=16, learning_rate=0.05)
 
@@ -229,22 +230,15 @@ def test_too_few_examples_are_refused(workplace: Workplace, torch_model: Artifac
 
 
 def test_fields_out_of_range_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"epochs must be at least 1 \(got 0\)"):
-        Finetune(epochs=0)
-    with pytest.raises(ValueError, match=r"learning_rate must be above 0 \(got 0\)"):
-        Finetune(learning_rate=0)
-    with pytest.raises(ValueError, match=r"weight_decay must be at least 0 \(got -1\)"):
-        Finetune(weight_decay=-1)
+    assert "stage.epochs must be at least 1 (got 0)" in refusal(Finetune, epochs=0)
+    assert "stage.learning_rate must be above 0 (got 0)" in refusal(Finetune, learning_rate=0)
+    assert "stage.weight_decay must be at least 0 (got -1)" in refusal(Finetune, weight_decay=-1)
     with pytest.raises(ValueError, match=r"augmentation 'cutmix' does not exist; available: flip, crop"):
         Finetune(augmentation=("cutmix",))
-    with pytest.raises(ValueError, match=r"distill_weight must lie between 0 and 1 \(got 2\)"):
-        Finetune(distill_weight=2)
-    with pytest.raises(ValueError, match=r"average must be at least 0 and below 1 \(got 1\)"):
-        Finetune(average=1)
-    with pytest.raises(ValueError, match=r"schedule must be one of one_cycle, cosine \(got 'step'\)"):
-        Finetune(schedule="step")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"max_examples must be at least 1 \(got 0\)"):
-        Finetune(max_examples=0)
+    assert "stage.distill_weight must be at most 1 (got 2)" in refusal(Finetune, distill_weight=2)
+    assert "stage.average must be below 1 (got 1)" in refusal(Finetune, average=1)
+    assert "stage.schedule must be 'one_cycle' or 'cosine' (got 'step')" in refusal(Finetune, schedule="step")
+    assert "stage.max_examples must be at least 1 (got 0)" in refusal(Finetune, max_examples=0)
 
 
 @pytest.mark.parametrize(("usable", "device"), [(True, "cuda"), (False, "cpu")])

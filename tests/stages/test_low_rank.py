@@ -25,6 +25,7 @@ from pipeline.stages.prune import Prune
 from pipeline.stages.run import run
 from pipeline.torch_artifact import load_module, load_spec
 from tests.stages.models import SHAPE, TextDataset, Workplace, resnet, resnet_spec, spec_of
+from tests.stages.refusal import refusal
 
 STAGE = LowRank(energy=0.9, min_features=8, round_to=None)
 RELOAD = """
@@ -210,7 +211,5 @@ def test_fields_out_of_range_are_refused() -> None:
         LowRank(rank_ratio=0.5)
     with pytest.raises(ValueError, match="set either energy or rank_ratio"):
         LowRank(energy=None)
-    with pytest.raises(ValueError, match=r"energy must lie between 0 and 1 \(got 1\)"):
-        LowRank(energy=1)
-    with pytest.raises(ValueError, match=r"min_features must be at least 1 \(got 0\)"):
-        LowRank(min_features=0)
+    assert "stage.energy must be below 1 (got 1)" in refusal(LowRank, energy=1)
+    assert "stage.min_features must be at least 1 (got 0)" in refusal(LowRank, min_features=0)

@@ -10,6 +10,7 @@ from pipeline.artifact import Artifact
 from pipeline.stages.check import check_output
 from pipeline.stages.optimize_graph import OptimizeGraph
 from tests.stages.models import TextDataset, Workplace, op_types, sentences
+from tests.stages.refusal import refusal
 
 
 @pytest.mark.parametrize("level", ["basic", "extended", "all"])
@@ -40,5 +41,4 @@ def test_only_a_layout_for_this_processor_depends_on_the_machine() -> None:
 
 
 def test_an_unknown_level_is_refused() -> None:
-    with pytest.raises(ValueError, match="level must be one of basic, extended, all"):
-        OptimizeGraph(level="most")  # type: ignore[arg-type]
+    assert "stage.level must be 'basic', 'extended' or 'all' (got 'most')" in refusal(OptimizeGraph, level="most")

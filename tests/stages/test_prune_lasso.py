@@ -14,6 +14,7 @@ from pipeline.stages.prune_lasso import group_lasso
 from pipeline.torch_artifact import load_module
 from pipeline.zoo.vit import VisionTransformer
 from tests.stages.models import MemoryDataset, Workplace, resnet, resnet_spec, spec_of
+from tests.stages.refusal import refusal
 
 
 class Chain(nn.Module):
@@ -94,5 +95,4 @@ def _norm(artifact: Artifact) -> float:
 
 
 def test_a_negative_weight_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"group_lasso must be at least 0 \(got -1\)"):
-        Finetune(group_lasso=-1)
+    assert "stage.group_lasso must be at least 0 (got -1)" in refusal(Finetune, group_lasso=-1)

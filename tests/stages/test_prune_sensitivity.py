@@ -12,6 +12,7 @@ from pipeline.stages.finetune import Finetune
 from pipeline.stages.prune import Prune
 from pipeline.torch_artifact import load_module, load_spec
 from tests.stages.models import MemoryDataset, Workplace, resnet, resnet_spec
+from tests.stages.refusal import refusal
 
 STAGE = Prune(round_to=4, sensitivity=(0.25, 0.75))
 
@@ -62,5 +63,4 @@ def test_without_validation_examples_there_is_a_reason(workplace: Workplace, tra
 def test_it_reads_the_validation_split_only_where_it_is_asked() -> None:
     assert Prune().reads == frozenset()
     assert STAGE.reads == {"validation"}
-    with pytest.raises(ValueError, match=r"sensitivity must hold ratios between 0 and 1 \(got 1\)"):
-        Prune(sensitivity=(1,))
+    assert "stage.sensitivity.0 must be below 1 (got 1)" in refusal(Prune, sensitivity=(1,))

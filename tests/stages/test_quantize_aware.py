@@ -35,6 +35,7 @@ from tests.stages.models import (
     sentences,
     spec_of,
 )
+from tests.stages.refusal import refusal
 
 STAGE = QuantizeAware(epochs=2, batch_size=16, learning_rate=0.05)
 needs_torchao = pytest.mark.skipif(find_spec("torchao") is None, reason="needs the extra qat")
@@ -326,9 +327,6 @@ def test_models_that_it_can_not_train_are_refused(workplace: Workplace) -> None:
 
 
 def test_fields_out_of_range_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"epochs must be at least 1 \(got 0\)"):
-        QuantizeAware(epochs=0)
-    with pytest.raises(ValueError, match=r"learning_rate must be above 0 \(got 0\)"):
-        QuantizeAware(learning_rate=0)
-    with pytest.raises(ValueError, match=r"max_examples must be at least 1, or null \(got 0\)"):
-        QuantizeAware(max_examples=0)
+    assert "stage.epochs must be at least 1 (got 0)" in refusal(QuantizeAware, epochs=0)
+    assert "stage.learning_rate must be above 0 (got 0)" in refusal(QuantizeAware, learning_rate=0)
+    assert "stage.max_examples must be at least 1 (got 0)" in refusal(QuantizeAware, max_examples=0)

@@ -13,6 +13,7 @@ from pipeline.stages.finetune import Finetune
 from pipeline.stages.recalibrate import Recalibrate
 from pipeline.torch_artifact import load_module, load_spec
 from tests.stages.models import SHAPE, MemoryDataset, TwoInputs, Workplace, spec_of
+from tests.stages.refusal import refusal
 
 
 class Normalized(nn.Module):
@@ -108,7 +109,5 @@ def test_one_example_is_not_enough(workplace: Workplace, normalized: Artifact) -
 
 
 def test_fields_out_of_range_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"batch_size must be at least 2, or there is no variance \(got 1\)"):
-        Recalibrate(batch_size=1)
-    with pytest.raises(ValueError, match=r"max_examples must be at least 2 \(got 1\)"):
-        Recalibrate(max_examples=1)
+    assert "at least 2 (got 1); a single example has no variance" in refusal(Recalibrate, batch_size=1)
+    assert "stage.max_examples must be at least 2 (got 1)" in refusal(Recalibrate, max_examples=1)

@@ -17,6 +17,7 @@ from pipeline.stages.export import ExportOnnx
 from pipeline.stages.quantize_static import QuantizeStatic
 from pipeline.stages.smooth_quant import SmoothQuant, find_groups
 from tests.stages.models import MemoryDataset, TextDataset, Workplace, op_types, sentences, spec_of
+from tests.stages.refusal import refusal
 
 
 class Outliers(nn.Module):
@@ -102,8 +103,7 @@ def test_the_skip_is_said(workplace: Workplace, onnx_encoder: Artifact) -> None:
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 def test_wrong_fields_are_refused(alpha: float) -> None:
-    with pytest.raises(ValueError, match="alpha must lie between 0 and 1"):
-        SmoothQuant(alpha=alpha)
+    assert "stage.alpha must be " in refusal(SmoothQuant, alpha=alpha)
 
 
 def test_the_largest_values_are_those_of_all_examples(workplace: Workplace, outliers: Artifact) -> None:
