@@ -132,7 +132,6 @@ def measured_lines(report: Report) -> list[str]:
     """How it was measured: the run's own checks, and what was counted and what not."""
     return [
         *noise_lines(report.noise),
-        *margin_lines(report),
         *energy_lines(report),
         *device_lines(report),
         *fault_lines(report),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from functools import partial
 from typing import Any
 
@@ -17,15 +18,13 @@ from markupsafe import Markup
 from pipeline import PACKAGE
 from pipeline import numbers as show
 from pipeline.contained import contained
-from pipeline.record import StageRecord
 from pipeline.report import describe
 from pipeline.report.charts import Drawing, draw
-from pipeline.report.fields import VARIANT, Field, header, read, used
 from pipeline.report.plain import plain
-from pipeline.report.rows import Row, groups, not_run
-from pipeline.report.sections import explanations, factors, ladder, limits, scenarios, steps
-from pipeline.report.verdicts import TONES, meanings_in
-from pipeline.results import Report, VariantResult
+from pipeline.report.sections import sections_of
+from pipeline.report.sections.section import Part
+from pipeline.report.verdicts import TONES
+from pipeline.results import Report
 from pipeline.screen import printable
 
 _TEMPLATES = PACKAGE / "report" / "templates"
@@ -34,7 +33,8 @@ _TEMPLATES = PACKAGE / "report" / "templates"
 def html_text(report: Report, drawing: Drawing | None = None) -> str:
     """The whole page, with charts that were drawn before, or are drawn here. A section that fails says so itself."""
     drawing = draw(report) if drawing is None else drawing
-    sorts = any(group.rows for group in groups(report))
+    sections = sections_of(report)
+    sorts = any(_sorts(part) for section in sections for part in section.parts)
     scripts = [drawing.library, (_TEMPLATES / "report.js").read_text(encoding="utf-8")]
     scripts = [script for script in scripts if script] if drawing.figures or sorts else []
     environment = _environment()
@@ -42,19 +42,11 @@ def html_text(report: Report, drawing: Drawing | None = None) -> str:
         report=report,
         drawing=drawing,
         describe=describe,
-        scenarios=scenarios,
-        ladder=ladder,
-        limits=limits,
-        explanations=explanations,
-        steps=steps,
+        sections=sections,
         tones=TONES,
-        results_table=_results,
-        factor_tables=_factors,
-        not_run=not_run,
-        meanings=_meanings,
-        measured=describe.measured_lines,
-        chains=_chains,
-        section=partial(_section, environment),
+        none=show.NONE,
+        slug=_slug,
+        piece=partial(_piece, environment),
     )
     return environment.get_template("report.html.j2").render(
         style=(_TEMPLATES / "report.css").read_text(encoding="utf-8"),
@@ -64,10 +56,10 @@ def html_text(report: Report, drawing: Drawing | None = None) -> str:
     )
 
 
-def _section(environment: jinja2.Environment, name: str) -> Markup:
-    """A section's markup, or a paragraph that says why there is none."""
+def _piece(environment: jinja2.Environment, name: str) -> Markup:
+    """The markup of a template, or a paragraph that says why there is none."""
     return contained(
-        f"the section '{name}' of report.html",
+        f"the {name} of report.html",
         lambda: Markup(environment.get_template(f"{name}.html.j2").render()),
         lambda reason: Markup('<p class="bad">{}.</p>').format(printable(reason)),
     )
@@ -81,7 +73,7 @@ def security_policy(scripts: list[str]) -> str:
 
 
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -89,9 +81,6 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"facts": describe.facts, "duration": show.duration, "megabytes": show.megabytes}
-    environment.filters |= {"magnitude": show.magnitude, "digests": describe.digest_lines}
-    return environment
 
 
 def _harmless(value: Any) -> Any:
@@ -99,51 +88,11 @@ def _harmless(value: Any) -> Any:
     return printable(value) if type(value) is str else value
 
 
-def _results(report: Report) -> dict[str, Any]:
-    rows = [row for group in groups(report) for row in group.rows]
-    fields = used(rows, "page")
-    return {
-        "headers": [{"text": header(field, rows), "align": field.align} for field in fields],
-        "rows": [_row(row, fields) for row in rows],
-        "reference": describe.reference_line(rows),
-    }
+def _sorts(part: Part) -> bool:
+    """Whether a reader can sort one of its tables."""
+    return any(row.keys for table in part.tables for row in table.rows)
 
 
-def _meanings(report: Report) -> dict[str, str]:
-    rows = [row for group in groups(report) for row in group.rows]
-    return meanings_in(describe.verdict_words(rows))
-
-
-def _chains(report: Report) -> list[tuple[VariantResult, list[StageRecord]]]:
-    return [(variant, variant.stages) for variant in report.variants]
-
-
-def _factors(report: Report) -> dict[str, Any] | None:
-    if report.factors is None:
-        return None
-    return {
-        "title": factors.TITLE,
-        "introduction": factors.introduction(report.factors),
-        "columns": factors.COLUMNS,
-        "axes": [
-            {
-                "title": factors.axis_title(axis),
-                "sentence": factors.axis_sentence(axis),
-                "rows": factors.cells(axis),
-            }
-            for axis in report.factors.axes
-        ],
-    }
-
-
-def _row(row: Row, fields: list[Field]) -> dict[str, Any]:
-    return {"recommended": row.recommended, "cells": [_cell(field, row) for field in fields]}
-
-
-def _cell(field: Field, row: Row) -> dict[str, Any]:
-    return {
-        "lines": field.cell(row),
-        "sort": read(row, next(iter(field.columns.values()))),
-        "align": field.align,
-        "head": field is VARIANT,
-    }
+def _slug(title: str) -> str:
+    """A title as the page's links name it: ``step-by-step``."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")

@@ -11,7 +11,7 @@ from pipeline.report.verdicts import Tone
 from pipeline.screen import in_ascii as to_ascii
 from pipeline.screen import printable
 
-STYLES: Mapping[Tone, str] = {"good": "green", "bad": "red", "caution": "yellow", "neutral": ""}
+STYLES: Mapping[Tone, str] = {"good": "green", "bad": "red", "caution": "yellow", "neutral": "", "quiet": "dim"}
 
 
 def say(console: Console, line: str, style: str = "") -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 from pipeline.intervals import AccuracyVerdict
 from pipeline.results import SpeedVerdict
 
-Tone = Literal["good", "bad", "caution", "neutral"]
+Tone = Literal["good", "bad", "caution", "neutral", "quiet"]
 
 SPEED_MEANINGS: Mapping[SpeedVerdict, str] = {
     "FASTER": "the whole interval lies above 1.01, and p, corrected for the number of rows, is below 0.05",
@@ -51,7 +51,11 @@ TONES: Mapping[str, Tone] = {
     "SCREENED": "caution",
     "NOISY": "caution",
     "SAME": "neutral",
+    "VALID": "good",
+    "INVALID": "bad",
+    "not run": "caution",
 }
+"""Of speed, of accuracy, and LoadGen's of a scenario."""
 UNCONFIRMED: frozenset[str] = frozenset({"FASTER, not confirmed", "SLOWER, not confirmed"})
 """Verdicts that are followed by how many rounds there were, and by p."""
 STOP_MEANINGS: Mapping[str, str] = {

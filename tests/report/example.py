@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import math
 from dataclasses import replace
 
+from rich.console import Console
+
+from pipeline import numbers
 from pipeline.header import Peaks, TargetRecord
 from pipeline.intervals import AccuracyVerdict, Quantile
 from pipeline.plan import Constraints, MeasureSettings
 from pipeline.record import StageRecord
+from pipeline.report import print_report
+from pipeline.report.sections.section import Table
 from pipeline.results import (
     Accuracy,
     DeviceTime,
@@ -27,6 +33,18 @@ from pipeline.results import (
 
 DIGEST = "3f" * 32
 NO_CUDA = "CUDA execution provider is not available: install slimline[gpu]"
+
+
+def printed(report: Report, width: int = 120) -> str:
+    """What the terminal shows."""
+    file = io.StringIO()
+    print_report(report, Console(file=file, width=width))
+    return file.getvalue()
+
+
+def plain(table: Table) -> list[list[str]]:
+    """A table's rows, a text a cell."""
+    return [[" / ".join(cell) if cell else numbers.NONE for cell in row.cells] for row in table.rows]
 
 
 def latency(p50: float) -> Latency:

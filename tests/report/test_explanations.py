@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 import jsonschema
 import pytest
-from rich.console import Console
 
 from pipeline.change import BatchSizes, Change, Threads
 from pipeline.explanation import Cause, Explanation, NodeTime, OperatorTime, Outcome
@@ -17,10 +16,11 @@ from pipeline.report import report_schema
 from pipeline.report.markdown import markdown_text
 from pipeline.report.page import html_text
 from pipeline.report.plain import json_text
-from pipeline.report.sections.explanations import TITLE, brief, explained
-from pipeline.report.terminal import print_report
+from pipeline.report.sections.explanations import TITLE, explanations
+from pipeline.report.sections.section import Part
 from pipeline.results import Report
 from tests.report import example
+from tests.report.example import plain
 
 FOUND = Explanation(
     causes=[
@@ -47,10 +47,20 @@ def report(found: Explanation | None = FOUND) -> Report:
     return replace(typical, variants=variants)
 
 
+def parts(found: Report) -> Sequence[Part]:
+    section = explanations(found)
+    assert section is not None
+    return section.parts
+
+
+def texts(part: Part) -> list[str]:
+    return [line.text for line in part.lines]
+
+
 def test_a_row_has_its_causes_with_what_to_try() -> None:
-    (entry,) = explained(report())
+    (entry,) = parts(report())
     assert entry.title.startswith("dynamic_int8 on ort_cpu, batch 1: ")
-    assert entry.lines == [
+    assert texts(entry) == [
         "90 % of a call goes into convolutions. Try: batch_sizes=[1,8]",
         "This processor has neither VNNI nor AMX.",
     ]
@@ -83,19 +93,20 @@ TRIED = Outcome(variant=None, against="baseline", value=1.02, low=1.0, high=1.04
 )
 def test_what_a_change_brought_stands_beside_it(change: Change | None, outcome: Outcome, said: str) -> None:
     found = report(replace(FOUND, causes=[Cause(what="slow", share=0.5, change=change, outcome=outcome)]))
-    (entry,) = explained(found)
-    assert entry.lines == [said]
-    assert brief(found)[0].endswith(f"? {said}")
+    (entry,) = parts(found)
+    assert texts(entry) == [said]
+    assert f"? {said}\n" in example.printed(found, 400)
     jsonschema.validate(json.loads(json_text(found)), report_schema())
 
 
 def test_the_operators_that_lost_most_are_shown_and_the_rest_added_up() -> None:
-    (entry,) = explained(report())
-    heads, rows = entry.tables[0]
-    assert rows[0] == ("ConvInteger", "9", "9.000", "0.000", "+9.000")
-    assert rows[-2][:2] == ("2 other types", "2")
-    assert rows[-1] == ("beside the operators", "", "0.300", "0.200", "+0.100")
-    assert {len(row) for row in rows} == {len(heads)}
+    (entry,) = parts(report())
+    table = entry.parts[0].tables[0]
+    rows = plain(table)
+    assert rows[0] == ["ConvInteger", "9", "9.000", "0.000", "+9.000"]
+    assert rows[-2][:2] == ["2 other types", "2"]
+    assert rows[-1] == ["beside the operators", "", "0.300", "0.200", "+0.100"]
+    assert {len(row) for row in rows} == {len(table.columns)}
 
 
 def test_operators_of_another_runtime_than_the_references_stand_alone() -> None:
@@ -108,36 +119,32 @@ def test_operators_of_another_runtime_than_the_references_stand_alone() -> None:
         ],
         reference_between_ms=None,
     )
-    (entry,) = explained(report(found))
-    (_, operators), (_, nodes) = entry.tables
-    assert {row[3:] for row in operators} == {(NONE, NONE)}
+    (entry,) = parts(report(found))
+    operators, nodes = map(plain, entry.parts[0].tables)
+    assert all(row[3:] == [NONE, NONE] for row in operators)
     assert [row[0] for row in nodes] == ["Convolution conv_1 (jit_avx2_FP32)", "aten::addmm 2"]
 
 
 def test_the_terminal_has_a_line_with_the_first_change() -> None:
-    (line,) = brief(report())
-    assert line.endswith(
-        "? 90 % of a call goes into convolutions; this processor has neither VNNI nor AMX. Try: batch_sizes=[1,8]"
-    )
-    console = Console(file=io.StringIO(), width=400)
-    print_report(report(), console)
-    assert line in console.file.getvalue()  # type: ignore[attr-defined]
+    assert (
+        "? 90 % of a call goes into convolutions; this processor has neither VNNI nor AMX. Try: batch_sizes=[1,8]\n"
+    ) in example.printed(report(), 400)
 
 
 def test_no_cause_and_no_profile_are_both_said() -> None:
-    (without,) = explained(report(replace(FOUND, causes=[])))
-    assert without.lines == ["No single cause stands out; the tables say where the time goes."]
-    (unknown,) = explained(report(replace(FOUND, causes=[], reason="torch rows have no profile")))
-    assert (unknown.lines, unknown.tables) == (["Where its time goes is not known: torch rows have no profile."], [])
+    (without,) = parts(report(replace(FOUND, causes=[])))
+    assert texts(without) == ["No single cause stands out; the tables say where the time goes."]
+    (unknown,) = parts(report(replace(FOUND, causes=[], reason="torch rows have no profile")))
+    assert (texts(unknown), unknown.parts) == (["Where its time goes is not known: torch rows have no profile."], [])
 
 
 def test_what_an_accelerators_operators_took_is_told_with_care() -> None:
     found = report(FOUND)
     [variant] = [variant for variant in found.variants if variant.results[0].explanation]
     on_card = replace(variant.results[0], device="cuda")
-    (entry,) = explained(replace(found, variants=[replace(variant, results=[on_card])]))
-    assert entry.lines[-1].endswith("what each takes of the device is not.")
-    assert not explained(found)[0].lines[-1].endswith("what each takes of the device is not.")
+    (entry,) = parts(replace(found, variants=[replace(variant, results=[on_card])]))
+    assert texts(entry)[-1].endswith("what each takes of the device is not.")
+    assert not texts(parts(found)[0])[-1].endswith("what each takes of the device is not.")
 
 
 def test_both_files_have_the_section_only_where_something_is_explained() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from dataclasses import replace
@@ -10,19 +9,19 @@ from typing import Any
 
 import jsonschema
 import pytest
-from rich.console import Console
 
 from pipeline.factor_results import Axis, Bought, Elasticity, Factors, Level
 from pipeline.intervals import Ratio
-from pipeline.report import print_report, report_schema
+from pipeline.report import report_schema
 from pipeline.report.chart_factors import factor_panel
 from pipeline.report.charts import figures
 from pipeline.report.markdown import markdown_text
 from pipeline.report.page import html_text
 from pipeline.report.plain import json_text
-from pipeline.report.sections.factors import axis_sentence, cells, introduction
+from pipeline.report.sections.factors import axis_sentence, factors
 from pipeline.results import Report
 from tests.report import example
+from tests.report.example import printed
 
 
 def level(label: str, gain: Ratio | None, x: float | None = None, *, keeps: bool = True, macs: int = 1000) -> Level:
@@ -67,7 +66,7 @@ RESOLUTION = Axis(
 )
 
 
-def factors(*axes: Axis) -> Factors:
+def varied(*axes: Axis) -> Factors:
     return Factors(
         base_variant="baseline",
         base_target="ort_cpu",
@@ -86,14 +85,7 @@ def factors(*axes: Axis) -> Factors:
 
 
 def report() -> Report:
-    return replace(example.typical(), factors=factors(PRUNING, PRECISION, RESOLUTION))
-
-
-def printed(found: Report, width: int = 120) -> str:
-    console = Console(file=io.StringIO(), width=width, force_terminal=False)
-    print_report(found, console)
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
+    return replace(example.typical(), factors=varied(PRUNING, PRECISION, RESOLUTION))
 
 
 @pytest.mark.parametrize("text", [printed(report()), markdown_text(report()), html_text(report())])
@@ -142,7 +134,7 @@ def test_rows_alone_at_their_place_are_told_among_the_factors_only() -> None:
     )
     alone = example.report([lonely])
     assert "ort_cpu, batch 2" in printed(alone)
-    found = printed(replace(alone, factors=factors(PRECISION)))
+    found = printed(replace(alone, factors=varied(PRECISION)))
     assert "ort_cpu, batch 2" not in found
     assert "No row was measured" not in found
     assert "static_int8" in found
@@ -158,10 +150,15 @@ def test_an_axis_says_when_it_does_not_pay_at_all_and_when_all_of_it_does() -> N
 
 
 def test_a_ladder_of_models_says_how_large_they_are() -> None:
-    assert cells(PRUNING)[1][1] == ("17.0 M MACs", "676 k parameters")
-    assert cells(RESOLUTION)[0][1] == ("4.00 x the elements",)
-    assert cells(PRUNING)[1][-1] == ("93.00 %", "FAILS MARGIN", "not fine-tuned")
+    section = factors(report())
+    assert section is not None
+    pruning, _, resolution = [part.tables[0].rows for part in section.parts[1:]]
+    assert pruning[1].cells[1] == ("17.0 M MACs", "676 k parameters")
+    assert resolution[0].cells[1] == ("4.00 x the elements",)
+    assert pruning[1].cells[-1] == ("93.00 %", "FAILS MARGIN", "not fine-tuned")
 
 
 def test_a_caution_comes_first() -> None:
-    assert introduction(replace(factors(PRECISION), caution="Believe nothing."))[0] == "Believe nothing."
+    section = factors(replace(example.typical(), factors=replace(varied(PRECISION), caution="Believe nothing.")))
+    assert section is not None
+    assert section.parts[0].lines[0].text == "Believe nothing."

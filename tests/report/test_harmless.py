@@ -30,7 +30,19 @@ from tests.report import example
 
 NASTY = "\x1b[31m<img src=x onerror=alert(1)>\u202e|`</pre>"
 WORDS = {*SPEED_MEANINGS, *ACCURACY_MEANINGS, *STOP_MEANINGS, *get_args(Status), *get_args(LimitVerdict)}
-KEPT = {"metric", "format", "digest", "model_sha256", "device", "key", "compute_peak", "scenario", "factor"}
+KEPT = {
+    "metric",
+    "unit",
+    "against",
+    "format",
+    "digest",
+    "model_sha256",
+    "device",
+    "key",
+    "compute_peak",
+    "scenario",
+    "factor",
+}
 
 
 def _nasty(item: Any, name: str = "") -> Any:

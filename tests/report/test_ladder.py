@@ -11,9 +11,10 @@ from pipeline.ladder_results import Ladder, Rung
 from pipeline.report.chart_ladder import ladder_panels
 from pipeline.report.markdown import markdown_text
 from pipeline.report.page import html_text
-from pipeline.report.sections.ladder import DEVICE, HEADINGS, brief, ladder_tables, sentence
+from pipeline.report.sections.ladder import DEVICE, HEADINGS, ladder, sentence
 from pipeline.results import Report
 from tests.report import example
+from tests.report.example import plain
 
 SIZES, RATES = (1, 8, 64), (1000.0, 5000.0, 5100.0)
 
@@ -43,20 +44,28 @@ def report(*, on_device: bool = True) -> Report:
     return replace(example.report([example.variant("baseline", rows)]), ladders=[LADDER])
 
 
+def the_table(found: Report) -> tuple[tuple[str, ...], list[list[str]]]:
+    section = ladder(found)
+    assert section is not None
+    [part] = section.parts
+    [table] = part.tables
+    return tuple(column.head for column in table.columns), plain(table)
+
+
 def test_every_rung_is_a_line_with_its_intervals_and_shares() -> None:
-    [table] = ladder_tables(report())
-    assert table.heads == HEADINGS
-    assert [line[0] for line in table.rows] == ["1", "8", "64"]
-    assert table.rows[1][2] == "5,000 [4,950, 5,050]"
-    assert table.rows[1][4] == "98.0 % [97.0, 99.0]"
-    assert table.rows[2][4] == "best"
-    assert table.rows[0][5:] == ("50.0 %", "7.5 %")
+    heads, rows = the_table(report())
+    assert heads == HEADINGS
+    assert [row[0] for row in rows] == ["1", "8", "64"]
+    assert rows[1][2] == "5,000 [4,950, 5,050]"
+    assert rows[1][4] == "98.0 % [97.0, 99.0]"
+    assert rows[2][4] == "best"
+    assert rows[0][5:] == ["50.0 %", "7.5 %"]
 
 
 def test_the_device_alone_has_a_column_only_where_it_was_timed() -> None:
-    [table] = ladder_tables(report(on_device=False))
-    assert DEVICE not in table.heads
-    assert {len(line) for line in table.rows} == {len(HEADINGS) - 1}
+    heads, rows = the_table(report(on_device=False))
+    assert DEVICE not in heads
+    assert {len(row) for row in rows} == {len(HEADINGS) - 1}
 
 
 @pytest.mark.parametrize(
@@ -85,7 +94,7 @@ def test_it_stands_in_every_format() -> None:
         assert "Batch sizes" in found
         assert "Saturated at batch 8" in found
         assert "98.0 % [97.0, 99.0]" in found
-    assert brief(report()) == [f"Batch sizes, baseline on ort_cpu: {sentence(LADDER)}"]
+    assert f"Batch sizes, baseline on ort_cpu: {sentence(LADDER)}" in example.printed(report(), 400)
     assert "Batch sizes" not in markdown_text(replace(report(), ladders=[]))
 
 

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import json
 from dataclasses import replace
 from typing import Any
 
 import jsonschema
 import pytest
-from rich.console import Console
 
 from pipeline.plan import MeasureSettings
-from pipeline.report import print_report, report_schema
+from pipeline.report import report_schema
 from pipeline.report.describe import device_lines, energy_lines
 from pipeline.report.markdown import markdown_text
 from pipeline.report.page import html_text
 from pipeline.report.plain import json_text
-from pipeline.report.sections.scenarios import scenario_lines, scenario_notes
+from pipeline.report.sections.scenarios import scenarios
+from pipeline.report.sections.section import Section
 from pipeline.results import Energy, Report, ScenarioResult
 from tests.report import example
+from tests.report.example import plain, printed
 
 HOSTILE = "</script><script>alert(1)</script>"
 STREAM = ScenarioResult(
@@ -54,14 +54,18 @@ def _both() -> Report:
     )
 
 
-def printed(found: Report, width: int = 120) -> str:
-    text = io.StringIO()
-    print_report(found, Console(file=text, width=width))
-    return text.getvalue()
+def the_section(found: Report) -> Section:
+    section = scenarios(found)
+    assert section is not None
+    return section
+
+
+def rows(found: Report) -> list[list[str]]:
+    return plain(the_section(found).parts[0].tables[0])
 
 
 def test_the_variants_stand_below_each_other_in_each_scenario(both: Report) -> None:
-    places = [(line.scenario, line.variant, line.verdict) for line in scenario_lines(both)]
+    places = [(scenario, name, verdict) for name, _, scenario, verdict, *_ in rows(both)]
     assert places == [
         ("SingleStream", "baseline", "VALID"),
         ("SingleStream", "static_int8", "VALID"),
@@ -73,19 +77,19 @@ def test_the_variants_stand_below_each_other_in_each_scenario(both: Report) -> N
 
 
 def test_offline_has_a_rate_and_no_latency(both: Report) -> None:
-    assert scenario_lines(both)[-1].figures == ("–", "–", "–", "1,045", "1")
-    assert scenario_lines(both)[-2].figures == ("–",) * 5
+    assert rows(both)[-1][4:] == ["–", "–", "–", "1,045", "1"]
+    assert rows(both)[-2][4:] == ["–"] * 5
 
 
 def test_what_is_not_valid_is_told_in_loadgens_words(both: Report) -> None:
-    notes = scenario_notes(both)
+    notes = the_section(both).notes
     words = "Ending early: Too many outstanding queries; Run unsuccessful."
     assert f"INVALID: baseline on ort_cpu, batch 1, Server: {words}" in notes
     assert "not run: baseline on ort_cpu, batch 1, Offline: its process was ended by SIGKILL." in notes
 
 
 def test_server_says_what_was_asked_and_who_kept_to_it(both: Report) -> None:
-    notes = " ".join(scenario_notes(both))
+    notes = " ".join(the_section(both).notes)
     assert "Server: 200 queries a second on average, arriving at random" in notes
     assert "within 20.0 ms" in notes
     assert "The bound was not kept by baseline on ort_cpu, batch 1 (1,290 late)" in notes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import jsonschema
@@ -14,9 +15,11 @@ from pipeline.report import report_schema
 from pipeline.report.markdown import markdown_text
 from pipeline.report.page import html_text
 from pipeline.report.plain import json_text
-from pipeline.report.sections.steps import TITLE, brief, stepped
+from pipeline.report.sections.section import Part
+from pipeline.report.sections.steps import TITLE, steps
 from pipeline.results import Change, Report, Step
 from tests.report import example
+from tests.report.example import plain
 
 STEPS = [
     Step(
@@ -40,20 +43,26 @@ def report(*, steps: list[Step], unit: Unit = "percent") -> Report:
     return replace(typical, variants=variants)
 
 
+def parts(found: Report) -> Sequence[Part]:
+    section = steps(found)
+    assert section is not None
+    return section.parts
+
+
 def test_each_step_has_its_stages_its_row_and_what_it_changes() -> None:
-    (found,) = stepped(report(steps=STEPS))
+    [found] = parts(report(steps=STEPS))
     assert found.title == "static_int8 on ort_cpu, batch 1"
-    assert found.rows == [
-        ("prune + finetune", "pruned", "2.00x [1.95, 2.05]", "−0.40 pt [−0.60, −0.20]"),
-        ("quantize", "static_int8", "1.50x [1.40, inf]", NONE),
+    assert plain(found.tables[0]) == [
+        ["prune + finetune", "pruned", "2.00x [1.95, 2.05]", "−0.40 pt [−0.60, −0.20]"],
+        ["quantize", "static_int8", "1.50x [1.40, inf]", NONE],
     ]
 
 
 def test_the_terminal_says_it_in_a_line() -> None:
-    assert brief(report(steps=STEPS)) == [
+    assert (
         "Step by step, static_int8 on ort_cpu, batch 1: prune + finetune 2.00x [1.95, 2.05], −0.40 pt [−0.60, −0.20]; "
-        f"quantize 1.50x [1.40, inf], {NONE}."
-    ]
+        f"quantize 1.50x [1.40, inf], {NONE}.\n"
+    ) in example.printed(report(steps=STEPS), 400)
 
 
 def test_a_row_that_is_a_step_of_another_is_not_told_twice() -> None:
@@ -64,13 +73,13 @@ def test_a_row_that_is_a_step_of_another_is_not_told_twice() -> None:
         else variant
         for variant in found.variants
     ]
-    titles = [entry.title for entry in stepped(replace(found, variants=variants))]
+    titles = [entry.title for entry in parts(replace(found, variants=variants))]
     assert titles == ["static_int8 on ort_cpu, batch 1"]
 
 
 def test_likeness_is_no_percentage() -> None:
-    (found,) = stepped(report(steps=STEPS[:1], unit="number"))
-    assert found.rows[0][3] == "−0.0040 [−0.0060, −0.0020]"
+    [found] = parts(report(steps=STEPS[:1], unit="number"))
+    assert plain(found.tables[0])[0][3] == "−0.0040 [−0.0060, −0.0020]"
 
 
 def test_page_and_markdown_have_the_section_and_the_schema_knows_it() -> None:
@@ -83,5 +92,5 @@ def test_page_and_markdown_have_the_section_and_the_schema_knows_it() -> None:
 
 def test_without_steps_there_is_no_section() -> None:
     found = report(steps=[])
-    assert stepped(found) == []
+    assert steps(found) is None
     assert TITLE not in html_text(found) + markdown_text(found)

@@ -1,12 +1,11 @@
-"""The section "Why isn't it faster?", for every format alike."""
+"""The section "Why isn't it faster?"."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 from pipeline import numbers as show
 from pipeline.explanation import Cause, Explanation, NodeTime, Outcome
 from pipeline.report.rows import Row, all_rows
+from pipeline.report.sections.section import Part, Section, Table, grid, lines
 from pipeline.report.verdicts import UNCONFIRMED
 from pipeline.results import Report, Speedup
 
@@ -18,38 +17,31 @@ NOTE = (
 )
 _SHOWN_OPERATORS = 8
 _BRIEF_CAUSES = 2
-Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explained:
-    """One row's part of the section."""
-
-    title: str
-    lines: list[str]
-    tables: list[Table]
-    """Each with its headings; the first column is text, the others are figures."""
-
-
-def explained(report: Report) -> list[Explained]:
-    """The rows that have an explanation, in the report's order."""
-    return [
-        Explained(title=_title(row), lines=[*_lines(found), *_caution(row)], tables=_tables(found))
-        for row in all_rows(report)
-        if (found := _explanation(row)) is not None
-    ]
+def explanations(report: Report) -> Section | None:
+    """The rows that have an explanation, in the report's order; the terminal has those that have a cause."""
+    told = [(row, found) for row in all_rows(report) if (found := _explanation(row)) is not None]
+    if not told:
+        return None
+    return Section(
+        title=TITLE,
+        notes=[NOTE],
+        parts=[_part(row, found) for row, found in told],
+        brief=[Part(lines=lines(_brief(row, found) for row, found in told if found.causes))],
+    )
 
 
-def brief(report: Report) -> list[str]:
-    """A line for each row that is explained by a cause, for the terminal."""
-    lines = []
-    for row in all_rows(report):
-        found = _explanation(row)
-        if found is not None and found.causes:
-            causes = "; ".join(cause.what for cause in found.causes[:_BRIEF_CAUSES])
-            change = next((text for cause in found.causes if (text := _change(cause))), "")
-            lines.append(f"Why {_title(row)}? {_sentence(causes)}{change}")
-    return lines
+def _part(row: Row, found: Explanation) -> Part:
+    tables = _tables(found)
+    where = [Part(title="Where the time goes", tables=tables, folded=True)] if tables else []
+    return Part(title=_title(row), lines=lines([*_lines(found), *_caution(row)]), parts=where)
+
+
+def _brief(row: Row, found: Explanation) -> str:
+    causes = "; ".join(cause.what for cause in found.causes[:_BRIEF_CAUSES])
+    change = next((text for cause in found.causes if (text := _change(cause))), "")
+    return f"Why {_title(row)}? {_sentence(causes)}{change}"
 
 
 def _explanation(row: Row) -> Explanation | None:
@@ -119,7 +111,7 @@ def _operators(found: Explanation) -> Table:
         own, other = sum(entry.ms for entry in rest), sum(others) if others else None
         rows.append((f"{len(rest)} other types", str(sum(entry.nodes for entry in rest)), *_times(own, other)))
     rows.append(("beside the operators", "", *_times(found.between_ms, found.reference_between_ms)))
-    return ("operators by type", "nodes", "ms", "reference (ms)", "difference (ms)"), rows
+    return grid(("operators by type", "nodes", "ms", "reference (ms)", "difference (ms)"), rows)
 
 
 def _nodes(found: Explanation) -> Table:
@@ -131,7 +123,7 @@ def _nodes(found: Explanation) -> Table:
         )
         for node in found.nodes
     ]
-    return ("the operators that lost most", "ms", "reference (ms)"), rows
+    return grid(("the operators that lost most", "ms", "reference (ms)"), rows)
 
 
 def _node(node: NodeTime) -> str:

@@ -1,4 +1,4 @@
-"""The four factors as the tables and sentences that the terminal, report.md and report.html share."""
+"""The four factors: the ranking, and a table of each axis."""
 
 from __future__ import annotations
 
@@ -8,11 +8,17 @@ from collections.abc import Mapping, Sequence
 from pipeline import numbers as show
 from pipeline.factor_results import Axis, Elasticity, Factors, Level
 from pipeline.intervals import Ratio
+from pipeline.report.sections.section import Cell, Column, Line, Part, Section, Table, TableRow, lines
+from pipeline.results import Report
 
 TITLE = "The four factors"
-COLUMNS = ("level", "at", "ms per example", "times as fast", "over the level before", "accuracy")
-BRIEF_COLUMNS = ("level", "at", "ms per example", "times as fast", "accuracy")
-Lines = tuple[str, ...]
+_LEVEL = Column(head="level")
+_AT = Column(head="at", align="right")
+_TIME = Column(head="ms per example", align="right")
+_GAIN = Column(head="times as fast")
+_STEP = Column(head="over the level before")
+_ACCURACY = Column(head="accuracy", wraps=True)
+_BASE = "base row"
 _DOUBLES: Mapping[str, str] = {
     "MACs": "the MACs double",
     "parameters": "the parameters double",
@@ -22,16 +28,31 @@ _DOUBLES: Mapping[str, str] = {
 }
 
 
-def introduction(factors: Factors) -> list[str]:
-    """What the section shows: the ranking, how far to trust it, the base row, and what belongs to no axis."""
-    base = f"{factors.base_variant} on {factors.base_target}, batch {factors.base_batch_size}"
-    lines = [factors.summary]
-    if factors.caution:
-        lines.insert(0, factors.caution)
-    lines.append(f"Every row differs from the base row ({base}) in one thing; times are those of one example.")
-    if factors.mixed:
-        lines.append(f"Left out, as they differ in more than one thing: {', '.join(factors.mixed)}.")
-    return lines
+def factors(report: Report) -> Section | None:
+    """The ranking of what each factor buys, and the levels of every axis."""
+    if report.factors is None:
+        return None
+    said, axes = _introduction(report.factors), report.factors.axes
+    return Section(
+        title=TITLE,
+        parts=[Part(lines=said), *[_axis(axis, _levels(axis)) for axis in axes]],
+        brief=[Part(title=TITLE, lines=said), *[_axis(axis, _brief_levels(axis)) for axis in axes]],
+    )
+
+
+def _introduction(found: Factors) -> list[Line]:
+    """How far to trust the ranking, the ranking, the base row, and what belongs to no axis."""
+    base = f"{found.base_variant} on {found.base_target}, batch {found.base_batch_size}"
+    notes = [f"Every row differs from the base row ({base}) in one thing; times are those of one example."]
+    if found.mixed:
+        notes.append(f"Left out, as they differ in more than one thing: {', '.join(found.mixed)}.")
+    caution = [found.caution] if found.caution else []
+    return [*lines(caution, "caution"), *lines([found.summary]), *lines(notes, "quiet")]
+
+
+def _axis(axis: Axis, table: Table) -> Part:
+    sentence = axis_sentence(axis)
+    return Part(title=axis_title(axis), lines=lines([sentence] if sentence else []), tables=[table])
 
 
 def axis_title(axis: Axis) -> str:
@@ -50,20 +71,42 @@ def axis_sentence(axis: Axis) -> str:
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def cells(axis: Axis, *, brief: bool = False) -> list[list[Lines]]:
-    """The lines of every cell, a row a level, in the order of ``COLUMNS`` or ``BRIEF_COLUMNS``."""
-    rows = []
-    for level in axis.levels:
-        row: list[Lines] = [
-            (level.label,) if level.gain is not None else (level.label, "base row"),
-            _at(axis, level),
-            (show.number(level.time_ms),),
-            _gain(level.gain),
-        ]
-        if not brief:
-            row.append(_gain(level.step))
-        rows.append([*row, _accuracy(level)])
-    return rows
+def _levels(axis: Axis) -> Table:
+    rows = [
+        TableRow(
+            cells=(
+                (level.label,) if level.gain is not None else (level.label, _BASE),
+                _at(axis, level),
+                (show.number(level.time_ms),),
+                _gain(level.gain),
+                _gain(level.step),
+                _accuracy(level),
+            )
+        )
+        for level in axis.levels
+    ]
+    return Table(columns=(_LEVEL, _AT, _TIME, _GAIN, _STEP, _ACCURACY), rows=rows)
+
+
+def _brief_levels(axis: Axis) -> Table:
+    """A line for each level, without what it gains over the one before."""
+    rows = [
+        TableRow(
+            cells=(
+                (level.label if level.gain is not None else f"{level.label} ({_BASE})",),
+                _joined(_at(axis, level)),
+                (show.number(level.time_ms),),
+                _gain(level.gain),
+                _joined(_accuracy(level)),
+            )
+        )
+        for level in axis.levels
+    ]
+    return Table(columns=(_LEVEL, _AT, _TIME, _GAIN, _ACCURACY), rows=rows)
+
+
+def _joined(cell: Cell) -> Cell:
+    return (", ".join(cell),) if cell else ()
 
 
 def gain_text(gain: Ratio) -> str:
@@ -71,7 +114,7 @@ def gain_text(gain: Ratio) -> str:
     return show.ratio(gain.value, gain.low, gain.high if math.isfinite(gain.high) else None)
 
 
-def _gain(gain: Ratio | None) -> Lines:
+def _gain(gain: Ratio | None) -> Cell:
     return () if gain is None else (gain_text(gain),)
 
 
@@ -96,7 +139,7 @@ def _paying(axis: Axis) -> str:
     return f"It pays up to {axis.stops_paying}: the step beyond is not 2 % faster for sure."
 
 
-def _at(axis: Axis, level: Level) -> Lines:
+def _at(axis: Axis, level: Level) -> Cell:
     if axis.factor == "architecture":
         return _complexity(level)
     if level.x is None:
@@ -106,7 +149,7 @@ def _at(axis: Axis, level: Level) -> Lines:
     return (f"{level.x:g}",)
 
 
-def _complexity(level: Level) -> Lines:
+def _complexity(level: Level) -> Cell:
     lines = []
     if level.macs is not None:
         lines.append(f"{show.magnitude(level.macs)} MACs")
@@ -115,7 +158,7 @@ def _complexity(level: Level) -> Lines:
     return tuple(lines)
 
 
-def _accuracy(level: Level) -> Lines:
+def _accuracy(level: Level) -> Cell:
     parts: Sequence[str | None] = (
         None if level.accuracy is None else show.figure(level.accuracy, level.accuracy_unit),
         level.accuracy_verdict,

@@ -1,14 +1,15 @@
-"""Throughput by batch size, and the batch size from which on a larger one no longer pays, for every format alike."""
+"""Throughput by batch size, and the batch size from which on a larger one no longer pays."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from pipeline import numbers as show
 from pipeline.intervals import Quantile
 from pipeline.ladder_results import Ladder, Rung
 from pipeline.report.rows import all_rows
+from pipeline.report.sections.section import Part, Section, grid, lines
 from pipeline.results import Report, Result
 
 TITLE = "Batch sizes"
@@ -22,59 +23,55 @@ BATCH, DEVICE = "batch", "device alone (1/s)"
 HEADINGS = (BATCH, "p50 (ms)", "examples (1/s)", DEVICE, "of the best", "of the products' peak", "of the copy's")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LadderTable:
-    """One variant on one target."""
-
-    title: str
-    sentence: str
-    heads: tuple[str, ...]
-    rows: list[tuple[str, ...]]
-
-
-def ladder_tables(report: Report) -> list[LadderTable]:
-    """A table for every ladder, in the report's order; the device's own rate where there is one."""
+def ladder(report: Report) -> Section | None:
+    """A table for every ladder, in the report's order; the terminal has a line for each."""
+    if not report.ladders:
+        return None
     rows = {
         (row.variant.name, row.result.target, row.result.batch_size): row.result
         for row in all_rows(report)
         if row.result is not None
     }
-    tables = []
-    for ladder in report.ladders:
-        results = [rows[ladder.variant, ladder.target, rung.batch_size] for rung in ladder.rungs]
-        without = DEVICE if all(result.device_ms is None for result in results) else None
-        shown = [head != without for head in HEADINGS]
-        cells = [_cells(rung, result) for rung, result in zip(ladder.rungs, results, strict=True)]
-        tables.append(
-            LadderTable(
-                title=f"{ladder.variant} on {ladder.target}",
-                sentence=_capitalised(sentence(ladder)),
-                heads=_chosen(HEADINGS, shown),
-                rows=[_chosen(line, shown) for line in cells],
-            )
-        )
-    return tables
+    brief = [f"{TITLE}, {_name(climbed)}: {sentence(climbed)}" for climbed in report.ladders]
+    return Section(
+        title=TITLE,
+        notes=[NOTE],
+        parts=[_part(climbed, rows) for climbed in report.ladders],
+        brief=[Part(lines=lines(brief))],
+    )
 
 
-def brief(report: Report) -> list[str]:
-    """A line for each ladder, for the terminal."""
-    return [f"Batch sizes, {ladder.variant} on {ladder.target}: {sentence(ladder)}" for ladder in report.ladders]
+def _part(climbed: Ladder, rows: Mapping[tuple[str, str, int], Result]) -> Part:
+    """The device's own rate has a column where there is one."""
+    results = [rows[climbed.variant, climbed.target, rung.batch_size] for rung in climbed.rungs]
+    without = DEVICE if all(result.device_ms is None for result in results) else None
+    shown = [head != without for head in HEADINGS]
+    cells = [_cells(rung, result) for rung, result in zip(climbed.rungs, results, strict=True)]
+    return Part(
+        title=_name(climbed),
+        lines=lines([_capitalised(sentence(climbed))]),
+        tables=[grid(_chosen(HEADINGS, shown), [_chosen(line, shown) for line in cells], words=0)],
+    )
 
 
-def sentence(ladder: Ladder) -> str:
+def _name(climbed: Ladder) -> str:
+    return f"{climbed.variant} on {climbed.target}"
+
+
+def sentence(climbed: Ladder) -> str:
     """Where it saturates, and what is not certain about it."""
-    best = next(rung for rung in ladder.rungs if rung.batch_size == ladder.best)
-    last = ladder.rungs[-1]
+    best = next(rung for rung in climbed.rungs if rung.batch_size == climbed.best)
+    last = climbed.rungs[-1]
     highest = f"the best, {show.short(best.throughput.value)} examples/s at batch {best.batch_size}"
-    if ladder.saturates_at is None:
+    if climbed.saturates_at is None:
         found = f"throughput still grows at batch {last.batch_size}, the largest one measured: {highest}"
     else:
-        found = f"saturated at batch {ladder.saturates_at} ({highest})"
-    if ladder.perhaps_at != (ladder.saturates_at or last.batch_size):
-        found += f"; perhaps at batch {ladder.perhaps_at} already, the interval leaves that open"
+        found = f"saturated at batch {climbed.saturates_at} ({highest})"
+    if climbed.perhaps_at != (climbed.saturates_at or last.batch_size):
+        found += f"; perhaps at batch {climbed.perhaps_at} already, the interval leaves that open"
     if last.of_best is not None and last.of_best.high < 1:
         found += f"; batch {last.batch_size} reaches {_percent(last.of_best.value)} of it"
-    caution = " The run is NOISY: not to be relied on." if ladder.noisy else ""
+    caution = " The run is NOISY: not to be relied on." if climbed.noisy else ""
     return f"{found}.{caution}"
 
 

@@ -1,26 +1,24 @@
-"""Against the machine's limit: the measured peaks, and a line for each row, for every format alike."""
+"""Against the machine's limit: the measured peaks, and a line for each row."""
 
 from __future__ import annotations
-
-from typing import Literal
 
 from pipeline import numbers as show
 from pipeline.header import Peaks
 from pipeline.report.rows import all_rows
+from pipeline.report.sections.section import Part, Section, grid
 from pipeline.results import Limits, Report
 
-Align = Literal["left", "right"]
 TITLE = "Against the machine's limit"
-HEADINGS: tuple[tuple[str, Align], ...] = (
-    ("variant", "left"),
-    ("measured on", "left"),
-    ("MACs/s", "right"),
-    ("of the peak", "right"),
-    ("bytes/s, at least", "right"),
-    ("of the copy's", "right"),
-    ("MACs per byte", "right"),
-    ("in balance at", "right"),
-    ("limit", "left"),
+_HEADS = (
+    "variant",
+    "measured on",
+    "limit",
+    "MACs/s",
+    "of the peak",
+    "bytes/s, at least",
+    "of the copy's",
+    "MACs per byte",
+    "in balance at",
 )
 _WORDS = {
     "fp32": "fp32 products",
@@ -42,24 +40,27 @@ _EXPLANATION = (
 )
 
 
-def limit_notes(report: Report) -> list[str]:
-    """What the machine can do at best, by target, and how the table is to be read; empty without measured peaks."""
+def limits(report: Report) -> Section | None:
+    """What the machine can do at best, by target, and a line for every row that was held against it."""
     if not report.peaks:
-        return []
-    by_figures: dict[str, list[str]] = {}
-    for target, peaks in report.peaks.items():
-        by_figures.setdefault(_peaks(peaks), []).append(target)
-    notes = [f"At best, on {', '.join(targets)}: {figures}." for figures, targets in by_figures.items()]
-    return [*notes, _EXPLANATION] if limit_lines(report) else notes
-
-
-def limit_lines(report: Report) -> list[tuple[str, ...]]:
-    """A cell per heading for every row that was held against the peaks."""
-    return [
+        return None
+    rows = [
         (row.variant.name, f"{row.result.target}, batch {row.result.batch_size}", *_cells(row.result.limits))
         for row in all_rows(report)
         if row.result is not None and row.result.limits is not None
     ]
+    return Section(
+        title=TITLE,
+        notes=[*_at_best(report), *([_EXPLANATION] if rows else [])],
+        parts=[Part(tables=[grid(_HEADS, rows, words=3)])] if rows else [],
+    )
+
+
+def _at_best(report: Report) -> list[str]:
+    by_figures: dict[str, list[str]] = {}
+    for target, peaks in report.peaks.items():
+        by_figures.setdefault(_peaks(peaks), []).append(target)
+    return [f"At best, on {', '.join(targets)}: {figures}." for figures, targets in by_figures.items()]
 
 
 def _peaks(peaks: Peaks) -> str:
@@ -83,17 +84,17 @@ def _peaks(peaks: Peaks) -> str:
     return f"{'; '.join(parts)} ({where})"
 
 
-def _cells(limits: Limits) -> tuple[str, ...]:
-    share = _percent(limits.compute_share)
-    kind = f" ({limits.compute_peak})" if limits.compute_peak else ""
+def _cells(found: Limits) -> tuple[str, ...]:
+    share = _percent(found.compute_share)
+    kind = f" ({found.compute_peak})" if found.compute_peak else ""
     return (
-        _magnitude(limits.macs_per_s),
+        found.verdict or f"not known: {found.reason}",
+        _magnitude(found.macs_per_s),
         f"{share}{kind}",
-        _magnitude(limits.bytes_per_s),
-        _percent(limits.memory_share),
-        _short(limits.intensity),
-        _short(limits.balance),
-        limits.verdict or f"not known: {limits.reason}",
+        _magnitude(found.bytes_per_s),
+        _percent(found.memory_share),
+        _short(found.intensity),
+        _short(found.balance),
     )
 
 

@@ -1,52 +1,41 @@
-"""MLPerf's scenarios: a line for each row and scenario, and what there is to say about them, for every format alike."""
+"""MLPerf's scenarios: a line for each row and scenario, and what there is to say about them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 
 from pipeline import numbers as show
 from pipeline.plan import MeasureSettings
 from pipeline.report.rows import Row, all_rows
-from pipeline.report.verdicts import Tone
+from pipeline.report.sections.section import Part, Section, grid, lines
 from pipeline.results import Report, ScenarioResult
 
 TITLE = "MLPerf scenarios"
-LABELS = ("variant", "measured on", "scenario", "LoadGen says")
-FIGURES = ("p50 (ms)", "p90 (ms)", "p99 (ms)", "samples (1/s)", "queries")
-_TONES: dict[str, Tone] = {"VALID": "good", "INVALID": "bad", "not run": "caution"}
+_WORDS = ("variant", "measured on", "scenario", "LoadGen says")
+_FIGURES = ("p50 (ms)", "p90 (ms)", "p99 (ms)", "samples (1/s)", "queries")
+_DROPPED_FIRST = ("queries", "p90", "samples", "p50")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScenarioLine:
-    """One row in one scenario."""
-
-    variant: str
-    place: str
-    scenario: str
-    verdict: str
-    tone: Tone
-    """Of the verdict."""
-    figures: tuple[str, ...]
-    """One for each of ``FIGURES``."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """One for each of ``LABELS``."""
-        return (self.variant, self.place, self.scenario, self.verdict)
-
-
-def scenario_lines(report: Report) -> list[ScenarioLine]:
-    """All of them, scenario by scenario, so that the variants stand below each other."""
-    found = _found(report)
-    order = list(dict.fromkeys(scenario.scenario for _, scenario in found))
-    return [_line(row, scenario) for name in order for row, scenario in found if scenario.scenario == name]
-
-
-def scenario_notes(report: Report) -> list[str]:
-    """What the figures are, then a line for each scenario that is not valid or could not be run."""
+def scenarios(report: Report) -> Section | None:
+    """A line for each row and scenario, scenario by scenario, so that the variants stand below each other."""
     found = _found(report)
     if not found:
-        return []
+        return None
+    order = list(dict.fromkeys(scenario.scenario for _, scenario in found))
+    rows = [_cells(row, scenario) for name in order for row, scenario in found if scenario.scenario == name]
+    table = replace(grid([*_WORDS, *_FIGURES], rows, words=len(_WORDS)), dropped_first=_DROPPED_FIRST)
+    notes = _notes(report, found)
+    return Section(
+        title=TITLE,
+        notes=notes,
+        parts=[Part(tables=[table])],
+        brief=[Part(title=TITLE, tables=[table]), Part(lines=lines(notes, "quiet"))],
+    )
+
+
+def _notes(report: Report, found: Sequence[tuple[Row, ScenarioResult]]) -> list[str]:
+    """What the figures are, then a line for each scenario that is not valid or could not be run."""
     notes = [
         "Asked and timed by MLCommons' LoadGen, each row and scenario in a process of its own, for at least "
         f"{show.duration(report.measure.scenario_s)}; not an MLPerf result, which MLCommons would have to "
@@ -70,21 +59,13 @@ def _found(report: Report) -> list[tuple[Row, ScenarioResult]]:
     return [(row, scenario) for row in all_rows(report) if row.result is not None for scenario in row.result.scenarios]
 
 
-def _line(row: Row, scenario: ScenarioResult) -> ScenarioLine:
+def _cells(row: Row, scenario: ScenarioResult) -> tuple[str, ...]:
     # In Offline a query is everything at once: its examples' latencies say when their turn came.
     latencies = (None,) * 3 if scenario.scenario == "Offline" else (scenario.p50_ms, scenario.p90_ms, scenario.p99_ms)
     figures = [show.NONE if value is None else show.number(value) for value in latencies]
     rate = _short(scenario.samples_per_s)
     queries = show.NONE if scenario.queries is None else show.count(scenario.queries)
-    verdict = _verdict(scenario)
-    return ScenarioLine(
-        variant=row.variant.name,
-        place=_place(row),
-        scenario=scenario.scenario,
-        verdict=verdict,
-        tone=_TONES[verdict],
-        figures=(*figures, rate, queries),
-    )
+    return (row.variant.name, _place(row), scenario.scenario, _verdict(scenario), *figures, rate, queries)
 
 
 def _verdict(scenario: ScenarioResult) -> str:

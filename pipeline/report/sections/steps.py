@@ -1,14 +1,15 @@
-"""What each step of a chain contributes: a table a row, for every format alike."""
+"""What each step of a chain contributes: a table a row."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from pipeline import numbers as show
 from pipeline.intervals import Ratio, Unit
 from pipeline.report.rows import all_rows
-from pipeline.results import Change, Report, Step
+from pipeline.report.sections.section import Part, Section, grid, lines
+from pipeline.results import Change, Report, Result, Step
 
 TITLE = "Step by step"
 NOTE = (
@@ -17,41 +18,35 @@ NOTE = (
     "Speed-ups multiply and changes of accuracy add up to the chain's."
 )
 HEADINGS = ("step", "row", "speed-up", "change of accuracy")
-WORDS = 2
-"""So many of the first columns are words."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stepped:
-    """One row's steps."""
-
-    title: str
-    rows: list[tuple[str, ...]]
-    """A cell for each of ``HEADINGS``."""
-
-
-def stepped(report: Report) -> list[Stepped]:
+def steps(report: Report) -> Section | None:
     """The rows whose chains have steps, in the report's order, less those that are a step of another row's."""
     found = [(row.variant.name, row.result) for row in all_rows(report) if row.result is not None and row.result.steps]
     inside = {(step.variant, result.target, result.batch_size) for _, result in found for step in result.steps[:-1]}
-    return [
-        Stepped(
-            title=f"{name} on {result.target}, batch {result.batch_size}",
-            rows=[_cells(step, result.accuracy.unit if result.accuracy else "percent") for step in result.steps],
-        )
+    told = [
+        (f"{name} on {result.target}, batch {result.batch_size}", _rows(result))
         for name, result in found
         if (name, result.target, result.batch_size) not in inside
     ]
+    if not told:
+        return None
+    return Section(
+        title=TITLE,
+        notes=[NOTE],
+        parts=[Part(title=title, tables=[grid(HEADINGS, rows, words=2)]) for title, rows in told],
+        brief=[Part(lines=lines(_brief(title, rows) for title, rows in told))],
+    )
 
 
-def brief(report: Report) -> list[str]:
-    """A line for each of them, for the terminal."""
-    return [
-        f"Step by step, {entry.title}: "
-        + "; ".join(f"{stages} {speed}, {change}" for stages, _, speed, change in entry.rows)
-        + "."
-        for entry in stepped(report)
-    ]
+def _brief(title: str, rows: Sequence[Sequence[str]]) -> str:
+    contributions = "; ".join(f"{stages} {speed}, {change}" for stages, _, speed, change in rows)
+    return f"{TITLE}, {title}: {contributions}."
+
+
+def _rows(result: Result) -> list[tuple[str, ...]]:
+    unit: Unit = result.accuracy.unit if result.accuracy else "percent"
+    return [_cells(step, unit) for step in result.steps]
 
 
 def _cells(step: Step, unit: Unit) -> tuple[str, ...]:

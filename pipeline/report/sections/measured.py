@@ -1,0 +1,29 @@
+"""How the run was measured: its checks, its settings, the machine, and the command that repeats it."""
+
+from __future__ import annotations
+
+from pipeline.report import describe
+from pipeline.report.sections.section import Facts, Part, Section, lines
+from pipeline.results import Report
+
+
+def measured(report: Report) -> Section:
+    """What the run's own checks found, then everything that was recorded of how it measured."""
+    recorded = {
+        "Machine and versions": report.machine,
+        "Settings": report.measure,
+        "Telemetry": report.noise.telemetry,
+        "Constraints": report.constraints,
+        "Targets": report.targets,
+    }
+    facts = [Facts(title=title, pairs=describe.facts(found)) for title, found in recorded.items() if found]
+    origin = [f"Seed {report.seed}.", f"Created {report.created}."]
+    if made_by := describe.made_by(report.slimline):
+        origin.append(f"{made_by}.")
+    return Section(
+        title="How it was measured",
+        parts=[
+            Part(lines=lines(describe.measured_lines(report)), facts=facts),
+            Part(title="Command", lines=lines([" ".join(origin)], "quiet"), code=report.command),
+        ],
+    )

@@ -1,0 +1,13 @@
+"""The model as it came in."""
+
+from __future__ import annotations
+
+from pipeline.report import describe
+from pipeline.report.sections.section import Part, Section, lines
+from pipeline.results import Report
+
+
+def model(report: Report) -> Section | None:
+    """What was changed in the model when it came in, and what is odd about it."""
+    notes = describe.model_lines(report)
+    return Section(title="The model as it came in", parts=[Part(lines=lines(notes))]) if notes else None
