@@ -14,6 +14,7 @@ from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.bundle import manifest as manifests
 from pipeline.bundle import verify_bundle
 from pipeline.bundle.golden import EXAMPLES
+from pipeline.bundle.readme import readme
 from pipeline.bundle.session import session_entry
 from pipeline.bundle.slimline_infer import InputError, Model
 from pipeline.data.batches import Inputs
@@ -75,6 +76,14 @@ def test_the_manifest_tells_where_the_model_comes_from_and_how_to_run_it(written
 def test_the_readme_names_the_machine_the_figures_and_the_limits(written: Path) -> None:
     text = (written / "README.md").read_text()
     for expected in ("Example CPU", "93.00%", "1.800×", "1.700× to 1.900×", "not signed", "0.49 to 0.51 ms"):
+        assert expected in text
+
+
+def test_the_readme_writes_a_metrics_figure_in_its_unit(written: Path) -> None:
+    manifest = manifest_of(written)
+    manifest["measured"]["accuracy"] |= {"metric": "own F1", "unit": "number"}
+    text = readme(manifest)
+    for expected in ("own F1 (10000 examples) | 0.9300 | 0.9250 to 0.9350", "| -0.0020 | -0.0040 to +0.0000 |"):
         assert expected in text
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline import numbers
 from pipeline.report.csv_rows import csv_text
+from pipeline.report.describe import margin_lines
 from pipeline.report.fields import FIELDS, header, used
 from pipeline.report.rows import all_rows
 from pipeline.results import Accuracy, Report
@@ -131,3 +132,20 @@ def test_a_cosine_is_no_percentage() -> None:
     row = all_rows(example.report([example.variant("small", [example.result(0.4, found=found)])]))[0]
     field = next(field for field in FIELDS if field.title == "accuracy")
     assert field.cell(row) == ("0.9987 [0.9980, 0.9991]", "NO MEANINGFUL DROP")
+
+
+def test_the_margin_is_told_in_the_metrics_unit_and_name() -> None:
+    found = replace(example.accuracy(0.9987, -0.0013, "NO MEANINGFUL DROP"), metric="F1", unit="number")
+    beside = replace(found, metric="cosine", against="baseline")
+    lines = [
+        margin_lines(
+            replace(
+                example.report([example.variant("small", [example.result(0.4, found=each)])]), margins={"ort_cpu": 0.01}
+            )
+        )
+        for each in (found, beside)
+    ]
+    assert [line.partition(" at most")[0] for [line] in lines] == [
+        "On ort_cpu, F1 may drop by 0.0100",
+        "On ort_cpu, cosine may drop below 1.0000 by 0.0100",
+    ]
