@@ -34,9 +34,9 @@ class Cause:
 
     what: Nonempty
     """A sentence with the evidence."""
-    share: NotNegative | None
+    share: NotNegative | None = None
     """Of the row's call, where the cause is a part of it."""
-    change: Annotated[Change, AsText()] | None
+    change: Annotated[Change, AsText()] | None = None
     """What to try, in report.json as it is typed; None: nothing is known, or this run has it."""
     outcome: Outcome | None = None
     """What the change brings; None: it was not tried."""

@@ -66,8 +66,8 @@ class Ready:
     """A try that was built: the changed row's model, and its reference's."""
 
     entry: Try
-    mine: Subject
-    other: Subject
+    row: Subject
+    reference: Subject
 
 
 def try_changes(plan: Plan, record: Record, report: Report, test: Split, step: Step) -> list[Trial]:
@@ -80,15 +80,15 @@ def try_changes(plan: Plan, record: Record, report: Report, test: Split, step: S
         return []
     in_use = InUse()  # as long as it lives, what is built stays in the store
     with making(plan, lambda *_: None, in_use) as builder:
-        found, ready = _build(wanted, builder, plan.measure.try_s * _BUILDING, step)
+        trials, ready = _build(wanted, builder, plan.measure.try_s * _BUILDING, step)
     inputs = preprocess(test.inputs, plan.model.preprocessing)
-    for device in dict.fromkeys(one.mine.target.device for one in ready):
+    for device in dict.fromkeys(one.row.target.device for one in ready):
         left_s = plan.measure.try_s - (time.monotonic() - began)
-        mine = _affordable(plan, [one for one in ready if one.mine.target.device == device], left_s)
-        step(LABEL, _BUILDING, f"timing {len(mine)}")
-        found += _time(plan, mine, inputs, left_s) if mine else []
-    step(LABEL, 1.0, f"{len(found)} tried in {time.monotonic() - began:.0f} s")
-    return found
+        affordable = _affordable(plan, [one for one in ready if one.row.target.device == device], left_s)
+        step(LABEL, _BUILDING, f"timing {len(affordable)}")
+        trials += _time(plan, affordable, inputs, left_s) if affordable else []
+    step(LABEL, 1.0, f"{len(trials)} tried in {time.monotonic() - began:.0f} s")
+    return trials
 
 
 def proposals(plan: Plan, record: Record, report: Report) -> Iterator[Try]:
@@ -98,8 +98,10 @@ def proposals(plan: Plan, record: Record, report: Report) -> Iterator[Try]:
     for variant in report.variants:
         for row in variant.results:
             changes = [cause.change for cause in row.explanation.causes] if row.explanation else []
-            mine = (_proposal(plan, records[variant.name], row, change) for change in dict.fromkeys(changes) if change)
-            by_row.append([entry for entry in mine if entry is not None])
+            entries = (
+                _proposal(plan, records[variant.name], row, change) for change in dict.fromkeys(changes) if change
+            )
+            by_row.append([entry for entry in entries if entry is not None])
     for place in range(max(map(len, by_row), default=0)):
         yield from (entries[place] for entries in by_row if len(entries) > place)
 
@@ -151,11 +153,11 @@ def _ready(entry: Try, builder: Builder, number: int) -> Ready:
     plan, target = entry.plan, entry.plan.targets[entry.row.target]
     target.backend.check(target)
     reference, on = plan.measure.reference_for(target.name)
-    mine = _subject(builder, entry.variant, target, entry.batch_size, f"try {number}")
-    other = _subject(builder, reference, plan.targets[on], entry.batch_size, f"reference {number}")
-    if mine.artifact.digest == entry.replaces:
+    changed = _subject(builder, entry.variant, target, entry.batch_size, f"try {number}")
+    compared = _subject(builder, reference, plan.targets[on], entry.batch_size, f"reference {number}")
+    if changed.artifact.digest == entry.replaces:
         raise Skipped("it makes the very same model")
-    return Ready(entry=entry, mine=mine, other=other)
+    return Ready(entry=entry, row=changed, reference=compared)
 
 
 def _subject(builder: Builder, name: str, target: Target, batch_size: int, label: str) -> Subject:
@@ -175,7 +177,7 @@ def _affordable(plan: Plan, ready: Sequence[Ready], left_s: float) -> Sequence[R
     """As many of the first as can be timed in ``ROUNDS`` rounds in the time that is left."""
     settings = replace(plan.measure, looks=(ROUNDS,))
     for count in range(len(ready) if left_s > 0 else 0, 0, -1):
-        calls_ms = {subject.key: _call_ms(one.entry) for one in ready[:count] for subject in (one.mine, one.other)}
+        calls_ms = {subject.key: _call_ms(one.entry) for one in ready[:count] for subject in (one.row, one.reference)}
         expected = expect(calls_ms, _SETUP_S, settings, left_s)
         if expected.rounds[0] == ROUNDS and expected.seconds[0] <= left_s:
             return ready[:count]
@@ -190,24 +192,24 @@ def _call_ms(entry: Try) -> float:
 
 def _time(plan: Plan, ready: Sequence[Ready], inputs: Feed, budget_s: float) -> list[Trial]:
     outcomes = compare(
-        [(one.mine, one.other) for one in ready],
-        {one.mine.batch_size: batch_of(inputs, one.mine.batch_size) for one in ready},
+        [(one.row, one.reference) for one in ready],
+        {one.row.batch_size: batch_of(inputs, one.row.batch_size) for one in ready},
         replace(plan.measure, budget_s=budget_s),
         plan.seed,
     )
-    return [_trial(one.entry, outcomes[one.mine.key]) for one in ready]
+    return [_trial(one.entry, outcomes[one.row.key]) for one in ready]
 
 
-def _trial(entry: Try, found: Speed | str) -> Trial:
+def _trial(entry: Try, speed: Speed | str) -> Trial:
     reference, on = entry.plan.measure.reference_for(entry.row.target)
     where = f" on {on}" if on != entry.row.target else ""
     batch = f" at batch {entry.batch_size}" if entry.batch_size != entry.row.batch_size else ""
     outcome = Outcome(variant=None, against=f"{reference}{where}{batch}", value=None, low=None, high=None)
-    if isinstance(found, str):
-        outcome = replace(outcome, reason=found)
+    if isinstance(speed, str):
+        outcome = replace(outcome, reason=speed)
     else:
-        high = found.high if math.isfinite(found.high) else None
-        outcome = replace(outcome, value=found.value, low=found.low, high=high)
+        high = speed.high if math.isfinite(speed.high) else None
+        outcome = replace(outcome, value=speed.value, low=speed.low, high=high)
     return Trial(
         subject=subject_key(entry.variant, entry.row.target, entry.row.batch_size),
         change=str(entry.change),

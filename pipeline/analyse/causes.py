@@ -138,7 +138,7 @@ def no_dot_products(row: Evidence) -> Iterator[Cause]:
     if peaks is not None and peaks.fp32_macs_per_s and peaks.int8_macs_per_s:
         ratio = peaks.int8_macs_per_s / peaks.fp32_macs_per_s
         measured = f": large int8 products run at {show.number(ratio, 1)} times the rate of fp32 here (measured)"
-    yield Cause(what=f"this processor has neither VNNI nor AMX{measured}", share=None, change=None)
+    yield Cause(what=f"this processor has neither VNNI nor AMX{measured}")
 
 
 def other_providers(row: Evidence) -> Iterator[Cause]:
@@ -154,7 +154,6 @@ def other_providers(row: Evidence) -> Iterator[Cause]:
         what=f"{_count(away, 'operator')} ran on the CPU ({_kinds(away) or 'none'}), with "
         f"{_count(copies, 'copy', 'copies')} between host and device: {show.share(share)} of a call",
         share=share,
-        change=None,
     )
 
 
@@ -167,7 +166,6 @@ def launch_bound(row: Evidence) -> Iterator[Cause]:
     yield Cause(
         what=f"launch-bound: the host takes {show.share(min(time.enqueue_share, 1.0))} of the device's time to ask for "
         "the runs, so the device waits for it and faster kernels don't help",
-        share=None,
         change=None if graphed else SessionSetting(target=row.target, setting="cuda_graph", value=True),
     )
 
@@ -196,7 +194,6 @@ def layouts(row: Evidence) -> Iterator[Cause]:
     yield Cause(
         what=f"{show.share(share)} of a call lays tensors out anew between operators: {_kinds(nodes)}",
         share=share,
-        change=None,
     )
 
 
@@ -226,7 +223,6 @@ def odd_channels(row: Evidence) -> Iterator[Cause]:
             what=f"{len(odd)} of {len(row.profile.channels)} convolutions have a number of channels that is no "
             f"multiple of {width}, the floats in one of this processor's vectors "
             f"({', '.join(map(str, sorted(set(odd))[:_SHOWN]))})",
-            share=None,
             change=row.with_field(stage, "round_to", width),
         )
 
@@ -239,8 +235,6 @@ def memory_bound(row: Evidence) -> Iterator[Cause]:
     yield Cause(
         what=f"it moves bytes at {show.share(limits.memory_share or 0.0)} of the rate of a plain copy: memory is the "
         "limit, and fewer operations alone don't help",
-        share=None,
-        change=None,
     )
 
 
@@ -248,15 +242,13 @@ def same_work(row: Evidence) -> Iterator[Cause]:
     """A rewriting that the runtime does by itself when it loads the model."""
     if row.reference is None or row.same_model:
         return
-    mine, theirs = (
+    ran, before = (
         Counter((node.op, node.kernel) for node in profile.nodes) for profile in (row.profile, row.reference)
     )
-    if mine == theirs:
+    if ran == before:
         yield Cause(
-            what=f"the same {mine.total()} operators run as in the reference: what this chain does, the runtime does "
+            what=f"the same {ran.total()} operators run as in the reference: what this chain does, the runtime does "
             "by itself when it loads the model",
-            share=None,
-            change=None,
         )
 
 
@@ -294,7 +286,7 @@ def _static_instead(row: Evidence, stage: StageRecord | None, what: str, share: 
         low=speedup.low,
         high=speedup.high,
     )
-    return Cause(what=what, share=share, change=None, outcome=outcome)
+    return Cause(what=what, share=share, outcome=outcome)
 
 
 def _static(row: Evidence, stage: StageRecord) -> Change:

@@ -79,6 +79,10 @@ class Profile:
         """Of the call."""
         return sum(node.ms for node in nodes) / self.call_ms if self.call_ms else 0.0
 
+    def ms(self, ops: Collection[str]) -> float:
+        """What a call takes in operators of these types."""
+        return sum((node.ms for node in self.select(ops)), 0.0)
+
     @property
     def between_ms(self) -> float:
         """What the call takes beside its operators."""

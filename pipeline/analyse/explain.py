@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from pipeline.analyse.causes import CAUSES, WITHOUT_PROFILE
 from pipeline.analyse.evidence import ON_CPU, Evidence, Profile, Sibling
@@ -17,49 +17,68 @@ from pipeline.results import Reference, Result, Speedup
 SHOWN_NODES = 10
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """A run's rows, and what is known of them by their key."""
+
+    record: Record
+    rows: Mapping[str, list[Result]]
+    """By variant."""
+    subjects: Mapping[str, SubjectRecord]
+    calls_ms: Mapping[str, float]
+    """The median call of each row that was timed."""
+    outcomes: Mapping[tuple[str, str], Outcome]
+    """Of what was tried, by the row and by what is typed."""
+
+
 def with_explanations(record: Record, rows: Mapping[str, list[Result]], faults: Faults) -> dict[str, list[Result]]:
     """The rows by variant, each that is to be explained with its explanation (``measure.explain``)."""
-    subjects = {subject.key: subject for subject in record.subjects}
+    run = _Run(
+        record=record,
+        rows=rows,
+        subjects={subject.key: subject for subject in record.subjects},
+        calls_ms={
+            _key(name, row): row.latency_ms.p50.value
+            for name, results in rows.items()
+            for row in results
+            if row.latency_ms is not None
+        },
+        outcomes={(trial.subject, trial.change): trial.outcome for trial in record.trials},
+    )
     variants = {variant.name: variant for variant in record.variants}
-    asked = record.measure.explain
-    calls_ms = {
-        subject_key(name, row.target, row.batch_size): row.latency_ms.p50.value
-        for name, found in rows.items()
-        for row in found
-        if row.latency_ms is not None
-    }
-    outcomes: dict[str, dict[str, Outcome]] = {}
-    for trial in record.trials:
-        outcomes.setdefault(trial.subject, {})[trial.change] = trial.outcome
-
-    def explained(variant: VariantRecord, row: Result) -> Result:
-        mine = subjects[subject_key(variant.name, row.target, row.batch_size)]
-        speedup = row.speedup
-        if asked == "none" or not (_fell_back(mine) or _in_question(speedup, asked)):
-            return row
-        # The reference itself has no speed-up: it is told where its operators ran, beside its own figures.
-        itself = Reference(variant=variant.name, target=row.target, batch_size=row.batch_size)
-        compared = speedup.reference if speedup else itself
-        reference = subjects.get(subject_key(compared.variant, compared.target, compared.batch_size))
-        siblings = [
-            Sibling(variant=variants[name], speedup=other.speedup)
-            for name, others in rows.items()
-            for other in others
-            if name != variant.name
-            and (other.target, other.batch_size) == (row.target, row.batch_size)
-            and other.speedup is not None
-            and other.speedup.reference == compared
-        ]
-        found = _explanation(record, variant, row, mine, reference, calls_ms, siblings)
-        if found is not None and speedup is not None and speedup.verdict == "SAME":
-            found = replace(found, nodes=[])  # none has lost anything that could be told
-        return replace(row, explanation=None if found is None else _with_outcomes(found, outcomes.get(mine.key, {})))
 
     def contained(variant: VariantRecord, row: Result) -> Result:
-        part = f"the explanation of {subject_key(variant.name, row.target, row.batch_size)}"
-        return faults.contain(part, lambda: explained(variant, row), row)
+        part = f"the explanation of {_key(variant.name, row)}"
+        return faults.contain(part, lambda: _explained(run, variant, row), row)
 
-    return {name: [contained(variants[name], row) for row in found] for name, found in rows.items()}
+    return {name: [contained(variants[name], row) for row in results] for name, results in rows.items()}
+
+
+def _key(variant: str, row: Result | Reference) -> str:
+    return subject_key(variant, row.target, row.batch_size)
+
+
+def _explained(run: _Run, variant: VariantRecord, row: Result) -> Result:
+    subject, asked, speedup = run.subjects[_key(variant.name, row)], run.record.measure.explain, row.speedup
+    if asked == "none" or not (_fell_back(subject) or _in_question(speedup, asked)):
+        return row
+    # The reference itself has no speed-up: it is told where its operators ran, beside its own figures.
+    itself = Reference(variant=variant.name, target=row.target, batch_size=row.batch_size)
+    explanation = _explanation(run, variant, row, subject, speedup.reference if speedup else itself)
+    if explanation is None:
+        return row
+    if speedup is not None and speedup.verdict == "SAME":
+        explanation = replace(explanation, nodes=[])  # none has lost anything that could be told
+    causes = [_settled(cause, run.outcomes.get((subject.key, str(cause.change)))) for cause in explanation.causes]
+    return replace(row, explanation=replace(explanation, causes=causes))
+
+
+def _settled(cause: Cause, outcome: Outcome | None) -> Cause:
+    """With what its change brought, where that was tried. What failed, or can't be typed, is not proposed."""
+    failed = outcome is not None and outcome.value is None
+    if failed or (cause.change is not None and not can_be_typed(cause.change)):
+        return replace(cause, change=None)
+    return replace(cause, outcome=cause.outcome or outcome)
 
 
 def _in_question(speedup: Speedup | None, asked: str) -> bool:
@@ -77,56 +96,47 @@ def _fell_back(row: SubjectRecord) -> bool:
 
 
 def _explanation(
-    record: Record,
-    variant: VariantRecord,
-    row: Result,
-    mine: SubjectRecord,
-    reference: SubjectRecord | None,
-    calls_ms: Mapping[str, float],
-    siblings: Sequence[Sibling],
+    run: _Run, variant: VariantRecord, row: Result, subject: SubjectRecord, compared: Reference
 ) -> Explanation | None:
-    if mine.profile is None or reference is None or reference.profile is None:
+    record, reference = run.record, run.subjects.get(_key(compared.variant, compared))
+    if subject.profile is None or reference is None or reference.profile is None:
         return None
-    backend, other = (record.targets[subject.target].backend for subject in (mine, reference))
-    comparable = backend == other and "reason" not in reference.profile
-    reason = mine.profile.get("reason")
+    target = record.targets[row.target]
+    comparable = target.backend == record.targets[reference.target].backend and "reason" not in reference.profile
+    reason = subject.profile.get("reason")
     evidence = Evidence(
         variant=variant,
         target=row.target,
-        backend=backend,
+        backend=target.backend,
         device=row.device,
         batch_size=row.batch_size,
-        profile=_profile(mine, calls_ms) if reason is None else Profile(call_ms=0.0, nodes=[], channels=[]),
-        reference=_profile(reference, calls_ms) if comparable else None,
-        same_model=mine.variant == reference.variant,
+        profile=_profile(run, subject) if reason is None else Profile(call_ms=0.0, nodes=[], channels=[]),
+        reference=_profile(run, reference) if comparable else None,
+        same_model=subject.variant == reference.variant,
         limits=row.limits,
         peaks=record.peaks.get(row.target),
         isa=frozenset(record.machine.get("isa") or ()),
-        threads=record.targets[row.target].threads,
-        session=record.targets[row.target].session,
+        threads=target.threads,
+        session=target.session,
         device_time=row.device_ms,
-        siblings=siblings,
+        siblings=list(_siblings(run, variant, row, compared)),
         has_gpu=bool(record.machine.get("gpu")),
     )
     return explain(evidence) if reason is None else _without_profile(evidence, reason)
 
 
-def _profile(subject: SubjectRecord, calls_ms: Mapping[str, float]) -> Profile:
+def _siblings(run: _Run, variant: VariantRecord, row: Result, compared: Reference) -> Iterator[Sibling]:
+    """The other variants' rows on the same target and batch size that have the same reference."""
+    for other in run.record.variants:
+        for result in run.rows.get(other.name, []):
+            alike = (result.target, result.batch_size) == (row.target, row.batch_size)
+            if other.name != variant.name and alike and result.speedup and result.speedup.reference == compared:
+                yield Sibling(variant=other, speedup=result.speedup)
+
+
+def _profile(run: _Run, subject: SubjectRecord) -> Profile:
     """In the time of the row's own median call, so that two profiles of different minutes can be compared."""
-    return Profile.of(subject.profile or {}).scaled_to(calls_ms.get(subject.key))
-
-
-def _with_outcomes(found: Explanation, outcomes: Mapping[str, Outcome]) -> Explanation:
-    """With what the changes brought that were tried. What failed, or can't be typed, is not proposed."""
-    causes = [_with_outcome(cause, outcomes.get(str(cause.change))) for cause in found.causes]
-    return replace(found, causes=causes)
-
-
-def _with_outcome(cause: Cause, outcome: Outcome | None) -> Cause:
-    failed = outcome is not None and outcome.value is None
-    if failed or (cause.change is not None and not can_be_typed(cause.change)):
-        return replace(cause, change=None)
-    return replace(cause, outcome=cause.outcome or outcome)
+    return Profile.of(subject.profile or {}).scaled_to(run.calls_ms.get(subject.key))
 
 
 def explain(row: Evidence) -> Explanation:
@@ -146,26 +156,25 @@ def causes_of(row: Evidence) -> Iterable[Cause]:
     return [cause for find in CAUSES for cause in find(row)]
 
 
-def _operators(mine: Profile, theirs: Profile | None) -> list[OperatorTime]:
-    counts = Counter(node.op for node in mine.nodes)
-    found = []
-    for op in dict.fromkeys(node.op for node in (*mine.nodes, *(theirs.nodes if theirs else ()))):
-        own, other = (None if profile is None else _ms(profile, op) for profile in (mine, theirs))
-        found.append(OperatorTime(op=op, nodes=counts[op], ms=own or 0.0, reference_ms=other))
-    return sorted(found, key=lambda entry: (entry.reference_ms or 0.0) - entry.ms)
-
-
-def _ms(profile: Profile, op: str) -> float:
-    return sum(node.ms for node in profile.select({op}))
-
-
-def _nodes(mine: Profile, theirs: Profile | None) -> list[NodeTime]:
-    before = {node.name: node.ms for node in theirs.nodes} if theirs else {}
-    found = [
-        NodeTime(name=node.name, op=node.op, kernel=node.kernel, ms=node.ms, reference_ms=before.get(node.name))
-        for node in mine.nodes
+def _operators(row: Profile, reference: Profile | None) -> list[OperatorTime]:
+    counts = Counter(node.op for node in row.nodes)
+    ops = dict.fromkeys(node.op for node in (*row.nodes, *(reference.nodes if reference else ())))
+    times = [
+        OperatorTime(
+            op=op, nodes=counts[op], ms=row.ms({op}), reference_ms=None if reference is None else reference.ms({op})
+        )
+        for op in ops
     ]
-    lost = [node for node in found if node.ms > (node.reference_ms or 0.0)]
+    return sorted(times, key=lambda entry: (entry.reference_ms or 0.0) - entry.ms)
+
+
+def _nodes(row: Profile, reference: Profile | None) -> list[NodeTime]:
+    before = {node.name: node.ms for node in reference.nodes} if reference else {}
+    times = [
+        NodeTime(name=node.name, op=node.op, kernel=node.kernel, ms=node.ms, reference_ms=before.get(node.name))
+        for node in row.nodes
+    ]
+    lost = [node for node in times if node.ms > (node.reference_ms or 0.0)]
     return sorted(lost, key=lambda node: (node.reference_ms or 0.0) - node.ms)[:SHOWN_NODES]
 
 
