@@ -53,14 +53,71 @@ def variants(**stages: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {"baseline": {}, **stages}
 
 
+def row_of(chosen: Plan, variant: str = "scaled") -> dict[str, Any]:
+    """The only row of a variant."""
+    [row] = next(found for found in report_of(chosen)["variants"] if found["name"] == variant)["results"]
+    return dict(row)
+
+
+Finished = tuple[Plan, int, str]
+"""What was asked for, the exit code, and what was printed."""
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, int, str]:
+def finished(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Finished:
     folder = tmp_path_factory.mktemp("run")
-    chosen = plan(folder, variants(scaled={"a": Scale()}, broken={"a": Scale(fail="it broke")}), measure=REAL)
+    stages = variants(scaled={"a": Scale()}, broken={"a": Scale(fail="it broke")})
+    chosen = plan(folder, stages, measure=REAL, store=store)
     return chosen, *run(chosen)
 
 
-def test_a_run_leaves_its_report_and_samples(finished: tuple[Plan, int, str]) -> None:
+@pytest.fixture(scope="module")
+def again(finished: Finished) -> Finished:
+    """What was built before, varied one at a time."""
+    before, _, _ = finished
+    stages = {name: before.variants[name] for name in ("baseline", "scaled")}
+    sizes = {"batch_sizes": (1, 4), "grid": "one_at_a_time"}
+    chosen = replace(before, variants=stages, output=before.output.with_name("again"), **sizes)
+    return chosen, *run(chosen)
+
+
+@pytest.fixture(scope="module")
+def thorough(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Finished:
+    """With peaks, explanations, and their changes tried."""
+    measure = replace(REAL, peaks=True, explain="all", try_s=60.0)
+    chosen = plan(tmp_path_factory.mktemp("thorough"), variants(scaled={"a": Scale()}), measure=measure, store=store)
+    return chosen, *run(chosen)
+
+
+@pytest.fixture(scope="module")
+def unlabelled(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Finished:
+    """Without labels, and with MLPerf's scenarios where LoadGen is installed."""
+    scenarios = ("SingleStream", "Offline") if find_spec("mlperf_loadgen") else ()
+    measure = replace(REAL, scenarios=scenarios, scenario_s=0.1)
+    stages, data = variants(scaled={"a": Scale()}), Arrays(labelled=False)
+    chosen = plan(tmp_path_factory.mktemp("unlabelled"), stages, measure=measure, data=data, store=store)
+    return chosen, *run(chosen)
+
+
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Finished:
+    """On two targets, with a limit that no row keeps, and without waiting for others that measure."""
+    targets = {
+        "ort_cpu": Target(name="ort_cpu", backend=OnnxRuntime()),
+        "tuned": Target(name="tuned", backend=OnnxRuntime(), threads=2, session={"spinning": True, "io_binding": True}),
+    }
+    chosen = plan(
+        tmp_path_factory.mktemp("limited"),
+        variants(scaled={"a": Scale()}),
+        targets=targets,
+        constraints=Constraints(max_size_mb=1e-6),
+        measure=replace(REAL, reference="baseline@ort_cpu", exclusive=False),
+        store=store,
+    )
+    return chosen, *run(chosen)
+
+
+def test_a_run_leaves_its_report_and_samples(finished: Finished) -> None:
     chosen, _, _ = finished
     names = {path.relative_to(chosen.output).as_posix() for path in chosen.output.rglob("*") if path.is_file()}
     assert {
@@ -70,12 +127,12 @@ def test_a_run_leaves_its_report_and_samples(finished: tuple[Plan, int, str]) ->
     jsonschema.validate(report_of(chosen), report_schema())
 
 
-def test_latest_points_at_the_newest_run(finished: tuple[Plan, int, str]) -> None:
+def test_latest_points_at_the_newest_run(finished: Finished) -> None:
     chosen, _, _ = finished
     assert (chosen.output.parent / "latest").resolve() == chosen.output.resolve()
 
 
-def test_a_failed_variant_is_a_row_with_its_reason_and_exit_code_1(finished: tuple[Plan, int, str]) -> None:
+def test_a_failed_variant_is_a_row_with_its_reason_and_exit_code_1(finished: Finished) -> None:
     chosen, code, printed = finished
     rows = {variant["name"]: variant["results"] for variant in report_of(chosen)["variants"]}
     assert code == 1
@@ -84,16 +141,16 @@ def test_a_failed_variant_is_a_row_with_its_reason_and_exit_code_1(finished: tup
     assert "it broke" in printed
 
 
-def test_what_fails_of_the_defaults_is_told_and_is_no_failure_of_the_run(finished: tuple[Plan, int, str]) -> None:
+def test_what_fails_of_the_defaults_is_told_and_is_no_failure_of_the_run(finished: Finished) -> None:
     chosen, _, _ = finished
     record = load_record(chosen.output / "samples")
     assert runner.failed_rows(chosen, record) == ["broken@ort_cpu/1"]
     assert runner.failed_rows(replace(chosen, default_variants=frozenset({"broken"})), record) == []
 
 
-def test_every_measured_row_has_its_figures(finished: tuple[Plan, int, str]) -> None:
+def test_every_measured_row_has_its_figures(finished: Finished) -> None:
     chosen, _, _ = finished
-    [row] = next(variant for variant in report_of(chosen)["variants"] if variant["name"] == "scaled")["results"]
+    row = row_of(chosen)
     assert row["latency_ms"]["p50"]["value"] > 0
     assert row["peak_memory_bytes"] > 10**6
     assert row["load_ms"] > 0
@@ -101,18 +158,16 @@ def test_every_measured_row_has_its_figures(finished: tuple[Plan, int, str]) -> 
     assert row["speedup"]["low"] < row["speedup"]["value"] < row["speedup"]["high"]
 
 
-def test_rows_are_held_against_the_peaks_where_these_are_measured(tmp_path: Path) -> None:
-    chosen = plan(tmp_path, variants(scaled={"a": Scale()}), measure=replace(REAL, peaks=True))
-    run(chosen)
+def test_rows_are_held_against_the_peaks_where_these_are_measured(thorough: Finished) -> None:
+    chosen, _, _ = thorough
     found = report_of(chosen)
     jsonschema.validate(found, report_schema())
     assert found["peaks"]["ort_cpu"]["fp32_macs_per_s"] > 0
-    [row] = next(variant for variant in found["variants"] if variant["name"] == "scaled")["results"]
-    assert row["limits"]["verdict"] == "overhead", "8 x 3 products are nothing beside a call"
+    assert row_of(chosen)["limits"]["verdict"] == "overhead", "8 x 3 products are nothing beside a call"
     assert asdict(load_record(chosen.output / "samples").peaks["ort_cpu"]) == found["peaks"]["ort_cpu"]
 
 
-def test_the_recommended_variant_becomes_a_bundle_that_verifies(finished: tuple[Plan, int, str]) -> None:
+def test_the_recommended_variant_becomes_a_bundle_that_verifies(finished: Finished) -> None:
     chosen, _, _ = finished
     recommendation = report_of(chosen)["recommendation"]
     assert recommendation is not None
@@ -120,16 +175,9 @@ def test_the_recommended_variant_becomes_a_bundle_that_verifies(finished: tuple[
     assert [check.name for check in checks if not check.passed] == []
 
 
-def test_the_bundle_runs_with_the_recommended_targets_settings(tmp_path: Path) -> None:
-    targets = {
-        "ort_cpu": Target(name="ort_cpu", backend=OnnxRuntime()),
-        "tuned": Target(name="tuned", backend=OnnxRuntime(), threads=2, session={"spinning": True, "io_binding": True}),
-    }
-    chosen = plan(
-        tmp_path, variants(scaled={"a": Scale()}), targets=targets, measure=replace(REAL, reference="baseline@ort_cpu")
-    )
+def test_the_bundle_runs_with_the_recommended_targets_settings(limited: Finished) -> None:
+    chosen, _, _ = limited
     console = Console(file=io.StringIO())
-    runner.run(chosen, console)
     record = load_record(chosen.output / "samples")
     won = Recommendation(variant="scaled", target="tuned", batch_size=1, why="it won", next_best=None)
     with ProgressDisplay(console) as display:
@@ -142,7 +190,7 @@ def test_the_bundle_runs_with_the_recommended_targets_settings(tmp_path: Path) -
     assert (session["intra_op_num_threads"], session["io_binding"], session["config_entries"]) == (2, True, {})
 
 
-def test_the_report_can_be_derived_anew_and_is_the_same(finished: tuple[Plan, int, str]) -> None:
+def test_the_report_can_be_derived_anew_and_is_the_same(finished: Finished) -> None:
     chosen, _, _ = finished
     before = report_of(chosen)
     (chosen.output / "report.json").unlink()
@@ -150,17 +198,14 @@ def test_the_report_can_be_derived_anew_and_is_the_same(finished: tuple[Plan, in
     assert report_of(chosen) == before
 
 
-def test_a_second_run_builds_nothing_and_says_so(tmp_path: Path) -> None:
-    chosen = plan(tmp_path, variants(scaled={"a": Scale()}))
-    run(chosen)
-    code, printed = run(replace(chosen, output=tmp_path / "outputs" / "second"))
+def test_a_second_run_builds_nothing_and_says_so(again: Finished) -> None:
+    _, code, printed = again
     assert code == 0
     assert "nothing to build: all 2 models came from" in printed
 
 
-def test_one_at_a_time_tells_the_factors_and_the_samples_give_them_back(tmp_path: Path) -> None:
-    chosen = plan(tmp_path, variants(scaled={"a": Scale()}), measure=REAL, batch_sizes=(1, 4), grid="one_at_a_time")
-    run(chosen)
+def test_one_at_a_time_tells_the_factors_and_the_samples_give_them_back(again: Finished) -> None:
+    chosen, _, _ = again
     found = report_of(chosen)
     assert [row["batch_size"] for variant in found["variants"] for row in variant["results"]] == [1, 4, 1]
     assert [(axis["factor"], axis["name"]) for axis in found["factors"]["axes"]] == [
@@ -170,12 +215,10 @@ def test_one_at_a_time_tells_the_factors_and_the_samples_give_them_back(tmp_path
     assert report_of(chosen) == found
 
 
-def test_what_an_explanation_proposes_is_tried_and_told_beside_it(tmp_path: Path) -> None:
-    chosen = plan(tmp_path, variants(scaled={"a": Scale()}), measure=replace(REAL, explain="all", try_s=60.0))
-    code, printed = run(chosen)
+def test_what_an_explanation_proposes_is_tried_and_told_beside_it(thorough: Finished) -> None:
+    chosen, code, printed = thorough
     found = report_of(chosen)
-    jsonschema.validate(found, report_schema())
-    [row] = next(variant for variant in found["variants"] if variant["name"] == "scaled")["results"]
+    row = row_of(chosen)
     [cause] = [cause for cause in row["explanation"]["causes"] if cause["change"] == "batch_sizes=[1,8]"]
     assert cause["outcome"]["against"] == "baseline at batch 8"
     assert cause["outcome"]["low"] <= cause["outcome"]["value"] <= cause["outcome"]["high"]
@@ -186,12 +229,9 @@ def test_what_an_explanation_proposes_is_tried_and_told_beside_it(tmp_path: Path
     assert report_of(chosen) == found
 
 
-def test_without_labels_agreement_is_reported(tmp_path: Path) -> None:
-    chosen = plan(tmp_path, variants(scaled={"a": Scale()}), data=Arrays(labelled=False))
-    run(chosen)
-    [row] = next(variant for variant in report_of(chosen)["variants"] if variant["name"] == "scaled")["results"]
-    assert row["accuracy"]["metric"] == "agreement"
-    assert row["accuracy"]["value"] == 1.0
+def test_without_labels_agreement_is_reported(unlabelled: Finished) -> None:
+    accuracy = row_of(unlabelled[0])["accuracy"]
+    assert (accuracy["metric"], accuracy["value"]) == ("agreement", 1.0)
 
 
 def test_a_fixed_batch_is_measured_at_its_size(tmp_path: Path) -> None:
@@ -202,10 +242,8 @@ def test_a_fixed_batch_is_measured_at_its_size(tmp_path: Path) -> None:
     assert [row["status"] for row in rows] == ["skipped", "ok"]
 
 
-def test_nothing_is_recommended_under_a_limit_that_none_keeps(tmp_path: Path) -> None:
-    alone = replace(REAL, exclusive=False)
-    chosen = plan(tmp_path, variants(scaled={"a": Scale()}), constraints=Constraints(max_size_mb=1e-6), measure=alone)
-    code, _ = run(chosen)
+def test_nothing_is_recommended_under_a_limit_that_none_keeps(limited: Finished) -> None:
+    chosen, code, _ = limited
     found = report_of(chosen)
     assert code == 0
     assert found["recommendation"] is None
@@ -216,11 +254,9 @@ def test_nothing_is_recommended_under_a_limit_that_none_keeps(tmp_path: Path) ->
 
 
 @pytest.mark.skipif(find_spec("mlperf_loadgen") is None, reason="needs the extra mlperf")
-def test_scenarios_that_were_asked_for_are_in_the_report_and_their_logs_in_the_run(tmp_path: Path) -> None:
-    measured = replace(REAL, scenarios=("SingleStream", "Offline"), scenario_s=0.1)
-    chosen = plan(tmp_path, variants(), measure=measured)
-    code, printed = run(chosen)
-    [row] = report_of(chosen)["variants"][0]["results"]
+def test_scenarios_that_were_asked_for_are_in_the_report_and_their_logs_in_the_run(unlabelled: Finished) -> None:
+    chosen, code, printed = unlabelled
+    row = row_of(chosen)
     assert code == 0
     assert [found["scenario"] for found in row["scenarios"]] == ["SingleStream", "Offline"]
     assert all(found["samples_per_s"] > 0 for found in row["scenarios"])
@@ -230,25 +266,27 @@ def test_scenarios_that_were_asked_for_are_in_the_report_and_their_logs_in_the_r
 
 
 def test_a_run_stopped_while_changes_are_tried_keeps_what_it_measured(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(runner, "try_changes", stopped)
-    chosen = plan(tmp_path, variants(), measure=replace(REAL, try_s=5.0))
+    chosen = plan(tmp_path, variants(), measure=replace(REAL, try_s=5.0), store=store)
     with pytest.raises(KeyboardInterrupt):
         run(chosen)
     assert len(load_record(chosen.output / "samples").latency.duration_ns) > 0
 
 
-def test_a_bundle_that_fails_costs_the_report_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bundle_that_fails_costs_the_report_nothing(
+    tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("division by zero")
 
     monkeypatch.delenv(RAISING)
     monkeypatch.setattr(runner, "write_bundle", broken)
-    chosen = plan(tmp_path, variants(), measure=REAL)
+    chosen = plan(tmp_path, variants(), measure=REAL, store=store)
     code, printed = run(chosen)
     assert code == 1
     assert "The bundle could not be made: ZeroDivisionError" in printed
@@ -266,7 +304,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
         runner.report(tmp_path, Console(file=io.StringIO()))
 
 
-def test_damaged_samples_are_refused(finished: tuple[Plan, int, str], tmp_path: Path) -> None:
+def test_damaged_samples_are_refused(finished: Finished, tmp_path: Path) -> None:
     samples = tmp_path / "samples"
     samples.mkdir()
     (samples / "record.json").write_text('{"record_version": 99}')
@@ -284,13 +322,13 @@ def test_a_log_that_can_not_be_written_ends_nothing_and_prints_nothing(
     assert capsys.readouterr().err == ""
 
 
-def test_a_full_disk_is_one_line_and_exit_code_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_one_line_and_exit_code_1(tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any) -> None:
         raise OSError(28, os.strerror(28))
 
     monkeypatch.setattr(runner, "save_record", full)
     with pytest.raises(OutOfSpace, match="no space left") as caught:
-        run(plan(tmp_path, variants()))
+        run(plan(tmp_path, variants(), store=store))
     assert caught.value.exit_code == 1
 
 
