@@ -30,7 +30,7 @@ from pipeline.errors import OutOfSpace, SlimlineError, UserError
 from pipeline.plan import Constraints, MeasureSettings, Plan, Target
 from pipeline.progress import ProgressDisplay
 from pipeline.record_reading import load_record
-from pipeline.report import report_schema
+from pipeline.report import charts, report_schema
 from pipeline.results import Recommendation
 from tests.example import Arrays, Scale, linear_model, plan
 
@@ -39,9 +39,13 @@ REAL = MeasureSettings(
 )
 
 
-def run(chosen: Plan) -> tuple[int, str]:
+def run(chosen: Plan, *, drawn: bool = True) -> tuple[int, str]:
+    """The exit code and what is printed. Charts take a process of their own: without ``drawn`` there are none."""
     text = io.StringIO()
-    return runner.run(chosen, Console(file=text, width=120)), text.getvalue()
+    with pytest.MonkeyPatch.context() as patch:
+        if not drawn:
+            patch.setattr(charts, "draw_apart", lambda report: charts.Drawing(figures=[]))
+        return runner.run(chosen, Console(file=text, width=120)), text.getvalue()
 
 
 def report_of(chosen: Plan) -> dict[str, Any]:
@@ -76,9 +80,9 @@ def again(finished: Finished) -> Finished:
     """What was built before, varied one at a time."""
     before, _, _ = finished
     stages = {name: before.variants[name] for name in ("baseline", "scaled")}
-    sizes = {"batch_sizes": (1, 4), "grid": "one_at_a_time"}
-    chosen = replace(before, variants=stages, output=before.output.with_name("again"), **sizes)
-    return chosen, *run(chosen)
+    output = before.output.with_name("again")
+    chosen = replace(before, variants=stages, output=output, batch_sizes=(1, 4), grid="one_at_a_time")
+    return chosen, *run(chosen, drawn=False)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +100,7 @@ def unlabelled(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Finishe
     measure = replace(REAL, scenarios=scenarios, scenario_s=0.1)
     stages, data = variants(scaled={"a": Scale()}), Arrays(labelled=False)
     chosen = plan(tmp_path_factory.mktemp("unlabelled"), stages, measure=measure, data=data, store=store)
-    return chosen, *run(chosen)
+    return chosen, *run(chosen, drawn=False)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +118,7 @@ def limited(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Finished:
         measure=replace(REAL, reference="baseline@ort_cpu", exclusive=False),
         store=store,
     )
-    return chosen, *run(chosen)
+    return chosen, *run(chosen, drawn=False)
 
 
 def test_a_run_leaves_its_report_and_samples(finished: Finished) -> None:
@@ -237,7 +241,7 @@ def test_without_labels_agreement_is_reported(unlabelled: Finished) -> None:
 def test_a_fixed_batch_is_measured_at_its_size(tmp_path: Path) -> None:
     linear_model(tmp_path / "linear.onnx", batch=4)
     chosen = plan(tmp_path, variants(scaled={"a": Scale()}), batch_sizes=(1, 4))
-    assert run(chosen)[0] == 0
+    assert run(chosen, drawn=False)[0] == 0
     rows = next(variant for variant in report_of(chosen)["variants"] if variant["name"] == "scaled")["results"]
     assert [row["status"] for row in rows] == ["skipped", "ok"]
 
@@ -287,7 +291,7 @@ def test_a_bundle_that_fails_costs_the_report_nothing(
     monkeypatch.delenv(RAISING)
     monkeypatch.setattr(runner, "write_bundle", broken)
     chosen = plan(tmp_path, variants(), measure=REAL, store=store)
-    code, printed = run(chosen)
+    code, printed = run(chosen, drawn=False)
     assert code == 1
     assert "The bundle could not be made: ZeroDivisionError" in printed
     assert report_of(chosen)["recommendation"]["variant"] == "baseline"

@@ -27,6 +27,12 @@ REAL = MeasureSettings(
 )
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all plans have their model and their store, so that a variant is built once."""
+    return tmp_path_factory.mktemp("tries")
+
+
 def chosen(folder: Path, **changes: Any) -> Plan:
     stages: dict[str, dict[str, Any]] = {
         "baseline": {},
@@ -63,6 +69,11 @@ def recorded(of: Plan) -> Record:
     )
 
 
+@pytest.fixture(scope="module")
+def record(folder: Path) -> Record:
+    return recorded(chosen(folder))
+
+
 def explained(record: Record, **changes: Sequence[Change]) -> Report:
     """The report on it, with causes that propose these changes by variant."""
     report = analyse(record)
@@ -84,13 +95,12 @@ def by(value: float) -> Change:
     return of_a("by", value)
 
 
-def tried(of: Plan, record: Record | None = None, **changes: Sequence[Change]) -> list[Trial]:
-    record = record or recorded(of)
+def tried(of: Plan, record: Record, **changes: Sequence[Change]) -> list[Trial]:
     return try_changes(of, record, explained(record, **changes), of.data.split("test"), lambda *_: None)
 
 
-def test_a_change_is_built_and_timed_beside_the_rows_reference(tmp_path: Path) -> None:
-    (trial,) = tried(chosen(tmp_path), scaled=[by(3.0)])
+def test_a_change_is_built_and_timed_beside_the_rows_reference(folder: Path, record: Record) -> None:
+    (trial,) = tried(chosen(folder), record, scaled=[by(3.0)])
     assert (trial.subject, trial.change) == ("scaled@ort_cpu/1", "variants.scaled.stages.a.by=3.0")
     found = trial.outcome
     assert (found.variant, found.against, found.reason) == (None, "baseline", None)
@@ -100,23 +110,24 @@ def test_a_change_is_built_and_timed_beside_the_rows_reference(tmp_path: Path) -
     assert 0 < found.low <= found.value <= found.high
 
 
-def test_static_instead_of_dynamic_quantization_is_tried(tmp_path: Path) -> None:
+def test_static_instead_of_dynamic_quantization_is_tried(folder: Path, record: Record) -> None:
     static = "pipeline.stages.quantize_static.QuantizeStatic"
     change = StageSwapped(variant="int8", stage="quantize", by="quantize_static", kind=static)
-    (trial,) = tried(chosen(tmp_path), int8=[change])
+    (trial,) = tried(chosen(folder), record, int8=[change])
     assert (trial.subject, trial.change, trial.outcome.reason) == ("int8@ort_cpu/1", str(change), None)
     assert trial.outcome.value is not None
 
 
-def test_a_larger_batch_is_compared_with_the_reference_at_that_batch(tmp_path: Path) -> None:
-    (trial,) = tried(chosen(tmp_path), scaled=[BatchSizes(sizes=(1, 8))])
+def test_a_larger_batch_is_compared_with_the_reference_at_that_batch(folder: Path, record: Record) -> None:
+    (trial,) = tried(chosen(folder), record, scaled=[BatchSizes(sizes=(1, 8))])
     assert trial.outcome.against == "baseline at batch 8"
     assert trial.outcome.value is not None
 
 
-def test_what_fails_and_what_changes_nothing_are_told_as_such(tmp_path: Path) -> None:
+def test_what_fails_and_what_changes_nothing_are_told_as_such(folder: Path, record: Record, tmp_path: Path) -> None:
     trials = tried(
-        chosen(tmp_path),
+        chosen(folder),
+        record,
         scaled=[of_a("fail", "broken"), of_a("log", str(tmp_path / "log"))],
     )
     assert [trial.outcome.reason for trial in trials] == [
@@ -126,8 +137,8 @@ def test_what_fails_and_what_changes_nothing_are_told_as_such(tmp_path: Path) ->
     assert all(trial.outcome.value is None for trial in trials)
 
 
-def test_what_the_plan_has_already_is_not_tried(tmp_path: Path) -> None:
-    assert tried(chosen(tmp_path), scaled=[by(2.0), BatchSizes(sizes=(1,))]) == []
+def test_what_the_plan_has_already_is_not_tried(folder: Path, record: Record) -> None:
+    assert tried(chosen(folder), record, scaled=[by(2.0), BatchSizes(sizes=(1,))]) == []
 
 
 def test_a_stage_that_took_long_is_not_built_again(tmp_path: Path) -> None:
@@ -143,30 +154,30 @@ def test_a_stage_that_took_long_is_not_built_again(tmp_path: Path) -> None:
     assert log.read_text() == before
 
 
-def test_too_little_time_for_an_interval_means_no_figure(tmp_path: Path) -> None:
-    of = chosen(tmp_path, measure=replace(REAL, try_s=2.0))
-    assert tried(of, scaled=[by(3.0)]) == []
+def test_too_little_time_for_an_interval_means_no_figure(folder: Path, record: Record) -> None:
+    of = chosen(folder, measure=replace(REAL, try_s=2.0))
+    assert tried(of, record, scaled=[by(3.0)]) == []
 
 
-def test_nothing_is_tried_unless_it_is_asked_for(tmp_path: Path) -> None:
-    of = chosen(tmp_path, measure=replace(REAL, try_s=None))
-    assert tried(of, scaled=[by(3.0)]) == []
+def test_nothing_is_tried_unless_it_is_asked_for(folder: Path, record: Record) -> None:
+    of = chosen(folder, measure=replace(REAL, try_s=None))
+    assert tried(of, record, scaled=[by(3.0)]) == []
 
 
-def test_every_rows_first_proposal_comes_before_any_second_one(tmp_path: Path) -> None:
-    of = chosen(tmp_path)
-    record = recorded(of)
+def test_every_rows_first_proposal_comes_before_any_second_one(folder: Path, record: Record) -> None:
+    of = chosen(folder)
     first, second = by(3.0), by(4.0)
     other = StageField(variant="int8", stage="quantize", field="op_types", value=("MatMul",))
     report = explained(record, scaled=[first, second, first], int8=[Targets(names=("ort_cuda",)), other])
     assert [entry.change for entry in proposals(of, record, report)] == [first, other, second]
 
 
-def test_a_target_that_is_missing_here_is_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_target_that_is_missing_here_is_a_reason(
+    folder: Path, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from pipeline.errors import BackendUnavailable
 
-    of = chosen(tmp_path, targets={"ort_cpu": Target(name="ort_cpu", backend=OnnxRuntime())}, data=Arrays())
-    record = recorded(of)
+    of = chosen(folder, targets={"ort_cpu": Target(name="ort_cpu", backend=OnnxRuntime())}, data=Arrays())
     report = explained(record, scaled=[by(3.0)])
 
     def refuse(self: OnnxRuntime, target: Target) -> None:
