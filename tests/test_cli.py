@@ -84,7 +84,7 @@ def test_all_problems_are_reported_together(capsys: pytest.CaptureFixture[str]) 
         "measure.blocks=many": "measure.blocks: input should be a valid integer",
         "target.ort_cpu.threads=x": "target.ort_cpu.threads: input should be a valid integer",
         "data.calibration_size=-1": "calibration_size",
-        "variants.pruned.stages.prune.pruning_ratio=1.5": "variants.pruned.stages.prune: pruning_ratio",
+        "variants.pruned.stages.prune.pruning_ratio=1.5": "variants.pruned.stages.prune.pruning_ratio must be ",
         "variants.pruned_int8.stages.prune.pruning_ratio=abc": "variants.pruned_int8.stages.prune.pruning_ratio: ",
         "variants.static_int8.stages.quantize.calibration=nope": "variants.static_int8.stages.quantize.calibration",
     }
