@@ -19,6 +19,7 @@ from rich.text import Text
 from pipeline import numbers as show
 from pipeline.analyse.cells import CLONE, cells_by_subject, differences_by_round
 from pipeline.backends.onnxruntime import OnnxRuntime
+from pipeline.backends.onnxruntime_libraries import CUDA
 from pipeline.errors import WorkerFailed
 from pipeline.measure import findings, runtimes
 from pipeline.measure.cgroup import cpu_quota
@@ -164,7 +165,7 @@ def _software(gpus: list[str]) -> Iterator[Finding]:
     yield runtimes.torch_finding(gpus)
     found = runtimes.onnxruntime_findings(gpus)
     yield from found
-    if gpus and any(finding.topic == runtimes.CUDA and finding.level == "ok" for finding in found):
+    if gpus and any(finding.topic == CUDA and finding.level == "ok" for finding in found):
         with tempfile.TemporaryDirectory(prefix="slimline-doctor-") as folder:
             target = Target(name="ort_cuda", backend=OnnxRuntime(), device="cuda")
             yield runtimes.session_finding(write_probe(Path(folder)), target, probe_feed())

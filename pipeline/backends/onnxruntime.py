@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from pipeline.artifact import Artifact, Format
 from pipeline.backends.cuda import wake
 from pipeline.backends.onnxruntime_binding import BoundSession
+from pipeline.backends.onnxruntime_libraries import CUDA, TENSORRT, why_unloadable
 from pipeline.backends.settings import check_keys, choice, switch
 from pipeline.change import Threads
 from pipeline.data.dataset import Feed
@@ -22,9 +24,9 @@ if TYPE_CHECKING:
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
+    "cuda": CUDA,
     "openvino": "OpenVINOExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
+    "tensorrt": TENSORRT,
 }
 _WANTED = {
     "cuda": "on a machine with an NVIDIA GPU install the extra 'gpu' instead of 'cpu'",
@@ -92,6 +94,9 @@ class OnnxRuntime:
             )
         if target.device == "cuda" and not _has_nvidia_gpu():
             raise BackendUnavailable("no NVIDIA GPU is visible on this machine")
+        missing = why_unloadable(PROVIDERS[name], Path(onnxruntime.__file__).parent / "capi")
+        if missing is not None:
+            raise BackendUnavailable(f"the library of {PROVIDERS[name]} can't be loaded: {missing}")
 
     def preload(self, target: Target) -> None:
         """Import onnxruntime; on CUDA after torch, whose CUDA libraries it would not find otherwise."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipeline.artifact import Artifact
+from pipeline.backends.onnxruntime_libraries import CUDA, own_library, why_unloadable
 from pipeline.data.dataset import Feed
 from pipeline.errors import Skipped, WorkerFailed, first_line
 from pipeline.installed import version
@@ -17,18 +18,6 @@ from pipeline.plan import Target
 
 _CPU = "CPUExecutionProvider"
 _REMOTE = "AzureExecutionProvider"
-CUDA = "CUDAExecutionProvider"
-_LIBRARIES = {
-    CUDA: "cuda",
-    "TensorrtExecutionProvider": "tensorrt",
-    "NvTensorRTRTXExecutionProvider": "nv_tensorrt_rtx",
-    "OpenVINOExecutionProvider": "openvino",
-    "ROCMExecutionProvider": "rocm",
-    "MIGraphXExecutionProvider": "migraphx",
-    "DnnlExecutionProvider": "dnnl",
-    "QNNExecutionProvider": "qnn",
-}
-"""Execution providers that come as a library of their own, libonnxruntime_providers_NAME.so."""
 _OTHERS = (
     *("openvino", "tensorrt", "tensorflow", "tflite-runtime", "ai-edge-litert", "executorch", "apache-tvm"),
     *("iree-base-runtime", "ncnn", "MNN", "paddlepaddle", "jax", "llama-cpp-python"),
@@ -55,22 +44,14 @@ def onnxruntime_findings(gpus: Sequence[str]) -> list[Finding]:
 
 def provider_finding(provider: str, libraries: Path, load: Callable[[str], object] = ctypes.CDLL) -> Finding:
     """Whether a provider's library, and all libraries that it needs, can be loaded from the folder ``libraries``."""
-    name = _LIBRARIES.get(provider)
-    path = libraries / f"libonnxruntime_providers_{name}.so"
-    if name is None or not path.exists():
+    if own_library(provider, libraries) is None:
         return Finding(topic=provider, level="ok", text="part of this build of onnxruntime")
-    if provider == CUDA:
-        import torch  # noqa: F401  its CUDA libraries are used where it has them, as the backend does
-    try:
-        shared = libraries / "libonnxruntime_providers_shared.so"
-        if shared.exists():
-            ctypes.CDLL(str(shared), mode=ctypes.RTLD_GLOBAL)
-        load(str(path))
-    except OSError as error:
+    missing = why_unloadable(provider, libraries, load)
+    if missing is not None:
         advice = "install the library that it names, in the version that this onnxruntime was built with"
         if provider == CUDA:
             advice = "install the CUDA and cuDNN that it wants, such as by pip install 'onnxruntime-gpu[cuda,cudnn]'"
-        return Finding(topic=provider, level="warning", text=f"its library can't be loaded: {error}", advice=advice)
+        return Finding(topic=provider, level="warning", text=f"its library can't be loaded: {missing}", advice=advice)
     return Finding(topic=provider, level="ok", text="its library and all that it needs can be loaded")
 
 

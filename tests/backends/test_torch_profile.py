@@ -11,7 +11,6 @@ import pytest
 from pipeline.artifact import Artifact
 from pipeline.backends.torch import Torch
 from pipeline.backends.torch_profile import read_events
-from pipeline.errors import BackendUnavailable
 from pipeline.plan import Profiler, Target
 from pipeline.torch_artifact import save_module
 from tests.stages.models import resnet, resnet_spec
@@ -59,6 +58,21 @@ def test_a_real_model_tells_its_operators(artifact: Artifact) -> None:
     assert 0 < sum(node["ms"] for node in found["nodes"]) <= found["call_ms"]
 
 
-def test_a_gpus_kernels_are_not_taken_for_profiled(artifact: Artifact) -> None:
-    with pytest.raises(BackendUnavailable, match="profiled on the CPU only"):
-        Torch().profile(artifact, Target(name="torch_cuda", backend=Torch(), device="cuda"), IMAGES, 1)
+def on_card(name: str, start: float, us: float, kind: str = "DeviceType.CUDA") -> Any:
+    return SimpleNamespace(name=name, device_type=kind, time_range=SimpleNamespace(start=start, elapsed_us=lambda: us))
+
+
+def test_of_a_card_the_kernels_and_copies_count_by_their_functions() -> None:
+    gemm = "void cutlass::Kernel2<cutlass_80_simt_sgemm_128x64>(cutlass_80_simt_sgemm_128x64::Params)"
+    events = [
+        on_card("Memcpy HtoD (Pageable -> Device)", 0, 10.0),
+        on_card(gemm, 1, 100.0),
+        on_card("cudaLaunchKernel", 1, 50.0, "DeviceType.CPU"),
+        on_card("Memcpy HtoD (Pageable -> Device)", 2, 30.0),
+        on_card(gemm, 3, 300.0),
+    ]
+    nodes = read_events(events, 2, "cuda")
+    assert [(node["name"], node["ms"], node["provider"]) for node in nodes] == [
+        ("Memcpy HtoD (Pageable -> Device) 1", pytest.approx(0.02), "PyTorch CUDA"),
+        ("cutlass::Kernel2 1", pytest.approx(0.2), "PyTorch CUDA"),
+    ]

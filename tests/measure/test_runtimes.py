@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from pipeline.backends.onnxruntime_libraries import CUDA
 from pipeline.measure import runtimes
 from pipeline.measure.runtimes import (
-    CUDA,
     onnxruntime_findings,
     other_runtimes,
     provider_finding,
@@ -64,6 +64,13 @@ def test_a_provider_whose_libraries_are_there_is_fine(tmp_path: Path) -> None:
     loaded: list[str] = []
     assert provider_finding(CUDA, library(tmp_path, "cuda"), load=loaded.append).level == "ok"
     assert loaded == [str(tmp_path / "libonnxruntime_providers_cuda.so")]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="libraries have other names there")
+def test_a_provider_that_always_has_a_library_misses_it(tmp_path: Path) -> None:
+    found = provider_finding("TensorrtExecutionProvider", tmp_path)
+    assert found.level == "warning"
+    assert "libonnxruntime_providers_tensorrt.so" in found.text
 
 
 def test_a_provider_inside_the_runtime_needs_no_library(tmp_path: Path) -> None:
