@@ -101,9 +101,10 @@ def _one(
     )
     if baseline is None:
         return alone
-    reference = 1.0 if labels is None else judging.value(baseline, truth)
-    change = judging.change(predictions, None if labels is None else baseline, truth)
-    return _compared(alone, change, judging, _margin(constraints, reference))
+    if labels is None:
+        return _compared(alone, judging.shortfall(predictions, truth, estimate), judging, _margin(constraints, 1.0))
+    reference = judging.value(baseline, truth)
+    return _compared(alone, judging.change(predictions, baseline, truth), judging, _margin(constraints, reference))
 
 
 def _compared(alone: Accuracy, change: PairedDifference, judging: Judging, margin: float) -> Accuracy:

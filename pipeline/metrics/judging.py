@@ -79,8 +79,12 @@ class Judging(Protocol):
         """The figure with its interval; None where there is no example to judge."""
         ...
 
-    def change(self, after: Predictions, before: Predictions | None, truth: Truth) -> PairedDifference:
-        """The figure of ``after`` less that of ``before``, on the same examples; None: of the truth itself."""
+    def change(self, after: Predictions, before: Predictions, truth: Truth) -> PairedDifference:
+        """The figure of ``after`` less that of ``before``, on the same examples."""
+        ...
+
+    def shortfall(self, predictions: Predictions, truth: Truth, estimate: Proportion) -> PairedDifference:
+        """The figure, which ``estimate`` tells, less that of the truth itself: the baseline's predictions."""
         ...
 
     def verdict(self, change: PairedDifference, margin: float) -> AccuracyVerdict:
@@ -119,9 +123,13 @@ class ByExample:
         right = self.scores(predictions, truth)
         return share_interval(right) if len(right) else None
 
-    def change(self, after: Predictions, before: Predictions | None, truth: Truth) -> PairedDifference:
+    def change(self, after: Predictions, before: Predictions, truth: Truth) -> PairedDifference:
         """The difference of two such means."""
-        return change_of_shares(self.scores(after, truth), self.scores(truth if before is None else before, truth))
+        return change_of_shares(self.scores(after, truth), self.scores(before, truth))
+
+    def shortfall(self, predictions: Predictions, truth: Truth, estimate: Proportion) -> PairedDifference:
+        """The mean less that of the truth itself."""
+        return self.change(predictions, truth, truth)
 
     def verdict(self, change: PairedDifference, margin: float) -> AccuracyVerdict:
         """By the interval of the difference."""
@@ -153,13 +161,15 @@ class Similarity:
         """The mean with its interval."""
         return mean_interval(self.scores(predictions, truth))
 
-    def change(self, after: Predictions, before: Predictions | None, truth: Truth) -> PairedDifference:
-        """The difference of two such means, or what is missing to 1."""
-        found = self.scores(after, truth)
-        mean = mean_interval(found if before is None else found - self.scores(before, truth))
-        best = 1.0 if before is None else 0.0
+    def change(self, after: Predictions, before: Predictions, truth: Truth) -> PairedDifference:
+        """The difference of two such means."""
+        mean = mean_interval(self.scores(after, truth) - self.scores(before, truth))
+        return PairedDifference(value=mean.value, low=mean.low, high=mean.high, flips=None, n=mean.n, p=None)
+
+    def shortfall(self, predictions: Predictions, truth: Truth, estimate: Proportion) -> PairedDifference:
+        """What is missing to 1."""
         return PairedDifference(
-            value=mean.value - best, low=mean.low - best, high=mean.high - best, flips=None, n=mean.n, p=None
+            value=estimate.value - 1, low=estimate.low - 1, high=estimate.high - 1, flips=None, n=estimate.n, p=None
         )
 
     def verdict(self, change: PairedDifference, margin: float) -> AccuracyVerdict:
@@ -201,15 +211,19 @@ class Overall:
             lambda rows: self.figure(mine[rows], right[rows]), len(right), self.rests_on(mine, right)
         )
 
-    def change(self, after: Predictions, before: Predictions | None, truth: Truth) -> PairedDifference:
+    def change(self, after: Predictions, before: Predictions, truth: Truth) -> PairedDifference:
         """The difference of two such figures."""
         judged = _judged(truth)
-        mine, other, right = (array[judged] for array in (after, truth if before is None else before, truth))
+        mine, other, right = (array[judged] for array in (after, before, truth))
         return figure_change(
             lambda rows: self.figure(mine[rows], right[rows]) - self.figure(other[rows], right[rows]),
             len(right),
             min(self.rests_on(each, right) for each in (mine, other)),
         )
+
+    def shortfall(self, predictions: Predictions, truth: Truth, estimate: Proportion) -> PairedDifference:
+        """The figure less that of the truth itself."""
+        return self.change(predictions, truth, truth)
 
     def verdict(self, change: PairedDifference, margin: float) -> AccuracyVerdict:
         """By the interval of the difference."""
