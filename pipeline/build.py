@@ -31,6 +31,7 @@ from pipeline.change import stage_key
 from pipeline.check import misfit
 from pipeline.code import code_digest
 from pipeline.compare import fingerprint
+from pipeline.data.batches import Axes, axes_of
 from pipeline.data.dataset import SplitName
 from pipeline.errors import (
     CorruptEntry,
@@ -96,6 +97,7 @@ class Builder:
     _sizes: dict[str, Size] = field(default_factory=dict)
     _failed: dict[str, StageFailed | Skipped] = field(default_factory=dict)
     _made: set[str] = field(default_factory=set)
+    _found_axes: Axes | None = None
     _digests: dict[tuple[SplitName, int | None], str] = field(default_factory=dict)
 
     @property
@@ -279,9 +281,15 @@ class Builder:
             macs_by_type=size.work.macs_by_type,
             weight_bytes=size.work.weight_bytes,
             activation_bytes=size.work.activation_bytes,
-            fixed_batch=fixed_batch_of(artifact) if artifact else None,
+            fixed_batch=fixed_batch_of(artifact, self._axes()) if artifact else None,
             model_sha256=file_digest(artifact.onnx_path) if artifact and artifact.format == "onnx" else None,
         )
+
+    def _axes(self) -> Axes:
+        """Where the model has the examples, as the data tells it."""
+        if self._found_axes is None:
+            self._found_axes = axes_of(first_examples(self.plan, 1))
+        return self._found_axes
 
     def _size(self, artifact: Artifact) -> Size:
         """Counted once; not known where counting goes wrong, which is no reason to lose the variant."""

@@ -171,11 +171,11 @@ def _batch_first(shape: Sequence[object], axis: int | None) -> Sequence[object] 
     return [shape[axis], *shape[:axis], *shape[axis + 1 :]]
 
 
-def fixed_batch_of(artifact: Artifact, axes: Axes | None = None) -> int | None:
+def fixed_batch_of(artifact: Artifact, axes: Axes) -> int | None:
     """The only batch size that a model takes, as its inputs declare it; None where any will do."""
     if artifact.format != "onnx":
         return None
     import onnx
 
     graph = onnx.load(artifact.onnx_path, load_external_data=False).graph
-    return fixed_batch_in(batch_first({value.name: shape_of(value) for value in fed_inputs(graph)}, axes or {}))
+    return fixed_batch_in(batch_first({value.name: shape_of(value) for value in fed_inputs(graph)}, axes))

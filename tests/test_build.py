@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from pipeline.artifact import Artifact
 from pipeline.build import Builder, Built
 from pipeline.build import builder as making
+from pipeline.data.batches import Inputs
 from pipeline.data.dataset import Split, SplitName
 from pipeline.plan import Context, Plan
 from pipeline.stages.export import ExportOnnx
@@ -215,3 +216,24 @@ def test_an_interrupted_stage_leaves_nothing_half_written_and_is_built_next_time
     built, again = build(chosen)
     assert built["v"].record.status == "ok"
     assert again.built_count == 1, "the model itself was stored before"
+
+
+@dataclass(frozen=True)
+class Columns(Arrays):
+    """The same examples for a model that has them in its second axis."""
+
+    def split(self, name: SplitName) -> Split:
+        split = Arrays.split(self, name)
+        return Split(Inputs(split.inputs, {"x": 1}), split.labels)
+
+
+def test_a_batch_on_another_axis_is_free_in_the_record_though_the_first_axis_is_fixed(tmp_path: Path) -> None:
+    path = linear_model(tmp_path / "linear.onnx")
+    model = onnx.load(path)
+    model.graph.node.insert(0, helper.make_node("Transpose", ["x"], ["rows"], name="rows"))
+    model.graph.node[1].input[0] = "rows"
+    model.graph.input[0].CopyFrom(helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [8, "batch"]))
+    onnx.save(model, path)
+    built, _ = build(plan(tmp_path, {"baseline": {}}, data=Columns()))
+    assert built["baseline"].record.reason is None
+    assert built["baseline"].record.fixed_batch is None

@@ -87,7 +87,7 @@ def test_a_batch_that_is_written_inside_is_found_by_trying(
     tmp_path: Path, sizes: tuple[int, ...], batch: int | None
 ) -> None:
     _, notes = imported(reshaped(*sizes), tmp_path, {"x": numbers(8, 2, 3)})
-    assert fixed_batch_of(Artifact(tmp_path, "onnx", "")) == batch
+    assert fixed_batch_of(Artifact(tmp_path, "onnx", ""), {}) == batch
     said = [f"its batch is declared as free, and it takes {batch} only: it is declared so now"]
     assert [text.split(" (")[0] for text in notes.get("warnings", [])] == (said if batch else [])
 
@@ -97,7 +97,7 @@ def test_a_batch_that_flows_into_the_first_row_is_found(tmp_path: Path) -> None:
     shape = numpy_helper.from_array(np.array([1, -1], np.int64), "s")
     made = model(nodes, [value("x", ["n", 6])], [value("y", [1, "m"])], [shape])
     imported(made, tmp_path)
-    assert fixed_batch_of(Artifact(tmp_path, "onnx", "")) == 1
+    assert fixed_batch_of(Artifact(tmp_path, "onnx", ""), {}) == 1
 
 
 def test_a_state_with_its_batch_on_another_axis_leaves_the_batch_free(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_state_with_its_batch_on_another_axis_leaves_the_batch_free(tmp_path: 
     zero = numpy_helper.from_array(np.array([0], np.int64), "zero")
     made = model(nodes, [value("x", ["n", 6])], [value("y", ["n", 6]), value("state", [1, "n", 6])], [zero])
     found, notes = imported(made, tmp_path)
-    assert fixed_batch_of(Artifact(tmp_path, "onnx", "")) is None
+    assert fixed_batch_of(Artifact(tmp_path, "onnx", ""), {}) is None
     assert "warnings" not in notes
     assert shape_of(found.graph.output[1]) == (1, None, 6)
 

@@ -45,7 +45,7 @@ def declared(found: Artifact) -> dict[str, Any]:
 
 def test_the_batch_is_fixed_and_the_shapes_follow(workplace: Workplace, onnx_model: Artifact, feed: Any) -> None:
     fixed = workplace.build(FixShapes(), onnx_model)
-    assert (fixed_batch_of(onnx_model), fixed_batch_of(fixed)) == (None, 1)
+    assert (fixed_batch_of(onnx_model, {}), fixed_batch_of(fixed, {})) == (None, 1)
     assert all(None not in shape for shape in declared(fixed).values())
     check_output(onnx_model, fixed, FixShapes.tolerance, feed)
 
