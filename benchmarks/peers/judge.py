@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.data.dataset import Feed, Split
 from pipeline.errors import WorkerFailed, first_line
-from pipeline.metrics.judging import cosines
+from pipeline.metrics.scores import cosines
 from pipeline.statistics.accuracy import paired_difference
 
 MARGIN = 0.01

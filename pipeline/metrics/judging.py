@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.dataset import IGNORED
-from pipeline.errors import UserError
+from pipeline.errors import SlimlineError, UserError
 from pipeline.intervals import AccuracyVerdict, Unit
+from pipeline.metrics.scores import Predictions, Truth, cosines, right_shares
 from pipeline.plan import Metric
 from pipeline.statistics.accuracy import (
     PairedDifference,
@@ -29,11 +30,6 @@ from pipeline.statistics.accuracy import (
     share_interval,
     similarity_verdict,
 )
-
-Predictions = NDArray[Any]
-"""One an example: [N], or [N, ...]."""
-Truth = NDArray[Any]
-"""What is right for the same examples: labels, or the baseline's predictions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,14 +198,17 @@ class Overall:
         return float(self.figure(predictions, truth))
 
     def estimate(self, predictions: Predictions, truth: Truth) -> Proportion | None:
-        """The figure with its interval."""
+        """The figure with its interval; raises SlimlineError where it does not lie between 0 and 1."""
         judged = _judged(truth)
         if not judged.any():
             return None
         mine, right = predictions[judged], truth[judged]
-        return figure_interval(
+        found = figure_interval(
             lambda rows: self.figure(mine[rows], right[rows]), len(right), self.rests_on(mine, right)
         )
+        if not 0 <= found.value <= 1:
+            raise SlimlineError(f"the metric's figure is {found.value:g}, and it must lie between 0 and 1 (the best)")
+        return found
 
     def change(self, after: Predictions, before: Predictions, truth: Truth) -> PairedDifference:
         """The difference of two such figures."""
@@ -228,41 +227,6 @@ class Overall:
     def verdict(self, change: PairedDifference, margin: float) -> AccuracyVerdict:
         """By the interval of the difference."""
         return accuracy_verdict(change.low, change.high, margin)
-
-
-def right_shares(predictions: Predictions, truth: Truth) -> NDArray[np.float64]:
-    """How right each example's classes are: of [N] 1 or 0, of several an example [N, ...] the share that is right.
-
-    Examples of which nothing is to be judged (``IGNORED``) are left out. Raises UserError where the shapes differ.
-    """
-    if predictions.shape != truth.shape:
-        raise UserError(
-            f"the model tells classes {list(predictions.shape)}, and the labels are {list(truth.shape)}: give a label "
-            "for each class that is told"
-        )
-    parts = tuple(range(1, predictions.ndim))
-    counted = truth != IGNORED
-    right = ((predictions == truth) & counted).sum(axis=parts, dtype=np.float64)
-    counts = counted.sum(axis=parts, dtype=np.float64)
-    found: NDArray[np.float64] = right[counts > 0] / counts[counts > 0]
-    return found
-
-
-def cosines(predictions: Predictions, truth: Truth) -> NDArray[np.float64]:
-    """The cosine, -1 to 1, of each example's two vectors [N, D].
-
-    A vector of zeros, or one that holds something that is not a number, is right where the other is the same (1), and
-    wrong otherwise (0).
-    """
-    first, second = (array.reshape(len(array), -1).astype(np.float64) for array in (predictions, truth))
-    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
-    usable = np.isfinite(lengths) & (lengths > 0)
-    found: NDArray[np.float64] = np.array(
-        [np.array_equal(*pair, equal_nan=True) for pair in zip(first, second, strict=True)], np.float64
-    )
-    found[usable] = (first[usable] * second[usable]).sum(axis=1) / lengths[usable]
-    np.clip(found, -1.0, 1.0, out=found)
-    return found
 
 
 CLASSES = ByExample(

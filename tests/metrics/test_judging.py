@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline.analyse import phrases
 from pipeline.analyse.accuracy import accuracies
 from pipeline.errors import SlimlineError
-from pipeline.metrics import ByExample, Cosine, Judging, TopOne, class_path, fields_of, recorded_metric
+from pipeline.metrics import ByExample, Cosine, Judging, Overall, TopOne, class_path, fields_of, recorded_metric
 from pipeline.metrics.top_one import NO_PREDICTION
 from pipeline.plan import Constraints, MeasureSettings, Metric
 from pipeline.record import AccuracySamples
@@ -104,3 +104,10 @@ def test_a_record_without_a_class_goes_by_the_type_of_the_predictions() -> None:
 def test_a_metric_that_can_not_be_made_again_says_why(path: str, why: str) -> None:
     with pytest.raises(SlimlineError, match=f"judged by {path}, which can't be made here: .*{why}"):
         _recorded(path, positive=1)
+
+
+def test_a_figure_that_is_no_share_is_refused() -> None:
+    labels = np.arange(20)
+    distance = Overall(figure=lambda predictions, truth: float(np.abs(predictions - truth).mean()))
+    with pytest.raises(SlimlineError, match="the metric's figure is 3, and it must lie between 0 and 1"):
+        distance.estimate(labels + 3, labels)
