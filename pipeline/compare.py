@@ -85,7 +85,7 @@ def _speed(mine: Cells | None, other: Cells | None) -> Speed | str:
 def fingerprint(plan: Plan) -> dict[str, Any]:
     """The machine and the target that a choice is measured on: plain values for a cache key."""
     machine = describe_machine()
-    identity = {name: machine[name] for name in _IDENTITY}
+    identity = {name: getattr(machine, name) for name in _IDENTITY}
     with suppress(Skipped):
         target = _target(plan)
         return {**identity, "target": asdict(target), "batch_size": plan.batch_sizes[0]}

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -21,6 +20,7 @@ from pipeline.analyse.cells import CLONE, cells_by_subject, differences_by_round
 from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.backends.onnxruntime_libraries import CUDA
 from pipeline.errors import WorkerFailed
+from pipeline.header import Machine
 from pipeline.measure import findings, runtimes
 from pipeline.measure.cgroup import cpu_quota
 from pipeline.measure.environment import (
@@ -72,7 +72,7 @@ def doctor(store: Path, console: Console, *, quick: bool = False, as_json: bool 
         display.step("looking", 0.0, f"at how quiet the machine is, for {QUIET_S:g} s")
         quiet = sample_quiet(QUIET_S)
         display.step("looking", 0.5, "at what is installed")
-        found = [*_machine(machine, quiet), *_software(machine["gpu"]), _disk(store)]
+        found = [*_machine(machine, quiet), *_software(machine.gpu), _disk(store)]
         display.step("looking", 1.0, "at the machine and what is installed")
         floor = None
         if not quick:
@@ -145,20 +145,20 @@ def _noise(display: ProgressDisplay) -> tuple[NoiseFloor | None, Finding]:
     return floor, judge_noise(floor)
 
 
-def _machine(machine: dict[str, Any], quiet: Quiet | None) -> Iterator[Finding]:
+def _machine(machine: Machine, quiet: Quiet | None) -> Iterator[Finding]:
     present = os.cpu_count() or 1
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else present
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     found = isa()
-    yield findings.processor(machine["cpu"], platform.machine())
+    yield findings.processor(machine.cpu, platform.machine())
     yield findings.int8(found)
     yield findings.bf16(found)
     yield findings.cores(allowed, present, cpu_quota())
     yield from findings.clock(governor(), turbo())
-    yield findings.virtualization(machine["virtualized"])
+    yield findings.virtualization(machine.virtualized)
     yield from findings.quietness(quiet, load, present)
-    yield from findings.memory(available_memory_bytes(), machine["memory_bytes"], swap_used_bytes())
-    yield findings.gpu(machine["gpu"], machine["gpu_driver"])
+    yield from findings.memory(available_memory_bytes(), machine.memory_bytes, swap_used_bytes())
+    yield findings.gpu(machine.gpu, machine.gpu_driver)
 
 
 def _software(gpus: list[str]) -> Iterator[Finding]:
@@ -195,7 +195,7 @@ def _print(console: Console, found: list[Finding]) -> None:
     console.print(summary, markup=False, highlight=False)
 
 
-def _print_json(console: Console, found: list[Finding], machine: dict[str, Any], floor: NoiseFloor | None) -> None:
+def _print_json(console: Console, found: list[Finding], machine: Machine, floor: NoiseFloor | None) -> None:
     document = plain(
         {
             "findings": [asdict(finding) for finding in found],

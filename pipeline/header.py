@@ -11,6 +11,32 @@ from pipeline.plan import Constraints, MeasureSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What a run was measured on (``pipeline.measure.environment``); None where the system doesn't say."""
+
+    cpu: str | None = None
+    isa: list[str] = field(default_factory=list)
+    """The processor's instruction sets that matter to inference, such as ``avx2`` and ``avx512_vnni``."""
+    cores: int | None = None
+    """Those that the run could use."""
+    memory_bytes: int | None = None
+    os: str | None = None
+    kernel: str | None = None
+    architecture: str | None = None
+    virtualized: bool | None = None
+    governor: str | None = None
+    """How the first core's clock is chosen, such as ``performance``."""
+    turbo: bool | None = None
+    """Whether cores may run above their base clock."""
+    gpu: list[str] = field(default_factory=list)
+    """NVIDIA's cards, each with its memory."""
+    gpu_driver: str | None = None
+    python: str | None = None
+    libraries: dict[str, str] = field(default_factory=dict)
+    """The versions of those that change what is built or how fast it runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TargetRecord:
     """Where variants were timed."""
 
@@ -51,8 +77,7 @@ class Header:
     model: str
     data: str
     seed: int
-    machine: dict[str, Any]
-    """What the run recorded of the machine: cpu, isa, cores, gpu, memory_bytes, os, libraries and more."""
+    machine: Machine
     constraints: Constraints
     """What a recommended variant must keep; None: no limit."""
     measure: MeasureSettings

@@ -14,7 +14,7 @@ from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.build import Builder
 from pipeline.change import BatchSizes, Change, StageField, StageSwapped, Targets
 from pipeline.explanation import Cause, Explanation
-from pipeline.header import TargetRecord
+from pipeline.header import Machine, TargetRecord
 from pipeline.plan import Constraints, MeasureSettings, Plan, Target
 from pipeline.record import AccuracySamples, LatencySamples, Record, SubjectRecord, Trial
 from pipeline.results import Report
@@ -57,7 +57,7 @@ def recorded(of: Plan) -> Record:
         model="",
         data="",
         seed=0,
-        machine={},
+        machine=Machine(),
         constraints=Constraints(),
         measure=MeasureSettings(explain="all"),
         targets={target: TargetRecord(device="cpu", backend="onnxruntime")},

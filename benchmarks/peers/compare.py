@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from candidates import BATCH, ORT, SLIMLINE, Candidate, Failed, read_made, read_run
@@ -83,7 +83,7 @@ def main(run: Path, test: Split, peers: Sequence[Path], finalists: int, settings
     return to_markdown(
         Comparison(
             model=record.model,
-            machine=describe_machine(),
+            machine=asdict(describe_machine()),
             examples=len(test),
             size_bytes=baseline.artifact.size_bytes,
             found=[

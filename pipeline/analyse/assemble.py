@@ -42,7 +42,7 @@ def analyse(record: Record) -> Report:
     faults = Faults()
     estimates = _estimates(record, cells, measure, faults)
     devices = {subject.key: subject.device for subject in record.subjects}
-    cores = record.machine.get("cores")
+    cores = record.machine.cores
     checks = faults.contain(
         "the run's own checks",
         lambda: check_noise(cells, estimates, devices, record.latency, measure, cores),

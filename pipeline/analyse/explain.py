@@ -115,12 +115,12 @@ def _explanation(
         same_model=subject.variant == reference.variant,
         limits=row.limits,
         peaks=record.peaks.get(row.target),
-        isa=frozenset(record.machine.get("isa") or ()),
+        isa=frozenset(record.machine.isa),
         threads=target.threads,
         session=target.session,
         device_time=row.device_ms,
         siblings=list(_siblings(run, variant, row, compared)),
-        has_gpu=bool(record.machine.get("gpu")),
+        has_gpu=bool(record.machine.gpu),
     )
     return explain(evidence) if reason is None else _without_profile(evidence, reason)
 

@@ -47,9 +47,9 @@ def with_remarks(
 
 def remarks(subject: SubjectRecord, record: Record, cells: Mapping[str, Cells]) -> Iterator[str]:
     """The row's own."""
-    target, cores = record.targets[subject.target], record.machine.get("cores")
+    target, cores = record.targets[subject.target], record.machine.cores
     threads = target.threads
-    if subject.device == "cpu" and isinstance(cores, int) and threads > cores:
+    if subject.device == "cpu" and cores is not None and threads > cores:
         yield (
             f"{threads} threads share {cores} core{'' if cores == 1 else 's'}, so they wait for each other: try "
             f"{Threads(target=subject.target, threads=cores)}"

@@ -57,7 +57,7 @@ def measured(report: Report, record: Record, recommendation: Recommendation) -> 
         "target": result.target,
         "device": result.device,
         "batch_size": result.batch_size,
-        "machine": record.machine,
+        "machine": asdict(record.machine),
         "accuracy": asdict(result.accuracy) if result.accuracy else None,
         "latency_ms": _latency(result.latency_ms) if result.latency_ms else None,
         "throughput": result.throughput,
@@ -91,7 +91,7 @@ def provenance(record: Record, variant: VariantRecord, digest: str) -> dict[str,
             {"name": stage.name, "kind": stage.kind, "fields": stage.fields, "digest": stage.digest}
             for stage in variant.stages
         ],
-        "libraries": record.machine.get("libraries", {}),
+        "libraries": record.machine.libraries,
     }
 
 

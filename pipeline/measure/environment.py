@@ -10,6 +10,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from pipeline.header import Machine
 from pipeline.installed import version
 from pipeline.measure.cgroup import cpu_quota, memory_left_bytes
 
@@ -41,24 +42,24 @@ _RELEVANT = (
 """The instruction sets that inference libraries choose their kernels by; what else a processor has is left out."""
 
 
-def describe_machine() -> dict[str, Any]:
-    """The machine as plain values: processor, cores, memory, system, graphics processors and library versions."""
+def describe_machine() -> Machine:
+    """The machine: processor, cores, memory, system, graphics processors and library versions."""
     cpuinfo = _read_cpuinfo()
-    return {
-        "cpu": _cpu_name(cpuinfo),
-        "isa": sorted(isa()),
-        "cores": available_cores(),
-        "memory_bytes": _memory_bytes(),
-        "os": _os_name(),
-        "kernel": platform.release(),
-        "architecture": platform.machine(),
-        "virtualized": _virtualized(cpuinfo),
-        "governor": governor(),
-        "turbo": turbo(),
+    return Machine(
+        cpu=_cpu_name(cpuinfo),
+        isa=sorted(isa()),
+        cores=available_cores(),
+        memory_bytes=_memory_bytes(),
+        os=_os_name(),
+        kernel=platform.release(),
+        architecture=platform.machine(),
+        virtualized=_virtualized(cpuinfo),
+        governor=governor(),
+        turbo=turbo(),
         **_gpus(),
-        "python": platform.python_version(),
-        "libraries": {name: found for name in LIBRARIES if (found := version(name)) is not None},
-    }
+        python=platform.python_version(),
+        libraries={name: found for name in LIBRARIES if (found := version(name)) is not None},
+    )
 
 
 def isa() -> frozenset[str]:

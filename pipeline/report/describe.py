@@ -8,6 +8,7 @@ from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from pipeline import numbers as show
+from pipeline.header import Machine
 from pipeline.report.rows import Row, row_status
 from pipeline.report.verdicts import STOP_MEANINGS
 from pipeline.results import Noise, Report, Result, VariantResult
@@ -19,13 +20,11 @@ _DEFAULT_MARGIN = {
 """Where the margin comes from that nobody set, by what the figure is held against."""
 
 
-def machine_line(machine: Mapping[str, Any]) -> str:
+def machine_line(machine: Machine) -> str:
     """The machine in a line: processor, cores, accelerator, operating system; only what was recorded."""
-    parts = [value(machine["cpu"])] if machine.get("cpu") else []
-    if machine.get("cores"):
-        parts.append("1 core" if machine["cores"] == 1 else f"{value(machine['cores'])} cores")
-    parts.extend(value(machine[name]) for name in ("gpu", "os") if machine.get(name))
-    return ", ".join(parts) or "machine not recorded"
+    cores = None if machine.cores is None else "1 core" if machine.cores == 1 else f"{machine.cores} cores"
+    parts = [machine.cpu, cores, ", ".join(machine.gpu), machine.os]
+    return ", ".join(part for part in parts if part) or "machine not recorded"
 
 
 def busy_lines(noise: Noise) -> list[str]:

@@ -125,7 +125,7 @@ def _kept_in(options: Options) -> Path:
         "settings": asdict(options.settings),
         "busy": options.busy,
         "seed": options.seed,
-        "machine": {name: machine[name] for name in ("cpu", "cores", "kernel", "libraries")},
+        "machine": {name: getattr(machine, name) for name in ("cpu", "cores", "kernel", "libraries")},
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
     name = f"{options.action}-{options.settings.profile}-{'busy' if options.busy else 'idle'}-{digest}.jsonl"

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.header import TargetRecord
+from pipeline.header import Machine, TargetRecord
 from pipeline.plan import Constraints, MeasureSettings
 from pipeline.record import (
     AccuracySamples,
@@ -85,7 +85,7 @@ def make_record(
         model="model",
         data="data",
         seed=0,
-        machine={"cpu": "a processor"},
+        machine=Machine(cpu="a processor"),
         constraints=constraints or Constraints(),
         measure=measure or MeasureSettings(),
         targets={name: TargetRecord(device=device) for name, device in places.items()},
@@ -99,7 +99,7 @@ def make_record(
 
 def _variant(made: Made) -> VariantRecord:
     stage = StageRecord(
-        name="export", kind="ExportOnnx", fields={"opset": 20}, key="k", digest="d", seconds=1.0, reused=False,
+        name="export", kind="ExportOnnx", fields={"opset": 20}, key="k", digest="ab" * 32, seconds=1.0, reused=False,
         role="export",
     )  # fmt: skip
     return VariantRecord(
@@ -108,7 +108,7 @@ def _variant(made: Made) -> VariantRecord:
         reason=made.reason,
         stages=[stage],
         format="onnx",
-        digest="d",
+        digest="ab" * 32,
         path="p",
         size_bytes=made.size_bytes,
         parameters=10,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.analyse import analyse
-from pipeline.header import TargetRecord
+from pipeline.header import Machine, TargetRecord
 from pipeline.record import LatencySamples, Record
 from pipeline.report.describe import busy_lines, margin_lines, noise_lines
 from pipeline.results import Report
@@ -29,9 +29,9 @@ def _front(*variants: Made) -> set[str]:
 def test_more_threads_than_cores_are_told_with_what_to_type() -> None:
     record = make_record(INT8)
     targets = {"ort_cpu": TargetRecord(device="cpu", threads=8)}
-    found = _remarks(analyse(replace(record, targets=targets, machine={"cores": 2})))
+    found = _remarks(analyse(replace(record, targets=targets, machine=Machine(cores=2))))
     assert found["int8"] == ["8 threads share 2 cores, so they wait for each other: try target.ort_cpu.threads=2"]
-    assert _remarks(analyse(replace(record, targets=targets, machine={"cores": 8}))) == {"baseline": [], "int8": []}
+    assert _remarks(analyse(replace(record, targets=targets, machine=Machine(cores=8)))) == {"baseline": [], "int8": []}
 
 
 def _drifting(factor: float) -> LatencySamples:
@@ -63,7 +63,7 @@ def test_a_machine_that_wanders_is_no_drift_of_a_row() -> None:
 def _on_a_machine(load: float, delay_ns: int) -> Record:
     record = make_record(INT8)
     entries = [{**entry, "load": load, "run_delay_ns": delay_ns} for entry in record.latency.telemetry]
-    return replace(record, latency=replace(record.latency, telemetry=entries), machine={"cores": 2})
+    return replace(record, latency=replace(record.latency, telemetry=entries), machine=Machine(cores=2))
 
 
 def test_a_busy_machine_is_told_beside_the_figures_and_the_checks_are_those_of_the_ratios() -> None:

@@ -15,7 +15,7 @@ from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.bundle import write_bundle
 from pipeline.data.dataset import Split
 from pipeline.data.preprocessing import Preprocessing
-from pipeline.header import TargetRecord
+from pipeline.header import Machine, TargetRecord
 from pipeline.installed import version
 from pipeline.intervals import Quantile
 from pipeline.plan import Constraints, MeasureSettings, Target
@@ -34,14 +34,14 @@ from pipeline.results import (
 
 CLASS_NAMES = ("boot", "coat", "bag")
 PREPROCESSING = {"image": Preprocessing(scale=1 / 255, mean=(0.3, 0.4), std=(0.2, 0.25))}
-MACHINE = {
-    "cpu": "Example CPU",
-    "cores": 2,
-    "isa": ["avx2"],
-    "libraries": {
+MACHINE = Machine(
+    cpu="Example CPU",
+    cores=2,
+    isa=["avx2"],
+    libraries={
         name: found for name in ("onnxruntime", "numpy", "openvino", "torch") if (found := version(name)) is not None
     },
-}
+)
 TARGET = Target(name="ort_cpu", backend=OnnxRuntime(), threads=1)
 RECOMMENDATION = Recommendation(
     variant="static_int8", target="ort_cpu", batch_size=4, why="fastest that keeps its accuracy", next_best=None

@@ -1,9 +1,11 @@
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from pipeline.header import Machine
 from pipeline.measure import environment
 from pipeline.measure.environment import (
     available_cores,
@@ -43,17 +45,17 @@ def test_arm_instruction_sets_are_read_from_features(cpuinfo: Path) -> None:
 def test_elsewhere_py_cpuinfo_is_asked(cpuinfo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "_py_cpuinfo", lambda: {"brand_raw": "Other CPU", "flags": ["avx2", "avx512vnni"]})
     assert isa() == {"avx2", "avx512_vnni"}
-    assert describe_machine()["cpu"] == "Other CPU"
+    assert describe_machine().cpu == "Other CPU"
 
 
 def test_the_machine_is_described_in_plain_values(cpuinfo: Path) -> None:
     cpuinfo.write_text(X86)
     machine = describe_machine()
-    assert json.loads(json.dumps(machine)) == machine
-    assert machine["cpu"] == "Some CPU @ 2.00GHz"
-    assert machine["virtualized"] is True
-    assert isinstance(machine["gpu"], list)
-    assert {"numpy", "onnx", "torch"} <= machine["libraries"].keys()
+    assert Machine(**json.loads(json.dumps(asdict(machine)))) == machine
+    assert machine.cpu == "Some CPU @ 2.00GHz"
+    assert machine.virtualized is True
+    assert isinstance(machine.gpu, list)
+    assert {"numpy", "onnx", "torch"} <= machine.libraries.keys()
 
 
 def test_this_machine_has_a_core() -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from rich.console import Console
 
 from pipeline import numbers
-from pipeline.header import Peaks, TargetRecord
+from pipeline.header import Machine, Peaks, TargetRecord
 from pipeline.intervals import AccuracyVerdict, Quantile
 from pipeline.plan import Constraints, MeasureSettings
 from pipeline.record import StageRecord
@@ -237,15 +237,15 @@ def report(
         model="fashion_resnet",
         data="fashion_mnist",
         seed=0,
-        machine={
-            "cpu": "Intel Xeon Processor (Sapphire Rapids)",
-            "isa": ["avx2", "avx512_vnni", "amx_int8"],
-            "cores": 2,
-            "gpu": None,
-            "memory_bytes": 8_300_000_000,
-            "os": "Linux 6.1 x86_64",
-            "libraries": {"onnx": "1.23.0", "onnxruntime": "1.32.0", "torch": "2.13.0+cpu"},
-        },
+        machine=Machine(
+            cpu="Intel Xeon Processor (Sapphire Rapids)",
+            isa=["avx2", "avx512_vnni", "amx_int8"],
+            cores=2,
+            gpu=[],
+            memory_bytes=8_300_000_000,
+            os="Linux 6.1 x86_64",
+            libraries={"onnx": "1.23.0", "onnxruntime": "1.32.0", "torch": "2.13.0+cpu"},
+        ),
         constraints=Constraints(max_size_mb=1.0),
         measure=MeasureSettings(),
         targets={"ort_cpu": TargetRecord(backend="onnxruntime", device="cpu")},

@@ -18,6 +18,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.errors import OutOfSpace
+from pipeline.header import Machine
 from pipeline.intervals import AccuracyVerdict
 from pipeline.report import print_report, write_report
 from pipeline.report.charts import chart_library, figures
@@ -68,7 +69,13 @@ class Page(HTMLParser):
 def _hostile() -> Report:
     report = example.typical()
     variants = [replace(variant, name=f"{variant.name}{HOSTILE}") for variant in report.variants]
-    return replace(report, variants=variants, model=HOSTILE, summary=HOSTILE, machine={HOSTILE: [HOSTILE]})
+    return replace(
+        report,
+        variants=variants,
+        model=HOSTILE,
+        summary=HOSTILE,
+        machine=Machine(cpu=HOSTILE, libraries={HOSTILE: HOSTILE}),
+    )
 
 
 @pytest.fixture(name="page", scope="module")
