@@ -22,7 +22,10 @@ from pipeline.report import (
 )
 from pipeline.report.drawing import Panel
 from pipeline.report.rows import compared
-from pipeline.report.sections.factors import TITLE
+from pipeline.report.sections.chains import TITLE as CHAINS
+from pipeline.report.sections.factors import TITLE as FACTORS
+from pipeline.report.sections.ladder import TITLE as LADDER
+from pipeline.report.sections.results import TITLE as RESULTS
 from pipeline.results import Report
 
 _DRAWING_S = 300
@@ -33,6 +36,8 @@ _DRAWING_S = 300
 class Figure:
     """Panels of one kind, with one caption."""
 
+    section: str
+    """The title of the section in which they stand."""
     title: str
     caption: str
     panels: list[Panel]
@@ -52,8 +57,8 @@ def draw(report: Report) -> Drawing:
     """Every figure for which there is something to show, each by itself; and the script, which sorts tables too."""
     faults = Faults()
     found = [
-        faults.contain(f"the charts '{title}'", partial(_figure, title, caption, panels), None)
-        for title, caption, panels in _kinds(report)
+        faults.contain(f"the charts '{title}'", partial(_figure, section, title, caption, panels), None)
+        for section, title, caption, panels in _kinds(report)
     ]
     drawn = [figure for figure in found if figure is not None and figure.panels]
     return Drawing(figures=drawn, library=chart_library() if drawn else "", faults=faults.sentences)
@@ -88,31 +93,45 @@ def _draw_first_to_go(report: Report) -> Drawing:
     return draw(report)
 
 
-def _kinds(report: Report) -> list[tuple[str, str, Callable[[], Iterable[Panel | None]]]]:
-    """Title, caption and panels of each kind of figure; panels are made when they are asked for."""
+def _kinds(report: Report) -> list[tuple[str, str, str, Callable[[], Iterable[Panel | None]]]]:
+    """Section, title, caption and panels of each kind of figure; panels are made when they are asked for."""
     groups = compared(report)
     axes = [] if report.factors is None else report.factors.axes
     return [
-        (f"{TITLE}, axis by axis", chart_factors.CAPTION, lambda: map(chart_factors.factor_panel, axes)),
-        ("Speed-up", chart_speedup.CAPTION, lambda: map(chart_speedup.speedup_panel, groups)),
-        ("Throughput by batch size", chart_ladder.CAPTION, lambda: chart_ladder.ladder_panels(report)),
-        ("Accuracy against latency", chart_tradeoff.CAPTION, lambda: map(chart_tradeoff.tradeoff_panel, groups)),
         (
+            FACTORS,
+            f"{FACTORS}, axis by axis",
+            chart_factors.CAPTION,
+            lambda: map(chart_factors.factor_panel, axes),
+        ),
+        (RESULTS, "Speed-up", chart_speedup.CAPTION, lambda: map(chart_speedup.speedup_panel, groups)),
+        (LADDER, "Throughput by batch size", chart_ladder.CAPTION, lambda: chart_ladder.ladder_panels(report)),
+        (
+            RESULTS,
+            "Accuracy against latency",
+            chart_tradeoff.CAPTION,
+            lambda: map(chart_tradeoff.tradeoff_panel, groups),
+        ),
+        (
+            RESULTS,
             "Latency distributions",
             chart_distribution.CAPTION,
             lambda: map(chart_distribution.distribution_panel, groups),
         ),
         (
+            CHAINS,
             "Sensitivity to quantization",
             chart_sensitivity.CAPTION,
             lambda: map(chart_sensitivity.sensitivity_panel, report.variants),
         ),
         (
+            CHAINS,
             "Sensitivity to pruning",
             chart_pruning.CAPTION,
             lambda: map(chart_pruning.pruning_panel, report.variants),
         ),
         (
+            RESULTS,
             "Size and memory",
             chart_sizes.CAPTION,
             lambda: [chart_sizes.size_panel(report), *map(chart_sizes.memory_panel, groups)],
@@ -120,5 +139,7 @@ def _kinds(report: Report) -> list[tuple[str, str, Callable[[], Iterable[Panel |
     ]
 
 
-def _figure(title: str, caption: str, panels: Callable[[], Iterable[Panel | None]]) -> Figure:
-    return Figure(title=title, caption=caption, panels=[panel for panel in panels() if panel is not None])
+def _figure(section: str, title: str, caption: str, panels: Callable[[], Iterable[Panel | None]]) -> Figure:
+    return Figure(
+        section=section, title=title, caption=caption, panels=[panel for panel in panels() if panel is not None]
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -19,10 +20,10 @@ from pipeline import PACKAGE
 from pipeline import numbers as show
 from pipeline.contained import contained
 from pipeline.report import describe
-from pipeline.report.charts import Drawing, draw
+from pipeline.report.charts import Drawing, Figure, draw
 from pipeline.report.plain import plain
 from pipeline.report.sections import sections_of
-from pipeline.report.sections.section import Part
+from pipeline.report.sections.section import Part, Section
 from pipeline.report.verdicts import TONES
 from pipeline.results import Report
 from pipeline.screen import printable
@@ -33,8 +34,8 @@ _TEMPLATES = PACKAGE / "report" / "templates"
 def html_text(report: Report, drawing: Drawing | None = None) -> str:
     """The whole page, with charts that were drawn before, or are drawn here. A section that fails says so itself."""
     drawing = draw(report) if drawing is None else drawing
-    sections = sections_of(report)
-    sorts = any(_sorts(part) for section in sections for part in section.parts)
+    placed = _placed(sections_of(report), drawing.figures)
+    sorts = any(_sorts(part) for section, _ in placed for part in section.parts)
     scripts = [drawing.library, (_TEMPLATES / "report.js").read_text(encoding="utf-8")]
     scripts = [script for script in scripts if script] if drawing.figures or sorts else []
     environment = _environment()
@@ -42,9 +43,9 @@ def html_text(report: Report, drawing: Drawing | None = None) -> str:
         report=report,
         drawing=drawing,
         describe=describe,
-        sections=sections,
+        sections=placed,
         tones=TONES,
-        none=show.NONE,
+        empty=show.NONE,
         slug=_slug,
         piece=partial(_piece, environment),
     )
@@ -52,7 +53,7 @@ def html_text(report: Report, drawing: Drawing | None = None) -> str:
         style=(_TEMPLATES / "report.css").read_text(encoding="utf-8"),
         scripts=scripts,
         policy=security_policy(scripts),
-        specs=[plain(panel.spec) for figure in drawing.figures for panel in figure.panels],
+        specs=[plain(panel.spec) for _, figures in placed for figure in figures for panel in figure.panels],
     )
 
 
@@ -86,6 +87,15 @@ def _environment() -> jinja2.Environment:
 def _harmless(value: Any) -> Any:
     """What a template writes: text without control characters; markup is made of such text."""
     return printable(value) if type(value) is str else value
+
+
+def _placed(sections: Sequence[Section], figures: Sequence[Figure]) -> list[tuple[Section, list[Figure]]]:
+    """The sections that the page shows, each with its charts; those of a section that failed are last."""
+    titles = {section.title for section in sections}
+    placed = [(section, [figure for figure in figures if figure.section == section.title]) for section in sections]
+    lost = [figure for figure in figures if figure.section not in titles]
+    rest = [(Section(title="Charts"), lost)] if lost else []
+    return [entry for entry in [*placed, *rest] if entry[0].notes or entry[0].parts or entry[1]]
 
 
 def _sorts(part: Part) -> bool:

@@ -46,6 +46,10 @@ def words_of(text: str) -> str:
     return " ".join(re.sub(r"[|*\\#-]", " ", plain).split())
 
 
+def titles_of(page: str) -> list[str]:
+    return re.findall(r"<h[23][^>]*>([^<]*)</h", page.partition("<body>")[2].partition("</main>")[0])
+
+
 @pytest.mark.usefixtures("_added")
 @pytest.mark.parametrize("write", FORMATS)
 def test_a_section_that_is_added_is_in_every_format(write: Callable[[Report], str]) -> None:
@@ -138,3 +142,32 @@ def test_the_page_writes_each_kind_of_part() -> None:
 def test_every_section_of_a_run_has_its_own_title() -> None:
     titles = [section.title for section in sections_of(example.typical())]
     assert len(set(titles)) == len(titles)
+
+
+def test_a_cell_without_a_value_is_a_dash_in_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = Table(columns=(Column(head="a"), Column(head="b")), rows=[TableRow(cells=(("x",), ()))])
+    monkeypatch.setattr(sections, "SECTIONS", (lambda _: Section(title="Gap", parts=[Part(tables=[table])]),))
+    assert '<td class="left">–' in html_text(example.report([]))
+
+
+def test_charts_stand_in_their_section_in_the_order_of_the_data() -> None:
+    assert titles_of(html_text(example.typical()))[:5] == [
+        "Results",
+        "Speed-up",
+        "Accuracy against latency",
+        "Latency distributions",
+        "Size and memory",
+    ]
+
+
+def test_charts_of_a_section_that_failed_are_still_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sections, "SECTIONS", (carbon,))
+    assert titles_of(html_text(example.typical())) == [
+        "Carbon",
+        "By variant",
+        "Charts",
+        "Speed-up",
+        "Accuracy against latency",
+        "Latency distributions",
+        "Size and memory",
+    ]

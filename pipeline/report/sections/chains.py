@@ -8,12 +8,14 @@ from pipeline.report import describe
 from pipeline.report.sections.section import Facts, Part, Section, lines
 from pipeline.results import Report, VariantResult
 
+TITLE = "Chains of stages"
+
 
 def chains(report: Report) -> Section | None:
     """Each variant with its stages, their fields and what they noted."""
     if not report.variants:
         return None
-    return Section(title="Chains of stages", parts=[_chain(variant) for variant in report.variants])
+    return Section(title=TITLE, parts=[_chain(variant) for variant in report.variants])
 
 
 def _chain(variant: VariantResult) -> Part:

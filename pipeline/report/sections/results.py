@@ -11,6 +11,7 @@ from pipeline.report.rows import Group, Row, compared, groups
 from pipeline.report.sections.section import Column, Line, Part, Section, Table, TableRow, lines
 from pipeline.results import Report
 
+TITLE = "Results"
 _UNITS = "In brackets: 95 % intervals. MB are millions of bytes."
 _DROPPED_FIRST = ("throughput", "p99", "memory", "size")
 
@@ -21,10 +22,10 @@ def results(report: Report) -> Section:
     cautions = lines([*describe.busy_lines(report.noise), *describe.remark_lines(report)], "caution")
     if not rows:
         nothing = Part(lines=[*lines(["No row was measured."]), *cautions])
-        return Section(title="Results", parts=[nothing], brief=[nothing])
+        return Section(title=TITLE, parts=[nothing], brief=[nothing])
     reference = describe.reference_line(rows)
     return Section(
-        title="Results",
+        title=TITLE,
         notes=[f"{reference} {_UNITS}".strip()],
         parts=[
             Part(tables=[_table(rows, used(rows, "page"), rows, "page")]),
