@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.contained import RAISING
 from pipeline.measure.exclusive import FOLDER
+from pipeline.report import charts
 
 os.environ[RAISING] = "1"  # a fault of our own fails the test instead of becoming a part's reason
 
@@ -27,3 +28,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store that tests share, in all processes of a parallel run, so that the example's models are built once."""
     base = tmp_path_factory.getbasetemp()
     return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared-store"
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report's charts take a process of their own; here there are none."""
+    monkeypatch.setattr(charts, "draw_apart", lambda report: charts.Drawing(figures=[]))

@@ -18,7 +18,6 @@ from pipeline.contained import RAISING
 from pipeline.errors import UserError
 from pipeline.record import save_record
 from pipeline.record_reading import load_record
-from pipeline.report import charts
 from tests.analyse.synthetic import Made, make_record
 
 FILES = ("record.json", "latency.npz", "accuracy.npz")
@@ -49,10 +48,6 @@ def _written(samples: dict[str, bytes], run: Path) -> Path:
     return run
 
 
-def _undrawn(report: object) -> charts.Drawing:
-    return charts.Drawing(figures=[])
-
-
 def _reported(run: Path) -> str:
     """What is printed, or the one line that a user gets instead."""
     text = io.StringIO()
@@ -69,11 +64,11 @@ def test_a_record_comes_back_as_it_was_written(samples: dict[str, bytes], tmp_pa
     assert (tmp_path / "again" / "record.json").read_bytes() == samples["record.json"]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_damaged_samples_give_a_report_or_one_line(
     samples: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(RAISING)
-    monkeypatch.setattr(charts, "draw_apart", _undrawn)
     chance = random.Random(0)
     for number in range(45):
         name = FILES[number % 3]
@@ -90,11 +85,11 @@ def test_damaged_samples_give_a_report_or_one_line(
 WRONG: list[Any] = [None, [], {}, "x", -1, 1e308, True]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_fields_of_wrong_types_give_a_report_or_one_line(
     samples: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(RAISING)
-    monkeypatch.setattr(charts, "draw_apart", _undrawn)
     chance = random.Random(1)
     for _ in range(40):
         plain = json.loads(samples["record.json"])

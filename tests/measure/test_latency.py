@@ -47,8 +47,15 @@ def pair(tmp_path: Path) -> list[Subject]:
     return [subject(tmp_path, "base"), subject(tmp_path, "other")]
 
 
-def test_every_block_visits_every_subject_and_the_clone_once(pair: list[Subject]) -> None:
-    samples = measure(pair).samples
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    """Two subjects, as all settings have it; to be read only."""
+    folder = tmp_path_factory.mktemp("measured")
+    return measure([subject(folder, "base"), subject(folder, "other")])
+
+
+def test_every_block_visits_every_subject_and_the_clone_once(measured: Measured) -> None:
+    samples = measured.samples
     everyone = {BASE, OTHER, f"clone:{BASE}"}
     assert set(samples.subjects) == everyone
     found = visits(samples)
@@ -58,8 +65,8 @@ def test_every_block_visits_every_subject_and_the_clone_once(pair: list[Subject]
         assert {key for _, key in cells} == everyone
 
 
-def test_the_order_is_random_and_the_seed_repeats_it(pair: list[Subject]) -> None:
-    orders = [visits(measure(pair, seed=seed).samples) for seed in (1, 1, 2)]
+def test_the_order_is_random_and_the_seed_repeats_it(measured: Measured, pair: list[Subject]) -> None:
+    orders = [visits(found.samples) for found in (measured, measure(pair, seed=1), measure(pair, seed=2))]
     assert orders[0] == orders[1]
     assert orders[0] != orders[2]
     firsts = {key for _, _, position, key in orders[0] if position == 0}
@@ -81,22 +88,22 @@ def test_a_cell_lasts_as_long_as_it_should(pair: list[Subject]) -> None:
         assert samples.duration_ns[cell].sum() >= 2_000_000
 
 
-def test_the_columns_are_of_one_length_and_of_the_recorded_types(pair: list[Subject]) -> None:
-    samples = measure(pair).samples
+def test_the_columns_are_of_one_length_and_of_the_recorded_types(measured: Measured) -> None:
+    samples = measured.samples
     columns = [samples.subject, samples.round, samples.block, samples.position]
     assert {len(column) for column in columns} == {len(samples.duration_ns)}
     assert {column.dtype for column in columns} == {np.dtype(np.int32)}
     assert samples.duration_ns.dtype == np.int64
 
 
-def test_load_and_first_inference_are_recorded_every_round(pair: list[Subject]) -> None:
-    times = measure(pair).times
+def test_load_and_first_inference_are_recorded_every_round(measured: Measured) -> None:
+    times = measured.times
     assert set(times) == {BASE, OTHER}
     assert all(len(found.load_ms) == len(found.first_inference_ms) == 2 for found in times.values())
 
 
-def test_measuring_stops_at_the_first_look_where_intervals_are_narrow(pair: list[Subject]) -> None:
-    samples = measure(pair).samples
+def test_measuring_stops_at_the_first_look_where_intervals_are_narrow(measured: Measured) -> None:
+    samples = measured.samples
     assert (samples.rounds, samples.stopped) == (2, "width")
 
 
@@ -164,8 +171,8 @@ def test_what_it_will_take_is_announced_before_progress_starts(pair: list[Subjec
     assert "widest interval" in told[-1][1]
 
 
-def test_telemetry_has_an_entry_a_block_in_plain_values(pair: list[Subject]) -> None:
-    samples = measure(pair).samples
+def test_telemetry_has_an_entry_a_block_in_plain_values(measured: Measured) -> None:
+    samples = measured.samples
     assert [(entry["round"], entry["block"]) for entry in samples.telemetry] == [
         (r, b) for r in range(2) for b in range(4)
     ]
@@ -276,8 +283,8 @@ def test_a_real_model_is_measured(tmp_path: Path) -> None:
     assert "\n" not in found.failures["broken@ort/1"]
 
 
-def test_what_is_measured_can_be_recorded(pair: list[Subject]) -> None:
-    samples = measure(pair).samples
+def test_what_is_measured_can_be_recorded(measured: Measured) -> None:
+    samples = measured.samples
     joined = LatencySamples.concatenate([samples])
     assert joined.subjects == samples.subjects
     json.dumps({name: value for name, value in asdict(joined).items() if not isinstance(value, np.ndarray)})

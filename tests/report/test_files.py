@@ -219,6 +219,7 @@ def test_every_verdict_has_a_meaning_and_a_tone() -> None:
     assert set(TONES) == {*SPEED_MEANINGS, *ACCURACY_MEANINGS, "VALID", "INVALID", "not run"}
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_all_four_files_are_written_and_nothing_else(tmp_path: Path) -> None:
     write_report(example.typical(), tmp_path / "run")
     found = sorted(path.name for path in (tmp_path / "run").iterdir())
@@ -247,6 +248,7 @@ def test_importing_the_package_leaves_the_chart_libraries_alone() -> None:
     assert done.stdout.strip() == "set()"
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_every_format_tells_a_remark_with_the_rows_that_it_is_about(tmp_path: Path) -> None:
     remark = "8 threads on 2 cores: they wait for each other"
     rows = [replace(example.result(0.4, found=None), remarks=[remark]) for _ in range(2)]
@@ -258,6 +260,7 @@ def test_every_format_tells_a_remark_with_the_rows_that_it_is_about(tmp_path: Pa
     assert (tmp_path / "report.csv").read_text().count(remark) == 2
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_model_files_own_digest_stands_beside_the_stores(tmp_path: Path) -> None:
     variant = replace(example.variant("one", [example.result(0.4, found=None)]), model_sha256="ab" * 32)
     write_report(example.report([variant]), tmp_path)
@@ -267,6 +270,7 @@ def test_the_model_files_own_digest_stands_beside_the_stores(tmp_path: Path) -> 
         assert f"artifact in the store: digest {example.DIGEST}" in text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_report_says_which_slimline_measured(tmp_path: Path) -> None:
     made = {"version": "0.1.0", "commit": "8a4c067" + "0" * 33, "changed": True}
     write_report(replace(example.typical(), slimline=made), tmp_path)
@@ -275,6 +279,7 @@ def test_the_report_says_which_slimline_measured(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["slimline"] == made
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_every_format_names_a_run_that_measured_at_the_same_time(tmp_path: Path) -> None:
     told = "process 7 (python -m pipeline, since 12:00:00) measured at the same time"
     report = replace(example.report([]), noise=replace(example.noise(), beside=[told]))
@@ -283,6 +288,7 @@ def test_every_format_names_a_run_that_measured_at_the_same_time(tmp_path: Path)
         assert told[1:] in (tmp_path / name).read_text().replace("\\", ""), name  # a sentence begins with a capital
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_too_short_for_its_correction_says_so_in_every_format(tmp_path: Path) -> None:
     against = Reference(variant="baseline", target="ort_cpu", batch_size=1)
     speed = replace(example.speedup(3.01, "FASTER, not confirmed", against, half_width=0.2), rounds=2, p=0.21)

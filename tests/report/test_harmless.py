@@ -86,11 +86,13 @@ def test_no_cell_of_the_csv_is_a_formula(report: Report) -> None:
     assert [cell for cell in cells if cell[:1] in ("=", "+", "@")] == []
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_json_has_the_names_as_they_are(report: Report, tmp_path: Path) -> None:
     write_report(replace(report, variants=report.variants[:1]), tmp_path)
     assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["model"] == report.model
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_half_a_character_loses_no_file(tmp_path: Path) -> None:
     assert write_report(replace(example.typical(), command="python data.path=\udc80"), tmp_path) == []
     assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["command"].endswith("\udc80")
@@ -111,6 +113,7 @@ def test_a_section_that_fails_says_so_and_the_others_are_there(
     assert "1.86x [1.84, 1.89]" in text.replace("\\", "")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_format_that_fails_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(RAISING)
     monkeypatch.setattr("pipeline.report.csv_rows.csv_text", _broken)
