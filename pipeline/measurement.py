@@ -41,7 +41,7 @@ from pipeline.metrics import class_path, fields_of
 from pipeline.onnx_graph import fixed_batch_of
 from pipeline.plan import BASELINE, Device, Plan
 from pipeline.progress import ProgressDisplay
-from pipeline.record import AccuracySamples, LatencySamples, Status, SubjectRecord, subject_key
+from pipeline.record import AccuracySamples, Energy, LatencySamples, Status, SubjectRecord, subject_key
 from pipeline.subjects import Row, rows
 
 _BATCHES_IN_TURN = 8
@@ -246,13 +246,13 @@ def _alone(plan: Plan, table: Table, feeds: Mapping[int, Feed], display: Progres
                     table.records[key],
                     peak_memory_bytes=found.peak.host,
                     peak_device_memory_bytes=found.peak.device,
-                    energy=found.energy,
+                    energy=Energy(**found.energy),
                     profile=found.profile,
                     settling=found.settling,
                 )
     if subjects:
         energies = [table.records[subject.key].energy for subject in subjects]
-        measured = sum(energy is not None and "reason" not in energy for energy in energies)
+        measured = sum(energy is not None and energy.reason is None for energy in energies)
         energy = "energy" if measured == len(subjects) else f"energy of {measured}, the report says why"
         what = ", ".join(["memory", *(["profile"] if profiled else []), energy])
         display.step(label, 1.0, f"{len(subjects)} rows, a fresh process each: {what}")

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.artifact import Format
-from pipeline.bounds import Nonempty, NotNegative, Sha256
+from pipeline.bounds import Counted, Nonempty, NotNegative, Positive, Sha256
 from pipeline.explanation import Outcome
 from pipeline.header import Header
 from pipeline.roles import Role
@@ -75,6 +75,22 @@ class VariantRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Energy:
+    """What an inference takes of the whole processor package or graphics card; idle power is not subtracted."""
+
+    joules_per_inference: NotNegative | None = None
+    """Of one example, not of a batch."""
+    watts: NotNegative | None = None
+    """Mean power while the model ran back to back."""
+    seconds: Positive | None = None
+    calls: Counted | None = None
+    source: str | None = None
+    """The counter that was read."""
+    reason: str | None = None
+    """Why it was not measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SubjectRecord:
     """One variant × target × batch size."""
 
@@ -95,8 +111,8 @@ class SubjectRecord:
     """Of that time, what the host took to ask for the runs."""
     device_reason: str | None = None
     """Why there is no such time, or why a round has none."""
-    energy: dict[str, Any] | None = None
-    """joules_per_inference, watts, seconds, calls and source; or reason, where it was not measured."""
+    energy: Energy | None = None
+    """None in a record of a version that did not know it."""
     profile: dict[str, Any] | None = None
     """Where a call's time goes (``pipeline.plan.Profiler``), or the reason why that is not known; None: not asked."""
     settling: dict[str, Any] | None = None

@@ -15,7 +15,7 @@ from pipeline.header import Header
 from pipeline.intervals import AccuracyVerdict, Quantile, Ratio, Unit
 from pipeline.ladder_results import Ladder
 from pipeline.plan import Scenario
-from pipeline.record import StageRecord, Status
+from pipeline.record import Energy, StageRecord, Status
 
 SCHEMA_VERSION: Final = 1
 
@@ -112,22 +112,6 @@ class Latency:
     """The 1st to 99th percentile, for charts."""
     deadline_misses: Quantile | None = None
     """The share of calls over ``measure.deadline_ms``."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Energy:
-    """What an inference takes of the whole processor package or graphics card; idle power is not subtracted."""
-
-    joules_per_inference: NotNegative | None = None
-    """Of one example, not of a batch."""
-    watts: NotNegative | None = None
-    """Mean power while the model ran back to back."""
-    seconds: Positive | None = None
-    calls: Counted | None = None
-    source: str | None = None
-    """The counter that was read."""
-    reason: str | None = None
-    """Why it was not measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

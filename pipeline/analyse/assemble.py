@@ -26,7 +26,7 @@ from pipeline.contained import Faults, contained
 from pipeline.header import header_of
 from pipeline.plan import MeasureSettings
 from pipeline.record import Record, SubjectRecord, VariantRecord
-from pipeline.results import Accuracy, DeviceTime, Energy, Report, Result, Speedup, VariantResult
+from pipeline.results import Accuracy, DeviceTime, Report, Result, Speedup, VariantResult
 from pipeline.statistics.latency import Estimate, rounds_interval
 
 Rows = dict[str, list[Result]]
@@ -146,7 +146,7 @@ def _figures(
         throughput=rate,
         speedup=speedups.get(subject.key),
         cost_per_million=None if rate is None or price is None else cost_per_million(rate, price),
-        energy=None if subject.energy is None else Energy(**subject.energy),
+        energy=subject.energy,
         scenarios=[scenario_result(found) for found in subject.scenarios],
         remarks=[*subject.remarks, *([remarks[model]] if model in remarks and subject.status == "ok" else [])],
         asked=subject.asked,

@@ -7,7 +7,8 @@ from typing import Any
 
 from pipeline.analyse import analyse
 from pipeline.analyse.scenarios import scenario_result
-from pipeline.results import Energy, Result
+from pipeline.record import Energy
+from pipeline.results import Result
 from tests.analyse.synthetic import make_record
 
 LOGGED: dict[str, Any] = {
@@ -46,22 +47,15 @@ def first_result(**fields: Any) -> Result:
 
 
 def test_a_row_has_what_was_recorded_of_it() -> None:
-    measured: dict[str, Any] = {
-        "joules_per_inference": 0.012,
-        "watts": 31.0,
-        "seconds": 5.0,
-        "calls": 2000,
-        "source": "RAPL",
-    }
+    measured = Energy(joules_per_inference=0.012, watts=31.0, seconds=5.0, calls=2000, source="RAPL")
     found = first_result(scenarios=[LOGGED], energy=measured)
     assert [scenario.scenario for scenario in found.scenarios] == ["Server"]
-    assert found.energy == Energy(**measured)
+    assert found.energy == measured
 
 
 def test_energy_that_was_not_measured_keeps_its_reason() -> None:
-    assert first_result(energy={"reason": "not measured: no counter"}).energy == Energy(
-        reason="not measured: no counter"
-    )
+    reason = Energy(reason="not measured: no counter")
+    assert first_result(energy=reason).energy == reason
 
 
 def test_a_record_that_knows_of_neither_gives_a_row_without_them() -> None:

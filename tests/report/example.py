@@ -12,13 +12,12 @@ from pipeline import numbers
 from pipeline.header import Machine, Peaks, TargetRecord
 from pipeline.intervals import AccuracyVerdict, Quantile
 from pipeline.plan import Constraints, MeasureSettings
-from pipeline.record import StageRecord
+from pipeline.record import Energy, StageRecord
 from pipeline.report import print_report
 from pipeline.report.sections.section import Table
 from pipeline.results import (
     Accuracy,
     DeviceTime,
-    Energy,
     Latency,
     Limits,
     Noise,

@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 
 from pipeline.plan import MeasureSettings
+from pipeline.record import Energy
 from pipeline.report import report_schema
 from pipeline.report.describe import device_lines, energy_lines
 from pipeline.report.markdown import markdown_text
@@ -17,7 +18,7 @@ from pipeline.report.page import html_text
 from pipeline.report.plain import json_text
 from pipeline.report.sections.scenarios import scenarios
 from pipeline.report.sections.section import Section
-from pipeline.results import Energy, Report, ScenarioResult
+from pipeline.results import Report, ScenarioResult
 from tests.report import example
 from tests.report.example import plain, printed
 
