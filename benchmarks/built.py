@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.build import builder
 from pipeline.config import build, register
 from pipeline.data.batches import Inputs
 from pipeline.data.dataset import preprocess
 from pipeline.plan import Plan
-from pipeline.subjects import Row, rows
+from pipeline.run.build import builder
+from pipeline.run.rows import Row, rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.data.dataset import Split, SplitName
-from pipeline.measure.counters import peak_resident_bytes
+from pipeline.machine.counters import peak_resident_bytes
 from pipeline.measure.probe import SIZE, write_probe
 from pipeline.metrics import TopOne
 from pipeline.plan import Context
-from pipeline.stages.calibration import Calibration
+from pipeline.stages.quantization.calibration import Calibration
 from pipeline.stages.quantize_static import QuantizeStatic
 
 COUNTS = (100, 1_000, 10_000)

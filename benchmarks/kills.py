@@ -3,7 +3,7 @@
     python benchmarks/kills.py [MOMENTS] [--seed 0] [--training] [--folder DIR]
 
 Each moment starts a real run on a small model, waits for a random time, and sends a signal (KILL, TERM, INT or HUP) to
-the run, or KILL to one of its processes or to a zygote. Then the same command runs to its end. Right is: no process
+the run, or KILL to one of its processes or to a template. Then the same command runs to its end. Right is: no process
 lives on, no entry of the store is damaged, nothing is left in TMPDIR, in the store or under a hidden name in outputs
 once the next run has ended, and its figures that don't depend on time are those of a run that nobody disturbed.
 ``--training`` trains too: moments then fall into fine-tuning, whose checkpoints the next run continues from. Without
@@ -31,8 +31,8 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.artifact.store import Store
 from pipeline.errors import CorruptEntry
-from pipeline.store import Store
 
 MARK = "SLIMLINE_KILLS"
 """Names a workplace in the environment of every process that it starts, so that one that lives on is found."""
@@ -59,7 +59,7 @@ class Perceptron(nn.Sequential):
 """
 LONG = ("measure.budget_s=20", "measure.looks=[60]")
 SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
-VICTIMS = ("run", "run", "process", "zygote")
+VICTIMS = ("run", "run", "process", "template")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -312,20 +312,20 @@ def strike(place: Workplace, run: Run, moment: Moment, rng: random.Random) -> st
     if run.process.poll() is not None:
         return "it had ended"
     others = {pid: command for pid, command in place.processes().items() if pid != run.process.pid}
-    zygotes = [pid for pid, command in others.items() if "zygote" in command]
-    chosen = zygotes if moment.victim == "zygote" and zygotes else list(others)
+    templates = [pid for pid, command in others.items() if "workers.forking" in command]
+    chosen = templates if moment.victim == "template" and templates else list(others)
     pid = run.process.pid if moment.victim == "run" or not chosen else rng.choice(sorted(chosen))
     name = moment.signal if pid == run.process.pid else "SIGKILL"
     with suppress(ProcessLookupError):
         os.kill(pid, getattr(signal, name))
     if pid == run.process.pid:
         return "run" if moment.victim == "run" else "run (alone)"
-    return "zygote" if pid in zygotes else "process"
+    return "template" if pid in templates else "process"
 
 
 def expected_codes(moment: Moment, hit: str, first: Ended) -> Sequence[int]:
     """How a run may end. Before it listens a signal ends it in the system's own way, and at its end it is too late."""
-    if hit in ("process", "zygote"):
+    if hit in ("process", "template"):
         return (0, 1)  # a part that could not be made anew is its row's reason
     if hit == "it had ended":
         return (0,)

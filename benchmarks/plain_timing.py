@@ -25,12 +25,12 @@ import numpy as np
 from built import built
 
 from pipeline.artifact import Artifact
-from pipeline.backends.onnxruntime import OnnxRuntimeSession
-from pipeline.backends.onnxruntime_binding import BoundSession
+from pipeline.backends.onnxruntime.backend import OnnxRuntimeSession
+from pipeline.backends.onnxruntime.binding import BoundSession
 from pipeline.data.batches import Feed, Inputs, batch_of
 from pipeline.errors import first_line
 from pipeline.plan import Enqueuing, Session, Target
-from pipeline.subjects import Row
+from pipeline.run.rows import Row
 
 _WARM_S = 0.5
 

@@ -18,8 +18,8 @@ from built import built
 
 from pipeline.data.batches import batch_of
 from pipeline.errors import WorkerFailed
-from pipeline.measure.processes import Nursery
-from pipeline.measure.worker import Job, Load, Loaded
+from pipeline.measure.workers.start import FreshWorkers
+from pipeline.measure.workers.worker import Job, Load, Loaded
 
 _ROUNDS = 2
 _NS_PER_S = 1e9
@@ -46,16 +46,16 @@ def main() -> None:
 
 
 def _rounds(start: Literal["spawn", "fork"], jobs: dict[str, Job]) -> None:
-    """From the second round on, a fork's zygote was started while the models of the round before were loaded."""
-    with Nursery(start) as nursery:
+    """From the second round on, a fork's template was started while the models of the round before were loaded."""
+    with FreshWorkers(start) as fresh:
         for number in range(1, _ROUNDS + 1):
             began = time.monotonic()
-            with nursery.started(jobs) as workers:
+            with fresh.started(jobs) as workers:
                 print(
                     f"{start}, round {number}: {len(jobs)} processes up in {time.monotonic() - began:.2f} s", flush=True
                 )
                 began = time.monotonic()
-                with nursery.importing(jobs if number < _ROUNDS else {}):
+                with fresh.importing(jobs if number < _ROUNDS else {}):
                     for key, worker in workers.items():
                         try:
                             if isinstance(worker, WorkerFailed):

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from pipeline.examples import accuracy
-from pipeline.recipe import Recipe
-from pipeline.training import fit
+from pipeline.training.examples import accuracy
+from pipeline.training.loop import fit
+from pipeline.training.recipe import Recipe
 from pipeline.zoo.train_reference import shipped
 from pipeline.zoo.vit import VisionTransformer
 

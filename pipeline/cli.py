@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import __version__
-from pipeline.arguments import flags_and_overrides, for_hydra
 from pipeline.bounds import Count, CountFromZero, NotNegative, Seed, fitted
+from pipeline.command_line.arguments import flags_and_overrides, for_hydra
+from pipeline.command_line.hydra_errors import available, explained, groups
 from pipeline.errors import SlimlineError, UserError, reporting_folder
-from pipeline.hydra_errors import available, explained, groups
-from pipeline.interrupts import Stopped, watch
-from pipeline.screen import guarded_output, printable
-from pipeline.surroundings import own_surroundings
+from pipeline.folders.surroundings import own_surroundings
+from pipeline.terminal.interrupts import Stopped, watch
+from pipeline.terminal.screen import guarded_output, printable
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -108,8 +108,8 @@ def _job(cfg: DictConfig, flags: Sequence[str]) -> int:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
 
-    from pipeline import runner
     from pipeline.config import build
+    from pipeline.run import loop
 
     hydra_config = HydraConfig.get()
     # Unresolved, as it was typed: what an interpolation stands for may be a secret.
@@ -120,7 +120,7 @@ def _job(cfg: DictConfig, flags: Sequence[str]) -> int:
     if output.is_relative_to(Path.cwd()):
         output = output.relative_to(Path.cwd())
     try:
-        return runner.run(build(cfg, output, command), _console())
+        return loop.run(build(cfg, output, command), _console())
     except SlimlineError as error:
         _complain(str(error))
         return error.exit_code
@@ -148,9 +148,9 @@ def _help(argv: list[str]) -> int:
 def _report(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="slimline report", description="Derive the report anew from a run's samples.")
     parser.add_argument("run", type=Path, help="a run's folder, such as outputs/latest")
-    from pipeline import runner
+    from pipeline.run import loop
 
-    return runner.report(parser.parse_args(argv).run, _console())
+    return loop.report(parser.parse_args(argv).run, _console())
 
 
 def _verify(argv: list[str]) -> int:
@@ -185,11 +185,11 @@ def _store(argv: list[str]) -> int:
     parser.add_argument("action", choices=["list", "gc"], help="list the entries, or remove the longest unused")
     parser.add_argument("--path", type=Path, default=Path("models/store"), help="the store (default: models/store)")
     parser.add_argument("--max-gb", type=float, default=10.0, help="gc: keep at most so much (default: 10)")
-    from pipeline import runner
+    from pipeline.run import loop
 
     options = parser.parse_args(argv)
     _check(options.max_gb, NotNegative, "--max-gb")
-    return runner.show_store(options.path, options.max_gb if options.action == "gc" else None, _console())
+    return loop.show_store(options.path, options.max_gb if options.action == "gc" else None, _console())
 
 
 def _selftest(argv: list[str]) -> int:
@@ -246,7 +246,7 @@ def _doctor(argv: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--path", type=Path, default=Path("models/store"), help="the store (default: models/store)")
     options = parser.parse_args(argv)
-    from pipeline.doctor import doctor
+    from pipeline.doctor.command import doctor
 
     return doctor(options.path, _console(), quick=options.quick, as_json=options.json)
 

@@ -17,12 +17,12 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from pipeline.bounds import BatchSize, fitted, hints_of
-from pipeline.chains import with_beginnings
-from pipeline.check import check, check_measure
 from pipeline.errors import UserError
-from pipeline.installed import locate
-from pipeline.outputs import new_folder
+from pipeline.folders.outputs import new_folder
+from pipeline.libraries.installed import locate
 from pipeline.plan import BASELINE, Constraints, MeasureSettings, Plan, RunLimits
+from pipeline.plan.chains import with_beginnings
+from pipeline.plan.check import check, check_measure
 
 TARGET = "_target_"
 NAME = re.compile(r"[\w+-][\w.+-]*")

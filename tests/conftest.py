@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.contained import RAISING
+from pipeline.errors.contained import RAISING
 from pipeline.measure.exclusive import FOLDER
-from pipeline.report import charts
+from pipeline.report.charts import figures as charts
 
 os.environ[RAISING] = "1"  # a fault of our own fails the test instead of becoming a part's reason
 

@@ -19,7 +19,7 @@ from pipeline.data.dataset import Split, SplitName
 from pipeline.errors import UserError
 from pipeline.metrics import TopOne
 from pipeline.plan import Constraints, Context, MeasureSettings, Plan, Target, Variant
-from pipeline.roles import Role
+from pipeline.plan.roles import Role
 from pipeline.zoo.source import OnnxModel
 
 FEATURES, CLASSES = 8, 3

@@ -13,8 +13,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from pipeline.record_reading import load_record
 from pipeline.report import report_schema
+from pipeline.results.reading import load_record
 from tests.example import linear_model
 
 STAGE = '''

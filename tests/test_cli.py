@@ -152,7 +152,7 @@ def test_what_an_interpolation_stands_for_is_not_in_the_report(
         commands.append(plan.command)
         return 0
 
-    monkeypatch.setattr("pipeline.runner.run", keep)
+    monkeypatch.setattr("pipeline.run.loop.run", keep)
     code, _, _ = run(capsys, f"hydra.run.dir={tmp_path}", *typed)
     assert code == 0
     assert "hunter2" not in commands[0]

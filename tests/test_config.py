@@ -18,10 +18,10 @@ from pipeline.config import build, by_default, construct, register
 from pipeline.data.files import NpzFile, SplitFolder
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import UserError
-from pipeline.installed import locate
+from pipeline.libraries.installed import locate
 from pipeline.plan import Plan, Stage
-from pipeline.record_reading import ROLES_BEFORE
-from pipeline.roles import Role
+from pipeline.plan.roles import Role
+from pipeline.results.reading import ROLES_BEFORE
 from pipeline.zoo.source import OnnxModel, TorchModel
 
 CONF = Path(str(files("pipeline.conf")))

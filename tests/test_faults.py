@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from pipeline.artifact import Artifact
-from pipeline.build import Built, builder
 from pipeline.data.dataset import SplitName
 from pipeline.errors import UserError
 from pipeline.plan import Context, Plan, RunLimits, Stage
+from pipeline.run.build import Built, builder
 from pipeline.zoo.source import InputSpec, TorchModel
 from tests.example import Scale, plan
 
@@ -166,7 +166,7 @@ def uncountable(artifact: Artifact) -> None:
 def test_a_model_that_misbehaves_when_it_is_counted_is_not_counted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.build.size_of", uncountable)
+    monkeypatch.setattr("pipeline.run.build.size_of", uncountable)
     record = build(plan(tmp_path, {"baseline": {}}))["baseline"].record
     assert (record.status, record.macs) == ("ok", None)
     assert "could not be counted: its process was ended by SIGABRT" in caplog.text
@@ -190,7 +190,7 @@ PROGRAM = """
 import io, pathlib, sys
 import onnxruntime
 from rich.console import Console
-from pipeline import runner
+from pipeline.run import loop as runner
 from tests.example import Scale, plan
 
 onnxruntime.InferenceSession = None  # here; in no other process

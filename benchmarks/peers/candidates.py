@@ -14,8 +14,8 @@ from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.backends.openvino import OpenVino
 from pipeline.errors import BackendUnavailable, UserError
 from pipeline.plan import BASELINE, Target
-from pipeline.record import VariantRecord, subject_key
-from pipeline.record_reading import load_record
+from pipeline.results.reading import load_record
+from pipeline.results.record import VariantRecord, subject_key
 
 SLIMLINE = "slimline"
 BATCH = 1

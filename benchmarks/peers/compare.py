@@ -30,11 +30,11 @@ from pipeline.data.batches import Feed, batch_of
 from pipeline.data.dataset import Split
 from pipeline.data.files import read_npz
 from pipeline.errors import SlimlineError, WorkerFailed
-from pipeline.measure.environment import describe_machine
+from pipeline.machine.environment import describe_machine
 from pipeline.measure.latency import Subject, measure_latency
 from pipeline.metrics import TopOne
 from pipeline.plan import MeasureSettings
-from pipeline.record_reading import load_record
+from pipeline.results.reading import load_record
 from pipeline.statistics.latency import Estimate, paired_ratio
 
 FINALISTS = 3

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from pipeline.artifact import Artifact, Format
-from pipeline.backends.openvino import OpenVino, OpenVinoSession, properties
+from pipeline.backends.openvino import OpenVino
+from pipeline.backends.openvino.backend import OpenVinoSession, properties
 from pipeline.plan import Session, Target
 
 IR_FILE = "model.xml"

@@ -25,7 +25,7 @@ from pipeline.config import build, register
 from pipeline.data.dataset import SplitName, preprocess
 from pipeline.errors import SlimlineError, UserError
 from pipeline.plan import Plan
-from pipeline.record_reading import load_record
+from pipeline.results.reading import load_record
 from pipeline.stages.export import ExportOnnx
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import numbers as show
 from pipeline.metrics import Judging, in_classes, judging_of, recorded_metric
 from pipeline.plan import BASELINE, Constraints, MeasureSettings, Metric
-from pipeline.record import AccuracySamples
-from pipeline.results import Accuracy
+from pipeline.results import numbers as show
+from pipeline.results.record import AccuracySamples
+from pipeline.results.report import Accuracy
 from pipeline.statistics.accuracy import PairedDifference, n_to_decide
 from pipeline.statistics.latency import holm
 

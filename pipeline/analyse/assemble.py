@@ -10,23 +10,23 @@ import numpy as np
 
 from pipeline.analyse.accuracy import accuracies, margins, runtime_remarks
 from pipeline.analyse.cells import Cells, cells_by_subject
-from pipeline.analyse.explain import with_explanations
-from pipeline.analyse.factors import factors
+from pipeline.analyse.explain.explain import with_explanations
+from pipeline.analyse.factors.ranking import factors
 from pipeline.analyse.ladder import ladders
 from pipeline.analyse.limits import with_limits
 from pipeline.analyse.noise import check_noise, unchecked
 from pipeline.analyse.pareto import with_pareto
-from pipeline.analyse.recommend import recommend
+from pipeline.analyse.recommend.recommend import recommend
 from pipeline.analyse.remarks import with_remarks
 from pipeline.analyse.scenarios import scenario_result
 from pipeline.analyse.speed import cost_per_million, estimate_ratios, judge_ratios, latency, throughput
 from pipeline.analyse.steps import with_steps
 from pipeline.analyse.summary import summarise
-from pipeline.contained import Faults, contained
-from pipeline.header import header_of
+from pipeline.errors.contained import Faults, contained
 from pipeline.plan import MeasureSettings
-from pipeline.record import Record, SubjectRecord, VariantRecord
-from pipeline.results import Accuracy, DeviceTime, Report, Result, Speedup, VariantResult
+from pipeline.results.header import header_of
+from pipeline.results.record import Record, SubjectRecord, VariantRecord
+from pipeline.results.report import Accuracy, DeviceTime, Report, Result, Speedup, VariantResult
 from pipeline.statistics.latency import Estimate, rounds_interval
 
 Rows = dict[str, list[Result]]

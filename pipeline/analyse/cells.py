@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.record import LatencySamples
+from pipeline.results.record import LatencySamples
 
 CLONE = "clone:"
 _NS_PER_MS = 1e6

@@ -12,10 +12,10 @@ from collections.abc import Collection, Mapping, Sequence
 
 from pipeline.analyse.cells import Cells
 from pipeline.analyse.speed import ratio_by_blocks, throughput
-from pipeline.intervals import Ratio
-from pipeline.ladder_results import Ladder, Rung
 from pipeline.plan import MeasureSettings
-from pipeline.record import SubjectRecord
+from pipeline.results.intervals import Ratio
+from pipeline.results.ladder import Ladder, Rung
+from pipeline.results.record import SubjectRecord
 
 NEAR = 0.95
 """A throughput of at least this share of the best counts as being there."""

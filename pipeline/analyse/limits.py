@@ -1,8 +1,8 @@
 """How close a row comes to what its device can do at best: the roofline model, with peaks that were measured.
 
-The bytes are what a model has to move at least (``pipeline.stages.work``), through whichever memory: a model that fits
-in the cache is not held to the speed of the copy, and its share may exceed 1. So may the compute share, where a runtime
-has a faster way than the product that the peak was measured with.
+The bytes are what a model has to move at least (``pipeline.artifact.work``), through whichever memory: a model that
+fits in the cache is not held to the speed of the copy, and its share may exceed 1. So may the compute share, where a
+runtime has a faster way than the product that the peak was measured with.
 
 Source: Williams, Waterman & Patterson 2009.
 """
@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from pipeline.contained import Faults
-from pipeline.header import Peaks
-from pipeline.record import Record, VariantRecord, subject_key
-from pipeline.results import Limits, LimitVerdict, ProductType, Result
+from pipeline.errors.contained import Faults
+from pipeline.results.header import Peaks
+from pipeline.results.record import Record, VariantRecord, subject_key
+from pipeline.results.report import Limits, LimitVerdict, ProductType, Result
 
 BUSY = 0.10
 """Below this share of both peaks a row is held back by neither; its profile tells by what: overhead, slow kernels."""

@@ -7,11 +7,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline import numbers as show
 from pipeline.analyse.cells import CLONE, Cells, differences_by_round, original
 from pipeline.plan import MeasureSettings
-from pipeline.record import LatencySamples
-from pipeline.results import Noise
+from pipeline.results import numbers as show
+from pipeline.results.record import LatencySamples
+from pipeline.results.report import Noise
 from pipeline.statistics.latency import Estimate, paired_ratio
 
 _CLONE_TOLERANCE = 0.01

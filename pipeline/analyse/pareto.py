@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.intervals import Ratio
 from pipeline.plan import BASELINE
-from pipeline.results import Accuracy, Result
+from pipeline.results.intervals import Ratio
+from pipeline.results.report import Accuracy, Result
 
 Rows = Mapping[str, Sequence[Result]]
 """The rows of each variant."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline import numbers as show
-from pipeline.results import Accuracy, Reference, Speedup
+from pipeline.results import numbers as show
+from pipeline.results.report import Accuracy, Reference, Speedup
 
 _ACCURACY_WORDS = {
     "EQUAL": "the baseline's own outputs",

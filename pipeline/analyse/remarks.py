@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import numbers as show
 from pipeline.analyse.cells import CLONE, Cells
-from pipeline.change import Threads
-from pipeline.contained import Faults
-from pipeline.intervals import rounded_up
-from pipeline.record import Record, SubjectRecord, subject_key
-from pipeline.results import Result
+from pipeline.errors.contained import Faults
+from pipeline.results import numbers as show
+from pipeline.results.change import Threads
+from pipeline.results.intervals import rounded_up
+from pipeline.results.record import Record, SubjectRecord, subject_key
+from pipeline.results.report import Result
 from pipeline.statistics.latency import rounds_interval
 
 DRIFT = 0.10

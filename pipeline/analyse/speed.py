@@ -8,10 +8,10 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from pipeline.analyse.cells import Cells, differences_by_round
-from pipeline.intervals import Quantile, Ratio
 from pipeline.plan import MeasureSettings
-from pipeline.record import SubjectRecord, subject_key
-from pipeline.results import Latency, Reference, Speedup
+from pipeline.results.intervals import Quantile, Ratio
+from pipeline.results.record import SubjectRecord, subject_key
+from pipeline.results.report import Latency, Reference, Speedup
 from pipeline.statistics.latency import (
     Estimate,
     blocks_to_settle,

@@ -13,11 +13,11 @@ from dataclasses import replace
 
 from pipeline.analyse.cells import Cells
 from pipeline.analyse.speed import ratio_by_blocks
-from pipeline.intervals import Ratio
 from pipeline.metrics import judging_of, recorded_metric
 from pipeline.plan import BASELINE, MeasureSettings, Metric
-from pipeline.record import AccuracySamples, Record, StageRecord, VariantRecord, subject_key
-from pipeline.results import Change, Result, Step
+from pipeline.results.intervals import Ratio
+from pipeline.results.record import AccuracySamples, Record, StageRecord, VariantRecord, subject_key
+from pipeline.results.report import Change, Result, Step
 
 Path = list[tuple[list[str], str]]
 """The stages of each step, and the variant that has them all and those before."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline import numbers as show
 from pipeline.analyse import phrases
 from pipeline.plan import BASELINE, MeasureSettings
-from pipeline.results import Noise, Recommendation, VariantResult
+from pipeline.results import numbers as show
+from pipeline.results.report import Noise, Recommendation, VariantResult
 
 _SMALLER = 0.95
 """A size is worth a word below this share of the baseline's."""

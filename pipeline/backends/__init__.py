@@ -1,1 +1,1 @@
-"""Runtimes, one file each."""
+"""Runtimes, a folder each."""

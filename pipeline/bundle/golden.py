@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.artifact.onnx_file import Tolerance
 from pipeline.bundle import manifest as manifests
 from pipeline.bundle.check import Check, from_problems
-from pipeline.bundle.onnx_file import Tolerance
 from pipeline.bundle.slimline_infer.values import Arrays, InputError, checked, printable, value_range
 from pipeline.data.dataset import IGNORED, Split
 from pipeline.metrics import in_classes, place_read

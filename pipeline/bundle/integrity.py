@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.artifact.onnx_file import is_inside
 from pipeline.bundle import manifest as manifests
 from pipeline.bundle.check import Check, from_problems
-from pipeline.bundle.onnx_file import is_inside
 from pipeline.bundle.slimline_infer.values import printable
 from pipeline.errors import WorkerFailed
 

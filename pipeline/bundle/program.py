@@ -28,7 +28,13 @@ def write_program(source: Artifact, out: Path, dtype: str | None = None) -> None
     """
     import torch
 
-    from pipeline.torch_artifact import as_tensors, example_inputs, export_program, load_module, load_spec
+    from pipeline.artifact.torch_module import (
+        as_tensors,
+        example_inputs,
+        export_program,
+        load_module,
+        load_spec,
+    )
 
     kind = getattr(torch, dtype) if dtype else None
 
@@ -59,7 +65,7 @@ def write_program(source: Artifact, out: Path, dtype: str | None = None) -> None
 
 def signature(source: Artifact) -> tuple[tuple[dict[str, Any], ...], tuple[dict[str, Any], ...]]:
     """The inputs of a PyTorch artifact as a manifest describes them, and its outputs' names."""
-    from pipeline.torch_artifact import load_spec
+    from pipeline.artifact.torch_module import load_spec
 
     spec = load_spec(source.path)
     inputs = tuple({"name": entry.name, "dtype": entry.dtype, "shape": [None, *entry.shape]} for entry in spec.inputs)

@@ -6,18 +6,18 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.backends.onnxruntime import (
+from pipeline.backends.onnxruntime import OnnxRuntime
+from pipeline.backends.onnxruntime.backend import (
     GRAPH_LEVELS,
     PROVIDERS,
-    OnnxRuntime,
     provider_name,
     provider_options,
     session_settings,
 )
 from pipeline.backends.openvino import OpenVino
-from pipeline.backends.openvino import properties as openvino_properties
+from pipeline.backends.openvino.backend import properties as openvino_properties
 from pipeline.backends.torch import Torch
-from pipeline.backends.torch import session_settings as torch_settings
+from pipeline.backends.torch.backend import session_settings as torch_settings
 from pipeline.bundle.slimline_infer.values import printable
 from pipeline.errors import Skipped
 from pipeline.plan import Target

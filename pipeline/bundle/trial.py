@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.bundle import onnx_file
+from pipeline.artifact import onnx_file
 from pipeline.bundle.check import Check, from_problems
 from pipeline.bundle.derived import program
 from pipeline.bundle.golden import check_golden_file, check_tolerance

@@ -12,9 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifact import ONNX_FILE, Artifact, file_digest, model_files
+from pipeline.artifact.onnx_file import (
+    Tolerance,
+    allowed,
+    external_files,
+    is_inside,
+    read_onnx,
+    spelled,
+    tolerance,
+)
 from pipeline.bundle import derived, golden
 from pipeline.bundle import manifest as manifests
-from pipeline.bundle.onnx_file import Tolerance, allowed, external_files, is_inside, read_onnx, spelled, tolerance
 from pipeline.bundle.pictures import recipe
 from pipeline.bundle.program import PROGRAM_FILE, signature, write_program
 from pipeline.bundle.readme import readme
@@ -29,8 +37,8 @@ from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import Skipped, VerificationFailed, WorkerFailed, reporting_disk
 from pipeline.isolated import Limits, run
 from pipeline.plan import Metric, Target
-from pipeline.record import Record
-from pipeline.results import Recommendation, Report
+from pipeline.results.record import Record
+from pipeline.results.report import Recommendation, Report
 
 logger = logging.getLogger(__name__)
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from pipeline.artifact.agreement import close
+from pipeline.artifact.onnx_graph import all_graphs
+from pipeline.artifact.run import typed
 from pipeline.data.batches import Feed, Inputs, axes_of, batch_of
 from pipeline.errors import first_line
-from pipeline.onnx_graph import all_graphs
-from pipeline.stages.agreement import close
-from pipeline.stages.run import typed
 
 if TYPE_CHECKING:
     import onnx

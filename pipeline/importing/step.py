@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.artifact import ONNX_FILE, Artifact
-from pipeline.bundle.onnx_file import read_onnx, tolerance
+from pipeline.artifact.agreement import unlike
+from pipeline.artifact.onnx_file import read_onnx, tolerance
+from pipeline.artifact.onnx_graph import Shape, fixed_batch_of, opset, shape_of
+from pipeline.artifact.onnx_rewriting import repair
+from pipeline.artifact.onnx_sizes import set_batch, set_free, set_ranks
+from pipeline.artifact.proof import invalid
+from pipeline.artifact.run import Outputs, run, session_of
 from pipeline.data.batches import Feed, axes_of, batch_of
 from pipeline.errors import StageFailed, UserError
 from pipeline.importing.batch import Batches, only_batch
-from pipeline.onnx_graph import Shape, fixed_batch_of, opset, shape_of
-from pipeline.onnx_sizes import set_batch, set_free, set_ranks
-from pipeline.stages.agreement import unlike
-from pipeline.stages.check import invalid
-from pipeline.stages.graph import repair
-from pipeline.stages.run import Outputs, run, session_of
-from pipeline.zoo.declared import drop_shapes
-from pipeline.zoo.import_onnx import MENDS, OPSET, clean, lower_ir, raised
-from pipeline.zoo.interface import adapt
-from pipeline.zoo.widen import widen_bfloat16
+from pipeline.importing.clean import MENDS, OPSET, clean, lower_ir, raised
+from pipeline.importing.declared import drop_shapes
+from pipeline.importing.interface import adapt
+from pipeline.importing.widen import widen_bfloat16
 
 if TYPE_CHECKING:
     import onnx
@@ -40,8 +40,8 @@ Mend = Callable[["onnx.ModelProto"], str | None]
 def import_onnx(folder: Path, feed: Feed) -> dict[str, list[str]]:
     """Make the model in ``folder`` clean, in place; returns what was done (``import``) and what is odd (``warnings``).
 
-    What NumPy can't hold is changed first (``pipeline.zoo.interface``). The graph is then mended
-    (``pipeline.zoo.import_onnx``), and its opset raised where it is too old for the stages. Each result is run on the
+    What NumPy can't hold is changed first (``pipeline.importing.interface``). The graph is then mended
+    (``pipeline.importing.clean``), and its opset raised where it is too old for the stages. Each result is run on the
     examples of ``feed`` and must give what the file gives, up to rounding; what does not is left as it was. A batch
     that is written somewhere inside the graph is found by trying, and declared. Raises UserError, with the library's
     reason, where ONNX Runtime can't run the model.

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.errors import SlimlineError, UserError, WorkerFailed, is_full, reason_of
+from pipeline.errors.reasons import traced
 from pipeline.isolated.channel import Channel, Garbled, follow_parent, take_standard_streams
-from pipeline.reasons import traced
 
 Say = Callable[[Any], None]
 

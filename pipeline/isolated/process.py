@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO
 
 from pipeline import PACKAGE
+from pipeline.errors.reasons import plain_line
 from pipeline.isolated.channel import Channel
-from pipeline.reasons import plain_line
 
 PATIENCE_S = 5.0
 """How long a process that was told to end may take."""

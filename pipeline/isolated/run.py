@@ -13,11 +13,11 @@ from threading import Event
 from typing import IO, Any, Protocol, TypeVar
 
 from pipeline.errors import WorkerFailed
+from pipeline.errors.reasons import cause
 from pipeline.isolated.call import Call, Logged, Raised, Returned, Said, main
 from pipeline.isolated.channel import Channel, Garbled
 from pipeline.isolated.memory import resident_bytes
 from pipeline.isolated.process import PATIENCE_S, channel_to, how_it_ended, kill, last_words, printed, start_python
-from pipeline.reasons import cause
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -1,1 +1,1 @@
-"""measure."""
+"""Taking samples: of latency, memory, energy and accuracy."""

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact
+from pipeline.artifact.onnx_graph import fixed_batch_of
 from pipeline.data.batches import Axes, Feed, Inputs, axes_of, batch, count_of, together
 from pipeline.data.dataset import Split, SplitName
 from pipeline.errors import UserError, reporting_temporary
@@ -27,7 +28,6 @@ from pipeline.isolated import Limits, run
 from pipeline.isolated.run import Starter, fresh
 from pipeline.measure.outputs import Kept, OutputAxes, by_example, not_numbers, relative_difference
 from pipeline.metrics import output_of, place_read
-from pipeline.onnx_graph import fixed_batch_of
 from pipeline.plan import Metric, Session, Target
 
 _REPORTS = 100

@@ -10,8 +10,8 @@ import os
 import time
 from collections.abc import Iterable
 
-from pipeline.measure.cpu_ticks import of_each_core
-from pipeline.measure.environment import available_cores
+from pipeline.machine.cpu_ticks import of_each_core
+from pipeline.machine.environment import available_cores
 from pipeline.plan import Target
 
 _SAMPLE_S = 0.1

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import reasoned
-from pipeline.measure.energy_counters import POWERCAP, energy_counter
-from pipeline.measure.worker import State, time_calls
-from pipeline.measure.worker_process import Worker
+from pipeline.machine.energy_counters import POWERCAP, energy_counter
+from pipeline.measure.workers.process import Worker
+from pipeline.measure.workers.worker import State, time_calls
 from pipeline.plan import Device
 
 _WARMUP_CALLS = 10

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pipeline.locks import NoLocks, lock, names
-from pipeline.waiting import Holder, wait
+from pipeline.folders.locks import NoLocks, lock, names
+from pipeline.folders.waiting import Holder, wait
 
 FOLDER = "SLIMLINE_LOCKS"
 """Names the lock's folder, for containers that share a machine and none of the usual folders."""

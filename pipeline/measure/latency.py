@@ -22,16 +22,16 @@ import numpy as np
 from pipeline.artifact import Artifact
 from pipeline.data.dataset import Feed
 from pipeline.errors import WorkerFailed
+from pipeline.machine.card import Card, card_of
 from pipeline.measure.cores import cores_for, leave_room
 from pipeline.measure.exclusive import measuring
-from pipeline.measure.nvml import Card, card_of
-from pipeline.measure.processes import Nursery
 from pipeline.measure.rounds import Round
 from pipeline.measure.samples import Collected, Stopped
 from pipeline.measure.schedule import FEWEST_ROUNDS, Expected, Room, expect, groups
-from pipeline.measure.worker import DeviceTimed, Job, Loaded
+from pipeline.measure.workers.start import FreshWorkers
+from pipeline.measure.workers.worker import DeviceTimed, Job, Loaded
 from pipeline.plan import MeasureSettings, RunLimits, Target
-from pipeline.record import LatencySamples
+from pipeline.results.record import LatencySamples
 
 logger = logging.getLogger(__name__)
 
@@ -193,8 +193,8 @@ class _Run:
     def measure(self, group: _Group, progress: Progress) -> Stopped:
         """Round after round, until the intervals are narrow enough, the rounds or the budget are used up."""
         before = len(self.collected.rounds)
-        with Nursery(self.settings.start) as nursery:
-            stopped, expected = self._rounds(group, nursery, progress)
+        with FreshWorkers(self.settings.start) as fresh:
+            stopped, expected = self._rounds(group, fresh, progress)
         self.widest = max(self.widest or 0.0, self._widest(group.without(self.failures)))
         if expected is not None:
             self.plans.append(
@@ -209,7 +209,7 @@ class _Run:
             )
         return stopped
 
-    def _rounds(self, group: _Group, nursery: Nursery, progress: Progress) -> tuple[Stopped, Expected | None]:
+    def _rounds(self, group: _Group, fresh: FreshWorkers, progress: Progress) -> tuple[Stopped, Expected | None]:
         began = time.monotonic()
         expected: Expected | None = None
         most = self.settings.looks[-1]
@@ -219,7 +219,7 @@ class _Run:
             if not group.jobs:
                 break
             last = number == most
-            expected = self._round(group, expected, nursery, last, _text(progress, number, most, widths))
+            expected = self._round(group, expected, fresh, last, _text(progress, number, most, widths))
             if number >= _FEWEST_FOR_WIDTHS or number in self.settings.looks:
                 widest = self._widest(group.without(self.failures))
                 widths = f", {_widest_text(widest)}"
@@ -231,15 +231,20 @@ class _Run:
         return "cap", expected
 
     def _round(
-        self, group: _Group, expected: Expected | None, nursery: Nursery, last: bool, progress: Callable[[float], None]
+        self,
+        group: _Group,
+        expected: Expected | None,
+        fresh: FreshWorkers,
+        last: bool,
+        progress: Callable[[float], None],
     ) -> Expected | None:
         began = time.monotonic()
         cores = cores_for(job.target for job in group.jobs.values())
         jobs = {key: replace(job, cores=cores) for key, job in group.jobs.items()}
-        with nursery.started(jobs) as workers:
+        with fresh.started(jobs) as workers:
             current = Round.of(workers, self.settings, self.card)
             # What the next round needs is imported now, on another core: nothing of it is left to do while timing.
-            with nursery.importing({} if last or not leave_room(cores) else jobs):
+            with fresh.importing({} if last or not leave_room(cores) else jobs):
                 loaded = current.load(self.rng)
             if expected is None and loaded:
                 calls_ms = {key: times.warm_ns / _NS_PER_MS for key, times in loaded.items()}
@@ -248,11 +253,11 @@ class _Run:
             blocks = 0 if expected is None else expected.blocks
             timed = current.run(blocks, self.rng, lambda done: progress(min(done / blocks, 1.0)))
             devices = {} if self.collected.device == "cpu" else current.device_times(self.rng)
-            lost = nursery.lost
+            lost = fresh.lost
         if lost and not self.repeated:
             logger.warning("the process that starts the measuring ones was ended: the round is measured again")
             self.repeated = True
-            return self._round(group, expected, nursery, last, progress)
+            return self._round(group, expected, fresh, last, progress)
         self._note(loaded)
         if expected is not None:
             self.collected.add(timed, cores)

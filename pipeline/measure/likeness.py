@@ -7,10 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipeline import numbers as show
 from pipeline.measure.accuracy import Predicted
 from pipeline.measure.outputs import likeness
 from pipeline.plan import BASELINE, MeasureSettings
+from pipeline.results import numbers as show
 
 RANDOM = 1e-3
 """Outputs of a second run that differ by more than this share of the largest value are random."""

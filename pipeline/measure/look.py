@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact
+from pipeline.artifact.onnx_graph import fixed_batch_of
 from pipeline.data.batches import Inputs, axes_of, batch, count_of, together
 from pipeline.measure.outputs import OutputAxes, axes_in, by_example, relative_difference
-from pipeline.onnx_graph import fixed_batch_of
 from pipeline.plan import Session, Target
 
 _BATCH = 16
@@ -95,7 +95,7 @@ def _names(artifact: Artifact, count: int) -> Sequence[str]:
 
         names = [value.name for value in onnx.load(artifact.onnx_path, load_external_data=False).graph.output]
     else:
-        from pipeline.torch_artifact import load_spec
+        from pipeline.artifact.torch_module import load_spec
 
         names = list(load_spec(artifact.path).outputs)
     return names if len(names) == count else [str(index) for index in range(count)]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import reasoned
-from pipeline.measure.worker import State
-from pipeline.measure.worker_process import Worker
+from pipeline.measure.workers.process import Worker
+from pipeline.measure.workers.worker import State
 from pipeline.plan import Backend, Profiler
 
 _PROFILED_MS = 300.0

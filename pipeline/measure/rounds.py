@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import WorkerFailed
-from pipeline.measure.noise import block_telemetry, snapshot
-from pipeline.measure.nvml import Card
-from pipeline.measure.worker import Cell, Command, DeviceTime, DeviceTimed, Load, Loaded, Timed
-from pipeline.measure.worker_process import Worker
+from pipeline.machine.card import Card
+from pipeline.measure.telemetry import block_telemetry, snapshot
+from pipeline.measure.workers.process import Worker
+from pipeline.measure.workers.worker import Cell, Command, DeviceTime, DeviceTimed, Load, Loaded, Timed
 from pipeline.plan import MeasureSettings
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.measure.rounds import Block
-from pipeline.record import LatencySamples
+from pipeline.results.record import LatencySamples
 from pipeline.statistics.latency import Estimate, paired_ratio
 
 Stopped = Literal["width", "cap", "budget"]

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import WorkerFailed
-from pipeline.measure.worker import Job, State, time_calls
-from pipeline.measure.worker_process import Worker
+from pipeline.measure.workers.process import Worker
+from pipeline.measure.workers.worker import Job, State, time_calls
 
 SECONDS = 1.5
 MOST_SECONDS = 10.0

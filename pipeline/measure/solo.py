@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.measure.counters import increase
+from pipeline.machine.card import card_of
+from pipeline.machine.counters import increase
+from pipeline.machine.energy_counters import POWERCAP
 from pipeline.measure.energy import energy_of
-from pipeline.measure.energy_counters import POWERCAP
-from pipeline.measure.nvml import card_of
 from pipeline.measure.profile import profile_of
 from pipeline.measure.settling import settling_of
-from pipeline.measure.worker import Job, Load, Loaded, PeakMemory
-from pipeline.measure.worker_process import Worker
+from pipeline.measure.workers.process import Worker
+from pipeline.measure.workers.worker import Job, Load, Loaded, PeakMemory
 
 _CALLS = 20
 _NS_PER_MS = 1e6

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from pipeline.data.dataset import IGNORED
 from pipeline.errors import SlimlineError, UserError
-from pipeline.intervals import AccuracyVerdict, Unit
 from pipeline.metrics.scores import Predictions, Truth, cosines, right_shares
 from pipeline.plan import Metric
+from pipeline.results.intervals import AccuracyVerdict, Unit
 from pipeline.statistics.accuracy import (
     PairedDifference,
     Proportion,

@@ -8,9 +8,9 @@ import sys
 from typing import Any
 
 from pipeline.errors import SlimlineError, first_line
-from pipeline.installed import locate
+from pipeline.libraries.installed import locate
 from pipeline.plan import Metric
-from pipeline.record import AccuracySamples
+from pipeline.results.record import AccuracySamples
 
 
 def class_path(metric: Metric) -> str | None:

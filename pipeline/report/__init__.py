@@ -6,8 +6,8 @@ libraries; they are imported when a report is written.
 
 from __future__ import annotations
 
+from pipeline.report.formats.terminal import print_report
 from pipeline.report.schema import report_schema
-from pipeline.report.terminal import print_report
 from pipeline.report.write import write_report
 
 __all__ = ["print_report", "report_schema", "write_report"]

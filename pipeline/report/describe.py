@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
-from pipeline import numbers as show
-from pipeline.header import Machine
 from pipeline.report.rows import Row, row_status
 from pipeline.report.verdicts import STOP_MEANINGS
-from pipeline.results import Noise, Report, Result, VariantResult
+from pipeline.results import numbers as show
+from pipeline.results.header import Machine
+from pipeline.results.report import Noise, Report, Result, VariantResult
 
 _DEFAULT_MARGIN = {
     "labels": "1 % of the baseline's, as constraints.max_accuracy_drop is not set",

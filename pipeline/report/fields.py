@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipeline import numbers as show
 from pipeline.report.rows import Row
 from pipeline.report.verdicts import UNCONFIRMED
+from pipeline.results import numbers as show
 
 Lines = tuple[str, ...]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pipeline.intervals import Unit
-from pipeline.record import Status
-from pipeline.results import Report, Result, VariantResult
+from pipeline.results.intervals import Unit
+from pipeline.results.record import Status
+from pipeline.results.report import Report, Result, VariantResult
 
 T = TypeVar("T")
 

@@ -9,8 +9,8 @@ import re
 from types import GenericAlias
 from typing import Any
 
-from pipeline.header import Header
-from pipeline.results import SCHEMA_VERSION, Report
+from pipeline.results.header import Header
+from pipeline.results.report import SCHEMA_VERSION, Report
 
 _MEASURED_OR_REASONED = {
     "if": {"properties": {"status": {"const": "ok"}}},

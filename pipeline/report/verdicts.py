@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from pipeline.intervals import AccuracyVerdict
-from pipeline.results import SpeedVerdict
+from pipeline.results.intervals import AccuracyVerdict
+from pipeline.results.report import SpeedVerdict
 
 Tone = Literal["good", "bad", "caution", "neutral", "quiet"]
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from pipeline.contained import Faults
 from pipeline.errors import reporting_disk
-from pipeline.results import Report
-from pipeline.writing import write_whole
+from pipeline.errors.contained import Faults
+from pipeline.folders.writing import write_whole
+from pipeline.results.report import Report
 
 logger = logging.getLogger(__name__)
 
@@ -22,11 +22,11 @@ def write_report(report: Report, folder: Path) -> list[str]:
     the others are written all the same. Raises OutOfSpace where the disk is full.
     """
     # Here, not above: jinja2 and the chart libraries take a second to import, and only this function needs them.
-    from pipeline.report.charts import draw_apart
-    from pipeline.report.csv_rows import csv_text
-    from pipeline.report.markdown import markdown_text
-    from pipeline.report.page import html_text
-    from pipeline.report.plain import json_text
+    from pipeline.report.charts.figures import draw_apart
+    from pipeline.report.formats.csv import csv_text
+    from pipeline.report.formats.html import html_text
+    from pipeline.report.formats.json import json_text
+    from pipeline.report.formats.markdown import markdown_text
 
     formats: Mapping[str, Callable[[Report], str]] = {
         "report.json": json_text,

@@ -14,20 +14,20 @@ from typing import Any, Literal
 
 from rich.console import Console
 
-from pipeline import __version__, isolated, measure, statistics
+from pipeline import __version__, isolated, machine, measure, statistics
 from pipeline.artifact import Artifact, file_digest
+from pipeline.folders.writing import write_whole
 from pipeline.isolated.channel import follow_parent
 from pipeline.isolated.process import own_package_first
-from pipeline.measure.environment import describe_machine
+from pipeline.machine.environment import describe_machine
 from pipeline.measure.exclusive import measuring
 from pipeline.measure.probe import write_probe
 from pipeline.plan import MeasureSettings
-from pipeline.progress import ProgressDisplay
+from pipeline.run.progress import ProgressDisplay
 from pipeline.selftest.judge import Kind, judge
 from pipeline.selftest.peers import PEERS, PeerTrial
 from pipeline.selftest.replay import replay
 from pipeline.selftest.trials import COPY, SLOWED, TRUE_RATIOS, Trial, run_trial
-from pipeline.writing import write_whole
 
 Action = Literal["aa", "power", "both", "peers"]
 MODELS: Mapping[Action, Mapping[str, Kind]] = {
@@ -134,7 +134,7 @@ def _kept_in(options: Options) -> Path:
 
 def _code_digest() -> str:
     """Of what measures and estimates: trials of another method are not added to."""
-    folders = [Path(package.__path__[0]) for package in (isolated, measure, statistics)]
+    folders = [Path(package.__path__[0]) for package in (isolated, machine, measure, statistics)]
     files = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
     return hashlib.sha256("".join(map(file_digest, files)).encode()).hexdigest()
 

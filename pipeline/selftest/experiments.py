@@ -24,9 +24,9 @@ from pipeline.data.dataset import Feed
 from pipeline.errors import SlimlineError, UserError
 from pipeline.measure.latency import Subject, measure_latency
 from pipeline.plan import BASELINE, MeasureSettings, Target
-from pipeline.progress import ProgressDisplay
-from pipeline.record import LatencySamples, subject_key
-from pipeline.record_reading import load_record
+from pipeline.results.reading import load_record
+from pipeline.results.record import LatencySamples, subject_key
+from pipeline.run.progress import ProgressDisplay
 from pipeline.statistics.latency import hodges_lehmann
 from pipeline.zoo.source import OnnxModel
 

@@ -14,9 +14,9 @@ from pipeline.artifact import Artifact
 from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.errors import WorkerFailed
 from pipeline.measure.probe import probe_feed
-from pipeline.measure.processes import started
-from pipeline.measure.worker import Cell, Job, Load, State
-from pipeline.measure.worker_process import Worker
+from pipeline.measure.workers.process import Worker
+from pipeline.measure.workers.start import started
+from pipeline.measure.workers.worker import Cell, Job, Load, State
 from pipeline.plan import Target
 
 WARM_UP_NS = 20_000_000

@@ -15,7 +15,7 @@ from pipeline.errors import SlimlineError
 from pipeline.measure.latency import Subject, measure_latency
 from pipeline.measure.probe import Slowed, probe_feed
 from pipeline.plan import BASELINE, Backend, MeasureSettings, Target
-from pipeline.record import SubjectRecord, subject_key
+from pipeline.results.record import SubjectRecord, subject_key
 
 COPY = "copy"
 SLOWED = "slowed"

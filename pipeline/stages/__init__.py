@@ -1,1 +1,1 @@
-"""stages."""
+"""The stages, a file each, and in the folders what several of them share."""

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from pipeline.artifact import Artifact, Format
+from pipeline.artifact.onnx_graph import sort_nodes
+from pipeline.artifact.onnx_rewriting import make_outputs, name_nodes, own_names_within, write
+from pipeline.artifact.proof import floor_of
 from pipeline.data.dataset import SplitName
-from pipeline.onnx_graph import sort_nodes
 from pipeline.patterns import check_matches
 from pipeline.plan import Context
-from pipeline.roles import Role
-from pipeline.stages.check import floor_of
-from pipeline.stages.gentler import Asked, Way, proof, quantized_gently
-from pipeline.stages.graph import make_outputs, name_nodes, own_names_within, write
-from pipeline.stages.preparation import require_float
-from pipeline.stages.quantization import is_large
+from pipeline.plan.roles import Role
+from pipeline.stages.graphs.gentler import Asked, Way, proof, quantized_gently
+from pipeline.stages.quantization.preparation import require_float
+from pipeline.stages.quantization.shared import is_large
 
 if TYPE_CHECKING:
     import onnx

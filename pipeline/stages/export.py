@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pipeline.artifact import ONNX_FILE, SINGLE_FILE_BYTES, Artifact, Format
+from pipeline.artifact.plain_weights import load_plain
+from pipeline.artifact.torch_module import ModelSpec, example_inputs
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, UserError
+from pipeline.libraries.muted import errors_only
 from pipeline.plan import Context
-from pipeline.roles import Role
-from pipeline.stages.muted import errors_only
-from pipeline.stages.reparametrized import load_plain
-from pipeline.torch_artifact import ModelSpec, example_inputs
+from pipeline.plan.roles import Role
 
 if TYPE_CHECKING:
     import onnx

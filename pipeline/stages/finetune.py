@@ -14,14 +14,14 @@ from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, UserError
 from pipeline.metrics import in_classes
 from pipeline.plan import Context
-from pipeline.recipe import Optimizer, Precision, Recipe, Schedule
-from pipeline.roles import Role
+from pipeline.plan.roles import Role
+from pipeline.training.recipe import Optimizer, Precision, Recipe, Schedule
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from pipeline.class_scores import Scores
-    from pipeline.examples import Examples
+    from pipeline.training.class_scores import Scores
+    from pipeline.training.examples import Examples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,11 +75,11 @@ class Finetune:
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
         """Write the trained model; raises StageFailed where there is nothing to learn from, or to judge by."""
-        from pipeline.class_scores import scores_of
-        from pipeline.examples import best_device, score
-        from pipeline.stages.prune_lasso import group_lasso
-        from pipeline.torch_artifact import load_module, load_spec, save_module
-        from pipeline.training import Teacher, fit
+        from pipeline.artifact.torch_module import load_module, load_spec, save_module
+        from pipeline.stages.pruning.lasso import group_lasso
+        from pipeline.training.class_scores import scores_of
+        from pipeline.training.examples import best_device, score
+        from pipeline.training.loop import Teacher, fit
 
         spec = load_spec(source.path)
         train, validation = self._data(context, spec.inputs)
@@ -142,7 +142,7 @@ class Finetune:
 
     def _data(self, context: Context, inputs: tuple[Any, ...]) -> tuple[Examples, Examples]:
         """The examples to train on, and those that tell how it goes."""
-        from pipeline.examples import training_examples
+        from pipeline.training.examples import training_examples
 
         if self.augmentation and len(inputs) > 1:
             names = ", ".join(entry.name for entry in inputs)
@@ -160,7 +160,7 @@ class Finetune:
     def _truth(self, model: nn.Module, validation: Examples, context: Context) -> tuple[bool, NDArray[Any]]:
         """Whether the metric judges vectors; and what is right for the validation examples: their labels where they
         have any, else what ``model`` says."""
-        from pipeline.examples import truth_of
+        from pipeline.training.examples import truth_of
 
         try:
             truth = truth_of(model, validation, context.metric)

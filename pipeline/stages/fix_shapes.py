@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from pipeline.artifact import ONNX_FILE, Artifact, Format, model_files
+from pipeline.artifact.onnx_graph import Shape, all_graphs, batch_first, fed_inputs, fixed_batch_in, shape_of
+from pipeline.artifact.onnx_rewriting import drop_unused
+from pipeline.artifact.onnx_sizes import axis_names, set_axis, set_batch, set_sizes
 from pipeline.bounds import Count
 from pipeline.data.batches import Axes, axes_of
 from pipeline.data.dataset import SplitName
 from pipeline.errors import Skipped, StageFailed, Unchanged
-from pipeline.onnx_graph import Shape, all_graphs, batch_first, fed_inputs, fixed_batch_in, shape_of
-from pipeline.onnx_sizes import axis_names, set_axis, set_batch, set_sizes
 from pipeline.plan import Context
-from pipeline.roles import Role
-from pipeline.stages.graph import drop_unused
+from pipeline.plan.roles import Role
 
 if TYPE_CHECKING:
     import onnx

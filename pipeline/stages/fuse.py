@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pipeline import PACKAGE
 from pipeline.artifact import Artifact, Format
+from pipeline.artifact.onnx_graph import opset
+from pipeline.artifact.onnx_rewriting import CONTRIBUTED, repair, write
 from pipeline.bounds import CountFromZero
 from pipeline.data.dataset import SplitName
 from pipeline.errors import Skipped, StageFailed, Unchanged, first_line
-from pipeline.onnx_graph import opset
+from pipeline.libraries.muted import prints_logged
 from pipeline.plan import Context
-from pipeline.roles import Role
-from pipeline.stages import legacy_fusion
-from pipeline.stages.graph import CONTRIBUTED, repair, write
-from pipeline.stages.muted import prints_logged
-from pipeline.stages.quantization import is_large, library_call
+from pipeline.plan.roles import Role
+from pipeline.stages.graphs import legacy_fusion
+from pipeline.stages.quantization.shared import is_large, library_call
 
 if TYPE_CHECKING:
     import onnx

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.artifact import Artifact, Format
+from pipeline.artifact.count import count_module
+from pipeline.artifact.plain_weights import load_plain
+from pipeline.artifact.torch_layers import layers_of, named_in
+from pipeline.artifact.torch_module import ModelSpec, example_inputs, save_module, spec_of_pruned
 from pipeline.bounds import Count, Part
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, first_line
 from pipeline.patterns import check_matches
 from pipeline.plan import Context
-from pipeline.roles import Role
-from pipeline.stages.count import count_module
-from pipeline.stages.layers import layers_of, named_in
-from pipeline.stages.reparametrized import load_plain
-from pipeline.torch_artifact import ModelSpec, example_inputs, save_module, spec_of_pruned
+from pipeline.plan.roles import Role
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pipeline.artifact import ONNX_FILE, Artifact, Format, model_files
+from pipeline.artifact.run import FATAL_ONLY
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, first_line
 from pipeline.plan import Context
-from pipeline.roles import Role
-from pipeline.stages.gentler import first_that_works, proof
-from pipeline.stages.quantization import is_large
-from pipeline.stages.run import FATAL_ONLY
+from pipeline.plan.roles import Role
+from pipeline.stages.graphs.gentler import first_that_works, proof
+from pipeline.stages.quantization.shared import is_large
 
 Level = Literal["basic", "extended", "all"]
 LEVELS: Mapping[Level, str] = {

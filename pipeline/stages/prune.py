@@ -8,22 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from pipeline.artifact import Artifact, Format
+from pipeline.artifact.count import count_module
+from pipeline.artifact.plain_weights import load_plain
+from pipeline.artifact.torch_layers import layers_of
+from pipeline.artifact.torch_module import ModelSpec, save_module, spec_of_pruned
 from pipeline.bounds import Count, Part, ShareBelowOne
 from pipeline.data.dataset import SplitName
 from pipeline.errors import Skipped
-from pipeline.instruction_sets import vector_floats
+from pipeline.machine.instruction_sets import vector_floats
 from pipeline.patterns import check_matches
 from pipeline.plan import Context
-from pipeline.roles import Role
-from pipeline.stages.count import count_module
-from pipeline.stages.layers import layers_of
-from pipeline.stages.prune_importance import Importance
-from pipeline.stages.prune_rank import Scope
-from pipeline.stages.prune_sensitivity import sensitivity
-from pipeline.stages.prune_steps import ROUNDED, Pruner, Recipe
-from pipeline.stages.prune_target import Search, check_target
-from pipeline.stages.reparametrized import load_plain
-from pipeline.torch_artifact import ModelSpec, save_module, spec_of_pruned
+from pipeline.plan.roles import Role
+from pipeline.stages.pruning.importance import Importance
+from pipeline.stages.pruning.pruner import ROUNDED, Pruner, Recipe
+from pipeline.stages.pruning.rank import Scope
+from pipeline.stages.pruning.sensitivity import sensitivity
+from pipeline.stages.pruning.target import Search, check_target
 
 if TYPE_CHECKING:
     from torch import nn

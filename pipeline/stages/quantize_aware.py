@@ -9,24 +9,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.artifact import Artifact, Format
+from pipeline.artifact.plain_weights import load_plain
+from pipeline.artifact.run import run
 from pipeline.bounds import Count, NotNegative, Positive
 from pipeline.data.dataset import SplitName, preprocess
 from pipeline.errors import Skipped, StageFailed, first_line
 from pipeline.metrics import in_classes, judging_of
 from pipeline.plan import Context, Metric
-from pipeline.recipe import Recipe
-from pipeline.roles import Role
-from pipeline.stages.quantization import reduces_range
-from pipeline.stages.reparametrized import load_plain
-from pipeline.stages.run import run
+from pipeline.plan.roles import Role
+from pipeline.stages.quantization.shared import reduces_range
+from pipeline.training.recipe import Recipe
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from pipeline.class_scores import Scores
-    from pipeline.examples import Examples
-    from pipeline.stages.fake_quantization import FakeQuantized
+    from pipeline.stages.quantization.fake_quantization import FakeQuantized
+    from pipeline.training.class_scores import Scores
+    from pipeline.training.examples import Examples
 
 _WHAT = "quantization-aware training"
 _FULL, _REDUCED = 127, 64
@@ -77,11 +77,11 @@ class QuantizeAware:
         """
         if find_spec("torchao") is None:
             raise Skipped(f"{_WHAT} needs torchao, which is not installed: install the extra qat (pip install torchao)")
-        from pipeline.class_scores import scores_of
-        from pipeline.examples import accuracy, training_examples
-        from pipeline.stages.fake_quantization import convert, remarks_hidden
-        from pipeline.stages.write_qdq import write_qdq
-        from pipeline.torch_artifact import example_inputs
+        from pipeline.artifact.torch_module import example_inputs
+        from pipeline.stages.quantization.fake_quantization import convert, remarks_hidden
+        from pipeline.stages.quantization.write_qdq import write_qdq
+        from pipeline.training.class_scores import scores_of
+        from pipeline.training.examples import accuracy, training_examples
 
         module, spec, _ = load_plain(source.path)
         train, validation = training_examples(
@@ -120,8 +120,8 @@ class QuantizeAware:
         scores: Scores,
     ) -> list[float]:
         """Train in place, on a GPU where there is one; returns the validation accuracy after each epoch."""
-        from pipeline.examples import accuracy, best_device
-        from pipeline.training import fit
+        from pipeline.training.examples import accuracy, best_device
+        from pipeline.training.loop import fit
 
         network.move(best_device().type)
         history = fit(
@@ -160,7 +160,7 @@ def _require_logits(module: nn.Module, inputs: tuple[torch.Tensor, ...], metric:
 
 
 def _prepare(module: nn.Module, inputs: tuple[torch.Tensor, ...], weight_limit: int) -> FakeQuantized:
-    from pipeline.stages.fake_quantization import prepare
+    from pipeline.stages.quantization.fake_quantization import prepare
 
     try:
         network = prepare(module, inputs, weight_limit)

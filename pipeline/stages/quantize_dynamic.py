@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.artifact import ONNX_FILE, Artifact, Format
+from pipeline.artifact.onnx_rewriting import repair
+from pipeline.artifact.proof import floor_of
 from pipeline.data.dataset import SplitName
 from pipeline.plan import Context
-from pipeline.roles import Role
-from pipeline.stages.check import floor_of
-from pipeline.stages.choice import Choice, chosen_nodes
-from pipeline.stages.gentler import Asked, Way, proof, quantized_gently
-from pipeline.stages.graph import repair
-from pipeline.stages.preparation import prepare, require_float
-from pipeline.stages.quantization import (
+from pipeline.plan.roles import Role
+from pipeline.stages.graphs.gentler import Asked, Way, proof, quantized_gently
+from pipeline.stages.quantization.choice import Choice, chosen_nodes
+from pipeline.stages.quantization.preparation import prepare, require_float
+from pipeline.stages.quantization.shared import (
     MIN_SQNR_DB,
     PRODUCTS,
     IntegerType,

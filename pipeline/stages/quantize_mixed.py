@@ -13,11 +13,11 @@ from pipeline.bounds import Count, ShareBelowOne
 from pipeline.data.dataset import SplitName
 from pipeline.errors import Skipped, StageFailed, Unchanged
 from pipeline.plan import Context, Speed
-from pipeline.roles import Role
-from pipeline.stages.quantization import is_large
+from pipeline.plan.roles import Role
+from pipeline.stages.quantization.sensitivity import Judge, sensitivities
+from pipeline.stages.quantization.shared import is_large
+from pipeline.stages.quantization.static_graph import share_of
 from pipeline.stages.quantize_static import Calibrated, QuantizeStatic
-from pipeline.stages.sensitivity import Judge, sensitivities
-from pipeline.stages.static_graph import share_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from annotated_types import Gt, Le
 
 from pipeline.artifact import ONNX_FILE, Artifact, Format
+from pipeline.artifact.onnx_rewriting import repair
+from pipeline.artifact.proof import Floor, floor_of
 from pipeline.bounds import Count, Hint
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed
 from pipeline.plan import Context
-from pipeline.roles import Role
-from pipeline.stages.calibration import METHODS, Calibration, Examples, calibrate
-from pipeline.stages.check import Floor, floor_of
-from pipeline.stages.choice import Choice, chosen_nodes
-from pipeline.stages.gentler import Asked, Way, proof, quantized_gently
-from pipeline.stages.graph import repair
-from pipeline.stages.preparation import prepare, require_float
-from pipeline.stages.quantization import (
+from pipeline.plan.roles import Role
+from pipeline.stages.graphs.gentler import Asked, Way, proof, quantized_gently
+from pipeline.stages.quantization.calibration import METHODS, Calibration, Examples, calibrate
+from pipeline.stages.quantization.choice import Choice, chosen_nodes
+from pipeline.stages.quantization.preparation import prepare, require_float
+from pipeline.stages.quantization.shared import (
     MIN_SQNR_DB,
     PRODUCTS,
     WideIntegerType,
@@ -33,7 +33,7 @@ from pipeline.stages.quantization import (
     require_quantized,
     weighted_nodes,
 )
-from pipeline.stages.static_graph import (
+from pipeline.stages.quantization.static_graph import (
     grouped_transposed,
     keep_outputs_float,
     left_in_float,

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pipeline.artifact import Artifact, Format
+from pipeline.artifact.onnx_rewriting import drop_unused, name_nodes, operators, repair, trim_inputs, write
+from pipeline.artifact.proof import floor_of
 from pipeline.data.dataset import SplitName
 from pipeline.errors import Unchanged
 from pipeline.plan import Context
-from pipeline.roles import Role
-from pipeline.stages.check import floor_of
-from pipeline.stages.choice import chosen_nodes
-from pipeline.stages.gentler import Asked, Way, proof, quantized_gently
-from pipeline.stages.graph import drop_unused, name_nodes, operators, repair, trim_inputs, write
-from pipeline.stages.preparation import require_float
-from pipeline.stages.products import plain_gemms
-from pipeline.stages.quantization import (
+from pipeline.plan.roles import Role
+from pipeline.stages.graphs.gentler import Asked, Way, proof, quantized_gently
+from pipeline.stages.quantization.choice import chosen_nodes
+from pipeline.stages.quantization.preparation import require_float
+from pipeline.stages.quantization.products import plain_gemms
+from pipeline.stages.quantization.shared import (
     MIN_SQNR_DB,
     is_large,
     quantized_share,

@@ -13,7 +13,7 @@ from pipeline.bounds import MOST, Hint
 from pipeline.data.dataset import SplitName
 from pipeline.errors import Skipped, StageFailed
 from pipeline.plan import Context
-from pipeline.roles import Role
+from pipeline.plan.roles import Role
 
 Several = Annotated[int, Ge(2), Le(MOST), Hint("a single example has no variance")]
 
@@ -40,8 +40,8 @@ class Recalibrate:
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
         """Write the model; raises Skipped where it has no batch normalization, StageFailed without examples."""
-        from pipeline.examples import batch_norms, best_device, estimate_batch_norms, examples_of
-        from pipeline.torch_artifact import load_module, load_spec, save_module
+        from pipeline.artifact.torch_module import load_module, load_spec, save_module
+        from pipeline.training.examples import batch_norms, best_device, estimate_batch_norms, examples_of
 
         spec = load_spec(source.path)
         module = load_module(source.path)

@@ -13,9 +13,9 @@ from pipeline.bounds import Positive
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, first_line
 from pipeline.plan import Context
-from pipeline.roles import Role
-from pipeline.stages.quantization import is_large
-from pipeline.stages.resize_nodes import resized_image, resized_sequence
+from pipeline.plan.roles import Role
+from pipeline.stages.graphs.resize_nodes import resized_image, resized_sequence
+from pipeline.stages.quantization.shared import is_large
 
 if TYPE_CHECKING:
     import onnx

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from pipeline.artifact import Artifact, Format
+from pipeline.artifact.onnx_rewriting import repair, write
 from pipeline.data.dataset import SplitName
 from pipeline.errors import Skipped, StageFailed, Unchanged, first_line
 from pipeline.plan import Context
-from pipeline.roles import Role
-from pipeline.stages.graph import repair, write
-from pipeline.stages.quantization import is_large
+from pipeline.plan.roles import Role
+from pipeline.stages.quantization.shared import is_large
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,17 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact, Format
+from pipeline.artifact.onnx_graph import opset, reads
+from pipeline.artifact.onnx_rewriting import drop_unused, repair, write
+from pipeline.artifact.run import fixed_batch, session_of
 from pipeline.bounds import Part
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, Unchanged
-from pipeline.onnx_graph import opset, reads
 from pipeline.plan import Context
-from pipeline.roles import Role
-from pipeline.stages.calibration import BATCH, Examples
-from pipeline.stages.graph import drop_unused, repair, write
-from pipeline.stages.preparation import require_float
-from pipeline.stages.quantization import SMOOTHED, is_large
-from pipeline.stages.run import fixed_batch, session_of
+from pipeline.plan.roles import Role
+from pipeline.stages.quantization.calibration import BATCH, Examples
+from pipeline.stages.quantization.preparation import require_float
+from pipeline.stages.quantization.shared import SMOOTHED, is_large
 
 if TYPE_CHECKING:
     import onnx

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.intervals import AccuracyVerdict, rounded_up
+from pipeline.results.intervals import AccuracyVerdict, rounded_up
 
 _POWER = 0.8
 _RESAMPLES = 2_000

@@ -16,8 +16,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.intervals import rounded_up
-from pipeline.results import SpeedVerdict
+from pipeline.results.intervals import rounded_up
+from pipeline.results.report import SpeedVerdict
 
 DELTA = 0.01
 """A speed-up by less is never called FASTER (nor SLOWER)."""

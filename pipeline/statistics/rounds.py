@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.intervals import Quantile
+from pipeline.results.intervals import Quantile
 
 TAIL_CALLS = 5
 """A round must have at least this many calls beyond a quantile for that quantile to have an interval."""

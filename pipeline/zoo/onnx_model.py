@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.artifact import ONNX_FILE, SINGLE_FILE_BYTES, Format, file_digest
+from pipeline.artifact.onnx_graph import all_tensors, fed_inputs, shape_of, symbols_of
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import UserError
-from pipeline.onnx_graph import all_tensors, fed_inputs, shape_of, symbols_of
+from pipeline.importing.batch_axes import batch_axes
+from pipeline.importing.interface import fed_type
 from pipeline.plan import InputSignature
-from pipeline.zoo.batch_axes import batch_axes
-from pipeline.zoo.interface import fed_type
 
 if TYPE_CHECKING:
     import onnx

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pipeline.artifact import Format, file_digest
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import UserError
+from pipeline.errors.user_code import user_code_error
 from pipeline.plan import InputSignature
-from pipeline.user_code import user_code_error
 from pipeline.zoo.onnx_model import OnnxModel, existing
 
 if TYPE_CHECKING:
-    from pipeline.torch_artifact import ModelSpec
+    from pipeline.artifact.torch_module import ModelSpec
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class TorchModel:
 
     def key(self) -> Mapping[str, Any]:
         """The factory, its code and arguments, and the digest of the weights."""
-        from pipeline.torch_artifact import code_of
+        from pipeline.artifact.torch_module import code_of
 
         return {
             "factory": self.factory,
@@ -82,8 +82,8 @@ class TorchModel:
         """
         import torch
 
-        from pipeline.torch_artifact import make_module, save_module
-        from pipeline.torch_names import input_remarks
+        from pipeline.artifact.torch_module import make_module, save_module
+        from pipeline.artifact.torch_names import input_remarks
         from pipeline.zoo.trial import check_module
         from pipeline.zoo.weights import load_weights
 
@@ -107,7 +107,7 @@ class TorchModel:
         return {"warnings": warnings} if warnings else {}
 
     def _spec(self) -> ModelSpec:
-        from pipeline.torch_artifact import ModelInput, ModelSpec
+        from pipeline.artifact.torch_module import ModelInput, ModelSpec
 
         return ModelSpec(
             factory={"_target_": self.factory, **self.arguments},

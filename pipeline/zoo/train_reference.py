@@ -22,13 +22,13 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
+from pipeline.artifact.torch_module import ModelInput
 from pipeline.data.dataset import Split
 from pipeline.data.fashion_mnist import prepare
 from pipeline.data.preprocessing import Preprocessing
-from pipeline.examples import Examples, accuracy
-from pipeline.recipe import Recipe
-from pipeline.torch_artifact import ModelInput
-from pipeline.training import fit
+from pipeline.training.examples import Examples, accuracy
+from pipeline.training.loop import fit
+from pipeline.training.recipe import Recipe
 from pipeline.zoo.resnet import SmallResNet
 
 ARGUMENTS: dict[str, Any] = {"widths": [32, 64, 128], "blocks": [1, 2, 2]}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipeline.artifact.torch_module import ModelSpec, as_tensors, example_inputs
 from pipeline.errors import UserError
-from pipeline.torch_artifact import ModelSpec, as_tensors, example_inputs
-from pipeline.user_code import user_code_error
+from pipeline.errors.user_code import user_code_error
 
 if TYPE_CHECKING:
     import torch

@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.header import Machine, TargetRecord
 from pipeline.plan import Constraints, MeasureSettings
-from pipeline.record import (
+from pipeline.results.header import Machine, TargetRecord
+from pipeline.results.record import (
     AccuracySamples,
     LatencySamples,
     Record,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.analyse import analyse
-from pipeline.ladder_results import Ladder
+from pipeline.results.ladder import Ladder
 from tests.analyse.synthetic import BASELINE_MS, Made, make_record
 
 SIZES = (1, 2, 4, 8, 16, 32)

@@ -9,8 +9,8 @@ import pytest
 
 from pipeline.analyse import analyse
 from pipeline.analyse.limits import limits
-from pipeline.header import Peaks
-from pipeline.record import VariantRecord
+from pipeline.results.header import Peaks
+from pipeline.results.record import VariantRecord
 from tests.analyse.synthetic import BASELINE_MS, Made, make_record
 
 PEAKS = Peaks(device="cpu", threads=1, fp32_macs_per_s=1e10, int8_macs_per_s=4e10, int8_types="u8s8", bytes_per_s=1e10)

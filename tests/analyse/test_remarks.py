@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from pipeline.analyse import analyse
-from pipeline.header import Machine, TargetRecord
-from pipeline.record import LatencySamples, Record
 from pipeline.report.describe import busy_lines, margin_lines, noise_lines
-from pipeline.results import Report
+from pipeline.results.header import Machine, TargetRecord
+from pipeline.results.record import LatencySamples, Record
+from pipeline.results.report import Report
 from tests.analyse.synthetic import BLOCKS, CALLS, ROUNDS, Made, make_record, samples_from
 
 INT8 = Made(name="int8", times_as_fast=1.4)

@@ -7,8 +7,8 @@ from typing import Any
 
 from pipeline.analyse import analyse
 from pipeline.analyse.scenarios import scenario_result
-from pipeline.record import Energy
-from pipeline.results import Result
+from pipeline.results.record import Energy
+from pipeline.results.report import Result
 from tests.analyse.synthetic import make_record
 
 LOGGED: dict[str, Any] = {

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from pipeline.analyse import analyse
-from pipeline.contained import RAISING
+from pipeline.errors.contained import RAISING
 from pipeline.plan import MeasureSettings
-from pipeline.record import LatencySamples, Record
-from pipeline.results import Report, Result, Speedup
+from pipeline.results.record import LatencySamples, Record
+from pipeline.results.report import Report, Result, Speedup
 from tests.analyse.synthetic import BLOCKS, CALLS, ROUNDS, Made, make_record, with_dropped, without_subject
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from pipeline.analyse import analyse
 from pipeline.analyse.steps import paths
-from pipeline.record import AccuracySamples, Record, StageRecord, VariantRecord
-from pipeline.record_reading import ROLES_BEFORE
-from pipeline.results import Result, Step
+from pipeline.results.reading import ROLES_BEFORE
+from pipeline.results.record import AccuracySamples, Record, StageRecord, VariantRecord
+from pipeline.results.report import Result, Step
 from tests.analyse.synthetic import Made, make_record
 
 EXPORT = ("export", "ExportOnnx")

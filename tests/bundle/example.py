@@ -15,12 +15,12 @@ from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.bundle import write_bundle
 from pipeline.data.dataset import Split
 from pipeline.data.preprocessing import Preprocessing
-from pipeline.header import Machine, TargetRecord
-from pipeline.installed import version
-from pipeline.intervals import Quantile
+from pipeline.libraries.installed import version
 from pipeline.plan import Constraints, MeasureSettings, Target
-from pipeline.record import AccuracySamples, LatencySamples, Record, StageRecord, VariantRecord
-from pipeline.results import (
+from pipeline.results.header import Machine, TargetRecord
+from pipeline.results.intervals import Quantile
+from pipeline.results.record import AccuracySamples, LatencySamples, Record, StageRecord, VariantRecord
+from pipeline.results.report import (
     Accuracy,
     Latency,
     Noise,

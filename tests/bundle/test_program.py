@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from pipeline.artifact import Artifact
+from pipeline.artifact.torch_module import load_module
 from pipeline.bundle import verify_bundle
 from pipeline.bundle.program import PROGRAM_FILE, write_program
 from pipeline.errors import Skipped
 from pipeline.stages.prune import Prune
-from pipeline.torch_artifact import load_module
 from tests.bundle import example
 from tests.stages.models import Workplace, resnet, resnet_spec, spec_of
 

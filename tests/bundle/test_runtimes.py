@@ -14,11 +14,11 @@ import pytest
 from torch import nn
 
 from pipeline.artifact import Artifact
+from pipeline.artifact.onnx_file import tolerance
 from pipeline.backends.openvino import OpenVino
 from pipeline.backends.torch import Torch
 from pipeline.bundle import slimline_infer as infer
 from pipeline.bundle import verify_bundle
-from pipeline.bundle.onnx_file import tolerance
 from pipeline.bundle.session import precision_of, runtime_of, session_entry
 from pipeline.data.dataset import preprocess
 from pipeline.errors import Skipped

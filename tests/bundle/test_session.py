@@ -11,7 +11,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from pipeline.backends.onnxruntime import SESSION_KEYS, OnnxRuntime
+from pipeline.backends.onnxruntime import OnnxRuntime
+from pipeline.backends.onnxruntime.backend import SESSION_KEYS
 from pipeline.bundle import slimline_infer as infer
 from pipeline.bundle import verify_bundle
 from pipeline.bundle.session import session_entry

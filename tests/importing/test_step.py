@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.artifact import Artifact
+from pipeline.artifact.onnx_graph import all_nodes, fixed_batch_of, opset, shape_of
+from pipeline.artifact.run import run
 from pipeline.errors import UserError
 from pipeline.importing.step import import_onnx
-from pipeline.onnx_graph import all_nodes, fixed_batch_of, opset, shape_of
-from pipeline.stages.run import run
-from tests.zoo.graphs import branches, model, numbers, save, two_layers, value, weight
+from tests.importing.graphs import branches, model, numbers, save, two_layers, value, weight
 
 X = {"x": numbers(8, 6)}
 IMAGES = {"x": numbers(8, 2, 4, 4)}

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import Feed
 from pipeline.measure.latency import Subject
-from pipeline.measure.worker import Job
+from pipeline.measure.workers.worker import Job
 from pipeline.plan import Session, Target
 
 FEEDS: Mapping[int, Feed] = {size: {"x": np.zeros((size, 2), np.float32)} for size in (1, 8)}

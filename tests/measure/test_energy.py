@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from pipeline.errors import Skipped
+from pipeline.machine.energy_counters import energy_counter, rapl
 from pipeline.measure.energy import UseEnergy, energy_of
-from pipeline.measure.energy_counters import energy_counter, rapl
-from pipeline.measure.processes import alone
-from pipeline.measure.worker import Job, Load, State
-from tests.measure.fake_nvml import FakeNvml
+from pipeline.measure.workers.start import alone
+from pipeline.measure.workers.worker import Job, Load, State
+from tests.machine.fake_nvml import FakeNvml
 from tests.measure.fakes import job
 
 HIGHEST = 262_143_328_850

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import waiting
-from pipeline.locks import NoLocks
+from pipeline.folders import waiting
+from pipeline.folders.locks import NoLocks
+from pipeline.folders.waiting import Holder
 from pipeline.measure import exclusive
 from pipeline.measure.exclusive import FOLDER, NAME, measuring
-from pipeline.waiting import Holder
 
 PROGRAM = """
 import sys

@@ -12,11 +12,11 @@ from pipeline.artifact import Artifact
 from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.measure import rounds, schedule
 from pipeline.measure.latency import Measured, Subject, measure_latency
-from pipeline.measure.noise import Snapshot
 from pipeline.measure.schedule import Expected
+from pipeline.measure.telemetry import Snapshot
 from pipeline.plan import MeasureSettings, Target
-from pipeline.record import LatencySamples
-from tests.measure.fake_nvml import FakeNvml
+from pipeline.results.record import LatencySamples
+from tests.machine.fake_nvml import FakeNvml
 from tests.measure.fakes import FEEDS, NotInstalled, artifact, subject
 
 BASE, OTHER = "base@fake/1", "other@fake/1"

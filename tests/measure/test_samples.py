@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.measure.rounds import Block
 from pipeline.measure.samples import Collected
-from pipeline.measure.worker import Timed
+from pipeline.measure.workers.worker import Timed
 
 
 def block(durations_ns: Mapping[str, list[int]], dropped: str | None = None) -> Block:

@@ -10,11 +10,11 @@ from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.data.dataset import Feed
 from pipeline.errors import WorkerFailed
 from pipeline.measure.probe import probe_feed, write_probe
-from pipeline.measure.processes import alone
 from pipeline.measure.solo import PeakBytes, Solo, run_alone
-from pipeline.measure.worker import Job
+from pipeline.measure.workers.start import alone
+from pipeline.measure.workers.worker import Job
 from pipeline.plan import Target
-from tests.measure.fake_nvml import FakeNvml
+from tests.machine.fake_nvml import FakeNvml
 from tests.measure.fakes import FEEDS, artifact, job, target
 
 MIB = 2**20

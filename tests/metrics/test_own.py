@@ -13,8 +13,8 @@ import jsonschema
 import numpy as np
 import pytest
 
-from pipeline.record_reading import load_record
 from pipeline.report import report_schema
+from pipeline.results.reading import load_record
 from tests.example import FEATURES, linear_model
 
 CLASS = """

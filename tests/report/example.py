@@ -8,14 +8,14 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from pipeline import numbers
-from pipeline.header import Machine, Peaks, TargetRecord
-from pipeline.intervals import AccuracyVerdict, Quantile
 from pipeline.plan import Constraints, MeasureSettings
-from pipeline.record import Energy, StageRecord
 from pipeline.report import print_report
 from pipeline.report.sections.section import Table
-from pipeline.results import (
+from pipeline.results import numbers
+from pipeline.results.header import Machine, Peaks, TargetRecord
+from pipeline.results.intervals import AccuracyVerdict, Quantile
+from pipeline.results.record import Energy, StageRecord
+from pipeline.results.report import (
     Accuracy,
     DeviceTime,
     Latency,

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import numbers
-from pipeline.report.csv_rows import csv_text
 from pipeline.report.describe import margin_lines
 from pipeline.report.fields import FIELDS, header, used
+from pipeline.report.formats.csv import csv_text
 from pipeline.report.rows import all_rows
-from pipeline.results import Accuracy, Report
+from pipeline.results import numbers
+from pipeline.results.report import Accuracy, Report
 from tests.report import example
 
 

@@ -18,14 +18,14 @@ import pytest
 from rich.console import Console
 
 from pipeline.errors import OutOfSpace
-from pipeline.header import Machine
-from pipeline.intervals import AccuracyVerdict
 from pipeline.report import print_report, write_report
-from pipeline.report.charts import chart_library, figures
-from pipeline.report.markdown import markdown_text
-from pipeline.report.page import html_text, security_policy
+from pipeline.report.charts.figures import chart_library, figures
+from pipeline.report.formats.html import html_text, security_policy
+from pipeline.report.formats.markdown import markdown_text
 from pipeline.report.verdicts import ACCURACY_MEANINGS, SPEED_MEANINGS, TONES
-from pipeline.results import Reference, Report, SpeedVerdict
+from pipeline.results.header import Machine
+from pipeline.results.intervals import AccuracyVerdict
+from pipeline.results.report import Reference, Report, SpeedVerdict
 from tests.report import example
 
 HOSTILE = "</script><script>alert(1)</script>"

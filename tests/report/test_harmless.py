@@ -17,15 +17,16 @@ from typing import Any, get_args
 import pytest
 from rich.console import Console
 
-from pipeline.contained import RAISING
-from pipeline.record import Status
-from pipeline.report import charts, describe, print_report, write_report
-from pipeline.report.charts import draw_apart
-from pipeline.report.csv_rows import csv_text
-from pipeline.report.markdown import markdown_text
-from pipeline.report.page import html_text
+from pipeline.errors.contained import RAISING
+from pipeline.report import describe, print_report, write_report
+from pipeline.report.charts import figures as charts
+from pipeline.report.charts.figures import draw_apart
+from pipeline.report.formats.csv import csv_text
+from pipeline.report.formats.html import html_text
+from pipeline.report.formats.markdown import markdown_text
 from pipeline.report.verdicts import ACCURACY_MEANINGS, SPEED_MEANINGS, STOP_MEANINGS
-from pipeline.results import LimitVerdict, Report
+from pipeline.results.record import Status
+from pipeline.results.report import LimitVerdict, Report
 from tests.report import example
 
 NASTY = "\x1b[31m<img src=x onerror=alert(1)>\u202e|`</pre>"
@@ -116,7 +117,7 @@ def test_a_section_that_fails_says_so_and_the_others_are_there(
 @pytest.mark.usefixtures("undrawn")
 def test_a_format_that_fails_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(RAISING)
-    monkeypatch.setattr("pipeline.report.csv_rows.csv_text", _broken)
+    monkeypatch.setattr("pipeline.report.formats.csv.csv_text", _broken)
     [fault] = write_report(example.typical(), tmp_path)
     assert fault.startswith("report.csv could not be made: ZeroDivisionError")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json", "report.md"]
@@ -140,7 +141,7 @@ def test_charts_that_cost_their_process_its_life_cost_the_report_nothing_else(
 
 def test_a_chart_that_fails_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(RAISING)
-    monkeypatch.setattr("pipeline.report.chart_speedup.speedup_panel", _broken)
+    monkeypatch.setattr("pipeline.report.charts.speedup.speedup_panel", _broken)
     drawing = charts.draw(example.typical())
     assert [fault.partition(":")[0] for fault in drawing.faults] == ["the charts 'Speed-up' could not be made"]
     assert len(drawing.figures) == 3

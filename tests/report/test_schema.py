@@ -12,15 +12,15 @@ from typing import Any, get_args
 import jsonschema
 import pytest
 
-from pipeline import results
 from pipeline.bounds import NotNegative
-from pipeline.factor_results import Factors
-from pipeline.header import Peaks
-from pipeline.intervals import AccuracyVerdict, Quantile
-from pipeline.record import StageRecord
 from pipeline.report import report_schema
-from pipeline.report.plain import json_text, plain
-from pipeline.results import Report
+from pipeline.report.formats.json import json_text, plain
+from pipeline.results import report as results
+from pipeline.results.factors import Factors
+from pipeline.results.header import Peaks
+from pipeline.results.intervals import AccuracyVerdict, Quantile
+from pipeline.results.record import StageRecord
+from pipeline.results.report import Report
 from tests.report import example
 
 known_schema = functools.cache(report_schema)

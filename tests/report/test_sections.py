@@ -9,13 +9,13 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.contained import RAISING
+from pipeline.errors.contained import RAISING
 from pipeline.report import sections
-from pipeline.report.markdown import markdown_text
-from pipeline.report.page import html_text
+from pipeline.report.formats.html import html_text
+from pipeline.report.formats.markdown import markdown_text
 from pipeline.report.sections import sections_of
 from pipeline.report.sections.section import Column, Facts, Line, Part, Section, Table, TableRow, grid
-from pipeline.results import Report
+from pipeline.results.report import Report
 from tests.report import example
 from tests.report.example import printed
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from pipeline.artifact import Artifact
 from pipeline.errors import UserError
 from pipeline.measure.probe import probe_feed, write_probe
-from pipeline.record import LatencySamples, save_record
+from pipeline.results.record import LatencySamples, save_record
 from pipeline.selftest import experiments
 from pipeline.selftest.experiments import Models, cells, models_of, rewarm, run_experiment
 from tests.analyse.synthetic import Made, make_record

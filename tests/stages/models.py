@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.artifact import Artifact, folder_digest
+from pipeline.artifact.torch_module import ModelInput, ModelSpec, make_module, save_module
 from pipeline.data.batches import Inputs
 from pipeline.data.dataset import Dataset, Split, SplitName
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.metrics import TopOne
 from pipeline.plan import Context, Speed, Stage
-from pipeline.torch_artifact import ModelInput, ModelSpec, make_module, save_module
 
 SHAPE = (1, 12, 12)
 PREPROCESSING = {"image": Preprocessing(scale=1 / 255, mean=(0.5,), std=(0.25,))}

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from pipeline.artifact import Artifact
+from pipeline.artifact.proof import check_output
 from pipeline.errors import StageFailed
-from pipeline.stages.check import check_output
 from pipeline.stages.convert_fp16 import ConvertFp16
 from tests.stages.models import Workplace
 

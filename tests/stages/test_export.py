@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact
+from pipeline.artifact.proof import check_output
+from pipeline.artifact.run import run
+from pipeline.artifact.torch_module import ModelInput, ModelSpec, make_module
 from pipeline.errors import StageFailed
-from pipeline.stages.check import check_output
 from pipeline.stages.export import Exporter, ExportOnnx
-from pipeline.stages.run import run
-from pipeline.torch_artifact import ModelInput, ModelSpec, make_module
 from tests.stages.models import (
     Deciding,
     FixedBatch,

@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from pipeline.artifact import Artifact, folder_digest
+from pipeline.artifact.proof import check_output
+from pipeline.artifact.torch_module import load_module, load_spec
 from pipeline.errors import Skipped, StageFailed
-from pipeline.examples import accuracy, examples_of
 from pipeline.metrics import Cosine
 from pipeline.plan import Context
-from pipeline.stages.check import check_output
 from pipeline.stages.finetune import Finetune
 from pipeline.stages.prune import Prune
-from pipeline.torch_artifact import load_module, load_spec
+from pipeline.training.examples import accuracy, examples_of
 from tests.stages.models import SHAPE, MemoryDataset, TextDataset, TwoInputs, TwoOutputs, Workplace, spec_of
 from tests.stages.refusal import refusal
 

@@ -11,12 +11,12 @@ import pytest
 from onnx import helper, numpy_helper
 
 from pipeline.artifact import Artifact, folder_digest
+from pipeline.artifact.onnx_graph import fixed_batch_of, shape_of
+from pipeline.artifact.proof import check_output
 from pipeline.errors import Skipped, StageFailed, Unchanged
-from pipeline.onnx_graph import fixed_batch_of, shape_of
-from pipeline.stages.check import check_output
 from pipeline.stages.fix_shapes import FixShapes
+from tests.importing.graphs import model, numbers, save, value, weight
 from tests.stages.models import ArrayDataset, Workplace
-from tests.zoo.graphs import model, numbers, save, value, weight
 
 
 def artifact(made: onnx.ModelProto, folder: Path) -> Artifact:

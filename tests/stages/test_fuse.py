@@ -10,9 +10,9 @@ import onnx
 import pytest
 
 from pipeline.artifact import Artifact
+from pipeline.artifact.proof import check_output
 from pipeline.errors import Skipped, StageFailed
 from pipeline.stages import fuse
-from pipeline.stages.check import check_output
 from pipeline.stages.export import ExportOnnx
 from pipeline.stages.fuse import Fuse
 from pipeline.stages.quantize_dynamic import QuantizeDynamic

@@ -15,15 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.artifact import Artifact
+from pipeline.artifact.proof import check_output
+from pipeline.artifact.run import run
+from pipeline.artifact.torch_module import load_module, load_spec
 from pipeline.errors import StageFailed
 from pipeline.plan import Stage
-from pipeline.stages.check import check_output
 from pipeline.stages.export import ExportOnnx
 from pipeline.stages.finetune import Finetune
 from pipeline.stages.low_rank import LowRank
 from pipeline.stages.prune import Prune
-from pipeline.stages.run import run
-from pipeline.torch_artifact import load_module, load_spec
 from tests.stages.models import SHAPE, TextDataset, Workplace, resnet, resnet_spec, spec_of
 from tests.stages.refusal import refusal
 
@@ -32,7 +32,7 @@ RELOAD = """
 import sys
 from pathlib import Path
 import numpy as np, torch
-from pipeline.torch_artifact import load_module
+from pipeline.artifact.torch_module import load_module
 torch.set_num_threads(1)
 with torch.inference_mode():
     output = load_module(Path(sys.argv[1]))(torch.from_numpy(np.load(sys.argv[2])))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.artifact import Artifact
-from pipeline.stages.check import check_output
+from pipeline.artifact.proof import check_output
 from pipeline.stages.optimize_graph import OptimizeGraph
 from tests.stages.models import TextDataset, Workplace, op_types, sentences
 from tests.stages.refusal import refusal

@@ -9,8 +9,9 @@ from typing import get_args
 import pytest
 
 from pipeline.artifact import Artifact
+from pipeline.artifact.proof import check_output
+from pipeline.artifact.torch_module import example_inputs
 from pipeline.plan import Stage
-from pipeline.stages.check import check_output
 from pipeline.stages.export import Exporter, ExportOnnx
 from pipeline.stages.finetune import Finetune
 from pipeline.stages.fuse import Fuse
@@ -20,9 +21,8 @@ from pipeline.stages.quantize_aware import QuantizeAware
 from pipeline.stages.quantize_dynamic import QuantizeDynamic
 from pipeline.stages.quantize_static import QuantizeStatic
 from pipeline.stages.recalibrate import Recalibrate
-from pipeline.torch_artifact import example_inputs
 from tests.stages.models import TextDataset, Workplace, encoder, encoder_spec, op_types, resnet, resnet_spec, sentences
-from tests.stages.pruned_models import SPECS, varied
+from tests.stages.pruning.pruned_models import SPECS, varied
 
 PRUNE = Prune(pruning_ratio=0.25, round_to=4)
 TRAIN = Finetune(epochs=1, batch_size=16, learning_rate=0.02)

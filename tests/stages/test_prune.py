@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pipeline.artifact import Artifact
+from pipeline.artifact.proof import check_output
+from pipeline.artifact.run import run
+from pipeline.artifact.torch_module import load_module
 from pipeline.errors import Skipped, StageFailed
-from pipeline.stages.check import check_output
 from pipeline.stages.prune import Prune
-from pipeline.stages.prune_importance import Importance
-from pipeline.stages.prune_rank import Scope
-from pipeline.stages.run import run
-from pipeline.torch_artifact import load_module
+from pipeline.stages.pruning.importance import Importance
+from pipeline.stages.pruning.rank import Scope
 from tests.stages.models import MemoryDataset, TwoOutputs, Workplace, resnet, resnet_spec, spec_of
 from tests.stages.refusal import refusal
 
@@ -76,7 +76,7 @@ def test_a_pruned_model_is_the_same_in_a_fresh_process(workplace: Workplace, wid
     pruned = workplace.build(Prune(iterative_steps=2, scope="global"), wide)
     np.save(workplace.folder / "image.npy", feed["image"])
     program = (
-        "import sys, numpy, torch; from pathlib import Path; from pipeline.torch_artifact import load_module\n"
+        "import sys, numpy, torch; from pathlib import Path; from pipeline.artifact.torch_module import load_module\n"
         "folder, work = map(Path, sys.argv[1:])\n"
         "with torch.inference_mode():\n"
         "    output = load_module(folder)(torch.from_numpy(numpy.load(work / 'image.npy')))\n"

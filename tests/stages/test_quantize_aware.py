@@ -16,15 +16,15 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from pipeline.artifact import Artifact, folder_digest
+from pipeline.artifact.proof import check_output
+from pipeline.artifact.torch_module import example_inputs, load_module, load_spec
 from pipeline.data.dataset import Split, SplitName
 from pipeline.errors import Skipped, StageFailed
 from pipeline.metrics import Cosine
 from pipeline.stages import quantize_aware
-from pipeline.stages.check import check_output
 from pipeline.stages.finetune import Finetune
 from pipeline.stages.prune import Prune
 from pipeline.stages.quantize_aware import QuantizeAware
-from pipeline.torch_artifact import example_inputs, load_module, load_spec
 from tests.stages.models import (
     SHAPE,
     MemoryDataset,
@@ -219,7 +219,7 @@ def test_the_linear_layers_of_a_text_encoder_run_in_integers(workplace: Workplac
 
 @needs_torchao
 def test_what_the_graph_makes_itself_moves_with_its_parameters(torch_encoder: Artifact) -> None:
-    from pipeline.stages.fake_quantization import prepare
+    from pipeline.stages.quantization.fake_quantization import prepare
 
     network = prepare(load_module(torch_encoder.path), example_inputs(load_spec(torch_encoder.path)), 127)
     network.move("meta")

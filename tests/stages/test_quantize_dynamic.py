@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
 
 from pipeline.artifact import Artifact
+from pipeline.artifact.proof import check_output
 from pipeline.errors import StageFailed, Unchanged
-from pipeline.stages import quantization
-from pipeline.stages.check import check_output
 from pipeline.stages.export import ExportOnnx
+from pipeline.stages.quantization import shared as quantization
 from pipeline.stages.quantize_dynamic import QuantizeDynamic
 from tests.stages.models import (
     ArrayDataset,

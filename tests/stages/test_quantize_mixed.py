@@ -8,12 +8,12 @@ import onnx
 import pytest
 
 from pipeline.artifact import Artifact
+from pipeline.artifact.proof import check_output
 from pipeline.errors import StageFailed
-from pipeline.stages import sensitivity
-from pipeline.stages.check import check_output
+from pipeline.stages.quantization import sensitivity
+from pipeline.stages.quantization.sensitivity import Loss
 from pipeline.stages.quantize_mixed import QuantizeMixed, _ladder
 from pipeline.stages.quantize_static import QuantizeStatic
-from pipeline.stages.sensitivity import Loss
 from tests.stages.models import MemoryDataset, Workplace, op_types
 from tests.stages.refusal import refusal
 

@@ -11,11 +11,12 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact
+from pipeline.artifact.proof import check_output
 from pipeline.errors import StageFailed, Unchanged
-from pipeline.stages import calibration, quantization
-from pipeline.stages.calibration import Calibration
-from pipeline.stages.check import check_output
 from pipeline.stages.export import ExportOnnx
+from pipeline.stages.quantization import calibration
+from pipeline.stages.quantization import shared as quantization
+from pipeline.stages.quantization.calibration import Calibration
 from pipeline.stages.quantize_static import QuantizeStatic
 from tests.stages.models import MemoryDataset, TextDataset, Workplace, op_types, sentences
 from tests.stages.refusal import refusal

@@ -10,11 +10,11 @@ import onnx
 import pytest
 
 from pipeline.artifact import Artifact
+from pipeline.artifact.count import count
+from pipeline.artifact.proof import check_output
 from pipeline.errors import Unchanged
-from pipeline.stages.check import check_output
-from pipeline.stages.count import count
 from pipeline.stages.quantize_weights import QuantizeWeights
-from tests.stages import graphs
+from tests.stages import onnx_models as graphs
 from tests.stages.models import MemoryDataset, TextDataset, Workplace, op_types, sentences
 from tests.stages.refusal import refusal
 

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.artifact import Artifact
+from pipeline.artifact.torch_module import load_module, load_spec
 from pipeline.errors import Skipped, StageFailed
-from pipeline.examples import accuracy, examples_of
 from pipeline.stages.finetune import Finetune
 from pipeline.stages.recalibrate import Recalibrate
-from pipeline.torch_artifact import load_module, load_spec
+from pipeline.training.examples import accuracy, examples_of
 from tests.stages.models import SHAPE, MemoryDataset, TwoInputs, Workplace, spec_of
 from tests.stages.refusal import refusal
 

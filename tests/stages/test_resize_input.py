@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.artifact import Artifact
+from pipeline.artifact.count import count
+from pipeline.artifact.proof import check_output
 from pipeline.errors import StageFailed
-from pipeline.stages.check import check_output
-from pipeline.stages.count import count
 from pipeline.stages.quantize_static import QuantizeStatic
 from pipeline.stages.resize_input import ResizeInput
 from tests.stages.models import Workplace, op_types

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from pipeline.artifact import Artifact
+from pipeline.artifact.proof import check_output
 from pipeline.errors import Skipped
 from pipeline.stages import simplify
-from pipeline.stages.check import check_output
 from pipeline.stages.simplify import Simplify
 from tests.stages.models import Workplace, sentences
 

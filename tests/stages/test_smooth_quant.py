@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.artifact import Artifact
+from pipeline.artifact.proof import check_output
 from pipeline.errors import Skipped, StageFailed
-from pipeline.stages.check import check_output
 from pipeline.stages.export import ExportOnnx
 from pipeline.stages.quantize_static import QuantizeStatic
 from pipeline.stages.smooth_quant import SmoothQuant, find_groups

@@ -13,13 +13,13 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save_file
 
+from pipeline.artifact.torch_module import load_module
 from pipeline.errors import UserError
 from pipeline.plan import InputSignature
-from pipeline.torch_artifact import load_module
 from pipeline.zoo import onnx_model
 from pipeline.zoo.resnet import SmallResNet
 from pipeline.zoo.source import InputSpec, OnnxModel, TorchModel
-from tests.zoo.graphs import save, two_layers, value
+from tests.importing.graphs import save, two_layers, value
 
 TINY = {"widths": [4, 8], "blocks": [1, 1]}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from pipeline.contained import contained
+from pipeline.errors.contained import contained
 from pipeline.report.sections.chains import chains
 from pipeline.report.sections.explanations import explanations
 from pipeline.report.sections.factors import factors
@@ -23,7 +23,7 @@ from pipeline.report.sections.results import results
 from pipeline.report.sections.scenarios import scenarios
 from pipeline.report.sections.section import Part, Section, lines
 from pipeline.report.sections.steps import steps
-from pipeline.results import Report
+from pipeline.results.report import Report
 
 MakeSection = Callable[[Report], Section | None]
 SECTIONS: tuple[MakeSection, ...] = (

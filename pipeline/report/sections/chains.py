@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pipeline import numbers as show
-from pipeline.record import StageRecord
 from pipeline.report import describe
 from pipeline.report.sections.section import Facts, Part, Section, lines
-from pipeline.results import Report, VariantResult
+from pipeline.results import numbers as show
+from pipeline.results.record import StageRecord
+from pipeline.results.report import Report, VariantResult
 
 TITLE = "Chains of stages"
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pipeline import numbers as show
-from pipeline.explanation import Cause, Explanation, NodeTime, Outcome
 from pipeline.report.rows import Row, all_rows
 from pipeline.report.sections.section import Part, Section, Table, grid, lines
 from pipeline.report.verdicts import UNCONFIRMED
-from pipeline.results import Report, Speedup
+from pipeline.results import numbers as show
+from pipeline.results.explanation import Cause, Explanation, NodeTime, Outcome
+from pipeline.results.report import Report, Speedup
 
 TITLE = "Why isn't it faster?"
 NOTE = (

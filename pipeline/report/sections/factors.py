@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from pipeline import numbers as show
-from pipeline.factor_results import Axis, Elasticity, Factors, Level
-from pipeline.intervals import Ratio
 from pipeline.report.sections.section import Cell, Column, Line, Part, Section, Table, TableRow, lines
-from pipeline.results import Report
+from pipeline.results import numbers as show
+from pipeline.results.factors import Axis, Elasticity, Factors, Level
+from pipeline.results.intervals import Ratio
+from pipeline.results.report import Report
 
 TITLE = "The four factors"
 _LEVEL = Column(head="level")

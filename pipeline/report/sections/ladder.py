@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from pipeline import numbers as show
-from pipeline.intervals import Quantile
-from pipeline.ladder_results import Ladder, Rung
 from pipeline.report.rows import all_rows
 from pipeline.report.sections.section import Part, Section, grid, lines
-from pipeline.results import Report, Result
+from pipeline.results import numbers as show
+from pipeline.results.intervals import Quantile
+from pipeline.results.ladder import Ladder, Rung
+from pipeline.results.report import Report, Result
 
 TITLE = "Batch sizes"
 NOTE = (

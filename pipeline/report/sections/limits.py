@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pipeline import numbers as show
-from pipeline.header import Peaks
 from pipeline.report.rows import all_rows
 from pipeline.report.sections.section import Part, Section, grid
-from pipeline.results import Limits, Report
+from pipeline.results import numbers as show
+from pipeline.results.header import Peaks
+from pipeline.results.report import Limits, Report
 
 TITLE = "Against the machine's limit"
 _HEADS = (

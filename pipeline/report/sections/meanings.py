@@ -8,7 +8,7 @@ from pipeline.report import describe
 from pipeline.report.rows import groups
 from pipeline.report.sections.section import Facts, Part, Section
 from pipeline.report.verdicts import meanings_in
-from pipeline.results import Report
+from pipeline.results.report import Report
 
 WORDS: Mapping[str, str] = {
     "row": "a variant on a target at a batch size",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.report import describe
 from pipeline.report.sections.section import Facts, Part, Section, lines
-from pipeline.results import Report
+from pipeline.results.report import Report
 
 
 def measured(report: Report) -> Section:

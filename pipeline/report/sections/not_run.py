@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.report import rows
 from pipeline.report.sections.section import Line, Part, Section, lines
-from pipeline.results import Report
+from pipeline.results.report import Report
 
 
 def not_run(report: Report) -> Section:

@@ -9,7 +9,7 @@ from pipeline.report import describe
 from pipeline.report.fields import Field, header, read, used
 from pipeline.report.rows import Group, Row, compared, groups
 from pipeline.report.sections.section import Column, Line, Part, Section, Table, TableRow, lines
-from pipeline.results import Report
+from pipeline.results.report import Report
 
 TITLE = "Results"
 _UNITS = "In brackets: 95 % intervals. MB are millions of bytes."

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pipeline import numbers as show
 from pipeline.plan import MeasureSettings
 from pipeline.report.rows import Row, all_rows
 from pipeline.report.sections.section import Part, Section, grid, lines
-from pipeline.results import Report, ScenarioResult
+from pipeline.results import numbers as show
+from pipeline.results.report import Report, ScenarioResult
 
 TITLE = "MLPerf scenarios"
 _WORDS = ("variant", "measured on", "scenario", "LoadGen says")

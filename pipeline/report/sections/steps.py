@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from pipeline import numbers as show
-from pipeline.intervals import Ratio, Unit
 from pipeline.report.rows import all_rows
 from pipeline.report.sections.section import Part, Section, grid, lines
-from pipeline.results import Change, Report, Result, Step
+from pipeline.results import numbers as show
+from pipeline.results.intervals import Ratio, Unit
+from pipeline.results.report import Change, Report, Result, Step
 
 TITLE = "Step by step"
 NOTE = (

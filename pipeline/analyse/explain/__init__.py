@@ -1,0 +1,1 @@
+"""Why a row is not faster."""

@@ -1,0 +1,320 @@
+"""What holds a row back, each cause a function of the evidence: a sentence with figures, and what to try.
+
+A new cause is a function here and its name in ``CAUSES``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from pipeline.analyse.explain.evidence import (
+    ATTENTION,
+    CALIBRATED,
+    CASTS,
+    COPIES,
+    DYNAMIC,
+    FLOAT_PRODUCTS,
+    INTEGER_CONVOLUTIONS,
+    LAYOUT,
+    MATRIX_PRODUCTS,
+    ON_CPU,
+    QUANTIZE,
+    Evidence,
+    Node,
+)
+from pipeline.backends.torch.backend import OWN_GRAPHS
+from pipeline.machine.instruction_sets import lacks_dot_products, vector_floats
+from pipeline.results import numbers as show
+from pipeline.results.change import (
+    BatchSizes,
+    Change,
+    SessionSetting,
+    StageDropped,
+    StageSwapped,
+    Targets,
+    Threads,
+)
+from pipeline.results.explanation import Cause, Outcome
+from pipeline.results.record import StageRecord
+
+WORTH_TELLING = 0.05
+"""A share of the call below this is no cause."""
+MOSTLY_BETWEEN = 0.25
+"""More of a call than this beside its operators: the model is too small for the runtime."""
+MEMORY_BOUND = 0.5
+"""A row that reaches this share of the copy's speed is held back by memory."""
+MATRIX_MODEL = 0.25
+"""With less than this share of the reference's call in matrix products, quantizing these alone gains little."""
+_SHOWN = 5
+_PRODUCTS: Mapping[str, frozenset[str]] = {
+    "Conv": frozenset({"Conv", "FusedConv", "NhwcFusedConv", "QLinearConv"}),
+    "Gemm": frozenset({"Gemm", "FusedGemm", "QGemm"}),
+    "MatMul": frozenset({"MatMul", "FusedMatMul", "FusedMatMulActivation", "QLinearMatMul"}),
+}
+"""The names of products in a model, and what ONNX Runtime makes of them."""
+_ONNX_RUNTIME = "onnxruntime"
+
+
+def dynamic_convolutions(row: Evidence) -> Iterator[Cause]:
+    """Dynamic quantization of convolutions has no fast kernels on CPUs."""
+    slow = row.profile.select(INTEGER_CONVOLUTIONS)
+    share = row.profile.share(slow)
+    stage = row.stage("precision")
+    if not slow or stage is None or share < WORTH_TELLING:
+        return
+    what = (
+        f"{show.share(share)} of a call goes into {_count(slow, 'dynamically quantized convolution')} "
+        "(ConvInteger), for which ONNX Runtime has no fast kernel: static quantization has"
+    )
+    if row.reference_share(MATRIX_PRODUCTS - ATTENTION) >= MATRIX_MODEL and "op_types" in stage.fields:
+        yield Cause(what=what, share=share, change=row.with_field(stage, "op_types", ("MatMul",)))
+        return
+    yield _static_instead(row, stage, what, share)
+
+
+def ranges_in_every_call(row: Evidence) -> Iterator[Cause]:
+    """Dynamic quantization looks for the activations' ranges in every call."""
+    nodes = row.profile.select(DYNAMIC)
+    share = row.profile.share(nodes)
+    stage = row.stage("precision")
+    if share >= WORTH_TELLING:
+        yield _static_instead(
+            row,
+            stage,
+            f"{show.share(share)} of a call goes into taking the activations' ranges anew "
+            f"({_count(nodes, 'DynamicQuantizeLinear')}), which static quantization does once, on calibration data",
+            share,
+        )
+
+
+def left_in_float(row: Evidence) -> Iterator[Cause]:
+    """Products of a quantized model that ran in floating point."""
+    stage = row.stage("precision")
+    fused = row.noting("fused") is not None and row.noting(CALIBRATED) is not None
+    nodes = row.profile.select(FLOAT_PRODUCTS - ATTENTION if fused else FLOAT_PRODUCTS, "float")
+    share = row.profile.share(nodes)
+    if stage is None or row.computes("fp16") or share < WORTH_TELLING:
+        return
+    excluding = next((name for name in ("exclude_nodes", "exclude_op_types") if stage.fields.get(name)), None)
+    yield Cause(
+        what=f"{show.share(share)} of a call is products that still run in fp32: {_kinds(nodes)}",
+        share=share,
+        change=None if excluding is None else row.with_field(stage, excluding, ()),
+    )
+
+
+def fused_away(row: Evidence) -> Iterator[Cause]:
+    """Attention that was fused before static quantization, which then finds none of its products."""
+    stage, fuse = row.noting(CALIBRATED), row.noting("fused")
+    nodes = row.profile.select(ATTENTION, "float")
+    share = row.profile.share(nodes)
+    if stage is None or fuse is None or share < WORTH_TELLING:
+        return
+    yield Cause(
+        what=f"{show.share(share)} of a call goes into {_kinds(nodes)} in fp32: fused as one operator, its products "
+        "are none that static quantization knows",
+        share=share,
+        change=StageDropped(variant=row.variant.name, stage=fuse.name),
+    )
+
+
+def unfused_pairs(row: Evidence) -> Iterator[Cause]:
+    """Q/DQ operators that found no integer kernel to become part of."""
+    stage = row.stage("precision")
+    nodes = row.profile.select(QUANTIZE)
+    share = row.profile.share(nodes)
+    # The model's own input and output are quantized and restored in any case.
+    if stage is None or share < WORTH_TELLING or len(nodes) <= 2:
+        return
+    products = [kind for kind in _PRODUCTS if row.has(_PRODUCTS[kind])]
+    only = bool(products) and stage is row.noting(CALIBRATED) and stage.fields.get("op_types", "") is None
+    change = row.with_field(stage, "op_types", tuple(products)) if only else None
+    yield Cause(
+        what=f"{show.share(share)} of a call goes into {_kinds(nodes)} that no integer kernel took in",
+        share=share,
+        change=change,
+    )
+
+
+def no_dot_products(row: Evidence) -> Iterator[Cause]:
+    """Without VNNI or AMX, int8 products are hardly faster than fp32's."""
+    if row.device != "cpu" or not row.computes("int8") or not lacks_dot_products(row.isa):
+        return
+    peaks = row.peaks
+    measured = ""
+    if peaks is not None and peaks.fp32_macs_per_s and peaks.int8_macs_per_s:
+        ratio = peaks.int8_macs_per_s / peaks.fp32_macs_per_s
+        measured = f": large int8 products run at {show.number(ratio, 1)} times the rate of fp32 here (measured)"
+    yield Cause(what=f"this processor has neither VNNI nor AMX{measured}")
+
+
+def other_providers(row: Evidence) -> Iterator[Cause]:
+    """Operators that fell back to another execution provider, and the copies that this takes."""
+    if row.device == "cpu":
+        return
+    away = [node for node in row.profile.nodes if node.provider == ON_CPU]
+    copies = row.profile.select(COPIES)
+    if not away and not copies:
+        return
+    share = row.profile.share([*away, *(node for node in copies if node not in away)])
+    yield Cause(
+        what=f"{_count(away, 'operator')} ran on the CPU ({_kinds(away) or 'none'}), with "
+        f"{_count(copies, 'copy', 'copies')} between host and device: {show.share(share)} of a call",
+        share=share,
+    )
+
+
+def launch_bound(row: Evidence) -> Iterator[Cause]:
+    """A device that waits for the host to ask for the next kernel."""
+    time = row.device_time
+    if time is None or not time.launch_bound:
+        return
+    graphed = row.session.get("cuda_graph", False) or row.session.get("compile", False) in OWN_GRAPHS
+    yield Cause(
+        what=f"launch-bound: the host takes {show.share(min(time.enqueue_share, 1.0))} of the device's time to ask for "
+        "the runs, so the device waits for it and faster kernels don't help",
+        change=None if graphed else SessionSetting(target=row.target, setting="cuda_graph", value=True),
+    )
+
+
+def casts(row: Evidence) -> Iterator[Cause]:
+    """Half precision on a runtime that computes in fp32."""
+    nodes = row.profile.select(CASTS)
+    share = row.profile.share(nodes)
+    if share < WORTH_TELLING or share <= row.reference_share(CASTS):
+        return
+    half = row.computes("fp16") and row.device == "cpu" and row.backend == _ONNX_RUNTIME
+    why = ": ONNX Runtime has few float16 kernels on the CPU, and computes in fp32" if half else ""
+    yield Cause(
+        what=f"{show.share(share)} of a call goes into {_kinds(nodes)}{why}",
+        share=share,
+        change=Targets(names=("ort_cuda",)) if half and row.has_gpu else None,
+    )
+
+
+def layouts(row: Evidence) -> Iterator[Cause]:
+    """Tensors that are laid out anew between operators."""
+    nodes = row.profile.select(LAYOUT)
+    share = row.profile.share(nodes)
+    if share < WORTH_TELLING or share < 2 * row.reference_share(LAYOUT):
+        return
+    yield Cause(
+        what=f"{show.share(share)} of a call lays tensors out anew between operators: {_kinds(nodes)}",
+        share=share,
+    )
+
+
+def too_small(row: Evidence) -> Iterator[Cause]:
+    """What comes with every call and operator, whatever they compute."""
+    profile = row.profile
+    share = profile.between_ms / profile.call_ms if profile.call_ms else 0.0
+    # What an accelerator's call takes beside its operators is the device's own time, for which the host waits.
+    if share < MOSTLY_BETWEEN or row.device != "cpu":
+        return
+    operators = f"{len(profile.nodes)} operators" if len(profile.nodes) != 1 else "only operator"
+    what = f"the model is small: {show.share(share)} of a call passes beside its {operators}"
+    if row.threads > 1:
+        what += f", on {row.threads} threads that wait for each other"
+    yield Cause(what=what, share=share, change=_fewer_waits(row))
+
+
+def odd_channels(row: Evidence) -> Iterator[Cause]:
+    """Pruned channels that fill the processor's vectors badly."""
+    stage = row.noting("round_to")
+    width = vector_floats(row.isa)
+    if stage is None or width is None or not row.profile.channels:
+        return
+    odd = [count for count in row.profile.channels if count % width]
+    if odd:
+        yield Cause(
+            what=f"{len(odd)} of {len(row.profile.channels)} convolutions have a number of channels that is no "
+            f"multiple of {width}, the floats in one of this processor's vectors "
+            f"({', '.join(map(str, sorted(set(odd))[:_SHOWN]))})",
+            change=row.with_field(stage, "round_to", width),
+        )
+
+
+def memory_bound(row: Evidence) -> Iterator[Cause]:
+    """Fewer operations don't help a model that waits for memory."""
+    limits = row.limits
+    if limits is None or limits.verdict != "memory-bound" or (limits.memory_share or 0.0) < MEMORY_BOUND:
+        return
+    yield Cause(
+        what=f"it moves bytes at {show.share(limits.memory_share or 0.0)} of the rate of a plain copy: memory is the "
+        "limit, and fewer operations alone don't help",
+    )
+
+
+def same_work(row: Evidence) -> Iterator[Cause]:
+    """A rewriting that the runtime does by itself when it loads the model."""
+    if row.reference is None or row.same_model:
+        return
+    ran, before = (
+        Counter((node.op, node.kernel) for node in profile.nodes) for profile in (row.profile, row.reference)
+    )
+    if ran == before:
+        yield Cause(
+            what=f"the same {ran.total()} operators run as in the reference: what this chain does, the runtime does "
+            "by itself when it loads the model",
+        )
+
+
+CAUSES: Sequence[Callable[[Evidence], Iterator[Cause]]] = (
+    other_providers,
+    launch_bound,
+    dynamic_convolutions,
+    ranges_in_every_call,
+    fused_away,
+    left_in_float,
+    unfused_pairs,
+    casts,
+    layouts,
+    too_small,
+    odd_channels,
+    memory_bound,
+    same_work,
+    no_dot_products,
+)
+"""In the order in which they are told where their shares don't tell it."""
+WITHOUT_PROFILE: Sequence[Callable[[Evidence], Iterator[Cause]]] = (launch_bound, memory_bound)
+"""Those that need none."""
+
+
+def _static_instead(row: Evidence, stage: StageRecord | None, what: str, share: float) -> Cause:
+    """Static quantization: how it did where this run has it, and what to type where it hasn't."""
+    sibling = row.calibrated_instead_of(stage) if stage is not None else None
+    if sibling is None:
+        return Cause(what=what, share=share, change=None if stage is None else _static(row, stage))
+    speedup = sibling.speedup
+    outcome = Outcome(
+        variant=sibling.variant.name,
+        against=speedup.reference.variant,
+        value=speedup.value,
+        low=speedup.low,
+        high=speedup.high,
+    )
+    return Cause(what=what, share=share, outcome=outcome)
+
+
+def _static(row: Evidence, stage: StageRecord) -> Change:
+    kind = "pipeline.stages.quantize_static.QuantizeStatic"
+    return StageSwapped(variant=row.variant.name, stage=stage.name, by="quantize_static", kind=kind)
+
+
+def _fewer_waits(row: Evidence) -> Change | None:
+    """One thread, which waits for no other; or a larger batch, where the model takes one."""
+    if row.threads > 1:
+        return Threads(target=row.target, threads=1)
+    return None if row.variant.fixed_batch else BatchSizes(sizes=(row.batch_size, 8 * row.batch_size))
+
+
+def _count(nodes: Sequence[Node], one: str, many: str | None = None) -> str:
+    return f"{len(nodes)} {one if len(nodes) == 1 else many or one + 's'}"
+
+
+def _kinds(nodes: Sequence[Node]) -> str:
+    """``3 Conv, 1 Gemm``, the most time first."""
+    ordered = dict.fromkeys(node.op for node in sorted(nodes, key=lambda node: -node.ms))
+    counts = Counter(node.op for node in nodes)
+    return ", ".join(f"{counts[op]} {op}" for op in ordered)

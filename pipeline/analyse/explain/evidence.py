@@ -1,0 +1,157 @@
+"""What is known of a row that is to be explained: its profile beside its reference's, its chain, its machine."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pipeline.plan.roles import Role
+from pipeline.results.change import StageField
+from pipeline.results.header import Peaks
+from pipeline.results.record import StageRecord, VariantRecord
+from pipeline.results.report import DeviceTime, Limits, Speedup
+
+ATTENTION = frozenset({"Attention", "MultiHeadAttention"})
+MATRIX_PRODUCTS = ATTENTION | {"Gemm", "FusedGemm", "MatMul", "FusedMatMul", "FusedMatMulActivation"}
+FLOAT_PRODUCTS = (
+    MATRIX_PRODUCTS
+    | {"Conv", "FusedConv", "NhwcFusedConv", "ConvTranspose"}
+    | {"Convolution", "GroupConvolution", "Deconvolution", "FullyConnected"}
+)
+"""The second line: as OpenVINO calls them. No name means one thing here and another there."""
+INTEGER_CONVOLUTIONS = frozenset({"ConvInteger"})
+QUANTIZE = frozenset({"QuantizeLinear", "DequantizeLinear", "FakeQuantize"})
+DYNAMIC = frozenset({"DynamicQuantizeLinear"})
+ON_CPU = "CPUExecutionProvider"
+COPIES = frozenset({"MemcpyToHost", "MemcpyFromHost"})
+LAYOUT = frozenset({"ReorderInput", "ReorderOutput", "Transpose", "Reorder"})
+CASTS = frozenset({"Cast", "Convert"})
+CALIBRATED = "calibration_examples"
+"""What a stage notes that takes the activations' ranges from calibration data."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """An operator as it ran, once a call."""
+
+    name: str
+    op: str
+    provider: str
+    type: str
+    """Of its first input, such as ``float`` and ``uint8``; "" where it is not known."""
+    ms: float
+    kernel: str = ""
+    """What carried it out, as the runtime calls it; "" where it doesn't say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """Where a call's time goes."""
+
+    call_ms: float
+    nodes: Sequence[Node]
+    channels: Sequence[int]
+    """Of each convolution's output."""
+
+    @staticmethod
+    def of(plain: Mapping[str, Any]) -> Profile:
+        """As it was recorded."""
+        return Profile(
+            call_ms=plain["call_ms"],
+            nodes=[Node(**node) for node in plain["nodes"]],
+            channels=plain.get("channels", []),
+        )
+
+    def scaled_to(self, call_ms: float | None) -> Profile:
+        """The same shares of another call's time: a timed one takes less than a profiled one, and at other moments."""
+        if not call_ms or not self.call_ms:
+            return self
+        factor = call_ms / self.call_ms
+        nodes = [replace(node, ms=node.ms * factor) for node in self.nodes]
+        return Profile(call_ms=call_ms, nodes=nodes, channels=self.channels)
+
+    def select(self, ops: Collection[str], kind: str | None = None) -> list[Node]:
+        """The nodes of these types, with a first input of type ``kind`` if one is given."""
+        return [node for node in self.nodes if node.op in ops and (kind is None or node.type == kind)]
+
+    def share(self, nodes: Sequence[Node]) -> float:
+        """Of the call."""
+        return sum(node.ms for node in nodes) / self.call_ms if self.call_ms else 0.0
+
+    def ms(self, ops: Collection[str]) -> float:
+        """What a call takes in operators of these types."""
+        return sum((node.ms for node in self.select(ops)), 0.0)
+
+    @property
+    def between_ms(self) -> float:
+        """What the call takes beside its operators."""
+        return max(0.0, self.call_ms - sum(node.ms for node in self.nodes))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sibling:
+    """Another row of the same target and batch size."""
+
+    variant: VariantRecord
+    speedup: Speedup
+
+    def kinds_but(self, note: str) -> list[str | None]:
+        """The classes of its stages; None in place of one that noted this."""
+        return [None if note in stage.notes else stage.kind for stage in self.variant.stages]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Of one row."""
+
+    variant: VariantRecord
+    target: str
+    backend: str
+    device: str
+    batch_size: int
+    profile: Profile
+    reference: Profile | None
+    """None where the reference ran on another runtime, whose operators are others, or has no profile."""
+    same_model: bool
+    """Whether the reference is the same model, and only the target another."""
+    limits: Limits | None
+    peaks: Peaks | None
+    isa: frozenset[str]
+    threads: int = 1
+    session: Mapping[str, Any] = field(default_factory=dict)
+    """The target's settings."""
+    device_time: DeviceTime | None = None
+    siblings: Sequence[Sibling] = ()
+    has_gpu: bool = True
+    """Whether the machine has a graphics card, so that one may be proposed."""
+
+    def calibrated_instead_of(self, stage: StageRecord) -> Sibling | None:
+        """The fastest sibling whose chain calibrates where this one has the stage, and is the same otherwise."""
+        chain = [None if other is stage else other.kind for other in self.variant.stages]
+        alike = [sibling for sibling in self.siblings if sibling.kinds_but(CALIBRATED) == chain]
+        return max(alike, key=lambda sibling: sibling.speedup.value, default=None)
+
+    def reference_share(self, ops: Collection[str]) -> float:
+        """Of the reference's call, in operators of these types; 0 where its profile says nothing about them."""
+        return 0.0 if self.reference is None else self.reference.share(self.reference.select(ops))
+
+    def has(self, ops: Collection[str]) -> bool:
+        """Whether an operator of these types ran, in the row or in its reference."""
+        return bool(self.profile.select(ops) or (self.reference is not None and self.reference.select(ops)))
+
+    def computes(self, type: str) -> bool:
+        """Whether the model has products whose factors are of this type (``VariantRecord.macs_by_type``)."""
+        return type in self.variant.macs_by_type
+
+    def stage(self, role: Role) -> StageRecord | None:
+        """The chain's last stage of this role."""
+        return next((stage for stage in reversed(self.variant.stages) if stage.role == role), None)
+
+    def noting(self, note: str) -> StageRecord | None:
+        """The chain's last stage that noted this."""
+        return next((stage for stage in reversed(self.variant.stages) if note in stage.notes), None)
+
+    def with_field(self, stage: StageRecord, field: str, value: Any) -> StageField:
+        """A field of one of the chain's stages set."""
+        return StageField(variant=self.variant.name, stage=stage.name, field=field, value=value)

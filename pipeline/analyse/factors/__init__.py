@@ -1,0 +1,1 @@
+"""What each of the four factors of inference speed contributes."""

@@ -1,0 +1,1 @@
+"""Which row to deploy, and why another may not be."""

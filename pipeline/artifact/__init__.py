@@ -1,0 +1,13 @@
+"""A model on disk: its files and the store, its graph or module, running it, and what it counts."""
+
+from pipeline.artifact.files import (
+    ONNX_FILE,
+    SINGLE_FILE_BYTES,
+    Artifact,
+    Format,
+    file_digest,
+    folder_digest,
+    model_files,
+)
+
+__all__ = ["ONNX_FILE", "SINGLE_FILE_BYTES", "Artifact", "Format", "file_digest", "folder_digest", "model_files"]

@@ -1,0 +1,208 @@
+"""A model run on examples, on the CPU, and where the batch lies in each of its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.artifact.files import Artifact
+from pipeline.artifact.onnx_graph import batch_first, fixed_batch_in
+from pipeline.data.batches import Axes, Feed, Inputs, axes_of, batch, count_of, together
+from pipeline.errors import StageFailed, first_line
+
+if TYPE_CHECKING:
+    import onnxruntime
+    import torch
+
+BATCH = 16
+THREADS = 2
+FATAL_ONLY = 4
+"""ONNX Runtime raises what it logs as an error, too."""
+Outputs = list[NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What a model gave for N examples."""
+
+    outputs: Outputs
+    """Each [N, ...], whatever axis the batch is in the model; [N, 0] where it has no batch."""
+    names: Sequence[str]
+    left_out: Mapping[int, str]
+    """Why an output is empty here, by its place."""
+
+
+def run(artifact: Artifact, feed: Feed) -> Outputs:
+    """The model's outputs [N, ...] for all N examples, on the CPU; raises StageFailed where it can't be run."""
+    return ran(artifact, feed).outputs
+
+
+def ran(artifact: Artifact, feed: Feed) -> Ran:
+    """What ``run`` gives, with the outputs' names and what was left out."""
+    return _run_onnx(artifact, feed) if artifact.format == "onnx" else _run_torch(artifact, feed)
+
+
+def session_of(artifact: Artifact) -> onnxruntime.InferenceSession:
+    """The model in ONNX Runtime on the CPU, as all checks run it; raises StageFailed where it can't be loaded."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = FATAL_ONLY
+    options.intra_op_num_threads = THREADS
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(str(artifact.onnx_path), options, providers=["CPUExecutionProvider"])
+    except _onnxruntime_errors() as error:
+        raise StageFailed(f"ONNX Runtime can't load {artifact.onnx_path.name}: {first_line(error)}") from error
+
+
+def fixed_batch(session: onnxruntime.InferenceSession, axes: Axes) -> int | None:
+    """The only batch size that a loaded model takes, None where any will do; ``axes`` says where its inputs have it."""
+    return fixed_batch_in(batch_first({value.name: value.shape for value in session.get_inputs()}, axes))
+
+
+def _run_onnx(artifact: Artifact, feed: Feed) -> Ran:
+    session = session_of(artifact)
+    inputs = [value.name for value in session.get_inputs()]
+    names = [value.name for value in session.get_outputs()]
+    _check_inputs(inputs, feed)
+
+    def call(part: Feed) -> list[Any]:
+        outputs: list[Any] = session.run(None, typed(part, session))
+        return outputs
+
+    try:
+        return _in_batches(call, _of(feed, inputs), fixed_batch(session, axes_of(feed)), names)
+    except _onnxruntime_errors() as error:
+        raise StageFailed(f"ONNX Runtime can't run {artifact.onnx_path.name}: {first_line(error)}") from error
+
+
+def _onnxruntime_errors() -> tuple[type[Exception], ...]:
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    return (
+        state.EPFail, state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NoModel,
+        state.NotImplemented, state.RuntimeException, ValueError,
+    )  # fmt: skip
+
+
+def typed(feed: Feed, session: onnxruntime.InferenceSession) -> dict[str, NDArray[Any]]:
+    """The arrays in the types that a session reads."""
+    kinds = {value.name: value.type for value in session.get_inputs()}
+    return {name: array.astype(_dtype(kinds[name]), copy=False) for name, array in feed.items()}
+
+
+def _dtype(name: str) -> Any:
+    kinds = {"float": "float32", "double": "float64", "string": "str"}
+    kind = name.removeprefix("tensor(").removesuffix(")")
+    return np.dtype(kinds.get(kind, kind))
+
+
+def _run_torch(artifact: Artifact, feed: Feed) -> Ran:
+    import torch
+
+    from pipeline.artifact.torch_module import as_tensors, frozen, load_module, load_spec
+
+    spec = load_spec(artifact.path)
+    module = frozen(load_module(artifact.path))
+    names = [entry.name for entry in spec.inputs]
+    _check_inputs(names, feed)
+
+    def call(part: Feed) -> list[Any]:
+        tensors = [torch.from_numpy(part[entry.name]).to(getattr(torch, entry.dtype)) for entry in spec.inputs]
+        return [_in_numpy(output) for output in as_tensors(module(*tensors))]
+
+    with torch.inference_mode(), _torch_threads(THREADS):
+        try:
+            return _in_batches(call, _of(feed, names), None, spec.outputs)
+        except RuntimeError as error:
+            raise StageFailed(f"PyTorch can't run the model: {first_line(error)}") from error
+
+
+def _in_numpy(output: torch.Tensor) -> NDArray[Any]:
+    """NumPy has no bfloat16, whose values are all in float32."""
+    import torch
+
+    array: NDArray[Any] = (output.float() if output.dtype == torch.bfloat16 else output).numpy()
+    return array
+
+
+@contextmanager
+def _torch_threads(count: int) -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(count, before))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _of(feed: Feed, names: Sequence[str]) -> Inputs:
+    return Inputs({name: feed[name] for name in names}, axes_of(feed))
+
+
+def _check_inputs(names: Sequence[str], feed: Feed) -> None:
+    missing = [name for name in names if name not in feed]
+    if missing:
+        raise StageFailed(
+            f"the data has no input '{missing[0]}', which the model reads: the data has {', '.join(feed)}, "
+            f"the model has {', '.join(names)}"
+        )
+
+
+def _in_batches(call: Callable[[Feed], list[Any]], feed: Feed, fixed: int | None, names: Sequence[str]) -> Ran:
+    """Run all examples, a batch at a time; one at a time where a model that leaves its batch free takes no more."""
+    if fixed:
+        return _collected(call, feed, fixed, names)
+    size = together(feed, min(BATCH, count_of(feed)))
+    try:
+        found = _collected(call, feed, size, names)
+    except Exception as error:  # noqa: BLE001 - the model's code and both runtimes raise what they like
+        return _one_by_one(call, feed, names, error)
+    none_has_a_batch = len(found.left_out) == len(found.outputs)
+    return _collected(call, feed, 1, names) if none_has_a_batch else found
+
+
+def _one_by_one(call: Callable[[Feed], list[Any]], feed: Feed, names: Sequence[str], error: Exception) -> Ran:
+    """For a model with a batch of 1 written inside; raises the error that a larger batch gave where this fails, too."""
+    try:
+        return _collected(call, feed, 1, names)
+    except Exception:  # noqa: BLE001
+        raise error from None
+
+
+def _collected(call: Callable[[Feed], list[Any]], feed: Feed, size: int, names: Sequence[str]) -> Ran:
+    """All examples in batches of ``size``, the last one filled up, and of each output what has the batch."""
+    count = count_of(feed)
+    calls = [call(batch(feed, start, size, size)) for start in range(0, count, size)]
+    joined = [_joined(parts, size, count) for parts in zip(*calls, strict=True)]
+    return Ran(
+        outputs=[np.zeros((count, 0), np.float32) if isinstance(found, str) else found for found in joined],
+        names=[names[place] if place < len(names) else str(place) for place in range(len(joined))],
+        left_out={place: found for place, found in enumerate(joined) if isinstance(found, str)},
+    )
+
+
+def _joined(parts: Sequence[Any], size: int, count: int) -> NDArray[Any] | str:
+    """One output of all calls as [count, ...], or why it can't be had."""
+    if not all(isinstance(part, np.ndarray) for part in parts):
+        return "it is not a tensor"
+    if parts[0].dtype.kind not in "biuf":
+        return f"its values are no numbers ({parts[0].dtype})"
+    if len({part.ndim for part in parts}) > 1:
+        return "its number of axes changes from batch to batch"
+    axes = [axis for axis in range(parts[0].ndim) if all(part.shape[axis] == size for part in parts)]
+    if not axes:
+        return f"no axis of its shape {list(parts[0].shape)} is the batch of {size}"
+    moved = [np.moveaxis(part, axes[0], 0) for part in parts]
+    if len({part.shape for part in moved}) > 1:
+        return "its shape changes from batch to batch"
+    return np.concatenate(moved)[:count]

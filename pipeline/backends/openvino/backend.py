@@ -1,0 +1,98 @@
+"""OpenVINO on the CPU: reads the same ONNX files, quantized ones (QDQ) too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.artifact import Artifact, Format
+from pipeline.backends.settings import check_keys, choice
+from pipeline.data.dataset import Feed
+from pipeline.errors import BackendUnavailable
+from pipeline.plan import Session, Target
+
+if TYPE_CHECKING:
+    import openvino
+
+PRECISIONS = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}
+"""Of ``session.precision``, and what the device must be capable of."""
+SESSION_KEYS = ("precision", "config")
+_DEVICE = "CPU"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenVino:
+    """Runs ONNX models. Keys of a target's ``session``:
+
+    ``precision`` (f32, bf16, f16): what floating-point operators are computed in; bf16 needs AMX or AVX512_BF16.
+    ``config``: further properties of OpenVINO's CPU plugin, by their names.
+    """
+
+    name: ClassVar[str] = "openvino"
+    runs: ClassVar[Format] = "onnx"
+    forkable: ClassVar[bool] = False
+
+    def check(self, target: Target) -> None:
+        """Raise BackendUnavailable where OpenVINO or the precision is missing; UserError for unknown keys."""
+        properties(target)
+        if target.device != "cpu":
+            raise BackendUnavailable("only OpenVINO's CPU plugin is supported: set the target's device to cpu")
+        if find_spec("openvino") is None:
+            raise BackendUnavailable("OpenVINO is not installed: install the extra 'openvino' (pip install openvino)")
+        import openvino
+
+        wanted = PRECISIONS[target.session.get("precision", "f32")]
+        capable = openvino.Core().get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
+        if wanted not in capable:
+            raise BackendUnavailable(f"this processor computes no {wanted} (it has {', '.join(capable)})")
+
+    def preload(self, target: Target) -> None:
+        """Import openvino."""
+        import openvino  # noqa: F401
+
+    def load(self, artifact: Artifact, target: Target) -> Session:
+        """Compile the model for the CPU."""
+        import openvino
+
+        core = openvino.Core()
+        compiled = core.compile_model(core.read_model(str(artifact.onnx_path)), _DEVICE, properties(target))
+        return OpenVinoSession(compiled.create_infer_request(), list(compiled.outputs))
+
+    def profile(self, artifact: Artifact, target: Target, feed: Feed, calls: int) -> dict[str, Any]:
+        """See ``Profiler``."""
+        from pipeline.backends.openvino.profile import profile_compiled
+
+        return profile_compiled(artifact, properties(target), feed, calls)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenVinoSession:
+    """A compiled model."""
+
+    request: openvino.InferRequest
+    outputs: list[Any]
+
+    def __call__(self, feed: Feed) -> list[NDArray[Any]]:
+        """Run one batch; the outputs are copies."""
+        results = self.request.infer(dict(feed), share_inputs=True)
+        return [np.asarray(results[output]) for output in self.outputs]
+
+
+def properties(target: Target) -> dict[str, Any]:
+    """The CPU plugin's properties for a target; raises UserError for keys and precisions that don't exist."""
+    check_keys(target, SESSION_KEYS)
+    precision = choice(target, "precision", "f32", tuple(PRECISIONS))
+    more: Mapping[str, Any] = target.session.get("config", {})
+    return {
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+        "INFERENCE_NUM_THREADS": target.threads,
+        "INFERENCE_PRECISION_HINT": precision,
+        "ENABLE_CPU_PINNING": False,  # which cores it runs on is for the measuring to say
+        **more,
+    }

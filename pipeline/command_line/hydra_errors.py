@@ -1,0 +1,72 @@
+"""Hydra's own errors as a line that says what exists and what to type."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pipeline.command_line.arguments import advice
+from pipeline.errors import UserError
+
+FULL_ERROR = "HYDRA_FULL_ERROR"
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn Hydra's own errors into a line that says what exists."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    wants_traceback = os.environ.get(FULL_ERROR) == "1"
+    os.environ[FULL_ERROR] = "1"  # Hydra raises its errors then, and we print them in one line
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        if wants_traceback:
+            raise
+        raise UserError(_explain(error)) from error
+
+
+def _explain(error: Exception) -> str:
+    """Hydra's error in one line, with what exists where Hydra doesn't say it."""
+    from hydra.errors import MissingConfigException, OverrideParseException
+    from omegaconf.errors import ConfigAttributeError, ConfigKeyError
+
+    cause = error.__cause__
+    if isinstance(error, OverrideParseException):
+        typed = error.override.removeprefix("++")
+        return f"{typed} can't be read: {_reason(error.message)}; quote the value: {advice(typed)}"
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        options = sorted({*(error.options or ()), *available(group)})
+        return f"'{name}' does not exist; available in '{group}': {', '.join(options)}"
+    if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key and cause.parent_node is not None:
+        keys = [str(key) for key in cause.parent_node if key != "hydra"]
+        return f"{cause.full_key} does not exist; available: {', '.join(keys)}"
+    text = " ".join(str(error).split())
+    if cause is not None:
+        text += f": {str(cause).splitlines()[0]}"
+    return text
+
+
+def _reason(message: str) -> str:
+    """The first line of Hydra's message, without its address."""
+    return message.splitlines()[0].strip() if message else "it is not KEY=VALUE"
+
+
+def groups() -> list[str]:
+    """The configuration groups that ship."""
+    from importlib.resources import files
+
+    return sorted(
+        item.name for item in files("pipeline.conf").iterdir() if item.is_dir() and not item.name.startswith("_")
+    )
+
+
+def available(group: str) -> list[str]:
+    """What ships in a group."""
+    from importlib.resources import files
+
+    folder = files("pipeline.conf").joinpath(group)
+    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir()) if folder.is_dir() else []

@@ -1,0 +1,1 @@
+"""Is this a machine to measure on?"""

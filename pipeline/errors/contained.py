@@ -1,0 +1,57 @@
+"""What nobody foresaw in one part of a report costs that part and no more."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from pipeline.errors.raised import OutOfSpace, SlimlineError, UserError, reason_of
+
+logger = logging.getLogger(__name__)
+
+RAISING = "SLIMLINE_RAISE"
+"""Where this variable of the environment is set, as in the tests, faults of our own are raised."""
+T = TypeVar("T")
+S = TypeVar("S")
+
+
+def contained(part: str, make: Callable[[], T], instead: Callable[[str], S]) -> T | S:
+    """What ``make`` returns; where it raises, what ``instead`` returns for a sentence that names the part and why.
+
+    The whole text of what was raised goes to the log. A full disk and
+    a user's mistake are no fault of a part's and are raised.
+    """
+    try:
+        return make()
+    except (OutOfSpace, UserError):
+        raise
+    except SlimlineError as error:
+        return _told(part, str(error), instead)
+    except Exception as error:
+        if os.environ.get(RAISING):
+            raise
+        return _told(part, f"{reason_of(error)} (a fault of slimline's; slimline.log has the whole text)", instead)
+
+
+def _told(part: str, reason: str, instead: Callable[[str], S]) -> S:
+    logger.debug("%s could not be made", part, exc_info=True)
+    return instead(f"{part} could not be made: {reason}")
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """The parts of a report that could not be made, a sentence each without its full stop."""
+
+    sentences: list[str] = field(default_factory=list)
+
+    def contain(self, part: str, make: Callable[[], T], instead: S) -> T | S:
+        """What ``make`` returns, or ``instead`` where it raises; the sentence about it is kept."""
+
+        def keep(sentence: str) -> S:
+            self.sentences.append(sentence)
+            return instead
+
+        return contained(part, make, keep)

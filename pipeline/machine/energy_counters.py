@@ -1,0 +1,139 @@
+"""The counters of energy that hardware has: RAPL's of processor packages, NVML's of a graphics card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pipeline.errors import Skipped
+from pipeline.machine.card import Card, used_card
+from pipeline.plan import Device
+
+POWERCAP = Path("/sys/class/powercap")
+_MICROJOULES = 1e-6
+_MILLIJOULES = 1e-3
+
+Reading = tuple[int, ...]
+
+
+class EnergyCounter(Protocol):
+    """Something that counts up."""
+
+    @property
+    def source(self) -> str:
+        """What is counted, in words for the report."""
+        ...
+
+    def read(self) -> Reading:
+        """The counters now, in units of their own; raises Skipped where that has become impossible."""
+        ...
+
+    def joules(self, before: Reading, after: Reading) -> float:
+        """What was used between two readings."""
+        ...
+
+
+@contextmanager
+def energy_counter(device: Device, powercap: Path = POWERCAP) -> Iterator[EnergyCounter]:
+    """The counter of a device for as long as the context lasts; raises Skipped with the reason where there is none."""
+    if device == "cpu":
+        yield rapl(powercap)
+        return
+    with _nvml() as counter:
+        yield counter
+
+
+@dataclass(frozen=True, slots=True)
+class Rapl:
+    """All processor packages: Intel's interface, which AMD's processors show too. Microjoules."""
+
+    packages: Sequence[Path]
+    ranges: Sequence[int]
+    """The highest value of each counter, after which it begins again at 0."""
+
+    @property
+    def source(self) -> str:
+        """How many packages there are."""
+        count = len(self.packages)
+        return "RAPL, the whole processor package" if count == 1 else f"RAPL, {count} whole processor packages"
+
+    def read(self) -> Reading:
+        """``energy_uj`` of each package."""
+        return tuple(_number(package / "energy_uj") for package in self.packages)
+
+    def joules(self, before: Reading, after: Reading) -> float:
+        """A counter that fell has wrapped around once."""
+        rises = [
+            end - start if end >= start else end - start + highest
+            for start, end, highest in zip(before, after, self.ranges, strict=True)
+        ]
+        return sum(rises) * _MICROJOULES
+
+
+def rapl(powercap: Path = POWERCAP) -> Rapl:
+    """The packages' counters; raises Skipped where there are none or they may not be read.
+
+    Only domains called ``package-…``: the others are parts of a package (core, uncore, dram) or more than it (psys).
+    """
+    zones = sorted(powercap.glob("intel-rapl:*"))
+    packages = [zone for zone in zones if zone.name.count(":") == 1 and _name(zone).startswith("package")]
+    if not packages:
+        raise Skipped(f"there is no processor package's energy counter in {powercap}")
+    found = Rapl(packages, [_number(package / "max_energy_range_uj") for package in packages])
+    found.read()
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class NvmlDevice:
+    """One graphics card. Millijoules since the driver was loaded."""
+
+    card: Card
+
+    @property
+    def source(self) -> str:
+        """Which card."""
+        return f"NVML, the whole card ({self.card.name})"
+
+    def read(self) -> Reading:
+        """The driver's counter."""
+        import pynvml
+
+        try:
+            return (int(pynvml.nvmlDeviceGetTotalEnergyConsumption(self.card.handle)),)
+        except pynvml.NVMLError as error:
+            raise Skipped(f"the energy counter of {self.card.name} can't be read: {error}") from error
+
+    def joules(self, before: Reading, after: Reading) -> float:
+        """It is a 64-bit counter, which does not wrap around."""
+        return (after[0] - before[0]) * _MILLIJOULES
+
+
+@contextmanager
+def _nvml() -> Iterator[NvmlDevice]:
+    """The card's counter; raises Skipped where it is not the model's alone."""
+    with used_card() as card:
+        if card.divided:
+            raise Skipped(f"{card.name} is divided into instances (MIG), and its counter counts them all")
+        found = NvmlDevice(card)
+        found.read()
+        yield found
+
+
+def _name(zone: Path) -> str:
+    try:
+        return (zone / "name").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _number(path: Path) -> int:
+    try:
+        return int(path.read_text())
+    except PermissionError as error:
+        raise Skipped(f"{path} may be read by root alone: sudo chmod a+r {path}") from error
+    except (OSError, ValueError) as error:
+        raise Skipped(f"{path} can't be read: {error}") from error

@@ -1,0 +1,1 @@
+"""MLPerf's scenarios, issued and timed by LoadGen."""

@@ -1,0 +1,106 @@
+"""What else the machine did while a block was timed.
+
+Steal, run delay, faults and load are recorded and reported, and no block is dropped for them: blocks with much run
+delay were found no worse than the rest. Only a hard event drops a block, whatever the block's times were.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.machine.card import Card, CardState
+from pipeline.machine.cgroup import throttled_periods
+from pipeline.machine.cpu_ticks import of_all_cores
+from pipeline.measure.workers.worker import Timed
+
+_SUSPENDED_S = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Counters of the machine at one moment; None where the system doesn't have them."""
+
+    steal_ticks: int | None
+    """Time that the hypervisor took, over all cores, in ticks of 10 ms."""
+    throttled: int | None
+    """Periods in which the control group was held back."""
+    suspended_s: float | None
+    """How long the machine has slept since it was started."""
+    card: CardState | None = None
+    """None: nothing is timed on a graphics card, or NVML can't be used."""
+
+
+def snapshot(card: Card | None = None) -> Snapshot:
+    """Read the counters, and the state of the card that is timed on."""
+    ticks = of_all_cores()
+    return Snapshot(
+        steal_ticks=None if ticks is None else ticks.stolen,
+        throttled=throttled_periods(),
+        suspended_s=_suspended_s(),
+        card=None if card is None else card.state(),
+    )
+
+
+def block_telemetry(before: Snapshot, after: Snapshot, timed: Sequence[Timed]) -> dict[str, Any]:
+    """A block's entry: the counters' increase, the cells' totals, the load, on a graphics card its clock and how many
+    processes compute on it beside those that are timed, and ``dropped``: the reason, or None."""
+    card = {}
+    if after.card is not None:
+        processes = after.card.processes
+        card = {
+            "sm_clock_mhz": after.card.sm_clock_mhz,
+            "foreign_processes": None if processes is None else max(0, processes - len(timed)),
+        }
+    return {
+        "steal_ticks": _difference(before.steal_ticks, after.steal_ticks),
+        "run_delay_ns": _total([cell.run_delay_ns for cell in timed]),
+        "throttled": _difference(before.throttled, after.throttled),
+        "major_faults": _total([cell.major_faults for cell in timed]),
+        "load": _load(),
+        **card,
+        "dropped": _hard_event(before, after),
+    }
+
+
+def _hard_event(before: Snapshot, after: Snapshot) -> str | None:
+    if _difference(before.throttled, after.throttled):
+        return "the control group's processor quota was used up"
+    if before.suspended_s is not None and after.suspended_s is not None:
+        slept_s = after.suspended_s - before.suspended_s
+        if slept_s > _SUSPENDED_S:
+            return "the machine was suspended"
+    return _card_event(before.card, after.card)
+
+
+def _card_event(before: CardState | None, after: CardState | None) -> str | None:
+    if before is None or after is None:
+        return None
+    slowdown = before.slowdown or after.slowdown
+    if slowdown is not None:
+        return f"the graphics card was slowed down by {slowdown}"
+    if before.processes is not None and after.processes is not None and after.processes > before.processes:
+        return "another process came to the graphics card"
+    return None
+
+
+def _difference(before: int | None, after: int | None) -> int | None:
+    return None if before is None or after is None else after - before
+
+
+def _total(values: Sequence[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _suspended_s() -> float | None:
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return None
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
+def _load() -> float | None:
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None

@@ -1,0 +1,306 @@
+"""A measuring process: it loads one model, and times it whenever it is told to.
+
+The parent sends a command and blocks until its result is there, so only one worker is ever at work. This module is
+kept small, since every worker imports it.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.artifact import Artifact
+from pipeline.data.dataset import Feed
+from pipeline.errors import reason_of
+from pipeline.errors.reasons import traced
+from pipeline.isolated.channel import Channel, follow_parent, take_standard_streams
+from pipeline.machine.counters import increase, major_faults, peak_resident_bytes, run_delay_ns
+from pipeline.plan import Enqueuing, RunLimits, Session, Target, Waking
+
+_REST_NS = 1_000_000
+_LONGEST_REST = 50
+CAN_STOP = hasattr(signal, "SIGSTOP")
+"""Whether the parent stops a worker that has nothing to do."""
+_CAPTURING_RUNS = 3
+"""In so many runs of a batch its kernels are chosen, and captured as a graph where that is asked for."""
+_AT_REST = 0.25
+"""A process that uses less than this share of a core is at rest; going to sleep and waking takes some, too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What a worker measures, and on which cores (None: wherever the system puts it)."""
+
+    artifact: Artifact
+    target: Target
+    feed: Feed
+    cores: tuple[int, ...] | None = None
+    limit_s: float = RunLimits().seconds
+    """How long an answer may take at least."""
+    more: tuple[Feed, ...] = ()
+    """Further batches of the same shapes, which timed calls take in turn with ``feed``."""
+
+    @property
+    def feeds(self) -> tuple[Feed, ...]:
+        """All batches."""
+        return self.feed, *self.more
+
+
+@dataclass(slots=True)
+class State:
+    """What a worker holds between two commands."""
+
+    job: Job | None = None
+    session: Session | None = None
+    turn: int = 0
+    """How many batches were handed out."""
+
+    @property
+    def loaded(self) -> tuple[Session, Job]:
+        """The session and its job; raises RuntimeError before Load."""
+        if self.job is None or self.session is None:
+            raise RuntimeError("a worker was told to run a model that it has not loaded")
+        return self.session, self.job
+
+    def feeds(self) -> Iterator[Feed]:
+        """The job's batches in turn, without end, from where it was left off."""
+        _, job = self.loaded
+        while True:
+            self.turn += 1
+            yield job.feeds[self.turn % len(job.feeds)]
+
+
+class Command(Protocol):
+    """What a worker can be told to do; the result is sent back."""
+
+    def __call__(self, state: State) -> Any:
+        """Carry it out; whatever it raises is sent back as the reason."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a worker sends in place of a result: the reason, in one line, and the whole text."""
+
+    reason: str
+    trace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Take a job (as a pickle, so that one that can't be read is a reason like any other) and import its runtime."""
+
+    job: bytes
+
+    def __call__(self, state: State) -> None:
+        """Import before pinning: the workers of a round import side by side."""
+        job: Job = pickle.loads(self.job)
+        job.target.backend.preload(job.target)
+        if job.cores is not None and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, job.cores)
+        state.job = job
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Have the accelerator make what it keeps for this process: workers of a round do so side by side."""
+
+    def __call__(self, state: State) -> None:
+        """Nothing where the backend has nothing of the kind."""
+        job = state.job
+        if job is not None and isinstance(job.target.backend, Waking):
+            job.target.backend.wake(job.target)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """Load and first inference, and about how long a warm call takes, in nanoseconds."""
+
+    load_ns: int
+    first_ns: int
+    warm_ns: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """Load the model, run it once, then warm it up for at least ``calls`` and ``warmup_ns``."""
+
+    calls: int
+    warmup_ns: int
+
+    def __call__(self, state: State) -> Loaded:
+        """Time each step. From then on the garbage collector rests, so that it never runs inside a timed call."""
+        job = state.job
+        if job is None:
+            raise RuntimeError("a worker was told to load before it had a job")
+        start = time.perf_counter_ns()
+        session = job.target.backend.load(job.artifact, job.target)
+        loaded = time.perf_counter_ns()
+        session(job.feed)
+        first = time.perf_counter_ns()
+        state.session = session
+        warm = time_calls(session, state.feeds(), self.calls, self.warmup_ns)
+        gc.collect()
+        gc.disable()
+        return Loaded(
+            load_ns=loaded - start, first_ns=first - loaded, warm_ns=float(np.median(warm or [first - loaded]))
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timed:
+    """A cell's calls, and what the worker can tell of the time they took; None where the system doesn't say."""
+
+    durations_ns: NDArray[np.int64]
+    run_delay_ns: int | None
+    """How long the worker's threads were ready to run and had no core."""
+    major_faults: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """Time the model: after untimed calls for ``untimed_ns``, ``calls`` or more, until they took ``cell_ns`` together.
+
+    The untimed calls are for the processor's caches, which other models have used meanwhile: one at least, unless
+    ``untimed_ns`` is 0.
+    """
+
+    untimed_ns: int
+    calls: int
+    cell_ns: int
+
+    def __call__(self, state: State) -> Timed:
+        """One visit."""
+        session, job = state.loaded
+        delay, faults = run_delay_ns(), major_faults()
+        time_calls(session, state.feeds(), 1 if self.untimed_ns else 0, self.untimed_ns)
+        durations = time_calls(session, state.feeds(), self.calls, self.cell_ns)
+        if not CAN_STOP and job.target.threads > 1:
+            rest()
+        return Timed(
+            durations_ns=np.array(durations, np.int64),
+            run_delay_ns=increase(delay, run_delay_ns()),
+            major_faults=increase(faults, major_faults()),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceTimed:
+    """Runs back to back on an accelerator."""
+
+    call_ns: float
+    enqueue_share: float
+    """Of the time, that the host took to ask for the runs: near 1 the device waits for the host."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceTime:
+    """Run the model back to back for at least ``total_ns``, its batches in turn and on the device, waiting once.
+
+    By the host's clock around all runs: against so long a time the one wait at the end counts for nothing, and a
+    runtime with a stream of its own can't be timed by events of another.
+    """
+
+    total_ns: int
+
+    def __call__(self, state: State) -> DeviceTimed | None:
+        """None where the runtime can't run without handing over."""
+        session, job = state.loaded
+        if not isinstance(session, Enqueuing):
+            return None
+        clock = time.perf_counter_ns
+        batches = [session.resident(feed) for feed in job.feeds]
+        for batch in batches:
+            for _ in range(_CAPTURING_RUNS):
+                batch.enqueue()
+            batch.wait()
+        calls = 3
+        while True:
+            turns = [batches[turn % len(batches)] for turn in range(calls)]
+            start = clock()
+            for batch in turns:
+                batch.enqueue()
+            enqueued = clock()
+            # One wait would do where all runs share a stream; each batch is asked, since that is the runtime's affair.
+            for batch in batches:
+                batch.wait()
+            total = clock() - start
+            if total >= self.total_ns:
+                return DeviceTimed(call_ns=total / calls, enqueue_share=(enqueued - start) / total)
+            calls = max(2 * calls, round(1.2 * calls * self.total_ns / max(total, 1)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeakMemory:
+    """Run the model some more and tell how much memory this process has held at most so far, in bytes."""
+
+    calls: int
+
+    def __call__(self, state: State) -> int | None:
+        """VmHWM; not ``ru_maxrss``, which a process inherits from the one that started it."""
+        session, job = state.loaded
+        for _ in range(self.calls):
+            session(job.feed)
+        return peak_resident_bytes()
+
+
+def time_calls(session: Session, feeds: Iterator[Feed], calls: int, total_ns: int) -> list[int]:
+    """Call until both ``calls`` and ``total_ns`` are reached; each call's duration in nanoseconds.
+
+    Each call takes the next of ``feeds``, which is not timed.
+    """
+    clock = time.perf_counter_ns
+    durations: list[int] = []
+    total = 0
+    while total < total_ns or len(durations) < calls:
+        feed = next(feeds)
+        start = clock()
+        session(feed)
+        duration = clock() - start
+        durations.append(duration)
+        total += duration
+    return durations
+
+
+def rest(cpu_ns: Callable[[], int] = time.process_time_ns, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Wait until this process uses no processor time: the idle threads of a pool may spin for some milliseconds.
+
+    They would take a core from the worker that is visited next. Bounded, should they spin for ever.
+    """
+    for _ in range(_LONGEST_REST):
+        before = cpu_ns()
+        sleep(_REST_NS / 1e9)
+        if cpu_ns() - before < _AT_REST * _REST_NS:
+            return
+
+
+def serve(channel: Channel) -> None:
+    """Carry out commands until the other end closes. A command that fails is answered with the reason."""
+    state = State()
+    try:
+        while True:
+            channel.send(_result(channel.receive(), state))
+    except (EOFError, BrokenPipeError):
+        return
+
+
+def _result(command: Command, state: State) -> Any:
+    try:
+        return command(state)
+    except BaseException as error:  # noqa: BLE001  a model raises what it likes, SystemExit too: the row's reason
+        return Failure(reason_of(error), traced(error))
+
+
+def main() -> None:
+    """A worker that was started afresh: commands come in through stdin."""
+    follow_parent()
+    serve(take_standard_streams())

@@ -1,0 +1,39 @@
+"""The beginnings of a chain as variants of their own, so that what each stage contributes can be measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from pipeline.plan.plan import BASELINE, Stage, Variant, is_export
+
+
+def with_beginnings(variants: Mapping[str, Variant], wanted: Iterable[str]) -> dict[str, Variant]:
+    """The variants, with every beginning of the wanted ones' chains before them that is no variant yet.
+
+    A beginning that ends before the model is exported is exported as its own chain does it later, or, where the chain
+    does not, as the baseline's. Their names are ``variant.stage``.
+    """
+    found: dict[str, Variant] = {}
+    for name, variant in variants.items():
+        for beginning in _beginnings(variant, variants.get(BASELINE)) if name in set(wanted) else ():
+            chains = [list(other.stages.values()) for other in (*variants.values(), *found.values())]
+            if list(beginning.stages.values()) not in chains:
+                found[beginning.name] = beginning
+        found[name] = variant
+    return found
+
+
+def _beginnings(variant: Variant, baseline: Variant | None) -> Iterator[Variant]:
+    stages = list(variant.stages.items())
+    export = _exports(variant) or (_exports(baseline) if baseline else {})
+    for count in range(1, len(stages)):
+        begun = dict(stages[:count])
+        name, last = stages[count - 1]
+        if last.produces == "torch":
+            begun |= export
+        yield replace(variant, name=f"{variant.name}.{name}", stages=begun)
+
+
+def _exports(variant: Variant) -> dict[str, Stage]:
+    return {name: stage for name, stage in variant.stages.items() if is_export(stage)}

@@ -1,0 +1,1 @@
+"""Facts that a run recorded and what the analysis found, as types."""

@@ -1,0 +1,105 @@
+"""What the analysis found about the four factors of inference speed, as types (a part of report.json)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.bounds import Counted, End, Nonempty, NotNegative, Share, Whole
+from pipeline.results.intervals import AccuracyVerdict, Ratio, Unit
+
+Factor = Literal["architecture", "hardware", "software", "input"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """One row on an axis."""
+
+    label: Nonempty
+    variant: Nonempty
+    target: Nonempty
+    batch_size: Counted
+    x: float | None
+    """Where it lies on an ordered axis, in the axis' unit."""
+    time_ms: NotNegative
+    """Of one example: the median call, divided by the batch size."""
+    gain: Ratio | None
+    """Over the base row; None on the base row itself."""
+    step: Ratio | None
+    """Over the level before it on an ordered axis."""
+    parameters: Whole | None
+    macs: Whole | None
+    """For one example."""
+    accuracy: Share | None
+    accuracy_verdict: AccuracyVerdict | None
+    keeps_accuracy: bool
+    """Whether it is the same model as the base row's, or one whose accuracy is within the margin for sure."""
+    accuracy_unit: Unit = "percent"
+    note: str | None = None
+    """Such as that the model was not fine-tuned."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elasticity:
+    """By how much log(time of an example) rises with log(x): 1 is proportional, 0 is not at all; with its interval."""
+
+    value: float
+    low: End
+    """None in report.json: not bounded."""
+    high: End
+    """None in report.json: not bounded."""
+
+    @property
+    def doubling(self) -> Ratio:
+        """What the time of an example is multiplied by when x doubles."""
+        return Ratio(value=2**self.value, low=2**self.low, high=2**self.high)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """What was varied of a factor, and what came of it."""
+
+    factor: Factor
+    name: Nonempty
+    """Such as ``pruning``, ``threads``, ``exporter``."""
+    unit: str | None
+    """What x counts on an ordered axis, such as ``MACs``; None: the levels have no order."""
+    levels: list[Level]
+    """Where there is an order, towards what may pay; the base row is one of them."""
+    elasticity: Elasticity | None
+    stops_paying: str | None
+    """The first level, from the base row on, after which the next step is not 2 % faster for sure; None: every step
+    paid, or there is no order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bought:
+    """What a factor buys: the level whose interval begins highest."""
+
+    factor: Factor
+    axis: str | None
+    level: Level | None
+    """Among those that keep the accuracy; None: nothing that keeps it is faster for sure."""
+    priced_axis: str | None
+    priced: Level | None
+    """Among the others, where one is faster still: at the price of accuracy."""
+    measured: bool
+    """Whether any level beside the base row was measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Factors:
+    """The four factors, each varied on its own around a base row."""
+
+    base_variant: Nonempty
+    base_target: Nonempty
+    base_batch_size: Counted
+    summary: Nonempty
+    """Which factor buys most, in a few sentences."""
+    caution: str | None
+    """Why the figures should not be relied on, where they should not."""
+    ranking: list[Bought]
+    """The four factors, the one that buys most first."""
+    axes: list[Axis]
+    mixed: list[str]
+    """Rows that differ from the base row in more than one thing, and so belong to no axis."""

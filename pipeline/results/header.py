@@ -1,0 +1,101 @@
+"""What a run was: the facts that its record and its report begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from pipeline.bounds import Counted, Nonempty, Positive
+from pipeline.plan import Constraints, MeasureSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What a run was measured on (``pipeline.machine.environment``); None where the system doesn't say."""
+
+    cpu: str | None = None
+    isa: list[str] = field(default_factory=list)
+    """The processor's instruction sets that matter to inference, such as ``avx2`` and ``avx512_vnni``."""
+    cores: int | None = None
+    """Those that the run could use."""
+    memory_bytes: int | None = None
+    os: str | None = None
+    kernel: str | None = None
+    architecture: str | None = None
+    virtualized: bool | None = None
+    governor: str | None = None
+    """How the first core's clock is chosen, such as ``performance``."""
+    turbo: bool | None = None
+    """Whether cores may run above their base clock."""
+    gpu: list[str] = field(default_factory=list)
+    """NVIDIA's cards, each with its memory."""
+    gpu_driver: str | None = None
+    python: str | None = None
+    libraries: dict[str, str] = field(default_factory=dict)
+    """The versions of those that change what is built or how fast it runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetRecord:
+    """Where variants were timed."""
+
+    backend: str = ""
+    device: str = ""
+    threads: int = 1
+    session: Mapping[str, Any] = field(default_factory=dict)
+    """The runtime's own settings."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peaks:
+    """What a device can do at best with so many threads, as measured; None where it could not be."""
+
+    device: Nonempty
+    threads: Counted
+    fp32_macs_per_s: Positive | None = None
+    tf32_macs_per_s: Positive | None = None
+    """Of fp32 products that may be computed in TF32; on NVIDIA's cards alone."""
+    fp16_macs_per_s: Positive | None = None
+    """On accelerators alone: processors are not asked for it."""
+    int8_macs_per_s: Positive | None = None
+    int8_types: str | None = None
+    """The combination that was fastest: ``u8s8`` is unsigned activations and signed weights."""
+    bytes_per_s: Positive | None = None
+    """Of a copy: bytes read and bytes written."""
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Why a figure is missing, by ``fp32``, ``tf32``, ``fp16``, ``int8`` and ``copy``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """A run's command, model, data, machine and settings."""
+
+    command: str
+    created: str
+    """ISO 8601, with the zone."""
+    model: str
+    data: str
+    seed: int
+    machine: Machine
+    constraints: Constraints
+    """What a recommended variant must keep; None: no limit."""
+    measure: MeasureSettings
+    """How latency was measured."""
+    targets: dict[str, TargetRecord]
+    """By name: backend, device, threads and session options."""
+    peaks: dict[str, Peaks] = field(default_factory=dict)
+    """What the machine can do at best, by target; empty where it was not measured."""
+    slimline: dict[str, Any] = field(default_factory=dict)
+    """The program that measured: version, commit and changed (whether the checkout differs from the commit; both are
+    None where it ran outside a checkout); empty in old records."""
+    model_notes: dict[str, Any] = field(default_factory=dict)
+    """What was changed when the model came in, a list of sentences under ``import``; what is odd about it, under
+    ``warnings``; and the like."""
+    notes: list[str] = field(default_factory=list)
+    """What to know of how data, metric and model were fitted together, a sentence each."""
+
+
+def header_of(run: Header) -> dict[str, Any]:
+    """The header's fields by name, to begin a report with a record's."""
+    return {item.name: getattr(run, item.name) for item in fields(Header)}

@@ -1,0 +1,264 @@
+"""What a run recorded: raw facts and samples, from which every figure of the report is derived.
+
+``samples/`` of a run's folder holds ``record.json`` (everything but arrays), ``latency.npz`` (one row a timed call) and
+``accuracy.npz`` (predictions per example). ``python -m pipeline report RUN`` reads them back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.artifact import Format
+from pipeline.bounds import Counted, Nonempty, NotNegative, Positive, Sha256
+from pipeline.folders.writing import write_whole
+from pipeline.plan.roles import Role
+from pipeline.results.explanation import Outcome
+from pipeline.results.header import Header
+
+RECORD_VERSION = 1
+Status = Literal["ok", "failed", "skipped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageRecord:
+    """One stage of a chain as it was built or found in the store."""
+
+    name: Nonempty
+    kind: Nonempty
+    """The stage's class, such as ``QuantizeStatic``."""
+    fields: dict[str, Any]
+    key: str
+    digest: Sha256 | None
+    """Of the output: sha256 over the names and digests of its files."""
+    seconds: NotNegative
+    reused: bool
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What the stage noted, and ``drift`` (sqnr_db, cosine, max_abs, worst_example) against its source."""
+    lossless: bool = False
+    """Whether its output must equal its source's, but for rounding; False in a record that did not keep it."""
+    role: Role | None = None
+    """What it changes; None for a stage that does not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariantRecord:
+    """One variant: its chain, and the artifact at its end where it was built."""
+
+    name: str
+    status: Status
+    reason: str | None
+    stages: list[StageRecord]
+    format: Format | None
+    digest: str | None
+    path: str | None
+    """The artifact's folder on the machine that made it."""
+    size_bytes: int | None
+    parameters: int | None
+    macs: int | None
+    """Multiply-accumulates for one example."""
+    macs_by_type: dict[str, int] = field(default_factory=dict)
+    """The same by the type of both factors: fp32, fp16, int8 … (``pipeline.artifact.work``); empty where unknown."""
+    weight_bytes: int | None = None
+    activation_bytes: int | None = None
+    """Bytes of activations read and written for one example, at least (``pipeline.artifact.work``)."""
+    model_sha256: str | None = None
+    """Of ``model.onnx`` itself, as ``sha256sum`` prints it; None for another format."""
+    fixed_batch: int | None = None
+    """The only batch size that the model takes; None where any will do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Energy:
+    """What an inference takes of the whole processor package or graphics card; idle power is not subtracted."""
+
+    joules_per_inference: NotNegative | None = None
+    """Of one example, not of a batch."""
+    watts: NotNegative | None = None
+    """Mean power while the model ran back to back."""
+    seconds: Positive | None = None
+    calls: Counted | None = None
+    source: str | None = None
+    """The counter that was read."""
+    reason: str | None = None
+    """Why it was not measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectRecord:
+    """One variant × target × batch size."""
+
+    variant: str
+    target: str
+    device: str
+    batch_size: int
+    status: Status
+    reason: str | None
+    peak_memory_bytes: int | None = None
+    peak_device_memory_bytes: int | None = None
+    load_ms: list[float] = field(default_factory=list)
+    """One value a round."""
+    first_inference_ms: list[float] = field(default_factory=list)
+    device_ms: list[float] = field(default_factory=list)
+    """Of a run by itself on an accelerator, nothing handed over; one value a round. Empty on the CPU."""
+    enqueue_share: list[float] = field(default_factory=list)
+    """Of that time, what the host took to ask for the runs."""
+    device_reason: str | None = None
+    """Why there is no such time, or why a round has none."""
+    energy: Energy | None = None
+    """None in a record of a version that did not know it."""
+    profile: dict[str, Any] | None = None
+    """Where a call's time goes (``pipeline.plan.Profiler``), or the reason why that is not known; None: not asked."""
+    settling: dict[str, Any] | None = None
+    """Of a model that is code: calls, first_ms, last_ms and steady_after (``pipeline.measure.settling``)."""
+    scenarios: list[dict[str, Any]] = field(default_factory=list)
+    """MLPerf's, each as ``pipeline.measure.loadgen.log`` reads it from LoadGen's log; or scenario and reason."""
+    remarks: list[str] = field(default_factory=list)
+    """What to know of this row's figures, a sentence each without its full stop; the report shows them."""
+    asked: bool = True
+    """Whether the user named both the variant and the target; False where one of them came by default."""
+
+    @property
+    def key(self) -> str:
+        """A name such as ``static_int8@ort_cpu/1``; samples are filed under it."""
+        return subject_key(self.variant, self.target, self.batch_size)
+
+
+def subject_key(variant: str, target: str, batch_size: int) -> str:
+    """The name under which a subject's samples are filed."""
+    return f"{variant}@{target}/{batch_size}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencySamples:
+    """Every timed call, as columns of equal length, and each block's telemetry.
+
+    ``subjects`` names what the column ``subject`` counts; the hidden clone of a reference is ``clone:<its key>``.
+    """
+
+    subjects: list[str]
+    subject: NDArray[np.int32]
+    round: NDArray[np.int32]
+    block: NDArray[np.int32]
+    """Counted from 0 in each round."""
+    position: NDArray[np.int32]
+    """The cell's place in its block's random order."""
+    duration_ns: NDArray[np.int64]
+    telemetry: list[dict[str, Any]]
+    """One entry a block: round, block, steal_ticks, run_delay_ns, throttled, major_faults, load, dropped (reason or
+    None)."""
+    rounds: int
+    stopped: Literal["width", "cap", "budget"]
+    seconds: float
+    """Wall time of the measuring."""
+    plans: list[dict[str, Any]] = field(default_factory=list)
+    """Of each group that was measured together: device, rounds, most_rounds, stopped, blocks and full_blocks a round.
+    The blocks are fewer than the full ones where a budget made the rounds shorter."""
+    beside: list[str] = field(default_factory=list)
+    """Who else measured at the same time, as far as that is known; nobody where it is empty."""
+
+    @staticmethod
+    def concatenate(parts: list[LatencySamples]) -> LatencySamples:
+        """Join the samples of several devices, measured one after the other; their subjects are distinct."""
+        if not parts:
+            return LatencySamples(
+                subjects=[],
+                telemetry=[],
+                rounds=0,
+                stopped="width",
+                seconds=0.0,
+                subject=np.empty(0, np.int32),
+                round=np.empty(0, np.int32),
+                block=np.empty(0, np.int32),
+                position=np.empty(0, np.int32),
+                duration_ns=np.empty(0, np.int64),
+            )
+        subjects: list[str] = []
+        columns = []
+        for part in parts:
+            columns.append(part.subject + np.int32(len(subjects)))
+            subjects.extend(part.subjects)
+        worst: Literal["width", "cap", "budget"] = "width"
+        for part in parts:
+            worst = part.stopped if part.stopped != "width" else worst
+        return LatencySamples(
+            subjects=subjects,
+            subject=np.concatenate(columns),
+            round=np.concatenate([part.round for part in parts]),
+            block=np.concatenate([part.block for part in parts]),
+            position=np.concatenate([part.position for part in parts]),
+            duration_ns=np.concatenate([part.duration_ns for part in parts]),
+            telemetry=[entry for part in parts for entry in part.telemetry],
+            rounds=max(part.rounds for part in parts),
+            stopped=worst,
+            seconds=sum(part.seconds for part in parts),
+            plans=[plan for part in parts for plan in part.plans],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccuracySamples:
+    """Predictions per example, by ``variant@target``, and what they are judged against."""
+
+    labels: NDArray[np.int64] | None
+    """[N, ...]; None: the data has none that the metric uses, and variants are held against the baseline."""
+    predictions: Mapping[str, NDArray[Any]]
+    """[N] classes, [N, ...] classes of an example's parts, or [N, D] vectors each."""
+    metric: str
+    metric_class: str | None = None
+    """The class of a metric that says itself how predictions are judged; None: their type says it."""
+    metric_fields: dict[str, Any] = field(default_factory=dict)
+    likeness: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    """How alike the outputs are (``pipeline.measure.likeness``); ``relative`` is None where they can't be compared."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """A change that an explanation proposes, tried beside the run (``pipeline.run.tries``)."""
+
+    subject: str
+    """The key of the row that it is proposed for."""
+    change: str
+    """As it is typed."""
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record(Header):
+    """A whole run."""
+
+    batch_sizes: list[int]
+    variants: list[VariantRecord]
+    subjects: list[SubjectRecord]
+    latency: LatencySamples
+    accuracy: AccuracySamples
+    """The test split's predictions."""
+    grid: str = "all"
+    """``all`` or ``one_at_a_time`` (``pipeline.plan.Plan.grid``)."""
+    trials: list[Trial] = field(default_factory=list)
+
+
+COLUMNS = ("subject", "round", "block", "position", "duration_ns")
+
+
+def save_record(record: Record, folder: Path) -> None:
+    """Write ``samples/``; ``record.json`` comes last, so a folder that has it is whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    latency, accuracy = record.latency, record.accuracy
+    np.savez_compressed(folder / "latency.npz", **{name: getattr(latency, name) for name in COLUMNS})
+    arrays: dict[str, NDArray[Any]] = dict(accuracy.predictions)
+    if accuracy.labels is not None:
+        arrays["labels"] = accuracy.labels
+    np.savez_compressed(folder / "accuracy.npz", **arrays)  # type: ignore[arg-type]
+    facts = asdict(replace(record, accuracy=replace(accuracy, labels=None, predictions={})))
+    for name in COLUMNS:
+        del facts["latency"][name]
+    for name in ("labels", "predictions"):
+        del facts["accuracy"][name]
+    write_whole(folder / "record.json", json.dumps({"record_version": RECORD_VERSION, **facts}, indent=1) + "\n")

@@ -1,0 +1,343 @@
+"""Fold every variant's stages over the store: what is stored, or shared with another variant, is not built again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pipeline.artifact import Artifact, Format, file_digest
+from pipeline.artifact.code import code_digest
+from pipeline.artifact.onnx_graph import fixed_batch_of
+from pipeline.artifact.store import Entry, Store
+from pipeline.data.batches import Axes, axes_of
+from pipeline.data.dataset import SplitName
+from pipeline.errors import (
+    CorruptEntry,
+    Skipped,
+    SlimlineError,
+    StageFailed,
+    Unchanged,
+    UserError,
+    WorkerFailed,
+    reasoned,
+)
+from pipeline.folders.locks import InUse
+from pipeline.importing import step as importing
+from pipeline.isolated import run
+from pipeline.isolated.run import Starter, fresh
+from pipeline.isolated.template import Template
+from pipeline.libraries.installed import version
+from pipeline.machine.environment import isa
+from pipeline.plan import Plan, Stage, Variant, is_export, role_of
+from pipeline.plan.check import misfit
+from pipeline.results.change import stage_key
+from pipeline.results.record import StageRecord, VariantRecord
+from pipeline.run.building import (
+    SAMPLE_SIZE,
+    Said,
+    Size,
+    Task,
+    calibrates,
+    examples_for,
+    first_examples,
+    limits_for,
+    plain,
+    run_stage,
+    size_of,
+    write_model,
+)
+from pipeline.run.compare import fingerprint
+
+logger = logging.getLogger(__name__)
+
+UNCHANGED = "changed_nothing"
+"""The note of a stage that had nothing to do: why."""
+T = TypeVar("T")
+Progress = Callable[[str, float, str], None]
+"""Label of the step, share done (0 to 1), a few words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A variant's chain as it came out: the record, and the artifact after the model and after each stage."""
+
+    record: VariantRecord
+    artifacts: list[Artifact]
+    model_notes: Mapping[str, Any] = field(default_factory=dict)
+    """What was changed or seen when the model came in."""
+
+    @property
+    def artifact(self) -> Artifact:
+        """The end of the chain."""
+        return self.artifacts[-1]
+
+    @property
+    def changed_module(self) -> Artifact | None:
+        """The last PyTorch model that a stage has made; None where none did."""
+        return next((artifact for artifact in reversed(self.artifacts[1:]) if artifact.format == "torch"), None)
+
+
+@dataclass(slots=True)
+class Builder:
+    """Builds a plan's variants; remembers what failed, so that a shared stage fails once."""
+
+    plan: Plan
+    progress: Progress
+    start: Starter = fresh
+    """What makes the processes that the user's model is run in."""
+    in_use: InUse = field(default_factory=InUse)
+    """The models that were built or found: no other run removes one until this is closed."""
+    _sizes: dict[str, Size] = field(default_factory=dict)
+    _failed: dict[str, StageFailed | Skipped] = field(default_factory=dict)
+    _made: set[str] = field(default_factory=set)
+    _found_axes: Axes | None = None
+    _digests: dict[tuple[SplitName, int | None], str] = field(default_factory=dict)
+
+    @property
+    def store(self) -> Store:
+        """Where the plan keeps what it builds."""
+        return Store(self.plan.store, self.in_use)
+
+    @property
+    def built_count(self) -> int:
+        """How many stages were run, rather than found in the store."""
+        return len(self._made)
+
+    def build(self, variant: Variant) -> Built:
+        """Build one variant. A stage that fails or does not apply ends its chain, with the reason in the record."""
+        model = self.plan.model
+        stage_name = misfit(variant, model.format)
+        if stage_name is not None:
+            reason = f"{stage_name} needs a PyTorch model, and {model.name} is an ONNX file"
+            return Built(self._record(variant.name, "skipped", reason, [], None), [])
+        source = self.source()
+        artifacts = [source.artifact]
+        records: list[StageRecord] = []
+        failures: list[SlimlineError] = []
+        with reasoned(failures.append):
+            for name, stage in variant.stages.items():
+                artifact, record = self._stage(variant, name, stage, artifacts[-1])
+                artifacts.append(artifact)
+                records.append(record)
+            _require_change(variant, records)
+        for error in failures:
+            status = "skipped" if isinstance(error, Skipped) else "failed"
+            logger.warning("variant %s %s: %s", variant.name, status, error)
+            return Built(self._record(variant.name, status, str(error), records, None), [])
+        return Built(self._record(variant.name, "ok", None, records, artifacts[-1]), artifacts, source.facts["notes"])
+
+    def source(self) -> Entry:
+        """The model that every variant starts from, in the store."""
+        model = self.plan.model
+        libraries = {name: version(name) for name in importing.LIBRARIES}
+        imported = {"import": importing.VERSION, "libraries": libraries} if model.format == "onnx" else {}
+        key = _digest({"source": type(model).__qualname__, "class": _own_code(type(model)), **imported, **model.key()})
+
+        def write(out: Path) -> Mapping[str, Any]:
+            examples = first_examples(self.plan, importing.EXAMPLES) if model.format == "onnx" else {}
+            try:
+                return self._isolated(write_model, model, out, examples)
+            except WorkerFailed as error:
+                raise UserError(f"the model {model.name} can't be read or made: {error}") from error
+
+        entry, _ = self._get_or_make(key, f"model {model.name}", model.format, write)
+        return entry
+
+    def _stage(self, variant: Variant, name: str, stage: Stage, source: Artifact) -> tuple[Artifact, StageRecord]:
+        """What the stage makes; its source, with the reason in the notes, where it has nothing to do."""
+        fields = asdict(stage)  # type: ignore[call-overload]  # every stage is a dataclass
+        key = self._key(stage, fields, source)
+        label = f"{variant.name}: {name}"
+        if key in self._failed:
+            raise self._failed[key]
+
+        def write(out: Path) -> Mapping[str, Any]:
+            return self._run(stage, source, out, key, label, stage_key(variant.name, name))
+
+        try:
+            entry, seconds = self._get_or_make(key, label, stage.produces, write)
+            artifact, facts = entry.artifact, entry.facts
+        except Unchanged as error:
+            logger.info("%s changed nothing: %s", label, error)
+            artifact, seconds, facts = source, 0.0, {"notes": {UNCHANGED: str(error)}}
+        except (StageFailed, Skipped) as error:
+            failure = type(error)(f"{name}: {error}")
+            self._failed[key] = failure
+            raise failure from error
+        record = StageRecord(
+            name=name,
+            kind=type(stage).__name__,
+            fields=plain(fields),
+            key=key,
+            digest=artifact.digest,
+            seconds=facts.get("seconds", seconds),
+            reused=key not in self._made,
+            notes=dict(facts.get("notes", {})),
+            lossless=stage.tolerance is not None,
+            role=role_of(stage),
+        )
+        return artifact, record
+
+    def _get_or_make(
+        self, key: str, label: str, format: Format, write: Callable[[Path], Mapping[str, Any]]
+    ) -> tuple[Entry, float]:
+        store = self.store
+        with suppress(CorruptEntry):  # said below, by the one that builds it again
+            if (entry := store.get(key)) is not None:
+                return entry, 0.0
+        with store.lock(key):
+            if (entry := self._built_meanwhile(key)) is not None:
+                return entry, 0.0
+            started = time.monotonic()
+            self.progress(label, 0.0, "")
+            with store.writing(key) as out:
+                notes = write(out)
+                seconds = time.monotonic() - started
+                entry = store.put(key, out, format, label, {"notes": notes, "seconds": seconds})
+            store.finish_work(key)
+            self._made.add(key)
+            self.progress(label, 1.0, f"{seconds:.1f} s")
+            return entry, seconds
+
+    def _built_meanwhile(self, key: str) -> Entry | None:
+        try:
+            return self.store.get(key)
+        except CorruptEntry as error:
+            logger.warning("%s: it is built again", error)
+            self.store.remove(key)
+            return None
+
+    def _run(self, stage: Stage, source: Artifact, out: Path, key: str, label: str, override: str) -> Mapping[str, Any]:
+        task = Task(
+            stage=stage,
+            plan=replace(self.plan, variants={}, data=examples_for(self.plan, stage)),
+            source=source,
+            original=self.source().artifact,
+            out=out,
+            work=self.store.work(key),
+            label=label,
+            override=override,
+            isa=isa(),
+        )
+
+        def hear(said: Said) -> None:
+            self.progress(label, min(said[0], 0.999), said[1])
+
+        try:
+            return self._isolated(run_stage, task, hear=hear)
+        except (WorkerFailed, UserError) as error:
+            raise StageFailed(str(error)) from error
+
+    def _isolated(self, function: Callable[..., T], *arguments: Any, hear: Callable[[Said], None] | None = None) -> T:
+        """Call what runs the user's model; raises WorkerFailed with the reason where that goes wrong."""
+        return run(function, *arguments, limits=limits_for(self.plan), hear=hear, start=self.start)
+
+    def _key(self, stage: Stage, fields: Mapping[str, Any], source: Artifact) -> str:
+        kind = type(stage)
+        machine_key = getattr(stage, "machine_key", None)
+        parts = {
+            "stage": f"{kind.__module__}.{kind.__qualname__}",
+            "version": stage.version,
+            "fields": fields,
+            "source": source.digest,
+            "data": {split: self._split_digest(split) for split in sorted(stage.reads)},
+            "preprocessing": {name: spec.to_dict() for name, spec in self.plan.model.preprocessing.items()},
+            "seed": self.plan.seed,
+            "libraries": {name: version(name) for name in stage.libraries},
+            "machine": machine_key(isa()) if machine_key else None,
+            "measured_on": fingerprint(self.plan) if getattr(stage, "measures", False) else None,
+            "code": _own_code(kind),
+        }
+        if parts["code"] is not None or "validation" in stage.reads:
+            parts["metric"] = _identity(self.plan.metric)
+        if getattr(stage, "uses_original", False):
+            parts["original"] = self.source().artifact.digest
+        if calibrates(stage):
+            parts["unseen"] = self._split_digest("test", SAMPLE_SIZE)
+        return _digest(parts)
+
+    def _record(
+        self, name: str, status: Any, reason: str | None, stages: list[StageRecord], artifact: Artifact | None
+    ) -> VariantRecord:
+        size = self._size(artifact) if artifact else Size()
+        return VariantRecord(
+            name=name,
+            status=status,
+            reason=reason,
+            stages=stages,
+            format=artifact.format if artifact else None,
+            digest=artifact.digest if artifact else None,
+            path=str(artifact.path) if artifact else None,
+            size_bytes=artifact.size_bytes if artifact else None,
+            parameters=size.parameters,
+            macs=size.macs,
+            macs_by_type=size.work.macs_by_type,
+            weight_bytes=size.work.weight_bytes,
+            activation_bytes=size.work.activation_bytes,
+            fixed_batch=fixed_batch_of(artifact, self._axes()) if artifact else None,
+            model_sha256=file_digest(artifact.onnx_path) if artifact and artifact.format == "onnx" else None,
+        )
+
+    def _axes(self) -> Axes:
+        """Where the model has the examples, as the data tells it."""
+        if self._found_axes is None:
+            self._found_axes = axes_of(first_examples(self.plan, 1))
+        return self._found_axes
+
+    def _size(self, artifact: Artifact) -> Size:
+        """Counted once; not known where counting goes wrong, which is no reason to lose the variant."""
+        if artifact.digest not in self._sizes:
+            try:
+                size = self._isolated(size_of, artifact)
+            except SlimlineError as error:
+                logger.warning("%s could not be counted: %s", artifact.path, error)
+                size = Size()
+            self._sizes[artifact.digest] = size
+        return self._sizes[artifact.digest]
+
+    def _split_digest(self, split: SplitName, limit: int | None = None) -> str:
+        """Of the split's first ``limit`` examples, all by default."""
+        if (split, limit) not in self._digests:
+            examples = self.plan.data.split(split)
+            self._digests[split, limit] = (examples if limit is None else examples.take(0, limit)).digest()
+        return self._digests[split, limit]
+
+
+def _require_change(variant: Variant, records: Sequence[StageRecord]) -> None:
+    """Raise Skipped for a chain in which no stage but exports did anything, and one at least should have."""
+    idle = [record for record in records if UNCHANGED in record.notes]
+    exports = [name for name, stage in variant.stages.items() if is_export(stage)]
+    if idle and len(idle) + len(exports) == len(records):
+        raise Skipped("; ".join(f"{record.name} changed nothing: {record.notes[UNCHANGED]}" for record in idle))
+
+
+def _own_code(kind: type) -> str | None:
+    """The digest of the code behind a class of the user's; None for one of ours, which has a version."""
+    own = kind.__module__.partition(".")[0] == __name__.partition(".")[0]
+    return None if own else code_digest(f"{kind.__module__}.{kind.__qualname__}")
+
+
+def _identity(part: Any) -> Mapping[str, Any]:
+    """What tells a metric from others: its class, its fields and, of the user's own, its code."""
+    kind = type(part)
+    values = asdict(part) if is_dataclass(part) and not isinstance(part, type) else vars(part)
+    return {"kind": f"{kind.__module__}.{kind.__qualname__}", "fields": values, "code": _own_code(kind)}
+
+
+def _digest(parts: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+@contextmanager
+def builder(plan: Plan, progress: Progress, in_use: InUse | None = None) -> Iterator[Builder]:
+    """A Builder whose processes are forked from one that has imported what they need."""
+    libraries = ("torch",) if plan.model.format == "torch" else ()
+    with Template((*libraries, "onnx", "onnxruntime", run_stage.__module__)) as template:
+        yield Builder(plan, progress, template, in_use or InUse())

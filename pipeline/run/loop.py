@@ -1,0 +1,302 @@
+"""The loop: build, measure, analyse, report, bundle."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import NoReturn
+
+from rich.console import Console
+
+from pipeline.analyse import analyse
+from pipeline.artifact.store import Store
+from pipeline.bundle.write import write_bundle
+from pipeline.data.batches import Axes
+from pipeline.data.dataset import Split
+from pipeline.errors import Skipped, SlimlineError, UserError, reasoned, reporting_disk
+from pipeline.errors.contained import Faults, contained
+from pipeline.folders.locks import InUse
+from pipeline.folders.outputs import LOG, claimed, point_latest_at, sweep_outputs
+from pipeline.libraries.revision import revision
+from pipeline.machine.environment import describe_machine
+from pipeline.plan import BASELINE, Plan
+from pipeline.report import print_report, write_report
+from pipeline.report.describe import sentence
+from pipeline.report.formats.printing import tell
+from pipeline.results import numbers as show
+from pipeline.results.header import TargetRecord
+from pipeline.results.reading import load_record
+from pipeline.results.record import Record, Trial, save_record
+from pipeline.results.report import Report
+from pipeline.run.build import Builder, Built
+from pipeline.run.build import builder as making
+from pipeline.run.fitting import acquainted, original, with_fitted_data
+from pipeline.run.measure import Measured, measure
+from pipeline.run.preflight import preflight
+from pipeline.run.progress import ProgressDisplay
+from pipeline.run.rows import runnable
+from pipeline.run.tries import try_changes
+from pipeline.terminal.screen import printable
+
+logger = logging.getLogger(__name__)
+
+SAMPLES = "samples"
+
+
+def run(plan: Plan, console: Console) -> int:
+    """Carry out a checked plan; returns 1 where a row failed that was asked for by name, else 0."""
+    Store(plan.store).check()
+    plan = with_fitted_data(plan)
+    splits = preflight(plan)
+    with reporting_disk(plan.output), claimed(plan.output), logging_to(plan.output / LOG), InUse() as in_use:
+        Store(plan.store).sweep()
+        sweep_outputs(plan.output)
+        with ProgressDisplay(console) as display:
+            with making(plan, display.step, in_use) as builder:
+                known = acquainted(plan, builder.source().artifact, splits)
+                plan = builder.plan = known.plan
+                notes = [*dict.fromkeys(note for split in splits.values() for note in split.notes), *known.notes]
+                for note in notes:
+                    display.say(f"note: {note}")
+                built = build(builder, display)
+            test = plan.data.split("test")
+            measured = measure(plan, built, test, display, known.output_axes)
+            record = make_record(plan, built, measured, notes)
+            save_record(record, plan.output / SAMPLES)  # before the tries, so that one stopped in them loses nothing
+            trials = tried(plan, record, test, display)
+        if trials:
+            record = replace(record, trials=trials)
+            save_record(record, plan.output / SAMPLES)
+        report = analyse(record)
+        faults = Faults(write_report(report, plan.output))
+        point_latest_at(plan.output)
+        print_report(report, console)
+        faults.contain(
+            "the bundle", lambda: bundle(plan, built, test, record, report, console, known.axes_by_name), None
+        )
+        say_faults(faults.sentences, console)
+        in_use.close()
+        collect(plan)
+    tell(console, f"Report: {plan.output / 'report.html'}")
+    return 1 if failed_rows(plan, record) or report.faults or faults.sentences else 0
+
+
+def failed_rows(plan: Plan, record: Record) -> list[str]:
+    """The keys of the rows that were asked for by name and failed: what fails of the defaults is told and no more.
+
+    A variant that could not be built was asked for where it was named; a row that could not be measured, where its
+    variant or its target was.
+    """
+    unbuilt = {variant.name for variant in record.variants if variant.status == "failed"}
+    return [
+        row.key
+        for row in record.subjects
+        if row.status == "failed"
+        and (
+            row.variant not in plan.default_variants
+            or (row.variant not in unbuilt and row.target not in plan.default_targets)
+        )
+    ]
+
+
+def build(builder: Builder, display: ProgressDisplay) -> dict[str, Built]:
+    """Every variant's chain; raises SlimlineError where the baseline, which all are compared with, can't be built."""
+    plan = builder.plan
+    built = {name: builder.build(variant) for name, variant in plan.variants.items()}
+    baseline = built[BASELINE].record
+    if baseline.status != "ok":
+        raise SlimlineError(f"the baseline could not be built, so there is nothing to compare with: {baseline.reason}")
+    stages = {stage.key for item in built.values() for stage in item.record.stages}
+    found = len(stages) + 1 - builder.built_count
+    if found <= 0:
+        display.say(f"{builder.built_count} models built and kept in {plan.store}")
+    elif builder.built_count:
+        display.say(f"{builder.built_count} models built, {found} more came from {plan.store}")
+    else:
+        display.say(f"nothing to build: all {found} models came from {plan.store}")
+    return built
+
+
+def collect(plan: Plan) -> None:
+    """Keep the store to its size. The run is over, so what goes wrong there is said and no more."""
+    try:
+        Store(plan.store).collect(plan.store_max_gb)
+    except SlimlineError as error:
+        logger.warning("the store was not collected: %s", error)
+
+
+def make_record(plan: Plan, built: Mapping[str, Built], measured: Measured, notes: Sequence[str] = ()) -> Record:
+    """Put together what the run recorded."""
+    return Record(
+        command=plan.command,
+        created=datetime.now().astimezone().isoformat(timespec="seconds"),
+        model=plan.model.name,
+        data=plan.data.name,
+        seed=plan.seed,
+        machine=describe_machine(),
+        constraints=plan.constraints,
+        measure=plan.measure,
+        targets={
+            name: TargetRecord(
+                backend=target.backend.name,
+                device=target.device,
+                threads=target.threads,
+                session=dict(target.session),
+            )
+            for name, target in plan.targets.items()
+        },
+        batch_sizes=list(plan.batch_sizes),
+        grid=plan.grid,
+        variants=[item.record for item in built.values()],
+        subjects=measured.subjects,
+        latency=measured.latency,
+        accuracy=measured.accuracy,
+        peaks=measured.peaks,
+        slimline=revision(),
+        model_notes=dict(built[BASELINE].model_notes),
+        notes=list(notes),
+    )
+
+
+def tried(plan: Plan, record: Record, test: Split, display: ProgressDisplay) -> list[Trial]:
+    """What the changes bring that the report's explanations propose, where they are tried (``measure.try_s``)."""
+    if plan.measure.try_s is None or plan.measure.explain == "none":
+        return []
+    with reasoned(lambda error: logger.warning("proposed changes were not tried: %s", error)):
+        return try_changes(plan, record, analyse(record), test, display.step)
+    return []
+
+
+def bundle(
+    plan: Plan,
+    built: Mapping[str, Built],
+    test: Split,
+    record: Record,
+    report: Report,
+    console: Console,
+    axes: Axes | None = None,
+) -> None:
+    """Write the recommended variant's deploy folder, where one is recommended."""
+    recommendation = report.recommendation
+    if recommendation is None:
+        return
+    target = plan.targets[recommendation.target]
+    try:
+        folder = write_bundle(
+            plan.output / "deploy" / recommendation.variant,
+            artifact=runnable(plan.variants[recommendation.variant], built[recommendation.variant], target),
+            target=target,
+            report=report,
+            record=record,
+            recommendation=recommendation,
+            preprocessing=plan.model.preprocessing,
+            class_names=plan.data.class_names,
+            examples=test,
+            trained=built[recommendation.variant].changed_module,
+            data=original(plan.data),
+            output_axes=axes,
+            metric=plan.metric,
+        )
+    except Skipped as error:
+        tell(console, f"No bundle: {error}")
+        return
+    on_purpose = " --run-infer" if target.backend.runs == "torch" else ""
+    tell(console, f"Bundle: {folder} (python -m pipeline verify {folder}{on_purpose})")
+
+
+def say_faults(faults: Sequence[str], console: Console) -> None:
+    """Print what of a run's output could not be made, and why."""
+    for fault in faults:
+        tell(console, sentence(fault), style="red")
+
+
+def report(run_folder: Path, console: Console) -> int:
+    """Derive the report anew from a run's samples; raises UserError where there are none, or none that can be read."""
+    if run_folder.is_file():
+        raise UserError(f"{run_folder} is a file: type a run's folder, such as outputs/latest")
+    try:
+        record = load_record(run_folder / SAMPLES)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{run_folder} is not a finished run: {run_folder / SAMPLES / 'record.json'} does not exist; "
+            "type a run's folder, such as outputs/latest"
+        ) from error
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    with reporting_disk(run_folder), logging_to(run_folder / LOG):
+        derived = contained(f"a report of {run_folder / SAMPLES}", lambda: analyse(record), _refuse)
+        faults = write_report(derived, run_folder)
+        print_report(derived, console)
+    say_faults(faults, console)
+    return 1 if derived.faults or faults else 0
+
+
+def _refuse(reason: str) -> NoReturn:
+    raise UserError(reason)
+
+
+def show_store(path: Path, max_gb: float | None, console: Console) -> int:
+    """List what is stored or, given a limit, remove the longest unused down to it."""
+    store = Store(path)
+    store.check()
+    if max_gb is not None:
+        removed = store.collect(max_gb)
+        freed = sum(entry.size_bytes for entry in removed)
+        tell(
+            console,
+            f"removed {len(removed)} of {len(removed) + len(store.entries())} entries, {show.megabytes(freed)} MB",
+        )
+        return 0
+    if not path.exists():
+        tell(console, f"{path} does not exist: 0 entries")
+        return 0
+    entries = store.entries()
+    for entry in reversed(entries):
+        used = datetime.fromtimestamp(entry.used).isoformat(" ", "minutes")
+        line = f"{entry.key[:12]}  {show.megabytes(entry.size_bytes):>8} MB  used {used}  {entry.label}"
+        tell(console, line)
+    tell(console, f"{len(entries)} entries, {show.megabytes(sum(entry.size_bytes for entry in entries))} MB in {path}")
+    return 0
+
+
+class _Harmless(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        """A line that a terminal shows as it is."""
+        return printable(super().format(record))
+
+
+class _RunLog(logging.FileHandler):
+    """A log that can't be written any more, on a full disk, ends nothing: what the run writes next says why."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Do without the line."""
+
+
+@contextmanager
+def logging_to(path: Path) -> Iterator[None]:
+    """Warnings of this package to the terminal, all else that it says to a file of the run."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    package = logging.getLogger("pipeline")
+    before = package.level, package.propagate
+    to_file = _RunLog(path, encoding="utf-8", errors="backslashreplace")
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    to_terminal = logging.StreamHandler(sys.stderr)
+    to_terminal.setLevel(logging.WARNING)
+    to_terminal.setFormatter(_Harmless("slimline: %(message)s"))
+    package.setLevel(logging.DEBUG)
+    package.propagate = False
+    package.addHandler(to_file)
+    package.addHandler(to_terminal)
+    try:
+        yield
+    finally:
+        package.removeHandler(to_terminal)
+        package.removeHandler(to_file)
+        with suppress(OSError):  # what the full disk did not take
+            to_file.close()
+        package.level, package.propagate = before

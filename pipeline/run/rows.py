@@ -1,0 +1,127 @@
+"""Which rows a run has: variants on targets at batch sizes, as the plan's grid says, or the reason why not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from pipeline.artifact import Artifact
+from pipeline.artifact.onnx_graph import fixed_batch_of
+from pipeline.data.batches import Axes, axes_of
+from pipeline.errors import Skipped
+from pipeline.machine.environment import available_cores
+from pipeline.plan import Plan, Stage, Target, Variant, is_export
+from pipeline.results.change import BatchSizes, StageField, VariantDevices
+from pipeline.results.record import StageRecord, SubjectRecord
+from pipeline.run.build import UNCHANGED, Built
+from pipeline.stages.graphs.gentler import DONE_INSTEAD
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the report and, where it can be measured, the model to measure."""
+
+    record: SubjectRecord
+    target: Target
+    artifact: Artifact | None
+
+
+def rows(plan: Plan, built: Mapping[str, Built]) -> list[Row]:
+    """All rows in the order of variants, targets and batch sizes."""
+    unavailable = {name: _unavailable(target, plan) for name, target in plan.targets.items()}
+    axes = axes_of(plan.data.split("test").inputs)
+    found = []
+    for variant in plan.variants.values():
+        for target in plan.targets.values():
+            for batch_size in plan.batch_sizes:
+                if not plan.has_row(variant.name, target.name, batch_size):
+                    continue
+                row = _row(variant, target, batch_size, built[variant.name], unavailable[target.name], axes)
+                asked = plan.asked(variant.name, target.name)
+                found.append(replace(row, record=replace(row.record, asked=asked)))
+    return found
+
+
+def _row(variant: Variant, target: Target, batch_size: int, built: Built, unavailable: str | None, axes: Axes) -> Row:
+    artifact: Artifact | None = None
+    status, reason = built.record.status, built.record.reason
+    if reason is None:
+        try:
+            _check_row(variant, target, unavailable)
+            found = runnable(variant, built, target)
+            _check_batch(variant, found, batch_size, axes)
+            artifact = found
+        except Skipped as error:
+            status, reason = "skipped", str(error)
+    record = SubjectRecord(
+        variant=variant.name,
+        target=target.name,
+        device=target.device,
+        batch_size=batch_size,
+        status=status,
+        reason=reason,
+        remarks=[] if reason else [remark for stage in built.record.stages for remark in _remarks(stage)],
+    )
+    return Row(record, target, artifact)
+
+
+def _remarks(stage: StageRecord) -> Iterator[str]:
+    """What a reader of a row should know of one of its stages: what was not done, done otherwise, or not compared."""
+    notes = stage.notes
+    if UNCHANGED in notes:
+        yield f"{stage.name} changed nothing: {notes[UNCHANGED]}"
+    if DONE_INSTEAD in notes:
+        yield f"{stage.name}: {notes[DONE_INSTEAD]}"
+    for output in (notes.get("drift") or {}).get("not_compared", ()):
+        yield f"an output is not compared with the source's, {output}"
+
+
+def _check_row(variant: Variant, target: Target, unavailable: str | None) -> None:
+    if target.device not in variant.devices:
+        asked = VariantDevices(variant=variant.name, devices=(*variant.devices, target.device))
+        raise Skipped(f"{variant.name} is not measured on {target.device} unless asked: {asked}")
+    if unavailable is not None:
+        raise Skipped(unavailable)
+
+
+def _check_batch(variant: Variant, artifact: Artifact, batch_size: int, axes: Axes) -> None:
+    fixed = fixed_batch_of(artifact, axes)
+    if fixed is None or fixed == batch_size:
+        return
+    fixing = next((name for name, stage in variant.stages.items() if getattr(stage, "fixes_batch", False)), None)
+    refixed = fixing and StageField(variant=variant.name, stage=fixing, field="batch_size", value=batch_size)
+    other = refixed or "take a model of a free batch"
+    raise Skipped(f"the model's batch is fixed at {fixed}: type {BatchSizes(sizes=(fixed,))}, or {other}")
+
+
+def runnable(variant: Variant, built: Built, target: Target) -> Artifact:
+    """The artifact of the chain that the target's runtime runs; raises Skipped where there is none.
+
+    A PyTorch target runs the last PyTorch model of the chain, as long as nothing but the export comes after it: with
+    a later stage it would be another model than the variant.
+    """
+    wanted = target.backend.runs
+    for artifact, later in zip(reversed(built.artifacts), _later_stages(variant), strict=True):
+        if artifact.format == wanted:
+            changed = [name for name, stage in later.items() if not is_export(stage)]
+            if changed:
+                raise Skipped(f"{target.backend.name} can't run what {changed[0]} makes; it would run another model")
+            return artifact
+    raise Skipped(f"{variant.name} has no {wanted} model for {target.backend.name}")
+
+
+def _later_stages(variant: Variant) -> list[dict[str, Stage]]:
+    stages = list(variant.stages.items())
+    return [dict(stages[len(stages) - count :]) for count in range(len(stages) + 1)]
+
+
+def _unavailable(target: Target, plan: Plan) -> str | None:
+    try:
+        target.backend.check(target)
+    except Skipped as error:
+        return str(error)
+    cores = available_cores()
+    if plan.grid == "one_at_a_time" and target.device == "cpu" and target.threads > cores:
+        # A step of the ladder; who asks for one such target alone gets it.
+        return f"{target.name} asks for {target.threads} threads, and {cores} cores are available here"
+    return None

@@ -1,0 +1,1 @@
+"""What stages that rewrite an ONNX graph share."""

@@ -1,0 +1,186 @@
+"""Pruning a module in place, a step at a time, each proved before it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pipeline.artifact.torch_layers import named_in
+from pipeline.artifact.torch_module import ModelSpec
+from pipeline.errors import StageFailed, first_line
+from pipeline.plan import Context
+from pipeline.stages.pruning.cut import FAILURES, Change, apply, disagreement, probe_inputs, union
+from pipeline.stages.pruning.groups import Groups, Prunable, find_groups
+from pipeline.stages.pruning.importance import Importance, accumulate_gradients, scorer, unit_scores
+from pipeline.stages.pruning.rank import Ranked, Scope, choose
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+ROUNDED = "too few channels to take any out"
+"""How the reason of a layer begins that is too narrow for ``round_to``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How to prune, but for how much."""
+
+    importance: Importance
+    importance_examples: int
+    scope: Scope
+    round_to: int
+    ignored_layers: tuple[str, ...]
+    layer_ratios: Mapping[str, float]
+    steps: int
+
+    def ratio_of(self, prunable: Prunable) -> float | None:
+        """A group's own ratio: that of the first pattern that fits one of its layers."""
+        for pattern, ratio in self.layer_ratios.items():
+            if any(named_in(layer, (pattern,)) for layer in prunable.layers):
+                return ratio
+        return None
+
+
+@dataclass(slots=True)
+class Pruner:
+    """Prunes one module. ``reasons`` say afterwards why layers were left alone, ``heads`` how many each attention had
+    and has."""
+
+    module: nn.Module
+    spec: ModelSpec
+    recipe: Recipe
+    context: Context
+    reasons: dict[str, str] = field(default_factory=dict)
+    heads: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _refused: dict[tuple[str, ...], str] = field(default_factory=dict)
+    _first_counts: dict[tuple[str, ...], int] = field(default_factory=dict)
+
+    def prune(self, ratio: float, progress: Callable[[float, str], None]) -> None:
+        """Take out the least important units until this share of them is gone; raises StageFailed where torch-pruning
+        can't follow the module."""
+        import torch
+
+        steps = self.recipe.steps
+        with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.context.seed)
+            for parameter in self.module.parameters():
+                parameter.requires_grad_(parameter.is_floating_point())  # the way back through them is what is followed
+            probe = probe_inputs(self.module, self.spec)
+            for step in range(1, steps + 1):
+                groups = self._groups(probe)
+                self._step(groups, ratio * step / steps, step / steps, probe)
+                progress(step / steps, f"step {step} of {steps}")
+        for parameter in self.module.parameters():
+            parameter.grad = None
+
+    def groups(self) -> list[tuple[str, ...]]:
+        """The layers of each group that can be pruned; raises StageFailed as ``prune`` does."""
+        found = self._groups(probe_inputs(self.module, self.spec))
+        return [prunable.layers for prunable in found.prunable]
+
+    def _groups(self, probe: tuple[torch.Tensor, ...]) -> Groups:
+        try:
+            return find_groups(self.module, self.spec, self.recipe.ignored_layers, probe)
+        except FAILURES as error:
+            raise StageFailed(f"torch-pruning can't follow this model's structure: {first_line(error)}") from error
+
+    def _step(self, groups: Groups, ratio: float, share: float, probe: tuple[torch.Tensor, ...]) -> None:
+        recipe = self.recipe
+        if recipe.importance == "taylor":
+            accumulate_gradients(self.module, self.spec, self.context, recipe.importance_examples)
+        ranked = self._ranked(groups, ratio, share)
+        while True:
+            ranked = [entry for entry in ranked if entry.prunable.layers not in self._refused]
+            chosen = choose(ranked, recipe.scope, recipe.round_to)
+            changes = self._changes(ranked, chosen)
+            if changes is not None and self._agree(changes, probe):
+                break
+        apply(self.module, union(changes.values()))
+        self._tell(groups, ranked, chosen)
+
+    def _changes(self, ranked: list[Ranked], chosen: list[list[int]]) -> dict[tuple[str, ...], Change] | None:
+        """What has to change in the module, by group; None where a group can't be followed, which is then refused."""
+        changes = {}
+        for entry, units in zip(ranked, chosen, strict=True):
+            try:
+                if units:
+                    changes[entry.prunable.layers] = entry.prunable.without(self.module, units)
+            except FAILURES as error:
+                self._refused[entry.prunable.layers] = f"its channels can't be followed ({first_line(error)})"
+                return None
+        return changes
+
+    def _ranked(self, groups: Groups, ratio: float, share: float) -> list[Ranked]:
+        score = scorer(self.recipe.importance)
+        ranked = []
+        for prunable in groups.prunable:
+            if prunable.layers in self._refused:
+                continue
+            try:
+                scores = unit_scores(prunable, score)
+            except FAILURES as error:
+                self._refused[prunable.layers] = f"its channels can't be told apart ({first_line(error)})"
+                continue
+            if scores is None:
+                self._refused[prunable.layers] = f"nothing in its group has what importance={self.recipe.importance} is"
+                continue
+            own = self.recipe.ratio_of(prunable)
+            first = self._first_counts.setdefault(prunable.layers, len(prunable.units))
+            ranked.append(
+                Ranked(
+                    prunable=prunable,
+                    scores=scores,
+                    first_count=first,
+                    ratio=ratio if own is None else own * share,
+                    alone=own is not None,
+                )
+            )
+        return ranked
+
+    def _agree(self, changes: Mapping[tuple[str, ...], Change], probe: tuple[torch.Tensor, ...]) -> bool:
+        """Whether all the changes together do what they should; else the groups are refused that alone do not, or not
+        together with those before them."""
+        if not changes:
+            return True
+        reason = disagreement(self.module, union(changes.values()), probe)
+        if reason is None:
+            return True
+        refused = {}
+        for layers, change in changes.items():
+            why = disagreement(self.module, change, probe)
+            if why is not None:
+                refused[layers] = why
+        self._refused.update(refused or self._refused_together(changes, probe))
+        return False
+
+    def _refused_together(
+        self, changes: Mapping[tuple[str, ...], Change], probe: tuple[torch.Tensor, ...]
+    ) -> dict[tuple[str, ...], str]:
+        """The groups that can be pruned one by one, and not with those before them."""
+        refused: dict[tuple[str, ...], str] = {}
+        together = Change()
+        for layers, change in changes.items():
+            larger = union([together, change])
+            reason = disagreement(self.module, larger, probe)
+            if reason is None:
+                together = larger
+            else:
+                refused[layers] = f"it can't be pruned together with others: {reason}"
+        return refused
+
+    def _tell(self, groups: Groups, ranked: list[Ranked], chosen: list[list[int]]) -> None:
+        few = f"{ROUNDED} (round_to={self.recipe.round_to})"
+        if self.recipe.scope != "local":
+            few += ", or none of the least important ones"
+        self.reasons = dict(groups.reasons)
+        for entry, units in zip(ranked, chosen, strict=True):
+            attention = entry.prunable.attention
+            if attention is not None and units:
+                before, _ = self.heads.get(attention.name, (attention.heads, attention.heads))
+                self.heads[attention.name] = (before, attention.heads - len(units))
+            why = "its ratio in layer_ratios is 0" if entry.alone and entry.ratio == 0 else few
+            self.reasons.update(dict.fromkeys(entry.prunable.layers, why))
+        for layers, reason in self._refused.items():
+            self.reasons.update(dict.fromkeys(layers, reason))

@@ -1,0 +1,97 @@
+"""How much does a model lose by each of its layers being quantized?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.artifact import Artifact
+from pipeline.artifact.proof import drift
+from pipeline.artifact.run import Outputs, run
+from pipeline.data.dataset import Feed
+from pipeline.errors import StageFailed, UserError
+from pipeline.metrics import judging_of
+from pipeline.plan import Context, Metric
+from pipeline.stages.quantization.shared import weighted_nodes
+
+if TYPE_CHECKING:
+    import onnx
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """What a quantized model loses against its source."""
+
+    sqnr_db: float | None
+    """Of the outputs; None: they are the same."""
+    drop: float
+    """Of the metric's figure: by labels where it uses them, else beside the source's own predictions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """The source's outputs on validation examples, and what candidates are held against."""
+
+    feed: Feed
+    outputs: Outputs
+    truth: NDArray[Any]
+    """The labels; the source's own predictions where the metric uses no labels."""
+    metric: Metric
+
+    @staticmethod
+    def of(source: Artifact, context: Context, examples: int) -> Judge:
+        """On the first ``examples`` of the validation split; raises StageFailed where it is empty."""
+        split = context.data.split("validation")
+        if not len(split):
+            raise StageFailed("layers are judged on the validation split, which is empty")
+        feed = context.feed("validation", examples)
+        outputs = run(source, feed)
+        try:
+            own = context.metric.predictions(outputs)
+            labels = judging_of(context.metric, own).labels(own, split.labels)
+        except UserError as error:
+            raise StageFailed(str(error)) from error
+        return Judge(
+            feed=feed,
+            outputs=outputs,
+            truth=own if labels is None else labels,
+            metric=context.metric,
+        )
+
+    def __call__(self, candidate: Artifact) -> Loss:
+        """Run a candidate on the same examples."""
+        outputs = run(candidate, self.feed)
+        now, before = (self.metric.predictions(found) for found in (outputs, self.outputs))
+        judging = judging_of(self.metric, now)
+        drop = judging.value(before, self.truth) - judging.value(now, self.truth)
+        return Loss(sqnr_db=drift(self.outputs, outputs)["sqnr_db"], drop=drop)
+
+
+def sensitivities(
+    model: onnx.ModelProto,
+    quantized_alone: Callable[[str], Artifact],
+    judge: Judge,
+    progress: Callable[[float, str], None],
+) -> list[dict[str, Any]]:
+    """Each product with weights, quantized alone: ``node``, ``op``, ``sqnr_db``, ``drop``; the most sensitive first.
+
+    ``quantized_alone`` makes the model in which just the node of that name is quantized.
+    """
+    nodes = products(model)
+    found = []
+    for number, node in enumerate(nodes):
+        progress(number / len(nodes), f"layer {number + 1} of {len(nodes)} alone")
+        loss = judge(quantized_alone(node.name))
+        found.append({"node": node.name, "op": node.op_type, "sqnr_db": loss.sqnr_db, "drop": loss.drop})
+    return sorted(found, key=lambda layer: np.inf if layer["sqnr_db"] is None else layer["sqnr_db"])
+
+
+def products(model: onnx.ModelProto) -> Sequence[onnx.NodeProto]:
+    """The nodes that quantization is about: those with constant weights."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    kinds = weighted_nodes(model)
+    return [node for node in model.graph.node if node.op_type in kinds and node.input[1] in constants]

@@ -1,0 +1,72 @@
+"""A statically quantized graph: what of it is quantized, and what ONNX Runtime's quantizer has to be told or undone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from pipeline.artifact.onnx_graph import reads
+from pipeline.artifact.onnx_rewriting import drop_unused
+from pipeline.stages.quantization.shared import quantized_share, weighted_nodes
+
+if TYPE_CHECKING:
+    import onnx
+
+
+def keep_outputs_float(model: onnx.ModelProto) -> bool:
+    """Take out the Q/DQ pair between a Gemm or MatMul and an output; returns whether there was one.
+
+    ONNX Runtime has integer kernels for both with a float result, so it costs no time; and among 256 levels two classes
+    often get the same logit.
+    """
+    nodes = model.graph.node
+    makers = {name: node for node in nodes for name in node.output}
+    readers = Counter(name for node in nodes for name in reads(node))
+    removed = False
+    for output in model.graph.output:
+        dequantize = makers.get(output.name)
+        if dequantize is None or dequantize.op_type != "DequantizeLinear" or readers[output.name]:
+            continue
+        quantize = makers.get(dequantize.input[0])
+        if quantize is None or quantize.op_type != "QuantizeLinear" or readers[quantize.output[0]] != 1:
+            continue
+        product = makers.get(quantize.input[0])
+        if product is None or product.op_type not in ("Gemm", "MatMul") or readers[product.output[0]] != 1:
+            continue
+        nodes.remove(dequantize)
+        nodes.remove(quantize)
+        product.output[0] = output.name
+        removed = True
+    if removed:
+        drop_unused(model)
+    return removed
+
+
+def share_of(model: onnx.ModelProto, quantized: onnx.ModelProto) -> dict[str, str]:
+    """How many of a model's products of each type are quantized: ``{"Conv": "8 of 8"}``."""
+    return quantized_share(weighted_nodes(model), left_in_float(quantized))
+
+
+def grouped_transposed(model: onnx.ModelProto) -> dict[str, str]:
+    """The weights of transposed convolutions in groups, by node: their axis 1 holds the channels of one group only, and
+    ONNX Runtime's quantizer gives scales to that many."""
+    return {
+        node.name: node.input[1]
+        for node in model.graph.node
+        if node.op_type == "ConvTranspose" and any(entry.name == "group" and entry.i > 1 for entry in node.attribute)
+    }
+
+
+def overrides(model: onnx.ModelProto, reduce_range: bool) -> dict[str, list[dict[str, Any]]]:
+    """One scale per tensor for the weights of transposed convolutions in groups, as the library takes it."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return {name: [{"reduce_range": reduce_range}] for name in grouped_transposed(model).values() if name in constants}
+
+
+def left_in_float(model: onnx.ModelProto) -> Counter[str]:
+    """How many nodes of each type with weights still read floating-point values."""
+    dequantized = {name for node in model.graph.node if node.op_type == "DequantizeLinear" for name in node.output}
+    weighted = weighted_nodes(model)
+    return Counter(
+        node.op_type for node in model.graph.node if node.op_type in weighted and not set(node.input[:2]) <= dequantized
+    )

@@ -1,0 +1,1 @@
+"""The terminal: what may be printed there, and Ctrl-C."""

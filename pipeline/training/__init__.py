@@ -1,0 +1,1 @@
+"""Training: the recipe, what a model learns from, and the loop."""

@@ -1,0 +1,172 @@
+"""What a PyTorch model learns from and is judged by: examples as its tensors, and a score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from pipeline.artifact.torch_module import ModelInput, as_tensors
+from pipeline.data.dataset import Split, SplitName
+from pipeline.data.preprocessing import Preprocessing
+from pipeline.errors import Skipped, StageFailed
+from pipeline.metrics import TopOne, judging_of
+from pipeline.plan import Context, Metric
+
+_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Raw examples, and what a model reads of them: its inputs in order, each with its preprocessing by name."""
+
+    split: Split
+    inputs: tuple[ModelInput, ...]
+    preprocessing: Mapping[str, Preprocessing]
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """A class per example [N], where there are any."""
+        return self.split.labels
+
+    def first(self, count: int | None) -> Examples:
+        """The first so many; None: all."""
+        return self if count is None else replace(self, split=self.split.take(0, count))
+
+    def tensors(
+        self,
+        chosen: slice | NDArray[np.intp],
+        device: torch.device,
+        change: Callable[[NDArray[Any]], NDArray[Any]] = lambda raw: raw,
+    ) -> list[Tensor]:
+        """The chosen examples as the model's arguments; ``change`` is applied to the raw values."""
+        tensors = []
+        for entry in self.inputs:
+            raw = change(self.split.inputs[entry.name][chosen])
+            array = self.preprocessing.get(entry.name, Preprocessing())(raw)
+            tensors.append(torch.from_numpy(np.ascontiguousarray(array)).to(device, getattr(torch, entry.dtype)))
+        return tensors
+
+
+def examples_of(context: Context, split: SplitName, inputs: tuple[ModelInput, ...]) -> Examples:
+    """A split of a stage's data set; raises StageFailed where it has not what the model reads."""
+    found = context.data.split(split)
+    for entry in inputs:
+        if entry.name not in found.inputs:
+            raise StageFailed(f"the {split} split has no input '{entry.name}'; it has {', '.join(found.inputs)}")
+    return Examples(found, inputs, context.preprocessing)
+
+
+def training_examples(
+    context: Context,
+    inputs: tuple[ModelInput, ...],
+    *,
+    what: str,
+    batch_size: int,
+    max_examples: int | None,
+    without_labels: str | None = None,
+) -> tuple[Examples, Examples]:
+    """The first ``max_examples`` of the train split, and the validation split, which tells how training goes.
+
+    ``what`` is trained begins the sentence of the error: Skipped where there is less than a batch, StageFailed where
+    labels are missing; ``without_labels`` ends it with what to do then, and None asks for no labels.
+    """
+    train, validation = (examples_of(context, split, inputs) for split in ("train", "validation"))
+    train = train.first(max_examples)
+    for split, examples in (("train", train), ("validation", validation)):
+        if examples.labels is None and without_labels is not None:
+            raise StageFailed(
+                f"{what} needs labels, and the {split} split of {context.data.name} has none{without_labels}"
+            )
+    if len(train) < batch_size:
+        raise Skipped(
+            f"{what} needs at least one batch of {batch_size} training examples, and there are {len(train)}: set "
+            f"batch_size to {len(train)} or less"
+        )
+    return train, validation
+
+
+def best_device() -> torch.device:
+    """Where a stage computes with PyTorch: on the GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where a model computes; a model without parameters on the CPU."""
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+
+
+@torch.no_grad()
+def predictions(model: nn.Module, examples: Examples, metric: Metric, batch_size: int = _BATCH) -> NDArray[Any]:
+    """What the metric takes from the model's outputs, for all examples; the model is left in evaluation mode."""
+    model.eval()
+    device = device_of(model)
+    found = []
+    for start in range(0, len(examples), batch_size):
+        outputs = model(*examples.tensors(slice(start, start + batch_size), device))
+        found.append(metric.predictions([tensor.float().cpu().numpy() for tensor in as_tensors(outputs)]))
+    return np.concatenate(found)
+
+
+def truth_of(model: nn.Module, examples: Examples, metric: Metric) -> NDArray[Any]:
+    """What is right for the examples: their labels where they have any that the metric uses, else what ``model`` says.
+
+    Raises UserError where the metric does not fit the model's outputs.
+    """
+    own = predictions(model, examples, metric)
+    labels = judging_of(metric, own).labels(own, examples.labels)
+    return own if labels is None else labels
+
+
+def score(model: nn.Module, examples: Examples, metric: Metric, truth: NDArray[Any]) -> float:
+    """The metric's figure of the model, 1 at best."""
+    own = predictions(model, examples, metric)
+    return judging_of(metric, own).value(own, truth)
+
+
+def accuracy(model: nn.Module, examples: Examples, metric: Metric | None = None) -> float:
+    """The metric's figure on labelled examples, by default the share that is right by the largest logit; the model is
+    left in evaluation mode."""
+    if examples.labels is None:
+        raise ValueError("accuracy needs labels")
+    return score(model, examples, metric or TopOne(), examples.labels)
+
+
+def batch_norms(model: nn.Module) -> list[_BatchNorm]:
+    """The layers that normalize by statistics that training gathered."""
+    return [layer for layer in model.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
+
+
+@torch.no_grad()
+def estimate_batch_norms(model: nn.Module, examples: Examples, batch_size: int) -> None:
+    """Gather the statistics of batch normalization anew: their mean over batches of these examples, labels unused.
+
+    All else stays, dropout is off. An incomplete last batch is left out, unless it is the only one. The model is left
+    in evaluation mode.
+    """
+    layers = batch_norms(model)
+    momenta = [layer.momentum for layer in layers]
+    model.eval()
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # the mean of all batches instead of a moving one
+        layer.train()
+    device = device_of(model)
+    for start in _starts(len(examples), batch_size):
+        model(*examples.tensors(slice(start, start + batch_size), device))
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+    model.eval()
+
+
+def _starts(count: int, size: int) -> Sequence[int]:
+    return range(0, count - size + 1, size) if count >= size else [0]

@@ -1,0 +1,29 @@
+"""A figure is written in one way, in tables and in sentences."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from pipeline.analyse import phrases
+from pipeline.results import numbers
+from pipeline.results.report import Reference, Speedup
+
+
+@pytest.mark.parametrize(
+    ("low", "value", "high"), [(12.14, 12.34, 12.56), (1.402, 1.418, 1.441), (1.001, 1.004, 1.006), (0.04, 0.05, 0.06)]
+)
+def test_a_speed_up_has_the_same_digits_in_a_sentence_as_in_the_table(low: float, value: float, high: float) -> None:
+    over = Reference(variant="baseline", target="ort_cpu", batch_size=1)
+    speedup = Speedup(reference=over, value=value, low=low, high=high, p=0.01, verdict="FASTER", blocks=99)
+    table = numbers.ratio(value, low, high)
+    said = phrases.short(speedup)
+    assert said == table.replace("x [", " times, ").replace(", ", " to ").replace("times to", "times,").rstrip("]")
+
+
+def test_shares_and_points() -> None:
+    assert numbers.share(0.863) == "86 %"
+    assert numbers.size(0.0042, "percent") == "0.42 points"
+    assert numbers.of_largest(0.00123) == "0.12 %"
+    assert numbers.of_largest(math.inf) == "more than all"
