@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.bundle import infer, slimline_infer
+from pipeline.bundle import infer, slimline_infer, verify_bundle
 from pipeline.bundle.slimline_infer.compare import compare
 from pipeline.data.dataset import Split
 from tests.bundle import example
@@ -123,13 +123,13 @@ def test_empty_inputs_and_wrong_types_are_refused(written: Path) -> None:
         model(np.zeros((1, 2, 4, 4), np.complex64))
 
 
-def test_a_fixed_batch_is_filled_up_and_cut_off_again(tmp_path: Path) -> None:
-    any_batch = example.bundle(example.save(example.linear_model(), tmp_path / "any"), tmp_path / "deploy_any")
+def test_a_fixed_batch_is_filled_up_and_cut_off_again(written: Path, tmp_path: Path) -> None:
     fixed = example.bundle(example.save(example.linear_model(batch=3), tmp_path / "fixed"), tmp_path / "deploy_fixed")
     images = example.images(7).inputs["image"]
     np.testing.assert_allclose(
-        infer.Model(fixed)(images)["logits"], infer.Model(any_batch)(images)["logits"], rtol=1e-5, atol=1e-5
+        infer.Model(fixed)(images)["logits"], infer.Model(written)(images)["logits"], rtol=1e-5, atol=1e-5
     )
+    assert all(check.passed for check in verify_bundle(fixed))
     with pytest.raises(infer.InputError, match="fixed to 3"):
         infer.Model(fixed, batch_size=4)
 

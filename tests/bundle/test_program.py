@@ -39,32 +39,39 @@ def workplace(tmp_path: Path) -> Workplace:
     return Workplace(tmp_path / "work")
 
 
-@pytest.fixture
-def pruned(workplace: Workplace) -> Artifact:
-    spec = resnet_spec((16, 32))
+@pytest.fixture(scope="module")
+def pruned(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    workplace, spec = Workplace(tmp_path_factory.mktemp("pruned")), resnet_spec((16, 32))
     return workplace.build(Prune(round_to=1), workplace.torch(resnet(spec), spec))
 
 
-def test_a_pruned_model_loads_without_its_class_in_a_fresh_process(pruned: Artifact, tmp_path: Path) -> None:
-    write_program(pruned, tmp_path / PROGRAM_FILE)
+@pytest.fixture(scope="module")
+def program(pruned: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("program") / PROGRAM_FILE
+    write_program(pruned, path)
+    return path
+
+
+def test_a_pruned_model_loads_without_its_class_in_a_fresh_process(
+    pruned: Artifact, program: Path, tmp_path: Path
+) -> None:
     module = load_module(pruned.path)
     image = torch.randn(5, 1, 12, 12, generator=torch.Generator().manual_seed(1))
     np.save(tmp_path / "image.npy", image.numpy())
-    program = (
+    code = (
         "import sys, numpy, torch\n"
         "sys.modules['pipeline'] = None\n"
-        "module = torch.export.load('program.pt2').module()\n"
+        "module = torch.export.load(sys.argv[1]).module()\n"
         "output = module(torch.from_numpy(numpy.load('image.npy')))\n"
         "numpy.save('output.npy', output.detach().numpy())\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path)
+    subprocess.run([sys.executable, "-c", code, str(program)], check=True, cwd=tmp_path)
     with torch.no_grad():
         np.testing.assert_allclose(np.load(tmp_path / "output.npy"), module(image).numpy(), atol=1e-5)
 
 
-def test_a_program_holds_no_paths_of_this_machine(pruned: Artifact, tmp_path: Path) -> None:
-    write_program(pruned, tmp_path / PROGRAM_FILE)
-    assert b"resnet.py" not in (tmp_path / PROGRAM_FILE).read_bytes()
+def test_a_program_holds_no_paths_of_this_machine(program: Path) -> None:
+    assert b"resnet.py" not in program.read_bytes()
 
 
 def test_a_model_that_can_not_be_followed_is_a_reason(workplace: Workplace, tmp_path: Path) -> None:

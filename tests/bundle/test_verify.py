@@ -300,7 +300,3 @@ def test_the_schema_is_itself_valid() -> None:
     jsonschema.Draft202012Validator.check_schema(manifests.schema())
     assert manifests.schema()["properties"]["schema_version"]["const"] == manifests.SCHEMA_VERSION
 
-
-def test_a_fixed_batch_model_passes(tmp_path: Path) -> None:
-    artifact = example.save(example.linear_model(batch=3), tmp_path / "artifact")
-    assert all(check.passed for check in verify_bundle(example.bundle(artifact, tmp_path / "deploy")))

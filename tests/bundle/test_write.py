@@ -101,12 +101,15 @@ def test_golden_outputs_are_the_models_own_on_the_first_raw_examples(written: Pa
         np.testing.assert_array_equal(golden["labels"], raw.labels)
 
 
-def test_a_bundle_replaces_an_older_one_whole(written: Path, tmp_path: Path) -> None:
+def test_a_bundle_replaces_an_older_one_whole_and_takes_only_what_the_model_reads(tmp_path: Path) -> None:
     out = tmp_path / "deploy" / "static_int8"
     out.mkdir(parents=True)
     (out / "left_over.bin").write_text("old")
-    example.bundle(example.save(example.linear_model(), tmp_path / "artifact"), out)
+    artifact = example.save(example.linear_model(), tmp_path / "artifact")
+    (artifact.path / "notes.txt").write_text("not the model's")
+    example.bundle(artifact, out)
     assert not (out / "left_over.bin").exists()
+    assert not (out / "notes.txt").exists()
     assert [path.name for path in out.parent.iterdir()] == ["static_int8"]
 
 
@@ -121,21 +124,10 @@ def test_a_failure_leaves_the_older_bundle_as_it_was(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["artifact", "deploy"]
 
 
-def test_a_torch_artifact_is_skipped_with_the_reason(tmp_path: Path) -> None:
-    pass
-
-
 def test_a_row_that_the_report_does_not_have_is_refused(tmp_path: Path) -> None:
     artifact = example.save(example.linear_model(), tmp_path / "artifact")
     with pytest.raises(ValueError, match="no row for static_int8@ort_cpu/99"):
         example.bundle(artifact, tmp_path / "deploy", recommendation=replace(example.RECOMMENDATION, batch_size=99))
-
-
-def test_files_beside_the_model_that_it_does_not_read_stay_behind(tmp_path: Path) -> None:
-    artifact = example.save(example.linear_model(), tmp_path / "artifact")
-    (artifact.path / "notes.txt").write_text("not the model's")
-    out = example.bundle(artifact, tmp_path / "deploy")
-    assert not (out / "notes.txt").exists()
 
 
 def test_int8_models_get_the_wider_tolerance_and_repeat_their_outputs_at_the_measured_batch_size(

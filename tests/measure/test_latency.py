@@ -66,7 +66,9 @@ def test_every_block_visits_every_subject_and_the_clone_once(measured: Measured)
 
 
 def test_the_order_is_random_and_the_seed_repeats_it(measured: Measured, pair: list[Subject]) -> None:
-    orders = [visits(found.samples) for found in (measured, measure(pair, seed=1), measure(pair, seed=2))]
+    all_three = [measured, measure(pair, seed=1), measure(pair, seed=2)]
+    assert [found.failures for found in all_three] == [{}] * 3
+    orders = [visits(found.samples) for found in all_three]
     assert orders[0] == orders[1]
     assert orders[0] != orders[2]
     firsts = {key for _, _, position, key in orders[0] if position == 0}
