@@ -15,6 +15,12 @@ from pipeline.report.charts import figures as charts
 os.environ[RAISING] = "1"  # a fault of our own fails the test instead of becoming a part's reason
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that no process of a parallel run is left with one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _measuring_lock_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Tests time nothing that counts, so they wait for no run on this machine, and none waits for them."""

@@ -22,6 +22,8 @@ from pipeline.run.build import Built, builder
 from pipeline.zoo.source import InputSpec, TorchModel
 from tests.example import Scale, plan
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", autouse=True)
 def before() -> list[int]:

@@ -24,9 +24,11 @@ def kills() -> Any:
     return module
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_nothing_is_left_of_a_killed_run_once_the_next_has_ended(tmp_path: Path, kills: Any) -> None:
-    place = kills.Workplace(folder=tmp_path / "work", overrides=(*kills.ONNX, "variant=[baseline,dynamic_int8]"))
+    brief = ("variant=[baseline,dynamic_int8]", "measure.peaks=false", "measure.explain=none", "measure.energy_s=null")
+    place = kills.Workplace(folder=tmp_path / "work", overrides=(*kills.ONNX, *brief))
     place.prepare()
     run = place.start()
     run.until("measuring latency")

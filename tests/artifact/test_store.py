@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -135,8 +136,10 @@ def test_numpy_says_without_a_number_that_the_disk_is_full(tmp_path: Path) -> No
 def test_it_is_the_temporary_files_disk_where_that_is_the_full_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-    monkeypatch.setattr("pipeline.errors.raised._is_short", lambda path: path == tmp_path / "tmp")
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=0 if folder == temporary else 10**12))
     with pytest.raises(OutOfSpace, match=r"temporary files in .*tmp: type TMPDIR=FOLDER"), reporting_disk(tmp_path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

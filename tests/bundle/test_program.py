@@ -21,6 +21,8 @@ from pipeline.stages.prune import Prune
 from tests.bundle import example
 from tests.stages.models import Workplace, resnet, resnet_spec, spec_of
 
+pytestmark = pytest.mark.slow
+
 
 class Undecided(nn.Module):
     """Its code depends on its values."""

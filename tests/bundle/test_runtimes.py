@@ -120,12 +120,14 @@ def test_what_a_runtime_computes_in_decides_the_tolerance(target: Target, expect
     assert tolerance(example.dynamic_int8_model(), precision).relative == 0.1
 
 
+@pytest.mark.slow
 def test_a_torch_bundle_is_loaded_on_purpose_alone(on_torch: Path) -> None:
     checks = verify_bundle(on_torch)
     assert not checks[-1].passed
     assert f"type: python -m pipeline verify {on_torch} --run-infer" in checks[-1].detail
 
 
+@pytest.mark.slow
 def test_a_torch_bundle_needs_torch_alone(on_torch: Path) -> None:
     done = run_alone(on_torch, ["onnxruntime", "openvino", "onnx"])
     assert (done.returncode, done.stderr) == (0, "")
@@ -157,6 +159,7 @@ def test_cuda_graphs_of_torch_are_skipped_with_what_to_choose(torch_artifact: Ar
         example.bundle(torch_artifact, tmp_path / "deploy", target=target)
 
 
+@pytest.mark.slow
 def test_the_manifest_of_each_runtime_holds_its_own_options(on_openvino: Path, on_torch: Path) -> None:
     assert json.loads((on_openvino / "manifest.json").read_text())["session"] == {
         "device": "CPU",

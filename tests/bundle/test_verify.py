@@ -18,7 +18,6 @@ from pipeline.bundle import Check, Options, steps, trial, verify, verify_bundle
 from pipeline.bundle import manifest as manifests
 from pipeline.errors import UserError, VerificationFailed
 from pipeline.isolated import Limits
-from tests.bundle import example
 from tests.bundle.forgery import change_golden, change_model, forge, manifest_of
 
 
@@ -299,4 +298,3 @@ def test_the_schema_is_itself_valid() -> None:
 
     jsonschema.Draft202012Validator.check_schema(manifests.schema())
     assert manifests.schema()["properties"]["schema_version"]["const"] == manifests.SCHEMA_VERSION
-

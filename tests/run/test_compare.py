@@ -52,11 +52,12 @@ class Measuring(Scale):
         Scale.__call__(self, source, out, context)
 
 
+@pytest.mark.slow
 def test_what_was_chosen_by_measuring_is_kept_for_this_machine_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def keys() -> list[str]:
-        chosen = plan(tmp_path, {"measured": {"a": Measuring()}, "plain": {"a": Scale()}})
+        chosen = plan(tmp_path, {"measured": {"a": Measuring()}, "plain": {"a": Scale()}}, store=store)
         builder = Builder(chosen, lambda label, done, text: None)
         return [builder.build(variant).record.stages[0].key for variant in chosen.variants.values()]
 

@@ -35,6 +35,8 @@ from pipeline.run.build import Builder
 from pipeline.run.progress import ProgressDisplay
 from tests.example import Arrays, Scale, linear_model, plan
 
+pytestmark = pytest.mark.slow
+
 REAL = MeasureSettings(
     profile="test", looks=(3,), blocks=4, cell_ms=0.5, noisy_half_width=1e9, energy_s=None, peaks=False
 )

@@ -22,6 +22,8 @@ from pipeline.run.tries import proposals, try_changes
 from pipeline.stages.quantize_dynamic import QuantizeDynamic
 from tests.example import Arrays, Scale, plan
 
+pytestmark = pytest.mark.slow
+
 REAL = MeasureSettings(
     profile="test", looks=(3,), blocks=4, cell_ms=0.5, screening=True, energy_s=None, peaks=False, try_s=60.0
 )

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from pipeline.artifact import Artifact
 from pipeline.errors import UserError
+from pipeline.measure.latency import Measured
 from pipeline.measure.probe import probe_feed, write_probe
 from pipeline.results.record import LatencySamples, save_record
 from pipeline.selftest import experiments
@@ -39,7 +40,8 @@ def test_the_first_calls_of_a_visit_are_told_from_the_later_ones(monkeypatch: py
         stopped="cap",
         seconds=1.0,
     )
-    monkeypatch.setattr(experiments, "_measure", lambda *_: (samples, {}))
+    measured = Measured(samples=samples, times={}, failures={})
+    monkeypatch.setattr(experiments, "measure_latency", lambda *_, **__: measured)
     (line,) = rewarm(Models(artifacts={}, feed={}), 1, silent)
     assert line == "baseline@ort_cpu/1 (0.10 ms): +30.0 %, +10.0 %, +0.0 %, +0.0 %, +0.0 %, +0.0 %"
 

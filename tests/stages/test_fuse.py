@@ -6,8 +6,9 @@ import sys
 from importlib.util import find_spec
 from typing import Any
 
-import onnx
+import onnx_ir as ir
 import pytest
+from onnxscript.rewriter import ort_fusions
 
 from pipeline.artifact import Artifact
 from pipeline.artifact.proof import check_output
@@ -57,10 +58,10 @@ def test_a_fused_model_can_be_quantized_dynamically(workplace: Workplace, traced
 def test_an_engine_that_breaks_is_a_reason_and_not_a_crash(
     workplace: Workplace, onnx_encoder: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(source: Artifact) -> onnx.ModelProto:
+    def broken(model: ir.Model) -> None:
         raise RuntimeError("Graph is not a DAG\nat node 7")
 
-    monkeypatch.setattr(fuse, "_by_onnxscript", broken)
+    monkeypatch.setattr(ort_fusions, "optimize_for_ort", broken)
     with pytest.raises(StageFailed, match=r"onnxscript could not fuse this graph \(Runtime.*Graph is not a DAG\): try"):
         workplace.build(Fuse(engine="onnxscript"), onnx_encoder)
 
@@ -68,16 +69,16 @@ def test_an_engine_that_breaks_is_a_reason_and_not_a_crash(
 def test_what_an_engine_left_out_of_order_is_repaired(
     workplace: Workplace, onnx_encoder: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = fuse._by_onnxscript
+    whole = ort_fusions.optimize_for_ort
 
-    def reversed_graph(source: Artifact) -> onnx.ModelProto:
-        model = whole(source)
-        nodes = list(model.graph.node)[::-1]
-        del model.graph.node[:]
-        model.graph.node.extend(nodes)
-        return model
+    def reversed_graph(model: ir.Model) -> tuple[ir.Model, Any]:
+        model, counted = whole(model)
+        nodes = list(model.graph)
+        model.graph.remove(nodes)
+        model.graph.extend(reversed(nodes))
+        return model, counted
 
-    monkeypatch.setattr(fuse, "_by_onnxscript", reversed_graph)
+    monkeypatch.setattr(ort_fusions, "optimize_for_ort", reversed_graph)
     fused = workplace.build(Fuse(engine="onnxscript"), onnx_encoder)
     assert workplace.notes["repaired"] == "nodes stood before what they read"
     assert agrees(onnx_encoder, fused)

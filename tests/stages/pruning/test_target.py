@@ -84,6 +84,7 @@ def test_macs_that_can_not_be_counted_are_refused(workplace: Workplace) -> None:
         workplace.build(prune(target={"macs": 0.5}), source)
 
 
+@pytest.mark.slow
 def test_for_a_latency_the_mildest_candidate_is_taken_that_surely_reaches_it(
     workplace: Workplace, small: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
