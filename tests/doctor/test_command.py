@@ -15,7 +15,6 @@ from rich.console import Console
 
 from pipeline.doctor import command as module
 from pipeline.doctor.command import NoiseFloor, doctor, judge_noise, noise_floor
-from pipeline.doctor.findings import Finding
 from pipeline.errors import WorkerFailed
 from pipeline.machine.quiet import Quiet
 from pipeline.run.progress import ProgressDisplay
