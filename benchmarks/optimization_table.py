@@ -20,7 +20,7 @@ Line = tuple[str, ...]
 def tables(run: dict[str, Any]) -> str:
     """Markdown: the model's name, the rows that were measured, and why the others were not."""
     rows = [(variant["name"], result) for variant in run["variants"] for result in variant["results"]]
-    several = len({result["target"] for _, result in rows}) > 1
+    several = len({result["target"] for _, result in rows if result["status"] == "ok"}) > 1
     measured = [line(name, result, several) for name, result in rows if result["status"] == "ok"]
     judged = "cosine" if any((result["accuracy"] or {}).get("metric") == "cosine" for _, result in rows) else "accuracy"
     heads = ("variant", *(["target"] if several else []), "speed-up", "verdict", judged, "verdict")
