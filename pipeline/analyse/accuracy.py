@@ -21,7 +21,8 @@ _DEFAULT_MARGIN = 0.01
 """Share of the baseline's accuracy that may be lost where ``constraints.max_accuracy_drop`` says nothing."""
 
 _EQUAL = 1e-3
-"""Of the largest output: what an exact stage may differ from its source (``pipeline.plan.Stage.tolerance``) at most."""
+"""The largest difference of an exact stage from its source, as a share of the largest output
+(``pipeline.plan.Stage.tolerance``)."""
 _ALIKE = 0.99
 """The least mean cosine between two runtimes' outputs that is not worth a remark."""
 
@@ -30,10 +31,10 @@ def accuracies(samples: AccuracySamples, constraints: Constraints, measure: Meas
     """What is known of each ``variant@target`` that has predictions; p is corrected over all of them (Holm).
 
     A row is held against the baseline on its own target, or on the target that ``measure.reference`` names: then the
-    baseline elsewhere is judged too, as a runtime's precision costs accuracy as well. Where the metric uses no labels,
-    the baseline's predictions stand in for them; it is then judged from the baseline's own best figure down, so the
-    baseline has no entry. A target without a baseline has accuracies but no differences, and nothing at all without
-    labels. Raises SlimlineError where the metric that was recorded can't be made.
+    baseline on other targets is judged, too, because a runtime's precision can cost accuracy. Where the metric uses no
+    labels, the baseline's predictions stand in for them. The baseline then has the best figure by definition, and no
+    entry. A target without a baseline has accuracies but no differences, and nothing at all without labels. Raises
+    SlimlineError where the metric that was recorded can't be made.
     """
     metric = recorded_metric(samples)
     found: dict[str, Accuracy] = {}
@@ -48,12 +49,13 @@ def accuracies(samples: AccuracySamples, constraints: Constraints, measure: Meas
 
 
 def margins(found: Mapping[str, Accuracy]) -> dict[str, float]:
-    """What may be lost at most, by target: a fraction of all examples, or of the cosine 1."""
+    """The largest drop that is allowed, by target: a fraction of all examples, or of the cosine 1."""
     return {key.partition("@")[2]: entry.margin for key, entry in found.items() if entry.margin is not None}
 
 
 def runtime_remarks(samples: AccuracySamples) -> dict[str, str]:
-    """What to say of each ``variant@target`` whose outputs are others than the variant's on another runtime."""
+    """What to say of each ``variant@target`` whose outputs differ from the same variant's outputs on another
+    runtime."""
     found = {}
     for key, entry in samples.likeness.items():
         other = entry.get("elsewhere")

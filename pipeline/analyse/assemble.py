@@ -1,4 +1,4 @@
-"""From a run's record to everything that the report shows. Pure: the same record gives the same report."""
+"""Makes everything that the report shows from a run's record. Pure: the same record gives the same report."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from pipeline.results.report import Accuracy, DeviceTime, Report, Result, Speedu
 from pipeline.statistics.latency import Estimate, rounds_interval
 
 Rows = dict[str, list[Result]]
-"""By variant."""
+"""The rows of each variant, by its name."""
 LAUNCH_BOUND = 0.8
-"""Above this share of the device's time spent on asking for the runs, the device waits for the host."""
+"""A device waits for the host where asking for the runs takes more than this share of its time."""
 
 
 def analyse(record: Record) -> Report:

@@ -19,7 +19,7 @@ class Cells:
     """What one subject's calls took, without the blocks that were dropped."""
 
     log_median: dict[tuple[int, int], float]
-    """Of each (round, block): the log of the median call, the value that ratios are made of."""
+    """The log of the median call of each (round, block): ratios are made of it."""
     calls_ms: list[NDArray[np.float64]]
     """All calls of each round, in milliseconds."""
 
@@ -37,7 +37,7 @@ def original(key: str) -> str:
 def cells_by_subject(
     samples: LatencySamples, devices: Mapping[str, str], *, with_dropped: bool = False
 ) -> dict[str, Cells]:
-    """Every subject that has calls left, clones too. ``devices`` are those of the subjects that count, by key.
+    """Every subject that has calls left, clones too. ``devices`` names the device of each subject that counts, by key.
 
     Rounds and blocks are counted from 0 on each device, so a dropped block is dropped on the device that its entry in
     the telemetry names, and everywhere if it names none.
@@ -77,7 +77,8 @@ def _cells(samples: LatencySamples, index: int, dropped: set[tuple[int, int]]) -
 
 
 def differences_by_round(subject: Cells, reference: Cells) -> list[NDArray[np.float64]]:
-    """Of each round, reference less subject in every block that has both: above 0 is faster than the reference."""
+    """The differences of each round, the reference's log time less the subject's, for every block that has both: above
+    0 is faster than the reference."""
     by_round: dict[int, list[float]] = {}
     for place in sorted(subject.log_median.keys() & reference.log_median.keys()):
         by_round.setdefault(place[0], []).append(reference.log_median[place] - subject.log_median[place])

@@ -1,8 +1,8 @@
 """From which batch size on does a larger batch no longer pay?
 
 All batch sizes of a run are timed in the same rounds, interleaved, so that two of them are compared like any two rows:
-by the ratio within a block. Throughput at a batch size is taken as a share of the best one's; where the whole interval
-lies above 95 %, larger batches have nothing more to give that would be worth their latency and memory.
+by the ratio within a block. The throughput at a batch size is given as a share of the best throughput. Where the whole
+interval lies above 95 %, a larger batch gains nothing that would be worth its latency and memory.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from pipeline.results.ladder import Ladder, Rung
 from pipeline.results.record import SubjectRecord
 
 NEAR = 0.95
-"""A throughput of at least this share of the best counts as being there."""
+"""A batch size whose throughput is at least this share of the best one's counts as being there."""
 _FEWEST = 3
-"""With fewer batch sizes there is no ladder to speak of."""
+"""The fewest batch sizes of a ladder."""
 
 
 def ladders(
@@ -73,7 +73,7 @@ def _ladder(
 
 
 def _bounds(rung: Rung, best: int) -> tuple[float, float]:
-    """Of its share of the best; anything where the two were not timed together."""
+    """The bounds of its share of the best; any share where the two were not timed together."""
     if rung.batch_size == best:
         return 1.0, 1.0
     return (0.0, math.inf) if rung.of_best is None else (rung.of_best.low, rung.of_best.high)

@@ -1,8 +1,8 @@
 """How close a row comes to what its device can do at best: the roofline model, with peaks that were measured.
 
 The bytes are what a model has to move at least (``pipeline.artifact.work``), through whichever memory: a model that
-fits in the cache is not held to the speed of the copy, and its share may exceed 1. So may the compute share, where a
-runtime has a faster way than the product that the peak was measured with.
+fits in the cache is not held to the speed of the copy, and its share may exceed 1. The compute share may exceed 1, too,
+where a runtime has a faster way than the product that the peak was measured with.
 
 Source: Williams, Waterman & Patterson 2009.
 """
@@ -19,16 +19,17 @@ from pipeline.results.record import Record, VariantRecord, subject_key
 from pipeline.results.report import Limits, LimitVerdict, ProductType, Result
 
 BUSY = 0.10
-"""Below this share of both peaks a row is held back by neither; its profile tells by what: overhead, slow kernels."""
+"""Below this share of both peaks neither holds a row back. Its profile then tells what does: overhead, or slow
+kernels."""
 MOSTLY = 0.5
-"""From this share on, what comes with every call and operator is what a call is made of."""
+"""From this share on, a call counts as made of the time that comes with every call and operator."""
 START_MS = 0.005
-"""About what a runtime takes to start an operator; what it takes beyond that is the kernel's."""
+"""About the time that a runtime takes to start an operator; time beyond that is the kernel's."""
 _NAMES = {"float32": "fp32", "float16": "fp16"}
 
 
 def with_limits(record: Record, rows: Mapping[str, list[Result]], faults: Faults) -> dict[str, list[Result]]:
-    """The rows by variant, each that was timed with its limits where its target's peaks were measured."""
+    """The rows by variant; each row that was timed has its limits, where its target's peaks were measured."""
     variants = {variant.name: variant for variant in record.variants}
     peaks = record.peaks
     profiles = {subject.key: subject.profile for subject in record.subjects}
@@ -53,7 +54,7 @@ def with_limits(record: Record, rows: Mapping[str, list[Result]], faults: Faults
 def limits(
     variant: VariantRecord, batch_size: int, latency_ms: float, peaks: Peaks, session: Mapping[str, Any]
 ) -> Limits:
-    """A row whose median call takes ``latency_ms``; ``session`` is its target's."""
+    """The limits of a row whose median call takes ``latency_ms``; ``session`` is its target's."""
     seconds = latency_ms / 1e3
     macs = None if variant.macs is None else variant.macs * batch_size
     moved = _moved_bytes(variant, batch_size)

@@ -32,12 +32,12 @@ class Checks:
 
     noise: Noise
     devices: frozenset[str]
-    """Devices whose clone differed from its original: no row on them can be judged."""
+    """The devices whose clone differed from its original: no row on them can be judged."""
     rows: frozenset[str]
-    """Subjects whose own interval stayed too wide: they alone can't be judged."""
+    """The subjects whose own interval stayed too wide: only they can't be judged."""
 
     def noisy_rows(self, devices: Mapping[str, str]) -> set[str]:
-        """The subjects, of those whose device ``devices`` names, that can't be judged."""
+        """The subjects that can't be judged, out of those whose device ``devices`` names."""
         return {*self.rows, *(key for key, device in devices.items() if device in self.devices)}
 
 
@@ -49,9 +49,9 @@ def check_noise(
     measure: MeasureSettings,
     cores: int | None = None,
 ) -> Checks:
-    """Judge the run. ``estimates`` are those of the rows, by subject; ``devices`` names each subject's device.
+    """Judge the run. ``estimates`` are the rows' estimates, by subject; ``devices`` names each subject's device.
 
-    ``cores``: as many as the run could use; None: not known.
+    ``cores`` is the number of cores that the run could use; None: not known.
     """
     telemetry = _telemetry(samples)
     clones, reasons, noisy_devices = [], [], set()
@@ -91,7 +91,7 @@ def check_noise(
 
 
 def unchecked(samples: LatencySamples, devices: Mapping[str, str]) -> Checks:
-    """What stands in for checks that could not be made: no row can be judged."""
+    """The checks of a run whose checks could not be made: no row can be judged."""
     noise = Noise(
         noisy=True,
         reasons=["whether the ratios can be relied on is not known"],

@@ -1,4 +1,4 @@
-"""Which rows no other row beats for sure on accuracy and speed together."""
+"""The rows that no other row beats for sure on accuracy and speed together."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.results.intervals import Ratio
 from pipeline.results.report import Accuracy, Result
 
 Rows = Mapping[str, Sequence[Result]]
-"""The rows of each variant."""
+"""The rows of each variant, by its name."""
 _NO_CHANGE = Ratio(value=0.0, low=0.0, high=0.0)
 _OWN_SPEED = Ratio(value=1.0, low=1.0, high=1.0)
 
@@ -81,6 +81,6 @@ def _accuracy(found: Accuracy, variant: str) -> Ratio:
 
 
 def _speed(result: Result) -> Ratio:
-    """Over the reference, which all rows of a target and batch size share."""
+    """The speed over the reference, which all rows of a target and batch size share."""
     found = result.speedup
     return _OWN_SPEED if found is None else Ratio(value=found.value, low=found.low, high=found.high)

@@ -1,4 +1,4 @@
-"""How figures are put into the report's sentences."""
+"""The phrases that put figures into the report's sentences."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _ACCURACY_WORDS = {
 
 
 def times(speedup: Speedup) -> str:
-    """``1.42 times as fast as the baseline on ort_cpu``."""
+    """A speed-up with its reference: ``1.42 times as fast as the baseline on ort_cpu``."""
     return f"{_ratio(speedup, speedup.value)} times as fast as {reference(speedup.reference)}"
 
 
 def short(speedup: Speedup) -> str:
-    """``1.42 times, 1.40 to 1.44``."""
+    """A speed-up with its interval: ``1.42 times, 1.40 to 1.44``."""
     value, low, high = (_ratio(speedup, number) for number in (speedup.value, speedup.low, speedup.high))
     return f"{value} times, {low} to {high}"
 
 
 def interval(speedup: Speedup) -> str:
-    """``95 % interval 1.40 to 1.44``, and that it is not confirmed where it isn't."""
+    """A speed-up's interval: ``95 % interval 1.40 to 1.44``, with a word where it is not confirmed."""
     ends = f"95 % interval {_ratio(speedup, speedup.low)} to {_ratio(speedup, speedup.high)}"
     if not speedup.verdict.endswith("not confirmed") or speedup.rounds is None:
         return ends
@@ -33,13 +33,14 @@ def interval(speedup: Speedup) -> str:
 
 
 def reference(row: Reference) -> str:
-    """``the baseline on ort_cpu``."""
+    """A row's name where others are compared with it: ``the baseline on ort_cpu``."""
     name = "the baseline" if row.variant == "baseline" else row.variant
     return f"{name} on {row.target}"
 
 
 def accuracy(found: Accuracy) -> str:
-    """``no meaningful drop of accuracy (93.85 % to 93.80 %)``; only for a variant that kept the margin."""
+    """What the accuracy came to: ``no meaningful drop of accuracy (93.85 % to 93.80 %)``; only for a variant that kept
+    the margin."""
     now = show.figure(found.value, found.unit)
     if found.sentence is not None:
         return found.sentence.format(now)

@@ -1,4 +1,4 @@
-"""What a reader should know of a row's figures, from what was recorded beside them: a sentence each."""
+"""The remarks on a row's figures, from what was recorded beside them: a sentence each."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _FEWEST_FOR_MEDIAN = 3
 def with_remarks(
     record: Record, rows: Mapping[str, list[Result]], cells: Mapping[str, Cells], faults: Faults
 ) -> dict[str, list[Result]]:
-    """The rows by variant, each that was measured with its remarks added."""
+    """The rows by variant; each row that was measured has its remarks added."""
     subjects = {subject.key: subject for subject in record.subjects if subject.status == "ok"}
 
     def told(name: str, row: Result) -> Result:
@@ -46,7 +46,7 @@ def with_remarks(
 
 
 def remarks(subject: SubjectRecord, record: Record, cells: Mapping[str, Cells]) -> Iterator[str]:
-    """The row's own."""
+    """The remarks on one row."""
     target, cores = record.targets[subject.target], record.machine.cores
     threads = target.threads
     if subject.device == "cpu" and cores is not None and threads > cores:
@@ -74,7 +74,7 @@ class Drift:
 
 
 def _other_calls(subject: SubjectRecord, cells: Mapping[str, Cells]) -> Iterator[str]:
-    """Where the timed calls are a model's first ones, and later ones take something else."""
+    """The remark on a row whose timed calls are a model's first ones, while later ones take something else."""
     mine, settling = cells.get(subject.key), subject.settling
     if mine is None or settling is None or not settling["steady_after"]:
         return
@@ -89,7 +89,7 @@ def _other_calls(subject: SubjectRecord, cells: Mapping[str, Cells]) -> Iterator
 def drift(key: str, cells: Mapping[str, Cells]) -> Drift | None:
     """How a row's own cells change over a round, if they do so for sure and by ``DRIFT`` at least.
 
-    What the other rows of a block do at the same time is taken out first: it is the machine's.
+    The changes of the other rows in the same blocks are taken out first, because they are the machine's.
     """
     mine = cells.get(key)
     others = [found for name, found in cells.items() if name not in (key, CLONE + key)]
@@ -111,7 +111,8 @@ def drift(key: str, cells: Mapping[str, Cells]) -> Drift | None:
 
 
 def _rounds(mine: Cells, others: list[Cells]) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Of each round: the logs of the row's cells, and how far the others were from their own typical call just then."""
+    """For each round, the logs of the row's cells, and how far the others were from their own typical call just
+    then."""
     typical = [float(np.median(list(other.log_median.values()))) for other in others]
     by_round: dict[int, list[tuple[float, float]]] = {}
     for place in sorted(mine.log_median):

@@ -1,4 +1,4 @@
-"""MLPerf's scenarios, from what LoadGen logged to what the report shows."""
+"""MLPerf's scenarios: from LoadGen's log to the report's figures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NS_PER_MS = 1e6
 
 
 def scenario_result(recorded: Mapping[str, Any]) -> ScenarioResult:
-    """One scenario of one row; of one that could not be run, the reason alone."""
+    """One scenario of one row; only the reason where it could not be run."""
     scenario, logs = recorded["scenario"], recorded.get("logs")
     if "reason" in recorded:
         return ScenarioResult(scenario=scenario, valid=None, reasons=[recorded["reason"]], logs=logs)

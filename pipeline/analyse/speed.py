@@ -38,8 +38,8 @@ def estimate_ratios(
 ) -> dict[str, Estimate]:
     """The speed-up of every measured row over its reference; none for the reference itself.
 
-    Rows of one device are measured in the same blocks. Where ``measure.reference`` is on another device the blocks
-    happen at other times, so pairing them takes out no drift: the interval is wider, not wrong.
+    Rows of one device are measured in the same blocks. Where ``measure.reference`` is on another device, the blocks
+    happen at other times, and pairing them takes out no drift. The interval is wider then, not wrong.
     """
     found = {}
     for subject in subjects:
@@ -99,7 +99,7 @@ def _ratio(found: Estimate | None) -> Ratio | None:
 
 
 def latency(cells: Cells, measure: MeasureSettings) -> Latency:
-    """The distribution of the calls; intervals of quantiles come from the rounds' own values."""
+    """The distribution of the calls; the intervals of quantiles come from the rounds."""
     calls_ms = cells.all_ms
     deadline_ms = measure.deadline_ms
     return Latency(
@@ -121,7 +121,7 @@ def throughput(cells: Cells, batch_size: int) -> Quantile:
 def ratio_by_blocks(mine: Cells, other: Cells, alpha: float, examples: float = 1.0) -> Ratio | None:
     """How many times as fast one row is as another, paired by blocks; None where no round has both.
 
-    ``examples``: so many times the other's examples are in a call, to have the ratio for one example.
+    ``examples`` is how many times the other row's examples a call has: the ratio is then for one example.
     """
     rounds = [differences + math.log(examples) for differences in differences_by_round(mine, other)]
     return _ratio(paired_ratio(rounds, alpha)) if rounds else None

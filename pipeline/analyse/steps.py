@@ -1,4 +1,4 @@
-"""What each step of a chain contributes: every row beside the one that is a step before it in the same run.
+"""What each step of a chain contributes: every row is compared with the row one step before it in the same run.
 
 A chain's beginnings are rows too where the run has them (``steps`` of the configuration adds them). A step is then one
 stage, or several where the rows between are missing; its speed-up comes from the rounds that both rows were timed in,
@@ -20,7 +20,7 @@ from pipeline.results.record import AccuracySamples, Record, StageRecord, Varian
 from pipeline.results.report import Change, Result, Step
 
 Path = list[tuple[list[str], str]]
-"""The stages of each step, and the variant that has them all and those before."""
+"""The stages of each step, and the variant whose chain ends with them."""
 
 
 def with_steps(
@@ -38,7 +38,7 @@ def with_steps(
 
 
 def paths(variants: Sequence[VariantRecord]) -> dict[str, Path]:
-    """By variant: the way from the baseline to it, over every variant that is a beginning of its chain."""
+    """The way from the baseline to each variant, by its name, over every variant that is a beginning of its chain."""
     built = {variant.name: variant for variant in variants if variant.status == "ok"}
     if BASELINE not in built:
         return {}

@@ -20,7 +20,7 @@ def summarise(
     noise: Noise,
     measure: MeasureSettings,
 ) -> str:
-    """What to know where only one line is read: the winner's figures, or that and why there is none."""
+    """The sentence for a place that has one line: the winner's figures, or that there is no winner and why."""
     sentences = [
         _nothing(variants, why_none, measure) if recommendation is None else _winner(variants, recommendation),
         _noise(noise),

@@ -1,4 +1,5 @@
-"""What holds a row back, each cause a function of the evidence: a sentence with figures, and what to try.
+"""The causes that hold a row back. Each cause is a function of the evidence, and gives a sentence with figures and what
+to try.
 
 A new cause is a function here and its name in ``CAUSES``.
 """
@@ -39,13 +40,13 @@ from pipeline.results.explanation import Cause, Outcome
 from pipeline.results.record import StageRecord
 
 WORTH_TELLING = 0.05
-"""A share of the call below this is no cause."""
+"""A cause with a smaller share of the call than this is left out."""
 MOSTLY_BETWEEN = 0.25
-"""More of a call than this beside its operators: the model is too small for the runtime."""
+"""A model is too small for the runtime where more of a call than this passes beside its operators."""
 MEMORY_BOUND = 0.5
 """A row that reaches this share of the copy's speed is held back by memory."""
 MATRIX_MODEL = 0.25
-"""With less than this share of the reference's call in matrix products, quantizing these alone gains little."""
+"""Quantizing only the matrix products gains little where they have less than this share of the reference's call."""
 _SHOWN = 5
 _PRODUCTS: Mapping[str, frozenset[str]] = {
     "Conv": frozenset({"Conv", "FusedConv", "NhwcFusedConv", "QLinearConv"}),
@@ -206,7 +207,7 @@ def layouts(row: Evidence) -> Iterator[Cause]:
 
 
 def too_small(row: Evidence) -> Iterator[Cause]:
-    """What comes with every call and operator, whatever they compute."""
+    """The time that every call and operator takes, whatever they compute."""
     profile = row.profile
     share = profile.between_ms / profile.call_ms if profile.call_ms else 0.0
     # What an accelerator's call takes beside its operators is the device's own time, for which the host waits.
@@ -276,9 +277,9 @@ CAUSES: Sequence[Callable[[Evidence], Iterator[Cause]]] = (
     same_work,
     no_dot_products,
 )
-"""In the order in which they are told where their shares don't tell it."""
+"""Every cause, in the order in which they are told where their shares do not give the order."""
 WITHOUT_PROFILE: Sequence[Callable[[Evidence], Iterator[Cause]]] = (launch_bound, memory_bound)
-"""Those that need none."""
+"""The causes that need no profile."""
 
 
 def _static_instead(row: Evidence, stage: StageRecord | None, what: str, share: float) -> Cause:

@@ -1,4 +1,5 @@
-"""What is known of a row that is to be explained: its profile beside its reference's, its chain, its machine."""
+"""Everything that is known of a row that is to be explained: its profile beside its reference's, its chain, its
+machine."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ FLOAT_PRODUCTS = (
     | {"Conv", "FusedConv", "NhwcFusedConv", "ConvTranspose"}
     | {"Convolution", "GroupConvolution", "Deconvolution", "FullyConnected"}
 )
-"""The second line: as OpenVINO calls them. No name means one thing here and another there."""
+"""The operators that compute products in floating point. The last line has OpenVINO's names; no name means two
+things."""
 INTEGER_CONVOLUTIONS = frozenset({"ConvInteger"})
 QUANTIZE = frozenset({"QuantizeLinear", "DequantizeLinear", "FakeQuantize"})
 DYNAMIC = frozenset({"DynamicQuantizeLinear"})
@@ -28,7 +30,7 @@ COPIES = frozenset({"MemcpyToHost", "MemcpyFromHost"})
 LAYOUT = frozenset({"ReorderInput", "ReorderOutput", "Transpose", "Reorder"})
 CASTS = frozenset({"Cast", "Convert"})
 CALIBRATED = "calibration_examples"
-"""What a stage notes that takes the activations' ranges from calibration data."""
+"""The note of a stage that takes the activations' ranges from calibration data."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +41,10 @@ class Node:
     op: str
     provider: str
     type: str
-    """Of its first input, such as ``float`` and ``uint8``; "" where it is not known."""
+    """The type of its first input, such as ``float`` and ``uint8``; "" where it is not known."""
     ms: float
     kernel: str = ""
-    """What carried it out, as the runtime calls it; "" where it doesn't say."""
+    """The runtime's name for the kernel that carried it out; "" where the runtime does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +54,11 @@ class Profile:
     call_ms: float
     nodes: Sequence[Node]
     channels: Sequence[int]
-    """Of each convolution's output."""
+    """The number of output channels of each convolution."""
 
     @staticmethod
     def of(plain: Mapping[str, Any]) -> Profile:
-        """As it was recorded."""
+        """A profile as it was recorded."""
         return Profile(
             call_ms=plain["call_ms"],
             nodes=[Node(**node) for node in plain["nodes"]],
@@ -64,7 +66,7 @@ class Profile:
         )
 
     def scaled_to(self, call_ms: float | None) -> Profile:
-        """The same shares of another call's time: a timed one takes less than a profiled one, and at other moments."""
+        """The same shares of another call's time: a timed call takes less than a profiled one, and at other moments."""
         if not call_ms or not self.call_ms:
             return self
         factor = call_ms / self.call_ms
@@ -76,16 +78,16 @@ class Profile:
         return [node for node in self.nodes if node.op in ops and (kind is None or node.type == kind)]
 
     def share(self, nodes: Sequence[Node]) -> float:
-        """Of the call."""
+        """The share of the call that these nodes take."""
         return sum(node.ms for node in nodes) / self.call_ms if self.call_ms else 0.0
 
     def ms(self, ops: Collection[str]) -> float:
-        """What a call takes in operators of these types."""
+        """The time of a call in operators of these types."""
         return sum((node.ms for node in self.select(ops)), 0.0)
 
     @property
     def between_ms(self) -> float:
-        """What the call takes beside its operators."""
+        """The time of a call that passes beside its operators."""
         return max(0.0, self.call_ms - sum(node.ms for node in self.nodes))
 
 
@@ -97,13 +99,13 @@ class Sibling:
     speedup: Speedup
 
     def kinds_but(self, note: str) -> list[str | None]:
-        """The classes of its stages; None in place of one that noted this."""
+        """The classes of its stages, with None in place of a stage that has this note."""
         return [None if note in stage.notes else stage.kind for stage in self.variant.stages]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """Of one row."""
+    """What is known of one row."""
 
     variant: VariantRecord
     target: str
@@ -112,28 +114,29 @@ class Evidence:
     batch_size: int
     profile: Profile
     reference: Profile | None
-    """None where the reference ran on another runtime, whose operators are others, or has no profile."""
+    """The reference's profile; None where it has none, or ran on another runtime, whose operators have other names."""
     same_model: bool
-    """Whether the reference is the same model, and only the target another."""
+    """Whether the reference is the same model on another target."""
     limits: Limits | None
     peaks: Peaks | None
     isa: frozenset[str]
     threads: int = 1
     session: Mapping[str, Any] = field(default_factory=dict)
-    """The target's settings."""
+    """The settings of the target's session."""
     device_time: DeviceTime | None = None
     siblings: Sequence[Sibling] = ()
     has_gpu: bool = True
     """Whether the machine has a graphics card, so that one may be proposed."""
 
     def calibrated_instead_of(self, stage: StageRecord) -> Sibling | None:
-        """The fastest sibling whose chain calibrates where this one has the stage, and is the same otherwise."""
+        """The fastest sibling whose chain calibrates where this one has the stage, and is otherwise the same."""
         chain = [None if other is stage else other.kind for other in self.variant.stages]
         alike = [sibling for sibling in self.siblings if sibling.kinds_but(CALIBRATED) == chain]
         return max(alike, key=lambda sibling: sibling.speedup.value, default=None)
 
     def reference_share(self, ops: Collection[str]) -> float:
-        """Of the reference's call, in operators of these types; 0 where its profile says nothing about them."""
+        """The share of the reference's call in operators of these types; 0 where its profile says nothing about
+        them."""
         return 0.0 if self.reference is None else self.reference.share(self.reference.select(ops))
 
     def has(self, ops: Collection[str]) -> bool:
@@ -149,9 +152,9 @@ class Evidence:
         return next((stage for stage in reversed(self.variant.stages) if stage.role == role), None)
 
     def noting(self, note: str) -> StageRecord | None:
-        """The chain's last stage that noted this."""
+        """The chain's last stage that has this note."""
         return next((stage for stage in reversed(self.variant.stages) if note in stage.notes), None)
 
     def with_field(self, stage: StageRecord, field: str, value: Any) -> StageField:
-        """A field of one of the chain's stages set."""
+        """The change that sets a field of one of the chain's stages."""
         return StageField(variant=self.variant.name, stage=stage.name, field=field, value=value)

@@ -23,16 +23,16 @@ class _Run:
 
     record: Record
     rows: Mapping[str, list[Result]]
-    """By variant."""
+    """The rows, by variant."""
     subjects: Mapping[str, SubjectRecord]
     calls_ms: Mapping[str, float]
     """The median call of each row that was timed."""
     outcomes: Mapping[tuple[str, str], Outcome]
-    """Of what was tried, by the row and by what is typed."""
+    """The outcomes of the changes that were tried, by the row and by what is typed."""
 
 
 def with_explanations(record: Record, rows: Mapping[str, list[Result]], faults: Faults) -> dict[str, list[Result]]:
-    """The rows by variant, each that is to be explained with its explanation (``measure.explain``)."""
+    """The rows by variant; each row that is to be explained (``measure.explain``) has its explanation."""
     run = _Run(
         record=record,
         rows=rows,
@@ -74,7 +74,8 @@ def _explained(run: _Run, variant: VariantRecord, row: Result) -> Result:
 
 
 def _settled(cause: Cause, outcome: Outcome | None) -> Cause:
-    """With what its change brought, where that was tried. What failed, or can't be typed, is not proposed."""
+    """The cause with what its change brought, where the change was tried. A change that failed, or that can't be typed,
+    is not proposed."""
     failed = outcome is not None and outcome.value is None
     if failed or (cause.change is not None and not can_be_typed(cause.change)):
         return replace(cause, change=None)
@@ -135,12 +136,13 @@ def _siblings(run: _Run, variant: VariantRecord, row: Result, compared: Referenc
 
 
 def _profile(run: _Run, subject: SubjectRecord) -> Profile:
-    """In the time of the row's own median call, so that two profiles of different minutes can be compared."""
+    """The profile in the time of the row's own median call, so that two profiles of different minutes can be
+    compared."""
     return Profile.of(subject.profile or {}).scaled_to(run.calls_ms.get(subject.key))
 
 
 def explain(row: Evidence) -> Explanation:
-    """The causes, those that take most of the call first, and the operators that lost most."""
+    """The causes, the largest share of the call first, and the operators that lost most."""
     return Explanation(
         causes=sorted(causes_of(row), key=lambda cause: -(cause.share or 0.0)),
         operators=_operators(row.profile, row.reference),
@@ -152,7 +154,7 @@ def explain(row: Evidence) -> Explanation:
 
 
 def causes_of(row: Evidence) -> Iterable[Cause]:
-    """Every cause that the evidence supports."""
+    """The causes that the evidence supports."""
     return [cause for find in CAUSES for cause in find(row)]
 
 

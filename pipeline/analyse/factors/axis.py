@@ -31,7 +31,7 @@ class Measured:
     variants: Mapping[str, VariantRecord]
     cells: Mapping[str, Cells]
     accuracies: Mapping[str, Accuracy]
-    """By ``variant@target``."""
+    """The accuracies, by ``variant@target``."""
     base: SubjectRecord
     alpha: float
 
@@ -119,7 +119,7 @@ def _elasticity(x: Mapping[str, float], measured: Measured) -> Elasticity | None
 
 
 def _times_by_round(keys: Sequence[str], measured: Measured) -> list[list[float]]:
-    """Of each round that has all of these rows: the log of each one's time over the base row's, for an example."""
+    """For each round that has all of these rows, the log of each row's time over the base row's, for an example."""
     by_row = [_log_time_by_round(key, measured) for key in keys]
     rounds = sorted(set.intersection(*(set(row) for row in by_row)))
     return [[row[number] for row in by_row] for number in rounds]

@@ -1,4 +1,4 @@
-"""To which factor and axis a row belongs: by what differs between it and the base row."""
+"""The factor and the axis that a row belongs to, told by what differs between it and the base row."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DEFAULT_SESSION: Mapping[str, Any] = {"graph_level": "all", "execution_mode": "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a row lies: its axis, and on an ordered one how far along."""
+    """Where a row lies: its axis and, on an ordered axis, how far along."""
 
     factor: Factor
     axis: str
@@ -35,14 +35,15 @@ class Place:
     """Where the base row lies on the same axis."""
     base_label: str
     upwards: bool = True
-    """Whether more of x is what may pay."""
+    """Whether it is more of x that may pay."""
     note: str | None = None
 
 
 def places(record: Record, base: SubjectRecord) -> tuple[dict[str, Place], list[str]]:
-    """The place of every row but the base row, by its key; and the rows that differ from it in more than one thing.
+    """The place of every row but the base row, by its key; and the rows that differ from the base row in more than one
+    thing.
 
-    Rows that were not measured have their place too, where it can be told.
+    A row that was not measured has a place, too, where its place can be told.
     """
     variants = {variant.name: variant for variant in record.variants}
     found: dict[str, Place] = {}

@@ -1,7 +1,7 @@
 """What each of the four factors of inference speed contributes: architecture, hardware, software, input.
 
-Each is varied on its own around a base row (``grid=one_at_a_time``), so that a row's ratio to the base row is that
-factor's doing alone. What two factors do together is not measured: their ratios need not multiply.
+Each is varied on its own around a base row (``grid=one_at_a_time``), so that a row's ratio to the base row is the doing
+of only that factor. What two factors do together is not measured: their ratios need not multiply.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ _UNDECIDED = "more examples would decide whether that keeps to the margin"
 
 
 def summarise_factors(ranking: Sequence[Bought]) -> str:
-    """Which factor buys most, what the others buy, and what there is to have at the price of accuracy."""
+    """The sentences that say which factor buys most, what the others buy, and what can be had at the price of
+    accuracy."""
     if not any(bought.measured for bought in ranking):
         return "Nothing beside the base row was measured, so no factor can be judged."
     buying = [bought for bought in ranking if bought.level is not None]

@@ -1,4 +1,4 @@
-"""Why a row may not be recommended."""
+"""The reasons why a row may not be recommended."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Row:
     size_bytes: int | None
     result: Result
     lossy_stages: int = 0
-    """Those of the chain whose output need not equal their source's."""
+    """How many stages of the chain may give another output than their source's."""
     stages: int = 0
 
     @property
@@ -32,7 +32,7 @@ class Row:
 
     @property
     def name(self) -> str:
-        """Such as ``static_int8 on ort_cpu at batch size 1``."""
+        """The row's name in words, such as ``static_int8 on ort_cpu at batch size 1``."""
         return row_name(self.reference)
 
     @property
@@ -52,14 +52,14 @@ class Row:
 
 
 def row_name(row: Reference) -> str:
-    """Such as ``static_int8 on ort_cpu at batch size 1``."""
+    """A row's name in words, such as ``static_int8 on ort_cpu at batch size 1``."""
     return f"{row.variant} on {row.target} at batch size {row.batch_size}"
 
 
 def obstacles(row: Row, constraints: Constraints, *, is_reference: bool, noisy: bool) -> list[str]:
     """Every reason against recommending the row; empty where it qualifies.
 
-    ``noisy`` says that the device's own check failed, so that no row on it can be judged.
+    ``noisy`` says that the check of the row's device failed, so that no row on it can be judged.
     """
     found = []
     speedup = row.result.speedup

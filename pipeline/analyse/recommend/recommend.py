@@ -34,7 +34,7 @@ def recommend(
     measure: MeasureSettings,
     noisy_devices: Collection[str],
 ) -> tuple[Recommendation | None, str | None]:
-    """The row to deploy, or None and why there is none. ``targets`` are in the order of the config."""
+    """The row to deploy; or None, and why there is none. ``targets`` are in the order of the config."""
     rows = _place(_measured(variants), targets, measure)
     if not rows:
         return None, _nothing_measured(variants)
