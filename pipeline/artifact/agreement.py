@@ -1,4 +1,4 @@
-"""Whether a model's outputs are those of another, up to rounding."""
+"""Compares a model's outputs with another's, up to rounding."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 
 def close(expected: NDArray[Any], found: NDArray[Any], relative: float) -> bool:
-    """Whether no value differs by more than ``relative`` times the largest; not finite values must be the same."""
+    """Whether no value differs by more than ``relative`` times the largest value; values that are not finite must be
+    the same."""
     return difference(expected, found, relative) is None
 
 
 def unlike(expected: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]], relative: float) -> str | None:
-    """Where outputs differ by more than ``close`` allows, in words; None where they agree."""
+    """The difference of outputs beyond what ``close`` allows, in words; None where they agree."""
     if len(expected) != len(found):
         return f"it has {len(found)} outputs instead of {len(expected)}"
     for index, (before, after) in enumerate(zip(expected, found, strict=True)):
@@ -26,7 +27,7 @@ def unlike(expected: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]], rela
 
 
 def difference(expected: NDArray[Any], found: NDArray[Any], relative: float) -> str | None:
-    """How one array differs from another by more than is allowed; None where it doesn't."""
+    """The difference of one array from another beyond what is allowed, in words; None where there is none."""
     if expected.shape != found.shape:
         return f"has the shape {list(found.shape)} instead of {list(expected.shape)}"
     if expected.dtype.kind not in "biufc":

@@ -1,4 +1,4 @@
-"""Which code made a model: the digest of a module's file, and of all the user's own modules that it imports.
+"""The digest of the code that made a model: of a module's file, and of all the user's own modules that it imports.
 
 The files are read and never run. The user's own modules are those that lie neither in the standard library nor among
 the installed packages; of installed packages the version counts. A module that imports by names which only running it
@@ -26,7 +26,7 @@ from pipeline.libraries.installed import version
 
 _OWN_PACKAGE = __name__.partition(".")[0]
 _MODELS = f"{_OWN_PACKAGE}.zoo."
-"""Of this package, only the code of its models counts; a stage's has its ``version``."""
+"""The beginning of the modules of this package whose code counts: the models. A stage has a ``version`` instead."""
 _INSTALLED = {"site-packages", "dist-packages"}
 _DYNAMIC = ("import_module", "__import__", "iter_modules", "walk_packages", "spec_from_file_location", "run_path")
 _MOST = 3000
@@ -38,8 +38,8 @@ _LARGEST_FILE = 100_000_000
 def code_digest(*paths: str, settings: Any = None) -> str | None:
     """The sha256 over the code behind dotted paths such as ``my_package.my_module.MyNet``; None where none is found.
 
-    Files that ``settings`` name count too, directly or within lists and mappings; of a folder those right inside it.
-    The digest is the same in every process that has the same search path.
+    Files that ``settings`` name count, too, directly or within lists and mappings; for a folder the files right inside
+    it count. The digest is the same in every process that has the same search path.
     """
     found = _Modules()
     for path in paths:
@@ -53,7 +53,7 @@ def code_digest(*paths: str, settings: Any = None) -> str | None:
 
 
 def own_paths(arguments: Any) -> list[str]:
-    """The dotted paths among arguments that lead to a module of the user's own."""
+    """The dotted paths among the arguments that lead to a module of the user's own."""
     return [value for value in _strings(arguments) if "." in value and _is_own_path(value)]
 
 
@@ -166,7 +166,7 @@ def _called(node: ast.Call) -> str | None:
 
 
 def _find(name: str, beside: Path | None) -> ModuleSpec | None:
-    """Where a module lies, on the search path or in the folder ``beside``. Nothing is imported for it."""
+    """The place of a module, on the search path or in the folder ``beside``. Nothing is imported for it."""
     top, *rest = name.split(".")
     spec = _find_top(top) or (None if beside is None else _find_in(top, [str(beside)]))
     for part in rest:
@@ -177,7 +177,7 @@ def _find(name: str, beside: Path | None) -> ModuleSpec | None:
 
 
 def _find_top(top: str) -> ModuleSpec | None:
-    """As Python finds it, editable installs included."""
+    """The place of a top-level module as Python finds it, editable installs included."""
     try:
         return _find_in(top, [entry or str(Path.cwd()) for entry in sys.path]) or find_spec(top)
     except (ImportError, ValueError, AttributeError):

@@ -2,11 +2,11 @@
 
 Parameters of an ONNX model are the elements of its weight tensors: floating-point constants with at least one axis, and
 the integer tensors that stand for them in a quantized model. Scales, zero points, shapes, axes and sizes don't count.
-So a model and its quantized form have the same number. Those of a PyTorch model are its ``parameters()``; exporting it
-folds batch normalization into convolutions, which leaves a few less.
+So a model and its quantized form have the same number. Parameters of a PyTorch model are its ``parameters()``;
+exporting it folds batch normalization into convolutions, which leaves a few less.
 
-MACs are those of convolutions and matrix products (Conv, ConvTranspose, Gemm, MatMul and their quantized forms). Where
-a shape is unknown, or a model does products in another way, the number is None and never a part of the truth.
+MACs are counted for convolutions and matrix products (Conv, ConvTranspose, Gemm, MatMul and their quantized forms).
+Where a shape is unknown, or a model does products in another way, the number is None and never a part of the truth.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ def count_module(module: nn.Module, spec: ModelSpec) -> tuple[int, int | None]:
 def torch_macs(module: Any, spec: Any) -> int | None:
     """MACs of a module for one example.
 
-    Counted below the layers, where convolutions and products are carried out, so that it does not matter of which class
-    a layer is. None for recurrent layers, which torch's counter does not see.
+    They are counted below the layers, where convolutions and products are carried out, so that a layer's class does not
+    matter. None for a module with recurrent layers, which torch's counter does not see.
     """
     import torch
     from torch import nn
@@ -217,7 +217,8 @@ def _node_macs(node: onnx.NodeProto, first: Shape, second: Shape, output: Shape)
 
 
 def known_tensors(model: onnx.ModelProto, constants: Mapping[str, onnx.TensorProto]) -> dict[str, Tensor]:
-    """The tensors whose shapes are wholly known when every input's batch is 1; the model is changed to that end."""
+    """The tensors whose shapes are wholly known when every input's batch is 1; the model is changed to have that
+    batch."""
     import onnx
 
     for value in model.graph.input:

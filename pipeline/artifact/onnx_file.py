@@ -1,4 +1,4 @@
-"""What an ONNX file says about itself, read without running it."""
+"""Facts about an ONNX file, read without running it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 DOMAINS = frozenset(
     {"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc", "ai.onnx.training"}
 )
-"""ONNX's own operators, and ONNX Runtime's."""
+"""The domains of ONNX's own operators and of ONNX Runtime's."""
 LOADING_OPERATORS = frozenset({"EPContext", "PyOp", "ATen", "PythonOp", "SNPE", "OpaqueOp"})
-"""They run what a provider's library, or Python, makes of their attributes."""
+"""The operators that run code of a provider's library, or of Python, which their attributes name."""
 _IN_MEMORY = ("_ORT_MEM_ADDR_",)
 """A location by which ONNX Runtime means an address in its own memory."""
 
@@ -27,9 +27,9 @@ class Tolerance:
     """How far golden outputs may differ on another machine, and the rule in words."""
 
     relative: float
-    """Of an output's largest magnitude."""
+    """The largest difference, as a share of an output's largest magnitude."""
     agreement: float
-    """Smallest share of equal classes."""
+    """The smallest share of equal classes."""
     rule: str
 
 
@@ -41,10 +41,8 @@ def is_inside(relative: str) -> bool:
 
 
 def read_onnx(path: Path) -> onnx.ModelProto:
-    """The graph, without what is kept in other files.
-
-    Raises google.protobuf.message.DecodeError where the file is not ONNX.
-    """
+    """The graph, without the data in other files. Raises google.protobuf.message.DecodeError where the file is not
+    ONNX."""
     import onnx
 
     return onnx.load(path, load_external_data=False)
@@ -56,7 +54,7 @@ def external_files(model: onnx.ModelProto) -> list[str]:
 
 
 def external_problems(model: onnx.ModelProto, sizes: Mapping[str, int]) -> list[str]:
-    """What is wrong with the places that a model's tensors are kept in; ``sizes`` are those of the bundle's files."""
+    """The problems of the places that a model's tensors are kept in; ``sizes`` are the sizes of the bundle's files."""
     problems = []
     for name in external_files(model):
         if not is_inside(name) or any(part in name for part in _IN_MEMORY):
@@ -79,8 +77,8 @@ def spelled(location: str) -> str:
 
 
 def foreign_operators(model: onnx.ModelProto) -> list[str]:
-    """Operators that are neither ONNX's nor ONNX Runtime's own nor a function of the model, or that run what the file
-    does not hold: a library or a compiled blob."""
+    """The operators that are neither ONNX's nor ONNX Runtime's own nor a function of the model, or that run something
+    that the file does not hold: a library or a compiled blob."""
     own = {(function.domain, function.name) for function in model.functions}
     found = {(node.domain, node.op_type) for node in _nodes(model)} - own
     return sorted(
@@ -91,7 +89,7 @@ def foreign_operators(model: onnx.ModelProto) -> list[str]:
 
 
 def tolerance(model: onnx.ModelProto, precision: str = "float32") -> Tolerance:
-    """What to allow for the arithmetic that the model uses, or that its runtime uses instead of float32
+    """The tolerance for the arithmetic that the model uses, or that its runtime uses instead of float32
     (``precision``): int8, bfloat16, float16 or float32."""
     import onnx
 
@@ -104,7 +102,7 @@ def tolerance(model: onnx.ModelProto, precision: str = "float32") -> Tolerance:
 
 
 def allowed(arithmetic: str) -> Tolerance:
-    """What to allow for int8, bfloat16, float16 or float32."""
+    """The tolerance for int8, bfloat16, float16 or float32."""
     classes = "and at least 90 % of the predicted classes must agree"
     if arithmetic == "int8":
         return Tolerance(
@@ -171,7 +169,7 @@ def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
 
 
 def _external(model: onnx.ModelProto) -> Iterator[dict[str, str]]:
-    """Where each tensor is kept that another file holds: location, and maybe offset and length."""
+    """The place of each tensor that another file holds: location, and maybe offset and length."""
     import onnx
 
     for tensor in _tensors(model):

@@ -1,4 +1,5 @@
-"""Reading ONNX graphs: the graphs inside nodes, their tensors, what is fed, and whether the batch is fixed."""
+"""Reads ONNX graphs: the graphs inside nodes, their tensors, the inputs that are fed, and whether the batch is
+fixed."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 MAIN_DOMAINS = ("", "ai.onnx")
 """The two names of the domain of ONNX's own operators."""
 Shape = tuple[int | None, ...]
-"""Sizes, None where any will do."""
+"""The sizes of a tensor, None where any will do."""
 
 
 def opset(model: onnx.ModelProto) -> int:
@@ -64,7 +65,7 @@ def all_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
 
 
 def read_in(graph: onnx.GraphProto) -> Iterator[str]:
-    """What a graph's nodes read, those of the graphs within them included."""
+    """The values that a graph's nodes read, and the nodes of the graphs within them."""
     for node in graph.node:
         yield from reads(node)
 
@@ -92,10 +93,8 @@ def made_in(graph: onnx.GraphProto) -> set[str]:
 
 
 def sort_nodes(graph: onnx.GraphProto) -> bool:
-    """Put nodes behind what they read, else in the order they have; returns whether any was moved.
-
-    Raises StageFailed where a node reads, by whatever way, its own result.
-    """
+    """Put each node behind the nodes whose results it reads, and else keep the order; returns whether any was moved.
+    Raises StageFailed where a node reads its own result, also by way of others."""
     import onnx
 
     moved = sum(sort_nodes(inner) for node in graph.node for inner in inner_graphs(node)) > 0
@@ -152,8 +151,8 @@ def symbols_of(value: onnx.ValueInfoProto) -> tuple[int | str | None, ...] | Non
 def fixed_batch_in(shapes: Iterable[Sequence[object] | None]) -> int | None:
     """The only batch size that inputs of these shapes take; None where any will do.
 
-    The batch is fixed where every input has a size written in its axis 0. One with a free axis 0 leaves it free: what
-    is fixed in the others is no batch then (a recurrent state [1, N, H]).
+    The batch is fixed where every input has a size written in its axis 0. An input with a free axis 0 leaves it free: a
+    size that is fixed in the others is no batch then (a recurrent state [1, N, H]).
     """
     first = [shape[0] for shape in shapes if shape]
     fixed = [size for size in first if isinstance(size, int) and size > 0]
@@ -161,7 +160,7 @@ def fixed_batch_in(shapes: Iterable[Sequence[object] | None]) -> int | None:
 
 
 def batch_first(shapes: Mapping[str, Sequence[object] | None], axes: Axes) -> list[Sequence[object] | None]:
-    """The shapes with the batch's axis first, where ``axes`` has it elsewhere; None where an input has none."""
+    """The shapes with the batch's axis first, where ``axes`` has it elsewhere; None where an input has no such axis."""
     return [None if shape is None else _batch_first(shape, axes.get(name, 0)) for name, shape in shapes.items()]
 
 

@@ -1,4 +1,4 @@
-"""What stages that rewrite an ONNX graph have in common: looking at it, repairing it, writing it."""
+"""The parts that stages share which rewrite an ONNX graph: looking at it, repairing it, writing it."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def operators(model: onnx.ModelProto) -> Counter[str]:
 
 
 def repair(model: onnx.ModelProto) -> list[str]:
-    """Mend in place what rewriting tools leave behind, and say what was mended.
+    """Mend in place the faults that rewriting tools leave behind, and say what was mended.
 
-    A name that two nodes give to their results is given to the first only (readers that follow the second, in the
-    order of the nodes, read the second); nodes are put in an order in which each follows what it and the graphs within
-    it read; ONNX Runtime's own operators are declared. Raises StageFailed where a node reads what nothing makes.
+    A name that two nodes give to their results is given to the first only (readers that follow the second, in the order
+    of the nodes, read the second); nodes are put in an order in which each follows what it and the graphs within it
+    read; ONNX Runtime's own operators are declared. Raises StageFailed where a node reads a value that nothing makes.
     """
     from onnx import helper
 
@@ -64,7 +64,7 @@ def trim_inputs(model: onnx.ModelProto) -> None:
 def name_nodes(model: onnx.ModelProto) -> int:
     """Give a name of its own to each node that has none or another node's, and return how many there were.
 
-    Tools exclude nodes by name, and would exclude all that have none together.
+    Tools exclude nodes by name, and would exclude all nameless nodes together.
     """
     taken = {node.name for node in model.graph.node}
     seen: set[str] = set()
@@ -81,8 +81,8 @@ def name_nodes(model: onnx.ModelProto) -> int:
 def expose_inner_reads(model: onnx.ModelProto) -> int:
     """Give each result that graphs within nodes read a reader in the main graph, and return how many there are.
 
-    The graphs read the result of an Identity instead. Tools that look for readers in the main graph only would rename
-    or remove what they think nobody else reads: a Relu, for example.
+    The graphs read the result of an Identity instead. Tools that look for readers only in the main graph would rename
+    or remove a node that nobody else seems to read: a Relu, for example.
     """
     from onnx import helper
 

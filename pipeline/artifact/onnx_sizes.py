@@ -1,4 +1,4 @@
-"""Writing sizes into the shapes that an ONNX graph declares."""
+"""Writes sizes into the shapes that an ONNX graph declares."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def set_ranks(model: onnx.ModelProto, ranks: Mapping[str, int]) -> list[str]:
-    """Give inputs without a declared shape one of free sizes, in place, and return their names."""
+    """Give inputs without a declared shape a shape of free sizes, in place, and return their names."""
     named = [value for value in fed_inputs(model.graph) if shape_of(value) is None and value.name in ranks]
     for value in named:
         shape = value.type.tensor_type.shape
@@ -24,7 +24,7 @@ def set_ranks(model: onnx.ModelProto, ranks: Mapping[str, int]) -> list[str]:
 
 
 def set_free(value: onnx.ValueInfoProto, rank: int) -> None:
-    """Declare a shape of so many axes of any size, in place."""
+    """Declare a shape with this number of axes, all of any size, in place."""
     shape = value.type.tensor_type.shape
     shape.Clear()
     shape.SetInParent()
@@ -33,7 +33,8 @@ def set_free(value: onnx.ValueInfoProto, rank: int) -> None:
 
 
 def set_batch(model: onnx.ModelProto, size: int, axes: Axes) -> None:
-    """Write a batch size into the batch's axis of every input where it is free, in place; ``axes`` has those not 0."""
+    """Write a batch size into the batch's axis of every input where it is free, in place; ``axes`` has the axes that
+    are not 0."""
     for value in fed_inputs(model.graph):
         shape, axis = shape_of(value) or (), axes.get(value.name, 0)
         if axis is not None and axis < len(shape) and shape[axis] is None:

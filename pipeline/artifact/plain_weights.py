@@ -1,6 +1,6 @@
-"""Weights that are computed anew at each call (weight and spectral normalization, masks), made plain weights.
+"""Makes weights plain that are computed anew at each call (weight and spectral normalization, masks).
 
-Pruning cuts weights, so a layer must own them. What the layer computes stays the same.
+Pruning cuts weights, so a layer must own them. The layer computes the same.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ if TYPE_CHECKING:
 
 
 def load_plain(folder: Path) -> tuple[nn.Module, ModelSpec, list[str]]:
-    """The module of an artifact with plain weights, its spec, and the names of the layers that had others."""
+    """An artifact's module with plain weights, its spec, and the names of the layers that had other weights."""
     module, spec = load_module(folder), load_spec(folder)
     names = make_plain(module)
     return module, replace(spec, rewrites=(*spec.rewrites, {"_target_": _REWRITE})) if names else spec, names
 
 
 def make_plain(module: nn.Module) -> list[str]:
-    """Give each layer the weights that it would compute, in place; returns the layers' names. Loading a model uses it.
+    """Give each layer the weights that it would compute, in place; returns the layers' names. Loading a model uses this
+    function.
 
-    Parametrizations go, and the older hooks of weight_norm, spectral_norm and torch.nn.utils.prune.
+    It removes parametrizations, and the older hooks of weight_norm, spectral_norm and torch.nn.utils.prune.
     """
     import torch
     from torch.nn.utils import parametrize

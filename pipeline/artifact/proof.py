@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import onnx
 
 KEEP = ". To keep such a model: "
-"""What comes before the override, in the reason why a model is refused."""
+"""The words before the override, in the reason why a model is refused."""
 _EARLY = "LayerNormalization"
 _EARLY_OPSET = 17
 _ROUNDING = {"FLOAT16": 4e-3, "F16": 4e-3, "BFLOAT16": 3e-2, "BF16": 3e-2}
@@ -31,8 +31,8 @@ _ROUNDING = {"FLOAT16": 4e-3, "F16": 4e-3, "BFLOAT16": 3e-2, "BF16": 3e-2}
 class Floor:
     """How near a lossy stage's output must come to its source, for a model that is rounded and not broken.
 
-    Of each output the signal must lie ``sqnr_db`` above the error, over all examples. Rounding to 8 bits leaves 8 dB at
-    the least in models that are of any use (a mean cosine of 0.92); a node that a library lost leaves about 0.
+    In each output the signal must lie ``sqnr_db`` above the error, over all examples. Rounding to 8 bits leaves at
+    least 8 dB in models that are of any use (a mean cosine of 0.92); a node that a library lost leaves about 0.
     """
 
     sqnr_db: float
@@ -41,7 +41,8 @@ class Floor:
 
 
 def floor_of(stage: object, override: str) -> Floor | None:
-    """The floor that a stage's field sets, where it has that field: ``min_sqnr_db``, or what ``floor_field`` names."""
+    """The floor that a stage's field sets, where the stage has that field: ``min_sqnr_db``, or the one that
+    ``floor_field`` names."""
     field = getattr(stage, "floor_field", "min_sqnr_db")
     sqnr_db: Any = stage
     for name in field.split("."):
@@ -55,12 +56,11 @@ def check_output(
     """Compare a stage's output with its source on the examples of ``feed`` and return the drift between them.
 
     ``tolerance`` is the largest difference allowed, relative to the source's largest output; None: any. A source that
-    computes in 16 bits is allowed what these round away. The drift holds
-    ``sqnr_db`` (signal to quantization noise, over all examples), ``cosine`` (mean over the examples), ``cosine_min``,
-    ``max_abs``, and ``worst_example``, the one with the largest difference; a figure that does not exist or is infinite
-    is None. ``not_compared`` names the outputs that have no batch, where there are any. Raises StageFailed where the
-    output is no valid model, can't be loaded or run, has other outputs than its source, is not finite, differs too
-    much, or lies below the floor.
+    computes in 16 bits may differ by the rounding of 16 bits. The drift holds ``sqnr_db`` (signal to quantization
+    noise, over all examples), ``cosine`` (mean over the examples), ``cosine_min``, ``max_abs``, and ``worst_example``,
+    the one with the largest difference; a figure that does not exist or is infinite is None. ``not_compared`` names the
+    outputs that have no batch, where there are any. Raises StageFailed where the output is no valid model, can't be
+    loaded or run, has other outputs than its source, is not finite, differs too much, or lies below the floor.
     """
     return compare(source, ran(source, feed), output, tolerance, feed, floor)
 
@@ -68,7 +68,7 @@ def check_output(
 def compare(
     source: Artifact, expected: Ran, output: Artifact, tolerance: float | None, feed: Feed, floor: Floor | None
 ) -> dict[str, Any]:
-    """What ``check_output`` does, where the source has been run already."""
+    """Compare a stage's output with its source as ``check_output`` does, where the source has been run already."""
     if output.format == "onnx":
         _check_onnx(source, output)
     found = ran(output, feed)
@@ -90,7 +90,7 @@ def _check_onnx(source: Artifact, output: Artifact) -> None:
 
 
 def invalid(model: Artifact) -> str | None:
-    """Which of ONNX's own rules a model breaks; None where it keeps them."""
+    """The rule of ONNX's that a model breaks; None where it keeps all."""
     import onnx
 
     try:
@@ -164,7 +164,7 @@ def _check_tolerance(expected: Ran, found: Ran, tolerance: float | None) -> None
 
 
 def rounding_of(artifact: Artifact) -> float:
-    """What a model's 16-bit weights let its outputs differ by, relative to the largest; 0 for wider ones."""
+    """How far a model's 16-bit weights let its outputs differ, relative to the largest; 0 for wider weights."""
     kinds = _onnx_kinds(artifact) if artifact.format == "onnx" else _torch_kinds(artifact)
     return max((_ROUNDING.get(kind, 0.0) for kind in kinds), default=0.0)
 
@@ -204,13 +204,13 @@ def _sqnr_db(before: NDArray[np.float64], after: NDArray[np.float64]) -> float |
 
 
 def _comparable(array: NDArray[Any]) -> NDArray[np.float64]:
-    """In double precision; a value that is not finite counts as 0 (``_check_finite`` has judged it)."""
+    """The array in double precision; a value that is not finite counts as 0 (``_check_finite`` has judged it)."""
     values = array.astype(np.float64)
     return np.where(np.isfinite(values), values, 0.0)
 
 
 def drift(expected: Outputs, found: Outputs) -> dict[str, Any]:
-    """How far outputs are from those expected, as ``check_output`` tells it."""
+    """How far outputs are from the expected ones, in the form that ``check_output`` returns."""
     if not any(array.size for array in expected):
         return dict.fromkeys(("sqnr_db", "cosine", "cosine_min", "max_abs", "worst_example"))
     before, after = (

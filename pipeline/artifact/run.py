@@ -1,4 +1,4 @@
-"""A model run on examples, on the CPU, and where the batch lies in each of its outputs."""
+"""Runs a model on examples, on the CPU, and finds the batch in each of its outputs."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 BATCH = 16
 THREADS = 2
 FATAL_ONLY = 4
-"""ONNX Runtime raises what it logs as an error, too."""
+"""The log level of fatal errors only: ONNX Runtime raises what it logs as an error, too."""
 Outputs = list[NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
-    """What a model gave for N examples."""
+    """A model's outputs for N examples."""
 
     outputs: Outputs
-    """Each [N, ...], whatever axis the batch is in the model; [N, 0] where it has no batch."""
+    """The outputs [N, ...], whatever axis the batch is on in the model; [N, 0] where an output has no batch."""
     names: Sequence[str]
     left_out: Mapping[int, str]
-    """Why an output is empty here, by its place."""
+    """The reason why an output is empty here, by its place."""
 
 
 def run(artifact: Artifact, feed: Feed) -> Outputs:
@@ -43,7 +43,7 @@ def run(artifact: Artifact, feed: Feed) -> Outputs:
 
 
 def ran(artifact: Artifact, feed: Feed) -> Ran:
-    """What ``run`` gives, with the outputs' names and what was left out."""
+    """The outputs, as ``run`` gives them, with their names and the outputs that were left out."""
     return _run_onnx(artifact, feed) if artifact.format == "onnx" else _run_torch(artifact, feed)
 
 
@@ -172,7 +172,8 @@ def _in_batches(call: Callable[[Feed], list[Any]], feed: Feed, fixed: int | None
 
 
 def _one_by_one(call: Callable[[Feed], list[Any]], feed: Feed, names: Sequence[str], error: Exception) -> Ran:
-    """For a model with a batch of 1 written inside; raises the error that a larger batch gave where this fails, too."""
+    """The outputs of a model with a batch of 1 written inside; raises the error that a larger batch gave where this
+    fails, too."""
     try:
         return _collected(call, feed, 1, names)
     except Exception:  # noqa: BLE001

@@ -1,4 +1,4 @@
-"""Whether two artifacts hold the same model, whatever its values and nodes are called."""
+"""Tells whether two artifacts hold the same model, whatever its values and nodes are called."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Prints = Counter[str]
 
 
 def require_difference(source: Artifact, output: Artifact) -> None:
-    """Raise Unchanged where a stage has written the model that it was given."""
+    """Raise Unchanged where a stage has written the very model that it was given."""
     if source.format == output.format and _same(source, output):
         raise Unchanged("it gave back the model as it was")
 

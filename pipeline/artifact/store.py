@@ -6,7 +6,7 @@
 <root>/.new/…              what is being written or removed; renamed into place in one step
 <root>/.locks/<key>        held while an entry is made, and gone afterwards
 
-What is read needs no right to write: a read-only store serves the entries that it has.
+Reading needs no right to write: a read-only store serves the entries that it has.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ class EntrySummary:
     label: str
     size_bytes: int
     used: float
-    """Seconds since the epoch."""
+    """The time of the last use, in seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
     """A folder of entries, each under the sha256 of everything that it was made from.
 
-    What ``get`` and ``put`` return is in use until ``in_use`` is closed: no other run removes it.
+    An entry that ``get`` or ``put`` returns is in use until ``in_use`` is closed: no other run removes it.
     """
 
     root: Path
@@ -96,13 +96,14 @@ class Store:
 
     @contextmanager
     def writing(self, key: str) -> Iterator[Path]:
-        """An empty folder to write a new artifact into; ``put`` moves it into place, leaving the block removes it."""
+        """An empty folder to write a new artifact into; ``put`` moves it into place, and leaving the block removes
+        it."""
         with reporting_store(self.root), self._new(f"{key[:12]}-") as folder:
             (folder / "artifact").mkdir()
             yield folder / "artifact"
 
     def put(self, key: str, written: Path, format: Format, label: str, facts: Mapping[str, Any]) -> Entry:
-        """Make what was written under ``writing`` the entry of ``key``, in one step."""
+        """Make the files that were written under ``writing`` the entry of ``key``, in one step."""
         digest = folder_digest(written)
         plain = {"label": label, "format": format, "digest": digest, "facts": dict(facts)}
         read = json.loads(json.dumps(plain))  # a key that is no string is one when it is read
@@ -127,7 +128,7 @@ class Store:
 
     @contextmanager
     def lock(self, key: str) -> Iterator[None]:
-        """Held while an entry is made, so that two runs build it once."""
+        """A lock that is held while an entry is made, so that two runs build it once."""
         with reporting_store(self.root), locked(self.root / ".locks" / key, "a model that another run builds"):
             yield
 
@@ -137,16 +138,17 @@ class Store:
             (self.root / key).replace(doomed / key)  # not found: somebody else was faster
 
     def entries(self) -> list[EntrySummary]:
-        """All entries, the longest unused first."""
+        """All entries, the longest unused one first."""
         with reporting_store(self.root):
             folders = [path for path in self.root.iterdir() if _is_entry(path)] if self.root.exists() else []
         found = [summary for folder in folders if (summary := _summary(folder)) is not None]
         return sorted(found, key=lambda summary: summary.used)
 
     def collect(self, max_gb: float) -> list[EntrySummary]:
-        """Remove the longest unused entries until at most ``max_gb`` are left, and what killed runs left behind.
+        """Remove the longest unused entries until at most ``max_gb`` are left, and the files that killed runs have left
+        behind.
 
-        What a run uses stays. Returns the entries removed; raises UserError for a limit that is no size.
+        Entries that a run uses stay. Returns the entries removed; raises UserError for a limit that is no size.
         """
         if not (math.isfinite(max_gb) and max_gb >= 0):
             raise UserError(f"a store can't be kept below {max_gb} GB: give a number from 0 on")
@@ -163,7 +165,8 @@ class Store:
         return removed
 
     def sweep(self) -> None:
-        """Remove what killed runs left behind. Checkpoints stay for a day, for a run that continues from them."""
+        """Remove the files that killed runs have left behind. Checkpoints stay for a day, for a run that continues from
+        them."""
         for folder in _inside(self.root / ".new"):
             sweep(folder)
         for folder in _inside(self.root / ".work"):
@@ -192,7 +195,7 @@ class Store:
 
 
 def reporting_store(root: Path) -> AbstractContextManager[None]:
-    """Turn what the system says of a store's disk into one line that says what to type."""
+    """Turn the system's errors of a store's disk into one line that says what to type."""
     command = f"python -m pipeline store gc --path {shlex.quote(str(root))} --max-gb 1"
     return reporting_disk(root, _ADVICE, f"remove what was longest unused ({command}), or ")
 
@@ -220,7 +223,7 @@ def _seal(plain: Mapping[str, Any]) -> str:
 
 
 def _summary(folder: Path) -> EntrySummary | None:
-    """None where the entry was removed meanwhile."""
+    """A line on the entry; None where it was removed meanwhile."""
     path = folder / "entry.json"
     try:
         label = str(json.loads(path.read_text())["label"])

@@ -1,4 +1,4 @@
-"""The layers of a PyTorch model that stages change, by name."""
+"""Lists the layers of a PyTorch model that stages change, by name."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A PyTorch model on disk: weights as safetensors and ``model.json``, never a pickle.
 
 ``model.json`` says how to make the module again: the factory's dotted path and arguments, the inputs and outputs, and
-what pruning changed. A pruned module has other shapes than its factory gives, so loading calls the factory, gives its
+the changes by pruning. A pruned module has other shapes than its factory gives, so loading calls the factory, gives its
 weights the shapes and its modules the numbers (of channels, of heads) that they have now, and only then loads the
 weights, strictly.
 """
@@ -32,7 +32,7 @@ _MOVED = {"pipeline.stages.reparametrized.make_plain": "pipeline.artifact.plain_
 """Where rewrites that stored models name lie now."""
 DTYPES = ("float32", "float64", "float16", "bfloat16", "int64", "int32", "int8", "uint8", "bool")
 PruningRound = Sequence[tuple[str, bool, Sequence[int]]]
-"""What one pruning did, in order: a layer's name, whether its output (or its input) channels were pruned, and which."""
+"""One pruning, in order: a layer's name, whether its output (or its input) channels were pruned, and which."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,24 +59,24 @@ class ModelSpec:
     inputs: tuple[ModelInput, ...]
     outputs: tuple[str, ...]
     pruning_history: tuple[PruningRound, ...] | None = None
-    """Of files that earlier versions wrote; torch-pruning replays it."""
+    """The prunings in files of earlier versions; torch-pruning replays them."""
     shapes: Mapping[str, Sequence[int]] | None = None
-    """Of the weights and buffers, by name, that have another shape than the factory gives them."""
+    """The shapes, by name, of weights and buffers that differ from the factory's."""
     attributes: Mapping[str, Mapping[str, int]] | None = None
     """Integers that differ from the factory's, by a module's name and the attribute's: channels, heads."""
     rewrites: tuple[Mapping[str, Any], ...] = ()
-    """What put other layers in place of the factory's, in order: ``_target_`` is the dotted path of a function that
-    gets the module and these arguments, plain JSON values, and changes it. Shapes and integers come after."""
+    """The rewrites, in order, that put other layers in place of the factory's. ``_target_`` is the dotted path of a
+    function that gets the module and these arguments, plain JSON values, and changes it. Shapes and integers come
+    after."""
 
 
 def make_module(spec: ModelSpec) -> nn.Module:
-    """Call the factory and give what was pruned its present size; the other weights are the factory's own.
-
-    The mode is evaluation. Whatever the factory's module takes and returns, this one takes a tensor for each input of
-    the spec, in order, and returns the outputs of the spec (see ``by_names``).
+    """Call the factory and give pruned parts their present size; the other weights are the factory's own. The mode is
+    evaluation. Whatever the factory's module takes and returns, this one takes a tensor for each input of the spec, in
+    order, and returns the outputs of the spec (see ``by_names``).
 
     Raises ImportError or AttributeError where the factory isn't found, TypeError where it gives no module, UserError
-    where the inputs don't fit the module, and what the factory raises.
+    where the inputs don't fit the module, and the factory's own errors.
     """
     import torch
 
@@ -100,7 +100,7 @@ def make_module(spec: ModelSpec) -> nn.Module:
 
 
 def spec_of_pruned(module: nn.Module, spec: ModelSpec) -> ModelSpec:
-    """The spec with all in which a module that was made from it differs now, in shapes and integers."""
+    """The spec with every shape and integer in which a module that was made from it differs now."""
     whole = make_module(replace(spec, shapes=None, attributes=None))
     before = whole.state_dict()
     shapes = {
@@ -191,14 +191,15 @@ def load_module(folder: Path) -> nn.Module:
 
 
 def frozen(module: nn.Module) -> nn.Module:
-    """The module, for running only: TorchScript prepares for gradients otherwise, and fails in inference mode."""
+    """The module, only for running: TorchScript prepares for gradients otherwise, and fails in inference mode."""
     for parameter in module.parameters():
         parameter.requires_grad_(False)
     return module
 
 
 def export_program(module: nn.Module, examples: tuple[torch.Tensor, ...]) -> torch.export.ExportedProgram:
-    """The module as a program of torch.export with a free batch; raises what that raises where it can't follow."""
+    """The module as a program of torch.export with a free batch; raises torch.export's errors where it can't follow the
+    module."""
     import torch
 
     batch = torch.export.Dim("batch")
@@ -206,7 +207,7 @@ def export_program(module: nn.Module, examples: tuple[torch.Tensor, ...]) -> tor
 
 
 def as_tensors(outputs: Any) -> list[torch.Tensor]:
-    """A module's outputs as a flat list; what is no tensor is left out."""
+    """A module's outputs as a flat list; outputs that are no tensors are left out."""
     return [tensor for _, tensor in named_tensors(outputs)]
 
 

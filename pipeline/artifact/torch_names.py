@@ -1,8 +1,8 @@
 """Names of a module's inputs and outputs, matched with those that are configured.
 
 A module that was put right by ``by_names`` takes one tensor for each configured input, in that order, and returns the
-configured outputs: one tensor, or a tuple. All who run, train or export a module get it that way, so none of them can
-match it otherwise.
+configured outputs: one tensor, or a tuple. All code that runs, trains or exports a module gets it in this form, so none
+of it can match the names otherwise.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _REMARK = "_slimline_input_remark"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passing:
-    """How tensors in the order of the configured inputs become arguments of ``forward``."""
+    """The way in which tensors in the order of the configured inputs become arguments of ``forward``."""
 
     keywords: tuple[str, ...] | None
-    """Each one's argument; None: they are passed by position."""
+    """The name of each tensor's argument; None: they are passed by position."""
     as_one: bool = False
     """Whether they are passed as one tuple."""
     remark: str | None = None
-    """What a user should know of it."""
+    """A remark for the user about it; None where there is none."""
 
     def __call__(self, forward: Callable[..., Any], module: nn.Module, tensors: Sequence[Any]) -> Any:
         """Call ``forward``."""
@@ -48,7 +48,7 @@ class Passing:
 def by_names(module: nn.Module, inputs: Sequence[str], outputs: Sequence[str]) -> nn.Module:
     """Let the module, in place, take tensors in the order of ``inputs`` and return the ``outputs``.
 
-    It becomes one of a class of its own, beneath the one that it had: its layers' names and a copy's behaviour stay.
+    It gets a class of its own, derived from the one that it had: its layers' names and a copy's behaviour stay.
     Scripted modules and graphs, whose code is not Python's, stay as they are. Raises UserError where the inputs don't
     fit ``forward``.
     """
@@ -71,13 +71,14 @@ def by_names(module: nn.Module, inputs: Sequence[str], outputs: Sequence[str]) -
 
 
 def input_remarks(module: nn.Module) -> list[str]:
-    """What a user should know of how the module gets its inputs."""
+    """Remarks for the user on how the module gets its inputs."""
     remark = getattr(type(module), _REMARK, None)
     return [] if remark is None else [remark]
 
 
 def passing_of(forward: Callable[..., Any], names: Sequence[str]) -> Passing:
-    """By name where the names are those of forward's arguments, else in order; raises UserError where neither fits."""
+    """The way of passing: by name where the names are those of forward's arguments, else in order; raises UserError
+    where neither fits."""
     parameters = list(inspect.signature(forward).parameters.values())[1:]
     by_name = [parameter.name for parameter in parameters if parameter.kind in _BY_NAME]
     takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)

@@ -1,13 +1,13 @@
-"""What running a model once costs at least: multiply-accumulates by type, and bytes that have to be moved.
+"""Counts what running a model once costs at least: multiply-accumulates by type, and bytes that have to be moved.
 
 Weights are the bytes of all tensors that are written into the model; each is read once a call.
 
 Activations are counted for one example: the model's inputs are read once, its outputs written once, and every tensor
-between them that has to exist in memory is written once and read once. A tensor does not have to exist where a runtime
-can go on working on each element as it is made: one that only goes into an activation function, a normalization with
-fixed statistics, a cast, a quantization, or an arithmetic operation with constants or single numbers. Nor does what
-DequantizeLinear makes (it is carried out where its output is read), nor a view (Reshape and the like). What a runtime
-really moves is more: it fuses less, reads windows of a convolution more than once, and reorders.
+between them that has to exist in memory is written once and read once. A tensor need not exist where a runtime can go
+on working on each element as it is made: a tensor that only goes into an activation function, a normalization with
+fixed statistics, a cast, a quantization, or an arithmetic operation with constants or single numbers. The result of
+DequantizeLinear (which is carried out where its output is read) and a view (Reshape and the like) need not exist,
+either. A runtime really moves more: it fuses less, reads windows of a convolution more than once, and reorders.
 """
 
 from __future__ import annotations
@@ -39,16 +39,17 @@ _INTEGER_PRODUCTS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """For one example; None (or an empty mapping) where it can't be told."""
+    """The work for one example; None (or an empty mapping) where it can't be told."""
 
     macs_by_type: dict[str, int] = field(default_factory=dict)
-    """By what the factors are: ``fp32``, ``fp16``, ``bf16``, ``fp64``, or ``int8`` where both are, also in QDQ form."""
+    """MACs by the type of the factors: ``fp32``, ``fp16``, ``bf16``, ``fp64``, or ``int8`` where both are int8, also in
+    QDQ form."""
     weight_bytes: int | None = None
     activation_bytes: int | None = None
 
 
 def work(artifact: Artifact) -> Work:
-    """Count an artifact's work. Of a PyTorch model the activations are not known."""
+    """Count an artifact's work. The activations of a PyTorch model are not known."""
     return _torch_work(artifact) if artifact.format == "torch" else _onnx_work(artifact)
 
 
@@ -97,7 +98,7 @@ def _kind(node: onnx.NodeProto, model: onnx.ModelProto, tensors: Mapping[str, Te
 def _activation_bytes(
     model: onnx.ModelProto, tensors: Mapping[str, Tensor], constants: Mapping[str, onnx.TensorProto]
 ) -> int | None:
-    """None where a tensor that has to exist has an unknown shape."""
+    """The bytes of activations; None where a tensor that has to exist has an unknown shape."""
     graph = _Graph(model, tensors, constants)
     reads = [value.name for value in model.graph.input if value.name not in constants]
     writes = [value.name for value in model.graph.output]
