@@ -6,7 +6,7 @@ from pipeline.artifact import Artifact
 
 
 def onnx_channels(artifact: Artifact) -> list[int]:
-    """Of an ONNX model, depthwise convolutions left out."""
+    """The output channels of an ONNX model's convolutions, without depthwise ones."""
     import onnx
 
     graph = onnx.load(artifact.onnx_path, load_external_data=False).graph

@@ -1,4 +1,4 @@
-"""What every process pays once on an NVIDIA card, whatever the model."""
+"""The cost that every process pays once on an NVIDIA card, whatever the model."""
 
 from __future__ import annotations
 

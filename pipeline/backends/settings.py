@@ -1,4 +1,4 @@
-"""What a target's ``session`` holds, checked in one way for every runtime."""
+"""Checks of a target's ``session``, the same for every runtime."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def check_keys(target: Target, available: Collection[str]) -> None:
 
 
 def choice(target: Target, key: str, default: str, available: Collection[str]) -> str:
-    """A session key's value, which is one of some words; raises UserError for any other."""
+    """The value of a session key that takes one of some words; raises UserError for any other value."""
     value = target.session.get(key, default)
     if value not in available:
         raise unknown(target, key, value, available)
@@ -24,7 +24,7 @@ def choice(target: Target, key: str, default: str, available: Collection[str]) -
 
 
 def switch(target: Target, key: str, default: bool) -> bool:
-    """A session key's value, which is true or false; raises UserError for any other."""
+    """The value of a session key that is true or false; raises UserError for any other value."""
     value = target.session.get(key, default)
     if not isinstance(value, bool):
         raise unknown(target, key, value, ("false", "true"))
@@ -32,5 +32,5 @@ def switch(target: Target, key: str, default: bool) -> bool:
 
 
 def unknown(target: Target, key: str, value: Any, available: Collection[str]) -> UserError:
-    """The refusal of a value."""
+    """The error that refuses a value."""
     return UserError(f"target.{target.name}.session.{key}={value} does not exist; available: {', '.join(available)}")

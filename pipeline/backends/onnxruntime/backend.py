@@ -66,14 +66,14 @@ class OnnxRuntime:
 
     ``provider`` (cpu, cuda, openvino, tensorrt; the device's own by default), ``provider_options``, ``graph_level``
     (disable, basic, extended, all), ``execution_mode`` (sequential; parallel: independent operators side by side, on a
-    second pool of as many threads), ``spinning`` (whether idle threads spin;
-    off by default, since the spinning pools of several sessions disturb each other), ``memory_arena`` (whether freed
-    memory is kept for the next call; on by default), ``io_binding`` (whether the outputs of a shape are allocated once
-    instead of in every call, on an accelerator inputs and outputs in its memory; off by default), ``config`` (entries
-    as onnxruntime_session_options_config_keys.h names them). On NVIDIA's cards alone: ``tf32`` (whether fp32 products
-    may be computed with 10 bits of mantissa; off here, where ONNX Runtime's own default is on, so that fp32 means
-    fp32), ``nhwc`` (channels last, with other kernels for convolutions), ``cuda_graph`` (a shape's kernels are launched
-    as one; implies ``io_binding``). ``provider_options`` beat them.
+    second pool of as many threads), ``spinning`` (whether idle threads spin; off by default, since the spinning pools
+    of several sessions disturb each other), ``memory_arena`` (whether freed memory is kept for the next call; on by
+    default), ``io_binding`` (whether the outputs of a shape are allocated once instead of in every call, on an
+    accelerator inputs and outputs in its memory; off by default), ``config`` (entries as
+    onnxruntime_session_options_config_keys.h names them). Only on NVIDIA's cards: ``tf32`` (whether fp32 products may
+    be computed with 10 bits of mantissa; off here, where ONNX Runtime's own default is on, so that fp32 means fp32),
+    ``nhwc`` (channels last, with other kernels for convolutions), ``cuda_graph`` (a shape's kernels are launched as
+    one; implies ``io_binding``). ``provider_options`` beat them.
     """
 
     name: ClassVar[str] = "onnxruntime"
@@ -125,7 +125,7 @@ class OnnxRuntime:
         return OnnxRuntimeSession(session, target.device, device_id)
 
     def profile(self, artifact: Artifact, target: Target, feed: Feed, calls: int) -> dict[str, Any]:
-        """See ``Profiler``."""
+        """Profile a model, as ``Profiler`` says."""
         from pipeline.backends.onnxruntime.profile import profile_session
 
         self.preload(target)

@@ -26,10 +26,11 @@ class Bound:
 
     binding: onnxruntime.IOBinding
     inputs: dict[str, onnxruntime.OrtValue]
-    """On an accelerator: places in its memory, which keep their addresses (CUDA graphs need that)."""
+    """The inputs' places in an accelerator's memory, which keep their addresses (CUDA graphs need that)."""
     outputs: list[onnxruntime.OrtValue]
     options: onnxruntime.RunOptions
-    """Name the CUDA graph of this shape, where there is one: the second run captures it, the later ones launch it."""
+    """The options of a run: they name the CUDA graph of this shape, where there is one. The second run captures it, and
+    later runs launch it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class BoundSession:
     """Whether the provider captures CUDA graphs."""
     bound: dict[Shapes, Bound] = field(default_factory=dict)
     graphs: Iterator[int] = field(default_factory=count)
-    """A number for each CUDA graph to come."""
+    """The numbers of the CUDA graphs to come."""
 
     def __call__(self, feed: Feed) -> list[NDArray[Any]]:
         """Run one batch."""
@@ -100,7 +101,7 @@ class BoundBatch:
         self.session.run_with_iobinding(self.bound.binding, self.bound.options)
 
     def wait(self) -> None:
-        """Until the outputs are there."""
+        """Return once the outputs are there."""
         self.bound.binding.synchronize_outputs()
 
 

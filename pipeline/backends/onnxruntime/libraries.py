@@ -1,4 +1,4 @@
-"""The libraries that execution providers of ONNX Runtime come as, and whether they can be loaded."""
+"""The libraries of ONNX Runtime's execution providers, and whether they can be loaded."""
 
 from __future__ import annotations
 
@@ -31,10 +31,8 @@ def own_library(provider: str, libraries: Path) -> Path | None:
 
 
 def why_unloadable(provider: str, libraries: Path, load: Callable[[str], object] = ctypes.CDLL) -> str | None:
-    """Why a provider's library, or one that it needs, can't be loaded; None where nothing is missing.
-
-    For CUDA's it imports torch first, whose CUDA libraries are then used.
-    """
+    """The reason why a provider's library, or one that it needs, can't be loaded; None where nothing is missing. For
+    CUDA's provider it imports torch first, whose CUDA libraries are then used."""
     path = own_library(provider, libraries)
     if path is None:
         return None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 WARM_CALLS = 5
-"""Profiled, and left out."""
+"""The first calls, which are profiled and left out of the means."""
 _KERNEL = "_kernel_time"
 _RUN = "model_run"
 _US_PER_MS = 1e3
@@ -25,7 +25,8 @@ _US_PER_MS = 1e3
 def profile_session(
     artifact: Artifact, options: onnxruntime.SessionOptions, providers: Sequence[Any], feed: Feed, calls: int
 ) -> dict[str, Any]:
-    """Run a model with the profiler on; returns what ``read_profile`` does, and the channels of its convolutions."""
+    """Run a model with the profiler on; returns the figures of ``read_profile``, and the channels of its
+    convolutions."""
     import onnxruntime
 
     with tempfile.TemporaryDirectory(prefix="slimline-profile-") as folder:

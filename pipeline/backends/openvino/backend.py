@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import openvino
 
 PRECISIONS = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}
-"""Of ``session.precision``, and what the device must be capable of."""
+"""The values of ``session.precision``, and the capability that the device needs for each."""
 SESSION_KEYS = ("precision", "config")
 _DEVICE = "CPU"
 
@@ -64,7 +64,7 @@ class OpenVino:
         return OpenVinoSession(compiled.create_infer_request(), list(compiled.outputs))
 
     def profile(self, artifact: Artifact, target: Target, feed: Feed, calls: int) -> dict[str, Any]:
-        """See ``Profiler``."""
+        """Profile a model, as ``Profiler`` says."""
         from pipeline.backends.openvino.profile import profile_compiled
 
         return profile_compiled(artifact, properties(target), feed, calls)

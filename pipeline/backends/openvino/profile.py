@@ -45,7 +45,7 @@ class _Counted(Protocol):
 
 
 def profile_compiled(artifact: Artifact, properties: Mapping[str, Any], feed: Feed, calls: int) -> dict[str, Any]:
-    """Compile a model with its counters on and run it; see ``Profiler``. The counters have whole microseconds."""
+    """Compile a model with its counters on and run it, as ``Profiler`` says. The counters have whole microseconds."""
     import openvino
 
     core = openvino.Core()
@@ -74,8 +74,8 @@ def read_counters(
 ) -> list[dict[str, Any]]:
     """The operators that ran, in their order, with their mean time in the last ``calls`` calls.
 
-    OpenVINO's figures are means since the model was compiled, so those after the warm calls have a part in the later
-    ones. ``kernel`` is OpenVINO's name for what carried an operator out, which ends with the precision.
+    OpenVINO's figures are means since the model was compiled, so the means after the warm calls are taken out of the
+    later ones. ``kernel`` is OpenVINO's name for the kernel that carried an operator out, and ends with the precision.
     """
     before = {(entry.node_name, entry.node_type): entry.real_time for entry in warm}
     nodes = []

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune")
 OWN_GRAPHS = ("reduce-overhead", "max-autotune")
-"""Modes that capture CUDA graphs by themselves."""
+"""The modes of torch.compile that capture CUDA graphs by themselves."""
 DTYPES = ("float32", "float16", "bfloat16")
 SESSION_KEYS = ("compile", "channels_last", "dtype", "tf32", "cuda_graph")
 RECOMPILE_LIMIT = 64
@@ -36,10 +36,10 @@ class TorchSettings:
     """A target's ``session`` with defaults filled in."""
 
     compile_mode: str | None
-    """None: eager."""
+    """The mode of torch.compile; None: eager."""
     channels_last: bool
     dtype: str | None
-    """None: the model's own."""
+    """The type that the model computes in; None: the model's own."""
     tf32: bool
     cuda_graph: bool
 
@@ -50,7 +50,7 @@ class Torch:
 
     ``compile`` (false; true or one of torch.compile's modes default, reduce-overhead, max-autotune), ``channels_last``
     (memory format of models with image inputs; false), ``dtype`` (float32, float16, bfloat16: what the model computes
-    in, its own types by default; 16-bit outputs are handed back as float32). On CUDA alone: ``tf32`` (whether fp32
+    in, its own types by default; 16-bit outputs are handed back as float32). Only on CUDA: ``tf32`` (whether fp32
     products and convolutions may be computed with 10 bits of mantissa; false, where PyTorch's own default is true for
     convolutions, so that fp32 means fp32), ``cuda_graph`` (a shape's kernels are launched as one, captured at its first
     call; false).
@@ -101,7 +101,7 @@ class Torch:
         return TorchSession(run, tuple(entry.name for entry in spec.inputs), target.device, settings)
 
     def profile(self, artifact: Artifact, target: Target, feed: Feed, calls: int) -> dict[str, Any]:
-        """See ``Profiler``; on a card its nodes are kernels and copies."""
+        """Profile a model, as ``Profiler`` says; on a card its nodes are kernels and copies."""
         from pipeline.backends.torch.profile import profile_session
 
         return profile_session(self.load(artifact, target), artifact, feed, calls, target.device)
@@ -160,7 +160,7 @@ class TorchBatch:
             self.run(*self.inputs)
 
     def wait(self) -> None:
-        """Until all streams are done."""
+        """Return once all streams are done."""
         import torch
 
         if self.device == "cuda":
@@ -222,9 +222,10 @@ def _compiled(module: torch.nn.Module, mode: str) -> Callable[..., Any]:
 
 
 def _allow_tf32(allowed: bool) -> None:
-    """In products and convolutions, in this whole process.
+    """Allow or forbid TF32 in products and convolutions, in this whole process.
 
-    By the older of two interfaces, which PyTorch itself asks; it refuses to answer once the newer has set a part.
+    It uses the older of two interfaces, which PyTorch itself asks and which refuses to answer once the newer has set a
+    part.
     """
     import torch
 

@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     import torch
 
 WARM_CALLS = 3
-"""Before a capture, in which nothing may be allocated or chosen for the first time."""
+"""How many calls come before a capture, during which nothing may be allocated or chosen for the first time."""
 Shapes = tuple[tuple[int, ...], ...]
 Recorded = tuple[Callable[[], None], Any]
-"""What launches a graph, and the outputs that it then fills."""
+"""The function that launches a graph, and the outputs that the graph then fills."""
 
 
 @dataclass(frozen=True, slots=True)
 class Graphed:
-    """A model of which every shape of the inputs is captured at its first call.
+    """A model that is captured for every shape of the inputs, at its first call.
 
-    The outputs of a call are overwritten by the next one of the same shape.
+    The outputs of a call are overwritten by the next call of the same shape.
     """
 
     run: Callable[..., Any]
@@ -43,7 +43,7 @@ class Graphed:
 
 
 def capture(call: Callable[[], Any]) -> Recorded:
-    """Record what a call does on the GPU; raises RuntimeError where it does what a graph can't hold."""
+    """Record a call on the GPU; raises RuntimeError where the call does something that a graph can't hold."""
     import torch
 
     stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]

@@ -36,7 +36,7 @@ class _Event(Protocol):
 def profile_session(
     session: Session, artifact: Artifact, feed: Feed, calls: int, device: Device = "cpu"
 ) -> dict[str, Any]:
-    """Run a loaded model under the profiler; see ``Profiler``. A type is not known of any operator or kernel."""
+    """Run a loaded model under the profiler, as ``Profiler`` says. The type of an operator or kernel is not known."""
     from torch.profiler import ProfilerActivity, profile
 
     for _ in range(WARM_CALLS):
@@ -55,9 +55,10 @@ def profile_session(
 
 
 def read_events(events: Iterable[_Event], calls: int, device: Device = "cpu") -> list[dict[str, Any]]:
-    """Every operator of a call with the mean of its own time, without what it calls; of a card, every kernel and copy.
+    """Every operator of a call with the mean of its own time, without the operators that it calls; on a card, every
+    kernel and copy.
 
-    The profiler names types only, so a ``name`` is the type and the place among those of that type.
+    The profiler names only types, so a ``name`` is the type and the place among the nodes of that type.
     """
     op_of, us_of = (_operator, _own_us) if device == "cpu" else (_kernel, _device_us)
     ordered = sorted(
