@@ -1,4 +1,4 @@
-"""One check's outcome."""
+"""The outcome of one check."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ class Check:
 
 
 def from_problems(name: str, problems: Sequence[str], otherwise: str) -> Check:
-    """A check that passed if there are no problems; ``otherwise`` is what is then said."""
+    """A check that passed if there are no problems; it says ``otherwise`` then."""
     more = [f"and {len(problems) - _SHOWN_PROBLEMS} more"] if len(problems) > _SHOWN_PROBLEMS else []
     return Check(name, not problems, "; ".join([*problems[:_SHOWN_PROBLEMS], *more]) or otherwise)

@@ -1,4 +1,4 @@
-"""What a bundle holds beside its model, as this version of slimline writes it: the program and its requirements."""
+"""The parts of a bundle beside its model, as this version of slimline writes them: the program and its requirements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts of somebody else's in Markdown: nothing in them is markup, and nothing leaves its line."""
+"""Somebody else's text in Markdown: nothing in it is markup, and nothing leaves its line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _MARKUP = re.compile(r"[\\`*\[\]<>&|~#!]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=ww
 
 
 def code(text: object) -> str:
-    """As inline code, which a table may hold too."""
+    """The text as inline code, which a table may hold, too."""
     shown = printable(text).replace("|", "\\|")
     longest = max((len(run) for run in re.findall("`+", shown)), default=0)
     fence = "`" * (longest + 1)
@@ -19,5 +19,5 @@ def code(text: object) -> str:
 
 
 def prose(text: object) -> str:
-    """As words of a sentence."""
+    """The text as words of a sentence."""
     return _MARKUP.sub(lambda found: f"\\{found.group()}", printable(text))

@@ -1,6 +1,6 @@
 """``golden.npz``: a few raw inputs, the outputs that the model gave for them, and their true classes.
 
-What is read here may be anybody's: a file says how large it gets before it is unpacked.
+The file that is read may be anybody's: it has to say how large it gets before it is unpacked.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from pipeline.metrics import in_classes, place_read
 from pipeline.plan import Metric
 
 MOST_BYTES = 2**31
-"""Of all arrays together, unpacked."""
+"""The most bytes of all arrays together, unpacked."""
 MOST_INPUT_BYTES = 2**27
-"""What golden inputs take where one example doesn't take more."""
+"""The most bytes of golden inputs, unless a single example takes more."""
 EXAMPLES, MOST_EXAMPLES = 16, 32
 """As many as the batch size, but no more than this: inputs may be large."""
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def choose(examples: Split, batch_size: int) -> Split:
-    """The first few examples, fewer of large ones."""
+    """The first few examples; fewer where examples are large."""
     wanted = min(max(EXAMPLES, batch_size), MOST_EXAMPLES)
     bytes_each = sum(array.nbytes for array in examples.take(0, 1).inputs.values())
     return examples.take(0, max(1, min(wanted, MOST_INPUT_BYTES // max(1, bytes_each))))
 
 
 def write(path: Path, golden: Split, outputs: Arrays) -> None:
-    """All arrays into one file."""
+    """Write all arrays into one file."""
     arrays: dict[str, NDArray[Any]] = {f"input.{name}": array for name, array in golden.inputs.items()}
     arrays.update({f"output.{name}": array for name, array in outputs.items()})
     if golden.labels is not None:
@@ -48,9 +48,9 @@ def write(path: Path, golden: Split, outputs: Arrays) -> None:
 
 
 def scores(metric: Metric | None, outputs: Arrays) -> dict[str, Any] | None:
-    """The manifest's: the output that the metric takes classes from; None where it judges no classes of an example.
+    """The manifest's entry ``scores``: the output that the metric takes classes from; None where it judges no classes.
 
-    The metric has been fitted to the model: it knows its output by the place. Without one it is the first.
+    The metric has been fitted to the model, so it knows its output by the place. Without a place it is the first.
     """
     names = list(outputs)
     if metric is None:
@@ -66,7 +66,7 @@ def labels(class_names: Sequence[str], told: Mapping[str, Any] | None, outputs: 
 
 
 def classes_in(told: Mapping[str, Any] | None, outputs: Arrays) -> int | None:
-    """How many classes an example's scores tell apart; None where they aren't scores of an example."""
+    """How many classes an example's scores tell apart; None where the output holds no scores of an example."""
     array = None if told is None else outputs.get(told["output"])
     if told is None or array is None:
         return None
@@ -76,7 +76,7 @@ def classes_in(told: Mapping[str, Any] | None, outputs: Arrays) -> int | None:
 
 
 def entry(examples: int, allowed: Tolerance) -> dict[str, Any]:
-    """The manifest's."""
+    """The manifest's entry ``golden``."""
     return {
         "file": manifests.GOLDEN_FILE,
         "examples": examples,
@@ -87,7 +87,8 @@ def entry(examples: int, allowed: Tolerance) -> dict[str, Any]:
 
 
 def check_golden_file(folder: Path, manifest: Mapping[str, Any]) -> Check:
-    """The arrays are those that the manifest declares: names, number of examples, shapes, types, range and classes."""
+    """Check that the arrays are the ones that the manifest declares: names, number of examples, shapes, types, range,
+    classes."""
     path = folder / manifest["golden"]["file"]
     try:
         problems = _size_problems(path, manifest) or _array_problems(path, manifest)
@@ -98,7 +99,7 @@ def check_golden_file(folder: Path, manifest: Mapping[str, Any]) -> Check:
 
 
 def check_tolerance(manifest: Mapping[str, Any], ceiling: Tolerance) -> Check:
-    """The manifest allows no more than the model's arithmetic calls for."""
+    """Check that the manifest allows no larger difference than the model's arithmetic calls for."""
     golden = manifest["golden"]
     problems = []
     if golden["relative_tolerance"] > ceiling.relative or golden["agreement"] < ceiling.agreement:
@@ -113,7 +114,7 @@ def check_tolerance(manifest: Mapping[str, Any], ceiling: Tolerance) -> Check:
 
 
 def _size_problems(path: Path, manifest: Mapping[str, Any]) -> list[str]:
-    """From what the file says about itself; nothing is unpacked but each array's header."""
+    """The problems of the sizes that the file declares; nothing is unpacked but each array's header."""
     wanted = {f"input.{entry['name']}.npy" for entry in manifest["inputs"]}
     wanted |= {f"output.{entry['name']}.npy" for entry in manifest["outputs"]}
     with zipfile.ZipFile(path) as file:

@@ -23,7 +23,7 @@ from pipeline.results.report import Latency, Recommendation, Report, Result
 
 SCHEMA_VERSION = 2
 MOST_BYTES = 2**24
-"""Of a manifest: one that is larger is not read."""
+"""The most bytes of a manifest: a larger one is not read."""
 MOST_LEVELS = 40
 MOST_ENTRIES = 200_000
 LARGEST_NUMBER = 2**63
@@ -41,13 +41,13 @@ def schema() -> dict[str, Any]:
 
 
 def maker(record: Record) -> dict[str, Any]:
-    """The slimline that measured, and wrote this: its version and, where it is known, the commit."""
+    """The slimline that measured and wrote this: its version and, where it is known, the commit."""
     told = record.slimline or revision()
     return {name: told.get(name) for name in ("version", "commit", "changed")}
 
 
 def measured(report: Report, record: Record, recommendation: Recommendation) -> dict[str, Any]:
-    """The recommended row's figures with their intervals, and where they were taken.
+    """The recommended row's figures with their intervals, and where they were measured.
 
     Raises ValueError where the report has no such row.
     """
@@ -107,7 +107,7 @@ def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Unreadable(ValueError):
-    """A manifest that is not read; the message says why."""
+    """Raised for a manifest that is not read; the message says why."""
 
 
 def parse(content: bytes) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def parse(content: bytes) -> dict[str, Any]:
 
 
 def problems(manifest: Mapping[str, Any], content: bytes) -> list[str]:
-    """What is wrong with a manifest that was parsed from ``content``: not by the schema, or not what was written."""
+    """The problems of a manifest that was parsed from ``content``: it breaks the schema, or was changed."""
     found = manifest.get("schema_version")
     if type(found) is not int or found != SCHEMA_VERSION:
         return [_other_version(manifest)]
@@ -169,7 +169,7 @@ def _other_version(manifest: Mapping[str, Any]) -> str:
 
 @lru_cache(maxsize=1)
 def _validator() -> Any:
-    """By the schema, with whole numbers in a narrow sense: 4.0 is none."""
+    """The validator of the schema, with whole numbers in a narrow sense: 4.0 is none."""
     import jsonschema
 
     types = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
@@ -222,7 +222,7 @@ def _brief(value: object) -> str:
 
 
 def plain(value: Any) -> Any:
-    """JSON's own types; a number that is not finite becomes None, a set a sorted list."""
+    """The value in JSON's own types; a number that is not finite becomes None, a set a sorted list."""
     if isinstance(value, Mapping):
         return {str(name): plain(entry) for name, entry in value.items()}
     if isinstance(value, (set, frozenset)):
@@ -239,5 +239,5 @@ def plain(value: Any) -> Any:
 
 
 def _latency(latency: Latency) -> dict[str, Any]:
-    """Without the distribution: that is the report's."""
+    """The latency without the distribution, which only the report has."""
     return {name: value for name, value in asdict(latency).items() if name != "distribution_ms"}

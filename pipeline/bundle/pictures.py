@@ -14,10 +14,10 @@ _MODES = {1: "L", 3: "RGB"}
 
 
 def recipe(name: str, raw: NDArray[Any], data: Dataset | None) -> dict[str, Any] | None:
-    """The manifest's ``image`` of an input with raw values [N, ...]; None where they are no images of bytes.
+    """The manifest's entry ``image`` of an input with raw values [N, ...]; None where they are no images of bytes.
 
-    Of a data set that read images it is that data set's own way. Others hold arrays, of which it is only known how
-    large they are: ``known`` is false then.
+    A data set that read images gives its own way. Of other data sets only the size of their arrays is known, and
+    ``known`` is false.
     """
     if raw.dtype != np.uint8 or raw.ndim != 4:
         return None

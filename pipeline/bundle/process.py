@@ -1,4 +1,4 @@
-"""A program of somebody else's, run with limits: what ``pipeline.isolated`` does for a function."""
+"""Runs somebody else's program with limits, as ``pipeline.isolated`` runs a function."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def run_program(command: Sequence[str], folder: Path, limits: Limits) -> Ended:
 
 
 def main() -> None:
-    """The process until it becomes the program: what it is bound to outlives that."""
+    """Set the limits, then become the program: they outlive that."""
     parent, folder, program, *arguments = sys.argv[1:]
     follow_parent(int(parent))
     os.chdir(folder)

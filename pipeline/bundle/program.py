@@ -14,7 +14,8 @@ from pipeline.errors import Skipped, first_line
 
 PROGRAM_FILE = "program.pt2"
 AGREEMENT = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}
-"""Largest difference between program and model, relative to the model's largest output, by what both compute in."""
+"""The largest difference between program and model, relative to the model's largest output, by the type that both
+compute in."""
 _OTHER_BATCHES = (1, 3)
 
 
@@ -22,7 +23,7 @@ def write_program(source: Artifact, out: Path, dtype: str | None = None) -> None
     """Write the program of a PyTorch artifact, load it again, and compare it with the model at other batches than it
     was exported with; raises Skipped, with the reason, where that does not work out.
 
-    ``dtype`` is what it computes in, None its own types.
+    ``dtype`` is the type that the program computes in; None: the model's own types.
 
     Imports torch: call it in a process of its own.
     """

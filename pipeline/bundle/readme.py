@@ -13,7 +13,7 @@ _KINDS = {"model.onnx": "The ONNX model", "program.pt2": "The PyTorch program"}
 
 
 def readme(manifest: Mapping[str, Any]) -> str:
-    """What the folder is, how to run it, what was measured, and how far to trust it."""
+    """The text: what the folder is, how to run it, what was measured, and how far to trust it."""
     sections = [_head(manifest), _how_to_run(manifest), _figures(manifest), _trust(manifest)]
     return "\n\n".join(sections) + "\n"
 

@@ -1,4 +1,4 @@
-"""A target's session options as the manifest holds them, and which of them a bundle may ask for."""
+"""A target's session options in the manifest's form, and which of them a bundle may ask for."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ PROVIDER_OPTIONS: Mapping[str, frozenset[str]] = {
         {"device_type", "precision", "num_of_threads", "num_streams", "disable_dynamic_shapes", "model_priority"}
     ),
 }
-"""Those options of a provider that name no file, no library and no address."""
+"""The options of each provider that name no file, no library and no address."""
 OPENVINO_PROPERTIES = frozenset(
     {
         *("PERFORMANCE_HINT", "NUM_STREAMS", "INFERENCE_PRECISION_HINT", "ENABLE_CPU_PINNING", "EXECUTION_MODE_HINT"),
@@ -89,16 +89,16 @@ OPENVINO_PROPERTIES = frozenset(
         *("KV_CACHE_PRECISION", "AFFINITY", "MODEL_DISTRIBUTION_POLICY", "LOG_LEVEL"),
     }
 )
-"""Those of the CPU plugin's properties that name no file and no library."""
+"""The properties of the CPU plugin that name no file and no library."""
 _VALUE = re.compile(r"[0-9A-Za-z.,;:_ -]{0,256}")
 _THREADS = "INFERENCE_NUM_THREADS"
 _PRECISIONS = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
 
 
 def session_entry(target: Target) -> dict[str, Any]:
-    """What ``infer.py`` makes its session with.
+    """The manifest's entry that ``infer.py`` opens its session with.
 
-    Raises Skipped for a target that no bundle runs on, or with an option that ``verify`` would not open a session with.
+    Raises Skipped for a target that no bundle runs on, or for an option that ``verify`` would not open a session with.
     """
     entry = _ENTRIES[runtime_of(target)](target)
     refused = refused_options(runtime_of(target), entry)
@@ -138,7 +138,7 @@ def refused_options(runtime: str, session: Mapping[str, Any]) -> list[str]:
 
 
 def precision_of(runtime: str, session: Mapping[str, Any]) -> str:
-    """What a session computes in where the model says float32."""
+    """The type that a session computes in where the model says float32."""
     if runtime == OpenVino.name:
         return _PRECISIONS.get(session["properties"].get("INFERENCE_PRECISION_HINT", "f32"), "float32")
     if runtime == Torch.name:

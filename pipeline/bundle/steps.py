@@ -1,4 +1,4 @@
-"""The steps in which a bundle is verified: which there are for a bundle, and what each of them checks."""
+"""The steps in which a bundle is verified, and the checks of each."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _IN_A_SESSION = ("runtime", "inputs and outputs", "golden outputs", "preprocessi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How a bundle is verified."""
+    """The settings of a verification."""
 
     timeout_s: float = TIMEOUT_S
-    """What each step may take."""
+    """The longest time that each step may take."""
     memory_gb: float = MEMORY_GB
-    """What each step may hold, beside a few times the size of the bundle."""
+    """The most memory that each step may hold, beside a few times the size of the bundle."""
     run_infer: bool = False
-    """Run what the bundle brings, on purpose: its infer.py, and the model of a PyTorch bundle."""
+    """Whether to run what the bundle brings: its infer.py, and the model of a PyTorch bundle."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class Step:
 
 
 def steps(manifest: Mapping[str, Any], options: Options) -> Iterator[Step]:
-    """Those for a bundle with this manifest, in order: each relies on the ones before it."""
+    """The steps for a bundle with this manifest, in order: each relies on the ones before it."""
     yield Step(names=("files present", "no other files", "files unchanged"), run=_files)
     yield Step(names=("program", "requirements.txt", "README.md", "session"), run=_derived)
     if manifest["runtime"] == "torch":
@@ -66,7 +66,7 @@ def steps(manifest: Mapping[str, Any], options: Options) -> Iterator[Step]:
 
 
 def done(step: Step, folder: Path, manifest: Mapping[str, Any], options: Options) -> list[Check]:
-    """The step's checks, and a failed one for each that was not done though none has failed."""
+    """The step's checks, and a failed one for each check that was not done although none has failed."""
     try:
         checks = step.run(folder, manifest, options)
     except WorkerFailed as error:
@@ -153,7 +153,8 @@ def _not_loaded(folder: Path, manifest: Mapping[str, Any], _: Options) -> list[C
 
 
 def run_infer(folder: Path, manifest: Mapping[str, Any], options: Options) -> list[Check]:
-    """``python infer.py`` runs alone, in another working directory, and reproduces the golden outputs."""
+    """Check that ``python infer.py`` runs by itself, in another working directory, and reproduces the golden
+    outputs."""
     program = folder.resolve() / "infer.py"
     # Neither does it write compilations, nor does it find any.
     command = [sys.executable, "-I", "-B", "-X", f"pycache_prefix={os.devnull}", str(program)]

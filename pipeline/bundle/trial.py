@@ -1,6 +1,6 @@
 """Does a bundle work on this machine? Its files must have been checked before.
 
-What runs here is this version's own program, on the bundle's model: call it in a process of its own, with limits.
+This version's own program runs the bundle's model: call it in a process of its own, with limits.
 """
 
 from __future__ import annotations
@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 
 
 def check_onnx(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
-    """The ONNX checker passes, the model reads no file but those of the manifest, and runs no operator of a library's;
-    the manifest allows no more difference than the model's arithmetic calls for, and the golden examples are its."""
+    """Check an ONNX model without running it.
+
+    The ONNX checker passes. The model reads only the manifest's files and runs no operator of a library's. The manifest
+    allows no larger difference than the model's arithmetic calls for, and the golden examples are the manifest's.
+    """
     import onnx
     from google.protobuf.message import DecodeError
 
@@ -51,7 +54,7 @@ def check_onnx(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
 
 
 def check_program_file(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
-    """The same of a model that only PyTorch can read: it is not looked into."""
+    """Check a model that only PyTorch can read, in the same way: nothing looks into the file."""
     ceiling = onnx_file.allowed(precision_of(manifest["runtime"], manifest["session"]))
     return [
         from_problems("use of files", _unused(manifest, []), "every file has a use"),
@@ -61,7 +64,8 @@ def check_program_file(folder: Path, manifest: Mapping[str, Any]) -> list[Check]
 
 
 def run_model(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
-    """The runtime loads the model, which has the manifest's inputs and outputs and gives the golden outputs again."""
+    """Check that the runtime loads the model, that it has the manifest's inputs and outputs, and that it gives the
+    golden outputs again."""
     from pipeline.bundle.slimline_infer import InputError, Model
 
     try:
@@ -150,7 +154,7 @@ def _golden(model: Model) -> Iterator[Check]:
 
 
 def _preprocessing(model: Model, raw: Feed) -> list[str]:
-    """Where the program prepares the golden inputs in another way than slimline does."""
+    """The problems where the program prepares the golden inputs in another way than slimline does."""
     from pipeline.bundle.slimline_infer.values import prepare
 
     problems = []

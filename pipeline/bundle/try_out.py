@@ -1,4 +1,4 @@
-"""A first run of a bundle's model: its golden outputs, and what the runtime tells of it."""
+"""A first run of a bundle's model: its golden outputs, and the inputs and outputs that the runtime reports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipeline.errors import Skipped
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """What running the bundle's model showed."""
+    """The results of running the bundle's model."""
 
     inputs: list[dict[str, Any]]
     outputs: list[dict[str, Any]]
@@ -31,9 +31,9 @@ def try_out(
 ) -> Tried:
     """Load the model as ``infer.py`` does, and run the raw golden inputs through it.
 
-    ``told`` holds the manifest's runtime, model, session and batch_size, and inputs and outputs where the runtime can't
-    tell them. Raises Skipped where the model's inputs or outputs are none that ``infer.py`` can serve. Makes a session:
-    call it in a process of its own.
+    ``told`` holds the manifest's runtime, model, session and batch_size, and the inputs and outputs where the runtime
+    can't report them. Raises Skipped where the model's inputs or outputs are none that ``infer.py`` can serve. Makes a
+    session: call it in a process of its own.
     """
     from pipeline.bundle.slimline_infer import InputError
     from pipeline.bundle.slimline_infer.model import Model, fixed_batch, open_session

@@ -1,9 +1,9 @@
 """A deploy bundle proves itself on this machine.
 
-Nothing that lies in the folder is run but the model, by this version's own program, in a process with limits: not
-before every file is the one that the manifest names, and the program, its requirements and the README are those that
-this version writes. The manifest is not signed, so this finds damage, mix-ups and what would run more than a model; it
-does not tell who made the folder.
+This version's own program runs the model, in a process with limits, and runs nothing else that lies in the folder.
+Before that, every file has to be the one that the manifest names, and the program, its requirements and the README have
+to be what this version writes. The manifest is not signed, so this finds damage, mix-ups and files that would run more
+than a model; it does not tell who made the folder.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def verify(folder: Path, console: Console, options: Options | None = None) -> in
 
 
 def verify_bundle(folder: Path, options: Options | None = None) -> list[Check]:
-    """Every check's outcome; where one fails, the later ones that rely on it are left out.
+    """The outcome of every check; where one fails, later checks that rely on it are left out.
 
     Raises UserError for a folder that is no bundle.
     """
@@ -51,7 +51,7 @@ def verify_bundle(folder: Path, options: Options | None = None) -> list[Check]:
 
 
 def checks_of(folder: Path, options: Options) -> Iterator[Check]:
-    """The checks as they are done; the last one has failed where not all were done and passed.
+    """The checks as they are done; the last one has failed unless all were done and passed.
 
     Raises UserError for a folder that is no bundle.
     """

@@ -1,4 +1,4 @@
-"""Write ``deploy/<variant>/``: the recommended model with all that it takes to run it and to check it."""
+"""Writes ``deploy/<variant>/``: the recommended model with everything that it takes to run it and to check it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from pipeline.results.report import Recommendation, Report
 logger = logging.getLogger(__name__)
 
 PATIENCE_S = 1800.0
-"""What a step may take while a bundle is written: the model is one's own."""
+"""The longest time of a step while a bundle is written: the model is the user's own."""
 MEMORY_GB = 1024.0
 _PATIENT = Limits(seconds=PATIENCE_S)
 OWN_FILES = (manifests.MANIFEST_FILE, manifests.GOLDEN_FILE, PROGRAM_FILE, "infer.py", "README.md", "requirements.txt")
@@ -121,13 +121,13 @@ def write_bundle(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """The model's files in the bundle, and what is known of it without running it."""
+    """The model's files in the bundle, and what is known of the model without running it."""
 
     name: str
     external: tuple[str, ...] = ()
     tolerance: Tolerance
     inputs: tuple[dict[str, Any], ...] = ()
-    """As the manifest describes them; empty where the runtime tells."""
+    """The inputs as the manifest describes them; empty where the runtime reports them."""
     outputs: tuple[dict[str, Any], ...] = ()
 
 

@@ -1,4 +1,4 @@
-"""The command line: what is asked, what is printed, and the exit code."""
+"""The command line: its arguments, its output and its exit code."""
 # ruff: noqa: T201  a program for the command line: it prints
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DONE, NOT_REPRODUCED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(description: str | None = None, arguments: Sequence[str] | None = None) -> int:
-    """Run on the golden inputs, or on files; returns the exit code."""
+    """Run the model on the golden inputs, or on files; returns the exit code."""
     options = _parser(description).parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -80,7 +80,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def check_golden(model: Model, top: int = 1, as_json: bool = False) -> int:
-    """Run the golden inputs, print the predictions and whether the golden outputs are reproduced; the exit code."""
+    """Run the golden inputs, print the predictions and whether the golden outputs are reproduced; returns the exit
+    code."""
     inputs, expected, labels = model.golden()
     outputs = model(inputs)
     found = results(model, outputs, top, labels=labels)

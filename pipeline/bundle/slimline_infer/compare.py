@@ -1,4 +1,4 @@
-"""Outputs beside the golden ones."""
+"""Compares outputs with the golden ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .values import Arrays, printable
 
 
 def compare(expected: Arrays, found: Arrays, golden: Mapping[str, Any]) -> tuple[list[str], float]:
-    """What differs by more than the manifest's ``golden`` entry allows, and the largest relative difference.
+    """The outputs that differ by more than the manifest's ``golden`` entry allows, and the largest relative difference.
 
     Numbers with a fraction may differ by ``relative_tolerance`` of the output's largest magnitude; the share of equal
     classes (highest scores of an output [N, C], or equal whole numbers) must be at least ``agreement``.
@@ -35,7 +35,8 @@ def compare(expected: Arrays, found: Arrays, golden: Mapping[str, Any]) -> tuple
 
 
 def relative_difference(wanted: NDArray[Any], got: NDArray[Any]) -> float:
-    """The largest difference over the largest finite magnitude; infinite where one holds a number and the other not."""
+    """The largest difference over the largest finite magnitude; infinite where one array holds a number and the other
+    does not."""
     finite = np.isfinite(wanted)
     if not np.array_equal(wanted[~finite], got[~finite], equal_nan=True) or not np.isfinite(got[finite]).all():
         return float("inf")

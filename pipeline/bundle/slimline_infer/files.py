@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 def read(files: Sequence[Path], inputs: Sequence[Entry]) -> tuple[Arrays | NDArray[Any], list[str] | None]:
-    """The raw arrays of the files, and each example's file where they are images.
+    """The raw arrays of the files, and each example's file where the files are images.
 
     Raises InputError where a file can't be read, or is none that the model takes.
     """

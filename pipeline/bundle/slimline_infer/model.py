@@ -28,7 +28,7 @@ class Model:
     """A bundle's model, with its preprocessing and the session options that its figures were taken with."""
 
     def __init__(self, folder: Path = FOLDER, batch_size: int | None = None) -> None:
-        """Load it; ``batch_size`` is how many examples one call of the runtime takes, by default as measured.
+        """Load the model; ``batch_size`` is how many examples one call of the runtime takes, by default as measured.
 
         Raises InputError where the runtime or a device is missing or the model's batch is fixed to another size.
         """
@@ -71,15 +71,13 @@ class Model:
         return [self.name_of(index) for index in classes]
 
     def classes(self, outputs: Arrays) -> NDArray[np.int64] | None:
-        """The highest score's class [N]; None where the outputs don't hold class scores [N, C]."""
+        """The class [N] with the highest score; None where the outputs don't hold class scores [N, C]."""
         scores = self.scores(outputs)
         return None if scores is None else scores.argmax(axis=1).astype(np.int64)
 
     def scores(self, outputs: Arrays) -> NDArray[Any] | None:
-        """The class scores [N, C], C > 1, as the manifest says where they are; None where there are none.
-
-        A single column is the score of class 1: class 0 gets what is as far from the threshold on its other side.
-        """
+        """The class scores [N, C], C > 1, from the output that the manifest names; None where there are none. A single
+        column is the score of class 1; class 0 gets the score that is as far from the threshold on the other side."""
         told = self.manifest["scores"]
         if told is None:
             return None
@@ -156,7 +154,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def open_session(folder: Path, manifest: Mapping[str, Any]) -> tuple[Any, Any]:
-    """The runtime's module and a session of the model; raises InputError, with the reason, where that can't be."""
+    """The runtime's module, and a session of the model; raises InputError, with the reason, where there can't be
+    one."""
     name, settings = manifest["runtime"], manifest["session"]
     if name not in RUNTIMES:
         raise InputError(f"the manifest names the runtime '{printable(name)}': it can be {', '.join(RUNTIMES)}")

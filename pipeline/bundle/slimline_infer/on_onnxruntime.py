@@ -48,7 +48,7 @@ class Session:
     """A loaded model."""
 
     def __init__(self, model: Path, settings: Mapping[str, Any], threads: int) -> None:
-        """Load it; raises InputError where a provider is missing, and ERRORS where the file can't be loaded."""
+        """Load the model; raises InputError where a provider is missing, and ERRORS where the file can't be loaded."""
         self.session = open_session(model, settings, threads)
         self.inputs = describe(self.session.get_inputs())
         self.outputs = describe(self.session.get_outputs())
@@ -56,7 +56,7 @@ class Session:
         self.bound = Bound(self.session) if settings.get("io_binding", False) else None
 
     def __call__(self, feed: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
-        """Run one batch; the outputs in the model's order."""
+        """Run one batch; returns the outputs in the model's order."""
         if self.bound:
             return self.bound(feed)
         outputs: list[NDArray[Any]] = self.session.run(self.names, feed)
@@ -77,7 +77,7 @@ def describe(values: Iterable[Any]) -> list[dict[str, Any]]:
 def open_session(model: Path, settings: Mapping[str, Any], threads: int) -> onnxruntime.InferenceSession:
     """Load an ONNX file with the manifest's session options; raises InputError where a provider is missing.
 
-    ONNX Runtime would fall back to the CPU; the figures would then not hold, so this doesn't.
+    ONNX Runtime would fall back to the CPU, where the figures would not hold; this function does not.
     """
     providers = [(entry["name"], entry["options"]) for entry in settings["providers"]]
     available = onnxruntime.get_available_providers()
@@ -103,13 +103,13 @@ def open_session(model: Path, settings: Mapping[str, Any], threads: int) -> onnx
 
 
 class Bound:
-    """IO binding: the outputs of a shape are allocated once, on an accelerator with the inputs in its memory.
+    """IO binding: the outputs of a shape are allocated once, and on an accelerator the inputs lie in its memory.
 
-    A call's outputs are copies, since the next call writes to the same places.
+    A call's outputs are copies, because the next call writes to the same places.
     """
 
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
-        """For the device of the session's first provider."""
+        """Bind to the device of the session's first provider."""
         provider = session.get_providers()[0]
         self.session = session
         self.device = "cuda" if provider in ON_CUDA else "cpu"
@@ -119,7 +119,7 @@ class Bound:
         self.bound: dict[tuple[tuple[int, ...], ...], tuple[Any, dict[str, Any], list[Any], Any]] = {}
 
     def __call__(self, feed: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
-        """Run one batch; the outputs in the model's order."""
+        """Run one batch; returns the outputs in the model's order."""
         shapes = tuple(array.shape for array in feed.values())
         if shapes not in self.bound:
             self.bound[shapes] = self._bind(feed)

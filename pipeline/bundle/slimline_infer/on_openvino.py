@@ -23,7 +23,7 @@ class Session:
     """A compiled model."""
 
     def __init__(self, model: Path, settings: Mapping[str, Any], threads: int) -> None:
-        """Compile it for the manifest's device; raises ERRORS where that can't be done."""
+        """Compile the model for the manifest's device; raises ERRORS where that can't be done."""
         core = openvino.Core()
         read = core.read_model(str(model))
         # Compiling may merge tensors, and give one of them several names; the file's names are those of what was read.
@@ -34,7 +34,7 @@ class Session:
         self.results = list(compiled.outputs)
 
     def __call__(self, feed: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
-        """Run one batch; the outputs, copied, in the model's order."""
+        """Run one batch; returns copies of the outputs, in the model's order."""
         # By position: a name that is a number, say, would be taken for one.
         arrays = {index: np.ascontiguousarray(feed[entry["name"]]) for index, entry in enumerate(self.inputs)}
         results = self.request.infer(arrays, share_inputs=True)
@@ -42,7 +42,8 @@ class Session:
 
 
 def describe(ports: Iterable[Any]) -> list[dict[str, Any]]:
-    """Name, NumPy type (or OpenVINO's, where NumPy has none) and shape; a size is a number, or None."""
+    """The name, NumPy type (or OpenVINO's, where NumPy has none) and shape of each input or output; a size is a number,
+    or None."""
     return [
         {"name": min(port.get_names()), "dtype": _dtype(port), "shape": _shape(port.get_partial_shape())}
         for port in ports

@@ -26,7 +26,7 @@ class Session:
     """A loaded program. Loading it runs what its file holds: load only files that you trust."""
 
     def __init__(self, model: Path, settings: Mapping[str, Any], threads: int) -> None:
-        """Load it onto the manifest's device; the number of threads is the whole process's."""
+        """Load the program onto the manifest's device; the number of threads is the whole process's."""
         torch.set_num_threads(threads)
         self.device, self.settings = settings["device"], settings
         if self.device == "cuda":

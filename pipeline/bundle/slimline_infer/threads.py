@@ -11,7 +11,7 @@ _MOUNT = Path("/sys/fs/cgroup")
 
 
 def allowed_threads(wanted: int, membership: Path = _MEMBERSHIP, mount: Path = _MOUNT) -> tuple[int, str | None]:
-    """The number of threads, and why it is another than the one wanted; None where it is not."""
+    """The number of threads, and why it differs from the wanted number; None where it does not."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = min(_quotas(membership, mount), default=None)
     most, reason = cores, f"this process may run on {cores} {'core' if cores == 1 else 'cores'}"

@@ -1,4 +1,4 @@
-"""Raw arrays: whether they fit the model's inputs, what looks wrong about them, and what the model reads of them."""
+"""Raw arrays: whether they fit the model's inputs, what looks wrong about them, and how they are prepared."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Entry = Mapping[str, Any]
-"""One of the manifest's ``inputs``."""
+"""One entry of the manifest's ``inputs``."""
 Arrays = Mapping[str, NDArray[Any]]
 _UNIT = 1.0
 _CLEARLY_MORE = 16.0
@@ -17,7 +17,7 @@ _CLEARLY_MORE = 16.0
 
 
 class InputError(ValueError):
-    """What was given, or what is installed, doesn't fit the model; the message is one line."""
+    """Raised where the input, or what is installed, does not fit the model; the message is one line."""
 
 
 def first_line(error: BaseException) -> str:
@@ -26,7 +26,7 @@ def first_line(error: BaseException) -> str:
 
 
 def printable(text: object) -> str:
-    """A text that a terminal shows as it is: other characters than printable ones are spelled out."""
+    """The text as a terminal can show it: characters that are not printable are spelled out."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text))
 
 
@@ -49,7 +49,7 @@ def checked(array: NDArray[Any], entry: Entry) -> NDArray[Any]:
 
 
 def by_example(entry: Entry, axis: int | None) -> dict[str, Any]:
-    """What a runtime tells of an input or output, with the examples first; ``axis`` is where the model has them."""
+    """A runtime's shape of an input or output, with the examples first; ``axis`` is where the model has them."""
     if axis == 0:
         return dict(entry)
     shape = list(entry["shape"])
@@ -71,7 +71,7 @@ def placed(array: NDArray[Any], entry: Entry) -> NDArray[Any]:
 
 
 def prepare(raw: NDArray[Any], entry: Entry) -> NDArray[Any]:
-    """What the model reads, from raw values [N, C, ...]: preprocessed, in the input's type."""
+    """The array that the model reads, from raw values [N, C, ...]: preprocessed, in the input's type."""
     if entry["preprocessing"]:
         raw = preprocess(raw, **entry["preprocessing"])
     return raw.astype(entry["dtype"], copy=False)
@@ -95,7 +95,7 @@ def value_range(array: NDArray[Any]) -> list[float] | None:
 
 
 def doubts(raw: Arrays, inputs: Sequence[Entry]) -> Iterator[str]:
-    """What looks wrong about raw values that could be run all the same: a line each."""
+    """What looks wrong about raw values that can be run all the same: a line each."""
     for entry in inputs:
         array, golden = raw[entry["name"]], entry.get("range")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
