@@ -21,7 +21,7 @@ MOST = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """Beside a bound: words that say why, or what is meant."""
+    """Words beside a bound that say why, or what is meant."""
 
     text: str
 
@@ -61,32 +61,32 @@ Count = Annotated[int, Ge(1), Le(MOST)]
 CountFromZero = Annotated[int, Ge(0), Le(MOST)]
 """A count that may be 0."""
 Seed = Annotated[int, Ge(0), Le(2**32 - 1)]
-"""What NumPy and PyTorch take as a seed."""
+"""A seed that NumPy and PyTorch take."""
 Threads = Annotated[int, Ge(1), Le(1024)]
 BatchSize = Annotated[int, Ge(1), Le(2**20)]
 Positive = Annotated[float, Gt(0)]
 NotNegative = Annotated[float, Ge(0)]
 Seconds = Annotated[float, Gt(0), Le(30 * 24 * 3600)]
-"""At most 30 days."""
+"""A time of at most 30 days."""
 Milliseconds = Annotated[float, Gt(0), Le(3600 * 1000)]
-"""At most an hour."""
+"""A time of at most an hour."""
 MillisecondsFromZero = Annotated[float, Ge(0), Le(3600 * 1000)]
 """A time that may be 0."""
 EnergySeconds = Annotated[float, Gt(0), Le(60), Hint("a counter may wrap around more than once in a longer time")]
-"""A package's counter wraps around after some 65 kJ: at 500 W, after two minutes."""
+"""A time before a package's counter wraps around: it does so after some 65 kJ, at 500 W after two minutes."""
 Drop = Annotated[float, Gt(0), Lt(1), Hint("it is a fraction: 0.01 is one point")]
 Rounds = Annotated[int, Ge(3), Le(10_000)]
-"""Fewer than three give no interval."""
+"""A number of rounds: fewer than three give no interval."""
 Blocks = Annotated[int, Ge(4), Le(10_000)]
 Level = Annotated[float, Gt(0), Lt(0.5)]
-"""Of a test."""
+"""The level of a test."""
 Whole = Annotated[int, Ge(0)]
 """A count or a size that our own code found: it has no upper bound."""
 Counted = Annotated[int, Ge(1)]
 Share = Annotated[float, Ge(0), Le(1)]
 ShareBelowOne = Annotated[float, Ge(0), Lt(1)]
 Part = Annotated[float, Gt(0), Lt(1), Hint("it is a share: 0.5 is half")]
-"""Of something: neither none of it nor all."""
+"""A part of something: neither none of it nor all."""
 Difference = Annotated[float, Ge(-1), Le(1)]
 """Of two shares."""
 Nonempty = Annotated[str, MinLen(1)]
@@ -106,7 +106,8 @@ _WORDS = {
 
 
 def fitted(value: Any, hint: Any, where: str, problems: list[str]) -> Any:
-    """The value as its type wants it. What is wrong is appended to ``problems``, with its key; None is returned then.
+    """The value as its type wants it. If it does not fit, a problem with its key is appended to ``problems``, and None
+    is returned.
 
     ``nan`` and infinities fit no number.
     """

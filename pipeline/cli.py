@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 LOOKING = frozenset({"--cfg", "-c", "--info", "-i", "--hydra-help"})
-"""Hydra's flags that show something and run nothing."""
+"""Hydra's flags that only show something."""
 PLAIN_WIDTH = 120
 MULTIRUN = ("--multirun", "-m")
 SECONDS_PER_DAY = 24 * 3600
@@ -280,4 +280,4 @@ COMMANDS: Mapping[str, Callable[[list[str]], int]] = {
     "selftest": _selftest,
     "doctor": _doctor,
 }
-"""What the first word may be, if it is not a setting."""
+"""The first words that are commands; any other word is a setting."""

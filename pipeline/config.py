@@ -1,4 +1,4 @@
-"""From Hydra's configuration to a checked Plan. With cli.py the only place that knows Hydra and OmegaConf."""
+"""Makes a checked Plan from Hydra's configuration. Only this module and cli.py know Hydra and OmegaConf."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pipeline.plan.check import check, check_measure
 
 TARGET = "_target_"
 NAME = re.compile(r"[\w+-][\w.+-]*")
-"""Of a variant or a target: it is part of file names, and ``variant@target`` names a row."""
+"""The characters of a variant's or a target's name: it is part of file names, and ``variant@target`` names a row."""
 
 
 def _skeleton(kind: type) -> type:
@@ -44,7 +44,7 @@ class StoreNode:
 
 @dataclass
 class Schema:
-    """The skeleton of the configuration. What has a ``_target_`` is checked against the class that it names."""
+    """The skeleton of the configuration. A node with a ``_target_`` is checked against the class that it names."""
 
     model: dict[str, Any] = MISSING
     data: dict[str, Any] = MISSING
@@ -62,10 +62,10 @@ class Schema:
 
 
 def register(*, make_folders: bool = True) -> None:
-    """Make known to Hydra: the schema, ``${package:NAME}`` (a package's folder), and ``${new_folder:PATH}``.
+    """Make known to Hydra the schema, ``${package:NAME}`` (a package's folder) and ``${new_folder:PATH}``.
 
-    The latter makes the folder, or one with a number behind its name where another run has made it; it only names the
-    folder without ``make_folders``.
+    ``${new_folder:PATH}`` makes the folder, or one with a number behind its name where another run has made it. Without
+    ``make_folders`` it only names the folder.
     """
     ConfigStore.instance().store(name="schema", node=Schema)
     OmegaConf.register_new_resolver("package", _package_folder, replace=True)
@@ -131,8 +131,8 @@ def build(cfg: DictConfig, output: Path, command: str) -> Plan:
 
 
 def by_default(command: str, group: str, node: str, names: Iterable[str]) -> frozenset[str]:
-    """Which of the names of a group nobody typed: neither in a list (``variant=[...]``), nor in a field's path, nor by
-    an experiment, which names its own."""
+    """The names of a group that nobody typed: not in a list (``variant=[...]``), not in a field's path, not by an
+    experiment, which names its own."""
     keys = [word.lstrip("+~").partition("=")[0] for word in shlex.split(command)]
     if {group, "experiment", "--config-name", "--config-path"} & set(keys):
         return frozenset()
@@ -167,7 +167,7 @@ def _named(nodes: Mapping[str, Any], group: str, problems: list[str]) -> dict[st
 
 
 def measure_settings(overrides: Sequence[str]) -> MeasureSettings:
-    """``measure`` alone, with overrides such as ``measure=quick``; raises UserError for those of anything else."""
+    """Only ``measure``, with overrides such as ``measure=quick``; raises UserError for an override of anything else."""
     from hydra import compose, initialize_config_module
 
     for override in overrides:
@@ -187,7 +187,7 @@ def measure_settings(overrides: Sequence[str]) -> MeasureSettings:
 def construct(node: Any, where: str, problems: list[str]) -> Any:
     """Call the class that ``node`` names in ``_target_`` with the other keys, nested nodes first.
 
-    Each value is checked against the type of the class's field. What is wrong is appended to ``problems``, with the key
+    Each value is checked against the type of the class's field. Each problem is appended to ``problems``, with the key
     as the user types it and what exists; None is returned then.
     """
     if not isinstance(node, dict) or TARGET not in node:

@@ -1,4 +1,4 @@
-"""Names and glob patterns in a stage's fields, such as ``exclude_nodes`` and ``ignored_layers``."""
+"""Matches names with the glob patterns in a stage's fields, such as ``exclude_nodes`` and ``ignored_layers``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SHOWN = 12
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
-    """Whether a name is one of the patterns or fits one (``*``, ``?``, ``[...]``)."""
+    """Whether a name is one of the patterns, or fits one (``*``, ``?``, ``[...]``)."""
     return any(name == pattern or fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 

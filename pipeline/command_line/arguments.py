@@ -1,7 +1,7 @@
-"""What was typed, made into what Hydra takes.
+"""Turns what was typed into what Hydra takes.
 
 Hydra's grammar has no room for a file name with ``=`` in it, nor for an input named ``input.1``. Both are valid, so
-they are written here as Hydra wants them; what can't be meant is refused in one line.
+they are written here as Hydra wants them. A setting that can't be meant is refused in one line.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from pathlib import Path
 from pipeline.errors import UserError
 
 CHECKED_BY_CLASS = ("model", "data", "metric", "variants", "target")
-"""Nodes whose keys ``config.build`` checks against the classes that they name."""
+"""The nodes whose keys ``config.build`` checks against the classes that they name."""
 FLAGS_WITH_VALUE = frozenset(
     {"--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd", "--package", "-p", "--cfg", "-c", "--info"}
     | {"-i", "--experimental-rerun"}
 )
 PATHS = frozenset({"path", "weights", "tokenizer", "dir", "file", "folder"})
-"""The last part of a key whose value is a file or a folder."""
+"""The last part of every key whose value is a file or a folder."""
 BY_INPUT: Mapping[str, frozenset[str]] = {
     "model.preprocessing": frozenset({"scale", "mean", "std"}),
     "model.inputs": frozenset({"shape", "dtype"}),
     "data.batch_axes": frozenset(),
 }
-"""Mappings by an input's name, which may hold any character, and the keys below each."""
+"""The mappings whose keys are input names, which may hold any character; and the keys below each name."""
 _SPECIAL = re.compile(r"([\\()\[\]{}:=, \t])")
 _QUOTED_KEY = re.compile(r"""(["'])((?:(?!\1).)+)\1\s*:""")
 
 
 def for_hydra(argv: Sequence[str], commands: Collection[str], groups: Collection[str]) -> list[str]:
-    """Flags first, then the overrides, each as Hydra reads it.
+    """The words as Hydra reads them: flags first, then the overrides.
 
     Raises UserError for a word that is neither a flag nor ``KEY=VALUE``, for a setting without a key, and for a
     configuration group that is given no option.
@@ -45,7 +45,7 @@ def for_hydra(argv: Sequence[str], commands: Collection[str], groups: Collection
 
 
 def flags_and_overrides(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Hydra's flags, each with its value behind it, and the rest; in the order in which they were typed."""
+    """Hydra's flags, each followed by its value, and the other words; both in the order in which they were typed."""
     flags, overrides = [], []
     words = iter(argv)
     for word in words:
@@ -74,7 +74,7 @@ def _check(override: str, commands: Collection[str], groups: Collection[str]) ->
 
 
 def _understood(override: str) -> str:
-    """With an input's name and a path as they were typed."""
+    """The override with an input's name and a path as they were typed."""
     key, equals, value = override.partition("=")
     if not equals:
         return override

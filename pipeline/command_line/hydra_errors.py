@@ -1,4 +1,4 @@
-"""Hydra's own errors as a line that says what exists and what to type."""
+"""Turns Hydra's own errors into a line that says what exists and what to type."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def groups() -> list[str]:
 
 
 def available(group: str) -> list[str]:
-    """What ships in a group."""
+    """The options of a group that ship."""
     from importlib.resources import files
 
     folder = files("pipeline.conf").joinpath(group)
