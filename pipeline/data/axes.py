@@ -1,4 +1,4 @@
-"""Which axis of an array counts the examples."""
+"""Finds the axis of an array that counts the examples."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 def examples_in(arrays: Mapping[str, NDArray[Any]], told: Mapping[str, int | None]) -> int:
     """How many examples the arrays hold: the size that most of them have on some axis, out of their first axes' sizes
-    and those that are ``told``."""
+    and the sizes that are ``told``."""
     sizes = [
         array.shape[told.get(name) or 0]
         for name, array in arrays.items()
@@ -21,10 +21,8 @@ def examples_in(arrays: Mapping[str, NDArray[Any]], told: Mapping[str, int | Non
 
 
 def axis_of(array: NDArray[Any], count: int, told: int | None) -> int | None:
-    """The axis that counts the examples where the model has it at ``told``: there, or first; -1 where at neither.
-
-    None: the array is one value for all.
-    """
+    """The axis that counts the examples: axis ``told`` (the model's), or the first; -1 where it is neither. None: the
+    array is one value for all."""
     if told is None:
         return 0 if array.shape[:1] == (count,) else None
     if array.ndim > told and array.shape[told] == count:
@@ -33,9 +31,9 @@ def axis_of(array: NDArray[Any], count: int, told: int | None) -> int | None:
 
 
 def likely_axis(array: NDArray[Any], count: int) -> int | None:
-    """The axis that counts the examples by the shape alone; -1 where it can't be told.
+    """The axis that counts the examples, by the shape only; -1 where it can't be told.
 
-    It is the first one, or the only one of that size. A scalar, and an array of a single row, is one value for all.
+    It is the first axis, or the only one of that size. A scalar, and an array of a single row, is one value for all.
     """
     if array.shape[:1] == (count,):
         return 0

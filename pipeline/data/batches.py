@@ -1,4 +1,4 @@
-"""Batches as a model reads them: where its axis of the examples is, and which examples may run in one call."""
+"""Batches as a model reads them: which axis has the examples, and which examples may run in one call."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 Feed = Mapping[str, NDArray[Any]]
 Axes = Mapping[str, int | None]
-"""By input name: the axis of the examples in the model's own array; None: one value serves the whole call. An input
-that is not named has it first."""
+"""By input name, the axis of the examples in the model's own array; None: one value serves the whole call. An input
+that is not named has them first."""
 
 
 class Inputs(dict[str, NDArray[Any]]):
-    """Arrays [N, ...] by input name, the examples always first, and where the model has them (``axes``)."""
+    """Arrays [N, ...] by input name, the examples always first, and the axis where the model has them (``axes``)."""
 
     def __init__(self, arrays: Feed, axes: Axes | None = None) -> None:
         super().__init__(arrays)
@@ -23,7 +23,7 @@ class Inputs(dict[str, NDArray[Any]]):
 
 
 def axes_of(inputs: Feed) -> Axes:
-    """Where the model has the examples; empty where that is the first axis of every input."""
+    """The axes where the model has the examples; empty where that is the first axis of every input."""
     return inputs.axes if isinstance(inputs, Inputs) else {}
 
 
@@ -33,12 +33,13 @@ def count_of(inputs: Feed) -> int:
 
 
 def placed(batch: Feed, axes: Axes) -> dict[str, NDArray[Any]]:
-    """A batch [N, ...] as the model reads it, contiguous; an input without an axis is that of the first example."""
+    """A batch [N, ...] as the model reads it, contiguous; an input without an axis takes the value of the first
+    example."""
     return {name: np.asarray(_placed(array, axes.get(name, 0)), order="C") for name, array in batch.items()}
 
 
 def batch(inputs: Feed, start: int, size: int, filled: int | None = None) -> dict[str, NDArray[Any]]:
-    """The examples from ``start`` on, at most ``size``; ``filled`` repeats the last one up to so many."""
+    """The examples from ``start`` on, at most ``size``; with ``filled``, the last one is repeated up to that number."""
     parts = {name: array[start : start + size] for name, array in inputs.items()}
     length = count_of(parts)
     if filled is not None and filled > length:
@@ -52,8 +53,8 @@ def batch_of(inputs: Feed, size: int) -> Feed:
 
 
 def batches_of(inputs: Feed, size: int, most: int, most_bytes: int) -> list[Feed]:
-    """Up to ``most`` batches of ``size`` examples, one after the other: fewer where they would take more than
-    ``most_bytes`` together or share examples, one at least."""
+    """Up to ``most`` batches of ``size`` examples, one after the other. There are fewer where they would share examples
+    or take more than ``most_bytes`` together, but at least one."""
     first = batch_of(inputs, size)
     bytes_each = sum(array.nbytes for array in first.values())
     wanted = min(most, max(1, most_bytes // max(1, bytes_each)), max(1, count_of(inputs) // size))
@@ -61,7 +62,7 @@ def batches_of(inputs: Feed, size: int, most: int, most_bytes: int) -> list[Feed
 
 
 def alone(inputs: Feed) -> str | None:
-    """The input that allows one example a call only: the model has no axis for it, and the examples differ in it."""
+    """The input that allows only one example a call: the model has no axis for it, and the examples differ in it."""
     for name, axis in axes_of(inputs).items():
         if axis is None and name in inputs and _differs(inputs[name]):
             return name
@@ -69,7 +70,7 @@ def alone(inputs: Feed) -> str | None:
 
 
 def together(inputs: Feed, size: int) -> int:
-    """How many of ``size`` examples may run in one call: one where they differ in what serves a whole call."""
+    """How many of ``size`` examples may run in one call: one where they differ in an input that serves a whole call."""
     return 1 if alone(inputs) else size
 
 

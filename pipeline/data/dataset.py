@@ -1,4 +1,4 @@
-"""What a data set is, whoever made it."""
+"""The form of a data set, whoever made it."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class Split:
     inputs: Feed
     labels: NDArray[np.int64] | None = None
     notes: tuple[str, ...] = ()
-    """What the report has to say of how these examples were read, a sentence each."""
+    """Sentences for the report about how these examples were read."""
 
     def __len__(self) -> int:
         return count_of(self.inputs)
 
     def take(self, start: int, stop: int) -> Split:
-        """The examples ``start`` to ``stop``."""
+        """The examples from ``start`` to before ``stop``."""
         return self.chosen(slice(start, stop))
 
     def chosen(self, which: slice | Sequence[int]) -> Split:
@@ -93,7 +93,7 @@ class Dataset(Protocol):
 
 
 def sample_of(data: Dataset, limit: int) -> Split:
-    """Examples that decide nothing: of the calibration split where there is one, else of the test split."""
+    """Examples that decide nothing: from the calibration split where there is one, else from the test split."""
     if data.calibration_size:
         with suppress(NoExamples):
             return data.split("calibration").take(0, limit)
@@ -101,6 +101,6 @@ def sample_of(data: Dataset, limit: int) -> Split:
 
 
 def preprocess(inputs: Feed, preprocessing: Mapping[str, Preprocessing]) -> Inputs:
-    """Turn raw inputs into what the model reads; an input without preprocessing is handed on as it is."""
+    """The raw inputs as the model reads them; an input without preprocessing stays as it is."""
     arrays = {name: preprocessing[name](array) if name in preprocessing else array for name, array in inputs.items()}
     return Inputs(arrays, axes_of(inputs))

@@ -29,7 +29,7 @@ _DAMAGED = (OSError, ValueError, EOFError, AttributeError, NotImplementedError, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """How a file's arrays are to be taken."""
+    """The rules by which a file's arrays are read."""
 
     rule: LabelRule = field(default_factory=LabelRule)
     batch_axes: tuple[tuple[str, int | None], ...] = ()
@@ -40,27 +40,27 @@ class Reading:
 class SplitFolder:
     """A folder with ``train.npz``, ``validation.npz``, ``calibration.npz`` and ``test.npz``.
 
-    Every run needs test, the others are needed by the stages that read them. Each holds an array [N, ...] per input
-    name and, where there are any, ``labels`` [N].
+    Every run needs the test split; the stages that read the other splits need those. Each holds an array [N, ...] per
+    input name and, where there are any, ``labels`` [N].
     """
 
     path: Path
     name: str
     calibration_size: int = 512
     test_size: int | None = None
-    """Use the first so many test examples; None: all."""
+    """How many test examples to use, from the first on; None: all."""
     class_names: tuple[str, ...] = ()
     augmentation: tuple[str, ...] = ()
     """Random changes of a training image that keep its label, for fine-tuning: flip, crop."""
     label_offset: int = 0
-    """What the first class is numbered as: 1 where the labels begin at 1."""
+    """The number of the first class: 1 where the labels begin at 1."""
     ignore_label: int = IGNORED
-    """Labels that are neither judged nor learnt from."""
+    """A label that is neither judged nor learnt from."""
     batch_axes: Mapping[str, int | None] = field(default_factory=dict)
-    """By input name, the axis of the model's array that counts the examples; null: one value serves a whole call. Found
-    from the model and the shapes where it is not given."""
+    """By input name, the axis of the model's array that counts the examples; null: one value serves a whole call. An
+    axis that is not given is found from the model and the shapes."""
     max_gb: Positive | None = None
-    """What a file may unpack to; None: half of the memory that is free."""
+    """The most that a file may unpack to; None: half of the memory that is free."""
 
     def __post_init__(self) -> None:
         check_sizes(self.calibration_size, self.test_size)
@@ -94,14 +94,14 @@ class NpzFile:
     augmentation: tuple[str, ...] = ()
     """Random changes of a training image that keep its label, for fine-tuning: flip, crop."""
     label_offset: int = 0
-    """What the first class is numbered as: 1 where the labels begin at 1."""
+    """The number of the first class: 1 where the labels begin at 1."""
     ignore_label: int = IGNORED
-    """Labels that are neither judged nor learnt from."""
+    """A label that is neither judged nor learnt from."""
     batch_axes: Mapping[str, int | None] = field(default_factory=dict)
-    """By input name, the axis of the model's array that counts the examples; null: one value serves a whole call. Found
-    from the model and the shapes where it is not given."""
+    """By input name, the axis of the model's array that counts the examples; null: one value serves a whole call. An
+    axis that is not given is found from the model and the shapes."""
     max_gb: Positive | None = None
-    """What a file may unpack to; None: half of the memory that is free."""
+    """The most that a file may unpack to; None: half of the memory that is free."""
 
     def __post_init__(self) -> None:
         check_sizes(self.calibration_size, self.test_size)
@@ -113,7 +113,7 @@ class NpzFile:
         return self.path.name
 
     def split(self, name: SplitName) -> Split:
-        """One split; raises UserError where the file can't be read, NoExamples where the split gets none of it."""
+        """Read one split; raises UserError where the file can't be read, NoExamples where the split gets no example."""
         whole = read_npz(self.path, self._reading)
         parts = _partition(self.path, self._reading, tuple(self.fractions.items()))
         split = take_part(whole, parts, self.fractions, name, self.path)
@@ -127,7 +127,7 @@ class NpzFile:
 
 @lru_cache(maxsize=8)
 def read_npz(path: Path, reading: Reading = Reading()) -> Split:
-    """Read a .npz file as one split; raises UserError, saying what is wrong with it."""
+    """Read a .npz file as one split; raises UserError with the problem."""
     check_file(path, "give a .npz file with an array per input and, if known, 'labels'")
     try:
         check_npz(path, reading.max_gb)

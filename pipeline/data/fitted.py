@@ -20,51 +20,52 @@ _MASK = "attention_mask"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """An input that the model reads: sizes with None where any will do, or None; and NumPy's name of the type."""
+    """An input that the model reads: its sizes, with None where any will do, or None; and NumPy's name of the type."""
 
     shape: tuple[int | None, ...] | None
     dtype: str
     preprocessed: bool = False
-    """Its type is then that of the preprocessing."""
+    """Whether the model preprocesses it: its type is then the type of the preprocessing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Around:
-    """What is put around a data set to change its splits: it goes by that data set's name and sizes."""
+    """A data set around another one, whose splits it changes: it has that data set's name and sizes."""
 
     data: Dataset
 
     @property
     def name(self) -> str:
-        """The data set's."""
+        """The data set's name."""
         return self.data.name
 
     @property
     def calibration_size(self) -> int:
-        """The data set's."""
+        """The data set's size of the calibration split."""
         return self.data.calibration_size
 
     @property
     def class_names(self) -> Sequence[str]:
-        """The data set's."""
+        """The data set's class names."""
         return self.data.class_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted(Around):
-    """``data``, with what a model's inputs need done to it.
+    """The data set ``data``, with its arrays fitted to a model's inputs.
 
     Arrays that the model does not read are left out. ``token_type_ids`` and ``attention_mask`` are made where the data
-    has none. Numbers take the model's type where that keeps their kind and their values. Each is a note of the split.
+    has none. Numbers take the model's type where that keeps their kind and their values. Each of these is a note of the
+    split.
     """
 
     wanted: Mapping[str, Wanted]
     axes: Axes = field(default_factory=dict)
-    """Where the model has the examples, as far as it tells."""
+    """The axes where the model has the examples, as far as it tells."""
     _splits: dict[SplitName, Split] = field(default_factory=dict)
 
     def split(self, name: SplitName) -> Split:
-        """One split of the data set, fitted; raises what the data set raises."""
+        """Read one split and fit it; raises the data set's own errors."""
         if name not in self._splits:
             self._splits[name] = self._fit(self.data.split(name))
         return self._splits[name]

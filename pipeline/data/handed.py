@@ -1,4 +1,4 @@
-"""A data set as another process is given it: the splits that it may read, as they were read here."""
+"""A data set in the form that another process is given: the splits that it may read, as they were read here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.errors import NoExamples, StageFailed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handed:
-    """Its splits need no file, no second reading, and none of the code that made them."""
+    """A data set whose splits need no file, no second reading, and none of the code that made them."""
 
     name: str
     calibration_size: int
@@ -20,14 +20,14 @@ class Handed:
     splits: Mapping[SplitName, Split]
 
     def split(self, name: SplitName) -> Split:
-        """One that was handed over; raises StageFailed for any other."""
+        """A split that was handed over; raises StageFailed for any other."""
         if name not in self.splits:
             raise StageFailed(f"it reads the split '{name}', which its class variable 'reads' does not name")
         return self.splits[name]
 
 
 def handed(data: Dataset, whole: frozenset[SplitName], sampled: frozenset[SplitName], examples: int) -> Handed:
-    """With some splits whole, and of others the first ``examples``, where they have any."""
+    """A data set with some splits whole, and with the first ``examples`` of others, where they have any."""
     splits = {name: data.split(name) for name in sorted(whole)}
     for name in sorted(sampled - whole):
         with suppress(NoExamples):

@@ -1,4 +1,4 @@
-"""One set of examples in splits, by the sha256 of each example."""
+"""Divides one set of examples into splits, by the sha256 of each example."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pipeline.errors import NoExamples
 
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "calibration", "test")
 FEWEST: Mapping[SplitName, int] = {"calibration": 8, "test": 20}
-"""What these splits get of a small data set, as far as it goes: calibration first."""
+"""How many examples these splits get at least where the data set is small; calibration gets its share first."""
 GIVES = ("train", "validation")
-"""The splits that it is taken from."""
+"""The splits that give examples to those."""
 ACCURACY_FROM = 40
-"""With fewer different examples in all, accuracy is only known roughly."""
+"""Below this number of different examples in all, accuracy is known only roughly."""
 DEFAULT_FRACTIONS: Mapping[str, float] = {"test": 0.5, "train": 0.3, "calibration": 0.1, "validation": 0.1}
 
 
 def check_fractions(fractions: Mapping[str, float]) -> None:
-    """Raise ValueError for a split that doesn't exist, or shares that are none."""
+    """Raise ValueError for a split that does not exist, or for shares that are not valid."""
     unknown = sorted(set(fractions) - set(SPLITS))
     if unknown:
         raise ValueError(f"fractions.{unknown[0]} does not exist; available: {', '.join(SPLITS)}")
@@ -28,7 +28,7 @@ def check_fractions(fractions: Mapping[str, float]) -> None:
 
 
 def check_sizes(calibration_size: int, test_size: int | None) -> None:
-    """Raise ValueError for sizes that are none."""
+    """Raise ValueError for sizes that are not valid."""
     if calibration_size < 0:
         raise ValueError(f"calibration_size must be at least 0 (got {calibration_size})")
     if test_size is not None and test_size < 1:
@@ -36,7 +36,7 @@ def check_sizes(calibration_size: int, test_size: int | None) -> None:
 
 
 def limited(split: Split, name: SplitName, calibration_size: int, test_size: int | None) -> Split:
-    """No more examples than were asked for."""
+    """The split with no more examples than were asked for."""
     limit = {"calibration": calibration_size, "test": test_size}.get(name)
     return split if limit is None else split.take(0, limit)
 
@@ -47,15 +47,15 @@ class Partition:
 
     positions: Mapping[str, list[int]]
     note: str | None = None
-    """What to say where the splits could not have their fractions."""
+    """What to say where the splits could not have their fractions; None where they have them."""
 
 
 def partition(hashes: list[str], fractions: Mapping[str, float]) -> Partition:
     """The positions of each split's examples.
 
     Sorted by hash, the first ``fractions.test`` of the distinct examples are test (in the order of ``fractions``), and
-    so on: equal examples share a split, and the same examples always give the same splits. Of few examples the
-    calibration and test splits get more than their share (``split_sizes``).
+    so on: equal examples share a split, and the same examples always give the same splits. Where there are few
+    examples, the calibration and test splits get more than their share (``split_sizes``).
     """
     by_hash: dict[str, list[int]] = {}
     for index, digest in enumerate(hashes):
@@ -73,9 +73,9 @@ def partition(hashes: list[str], fractions: Mapping[str, float]) -> Partition:
 def split_sizes(count: int, fractions: Mapping[str, float]) -> dict[SplitName, int]:
     """How many of ``count`` different examples each split gets.
 
-    That is its fraction, unless calibration would then have fewer than 8 or test fewer than 20: what they lack is taken
-    from train and validation, and calibration takes from test too, which keeps one example. Fewer than 8 examples are
-    not calibrated on. A split whose fraction is 0 gets none.
+    Each split gets its fraction, unless calibration would then have fewer than 8 or test fewer than 20. Train and
+    validation give the examples that these lack; calibration also takes from test, which keeps one example. Fewer than
+    8 examples are not calibrated on. A split whose fraction is 0 gets none.
     """
     sizes = _by_fraction(count, fractions)
     if fractions.get("calibration", 0) > 0:
@@ -124,7 +124,7 @@ def _note(sizes: Mapping[SplitName, int], fractions: Mapping[str, float], differ
 
 
 def take_part(whole: Split, parts: Partition, fractions: Mapping[str, float], name: SplitName, where: object) -> Split:
-    """One split of ``whole``; raises NoExamples, naming ``where`` the examples are from, where it gets none."""
+    """One split of ``whole``; raises NoExamples, with ``where`` the examples are from, where the split gets none."""
     chosen = parts.positions[name]
     if not chosen:
         raise NoExamples(f"the {name} split has no examples: {_why_none(len(whole), fractions, name, where)}")

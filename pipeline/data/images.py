@@ -39,9 +39,10 @@ class Images:
     Each is scaled so that its shorter side is ``size`` / ``central`` and its middle of ``size`` x ``size`` pixels is
     taken, in RGB: [N, 3, size, size] uint8, by the name ``input``. With ``labelled`` an image's class is the folder it
     lies in, numbered in the order of the folders' names, or in that of ``classes``. A picture is turned as its EXIF
-    orientation says, the first one of an animation is taken, and 16-bit grey is scaled to 8 bits. ``crops`` takes so
-    many random crops of each image instead (a quarter of it to the whole), seeded: to judge drift with few photographs;
-    crops of one image may be in several splits. The examples are split by sha256 (``pipeline.data.hashing``).
+    orientation says, the first one of an animation is taken, and 16-bit grey is scaled to 8 bits. ``crops`` takes this
+    number of random crops of each image instead (a quarter of it to the whole), seeded, to judge drift with few
+    photographs; crops of one image may be in several splits. The examples are split by sha256
+    (``pipeline.data.hashing``).
     """
 
     path: Path
@@ -52,7 +53,7 @@ class Images:
     classes: tuple[str, ...] = ()
     """The folders' names in the order of the model's classes; none: sorted by name."""
     only: tuple[str, ...] = ()
-    """Names of files, or glob patterns; none: all."""
+    """The names of files, or glob patterns; none: all files."""
     crops: int | None = None
     fractions: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_FRACTIONS))
     calibration_size: int = 512
@@ -60,7 +61,7 @@ class Images:
     augmentation: tuple[str, ...] = ()
     """Random changes of a training image that keep its label, for fine-tuning: flip, crop."""
     max_gb: Positive | None = None
-    """What the images may take in memory; None: half of what is free."""
+    """The most that the images may take in memory; None: half of the memory that is free."""
 
     def __post_init__(self) -> None:
         check_sizes(self.calibration_size, self.test_size)
@@ -86,7 +87,7 @@ class Images:
         return find_pictures(self.path, self.only, self.labelled, self.classes)
 
     def split(self, name: SplitName) -> Split:
-        """One split; raises UserError where an image can't be read, NoExamples where the split gets none."""
+        """Read one split; raises UserError where an image can't be read, NoExamples where the split gets no example."""
         whole, parts = _read(
             self.path,
             self._folder(),

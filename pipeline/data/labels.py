@@ -1,4 +1,4 @@
-"""Class labels as people store them, turned into class numbers from 0 on."""
+"""Turns class labels as people store them into class numbers from 0 on."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelRule:
-    """How stored labels become class numbers: names by their place in ``names``, numbers less ``offset``; those that
-    are ``ignored`` are not judged."""
+    """The rule that turns stored labels into class numbers. Names become their place in ``names``; ``offset`` is taken
+    from numbers; labels that are ``ignored`` are not judged."""
 
     names: tuple[str, ...] = ()
     offset: int = 0
     ignored: int = IGNORED
 
     def __call__(self, raw: NDArray[Any], where: str) -> NDArray[np.int64]:
-        """Class numbers of the same shape, and ``IGNORED`` for those that are not judged.
+        """The class numbers, in the same shape; ``IGNORED`` stands for labels that are not judged.
 
-        Raises UserError, naming ``where`` the labels are from, where they are neither whole numbers nor known names.
+        Raises UserError, with ``where`` the labels are from, where they are neither whole numbers nor known names.
         """
         if raw.ndim == 2 and raw.shape[1] == 1:
             raw = raw[:, 0]
@@ -64,7 +64,8 @@ def _is_whole(text: str) -> bool:
 
 
 def label_problem(labels: NDArray[np.int64], classes: int | None, where: str, offset: int) -> str | None:
-    """What is wrong with labels for a model of so many classes (None: not known), and what to type; None: nothing."""
+    """The problem of labels for a model with this number of classes (None: not known), and what to type; None: there is
+    none."""
     judged = labels[labels != IGNORED]
     if not judged.size:
         return f"{where}: every label is ignored, so there is nothing to judge"
@@ -90,7 +91,7 @@ def _advice(labels: NDArray[np.int64], classes: int | None, offset: int) -> str:
 
 
 def one_hot_classes(labels: Sequence[Any] | NDArray[np.int64], classes: int | None) -> NDArray[np.int64] | None:
-    """The class [N] of labels [N, C] of which each row is one 1 among zeros; None where they are something else."""
+    """The class [N] of labels [N, C] whose rows are one 1 among zeros; None where they are something else."""
     array = np.asarray(labels)
     if array.ndim != 2 or array.shape[1] != classes:
         return None
@@ -101,7 +102,8 @@ def one_hot_classes(labels: Sequence[Any] | NDArray[np.int64], classes: int | No
 
 
 def check_names(names: Sequence[str], classes: int, *, folders: bool) -> str | None:
-    """What is wrong with the classes' names, those of ``folders`` or a list, for a model of so many; None: nothing."""
+    """The problem of the classes' names, from ``folders`` or a list, for a model with this number of classes; None:
+    there is none."""
     if not names or len(names) == classes:
         return None
     shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")

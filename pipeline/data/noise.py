@@ -1,4 +1,4 @@
-"""Noise in place of data: for speed, and for how far a variant's outputs drift from the baseline's."""
+"""Noise in place of data, to measure speed, and how far a variant's outputs drift from the baseline's."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ class InputShape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noise:
-    """Independent random values of the inputs' shapes and types, without labels; the same for the same seed."""
+    """Independent random values of the inputs' shapes and types, without labels; the same seed gives the same
+    values."""
 
     inputs: Mapping[str, InputShape]
     examples: Mapping[str, int]
-    """How many each split has."""
+    """How many examples each split has."""
     below: int = 1000
-    """Whole numbers are drawn from 0 up to here, this one not included; other values are standard normal."""
+    """Whole numbers are drawn from 0 up to, but not including, this one; other values are standard normal."""
     fixed: Mapping[str, float] = field(default_factory=dict)
-    """Inputs that have one and the same value everywhere, such as an attention mask."""
+    """The inputs that have the same value everywhere, such as an attention mask."""
     seed: int = 0
     class_names: tuple[str, ...] = ()
     name: ClassVar[str] = "random"

@@ -1,4 +1,4 @@
-"""Finding the pictures of a folder and opening one as it is meant to be seen."""
+"""Finds the pictures of a folder, and opens one the way it is meant to be seen."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _GREY_LEVELS = 256
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """The pictures of a folder, the class of each, the classes' names, and what was left out."""
+    """The pictures of a folder, the class of each, the classes' names, and the files that were left out."""
 
     files: tuple[Path, ...]
     labels: tuple[int, ...] | None
@@ -42,8 +42,8 @@ class Folder:
 def find_pictures(path: Path, only: Sequence[str], labelled: bool, classes: Sequence[str]) -> Folder:
     """All pictures below ``path`` whose names match ``only``, in the order of their paths.
 
-    Hidden files and folders, and what Finder leaves in archives, are not looked at. With ``labelled``, a picture's
-    class is its folder's name: by its place in ``classes``, or else in the order of all such names. Raises UserError
+    Hidden files and folders, and what Finder leaves in archives, are not looked at. With ``labelled``, the name of a
+    picture's folder gives its class: its place in ``classes``, or else in the order of all such names. Raises UserError
     where there are no pictures, one lies beside the class folders, or the classes' numbers would not be sure.
     """
     if not path.is_dir():

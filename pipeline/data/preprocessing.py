@@ -1,4 +1,4 @@
-"""What a model expects its raw inputs to be turned into: part of the model and of the bundle, never of the data set."""
+"""What is done to a model's raw inputs. It is part of the model and of the bundle, never of the data set."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Preprocessing:
 
     @property
     def is_identity(self) -> bool:
-        """Whether raw values are handed to the model as they are."""
+        """Whether the model gets raw values as they are."""
         return self.scale == 1.0 and not any(self.mean) and all(value == 1.0 for value in self.std)
 
     def __call__(self, raw: NDArray[Any]) -> NDArray[Any]:
-        """Turn raw values [N, C, ...] into what the model reads, same shape."""
+        """Turn raw values [N, C, ...] into the model's input, in the same shape."""
         if self.is_identity:
             return raw
         shape = (-1,) + (1,) * max(raw.ndim - 2, 0)
@@ -49,5 +49,5 @@ class Preprocessing:
         return (raw.astype(np.float32) * np.float32(self.scale) - mean) / std
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for manifests and cache keys."""
+        """The fields as plain values, for manifests and cache keys."""
         return {"scale": self.scale, "mean": list(self.mean), "std": list(self.std)}

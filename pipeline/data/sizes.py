@@ -1,4 +1,4 @@
-"""How large what a file unpacks to is, looked at before anything is unpacked."""
+"""Checks how large a file's content is before anything is unpacked."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pipeline.errors import UserError
 
 _GB = 1e9
 _SHARE = 0.5
-"""Of the memory that is free: what the data is turned into takes memory too."""
+"""The share of the free memory that the data may take: what it is turned into takes memory, too."""
 
 
 def check_file(path: Path, what: str) -> None:
-    """Raise UserError where ``path`` is not a regular file (or a link to one); ``what`` says what to give."""
+    """Raise UserError where ``path`` is no regular file (or link to one); ``what`` says what to give instead."""
     if path.is_file():
         return
     if path.exists():
@@ -30,7 +30,7 @@ def check_file(path: Path, what: str) -> None:
 def check_npz(path: Path, max_gb: float | None) -> None:
     """Raise UserError where a .npz file would unpack to more than fits, or promises what it does not hold.
 
-    Raises what ``zipfile`` and NumPy raise where it is damaged.
+    Raises the errors of ``zipfile`` and NumPy where it is damaged.
     """
     total = 0
     for name, promised, held in _members(path):

@@ -1,4 +1,4 @@
-"""CSV files as programs write them: separators, encodings and rows that are not whole."""
+"""Reads CSV files as programs write them: with any separator and encoding, and with rows that are not whole."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MARKS = (
 )
 """The byte order marks that tell an encoding, the longer before those that they begin with."""
 _BYTES_EACH = 4
-"""Of a character in memory, at most."""
+"""The most bytes of a character in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ class Table:
 def read_table(path: Path, encoding: str | None, column: str) -> Table:
     """Read a CSV file that has a header with ``column``.
 
-    Its separator is the comma, semicolon, tab or bar with which the header holds that column. Its encoding is what its
-    byte order mark says, UTF-8 without one. Raises UserError, with the line, where a row has other fields than the
+    Its separator is the comma, semicolon, tab or bar with which the header holds that column. Its byte order mark tells
+    the encoding; without one it is UTF-8. Raises UserError, with the line, where a row has other fields than the
     header, and where the file can't be read.
     """
     check_file(path, f"give a CSV file with a column '{column}' (data.path)")

@@ -49,11 +49,11 @@ class Texts:
     test_size: int | None = None
     class_names: tuple[str, ...] = ()
     label_offset: int = 0
-    """What the first class is numbered as: 1 where the labels begin at 1."""
+    """The number of the first class: 1 where the labels begin at 1."""
     ignore_label: int = IGNORED
-    """Labels that are neither judged nor learnt from."""
+    """A label that is neither judged nor learnt from."""
     encoding: str | None = None
-    """Of the file; None: what its byte order mark says, UTF-8 without one."""
+    """The file's encoding; None: the byte order mark tells it, and without one it is UTF-8."""
 
     def __post_init__(self) -> None:
         check_sizes(self.calibration_size, self.test_size)
@@ -67,7 +67,7 @@ class Texts:
         return self.path.stem
 
     def split(self, name: SplitName) -> Split:
-        """One split; raises UserError where a file can't be read, NoExamples where the split gets none of it."""
+        """Read one split; raises UserError where a file can't be read, NoExamples where the split gets no example."""
         rule = LabelRule(names=self.class_names, offset=self.label_offset, ignored=self.ignore_label)
         whole, parts = _read(
             self.path,

@@ -57,7 +57,7 @@ def ordered_training_set(source: Path) -> Split:
 
 
 def training_arrays(source: Path = SOURCE) -> Split:
-    """What the reference model is trained on: the official training set less calibration and validation."""
+    """The images that the reference model is trained on: the official training set less calibration and validation."""
     images, labels = ordered_training_set(source)
     start = SIZES["calibration"] + SIZES["validation"]
     return images[start:], labels[start:]

@@ -18,7 +18,7 @@ DESTINATION = Path(__file__).parent / "reviews.csv"
 
 
 def prepare(source: Path, destination: Path = DESTINATION) -> int:
-    """Write text and label of every sentence; returns how many."""
+    """Write the text and the label of every sentence; returns how many there are."""
     rows = []
     for line in source.read_text(encoding="latin-1").splitlines():
         _, rating, text = line.split("\t", 2)
