@@ -50,22 +50,22 @@ _STYLES: dict[Level, str] = {"ok": "green", "note": "", "warning": "yellow"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoiseFloor:
-    """What measuring a small model against itself gave: its ratio is 1 but for noise."""
+    """The outcome of measuring a small model against itself: its ratio is 1 but for noise."""
 
     ratio: float
     low: float
     high: float
     half_width: float
-    """Of the log-ratio's interval."""
+    """The half-width of the log-ratio's interval."""
     detectable: float
-    """The smallest difference (0.01 is 1 %) that as long a measurement finds in four of five cases."""
+    """The smallest difference (0.01 is 1 %) that an equally long measurement finds in four of five cases."""
     rounds: int
     blocks: int
     seconds: float
 
 
 def doctor(store: Path, console: Console, *, quick: bool = False, as_json: bool = False) -> int:
-    """Examine this machine and print what was found; ``quick`` leaves the noise floor out. Always returns 0."""
+    """Examine this machine and print the findings; ``quick`` leaves out the noise floor. Always returns 0."""
     watched = Console(stderr=True) if as_json else console
     with ProgressDisplay(watched) as display:
         machine = describe_machine()
@@ -86,7 +86,8 @@ def doctor(store: Path, console: Console, *, quick: bool = False, as_json: bool 
 
 
 def noise_floor(seconds: float, display: ProgressDisplay) -> NoiseFloor:
-    """Time the probe model and a hidden clone of it for so long; raises WorkerFailed where they can't be run."""
+    """Time the probe model and a hidden clone of it for this many seconds; raises WorkerFailed where they can't be
+    run."""
     settings = MeasureSettings(looks=(7, _MOST_ROUNDS), half_width=0.0, budget_s=seconds)
     key = subject_key("probe", _TARGET, 1)
     began = time.monotonic()
@@ -120,7 +121,7 @@ def noise_floor(seconds: float, display: ProgressDisplay) -> NoiseFloor:
 
 
 def judge_noise(floor: NoiseFloor) -> Finding:
-    """What the noise floor means, by the limits that make a run NOISY."""
+    """The finding that the noise floor gives, by the limits that make a run NOISY."""
     text = (
         f"a model timed against itself for {floor.seconds:.0f} s came out at {show.number(floor.ratio, 3)}x "
         f"{show.interval(floor.low, floor.high, 3)}; differences from {show.number(100 * floor.detectable, 1)} % on "

@@ -1,4 +1,5 @@
-"""What a machine's readings mean for measuring on it: a line each, and what to do. Pure functions of the readings."""
+"""The meaning of a machine's readings for measuring on it: a line each, and what to do. Pure functions of the
+readings."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ _GB = 1e9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One line: ``ok``; ``note``: good to know; ``warning``: figures suffer, or something can't be used."""
+    """One line. ``ok``; ``note``: good to know; ``warning``: figures suffer, or something can't be used."""
 
     topic: str
     level: Level
@@ -34,14 +35,14 @@ class Finding:
 
 
 def processor(name: str | None, architecture: str) -> Finding:
-    """Which processor this is."""
+    """The name of the processor."""
     if name is None:
         return Finding(topic="processor", level="note", text=f"its name can't be read ({architecture})")
     return Finding(topic="processor", level="ok", text=f"{name} ({architecture})")
 
 
 def int8(isa: frozenset[str]) -> Finding:
-    """Which instructions there are for int8 products."""
+    """The instructions that the processor has for int8 products."""
     arm = "asimd" in isa
     known = _INT8_ARM if arm else _INT8_X86
     has = [words for flag, words in known.items() if flag in isa]
@@ -61,7 +62,7 @@ def int8(isa: frozenset[str]) -> Finding:
 
 
 def bf16(isa: frozenset[str]) -> Finding:
-    """Whether there are instructions for bf16 products."""
+    """Whether the processor has instructions for bf16 products."""
     has = [flag for flag in _BF16 if flag in isa]
     if has:
         return Finding(topic="bf16", level="ok", text=f"the processor has {', '.join(has)}")
@@ -136,7 +137,7 @@ def quietness(quiet: Quiet | None, load: float | None, present: int) -> list[Fin
 
 
 def memory(available: int | None, total: int | None, swapped: int | None) -> list[Finding]:
-    """How much memory is free, and whether some of it is on the disk."""
+    """How much memory is free, and whether some of it lies on the disk."""
     if available is None or total is None:
         found = [Finding(topic="memory", level="note", text="can't be read")]
     else:
@@ -153,14 +154,14 @@ def memory(available: int | None, total: int | None, swapped: int | None) -> lis
 
 
 def gpu(names: Sequence[str], driver: str | None) -> Finding:
-    """NVIDIA's devices, and their driver."""
+    """NVIDIA's devices and their driver."""
     if not names:
         return Finding(topic="GPU", level="note", text="no NVIDIA GPU is visible: rows on cuda targets are skipped")
     return Finding(topic="GPU", level="ok", text=f"{', '.join(names)}; driver {driver}")
 
 
 def disk(free_bytes: int, place: str) -> Finding:
-    """How much room there is for what the stages build."""
+    """The room that is left for what the stages build."""
     text = f"{free_bytes / _GB:.1f} GB free for {place}"
     if free_bytes >= _LOW_DISK_BYTES:
         return Finding(topic="disk", level="ok", text=text)

@@ -1,4 +1,4 @@
-"""Which runtimes are installed, and what those that are installed lack to run."""
+"""Finds which runtimes are installed, and what these lack to run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ _OTHERS = (
 
 
 def onnxruntime_findings(gpus: Sequence[str]) -> list[Finding]:
-    """ONNX Runtime and each execution provider of its build. Imports onnxruntime, and torch for its CUDA libraries."""
+    """ONNX Runtime and each execution provider of its build. It imports onnxruntime, and torch for its CUDA
+    libraries."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -68,7 +69,7 @@ def session_finding(artifact: Artifact, target: Target, feed: Feed) -> Finding:
 
 
 def torch_finding(gpus: Sequence[str]) -> Finding:
-    """PyTorch, and whether it can use a GPU. Imports torch."""
+    """PyTorch, and whether it can use a GPU. It imports torch."""
     import torch
 
     if torch.version.cuda is None:

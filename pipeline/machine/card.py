@@ -1,4 +1,4 @@
-"""The NVIDIA card that CUDA uses, as the driver's library (NVML) tells of it. No setting of it is changed."""
+"""The NVIDIA card that CUDA uses, read through the driver's library (NVML). No setting of the card is changed."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pipeline.errors import Skipped
 
 T = TypeVar("T")
 _USABLE = 0.9
-"""Of a card's free memory."""
+"""The share of a card's free memory that models may be loaded into."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardState:
-    """A card at one moment; None where it doesn't say."""
+    """A card's state at one moment; None where the driver doesn't say."""
 
     sm_clock_mhz: int | None
     slowdown: str | None
-    """Why the card runs below its clock, where it does so to save itself: heat, or the power supply's brake. The limit
-    of its power is none of these: under load a card is always at it."""
+    """The reason why the card runs below its clock to save itself: heat, or the power supply's brake. The limit of its
+    power is no such reason: under load a card is always at it."""
     processes: int | None
-    """That compute on it."""
+    """The number of processes that compute on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Card:
         return bool(modes is not None and modes[0] == pynvml.NVML_DEVICE_MIG_ENABLE)
 
     def state(self) -> CardState:
-        """Read it; takes some microseconds."""
+        """Read the state, which takes some microseconds."""
         import pynvml
 
         reasons = _known(lambda: pynvml.nvmlDeviceGetCurrentClocksEventReasons(self.handle))
@@ -55,20 +55,20 @@ class Card:
         )
 
     def used_bytes(self) -> int | None:
-        """Of its memory, by whatever runs on it."""
+        """The memory of the card that is in use, by any process."""
         import pynvml
 
         return _known(lambda: int(pynvml.nvmlDeviceGetMemoryInfo(self.handle).used))
 
     def free_bytes(self) -> int | None:
-        """Of its memory, that nothing uses."""
+        """The memory of the card that nothing uses."""
         import pynvml
 
         return _known(lambda: int(pynvml.nvmlDeviceGetMemoryInfo(self.handle).free))
 
     def usable_bytes(self) -> int | None:
-        """What models may be loaded into at once: memory comes in blocks, and a call may need more than it did when it
-        was alone."""
+        """The memory that models may be loaded into at once. It is less than what is free: memory comes in blocks, and
+        a call may need more than it did when it was alone."""
         free = self.free_bytes()
         return None if free is None else round(_USABLE * free)
 
@@ -86,7 +86,8 @@ def card_of(device: str) -> Iterator[Card | None]:
 
 @contextmanager
 def used_card() -> Iterator[Card]:
-    """Raises Skipped without NVML, or where it is not certain which of several cards is used."""
+    """The card that CUDA uses; raises Skipped without NVML, or where it is not certain which of several cards is
+    used."""
     import pynvml
 
     try:
@@ -110,7 +111,8 @@ def _used_card() -> Card:
 
 
 def _used_handle(count: int) -> Any:
-    """With several cards CUDA's numbers need not be NVML's, so that only some settings tell which one is used."""
+    """The handle of the card that CUDA uses. With several cards CUDA's numbers need not be NVML's, so that only some
+    settings tell which one is used."""
     import pynvml
 
     if count == 1:

@@ -22,13 +22,13 @@ def cpu_quota(membership: Path = _MEMBERSHIP, mount: Path = _MOUNT) -> float | N
 
 
 def throttled_periods(membership: Path = _MEMBERSHIP, mount: Path = _MOUNT) -> int | None:
-    """In how many periods so far the group was held back for having used up its time."""
+    """The number of periods so far in which the group was held back because it had used up its time."""
     counts = [count for folder in _folders(membership, mount) if (count := _throttled(folder)) is not None]
     return sum(counts) if counts else None
 
 
 def memory_left_bytes(membership: Path = _MEMBERSHIP, mount: Path = _MOUNT) -> int | None:
-    """How much more the group may hold, what it can give back (cached files) counted in; None: it is not limited."""
+    """The memory that the group may still get, cached files that it can give back counted in; None: it has no limit."""
     left = [size for folder in _folders(membership, mount, "memory") if (size := _memory_left(folder)) is not None]
     return min(left, default=None)
 

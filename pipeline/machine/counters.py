@@ -1,4 +1,4 @@
-"""What the system counts for this process; None where it doesn't say."""
+"""The system's counters for this process; None where the system doesn't say."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _STATUS = Path("/proc/self/status")
 def run_delay_ns() -> int | None:
     """How long this process's threads have waited for a core so far (``/proc/self/schedstat`` is one thread's).
 
-    A thread may end between being listed and being read: it is left out, and the others still count.
+    A thread that ends between being listed and being read is left out, and the others still count.
     """
     found = [delay for task in _listed(_TASKS) if (delay := _delay_ns(task)) is not None]
     return sum(found) if found else None
@@ -42,7 +42,7 @@ def peak_resident_bytes() -> int | None:
 
 
 def major_faults() -> int | None:
-    """How often this process has waited for a page from the disk so far."""
+    """The number of times that this process has waited for a page from the disk so far."""
     if sys.platform == "win32":
         return None
     import resource
@@ -51,5 +51,5 @@ def major_faults() -> int | None:
 
 
 def increase(before: int | None, after: int | None) -> int | None:
-    """The difference, never below 0: a thread that ends takes its share of the total with it."""
+    """The difference of two readings, never below 0: a thread that ends takes its share of the total with it."""
     return None if before is None or after is None else max(0, after - before)

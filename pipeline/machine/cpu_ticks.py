@@ -1,4 +1,4 @@
-"""How the system counts its cores' time: /proc/stat, in ticks of 10 ms."""
+"""The system's count of its cores' time: /proc/stat, in ticks of 10 ms."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _COUNTED = 8
 
 @dataclass(frozen=True, slots=True)
 class Ticks:
-    """Since the machine was started."""
+    """Ticks since the machine was started."""
 
     total: int
     idle: int
     stolen: int
-    """Ready to run, but the hypervisor ran something else."""
+    """Ticks in which the core was ready to run, but the hypervisor ran something else."""
 
 
 def of_all_cores() -> Ticks | None:
-    """All cores together; None where the system doesn't count its time."""
+    """The ticks of all cores together; None where the system doesn't count its time."""
     return next((ticks for name, ticks in _lines(1) if name == "cpu"), None)
 
 
 def of_each_core() -> dict[int, Ticks]:
-    """By the core's number; empty where the system doesn't count its time."""
+    """The ticks of each core, by its number; empty where the system doesn't count its time."""
     return {
         int(name.removeprefix("cpu")): ticks for name, ticks in _lines() if name.startswith("cpu") and name != "cpu"
     }

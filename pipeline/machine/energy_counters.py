@@ -20,19 +20,19 @@ Reading = tuple[int, ...]
 
 
 class EnergyCounter(Protocol):
-    """Something that counts up."""
+    """A counter of energy."""
 
     @property
     def source(self) -> str:
-        """What is counted, in words for the report."""
+        """The source, in words for the report."""
         ...
 
     def read(self) -> Reading:
-        """The counters now, in units of their own; raises Skipped where that has become impossible."""
+        """The present readings, in units of the counter; raises Skipped where that has become impossible."""
         ...
 
     def joules(self, before: Reading, after: Reading) -> float:
-        """What was used between two readings."""
+        """The energy between two readings."""
         ...
 
 
@@ -48,15 +48,15 @@ def energy_counter(device: Device, powercap: Path = POWERCAP) -> Iterator[Energy
 
 @dataclass(frozen=True, slots=True)
 class Rapl:
-    """All processor packages: Intel's interface, which AMD's processors show too. Microjoules."""
+    """All processor packages, in microjoules: Intel's interface, which AMD's processors show, too."""
 
     packages: Sequence[Path]
     ranges: Sequence[int]
-    """The highest value of each counter, after which it begins again at 0."""
+    """The highest value of each counter; after it the counter begins again at 0."""
 
     @property
     def source(self) -> str:
-        """How many packages there are."""
+        """The number of packages."""
         count = len(self.packages)
         return "RAPL, the whole processor package" if count == 1 else f"RAPL, {count} whole processor packages"
 
@@ -65,7 +65,7 @@ class Rapl:
         return tuple(_number(package / "energy_uj") for package in self.packages)
 
     def joules(self, before: Reading, after: Reading) -> float:
-        """A counter that fell has wrapped around once."""
+        """The energy between two readings; a counter that fell has wrapped around once."""
         rises = [
             end - start if end >= start else end - start + highest
             for start, end, highest in zip(before, after, self.ranges, strict=True)
@@ -76,7 +76,8 @@ class Rapl:
 def rapl(powercap: Path = POWERCAP) -> Rapl:
     """The packages' counters; raises Skipped where there are none or they may not be read.
 
-    Only domains called ``package-…``: the others are parts of a package (core, uncore, dram) or more than it (psys).
+    Only domains called ``package-…`` count: the others are parts of a package (core, uncore, dram) or more than it
+    (psys).
     """
     zones = sorted(powercap.glob("intel-rapl:*"))
     packages = [zone for zone in zones if zone.name.count(":") == 1 and _name(zone).startswith("package")]
@@ -89,13 +90,13 @@ def rapl(powercap: Path = POWERCAP) -> Rapl:
 
 @dataclass(frozen=True, slots=True)
 class NvmlDevice:
-    """One graphics card. Millijoules since the driver was loaded."""
+    """One graphics card: millijoules since the driver was loaded."""
 
     card: Card
 
     @property
     def source(self) -> str:
-        """Which card."""
+        """The name of the card."""
         return f"NVML, the whole card ({self.card.name})"
 
     def read(self) -> Reading:
@@ -108,7 +109,7 @@ class NvmlDevice:
             raise Skipped(f"the energy counter of {self.card.name} can't be read: {error}") from error
 
     def joules(self, before: Reading, after: Reading) -> float:
-        """It is a 64-bit counter, which does not wrap around."""
+        """The energy between two readings of a 64-bit counter, which does not wrap around."""
         return (after[0] - before[0]) * _MILLIJOULES
 
 

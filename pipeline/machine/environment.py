@@ -1,6 +1,6 @@
-"""What machine this is: what a record must say for its figures to mean anything, and what a stage may ask about it.
+"""Describes the machine: what a record must say for its figures to mean anything, and what a stage may ask.
 
-Whatever can't be read is None (or an empty list), never a guess.
+A value that can't be read is None (or an empty list), never a guess.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LIBRARIES = (
     "torch",
     "torch-pruning",
 )
-"""The distributions whose versions change what is built or how fast it runs."""
+"""The distributions whose versions change what is built, or how fast it runs."""
 _CPUINFO = Path("/proc/cpuinfo")
 _CPU = Path("/sys/devices/system/cpu")
 _MEMINFO = Path("/proc/meminfo")
@@ -94,13 +94,13 @@ def turbo() -> bool | None:
 
 
 def available_memory_bytes() -> int | None:
-    """Memory that a new process can have without swapping, and without its control group's being ended for it."""
+    """The memory that a new process can have without swapping, and without its control group's being ended for it."""
     known = [size for size in (_meminfo().get("MemAvailable"), memory_left_bytes()) if size is not None]
     return min(known, default=None)
 
 
 def swap_used_bytes() -> int | None:
-    """How much of the swap space is in use."""
+    """The swap space that is in use."""
     found = _meminfo()
     if not {"SwapTotal", "SwapFree"} <= found.keys():
         return None

@@ -1,10 +1,10 @@
-"""What a processor's instruction sets mean for inference."""
+"""The meaning of a processor's instruction sets for inference."""
 
 from __future__ import annotations
 
 X86 = frozenset({"sse", "sse2", "sse4_1", "sse4_2", "avx", "avx2", "avx512f"})
 DOT_PRODUCTS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
-"""Those of x86 that multiply bytes and add up the products in 32 bits."""
+"""The x86 instruction sets that multiply bytes and add up the products in 32 bits."""
 _VECTORS = (("avx512f", 16), ("avx2", 8), ("avx", 8), ("asimd", 4))
 
 

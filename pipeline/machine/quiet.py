@@ -1,4 +1,5 @@
-"""How quiet the machine is: what the hypervisor took and how busy the cores were while we did nothing."""
+"""Watches how quiet the machine is: the time that the hypervisor took, and how busy the cores were while we did
+nothing."""
 
 from __future__ import annotations
 
@@ -14,13 +15,13 @@ class Quiet:
     """Shares of all cores' time, 0 to 1."""
 
     stolen: float
-    """Ready to run, but the hypervisor ran something else."""
+    """The share in which a core was ready to run, but the hypervisor ran something else."""
     busy: float
-    """Worked for whomever."""
+    """The share in which a core worked, for any process."""
 
 
 def sample_quiet(seconds: float, sleep: Callable[[float], None] = time.sleep) -> Quiet | None:
-    """Watch for so long without working; None where the system doesn't count its time."""
+    """Watch for this many seconds without working; None where the system doesn't count its time."""
     before = of_all_cores()
     sleep(seconds)
     after = of_all_cores()
