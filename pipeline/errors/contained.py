@@ -1,4 +1,4 @@
-"""What nobody foresaw in one part of a report costs that part and no more."""
+"""An unforeseen fault in one part of a report costs that part and no more."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from pipeline.errors.raised import OutOfSpace, SlimlineError, UserError, reason_
 logger = logging.getLogger(__name__)
 
 RAISING = "SLIMLINE_RAISE"
-"""Where this variable of the environment is set, as in the tests, faults of our own are raised."""
+"""Faults of our own are raised where this variable of the environment is set, as it is in the tests."""
 T = TypeVar("T")
 S = TypeVar("S")
 
 
 def contained(part: str, make: Callable[[], T], instead: Callable[[str], S]) -> T | S:
-    """What ``make`` returns; where it raises, what ``instead`` returns for a sentence that names the part and why.
+    """The result of ``make``; where it raises, the result of ``instead`` for a sentence that names the part and the
+    cause.
 
-    The whole text of what was raised goes to the log. A full disk and
-    a user's mistake are no fault of a part's and are raised.
+    The whole text of the error goes to the log. A full disk and a user's mistake are raised: they are no fault of a
+    part's.
     """
     try:
         return make()
@@ -43,12 +44,12 @@ def _told(part: str, reason: str, instead: Callable[[str], S]) -> S:
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """The parts of a report that could not be made, a sentence each without its full stop."""
+    """The parts of a report that could not be written, a sentence each without its full stop."""
 
     sentences: list[str] = field(default_factory=list)
 
     def contain(self, part: str, make: Callable[[], T], instead: S) -> T | S:
-        """What ``make`` returns, or ``instead`` where it raises; the sentence about it is kept."""
+        """The result of ``make``, or ``instead`` where it raises; the sentence about it is kept."""
 
         def keep(sentence: str) -> S:
             self.sentences.append(sentence)

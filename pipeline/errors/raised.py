@@ -40,7 +40,7 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _SHORT_WRITE = "requested and"
 _SHORT_BYTES = 2**20
 TEMPORARY_PREFIX = "slimline-run-"
-"""Of a run's own folder of temporary files."""
+"""The beginning of the name of a run's own folder of temporary files."""
 TEMPORARY_ADVICE = "type TMPDIR=FOLDER before the command"
 _RUN_ADVICE = "type hydra.run.dir=FOLDER for a folder on another disk"
 _TOO_MANY = (errno.EMFILE, errno.ENFILE)
@@ -69,7 +69,7 @@ class SlimlineError(Exception):
 
 
 class UserError(SlimlineError):
-    """The user's input is wrong. Each problem says what, where, what exists and what to type."""
+    """Raised where the user's input is wrong. Each problem says what, where, what exists and what to type."""
 
     exit_code = 2
 
@@ -79,52 +79,54 @@ class UserError(SlimlineError):
 
 
 class Skipped(SlimlineError):
-    """This does not apply here; the message is the reason that the row shows."""
+    """Raised where something does not apply here; the message is the reason that the row shows."""
 
 
 class BackendUnavailable(Skipped):
-    """A runtime, provider or device is missing. Backends raise this and never fall back."""
+    """Raised where a runtime, provider or device is missing. Backends raise this and never fall back."""
 
 
 class Unchanged(Skipped):
-    """A stage has nothing to do with its model; the message is the reason. Its chain goes on with the model."""
+    """Raised by a stage that has nothing to do with its model; the message is the reason. Its chain goes on with the
+    model."""
 
 
 class NoExamples(Skipped):
-    """A data set has no examples for a split: what reads it is skipped, and the rest goes on."""
+    """Raised where a data set has no examples for a split: a stage that reads it is skipped, and the rest goes on."""
 
 
 class StageFailed(SlimlineError):
-    """A stage could not build its output, or the output did not pass its check."""
+    """Raised where a stage could not build its output, or the output did not pass its check."""
 
 
 class Misnamed(StageFailed):
-    """A stage's field names what the model has not; the message tells what it has."""
+    """Raised where a stage's field names something that the model does not have; the message tells what it has."""
 
 
 class WorkerFailed(SlimlineError):
-    """A measuring process reported an error or died; the message is the reason."""
+    """Raised where a measuring process reported an error or died; the message is the reason."""
 
 
 class CorruptEntry(SlimlineError):
-    """A stored artifact's bytes are not the ones that were written."""
+    """Raised where a stored artifact's bytes are not the ones that were written."""
 
 
 class OutOfSpace(SlimlineError):
-    """The disk is full; the message names the path."""
+    """Raised where the disk is full; the message names the path."""
 
 
 class VerificationFailed(SlimlineError):
-    """A deploy bundle or a self-test did not pass."""
+    """Raised where a deploy bundle or a self-test did not pass."""
 
 
 def first_line(error: BaseException) -> str:
-    """An error of a library in one line: its type and its cause (``pipeline.errors.reasons``)."""
+    """A library's error in one line: its type and its cause (``pipeline.errors.reasons``)."""
     return cause(error)
 
 
 def reason_of(error: BaseException) -> str:
-    """``first_line``, with a hint where it was memory that the runtime lacked: each says so in words of its own."""
+    """The error in one line (``first_line``), with a hint where the runtime lacked memory: each runtime says so in
+    words of its own."""
     reason = cause(error)
     said = text_of(error).lower()
     if isinstance(error, MemoryError) or any(words in said for words in _NO_MEMORY):
@@ -134,10 +136,10 @@ def reason_of(error: BaseException) -> str:
 
 @contextmanager
 def reasoned(fail: Callable[[SlimlineError], object]) -> Iterator[None]:
-    """What goes wrong inside is one part's reason, which ``fail`` is told, and the other parts go on.
+    """Turn an error inside the block into the reason of one part, which ``fail`` is told; the other parts go on.
 
-    An error that nobody foresaw is told as a WorkerFailed, and its whole text goes to the log. Wrong input and a full
-    disk pass: they are the run's.
+    ``fail`` is told of an unforeseen error as a WorkerFailed, and its whole text goes to the log. Wrong input and a
+    full disk pass, because they end the run.
     """
     try:
         yield
@@ -154,8 +156,8 @@ def reasoned(fail: Callable[[SlimlineError], object]) -> Iterator[None]:
 
 @contextmanager
 def reporting_disk(path: Path, advice: str = _RUN_ADVICE, room: str = "") -> Iterator[None]:
-    """Turn what the operating system says of files at ``path``, or of a full disk, into one line that says what to
-    type: where it is full, how to make ``room`` too. Errors of other files pass."""
+    """Turn the operating system's errors of files at ``path``, or of a full disk, into one line that says what to type;
+    for a full disk it says how to make ``room``, too. Errors of other files pass."""
     try:
         yield
     except OSError as error:
@@ -166,13 +168,13 @@ def reporting_disk(path: Path, advice: str = _RUN_ADVICE, room: str = "") -> Ite
 
 
 def reporting_temporary() -> AbstractContextManager[None]:
-    """``reporting_disk`` for temporary files."""
+    """Report disk errors of temporary files, as ``reporting_disk`` does."""
     return reporting_disk(Path(tempfile.gettempdir()), TEMPORARY_ADVICE)
 
 
 @contextmanager
 def reporting_folder() -> Iterator[None]:
-    """As ``reporting_disk``, for a folder that is known only to whoever made it: the run's."""
+    """Report disk errors as ``reporting_disk`` does, for a folder that only its maker knows: the run's."""
     try:
         yield
     except OSError as error:
@@ -182,7 +184,7 @@ def reporting_folder() -> Iterator[None]:
 
 
 def require_space(path: Path, size_bytes: int, advice: str = _RUN_ADVICE) -> None:
-    """Raise OutOfSpace where a folder's disk has less room than this: before any work, rather than after it."""
+    """Raise OutOfSpace where the disk of a folder has less room than this, before any work is done."""
     free = shutil.disk_usage(path).free
     if free < size_bytes:
         raise OutOfSpace(f"{free / 1e6:.1f} MB are free at {path}, and {size_bytes / 1e6:.0f} MB are needed: {advice}")
@@ -203,7 +205,8 @@ def in_words(error: OSError, path: Path, advice: str, room: str = "") -> Slimlin
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether it says that the disk is full; NumPy says so by what it has written, without the system's number."""
+    """Whether the error says that the disk is full; NumPy gives the bytes that it has written, not the system's
+    number."""
     if not isinstance(error, OSError):
         return False
     return error.errno in DISK_FULL or (error.errno is None and _SHORT_WRITE in str(error))

@@ -1,4 +1,4 @@
-"""An error of a library, in one line: what it is about, without what surrounds it.
+"""Puts a library's error into one line: what it is about, without its surroundings.
 
 Libraries say the cause in many places: ONNX Runtime after the name of a C++ function, onnx over several lines,
 PyTorch's exporter below its advice, and any of them behind a traceback of their own.
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise, takewhile
 
 LONGEST = 300
-"""Characters of a reason; the rest is in the log."""
+"""The most characters of a reason; the rest is in the log."""
 _LONGEST_LINE = 4000
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -33,7 +33,7 @@ _PATH = re.compile(r"(?:/[^\s/'\":,;()\[\]]+)+/")
 
 
 def cause(error: BaseException) -> str:
-    """The error's type and what it says, in a line of bounded length; of an error that can't say it, its type."""
+    """The error's type and message, in a line of bounded length; only its type where it has no message."""
     kind = type(error).__name__
     said = cause_in(text_of(error))
     return f"{kind}: {said}" if said else kind
@@ -56,12 +56,12 @@ def plain_line(line: str) -> str:
 
 
 def shortened(text: str) -> str:
-    """At most ``LONGEST`` characters; what was left out is shown as such."""
+    """At most ``LONGEST`` characters, with a sign where some were left out."""
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1].rstrip()}…"
 
 
 def text_of(error: BaseException) -> str:
-    """All that an error says; empty where it can't."""
+    """The whole message of an error; empty where it can't give one."""
     try:
         return str(error)
     except Exception:  # noqa: BLE001  a class of the user's may fail at telling what is wrong
@@ -69,7 +69,7 @@ def text_of(error: BaseException) -> str:
 
 
 def traced(error: BaseException) -> str:
-    """All of it, for a log: where it was raised, and what it says, as far as it can."""
+    """The whole error, for a log: where it was raised, and its message, as far as it has one."""
     try:
         return "".join(traceback.format_exception(error))
     except Exception:  # noqa: BLE001  an error that can't even be printed

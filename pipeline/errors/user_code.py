@@ -1,4 +1,4 @@
-"""What the user's own code raised, in a line that says where."""
+"""Puts an error of the user's own code into a line that says where it was raised."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ _INSTALLED = {"site-packages", "dist-packages"}
 
 
 def user_code_error(error: BaseException) -> str:
-    """An error's kind and first line, and the file and line of the user's that it came from, where there is one."""
+    """The error's kind and first line, and the file and line of the user's code that it came from, where there is
+    one."""
     said = f"it called sys.exit({error.code!r})" if isinstance(error, SystemExit) else first_line(error)
     place = _place(error)
     return said if place is None else f"{said} ({place[0]}, line {place[1]})"

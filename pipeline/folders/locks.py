@@ -1,4 +1,4 @@
-"""Who uses what: locks that end with their process, however it ends.
+"""Locks that tell who uses a folder or a file, and that end with their process, however it ends.
 
 The kernel drops a flock when its holder is gone, killed ones too. So a folder that its maker has locked is in use, and
 one that nobody has locked is left over: no age and no process id has to be judged, and other containers on the same
@@ -26,11 +26,11 @@ _NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EBADF, errno.EI
 
 
 class NoLocks(Exception):
-    """This disk, or this system, has no locks."""
+    """Raised where this disk, or this system, has no locks."""
 
 
 def lock(descriptor: int, *, shared: bool = False) -> bool:
-    """Lock an open file or folder unless somebody else has; whether that worked. Raises NoLocks.
+    """Lock an open file or folder unless somebody else has locked it; returns whether that worked. Raises NoLocks.
 
     A shared lock keeps only exclusive ones out. It ends when the descriptor is closed.
     """
@@ -65,7 +65,7 @@ class InUse:
             self._descriptors[folder] = _marked(folder)
 
     def close(self) -> None:
-        """Let all of them go."""
+        """Let all folders go."""
         while self._descriptors:
             os.close(self._descriptors.popitem()[1])
 
@@ -102,7 +102,8 @@ def _open(folder: Path, flags: int = os.O_RDONLY) -> int:
 
 
 def names(path: Path, descriptor: int) -> bool:
-    """Whether the path still names what is open: another process may have removed it, or put another in its place."""
+    """Whether the path still names the open file or folder: another process may have removed it, or put another in its
+    place."""
     try:
         return os.path.samestat(os.stat(path), os.fstat(descriptor))  # noqa: PTH116
     except FileNotFoundError:
@@ -126,7 +127,8 @@ def owned_folder(parent: Path, prefix: str) -> Iterator[Path]:
 
 @contextmanager
 def exclusively(folder: Path, *, follow: bool = True) -> Iterator[bool | None]:
-    """Hold the exclusive lock of a folder for the block; whether nobody else uses it, None where that can't be known.
+    """Hold the exclusive lock of a folder for the block. Gives whether nobody else uses the folder; None where that
+    can't be known.
 
     Raises OSError for what is no folder; without ``follow`` that counts as used, and so does a link.
     """
@@ -149,7 +151,7 @@ def exclusively(folder: Path, *, follow: bool = True) -> Iterator[bool | None]:
 
 @contextmanager
 def unused(folder: Path) -> Iterator[bool]:
-    """Whether nobody uses the folder; as long as the block lasts, nobody can begin to.
+    """Whether nobody uses the folder; nobody can begin to as long as the block lasts.
 
     On a disk without locks a folder counts as used for a day.
     """
@@ -158,7 +160,7 @@ def unused(folder: Path) -> Iterator[bool]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove a folder that its maker has left over; one that is another user's, in use or gone stays."""
+    """Remove a folder that its maker has left over; a folder that is another user's, in use or gone stays as it is."""
     with suppress(OSError):
         if hasattr(os, "getuid") and folder.lstat().st_uid != os.getuid():
             return

@@ -1,4 +1,4 @@
-"""A run's folder: its own, however many runs start in the same second; and ``outputs/latest``."""
+"""Makes a run's folder, its own even where many runs start in the same second; and ``outputs/latest``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PATIENCE_S, _PAUSE_S = 5.0, 0.01
 def new_folder(wanted: str) -> str:
     """Make this folder, or the first of ``wanted-2``, ``wanted-3`` … that nobody has made yet, and return its path.
 
-    One that can't be made is returned as it is: whoever writes into it says why.
+    A folder that can't be made is returned as it is: whoever writes into it says why.
     """
     for number in itertools.count(1):
         folder = Path(wanted if number == 1 else f"{wanted}-{number}")
@@ -50,11 +50,9 @@ def new_folder(wanted: str) -> str:
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """The folder, made where it is missing, belongs to this run until the block ends.
-
-    What a run that was killed in it has left half-written goes. Raises UserError where another run writes into it,
-    OutOfSpace where its disk is full.
-    """
+    """The folder, made where it is missing, belongs to this run until the block ends. Files that a killed run has left
+    half-written in it are removed. Raises UserError where another run writes into it, OutOfSpace where its disk is
+    full."""
     folder.mkdir(parents=True, exist_ok=True)
     require_space(folder, _SPACE_BYTES)
     with exclusively(folder) as free:
@@ -86,10 +84,8 @@ def point_latest_at(folder: Path) -> None:
 
 
 def sweep_outputs(folder: Path) -> None:
-    """Remove what killed runs have left half-written below the outputs that a run's folder lies in.
-
-    Their folders and logs stay.
-    """
+    """Remove the files that killed runs have left half-written below the outputs that a run's folder lies in. Their
+    folders and logs stay."""
     outputs = outputs_of(folder)
     if outputs is None:
         return

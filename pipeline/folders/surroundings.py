@@ -1,5 +1,5 @@
-"""What a command needs of the system: open files enough, and one folder for all temporary files, its processes' too, so
-that a killed run's are found and removed."""
+"""Gives a command what it needs of the system: enough open files, and one folder for all temporary files, also those of
+its processes, so that the next run finds and removes a killed run's files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SPACE_BYTES = 1_000_000
 
 @contextmanager
 def own_surroundings() -> Iterator[None]:
-    """Both, as long as the block lasts; raises UserError where the system gives too little."""
+    """Give both to the block; raises UserError where the system gives too little."""
     allow_open_files()
     with own_temporary_files():
         yield

@@ -1,4 +1,4 @@
-"""Waiting for a lock that another process holds: it is said for whom, and Ctrl-C ends the wait at once."""
+"""Waits for a lock that another process holds: it says for whom, and Ctrl-C ends the wait at once."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _Release = Callable[[], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """A process that holds a lock, as it says itself."""
+    """A process that holds a lock, as it describes itself."""
 
     pid: int
     host: str
     command: str
     since: float
-    """Seconds since the epoch."""
+    """The time since which it holds the lock, in seconds since the epoch."""
 
     @staticmethod
     def me() -> Holder:
@@ -46,7 +46,7 @@ class Holder:
 
     @staticmethod
     def parse(line: str) -> Holder | None:
-        """What ``line`` tells; None where it is none of ours."""
+        """The holder that ``line`` describes; None where the line is none of ours."""
         try:
             plain = json.loads(line)
             return Holder(
@@ -59,11 +59,11 @@ class Holder:
             return None
 
     def line(self) -> str:
-        """For a lock's file."""
+        """The line for a lock's file."""
         return json.dumps(asdict(self)) + "\n"
 
     def __str__(self) -> str:
-        """For a message; what another user's process wrote may hold anything."""
+        """The words for a message; a line that another user's process wrote may hold anything."""
         with suppress(ValueError, OverflowError, OSError):
             since = f", since {datetime.fromtimestamp(self.since):%Y-%m-%d %H:%M:%S}"
             where = "" if self.host == socket.gethostname() else f" on {self.host}"
@@ -97,7 +97,8 @@ class Holder:
 
 @contextmanager
 def locked(path: Path, what: str) -> Iterator[None]:
-    """Hold the lock of a file, which is made and removed again; wait where another process has it, and say for whom.
+    """Hold the lock of a file, which is made and removed again. Where another process has the lock, wait and say for
+    whom.
 
     ``what`` completes "waiting for": what the other process is at. Where the disk has no locks, lock files of the
     package ``filelock`` stand in for them, and that is said.
@@ -119,7 +120,7 @@ def locked(path: Path, what: str) -> Iterator[None]:
 
 @contextmanager
 def try_lock(path: Path) -> Iterator[bool]:
-    """Hold the lock of a file for the block where it is free, and remove the file; whether it was free."""
+    """Hold the lock of a file for the block where it is free, and remove the file; gives whether it was free."""
     release: _Release | None = None
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -155,7 +156,7 @@ def _let_go(path: Path, descriptor: int) -> None:
 
 
 def _stood_in(path: Path) -> _Release | None:
-    """The same by a lock file; one of a process that is gone is removed."""
+    """Hold a lock file in place of a lock; the file of a process that is gone is removed."""
     from filelock import SoftFileLock, Timeout
 
     path.unlink(missing_ok=True)
@@ -168,7 +169,7 @@ def _stood_in(path: Path) -> _Release | None:
 
 
 def holder_of(path: Path) -> Holder | None:
-    """Who holds a file's lock, as far as the file says it."""
+    """The holder of a file's lock, as far as the file tells."""
     try:
         return Holder.parse(path.read_text(errors="replace").partition("\n")[0])
     except OSError:
@@ -182,10 +183,8 @@ def wait(
     advice: str = "",
     pause_s: float = PAUSE_S,
 ) -> T:
-    """Repeat ``attempt`` until it gives something.
-
-    Says for whom it waits after a second, every minute from then on, and when that process is stopped or goes on.
-    """
+    """Repeat ``attempt`` until it gives a result. It says for whom it waits after a second, every minute from then on,
+    and when that process is stopped or goes on."""
     began, due_s, was_stopped = time.monotonic(), _SAY_AFTER_S, False
     while (found := attempt()) is None:
         seconds, other = time.monotonic() - began, holder()

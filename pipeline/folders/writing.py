@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Writes files that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from pathlib import Path
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside ``path`` to write to; at the block's end the file gets its own name.
-
-    A reader never sees half of it. Where the block fails, ``path`` stays as it was and nothing is left beside it.
-    """
+    """Give a temporary name beside ``path`` to write to; at the block's end the file gets its own name. A reader never
+    sees half of the file. Where the block fails, ``path`` stays as it was and nothing is left beside it."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         yield temporary

@@ -1,4 +1,4 @@
-"""What this Python can import, and in which version."""
+"""Tells what this Python can import, and in which version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a library says about itself goes to the run's log or nowhere, not to the user."""
+"""Sends the remarks of libraries about themselves to the run's log or nowhere, not to the user."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class _ToOurLog(logging.Handler):
 
 @contextmanager
 def remarks_logged() -> Iterator[None]:
-    """Take in what libraries log."""
+    """Take in the messages that libraries log."""
     # With a handler, the root logger neither falls back to the standard error nor sets itself up to write there.
     handler = _ToOurLog(logging.WARNING)
     root = logging.getLogger()
@@ -32,7 +32,7 @@ def remarks_logged() -> Iterator[None]:
 
 @contextmanager
 def errors_only(*loggers: str) -> Iterator[None]:
-    """Of what these loggers say, let errors through alone."""
+    """Let only errors of these loggers through."""
     muted = [logging.getLogger(name) for name in loggers]
     levels = [each.level for each in muted]
     for each in muted:
@@ -46,7 +46,7 @@ def errors_only(*loggers: str) -> Iterator[None]:
 
 @contextmanager
 def prints_logged(library: ModuleType) -> Iterator[None]:
-    """Take in what a module prints; the standard output itself belongs to the progress bar."""
+    """Take in the text that a module prints; the standard output itself belongs to the progress bar."""
 
     def log(*words: object, **_: object) -> None:
         logger.info("%s: %s", library.__name__, " ".join(map(str, words)))
@@ -78,7 +78,7 @@ class _SavesIn(ModuleType):
 
 @contextmanager
 def saves_in(library: ModuleType, folder: Path) -> Iterator[None]:
-    """Let a module that leaves models in the current folder (what it could not finish) leave them in this one."""
+    """Let a module that leaves models in the current folder (ones that it could not finish) leave them in this one."""
     import onnx
 
     library.onnx = _SavesIn(folder)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Which slimline this is: its version and, in a checkout, the commit."""
+"""Tells which slimline this is: its version and, in a checkout, the commit."""
 
 from __future__ import annotations
 

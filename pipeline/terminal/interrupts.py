@@ -38,7 +38,7 @@ class Stopped(KeyboardInterrupt):
 
 
 def watch() -> None:
-    """Take note of every such signal from now on; one that is ignored (nohup, a background job) stays ignored."""
+    """Take note of every such signal from now on; a signal that is ignored (nohup, a background job) stays ignored."""
     if threading.current_thread() is not threading.main_thread():
         return
     watched = [number for number in _signals() if _is_default(number)]
@@ -50,7 +50,7 @@ def watch() -> None:
 
 
 def raise_again() -> None:
-    """Raise Stopped if there was a signal: whoever comes here after one has not heard of it."""
+    """Raise Stopped if there was a signal: the caller may not have heard of it."""
     if _seen is not None:
         raise Stopped(_seen[0])
 
@@ -74,7 +74,8 @@ def _note(number: int, frame: FrameType | None) -> None:
 
 
 def _forget() -> None:
-    """In a process that was forked off, as a user's data set may do: its signals are its own, and no word to us."""
+    """Forget the signals in a process that was forked off, as a user's data set may do: they are its own, and no word
+    to us."""
     signal.set_wakeup_fd(-1)
     for number in _signals():
         if signal.getsignal(number) is _note:

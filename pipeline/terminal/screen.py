@@ -1,4 +1,5 @@
-"""What is printed: harmless to a terminal, in letters that it has, and of no matter to a run that nobody reads."""
+"""Makes printed text harmless to a terminal, in letters that the terminal has, and no matter to a run that nobody
+reads."""
 
 from __future__ import annotations
 
@@ -20,18 +21,20 @@ _ERRORS = "slimline.ascii"
 
 
 def printable(text: str) -> str:
-    """The text with what a terminal would obey, or a reader not see, written out: an escape becomes ``\\x1b``."""
+    """The text with each character that a terminal would obey, or a reader not see, written out: an escape becomes
+    ``\\x1b``."""
     return _HARMFUL.sub(_written_out, text)
 
 
 def in_ascii(text: str) -> str:
-    """The text with ASCII letters alone: a likeness where there is one, else a question mark."""
+    """The text with only ASCII letters: a likeness where there is one, else a question mark."""
     return "".join(letter if letter.isascii() else _IN_ASCII.get(letter, "?") for letter in text)
 
 
 @contextmanager
 def guarded_output() -> Iterator[None]:
-    """Within it, printing never raises: what an encoding lacks is replaced, what can't be written is dropped."""
+    """Keep printing from raising within the block: characters that an encoding lacks are replaced, and text that can't
+    be written is dropped."""
     codecs.register_error(_ERRORS, _replaced)
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = _guarded(sys.stdout), _guarded(sys.stderr)
@@ -55,7 +58,7 @@ class GuardedStream:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write, or drop the text; the number of its characters either way."""
+        """Write the text, or drop it; returns the number of its characters either way."""
         if not self._lost:
             try:
                 self._stream.write(text)
@@ -64,7 +67,7 @@ class GuardedStream:
         return len(text)
 
     def flush(self) -> None:
-        """Hand on what was written."""
+        """Hand on the text that was written."""
         if not self._lost:
             try:
                 self._stream.flush()
