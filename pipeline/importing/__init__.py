@@ -1,1 +1,1 @@
-"""The import step: an ONNX model that comes in is made clean once, and shown to compute what its file computes."""
+"""The import step: makes an ONNX model clean once, and shows that it computes what its file computes."""

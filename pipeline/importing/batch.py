@@ -1,4 +1,4 @@
-"""Which batches a model takes, found by trying: a size written inside a graph shows in no declared shape."""
+"""Finds the batches that a model takes, by trying: a size written inside a graph shows in no declared shape."""
 
 from __future__ import annotations
 
@@ -18,27 +18,28 @@ if TYPE_CHECKING:
     import onnx
 
 TRIED = 2
-"""A batch of which no model has its only one by chance; 1 is what files are fixed to."""
+"""A batch that no model has as its only one by chance; files are usually fixed to 1."""
 _SHAPED = ("Reshape", "Expand", "ConstantOfShape", "Tile")
 Run = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batches:
-    """What was found: the only size, or None where any will do, with why no other; and what is odd."""
+    """The batches that a model takes: the only size, or None where any will do, with the reason why no other does; and
+    oddities."""
 
     size: int | None = None
     reason: str = ""
     remarks: list[str] = field(default_factory=list)
     shapes: list[tuple[int, ...]] = field(default_factory=list)
-    """Of the outputs as they came out: of one batch of this size, or of two examples where any will do."""
+    """The shapes of the outputs that came out, for one batch of this size, or for two examples where any size will
+    do."""
 
 
 def only_batch(session: Any, feed: Feed, model: onnx.ModelProto, declared: int | None, relative: float) -> Batches:
-    """Run two examples at once, and one; where two fail, find the size that runs. A declared size is taken as it is.
-
-    ``relative`` is the difference between outputs that rounding explains. Where no size runs, there are no shapes.
-    """
+    """Run two examples at once, and one example; where two fail, find the size that runs. A declared size is taken as
+    it is. ``relative`` is the largest difference between outputs that rounding explains. Where no size runs, there are
+    no shapes."""
     if declared is not None:
         return _found(_Attempt.at(session, feed, declared), declared, "")
     two, one = _Attempt.at(session, feed, TRIED), _Attempt.at(session, feed, 1)
@@ -80,7 +81,7 @@ def _found(attempt: _Attempt, size: int | None, reason: str) -> Batches:
 
 
 def _merged(one: NDArray[Any], two: NDArray[Any]) -> str | None:
-    """Where the second example went into the first's row: [1, 16] became [1, 32]."""
+    """Whether the second example went into the first's row: [1, 16] became [1, 32]."""
     if one.shape[:1] != (1,) or two.shape[:1] != (1,) or two.size != TRIED * one.size:
         return None
     if any(pair == (1, TRIED) for pair in zip(one.shape, two.shape, strict=False)):

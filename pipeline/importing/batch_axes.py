@@ -1,4 +1,4 @@
-"""Which axis of each input of an ONNX model counts the examples, as far as the declared shapes tell."""
+"""Finds the axis of each input of an ONNX model that counts the examples, as far as the declared shapes tell."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 Size = int | str | None
-"""A number, a symbol, or free."""
+"""A size: a number, a symbol, or free."""
 
 
 def batch_axes(shapes: Mapping[str, Sequence[Size] | None]) -> dict[str, int | None]:
     """The axis by input; None: one value serves a whole call.
 
-    The batch is the symbol that most inputs begin with, and an input has it where it has this symbol. Without it, an
-    input whose first size is free has it there; one whose first size is a number, though others begin with a free one,
-    has it on its only free axis, or nowhere. Where all sizes are numbers, the first input's first one is the batch. An
-    input of unknown shape has it first.
+    The batch is the symbol that most inputs begin with, and an input has it where it has this symbol. Without the
+    symbol, an input whose first size is free has the batch there; an input whose first size is a number, though others
+    begin with a free one, has it on its only free axis, or nowhere. Where all sizes are numbers, the first input's
+    first one is the batch. An input of unknown shape has it first.
     """
     known = {name: shape for name, shape in shapes.items() if shape is not None}
     symbol = _symbol(known)

@@ -1,4 +1,4 @@
-"""Make an ONNX graph clean, so that every stage finds it as it expects it: named, sorted, declared."""
+"""Makes an ONNX graph clean, in the form that every stage expects: named, sorted, declared."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 OPSET = 13
-"""Q/DQ per channel, which 8-bit quantization uses, begins here."""
+"""The first opset with Q/DQ per channel, which 8-bit quantization uses."""
 _IR_VERSION = 7
-"""Of opset 13; from 4 on, weights are no inputs."""
+"""The format version of opset 13; from 4 on, weights are no inputs."""
 _DOMAINS: Mapping[str, int] = {"com.microsoft": 1, "ai.onnx.ml": 3}
 """Versions of domains that runtimes know without a declaration."""
 
@@ -40,7 +40,7 @@ def clean(model: onnx.ModelProto) -> list[str]:
 
 
 def raised(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A clean copy of the model at ``OPSET``; raises what ONNX's version converter raises."""
+    """A clean copy of the model at ``OPSET``; raises the errors of ONNX's version converter."""
     from onnx import version_converter
 
     converted = version_converter.convert_version(model, OPSET)
@@ -105,7 +105,8 @@ def _raise_ir(model: onnx.ModelProto) -> str | None:
 
 
 def lower_ir(model: onnx.ModelProto) -> str | None:
-    """Give a file that is newer than its operators the oldest format that has them; runtimes refuse newer ones."""
+    """Give a file that is newer than its operators the oldest format that has them, because runtimes refuse newer
+    ones."""
     from onnx.helper import find_min_ir_version_for
 
     lowest = max(_IR_VERSION, find_min_ir_version_for(list(model.opset_import), ignore_unknown=True))

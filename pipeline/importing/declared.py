@@ -1,4 +1,4 @@
-"""Shapes that a file declares, held against those that follow from its inputs."""
+"""Compares the shapes that a file declares with the shapes that follow from its inputs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def drop_wrong_shapes(model: onnx.ModelProto) -> str | None:
-    """Take out declared shapes and types, in place, that contradict what ONNX infers; outputs get the inferred."""
+    """Take out declared shapes and types, in place, that contradict ONNX's inference; outputs get the inferred ones."""
     inferred = inferred_values(model)
     free = set(axis_names(model))
     graph = model.graph
@@ -28,7 +28,7 @@ def drop_wrong_shapes(model: onnx.ModelProto) -> str | None:
 
 
 def inferred_values(model: onnx.ModelProto) -> Mapping[str, onnx.ValueInfoProto]:
-    """What ONNX infers of each value from the inputs and weights alone; nothing where it can't."""
+    """The types that ONNX infers of each value from only the inputs and weights; empty where it can't."""
     from onnx import shape_inference
 
     bare = type(model)()

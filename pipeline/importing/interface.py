@@ -1,4 +1,4 @@
-"""What an ONNX model takes and gives, made into arrays that NumPy has."""
+"""Makes the inputs and outputs of an ONNX model arrays that NumPy has."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ZIPMAP = "ZipMap"
 
 
 def fed_type(value: onnx.ValueInfoProto, path: Path) -> str:
-    """NumPy's name of the type that an input is fed; raises UserError where it is no tensor, or of no such type.
+    """NumPy's name of the type that an input is fed; raises UserError where the input is no tensor, or of no such type.
 
     Strings are ``str``. NumPy has no bfloat16: such an input is fed float32 (``adapt``).
     """
@@ -40,11 +40,11 @@ def fed_type(value: onnx.ValueInfoProto, path: Path) -> str:
 
 
 def adapt(model: onnx.ModelProto) -> list[str]:
-    """Change in place what NumPy arrays can't hold, and say what was changed; the model computes the same.
+    """Change in place the types that NumPy arrays can't hold, and say what was changed; the model computes the same.
 
     A ZipMap at the end (probabilities as a sequence of maps) is taken off, so that its tensor is the output. Other
-    outputs that are no tensors are left out. Inputs and outputs in bfloat16 become float32, with a Cast.
-    Raises UserError where no output is left.
+    outputs that are no tensors are left out. Inputs and outputs in bfloat16 become float32, with a Cast. Raises
+    UserError where no output is left.
     """
     notes = [*_without_zipmaps(model), *_without_other_kinds(model), *_without_bfloat16(model)]
     if not model.graph.output:

@@ -1,4 +1,4 @@
-"""Import an ONNX model: make its graph clean, and show that it computes what the file computes."""
+"""Imports an ONNX model: makes its graph clean, and shows that it computes what the file computes."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 VERSION = 3
-"""Raise it when the same file gives another import."""
+"""The version of the import: raise it when the same file gives another result."""
 LIBRARIES = ("onnx", "onnxruntime", "onnxruntime-gpu")
-"""Those that an import depends on."""
+"""The libraries that an import depends on."""
 EXAMPLES = 16
 Mend = Callable[["onnx.ModelProto"], str | None]
 
 
 def import_onnx(folder: Path, feed: Feed) -> dict[str, list[str]]:
-    """Make the model in ``folder`` clean, in place; returns what was done (``import``) and what is odd (``warnings``).
+    """Make the model in ``folder`` clean, in place; returns the changes (``import``) and the oddities (``warnings``).
 
-    What NumPy can't hold is changed first (``pipeline.importing.interface``). The graph is then mended
+    Types that NumPy can't hold are changed first (``pipeline.importing.interface``). The graph is then mended
     (``pipeline.importing.clean``), and its opset raised where it is too old for the stages. Each result is run on the
-    examples of ``feed`` and must give what the file gives, up to rounding; what does not is left as it was. A batch
-    that is written somewhere inside the graph is found by trying, and declared. Raises UserError, with the library's
-    reason, where ONNX Runtime can't run the model.
+    examples of ``feed`` and must give what the file gives, up to rounding; a change that does not is taken back. A
+    batch that is written somewhere inside the graph is found by trying, and declared. Raises UserError, with the
+    library's reason, where ONNX Runtime can't run the model.
     """
     import onnx
 

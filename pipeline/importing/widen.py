@@ -1,4 +1,4 @@
-"""Compute in float32 what an ONNX file computes in bfloat16."""
+"""Makes an ONNX file compute in float32 what it computes in bfloat16."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An ONNX file of the user's: what it declares, and a copy of it in one piece."""
+"""An ONNX file of the user's: its declarations, and a copy of it in one piece."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _POINTER = b"version https://git-lfs"
 SMALL_BYTES = 1024
-"""Tensors up to this size lie in the file itself: shapes are inferred from the values of some."""
+"""Tensors up to this size lie in the file itself, because shapes are inferred from the values of some."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ class OnnxModel:
         }
 
     def write(self, out: Path) -> Mapping[str, Any]:
-        """Copy the model, with its external data in the same file; beside it where both don't fit into one file."""
+        """Copy the model, with its external data in the same file, or beside it where both don't fit into one file."""
         model = self._model()
         files = self._external_files(model)
         total = self.path.stat().st_size + sum(path.stat().st_size for path in files.values())
@@ -106,7 +106,7 @@ class OnnxModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Place:
-    """Where a tensor's bytes lie."""
+    """The place of a tensor's bytes."""
 
     path: Path
     offset: int
@@ -159,7 +159,7 @@ def _relocate(tensor: onnx.TensorProto, names: Mapping[str, str]) -> None:
 
 
 def existing(path: Path, where: str) -> Path:
-    """The path, where it is a file; raises UserError where not."""
+    """The path; raises UserError where it is no file."""
     if not path.is_file():
         raise UserError(f"{where}: {path} does not exist (looked in {Path.cwd()})")
     return path

@@ -1,4 +1,4 @@
-"""Where a baseline comes from: a PyTorch class with weights, or an ONNX file."""
+"""The origins of a baseline: a PyTorch class with weights, or an ONNX file."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ class InputSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TorchModel:
-    """A PyTorch model: ``factory`` is the dotted path of a class or function, called with ``arguments``.
-
-    ``weights`` is a state dict as safetensors, as a file of ``torch.save`` (no code in it is run), or as the index of
-    several files. ``ignored_weights`` are names in it, or glob patterns, that the model has no use for.
-    ``inputs`` with the names of forward's arguments are passed by name, others in order; ``outputs`` are the keys or
-    fields of what the model returns, or, where it has none, names for its tensors in order.
-    """
+    """A PyTorch model."""
 
     name: str
     factory: str
+    """The dotted path of a class or function, which is called with ``arguments``."""
     weights: Path | None
+    """A state dict as safetensors, as a file of ``torch.save`` (no code in it is run), or as the index of several
+    files."""
     inputs: Mapping[str, InputSpec]
+    """The inputs: those with the names of forward's arguments are passed by name, others in order."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     outputs: tuple[str, ...] = ("output",)
+    """The keys or fields of what the model returns or, where it has none, names for its tensors in order."""
     ignored_weights: tuple[str, ...] = ()
+    """Names in the weights, or glob patterns, that the model has no use for."""
     preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
     format: ClassVar[Format] = "torch"
 
@@ -78,7 +78,7 @@ class TorchModel:
     def write(self, out: Path) -> Mapping[str, Any]:
         """Make the model, load its weights and write it; returns the ``warnings``, where there are any.
 
-        Raises UserError where it can't be made, where the weights don't fit, and where it is random.
+        Raises UserError where the model can't be made, where the weights don't fit, and where it is random.
         """
         import torch
 

@@ -1,4 +1,4 @@
-"""A network tried once before anything is built from it: does it run, return what is named, and repeat itself?"""
+"""Tries a network once before anything is built from it: does it run, return what is named, and repeat itself?"""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ if TYPE_CHECKING:
     from torch import nn
 
 REPEATS = 1e-4
-"""Largest difference between two calls, relative to the largest output; sums in another order stay far below it."""
+"""The largest difference between two calls, relative to the largest output; sums in another order stay far below it."""
 
 
 def check_module(module: nn.Module, spec: ModelSpec) -> list[str]:
-    """Run the module twice on the same noise; returns what a user should know, a sentence each.
+    """Run the module twice on the same noise; returns remarks for the user, a sentence each.
 
-    Raises UserError where its outputs don't fit the names, where it has no weights, and where it is random: nothing
-    could then be compared with it. That it does not run on noise is only said, as it may run on real examples.
+    Raises UserError where its outputs don't fit the names, where it has no weights, and where it is random, because
+    nothing could then be compared with it. A module that does not run on noise gets only a remark, because it may run
+    on real examples.
     """
     import torch
 

@@ -1,8 +1,9 @@
 """A network's weights from a file: read without running code, and matched by name with the network.
 
-Names of checkpoints differ from the network's in a few known ways. Each is undone only where the names then fit, and
-said: a state dict among other things (``state_dict``), a prefix of a wrapper (DataParallel's ``module.``, Lightning's
-``model.``), torch.compile's ``_orig_mod.``, and weights that several layers share and that are written once.
+Names of checkpoints differ from the network's in a few known ways. Each difference is undone, and said, only where the
+names then fit: a state dict among other things (``state_dict``), a prefix of a wrapper (DataParallel's ``module.``,
+Lightning's ``model.``), torch.compile's ``_orig_mod.``, and weights that several layers share and that are written
+once.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ State = dict[str, "torch.Tensor"]
 
 
 def load_weights(module: nn.Module, path: Path, ignored: Sequence[str]) -> list[str]:
-    """Load a file's weights into the module, all of both; ``ignored`` are names in the file, or patterns, to leave out.
+    """Load a file's weights into the module: every weight of the file has a place in the module, and every place gets
+    one. ``ignored`` are names in the file, or patterns, to leave out.
 
     Returns what was done to the names, a sentence each. Raises UserError where the file can't be read or doesn't fit.
     """
@@ -52,7 +54,7 @@ def load_weights(module: nn.Module, path: Path, ignored: Sequence[str]) -> list[
 
 
 def read_weights(path: Path) -> Mapping[str, Any]:
-    """What a file holds: safetensors, a file of ``torch.save``, or the index of several. No code in it is run."""
+    """The content of a file: safetensors, a file of ``torch.save``, or the index of several. No code in it is run."""
     if path.suffix == ".json":
         return _read_shards(path)
     if path.suffix == ".safetensors":
@@ -124,7 +126,7 @@ def _whole_model(path: Path) -> str | None:
 
 
 def _why(path: Path, error: Exception) -> str:
-    """In a line."""
+    """The reason in a line."""
     with path.open("rb") as file:
         begins = file.read(len(_LFS))
     if begins == _LFS:
@@ -249,7 +251,8 @@ def _misfit(state: State, module: nn.Module) -> str | None:
 
 
 _UNNEEDED = ("num_batches_tracked",)
-"""Of batch normalization: older files lack it, and torch then keeps the module's own."""
+"""The end of the names of a counter of batch normalization: older files lack it, and torch then keeps the module's
+own."""
 
 
 def _some(names: Sequence[str]) -> str:
