@@ -1,4 +1,4 @@
-"""The child's end: it carries out one call, and tells what is said, logged, returned or raised meanwhile."""
+"""The child's end: it carries out one call, and sends every message, log line, result and error."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Say = Callable[[Any], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """What to do: ``function`` with its arguments, and with a ``say`` where somebody listens."""
+    """The call to carry out: ``function`` with its arguments, and with a ``say`` where somebody listens."""
 
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
@@ -32,7 +32,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A message of the call's own."""
+    """A message that the call sends."""
 
     message: Any
 
@@ -48,15 +48,15 @@ class Logged:
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """The result."""
+    """The result of the call."""
 
     value: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """An error of ours, and a full disk, as it was raised; every other one as a WorkerFailed with its reason. And the
-    whole text."""
+    """The error of a call, and its whole text. An error of ours and a full disk are kept as they were raised; any other
+    becomes a WorkerFailed with its reason."""
 
     kind: type[Exception]
     words: tuple[Any, ...]
@@ -64,13 +64,13 @@ class Raised:
 
 
 def main() -> None:
-    """A process that was started afresh: the call comes in through stdin."""
+    """Be a process that was started afresh: the call comes in through stdin."""
     follow_parent()
     answer(take_standard_streams())
 
 
 def answer(channel: Channel) -> None:
-    """Carry out the one call that comes in, and end at once: nothing waits for what a library does at its end."""
+    """Carry out the one call that comes in, and end at once, without waiting for a library's own end."""
     tell = _Teller(channel)
     with suppress(EOFError, BrokenPipeError):
         outcome = _outcome(channel, tell)

@@ -1,4 +1,4 @@
-"""How two processes talk: Python objects over two pipes. Reading blocks, so that neither ever spins."""
+"""Connects two processes: Python objects over two pipes. Reading blocks, so that neither ever spins."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ _MOST_PARTS = 2**24
 
 
 class Garbled(Exception):
-    """What came in is no message: something else has written into the pipe, or a class can't be found here."""
+    """Raised where the input is no message: something else has written into the pipe, or a class can't be found
+    here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One end: what is sent comes out of ``receive`` at the other, in order.
+    """One end of a connection: an object that is sent comes out of ``receive`` at the other end, in order.
 
     A message is its pickle and, beside it, the large arrays in it, which are not copied on their way.
     """
@@ -54,8 +55,8 @@ class Channel:
     def receive(self, seconds: float | None = None) -> Any:
         """Block until one object is there, ``seconds`` at most.
 
-        Raises EOFError when the other end is gone, in the middle of a message too, TimeoutError when the time is up,
-        and Garbled for what can't be read.
+        Raises EOFError when the other end is gone, in the middle of a message, too; TimeoutError when the time is up;
+        and Garbled for a message that can't be read.
         """
         until = None if seconds is None else time.monotonic() + seconds
         (count,) = _COUNT.unpack(self._read(_COUNT.size, until))
@@ -69,7 +70,7 @@ class Channel:
             raise Garbled(f"{type(error).__name__}: {error}") from error
 
     def ready(self, seconds: float) -> bool:
-        """Whether a message begins to come in, or the end, within so many seconds."""
+        """Whether a message, or the end, begins to come in within this many seconds."""
         return _readable(self.reader.fileno(), seconds)
 
     def close(self) -> None:
@@ -82,7 +83,7 @@ class Channel:
                 continue
 
     def _read(self, size: int, until: float | None) -> bytearray:
-        """So many bytes. A buffer would hide from ``select`` what has come in already, so there is none."""
+        """Read this many bytes. A buffer would hide from ``select`` what has come in already, so there is none."""
         found = bytearray()
         for piece in self._pieces(size, until):
             found += piece

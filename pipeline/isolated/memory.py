@@ -1,4 +1,4 @@
-"""How much memory a process holds, with all that it has started."""
+"""Reads how much memory a process holds, with all processes that it has started."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _PROC = Path("/proc")
 
 
 def resident_bytes(pid: int) -> int | None:
-    """Of a process and its descendants together; None where the system doesn't say.
+    """The memory of a process and its descendants together; None where the system doesn't say.
 
-    Resident, not virtual: runtimes reserve far more addresses than they ever use.
+    It is resident, not virtual, memory: runtimes reserve far more addresses than they ever use.
     """
     sizes = [size for each in _family(pid) if (size := _resident(each)) is not None]
     return sum(sizes) if sizes else None

@@ -1,4 +1,4 @@
-"""A process as the one that started it sees it: how it starts, ends, and what is told of its end."""
+"""A process as its parent sees it: how it is started and ended, and what its end means."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from pipeline.errors.reasons import plain_line
 from pipeline.isolated.channel import Channel
 
 PATIENCE_S = 5.0
-"""How long a process that was told to end may take."""
+"""The time that a process has to end after it was told to."""
 _LOG_TAIL = 2**16
 
 
 def start_python(module: str, log: Path | IO[bytes], descriptors: Sequence[int] = ()) -> subprocess.Popen[bytes]:
     """Start ``main`` of a module in a fresh interpreter: with our search path, and without importing our main module.
 
-    This package is imported before the search path is set: a module of its name in the working directory is not it.
-    In a process group of its own, so that a terminal's Ctrl-C reaches the parent alone, which then ends it.
+    This package is imported before the search path is set: a module of its name in the working directory is not it. The
+    process has a group of its own, so that a terminal's Ctrl-C reaches only the parent, which then ends it.
     """
     own = f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r}); import {PACKAGE.name}"
     program = f"{own}; sys.path[:] = {sys.path!r}; from {module} import main; main()"
@@ -58,7 +58,7 @@ def search_as_parent() -> None:
 
 
 def channel_to(process: subprocess.Popen[bytes]) -> Channel:
-    """Over its standard streams."""
+    """A channel over the process's standard streams."""
     assert process.stdin is not None
     assert process.stdout is not None
     descriptors = os.dup(process.stdout.fileno()), os.dup(process.stdin.fileno())
@@ -68,7 +68,7 @@ def channel_to(process: subprocess.Popen[bytes]) -> Channel:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Wait for a process that ends by itself once its channel is closed."""
+    """Wait until a process ends by itself, after its channel was closed."""
     try:
         process.wait(PATIENCE_S)
     except subprocess.TimeoutExpired:
@@ -76,27 +76,27 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """End it and its group at once."""
+    """End a process and its group at once."""
     kill_group(process.pid)
     process.kill()
     process.wait()
 
 
 def kill_group(leader: int) -> None:
-    """End a process that leads a group, and whatever it has started in that group."""
+    """End a process that leads a group, and all processes that it has started in that group."""
     if hasattr(os, "killpg"):
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(leader, signal.SIGKILL)
 
 
 def last_words(log: Path | IO[bytes]) -> str:
-    """The last line that a process has printed; empty where it said nothing."""
+    """The last line that a process has printed; empty where it printed nothing."""
     lines = (plain_line(line) for line in reversed(printed(log).splitlines()))
     return next((line for line in lines if line), "")
 
 
 def printed(log: Path | IO[bytes]) -> str:
-    """What a process has printed, of much only the end."""
+    """The text that a process has printed; only the end of a long text."""
     if isinstance(log, Path):
         return log.read_bytes()[-_LOG_TAIL:].decode(errors="replace") if log.exists() else ""
     log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_TAIL))
@@ -104,7 +104,8 @@ def printed(log: Path | IO[bytes]) -> str:
 
 
 def how_it_ended(code: int | None) -> str:
-    """In words, from an exit code as ``subprocess`` tells it: below 0 is the signal's number."""
+    """The end of a process in words, from an exit code as ``subprocess`` gives it: below 0 it is the signal's
+    number."""
     if code is None:
         return "ended with the one that had started it"
     if code >= 0:

@@ -28,18 +28,18 @@ _GIGABYTE = 10**9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a call may take. None: no limit."""
+    """The limits of a call. None: no limit."""
 
     seconds: float | None = None
-    """How long nothing may be heard of it: neither a message nor a line for the log."""
+    """The longest time without a message or a line for the log."""
     memory_bytes: int | None = None
-    """What it and all that it starts may hold together."""
+    """The most memory that the process and all that it starts may hold together."""
     seconds_advice: str = "limits.seconds=SECONDS allows more"
     memory_advice: str = "limits.memory_gb=GIGABYTES allows more"
-    """What a user may do where one is exceeded."""
+    """What a user may do where the limit is exceeded."""
 
     def check_memory(self, pid: int) -> None:
-        """Raise WorkerFailed, saying what to do, where a process and all that it started hold too much."""
+        """Raise WorkerFailed, with the advice, where a process and all that it started hold too much."""
         most = self.memory_bytes
         held = None if most is None else resident_bytes(pid)
         if most is None or held is None or held <= most:
@@ -58,11 +58,11 @@ class Child:
     pid: int
     log: IO[bytes]
     exit_code: Callable[[], int | None]
-    """As ``subprocess`` tells it, of a process that is ending."""
+    """The exit code of a process that is ending, as ``subprocess`` gives it."""
 
 
 class Starter(Protocol):
-    """Makes a process for a call; the context's end ends the process, whatever it is doing."""
+    """Starts a process for a call; leaving the context ends the process, whatever it is doing."""
 
     def __call__(self) -> Any:
         """A context manager that gives a Child."""
@@ -71,7 +71,7 @@ class Starter(Protocol):
 
 @contextmanager
 def fresh() -> Iterator[Child]:
-    """A new interpreter, with nothing inherited."""
+    """A new interpreter that inherits nothing."""
     with tempfile.TemporaryFile(prefix="slimline-") as log:
         process = start_python(main.__module__, log)
         channel = channel_to(process)
@@ -90,10 +90,9 @@ def run(
     start: Starter = fresh,
     stop: Event | None = None,
 ) -> T:
-    """What ``function`` returns, called in another process; it and its arguments are pickled.
-
-    With ``hear``, the function is given a keyword ``say`` more, and what it says is heard here. What the package logs
-    there is logged here, and what the process prints goes to the log. Another thread may end it by setting ``stop``.
+    """The result of ``function``, called in another process; it and its arguments are pickled. With ``hear``, the
+    function also gets the keyword ``say``, and ``hear`` is told everything that it says. Log lines of the package there
+    are logged here, and text that the process prints goes to the log. Another thread may end it by setting ``stop``.
 
     Raises errors of ours as they were raised there, and WorkerFailed, with the reason, for every other exception (its
     whole text goes to the log), for a process that ends, and for one that exceeds a limit.

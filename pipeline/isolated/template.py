@@ -1,4 +1,5 @@
-"""Processes for calls, cheaply: one process imports the libraries once, does nothing with them, and is forked per call.
+"""Makes processes for calls cheaply: one process imports the libraries once, does nothing with them, and is forked for
+each call.
 
 This program itself could not be forked: whoever has run PyTorch or a runtime has threads, and a fork has none of them
 and waits for them for ever.
@@ -159,7 +160,7 @@ def _start(modules: tuple[str, ...]) -> _Running:
 
 
 def main() -> None:
-    """Be a template: import, then fork a process whenever told to, and tell its id and, later, how it ended."""
+    """Be a template: import, then fork a process at each order, and tell its id and, later, how it ended."""
     follow_parent()
     descriptor, modules = take_standard_streams().receive()
     control = socket.socket(fileno=descriptor)
