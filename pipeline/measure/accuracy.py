@@ -1,8 +1,8 @@
 """The predictions of a model on a split, made in a process of its own.
 
-The bytes and the backend are those that are timed. A fresh process per model, because the parent must stay free of
-sessions (their idle threads would disturb what is timed later), and because a model that crashes the runtime then
-costs one row and not the run.
+The bytes and the backend are those that are timed. Each model has a fresh process, because the parent must stay free of
+sessions (their idle threads would disturb later timing), and because a model that crashes the runtime then costs one
+row and not the run.
 """
 
 from __future__ import annotations
@@ -31,32 +31,32 @@ from pipeline.metrics import output_of, place_read
 from pipeline.plan import Metric, Session, Target
 
 _REPORTS = 100
-"""At most so many messages about progress."""
+"""The most messages about progress."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predicted:
-    """What a model's outputs on all examples were turned into."""
+    """The predictions for all examples, made from a model's outputs."""
 
     predictions: NDArray[Any] | None
-    """One per example, [N] or [N, ...], as the metric has it."""
+    """One prediction an example, [N] or [N, ...], as the metric has it."""
     reason: str | None = None
-    """Why there are none."""
+    """The reason why there are none."""
     not_numbers: int = 0
-    """In how many examples the judged output is not a number."""
+    """The number of examples whose judged output is not a number."""
     repeat: float = 0.0
-    """How far the outputs of the first batch are from those of the same batch run again (``relative_difference``)."""
+    """The difference between the outputs of the first batch in two runs (``relative_difference``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a process is to run, and what it keeps."""
+    """The model that a process runs, on which inputs, and what it keeps."""
 
     artifact: Artifact
     target: Target
     metric: Metric
     folder: Path
-    """Where the inputs lie."""
+    """The folder of the inputs."""
     names: Sequence[str]
     axes: Axes
     batch_size: int
@@ -80,14 +80,13 @@ def predict(
 ) -> Predicted:
     """Run a model on all examples.
 
-    ``inputs`` are preprocessed arrays [N, ...], an entry per input of the model.
-    ``progress`` is told the share done, 0 to 1. A model whose batch is fixed runs at that batch, whatever
-    ``batch_size`` says, with its last batch filled up and the filling thrown away. ``output_axes`` says where the
-    outputs have the examples (None: first); those of the first examples are left in the folder ``keep``
-    (``outputs.likeness``). ``limits`` are those of the process that runs it, which ``start`` makes and which ends when
-    ``stop`` is set. Raises
-    WorkerFailed with the reason where the model can't be loaded or run, or its process dies; OutOfSpace where the
-    examples can't be handed over; BackendUnavailable and UserError as the backend and the metric raise them.
+    ``inputs`` are preprocessed arrays [N, ...], an entry per input of the model. ``progress`` is told the share done, 0
+    to 1. A model whose batch is fixed runs at that batch, whatever ``batch_size`` says, with its last batch filled up
+    and the filling thrown away. ``output_axes`` says where the outputs have the examples (None: first). The outputs of
+    the first examples are left in the folder ``keep`` (``outputs.likeness``). ``start`` makes the process that runs it,
+    ``limits`` are the limits of that process, and it ends when ``stop`` is set. Raises WorkerFailed with the reason
+    where the model can't be loaded or run, or its process dies; OutOfSpace where the examples can't be handed over;
+    BackendUnavailable and UserError as the backend and the metric raise them.
     """
     if count_of(inputs) == 0:
         raise UserError("there is nothing to measure accuracy on: the test split is empty")
@@ -123,7 +122,7 @@ def written(inputs: Feed) -> Iterator[Path]:
 
 
 def _work(asked: Asked, *, say: Callable[[float], None]) -> Predicted:
-    """In a process of its own."""
+    """Make the predictions, in a process of its own."""
     asked.target.backend.preload(asked.target)
     return _predicted(asked.target.backend.load(asked.artifact, asked.target), asked, say)
 

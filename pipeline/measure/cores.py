@@ -1,7 +1,7 @@
-"""Which cores a round's workers run on: all of them on the same ones.
+"""Chooses the cores that a round's workers run on: all of them run on the same ones.
 
-With one thread that is the core that is idlest just then: on such a core blocks spread about half as much as without
-pinning, and on one that a neighbour is busy on they spread no less.
+With one thread that is the core that is idlest at the time. On such a core blocks spread about half as much as without
+pinning; on a core that a neighbour uses they spread no less.
 """
 
 from __future__ import annotations

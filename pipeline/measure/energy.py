@@ -1,7 +1,7 @@
 """How much energy an inference takes, read from a counter of the hardware; never estimated from a rated power.
 
-On the CPU that is RAPL (whole processor packages, through Linux's powercap), on an NVIDIA GPU the driver's counter
-(the whole card). Whatever else runs there is in the figure, and nothing is subtracted for idling.
+On the CPU that is RAPL (whole processor packages, through Linux's powercap), on an NVIDIA GPU the driver's counter (the
+whole card). The figure contains everything that runs there, and nothing is subtracted for idling.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def energy_of(
 ) -> dict[str, Any]:
     """Have a worker run its model back to back for ``seconds``, and read the counter before and after.
 
-    Plain values: joules_per_inference (of one example), watts, seconds, calls and source; or the reason why it was not
-    measured. Nothing is run where no counter can be read.
+    Returns plain values: joules_per_inference (of one example), watts, seconds, calls and source; or the reason why
+    energy was not measured. Nothing is run where no counter can be read.
     """
     if seconds is None:
         return _not_measured("measure.energy_s is null")
@@ -56,7 +56,7 @@ def _not_measured(reason: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Used:
-    """What the counter rose by while the model ran."""
+    """The increase of the counter while the model ran."""
 
     joules: float
     seconds: float
@@ -73,7 +73,7 @@ class UseEnergy:
     powercap: Path = POWERCAP
 
     def __call__(self, state: State) -> Used:
-        """Raises Skipped where the counter can't be read."""
+        """Measure; raises Skipped where the counter can't be read."""
         session, _ = state.loaded
         time_calls(session, state.feeds(), _WARMUP_CALLS, _WARMUP_NS)
         with energy_counter(self.device, self.powercap) as counter:

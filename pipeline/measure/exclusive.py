@@ -1,10 +1,10 @@
 """One measuring at a time on a machine: two that run side by side time each other.
 
 Two runs on two cores made p99 58 to 88 % longer while each one's own checks passed, as both sides of every ratio suffer
-alike. So whatever is timed holds the lock of a file that all users of the machine share. It is held for a whole
-measuring phase, not round by round: a run's budget, its caches and the machine's clock stay its own, and a run that
-waits knows for whom. The lock ends with its process. The file stays: in a folder that all may write, nobody could
-remove another user's.
+alike. So all timing holds the lock of a file that all users of the machine share. It is held for a whole measuring
+phase, not round by round: a run's budget, its caches and the machine's clock stay its own, and a run that waits knows
+for whom. The lock ends with its process. The file stays: in a folder that all may write, nobody could remove another
+user's file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from pipeline.folders.locks import NoLocks, lock, names
 from pipeline.folders.waiting import Holder, wait
 
 FOLDER = "SLIMLINE_LOCKS"
-"""Names the lock's folder, for containers that share a machine and none of the usual folders."""
+"""The environment variable that names the lock's folder, for containers that share a machine and none of the usual
+folders."""
 NAME = "slimline-measuring.lock"
 _HELD = "SLIMLINE_MEASURES"
 """Set while this process, or one that has started it, measures."""
@@ -37,9 +38,9 @@ WHAT = "another run that measures on this machine"
 def measuring(exclusive: bool) -> Iterator[list[str]]:
     """Wait until nobody else measures on this machine, and keep others waiting until the block ends.
 
-    Without ``exclusive`` it begins at once. Gives a list to which is added, until the block has ended, what a reader of
-    the figures must know: who else measured, or why that is not known. Within another such block, of this process or
-    of one that has started it, it does nothing.
+    Without ``exclusive`` it begins at once. Gives a list. Until the block has ended, it gets what a reader of the
+    figures must know: who else measured, or why that is not known. Within another such block, of this process or of one
+    that has started it, it does nothing.
     """
     said: list[str] = []
     if os.environ.get(_HELD):

@@ -1,9 +1,9 @@
 """How long does one call take? All subjects of a device are timed in the same rounds, interleaved in random order.
 
-Timing one model to its end and then the next calls identical models different, as the machine's speed wanders. Here
-every block visits every model once, so that ratios within a block share what the machine did; and every round starts
-fresh processes, as one process keeps one memory layout for its life. Measuring stops once the intervals are narrow,
-never because a difference is significant.
+A method that times one model to its end and then the next calls identical models different, because the machine's speed
+wanders. Here every block visits every model once, so that ratios within a block share what the machine did. Every round
+starts fresh processes, because a process keeps one memory layout for its life. Measuring stops once the intervals are
+narrow, never because a difference is significant.
 
 Sources: Abedi & Brecht 2017 (randomised multiple interleaved trials); Kalibera & Jones 2013; Bulej et al. 2020.
 """
@@ -53,25 +53,25 @@ class Subject:
 
 @dataclass(slots=True)
 class SubjectTimes:
-    """What a subject's start took, one value a round."""
+    """The times of a subject's start, one value a round."""
 
     load_ms: list[float] = field(default_factory=list)
     first_inference_ms: list[float] = field(default_factory=list)
     device_ms: list[float] = field(default_factory=list)
-    """Of a run by itself, on an accelerator."""
+    """The time of a run by itself, on an accelerator."""
     enqueue_share: list[float] = field(default_factory=list)
     device_reason: str | None = None
-    """Why a round has no time of the device."""
+    """The reason why a round has no time of the device."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What came out for one device. A subject is in ``times`` and the samples, or in ``failures``."""
+    """The results for one device. A subject is in ``times`` and the samples, or in ``failures``."""
 
     samples: LatencySamples
     times: dict[str, SubjectTimes]
     failures: dict[str, str]
-    """The reason, in one line, by subject."""
+    """The reason in one line, by subject."""
 
 
 def measure_latency(
@@ -90,13 +90,15 @@ def measure_latency(
 ) -> Measured:
     """Time all subjects of one device.
 
-    ``references`` names for a subject's key the key that it is compared with. Each key in ``clones`` is measured twice,
-    the second time as ``clone:<key>``: what the two differ by is nothing but noise. ``feeds`` has an input batch per
-    batch size, ``more`` those that calls take in turn with it; ``needed_bytes`` what each subject takes of a graphics
-    card's memory, so that no more are loaded at once than it holds; ``limit_s`` how long a worker's answer may take at
-    least. ``announce`` is told what it will take before anything is timed (once a group, should there be more subjects
-    than are measured together); ``progress`` the share done and the widths so far. A subject whose worker fails becomes
-    a failure with its reason, and the others go on.
+    ``references`` names, for a subject's key, the key that it is compared with. Each key in ``clones`` is measured
+    twice, the second time as ``clone:<key>``; the difference of the two is nothing but noise. ``feeds`` has an input
+    batch per batch size, and ``more`` the batches that calls take in turn with it. ``needed_bytes`` is what each
+    subject takes of a graphics card's memory, so that no more subjects are loaded at once than it holds. ``limit_s`` is
+    how long a worker's answer may take at least.
+
+    ``announce`` is told, before anything is timed, how long the measuring will take (once a group, should there be more
+    subjects than are measured together); ``progress`` is told the share done and the widths so far. A subject whose
+    worker fails becomes a failure with its reason, and the others go on.
     """
     by_key = {subject.key: subject for subject in subjects}
     cloned = [key for key in clones if key in by_key]
@@ -135,7 +137,7 @@ class _Group:
     """The reference of each subject that has one, and of each clone."""
 
     def without(self, failed: Container[str]) -> _Group:
-        """Those that are left."""
+        """The group without the failed ones."""
         return _Group(
             jobs={key: job for key, job in self.jobs.items() if key not in failed},
             pairs={
@@ -176,7 +178,7 @@ class _Run:
 
     settings: MeasureSettings
     budget_s: float | None
-    """Of each group."""
+    """The budget of each group."""
     collected: Collected
     rng: np.random.Generator
     announce: Callable[[Expected], None]

@@ -1,4 +1,4 @@
-"""How alike the outputs of a run's models are: to the baseline's, and of one variant on several runtimes."""
+"""Measures how alike the outputs of a run's models are: to the baseline's, and of one variant on several runtimes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ RANDOM = 1e-3
 
 
 def likenesses(kept: Mapping[str, Path], measure: MeasureSettings) -> dict[str, dict[str, Any]]:
-    """By ``variant@target``, from the folders of kept outputs: ``against`` (the baseline that it is compared with),
-    ``examples``, ``relative`` and ``cosine`` (``outputs.Likeness``); and ``elsewhere``, the same against the variant on
-    the first target that ran it, where that is another one."""
+    """The likenesses by ``variant@target``, from the folders of kept outputs: ``against`` (the baseline that it is
+    compared with), ``examples``, ``relative`` and ``cosine`` (``outputs.Likeness``). ``elsewhere`` has the same against
+    the variant on the first target that ran it, where that is another target."""
     found: dict[str, dict[str, Any]] = {}
     first: dict[str, str] = {}
     for name, folder in kept.items():
@@ -35,7 +35,7 @@ def likenesses(kept: Mapping[str, Path], measure: MeasureSettings) -> dict[str, 
 
 
 def remarks_on(predicted: Predicted, examples: int) -> list[str]:
-    """What a reader must know of a row's accuracy."""
+    """The remarks that a reader needs on a row's accuracy."""
     remarks = [] if predicted.reason is None else [predicted.reason]
     if predicted.repeat > RANDOM:
         remarks.append(

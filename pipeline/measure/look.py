@@ -1,4 +1,4 @@
-"""What a model's own outputs on a few examples tell of it, before any work."""
+"""Looks at a model's own outputs on a few examples, before any work."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipeline.plan import Session, Target
 
 _BATCH = 16
 MOST = 64
-"""Examples that are looked at."""
+"""How many examples are looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,9 +28,10 @@ class Look:
     axes: OutputAxes
     """The axis of each output that counts the examples; None: it has none."""
     outputs: Sequence[Any]
-    """With the examples first where there is an axis of them; else of one batch, as they are."""
+    """The outputs, with the examples first where there is an axis of them; else the outputs of one batch, as they
+    are."""
     repeat: float
-    """How far two runs of one batch are apart (``relative_difference``)."""
+    """The difference between two runs of one batch (``relative_difference``)."""
 
     def by_name(self) -> dict[str, Any]:
         """The outputs by name."""
@@ -40,7 +41,7 @@ class Look:
 def look(artifact: Artifact, target: Target, inputs: Inputs) -> Look:
     """Run a model on all of ``inputs``, a few examples, and the first batch of them twice.
 
-    Makes a session: call it in a process of its own. Raises what the backend raises.
+    It makes a session, so call it in a process of its own. Raises the backend's own errors.
     """
     session = target.backend.load(artifact, target)
     fixed = fixed_batch_of(artifact, axes_of(inputs))
@@ -72,7 +73,8 @@ def _batches(session: Session, inputs: Inputs, size: int, fixed: int | None) -> 
 
 
 def _axes(session: Session, inputs: Inputs, first: Sequence[Any], fixed: int | None, size: int) -> OutputAxes:
-    """By a batch of another size, where the model takes one; else the first axis of that size."""
+    """The axis of the examples in each output: by a batch of another size, where the model takes one; else the first
+    axis of that size."""
     if fixed or together(inputs, 2) == 1:
         return [
             0 if not isinstance(output, (list, dict)) and np.shape(output)[:1] == (size,) else None for output in first

@@ -1,4 +1,4 @@
-"""A model's outputs example by example: how far two sets of them are apart, and whether they are numbers."""
+"""A model's outputs, example by example: the distance of two sets of outputs, and whether they are numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 KEPT_BYTES = 64 * 2**20
-"""Of one model's outputs, at most: those of its first examples."""
+"""The most bytes of one model's outputs that are kept: the outputs of its first examples."""
 _CHUNK = 256
 OutputAxes = Sequence[int | None]
 """For each output, the axis that counts the examples; None: it has none."""
@@ -19,19 +19,19 @@ OutputAxes = Sequence[int | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Likeness:
-    """How two models' outputs compare on the same examples."""
+    """The comparison of two models' outputs on the same examples."""
 
     examples: int
     relative: float
-    """The largest difference, as a share of the first's largest value in the same output; infinite where shapes differ,
-    or one holds a number where the other does not."""
+    """The largest difference, as a share of the first model's largest value in the same output; infinite where shapes
+    differ, or one holds a number where the other does not."""
     cosine: float | None
-    """The mean over the examples of the cosine between the two, all outputs of numbers together."""
+    """The mean over the examples of the cosine between the two, taken over all outputs that are numbers."""
 
 
 def by_example(outputs: Sequence[Any], axes: OutputAxes | None, size: int) -> list[NDArray[Any] | None]:
-    """Each output with the examples first; None where it has no axis of them (unknown axes: where its first one is not
-    ``size``), or is no array of numbers."""
+    """Each output with the examples first. None where the output has no axis of them (where axes are not known: where
+    its first size is not ``size``), or is no array of numbers."""
     return [_examples_first(output, axes[i] if axes and i < len(axes) else 0, size) for i, output in enumerate(outputs)]
 
 
@@ -41,8 +41,10 @@ def axes_in(first: Sequence[Any], second: Sequence[Any], sizes: tuple[int, int])
 
 
 def not_numbers(output: NDArray[Any]) -> int:
-    """In how many examples there is something that is not a number, or infinite. Minus infinity is let pass: it is the
-    logarithm of a probability of 0."""
+    """The number of examples whose output has a value that is not a number, or infinite.
+
+    Minus infinity is allowed: it is the logarithm of a probability of 0.
+    """
     if output.dtype.kind != "f":
         return 0
     bad = np.isnan(output) | np.isposinf(output)
@@ -81,7 +83,7 @@ class Kept:
         self.taken += size
 
     def save(self, folder: Path) -> None:
-        """A file for each output that has the examples on an axis."""
+        """Write a file for each output that has the examples on an axis."""
         folder.mkdir(parents=True, exist_ok=True)
         for index, arrays in enumerate(zip(*self.parts, strict=True)):
             found = [array for array in arrays if array is not None]

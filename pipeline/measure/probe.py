@@ -24,7 +24,7 @@ _PAUSE = 1.2
 
 
 def write_probe(out: Path) -> Artifact:
-    """A CNN of three 3x3 convolutions of 32 channels on 28x28 images, about 0.4 ms a call on one core, as ONNX."""
+    """Write a CNN of three 3x3 convolutions of 32 channels on 28x28 images as ONNX: about 0.4 ms a call on one core."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -57,25 +57,25 @@ def probe_feed() -> Feed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slowed:
-    """Another backend, each call of which takes longer by a known share: it spins for that share of the call.
+    """Another backend whose every call takes longer by a known share: it spins for that share of the call.
 
     Wrapping costs some microseconds by itself (after a call the interpreter's own code has left the processor's
-    caches), so compare it with one of share 0.
+    caches), so compare it with a wrapped backend of share 0.
     """
 
     inner: Backend
     share: float
-    """0.03: every call takes 3 % longer."""
+    """The share of a call that is added: 0.03 makes every call take 3 % longer."""
     name: ClassVar[str] = "slowed"
     runs: ClassVar[Format] = "onnx"
     forkable: ClassVar[bool] = True
 
     def check(self, target: Target) -> None:
-        """As the inner backend's."""
+        """Check the target as the inner backend does."""
         self.inner.check(target)
 
     def preload(self, target: Target) -> None:
-        """As the inner backend's."""
+        """Import what the inner backend imports."""
         self.inner.preload(target)
 
     def load(self, artifact: Artifact, target: Target) -> Session:

@@ -1,4 +1,4 @@
-"""Where does a row's time go? Its runtime's own profile."""
+"""Asks a row's runtime where a call's time goes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class Profile:
     calls: int
 
     def __call__(self, state: State) -> dict[str, Any]:
-        """In a session of its own, as a profiled one is slower; the worker's is given up for its memory."""
+        """Profile in a session of its own, because a profiled one is slower; the worker's session is given up for its
+        memory."""
         job, state.session = state.job, None
         gc.collect()
         if job is None or not isinstance(job.target.backend, Profiler):
@@ -32,7 +33,7 @@ class Profile:
 
 def profile_of(worker: Worker, backend: Backend, call_ms: float) -> dict[str, Any]:
     """The profile of a worker's model whose calls take about ``call_ms`` (``Profiler.profile``), or ``{"reason": why
-    not}``. The last that the worker is asked for."""
+    not}``. It has to be the last thing that the worker is asked for."""
     if not isinstance(backend, Profiler):
         return {"reason": f"{backend.name} rows have no profile"}
     calls = round(min(max(_PROFILED_MS / max(call_ms, 1e-3), _FEWEST_CALLS), _MOST_CALLS))

@@ -54,7 +54,7 @@ class Round:
 
     @staticmethod
     def of(started: Mapping[str, Worker | WorkerFailed], settings: MeasureSettings, card: Card | None = None) -> Round:
-        """Of processes that were started, some of them in vain."""
+        """A round of processes that were started, some of them in vain."""
         return Round(
             workers={key: worker for key, worker in started.items() if isinstance(worker, Worker)},
             failures={key: str(worker) for key, worker in started.items() if isinstance(worker, WorkerFailed)},
@@ -63,7 +63,8 @@ class Round:
         )
 
     def load(self, rng: np.random.Generator) -> dict[str, Loaded]:
-        """Load, run once and warm up every model, one after the other in random order: the first to load pays most."""
+        """Load, run once and warm up every model, one after the other in random order, because the first to load pays
+        most."""
         command = Load(calls=self.settings.warmup_calls, warmup_ns=math.ceil(self.settings.warmup_ms * _NS_PER_MS))
         found: dict[str, Loaded] = self._ask_all(command, rng)
         if self.card is not None:
@@ -98,9 +99,10 @@ class Round:
         return found
 
     def device_times(self, rng: np.random.Generator) -> dict[str, DeviceTimed | WorkerFailed]:
-        """How long each model's runs take on an accelerator by themselves, in random order; or why that is not known.
+        """The time that each model's runs take on an accelerator by themselves, in random order; or why that is not
+        known.
 
-        The last thing that a round's workers do. One that can't do it keeps what it was timed at.
+        A round's workers do this last. One that can't do it keeps its other times.
         """
         return self._ask_all(DeviceTime(total_ns=_DEVICE_NS), rng, failing=False)
 

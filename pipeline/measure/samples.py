@@ -1,4 +1,4 @@
-"""The calls of a run as they come in: the columns that are recorded, and the ratios that say when to stop."""
+"""Collects the calls of a run as they come in: the columns that are recorded, and the ratios that say when to stop."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Stopped = Literal["width", "cap", "budget"]
 
 @dataclass(slots=True)
 class Collected:
-    """All blocks so far. Only the log of each cell's median call is worked on; every call is kept."""
+    """All blocks so far. Only the log of each cell's median call is used; every call is kept."""
 
     device: str
     rounds: list[list[Block]] = field(default_factory=list)
     _log_medians: list[list[dict[str, float]]] = field(default_factory=list)
 
     def add(self, blocks: list[Block], cores: tuple[int, ...] | None) -> None:
-        """Take a round's blocks; ``cores`` are those that its workers ran on."""
+        """Take a round's blocks; ``cores`` are the cores that its workers ran on."""
         number = len(self.rounds)
         for index, block in enumerate(blocks):
             place = {"round": number, "block": index, "device": self.device}
@@ -54,7 +54,7 @@ class Collected:
     def samples(
         self, failed: Container[str], stopped: Stopped, seconds: float, plans: Sequence[dict[str, Any]] = ()
     ) -> LatencySamples:
-        """Everything as it is recorded, without the subjects that failed on the way."""
+        """All samples in their recorded form, without the subjects that failed on the way."""
         names: dict[str, int] = {}
         parts: list[tuple[int, int, int, int, NDArray[np.int64]]] = []
         telemetry: list[dict[str, Any]] = []

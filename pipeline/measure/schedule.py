@@ -1,4 +1,4 @@
-"""How much is measured: which subjects share their rounds, the blocks of a round, and what that will take."""
+"""Plans how much is measured: which subjects share their rounds, the blocks of a round, and the time that it takes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pipeline.plan import MeasureSettings
 
 LARGEST_GROUP = 40
-"""So many models, beside those they are compared with, are held in memory at once."""
+"""The most models that are held in memory at once, beside the models that they are compared with."""
 FEWEST_BLOCKS = 4
 FEWEST_ROUNDS = 2
-"""Measured whatever the budget says: one round has no interval."""
+"""The fewest rounds that are measured whatever the budget says: one round has no interval."""
 _VISIT_MS = 0.5
 """What a visit costs beside the calls: two messages over a pipe, and reading the worker's counters."""
 _MS_PER_S = 1e3
@@ -19,18 +19,18 @@ _MS_PER_S = 1e3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """What measuring will take, from how long each subject's calls took in the first round's warm-up."""
+    """What measuring will take, judged by how long each subject's calls took in the first round's warm-up."""
 
     subjects: int
-    """Hidden clones included."""
+    """The number of models, hidden clones included."""
     blocks: int
-    """A round."""
+    """The number of blocks a round."""
     full_blocks: int
-    """The same if there were no budget."""
+    """The number of blocks a round if there were no budget."""
     rounds: tuple[int, int]
-    """At least and at most."""
+    """The fewest and the most rounds."""
     seconds: tuple[float, float]
-    """For so many rounds."""
+    """The time of the fewest and of the most rounds."""
 
     def __str__(self) -> str:
         fewest, most = self.rounds
@@ -67,9 +67,10 @@ def expect(
 
 
 def blocks_per_round(call_ms: Sequence[float], settings: MeasureSettings) -> int:
-    """Fewer than ``settings.blocks`` for slow models, whose cells are longer: the timed part of a round stays the same.
+    """The number of blocks a round: fewer than ``settings.blocks`` for slow models, whose cells are longer, so that the
+    timed part of a round stays the same.
 
-    Never below a quarter of ``settings.blocks``, nor below ``FEWEST_BLOCKS``.
+    It is never below a quarter of ``settings.blocks``, nor below ``FEWEST_BLOCKS``.
     """
     cells_ms = [max(settings.cell_ms, settings.min_calls * call) for call in call_ms]
     blocks = round(settings.blocks * settings.cell_ms * len(cells_ms) / sum(cells_ms))
@@ -85,7 +86,7 @@ def _visit_ms(call_ms: float, settings: MeasureSettings) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """A device's memory, and what of it each subject takes; what is not known counts as nothing."""
+    """A device's memory, and how much of it each subject takes; an unknown amount counts as nothing."""
 
     free_bytes: int | None = None
     needed_bytes: Mapping[str, int] = field(default_factory=dict)
@@ -96,9 +97,9 @@ def groups(
 ) -> list[list[str]]:
     """Split a large set into groups of at most ``LARGEST_GROUP`` subjects that the device's memory holds together.
 
-    Each also has those that its subjects are compared with, and ``cloned`` (which are loaded twice): they are measured
-    in several groups. The batch sizes of a variant on a target stay together where they fit, so that they can be
-    compared, and the groups are of about equal size.
+    Each group also has the subjects that its own are compared with, and ``cloned`` (which are loaded twice): these are
+    measured in several groups. The batch sizes of a variant on a target stay together where they fit, so that they can
+    be compared, and the groups are of about equal size.
     """
     shared = {references[key] for key in subjects if key in references} | set(cloned)
     own = [key for key in subjects if key not in shared]

@@ -24,7 +24,7 @@ _WINDOW = 20
 _NEAR = 1.25
 """Calls that differ by less than this from the last ones are like them."""
 _ODD = 0.1
-"""So many of the steady ones may be otherwise: something else ran meanwhile."""
+"""The share of the steady calls that may be otherwise, because something else ran meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class CallOn:
     at_most_s: float
 
     def __call__(self, state: State) -> list[int]:
-        """What each call took, in nanoseconds."""
+        """The duration of each call, in nanoseconds."""
         session, _ = state.loaded
         began, used = time.monotonic(), time.process_time()
         durations: list[int] = []
@@ -46,7 +46,7 @@ class CallOn:
 
 def settling_of(worker: Worker, job: Job) -> dict[str, Any] | None:
     """``calls``, ``first_ms``, ``last_ms`` and ``steady_after`` of a model that is code; None for other models, and for
-    one that is too slow to tell."""
+    a model that is too slow to tell."""
     if job.target.backend.runs != "torch":
         return None
     try:
@@ -56,7 +56,8 @@ def settling_of(worker: Worker, job: Job) -> dict[str, Any] | None:
 
 
 def settled(durations_ns: Sequence[int]) -> dict[str, Any] | None:
-    """The median call at the beginning and at the end, and after how many calls they are like those at the end."""
+    """The median call at the beginning and at the end, and the number of calls after which they are like the ones at
+    the end."""
     windows = len(durations_ns) // _WINDOW
     if windows < 2:
         return None

@@ -1,6 +1,6 @@
-"""What is not interleaved: how much memory a row needs, the energy that it takes, and where its time goes.
+"""Measures what is not interleaved: how much memory a row needs, the energy that it takes, and where its time goes.
 
-A fresh process that does nothing but run this one model, before anything is timed. Memory comes first, as what follows
+A fresh process runs only this one model, before anything is timed. Memory comes first, because the other measurements
 would add to it.
 """
 
@@ -25,25 +25,25 @@ _NS_PER_MS = 1e6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeakBytes:
-    """The most that was held; None where the system doesn't say."""
+    """The most memory that was held; None where the system doesn't say."""
 
     host: int | None
     device: int | None
-    """Of a graphics card's memory, by which it rose: the runtime's own context and what it keeps for the next call
-    included, and whatever else came to the card meanwhile."""
+    """The rise of a graphics card's used memory: it includes the runtime's own context, memory kept for the next call,
+    and anything else that came to the card meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Solo:
-    """What a row does by itself."""
+    """The measurements of a row by itself."""
 
     peak: PeakBytes
     energy: dict[str, Any]
-    """See ``energy_of``."""
+    """The energy (``energy_of``)."""
     profile: dict[str, Any] | None
-    """See ``profile_of``; None: not asked for."""
+    """The profile (``profile_of``); None: not asked for."""
     settling: dict[str, Any] | None
-    """See ``settling_of``."""
+    """Whether later calls take what the first ones take (``settling_of``)."""
 
 
 def run_alone(
@@ -55,11 +55,12 @@ def run_alone(
     profiled: bool = False,
     powercap: Path = POWERCAP,
 ) -> Solo:
-    """Of a fresh process that has imported the runtime: it loads the model and runs it 20 times, and then goes on.
+    """Measure a row in a fresh process that has imported the runtime: it loads the model and runs it 20 times, and then
+    goes on.
 
-    The host's memory is read from /proc, the interpreter's own included. A card's is read from NVML, before the model
-    is loaded and when it has run, as runtimes give nothing back between calls. Raises WorkerFailed with the reason
-    where the model can't be run; what fails after that is the energy's or the profile's own reason.
+    The host's memory is read from /proc, the interpreter's own included. A card's memory is read from NVML, before the
+    model is loaded and when it has run, because runtimes give nothing back between calls. Raises WorkerFailed with the
+    reason where the model can't be run. A later failure is the energy's or the profile's own reason.
     """
     with card_of(job.target.device) as card:
         before = None if card is None else card.used_bytes()

@@ -1,7 +1,7 @@
-"""What else the machine did while a block was timed.
+"""Records what else the machine did while a block was timed.
 
-Steal, run delay, faults and load are recorded and reported, and no block is dropped for them: blocks with much run
-delay were found no worse than the rest. Only a hard event drops a block, whatever the block's times were.
+Steal, run delay, faults and load are recorded and reported, and drop no block: blocks with much run delay were no worse
+than the rest. Only a hard event drops a block, whatever the block's times were.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Snapshot:
     suspended_s: float | None
     """How long the machine has slept since it was started."""
     card: CardState | None = None
-    """None: nothing is timed on a graphics card, or NVML can't be used."""
+    """The card's state; None: nothing is timed on a graphics card, or NVML can't be used."""
 
 
 def snapshot(card: Card | None = None) -> Snapshot:

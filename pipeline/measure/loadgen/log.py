@@ -1,4 +1,4 @@
-"""What LoadGen wrote into its detail log: every figure and every word of a scenario comes from there."""
+"""Reads LoadGen's detail log: every figure and every word of a scenario comes from there."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PERCENTILES = {"p50_ns": "50.00", "p90_ns": "90.00", "p99_ns": "99.00"}
 def read_scenario(folder: Path, scenario: str) -> dict[str, Any]:
     """A finished scenario as plain values: validity and reasons, latencies of a query, rate and counts.
 
-    None for what the log does not have. Raises WorkerFailed where there is no verdict in it.
+    A figure that the log does not have is None. Raises WorkerFailed where the log has no verdict.
     """
     values, errors = _entries(folder / DETAIL)
     if "result_validity" not in values:

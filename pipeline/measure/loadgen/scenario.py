@@ -1,7 +1,7 @@
 """MLPerf's scenarios, issued and timed by MLCommons' LoadGen (the extra ``mlperf``).
 
 Each scenario of each row has a process of its own, in which LoadGen asks, the model answers, and LoadGen writes its
-logs. What it measured is read from these logs, never timed here.
+logs. Its figures are read from these logs, never timed here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pipeline.measure.workers.start import alone
 from pipeline.measure.workers.worker import Job, Load, State
 
 MOST_SAMPLES = 1024
-"""Examples that LoadGen chooses from; they are held in memory."""
+"""The number of examples that LoadGen chooses from; they are held in memory."""
 _NS_PER_S = 1e9
 _NS_PER_MS = 1e6
 _OFFLINE_RESERVE = 1.2
@@ -47,7 +47,7 @@ class Examples:
     axes: Axes = field(default_factory=dict)
 
     def read(self) -> Inputs:
-        """All of them."""
+        """All examples."""
         arrays = {name: np.load(self.folder / f"{number}.npy") for number, name in enumerate(self.names)}
         return Inputs(arrays, self.axes)
 
@@ -67,7 +67,7 @@ def written(inputs: Feed) -> Iterator[Examples]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """One scenario: how long at least, in what order (the seed), and for Server how often and within what time."""
+    """One scenario to run: its shortest duration, the seed of its order, and for Server the rate and the bound."""
 
     scenario: str
     duration_s: float
@@ -79,9 +79,9 @@ class Ask:
 def run_scenario(
     job: Job, batch_size: int, fixed_batch: bool, ask: Ask, examples: Examples, logs: Path
 ) -> dict[str, Any]:
-    """Run one scenario in a fresh process and return what LoadGen found, as plain values.
+    """Run one scenario in a fresh process and return LoadGen's findings, as plain values.
 
-    LoadGen's logs are left in ``logs``. Where it could not be run, ``reason`` says why.
+    LoadGen's logs are left in ``logs``. Where the scenario could not be run, ``reason`` says why.
     """
     logs.mkdir(parents=True, exist_ok=True)
     command = RunScenario(
@@ -106,7 +106,7 @@ class RunScenario:
     logs: str
 
     def __call__(self, state: State) -> None:
-        """Return when LoadGen has written its logs; raises what the model raised."""
+        """Return when LoadGen has written its logs; raises the model's own errors."""
         import mlperf_loadgen as lg
 
         def done(queries: Sequence[Any]) -> None:

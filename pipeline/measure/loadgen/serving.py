@@ -1,4 +1,4 @@
-"""How a model answers LoadGen's queries: in the order of their arrival, in batches of sizes that it is warm for.
+"""Answers LoadGen's queries with a model: in the order of their arrival, in batches of sizes that it is warm for.
 
 This runs in the worker process.
 """
@@ -22,11 +22,11 @@ _WARMUP_NS = 20_000_000
 
 
 class Query(Protocol):
-    """LoadGen's ``QuerySample``: one example that is asked for."""
+    """One example that LoadGen asks for (its ``QuerySample``)."""
 
     @property
     def index(self) -> int:
-        """Which example."""
+        """The number of the example."""
         ...
 
 
@@ -35,7 +35,8 @@ Waiting = SimpleQueue[Query | None]
 
 
 def batch_shapes(batch_size: int, fixed: bool) -> tuple[int, ...]:
-    """The batch sizes to run: powers of two up to the row's, and the row's; that one alone where the model fixes it."""
+    """The batch sizes to run: the row's and the powers of two below it; only the row's where the model fixes its
+    batch."""
     if fixed:
         return (batch_size,)
     powers = [2**power for power in range(batch_size.bit_length()) if 2**power < batch_size]
@@ -54,7 +55,7 @@ class Serving:
     error: Exception | None = None
 
     def warm_up(self) -> dict[int, float]:
-        """Run every batch size some times; about how long a warm call of each takes, in nanoseconds."""
+        """Run every batch size some times; returns about how long a warm call of each takes, in nanoseconds."""
         found = {}
         for size in self.shapes:
             feed = self._feed([0] * size)
@@ -70,7 +71,7 @@ class Serving:
             self.done(batch)
 
     def answer_all(self, waiting: Waiting) -> None:
-        """Answer what arrives until None does; a batch is what waits, at most the largest size."""
+        """Answer every query until None arrives. A batch is what waits at the time, at most the largest size."""
         while (first := waiting.get()) is not None:
             batch, more = self._batch(first, waiting)
             self.answer(batch)

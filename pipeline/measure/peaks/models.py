@@ -1,6 +1,6 @@
 """The models that the machine's peaks are measured with: nothing but large products, or copies, and a small output.
 
-What they work on is made inside the model from one row, so that no call is spent on handing arrays over.
+The arrays are made inside the model from one row, so that no call is spent on handing them over.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _BYTES_PER_FLOAT = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """``products`` products of a matrix [rows, edge] and one [edge, edge]."""
+    """The shape of the work: ``products`` products of a matrix [rows, edge] and one [edge, edge]."""
 
     rows: int
     edge: int
@@ -36,7 +36,8 @@ class Shape:
 
 
 def write_float_products(out: Path, shape: Shape, *, half: bool = False) -> Artifact:
-    """A chain of products with one matrix, in fp32 or fp16: input ``row`` [1, edge], output the largest element."""
+    """Write a chain of products with one matrix, in fp32 or fp16: input ``row`` [1, edge], output the largest
+    element."""
     from onnx import TensorProto, helper
 
     edge = shape.edge
@@ -55,9 +56,10 @@ def write_float_products(out: Path, shape: Shape, *, half: bool = False) -> Arti
 
 
 def write_integer_products(out: Path, shape: Shape, types: str) -> Artifact:
-    """MatMulInteger of one matrix with several; ``types`` such as ``u8s8`` name the first one's type, then theirs.
+    """Write MatMulInteger products of one matrix with several others.
 
-    They are not a chain, as a product is int32 and not int8.
+    ``types`` names the types of the first factor and of the second, such as ``u8s8``. The products are no chain,
+    because a product is int32 and not int8.
     """
     from onnx import TensorProto, helper
 
@@ -79,7 +81,8 @@ def write_integer_products(out: Path, shape: Shape, types: str) -> Artifact:
 
 
 def write_copies(out: Path, size_bytes: int, copies: int) -> Artifact:
-    """An array of ``size_bytes`` filled from input ``value`` [1], passed ``copies`` times through Abs, then reduced."""
+    """Write an array of ``size_bytes``, filled from input ``value`` [1], passed ``copies`` times through Abs, then
+    reduced."""
     from onnx import TensorProto, helper
 
     nodes = [helper.make_node("Expand", ["value", "shape"], ["x_0"])]

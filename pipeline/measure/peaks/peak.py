@@ -1,7 +1,7 @@
-"""What this machine can do at best: matrix products in fp32 and int8, and a copy between two places in memory.
+"""Measures what this machine can do at best: large matrix products by type, and a copy between two places in memory.
 
-Each is a model made on the spot and run by the backends' own means in a fresh process, on as many threads as a target
-has. The fastest of several calls counts: a peak is a maximum, and whatever disturbs a call makes it slower.
+Each peak is a model made on the spot and run by the backends' own means in a fresh process, on as many threads as a
+target has. The fastest of several calls counts: a peak is a maximum, and anything that disturbs a call makes it slower.
 
 Source: Williams, Waterman & Patterson 2009 (the roofline model).
 """
@@ -62,13 +62,13 @@ class Copying:
     forkable: ClassVar[bool] = True
 
     def check(self, target: Target) -> None:
-        """It runs anywhere."""
+        """Do nothing: copying works anywhere."""
 
     def preload(self, target: Target) -> None:
-        """There is nothing to import."""
+        """Do nothing: there is nothing to import."""
 
     def load(self, artifact: Artifact, target: Target) -> Session:
-        """Both arrays, touched, in parts of equal size."""
+        """Make both arrays, write to them, and divide them into parts of equal size."""
         threads = target.threads
         source = np.ones(self.size_bytes // 8)
         copies = np.zeros_like(source)
@@ -94,10 +94,10 @@ class _Task:
 
 
 def measure_peaks(device: Device, threads: int) -> Peaks:
-    """The fastest that was seen, in about two seconds; what can't be measured here is None, with the reason.
+    """The peaks, measured in about two seconds; a peak that can't be measured here is None, with the reason.
 
     fp32 is computed as such; on CUDA TF32 and fp16 are peaks of their own. int8 is the best of the combinations of
-    signed and unsigned that have kernels. The copy counts the bytes read and those written.
+    signed and unsigned that have kernels. The copy counts the bytes read and the bytes written.
     """
     try:
         OnnxRuntime().check(Target(name="peak", backend=OnnxRuntime(), device=device, threads=threads))
@@ -164,7 +164,8 @@ def _tasks(folder: Path, device: Device, threads: int) -> dict[str, _Task]:
 
 
 def copy_bytes() -> int:
-    """How large an array to copy: far beyond the last-level cache, and two of them within the memory that is free."""
+    """The size of the array to copy: far beyond the last-level cache, and small enough for two of them in the memory
+    that is free."""
     wanted = min(max(_CACHES * (last_level_cache_bytes() or 0), _SMALLEST_COPY), _LARGEST_COPY)
     available = available_memory_bytes()
     return wanted if available is None else max(min(wanted, available // 8), 8)

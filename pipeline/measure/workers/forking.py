@@ -45,7 +45,8 @@ there are any."""
 
 
 def main() -> None:
-    """Import; then fork the workers when told to, tell how a worker ended when asked by its number, and so on.
+    """Be a zygote: import; then fork the workers when told to, tell how a worker ended when asked by its number, and so
+    on.
 
     When the parent closes, all workers are ended.
     """
@@ -115,7 +116,8 @@ def _close(places: Sequence[Place]) -> None:
 
 
 def _exit_code(pids: list[int], number: int) -> int | None:
-    """As subprocess tells it: below 0 is the signal's number. None for a worker whose end was told before."""
+    """The exit code as subprocess gives it: below 0 it is the signal's number. None for a worker whose end was told
+    before."""
     pid, pids[number] = pids[number], 0
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) if pid else None
 

@@ -1,4 +1,4 @@
-"""The parent's end of a measuring process: how it is spoken to."""
+"""The parent's end of a measuring process: it sends commands and waits for answers."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ _TIMES = 100
 
 @dataclass(slots=True, kw_only=True)
 class Patience:
-    """How long an answer is waited for: ``least_s``, or a hundred times as long as the longest one took so far."""
+    """How long the parent waits for an answer: ``least_s``, or a hundred times as long as the longest answer took so
+    far."""
 
     least_s: float = RunLimits().seconds
     longest_s: float = 0.0
 
     @property
     def limit_s(self) -> float:
-        """The time that the next answer has, whatever it was asked to take."""
+        """The time limit of the next answer, whatever the time that it was asked to take."""
         return max(self.least_s, _TIMES * self.longest_s)
 
 
@@ -47,13 +48,14 @@ class Worker:
     """End it at once, whatever it is doing."""
     patience: Patience = field(default_factory=Patience)
     pid: int | None = None
-    """Of a process that is stopped while it has nothing to do: the idle threads of its runtime's pool may go on
-    spinning for a tenth of a second, on a core that belongs to the worker at work. None: its runtime has no pool."""
+    """The process id of a worker that is stopped while it has nothing to do: the idle threads of its runtime's pool may
+    go on spinning for a tenth of a second, on a core that belongs to the worker at work. None: its runtime has no
+    pool."""
 
     def ask(self, command: Command, expected_s: float = 0.0) -> Any:
         """Have a command carried out and wait for the result; raises WorkerFailed with the reason.
 
-        ``expected_s``: what it was told to take. One that does not answer in time is ended.
+        ``expected_s`` is the time that the command itself asks for. A worker that does not answer in time is ended.
         """
         self.tell(command)
         return self.answer(expected_s)
@@ -67,7 +69,7 @@ class Worker:
             raise WorkerFailed(self._obituary()) from error
 
     def answer(self, expected_s: float = 0.0) -> Any:
-        """Wait for the result of what was told; raises WorkerFailed with the reason."""
+        """Wait for the result of the last command; raises WorkerFailed with the reason."""
         limit_s, began = self.patience.limit_s + _TIMES * expected_s, time.monotonic()
         try:
             answer = self.channel.receive(limit_s)

@@ -1,4 +1,4 @@
-"""Starting and ending the fresh processes of a round."""
+"""Starts and ends the fresh processes of a round."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def started(jobs: Mapping[str, Job], start: Literal["fork", "spawn"]) -> Iterato
 
 @contextmanager
 def alone(job: Job) -> Iterator[Worker]:
-    """A fresh process of its own, with nothing inherited, for as long as the context lasts; raises WorkerFailed."""
+    """A fresh process that inherits nothing, for as long as the context lasts; raises WorkerFailed."""
     with closing(each_alone({"alone": job})) as workers:
         _, worker = next(workers)
         if isinstance(worker, WorkerFailed):
@@ -118,8 +118,8 @@ def alone(job: Job) -> Iterator[Worker]:
 def each_alone(jobs: Mapping[str, Job]) -> Generator[tuple[str, Worker | WorkerFailed]]:
     """A fresh process for each job, one after the other, or the reason why there is none; close it, or exhaust it.
 
-    As many as there are cores import their runtimes side by side, and then wait for their turn: until then none has
-    touched an accelerator. Each ends when the next one's turn comes.
+    As many processes as there are cores import their runtimes side by side, and then wait for their turn; until then
+    none has touched an accelerator. Each process ends when the turn of the next one comes.
     """
     for keys in batched(jobs, available_cores()):
         with ExitStack() as stack:
@@ -132,7 +132,7 @@ def each_alone(jobs: Mapping[str, Job]) -> Generator[tuple[str, Worker | WorkerF
 
 
 def batched(keys: Iterable[str], size: int) -> Iterator[tuple[str, ...]]:
-    """So many at a time, in order (as itertools.batched of Python 3.12)."""
+    """The keys in groups of this size, in order (as itertools.batched of Python 3.12)."""
     rest = iter(keys)
     while part := tuple(islice(rest, size)):
         yield part

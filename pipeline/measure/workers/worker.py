@@ -1,7 +1,7 @@
 """A measuring process: it loads one model, and times it whenever it is told to.
 
-The parent sends a command and blocks until its result is there, so only one worker is ever at work. This module is
-kept small, since every worker imports it.
+The parent sends a command and blocks until its result is there, so only one worker is ever at work. This module is kept
+small, because every worker imports it.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ _LONGEST_REST = 50
 CAN_STOP = hasattr(signal, "SIGSTOP")
 """Whether the parent stops a worker that has nothing to do."""
 _CAPTURING_RUNS = 3
-"""In so many runs of a batch its kernels are chosen, and captured as a graph where that is asked for."""
+"""The number of runs of a batch in which its kernels are chosen, and captured as a graph where that is asked for."""
 _AT_REST = 0.25
 """A process that uses less than this share of a core is at rest; going to sleep and waking takes some, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What a worker measures, and on which cores (None: wherever the system puts it)."""
+    """A model to measure, with its inputs, and the cores to run on (None: wherever the system puts it)."""
 
     artifact: Artifact
     target: Target
     feed: Feed
     cores: tuple[int, ...] | None = None
     limit_s: float = RunLimits().seconds
-    """How long an answer may take at least."""
+    """The least time that an answer may take."""
     more: tuple[Feed, ...] = ()
-    """Further batches of the same shapes, which timed calls take in turn with ``feed``."""
+    """Further batches of the same shapes; timed calls take them in turn with ``feed``."""
 
     @property
     def feeds(self) -> tuple[Feed, ...]:
@@ -57,12 +57,12 @@ class Job:
 
 @dataclass(slots=True)
 class State:
-    """What a worker holds between two commands."""
+    """What a worker keeps between two commands."""
 
     job: Job | None = None
     session: Session | None = None
     turn: int = 0
-    """How many batches were handed out."""
+    """The number of batches that were handed out."""
 
     @property
     def loaded(self) -> tuple[Session, Job]:
@@ -72,7 +72,7 @@ class State:
         return self.session, self.job
 
     def feeds(self) -> Iterator[Feed]:
-        """The job's batches in turn, without end, from where it was left off."""
+        """The job's batches in turn, without end, from where it stopped."""
         _, job = self.loaded
         while True:
             self.turn += 1
@@ -80,16 +80,16 @@ class State:
 
 
 class Command(Protocol):
-    """What a worker can be told to do; the result is sent back."""
+    """An order to a worker; the result is sent back."""
 
     def __call__(self, state: State) -> Any:
-        """Carry it out; whatever it raises is sent back as the reason."""
+        """Carry it out; an error is sent back as the reason."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What a worker sends in place of a result: the reason, in one line, and the whole text."""
+    """A worker's answer in place of a result: the reason, in one line, and the whole text."""
 
     reason: str
     trace: str = ""
@@ -97,7 +97,8 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Take a job (as a pickle, so that one that can't be read is a reason like any other) and import its runtime."""
+    """Take a job and import its runtime. The job is a pickle, so that one that can't be read is a reason like any
+    other."""
 
     job: bytes
 
@@ -112,10 +113,10 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """Have the accelerator make what it keeps for this process: workers of a round do so side by side."""
+    """Have the accelerator make the state that it keeps for this process; the workers of a round do so side by side."""
 
     def __call__(self, state: State) -> None:
-        """Nothing where the backend has nothing of the kind."""
+        """Wake the backend, where it has something to wake."""
         job = state.job
         if job is not None and isinstance(job.target.backend, Waking):
             job.target.backend.wake(job.target)
@@ -123,7 +124,7 @@ class Wake:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """Load and first inference, and about how long a warm call takes, in nanoseconds."""
+    """The times of the load and of the first inference, and about the time of a warm call, in nanoseconds."""
 
     load_ns: int
     first_ns: int
@@ -158,11 +159,11 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timed:
-    """A cell's calls, and what the worker can tell of the time they took; None where the system doesn't say."""
+    """A cell's calls, and the counters of the time that they took; None where the system doesn't say."""
 
     durations_ns: NDArray[np.int64]
     run_delay_ns: int | None
-    """How long the worker's threads were ready to run and had no core."""
+    """The time in which the worker's threads were ready to run and had no core."""
     major_faults: int | None
 
 
@@ -170,7 +171,7 @@ class Timed:
 class Cell:
     """Time the model: after untimed calls for ``untimed_ns``, ``calls`` or more, until they took ``cell_ns`` together.
 
-    The untimed calls are for the processor's caches, which other models have used meanwhile: one at least, unless
+    The untimed calls fill the processor's caches, which other models have used meanwhile. There is one at least, unless
     ``untimed_ns`` is 0.
     """
 
@@ -179,7 +180,7 @@ class Cell:
     cell_ns: int
 
     def __call__(self, state: State) -> Timed:
-        """One visit."""
+        """Make one visit."""
         session, job = state.loaded
         delay, faults = run_delay_ns(), major_faults()
         time_calls(session, state.feeds(), 1 if self.untimed_ns else 0, self.untimed_ns)
@@ -195,25 +196,25 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceTimed:
-    """Runs back to back on an accelerator."""
+    """The times of runs back to back on an accelerator."""
 
     call_ns: float
     enqueue_share: float
-    """Of the time, that the host took to ask for the runs: near 1 the device waits for the host."""
+    """The share of the time that the host took to ask for the runs: near 1 the device waits for the host."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceTime:
     """Run the model back to back for at least ``total_ns``, its batches in turn and on the device, waiting once.
 
-    By the host's clock around all runs: against so long a time the one wait at the end counts for nothing, and a
-    runtime with a stream of its own can't be timed by events of another.
+    The host's clock times the whole batch of runs, which is so long that the one wait at its end counts for nothing.
+    CUDA events would not work: a runtime with a stream of its own can't be timed by the events of another.
     """
 
     total_ns: int
 
     def __call__(self, state: State) -> DeviceTimed | None:
-        """None where the runtime can't run without handing over."""
+        """Time the runs; None where the runtime can't run without handing its inputs and outputs over."""
         session, job = state.loaded
         if not isinstance(session, Enqueuing):
             return None
@@ -241,12 +242,12 @@ class DeviceTime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeakMemory:
-    """Run the model some more and tell how much memory this process has held at most so far, in bytes."""
+    """Run the model some more and tell the most memory that this process has held so far, in bytes."""
 
     calls: int
 
     def __call__(self, state: State) -> int | None:
-        """VmHWM; not ``ru_maxrss``, which a process inherits from the one that started it."""
+        """The process's VmHWM; not ``ru_maxrss``, which a process inherits from the one that started it."""
         session, job = state.loaded
         for _ in range(self.calls):
             session(job.feed)
@@ -254,9 +255,9 @@ class PeakMemory:
 
 
 def time_calls(session: Session, feeds: Iterator[Feed], calls: int, total_ns: int) -> list[int]:
-    """Call until both ``calls`` and ``total_ns`` are reached; each call's duration in nanoseconds.
+    """Call until both ``calls`` and ``total_ns`` are reached; returns each call's duration in nanoseconds.
 
-    Each call takes the next of ``feeds``, which is not timed.
+    Each call takes the next of ``feeds``; taking it is not timed.
     """
     clock = time.perf_counter_ns
     durations: list[int] = []
@@ -274,7 +275,7 @@ def time_calls(session: Session, feeds: Iterator[Feed], calls: int, total_ns: in
 def rest(cpu_ns: Callable[[], int] = time.process_time_ns, sleep: Callable[[float], None] = time.sleep) -> None:
     """Wait until this process uses no processor time: the idle threads of a pool may spin for some milliseconds.
 
-    They would take a core from the worker that is visited next. Bounded, should they spin for ever.
+    They would take a core from the worker that is visited next. The wait has a limit, in case they spin for ever.
     """
     for _ in range(_LONGEST_REST):
         before = cpu_ns()
@@ -301,6 +302,6 @@ def _result(command: Command, state: State) -> Any:
 
 
 def main() -> None:
-    """A worker that was started afresh: commands come in through stdin."""
+    """Be a worker that was started afresh: commands come in through stdin."""
     follow_parent()
     serve(take_standard_streams())
