@@ -1,4 +1,4 @@
-"""Metrics: what each takes from a model's outputs for each example, and how that is judged; a file for each."""
+"""Metrics, a file for each: what a metric takes from a model's outputs for each example, and how that is judged."""
 
 from pipeline.metrics.cosine import Cosine
 from pipeline.metrics.judging import (

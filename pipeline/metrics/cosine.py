@@ -1,4 +1,4 @@
-"""The cosine between a variant's output and the baseline's."""
+"""The metric for models without classes: the cosine between a variant's output and the baseline's."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Cosine:
     """The output that is compared, by its place or name."""
 
     def predictions(self, outputs: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
-        """The output [N, ...] as one vector [N, D] an example; raises UserError where it is none of numbers."""
+        """The output [N, ...] as one vector [N, D] an example; raises UserError where the output holds no numbers."""
         vectors = taken(outputs, self.output, self.name)
         if vectors.ndim < 2 or vectors.size == 0 or vectors.dtype.kind not in "iubf":
             raise UserError(
@@ -37,7 +37,7 @@ class Cosine:
         return vectors.reshape(len(vectors), -1).astype(np.float32)
 
     def fitted(self, outputs: Mapping[str, NDArray[Any]]) -> tuple[Cosine, str | None]:
-        """The metric for a model with such outputs by name, and what to say of it where there is something."""
+        """The metric for a model with such outputs by name, and a note or None."""
         place = place_of(list(outputs), self.output)
         vectors = taken(list(outputs.values()), place, self.name)
         single = vectors.ndim > 1 and vectors[:1].size == 1

@@ -29,10 +29,8 @@ class F1(TopOne):
     """The class that is to be found."""
 
     def fitted(self, outputs: Mapping[str, NDArray[Any]]) -> tuple[Self, str | None]:
-        """The metric for a model with such outputs by name, and what to say of it where there is something.
-
-        Raises UserError where the model has no such class.
-        """
+        """The metric for a model with such outputs by name, and a note or None. Raises UserError where the model has no
+        such class."""
         found, note = TopOne.fitted(self, outputs)
         classes = found.classes(list(outputs.values()))
         if classes is not None and not 0 <= self.positive < classes:
@@ -41,7 +39,8 @@ class F1(TopOne):
 
     @property
     def judging(self) -> Judging:
-        """One figure over all examples, which rests on those that are of the class or are taken for it."""
+        """The judging: one figure over all examples, which rests on the examples that are of the class or are taken for
+        it."""
         return Overall(figure=self._figure, rests_on=self._rests_on)
 
     def _figure(self, predictions: NDArray[Any], truth: NDArray[Any]) -> float:

@@ -1,9 +1,7 @@
-"""How predictions are judged against what is right, and in which unit and words the figure is told.
-
-There are three ways: ``ByExample`` (each example is right, wrong or partly right), ``Similarity`` (each example is more
-or less like the baseline's), ``Overall`` (one figure over all examples, such as F1). A metric carries one as its
-``judging``; for a metric without one the type of its predictions decides.
-"""
+"""Judges predictions against the truth, and tells the figure in its unit and words. There are three ways: ``ByExample``
+(each example is right, wrong or partly right), ``Similarity`` (each example is more or less like the baseline's),
+``Overall`` (one figure over all examples, such as F1). A metric carries one as its ``judging``; for a metric without
+one the type of its predictions decides."""
 
 from __future__ import annotations
 
@@ -34,20 +32,20 @@ from pipeline.statistics.accuracy import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wording:
-    """What a figure is called that comes from the baseline's predictions in place of labels."""
+    """The name and the sentence of a figure that comes from the baseline's predictions in place of labels."""
 
     name: str
-    """The metric's name then."""
+    """The metric's name in this case."""
     sentence: str
-    """What the figure says, ``{}`` in its place: ``the baseline's answer on {} of the examples``."""
+    """The sentence of the figure, with ``{}`` in its place: ``the baseline's answer on {} of the examples``."""
 
 
 class Judging(Protocol):
-    """How predictions are judged, on the examples of which anything is to be judged (``IGNORED``)."""
+    """A way to judge predictions. Examples whose labels are all ``IGNORED`` do not count."""
 
     @property
     def unit(self) -> Unit:
-        """What a figure is written in."""
+        """The unit in which a figure is written."""
         ...
 
     @property
@@ -57,14 +55,12 @@ class Judging(Protocol):
 
     @property
     def beside_baseline(self) -> Wording | None:
-        """The words where the baseline's predictions are what is right; None: the metric's name is enough."""
+        """The words where the baseline's predictions are the truth; None: the metric's name is enough."""
         ...
 
     def labels(self, predictions: Predictions, labels: NDArray[Any] | None) -> Truth | None:
-        """The labels that these predictions are held against; None: they are held against the baseline's.
-
-        Raises UserError where labels are needed and there are none.
-        """
+        """The labels that judge these predictions; None: the baseline's predictions judge them. Raises UserError where
+        labels are needed and there are none."""
         ...
 
     def value(self, predictions: Predictions, truth: Truth) -> float:
@@ -76,15 +72,15 @@ class Judging(Protocol):
         ...
 
     def change(self, after: Predictions, before: Predictions, truth: Truth) -> PairedDifference:
-        """The figure of ``after`` less that of ``before``, on the same examples."""
+        """The figure of ``after`` less the figure of ``before``, on the same examples."""
         ...
 
     def shortfall(self, predictions: Predictions, truth: Truth, estimate: Proportion) -> PairedDifference:
-        """The figure, which ``estimate`` tells, less that of the truth itself: the baseline's predictions."""
+        """The figure, as ``estimate`` gives it, less the figure of the truth itself: the baseline's predictions."""
         ...
 
     def verdict(self, change: PairedDifference, margin: float) -> AccuracyVerdict:
-        """What a change says about a drop of ``margin``."""
+        """The verdict of a change on a drop of ``margin``."""
         ...
 
 
@@ -93,11 +89,11 @@ class ByExample:
     """The mean of how right each example is: Wilson's and Tango's intervals and McNemar's test where all are right or
     wrong, else the bootstrap over the examples.
 
-    Labels are what predictions are held against where they have the predictions' shape, or always if ``needs_labels``.
+    Labels judge the predictions where both have the same shape, or always if ``needs_labels``.
     """
 
     scores: Callable[[Predictions, Truth], NDArray[np.float64]]
-    """How right each of N examples is, 0 to 1; it leaves out those of which nothing is to be judged."""
+    """How right each of N examples is, 0 to 1, without the examples whose labels are all ``IGNORED``."""
     unit: Unit = "percent"
     needs_labels: bool = False
     beside_baseline: Wording | None = None
@@ -124,29 +120,27 @@ class ByExample:
         return change_of_shares(self.scores(after, truth), self.scores(before, truth))
 
     def shortfall(self, predictions: Predictions, truth: Truth, estimate: Proportion) -> PairedDifference:
-        """The mean less that of the truth itself."""
+        """The mean less the mean of the truth itself."""
         return self.change(predictions, truth, truth)
 
     def verdict(self, change: PairedDifference, margin: float) -> AccuracyVerdict:
-        """By the interval of the difference."""
+        """The verdict by the interval of the difference."""
         return accuracy_verdict(change.low, change.high, margin)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Similarity:
-    """The mean of how alike each example's prediction is to the baseline's: the bootstrap over the examples.
-
-    Labels are not used. A similarity is below 1 as soon as anything differs at all.
-    """
+    """The mean of how alike each example's prediction is to the baseline's, with the bootstrap over the examples.
+    Labels are not used. A similarity is below 1 as soon as anything differs at all."""
 
     scores: Callable[[Predictions, Truth], NDArray[np.float64]]
-    """Of each of N examples, 1 where both are the same."""
+    """The similarity of each of N examples, 1 where both are the same."""
     unit: Unit = "number"
     needs_labels: bool = False
     beside_baseline: Wording | None = None
 
     def labels(self, predictions: Predictions, labels: NDArray[Any] | None) -> Truth | None:
-        """None: labels are not used."""
+        """None, because labels are not used."""
         return None
 
     def value(self, predictions: Predictions, truth: Truth) -> float:
@@ -163,26 +157,24 @@ class Similarity:
         return PairedDifference(value=mean.value, low=mean.low, high=mean.high, flips=None, n=mean.n, p=None)
 
     def shortfall(self, predictions: Predictions, truth: Truth, estimate: Proportion) -> PairedDifference:
-        """What is missing to 1."""
+        """How much the mean lacks to 1."""
         return PairedDifference(
             value=estimate.value - 1, low=estimate.low - 1, high=estimate.high - 1, flips=None, n=estimate.n, p=None
         )
 
     def verdict(self, change: PairedDifference, margin: float) -> AccuracyVerdict:
-        """By the interval of what is missing to 1."""
+        """The verdict by the interval of what is missing to 1."""
         return similarity_verdict(change.low, change.high, margin)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overall:
-    """One figure over all examples together, such as F1: the bootstrap over the examples, the same ones of both models.
-
-    The figure needs labels.
-    """
+    """One figure over all examples together, such as F1, with the bootstrap over the examples, the same for both
+    models. The figure needs labels."""
 
     figure: Callable[[Predictions, Truth], float]
-    """Of predictions and labels [N, ...] of the same examples, 0 to 1, more is better. It must bear any sample of the
-    examples, and labels that are ``IGNORED`` within an example."""
+    """The function that gives the figure, 0 to 1, from predictions and labels [N, ...] of the same examples; more is
+    better. It must bear any sample of the examples, and labels that are ``IGNORED`` within an example."""
     rests_on: Callable[[Predictions, Truth], int] = lambda predictions, truth: len(truth)
     """How many examples can change the figure: the fewer, the less a sample without any error proves."""
     unit: Unit = "percent"
@@ -221,11 +213,11 @@ class Overall:
         )
 
     def shortfall(self, predictions: Predictions, truth: Truth, estimate: Proportion) -> PairedDifference:
-        """The figure less that of the truth itself."""
+        """The figure less the figure of the truth itself."""
         return self.change(predictions, truth, truth)
 
     def verdict(self, change: PairedDifference, margin: float) -> AccuracyVerdict:
-        """By the interval of the difference."""
+        """The verdict by the interval of the difference."""
         return accuracy_verdict(change.low, change.high, margin)
 
 
@@ -233,22 +225,22 @@ CLASSES = ByExample(
     scores=right_shares,
     beside_baseline=Wording(name="agreement", sentence="the baseline's answer on {} of the examples"),
 )
-"""Whole numbers: classes, right or wrong."""
+"""The judging of whole numbers: classes, right or wrong."""
 VECTORS = Similarity(
     scores=cosines,
     beside_baseline=Wording(name="cosine", sentence="a mean cosine of {} to the baseline's outputs"),
 )
-"""Other numbers: vectors, judged by their cosine to the baseline's."""
+"""The judging of other numbers: vectors, by their cosine to the baseline's."""
 
 
 def judging_of(metric: Metric | None, predictions: Predictions) -> Judging:
-    """A metric's own judging; where it has none, what the type of its predictions says."""
+    """A metric's own judging; where it has none, the judging that the type of its predictions calls for."""
     own: Judging | None = getattr(metric, "judging", None)
     return own or (CLASSES if in_classes(predictions) else VECTORS)
 
 
 def in_classes(predictions: Predictions) -> bool:
-    """Whether predictions are whole numbers: classes."""
+    """Whether predictions are whole numbers, and so classes."""
     return predictions.dtype.kind in "iub"
 
 

@@ -1,4 +1,4 @@
-"""Which of a model's outputs a metric reads."""
+"""Finds the output of a model that a metric reads."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def taken(outputs: Sequence[Any], output: int | str, metric: str) -> NDArray[Any
 
 
 def place_of(names: Sequence[str], output: int | str) -> int:
-    """The place of the output that is meant; raises UserError where there is none of that name."""
+    """The place of the named output; raises UserError where there is none of that name."""
     if isinstance(output, int):
         return output
     if output in names:

@@ -1,4 +1,4 @@
-"""A metric as a run records it, so that its report can be derived anew: its class and its fields."""
+"""Records a metric's class and fields, so that a run's report can be derived anew."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def class_path(metric: Metric) -> str | None:
 
 
 def fields_of(metric: Metric) -> dict[str, Any]:
-    """What the metric's class is called with, as far as these are plain values."""
+    """The arguments of the metric's class, as far as these are plain values."""
     names = inspect.signature(type(metric)).parameters
     values = {name: getattr(metric, name) for name in names if hasattr(metric, name)}
     return {name: value for name, value in values.items() if _is_plain(value)}

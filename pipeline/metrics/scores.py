@@ -1,4 +1,4 @@
-"""How right or how alike each example is."""
+"""Scores how right or how alike each example is."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from pipeline.data.dataset import IGNORED
 from pipeline.errors import UserError
 
 Predictions = NDArray[Any]
-"""One an example: [N], or [N, ...]."""
+"""The predictions, one an example: [N], or [N, ...]."""
 Truth = NDArray[Any]
-"""What is right for the same examples: labels, or the baseline's predictions."""
+"""The truth for the same examples: labels, or the baseline's predictions."""
 
 
 def right_shares(predictions: Predictions, truth: Truth) -> NDArray[np.float64]:
-    """How right each example's classes are: of [N] 1 or 0, of several an example [N, ...] the share that is right.
-
-    Examples of which nothing is to be judged (``IGNORED``) are left out. Raises UserError where the shapes differ.
-    """
+    """How right each example's classes are: 1 or 0 for [N]; the share that is right for several classes an example [N,
+    ...]. Examples whose labels are all ``IGNORED`` are left out. Raises UserError where the shapes differ."""
     if predictions.shape != truth.shape:
         raise UserError(
             f"the model tells classes {list(predictions.shape)}, and the labels are {list(truth.shape)}: give a label "
@@ -37,8 +35,7 @@ def right_shares(predictions: Predictions, truth: Truth) -> NDArray[np.float64]:
 def cosines(predictions: Predictions, truth: Truth) -> NDArray[np.float64]:
     """The cosine, -1 to 1, of each example's two vectors [N, D].
 
-    A vector of zeros, or one that holds something that is not a number, is right where the other is the same (1), and
-    wrong otherwise (0).
+    A vector of zeros, or with a value that is not a number, counts 1 where the other is the same, and 0 otherwise.
     """
     first, second = (array.reshape(len(array), -1).astype(np.float64) for array in (predictions, truth))
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)

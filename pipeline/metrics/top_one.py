@@ -1,4 +1,4 @@
-"""The class with the highest score."""
+"""The metric for classifiers: the class with the highest score."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pipeline.metrics.judging import CLASSES, Judging
 from pipeline.metrics.outputs import place_of, taken
 
 NO_PREDICTION = -1
-"""Predicted where the scores hold something that is not a number; no label is -1, so it never counts as right."""
+"""The prediction where the scores hold a value that is not a number; no label is -1, so it never counts as right."""
 _PROBABILITY, _LOGIT = 0.5, 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopOne:
-    """The class with the highest score, the first of equals; its metric is top-1 accuracy.
+    """The class with the highest score, the first of equals; the metric is top-1 accuracy.
 
     A single column is the score of class 1 against class 0. Whole numbers are classes already.
     """
@@ -29,13 +29,14 @@ class TopOne:
     output: int | str = 0
     """The output that holds the scores, by its place or name."""
     threshold: float | None = None
-    """From where on a single column means class 1; None: 0.5 where all scores lie between 0 and 1, else 0."""
+    """The least score at which a single column means class 1; None: 0.5 where all scores lie between 0 and 1, else
+    0."""
     axis: int | None = None
     """The scores' axis of classes; None: the last, and axis 1 of [N, C, H, W]."""
 
     @property
     def judging(self) -> Judging:
-        """Classes are right or wrong."""
+        """The judging: classes are right or wrong."""
         return CLASSES
 
     def predictions(self, outputs: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
@@ -63,7 +64,7 @@ class TopOne:
         return best
 
     def fitted(self, outputs: Mapping[str, NDArray[Any]]) -> tuple[Self, str | None]:
-        """The metric for a model with such outputs [N, ...] by name, and what to say of it where there is something."""
+        """The metric for a model with such outputs [N, ...] by name, and a note or None."""
         place = place_of(list(outputs), self.output)
         found = replace(self, output=place)
         scores = taken(list(outputs.values()), place, self.name)

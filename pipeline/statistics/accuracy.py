@@ -1,7 +1,7 @@
 """Is a variant as accurate as the baseline? Both were judged on the same examples, so everything here is paired.
 
 An example is *gained* where only the variant is right, *lost* where only the baseline is; together they are the
-*flips*, and all that the difference and its uncertainty depend on (Dutta et al. 2024, "Accuracy is not all you need").
+*flips*, and the difference and its uncertainty depend only on them (Dutta et al. 2024, "Accuracy is not all you need").
 """
 
 from __future__ import annotations
@@ -46,10 +46,11 @@ class PairedDifference:
     low: float
     high: float
     flips: int | None
-    """Examples of which one is right and the other wrong, or less right; None where a single example is neither."""
+    """The number of examples that one is right on and the other wrong, or less right; None where a single example is
+    neither."""
     n: int
     p: float | None
-    """Of the exact McNemar test, uncorrected; None where examples are partly right."""
+    """The p of the exact McNemar test, uncorrected; None where examples are partly right."""
 
 
 def wilson(count: int, n: int, alpha: float = 0.05) -> Proportion:
@@ -162,8 +163,8 @@ def share_interval(right: NDArray[np.float64]) -> Proportion:
 
 
 def change_of_shares(after: NDArray[np.float64], before: NDArray[np.float64]) -> PairedDifference:
-    """The difference of two such means on the same examples: Tango's interval where all are right or wrong, and else
-    the bootstrap's over the examples."""
+    """The difference of two such means on the same examples, with Tango's interval where all are right or wrong, and
+    else the bootstrap's over the examples."""
     gained, lost = int((after > before).sum()), int((after < before).sum())
     if (_all_or_nothing(after) and _all_or_nothing(before)) or not gained + lost:
         return paired_difference(gained, lost, len(after))
@@ -231,8 +232,8 @@ def _score(delta: float, gained: int, lost: int, n: int) -> float:
 def accuracy_verdict(low: float, high: float, margin: float) -> AccuracyVerdict:
     """What the interval of the difference says about a drop of ``margin``; the first that holds.
 
-    ``low > -margin`` is the test of non-inferiority at 2.5 %. "No significant difference" alone never counts as
-    the same: an interval that reaches past the margin on one side and past 0 on the other is UNDECIDED.
+    ``low > -margin`` is the test of non-inferiority at 2.5 %. A mere "no significant difference" never counts as the
+    same: an interval that reaches past the margin on one side and past 0 on the other is UNDECIDED.
     """
     if low > 0:
         return "IMPROVED"
@@ -244,7 +245,7 @@ def accuracy_verdict(low: float, high: float, margin: float) -> AccuracyVerdict:
 
 
 def similarity_verdict(low: float, high: float, margin: float) -> AccuracyVerdict:
-    """What the interval of what is missing to a similarity of 1 says about a loss of ``margin``.
+    """The verdict on a loss of ``margin``, by the interval of what is missing to a similarity of 1.
 
     A similarity is below 1 as soon as anything differs at all, so nothing is called IMPROVED or a SMALL REAL DROP.
     """

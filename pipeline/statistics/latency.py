@@ -2,8 +2,8 @@
 
 A *difference* is log(reference's median call) - log(variant's median call) within one block; exp of it is a speed-up,
 above 1 where the variant is faster. Blocks lie in rounds, and every round has fresh processes. A process keeps one
-memory layout for its life, so that blocks of a round agree more among themselves than with those of another: an
-interval from the pooled blocks alone is too narrow, and so the rounds' own estimates have a say too.
+memory layout for its life, so that blocks of a round agree more among themselves than with the blocks of another. An
+interval from only the pooled blocks is too narrow, so the rounds' own estimates have a say, too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pipeline.results.intervals import rounded_up
 from pipeline.results.report import SpeedVerdict
 
 DELTA = 0.01
-"""A speed-up by less is never called FASTER (nor SLOWER)."""
+"""A smaller speed-up is never called FASTER (nor SLOWER)."""
 SAME = 0.02
 """An interval that stays this close to 1 is called SAME."""
 _LEVEL = 0.05
@@ -36,11 +36,11 @@ class Estimate:
     low: float
     high: float
     p: float
-    """Of "the ratio is 1", before any correction."""
+    """The p of "the ratio is 1", before any correction."""
     blocks: int
     rounds: int
     half_width: float
-    """Half the length of the interval of the log-ratio, about the relative precision: 0.01 is 1 %."""
+    """Half the length of the interval of the log-ratio; about the relative precision: 0.01 is 1 %."""
 
 
 def paired_ratio(differences_by_round: Sequence[Floats], alpha: float) -> Estimate:
@@ -108,7 +108,7 @@ def rounds_interval(round_estimates: Floats, alpha: float) -> tuple[float, float
 def trimmed_rounds_interval(round_estimates: Floats, alpha: float, cut: int = 1) -> tuple[float, float]:
     """The t interval of the mean without the ``cut`` lowest and highest rounds; unbounded for fewer than 2 cut + 2.
 
-    The error is that of the winsorized values. Source: Tukey & McLaughlin 1963, Less vulnerable confidence and
+    The error is the winsorized values' error. Source: Tukey & McLaughlin 1963, Less vulnerable confidence and
     significance procedures for location based on a single sample.
     """
     from scipy.stats import t
@@ -137,10 +137,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def speed_verdict(
     estimate: Estimate, corrected_p: float, *, noisy: bool = False, screening: bool = False
 ) -> SpeedVerdict:
-    """What the estimate allows to say, the first that holds; ``corrected_p`` is Holm's over all rows of the run.
+    """The verdict that the estimate allows, the first that holds; ``corrected_p`` is Holm's over all rows of the run.
 
     ``noisy`` says that the run's own checks failed. A screening never says FASTER or SLOWER: SCREENED stands for them.
-    An interval that lies beyond 1 % while p is not below 0.05 is a run too short for its correction: not confirmed.
+    An interval that lies beyond 1 % while p is not below 0.05 comes from a run too short for its correction: not
+    confirmed.
     """
     if noisy:
         return "NOISY"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipeline.results.intervals import Quantile
 
 TAIL_CALLS = 5
-"""A round must have at least this many calls beyond a quantile for that quantile to have an interval."""
+"""The fewest calls of a round beyond a quantile for that quantile to have an interval."""
 _MIN_ROUNDS = 3
 Floats = NDArray[np.float64]
 
@@ -30,7 +30,7 @@ def quantile_over_rounds(values_by_round: Sequence[Floats], q: float, alpha: flo
 def rate_over_rounds(values_by_round: Sequence[Floats], examples: int, alpha: float) -> Quantile:
     """Examples a second, of calls that handle ``examples`` each, one after the other; latencies are in milliseconds.
 
-    With its interval (``_over_rounds``); there is none with fewer than 3 rounds. Raises ValueError without calls.
+    It has an interval (``_over_rounds``), unless there are fewer than 3 rounds. Raises ValueError without calls.
     """
     return _over_rounds(_filled(values_by_round), lambda calls: 1e3 * examples / float(calls.mean()), alpha)
 
@@ -38,7 +38,8 @@ def rate_over_rounds(values_by_round: Sequence[Floats], examples: int, alpha: fl
 def share_over_rounds(values_by_round: Sequence[Floats], limit: float, alpha: float) -> Quantile:
     """The share of calls above a limit, with its interval (``_over_rounds``) within 0 and 1.
 
-    No interval with fewer than 3 rounds, or where the calls above the limit are too few (none, say) to vary by round.
+    There is no interval with fewer than 3 rounds, or where the calls above the limit are too few (none, say) to vary by
+    round.
     """
     rounds = _filled(values_by_round)
     above = sum(int(np.count_nonzero(calls > limit)) for calls in rounds)
