@@ -36,27 +36,27 @@ MODELS: Mapping[Action, Mapping[str, Kind]] = {
     "both": {COPY: "aa", SLOWED: "power"},
     "peers": {COPY: "aa"},
 }
-"""What is measured for each, in the same rounds, and how it is judged."""
+"""The models that are measured for each action, in the same rounds, and how they are judged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What was asked for."""
+    """The settings of a self-test."""
 
     action: Action
     runs: int
     busy: int
-    """So many cores are kept busy by other processes meanwhile."""
+    """How many cores other processes keep busy meanwhile."""
     settings: MeasureSettings
     seed: int
     folder: Path
-    """Trials are kept below it; the same command goes on where it was stopped."""
+    """The folder that keeps the trials; the same command goes on where it was stopped."""
     replay: bool = False
-    """Say too what other levels and intervals would have made of the same blocks."""
+    """Whether to tell, too, what other levels and intervals would have made of the same blocks."""
 
 
 def selftest(options: Options, console: Console) -> int:
-    """Run what is missing of the trials, print the judgement; returns 0 where the self-test passed, else 1."""
+    """Run the trials that are missing and print the judgement; returns 0 where the self-test passed, else 1."""
     kept = _kept_in(options)
     trials = _read(kept)
     console.print(f"selftest {options.action}: {options.runs} runs, kept in {kept}", markup=False, highlight=False)
@@ -133,7 +133,7 @@ def _kept_in(options: Options) -> Path:
 
 
 def _code_digest() -> str:
-    """Of what measures and estimates: trials of another method are not added to."""
+    """The digest of the code that measures and estimates: trials of another method are not added to."""
     folders = [Path(package.__path__[0]) for package in (isolated, machine, measure, statistics)]
     files = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
     return hashlib.sha256("".join(map(file_digest, files)).encode()).hexdigest()

@@ -1,8 +1,8 @@
 """How should a model be timed? The experiments behind the defaults of ``measure``, on the variants of a run.
 
-``rewarm``: how much slower are the first calls of a visit, after the other models have used the caches?
-``cells``: long visits or short ones? The same models, a round with each setting in turn; what counts is how precise a
-minute of measuring makes a ratio, not how precise a visit is.
+``rewarm``: how much slower are the first calls of a visit, after the other models have used the caches? ``cells``: long
+visits or short ones? The same models have a round with each setting in turn. The precision that a minute of measuring
+gives a ratio counts, not the precision of a visit.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from pipeline.zoo.source import OnnxModel
 
 Setting = tuple[float, float, int]
 SETTINGS: Sequence[Setting] = ((12, 4, 32), (6, 2, 48), (24, 4, 20), (48, 4, 12), (12, 4, 64))
-"""cell_ms, untimed_ms and blocks: each but the last about as long a round."""
+"""The settings cell_ms, untimed_ms and blocks: all but the last make a round about as long."""
 _REWARM_CELL_MS = 25.0
 _SHOWN_CALLS = 8
 _FEWEST = 20
 _TARGET = Target(name="ort_cpu", backend=OnnxRuntime())
 _MINUTE_S = 60
 _FREE_SIZE = 16
-"""For an axis whose size the model leaves open, such as a sequence's length."""
+"""The size of an axis that the model leaves open, such as a sequence's length."""
 _Z = 1.96
 Progress = Callable[[float, str], None]
 
@@ -58,7 +58,7 @@ def run_experiment(name: str, run: Path, rounds: int, console: Console) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Models:
-    """The ONNX variants of a run, the baseline first, and what they are fed."""
+    """The ONNX variants of a run, the baseline first, and their inputs."""
 
     artifacts: Mapping[str, Artifact]
     feed: Feed
@@ -82,7 +82,7 @@ def models_of(run: Path) -> Models:
 
 
 def rewarm(models: Models, rounds: int, progress: Progress, blocks: int = 32) -> list[str]:
-    """By how much each of a visit's first calls is slower than the later half of the same visit's calls, as lines."""
+    """How much slower each of a visit's first calls is than the later half of the same visit's calls, as lines."""
     settings = MeasureSettings(looks=(rounds,), blocks=blocks, half_width=0.0, untimed_ms=0.0, cell_ms=_REWARM_CELL_MS)
     samples, _ = _measure(models, settings, 0, progress)
     lines = []
@@ -100,7 +100,7 @@ def rewarm(models: Models, rounds: int, progress: Progress, blocks: int = 32) ->
 
 
 def _excess(samples: LatencySamples, rows: NDArray[np.intp]) -> dict[int, list[float]]:
-    """By a call's number in its visit: log of its time over the median of the visit's later half."""
+    """The log of a call's time over the median of the visit's later half, by the call's number in its visit."""
     place = samples.round[rows] * (samples.block.max() + 1) + samples.block[rows]
     edges = [0, *(np.flatnonzero(np.diff(place)) + 1).tolist(), len(rows)]
     found: dict[int, list[float]] = {}
@@ -139,7 +139,7 @@ class _Outcome:
     """What one setting gave, over its rounds."""
 
     ratios: dict[str, list[float]]
-    """Of each model, every round's own estimate of the log-ratio."""
+    """For each model, every round's own estimate of the log-ratio."""
     seconds: float = 0.0
     timed_s: float = 0.0
 

@@ -1,4 +1,4 @@
-"""Did the trials go as the method promises? Exact binomial tests of how often it was wrong."""
+"""Judges whether the trials went as the method promises, by exact binomial tests of how often it was wrong."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pipeline.selftest.trials import SLOWED, SPIN_CERTAINTY, TRUE_RATIOS, Trial
 
 Kind = Literal["aa", "power"]
 FALSE_ALARMS = 0.05
-"""How often identical models may be called different."""
+"""The share of trials in which identical models may be called different."""
 FOUND = 0.9
-"""How often a known difference must be found, and its true value lie within the interval."""
+"""The share of trials in which a known difference must be found, and its true value lie within the interval."""
 FEWEST_USABLE = 0.6
 _LEVEL = 0.05
 
@@ -31,7 +31,7 @@ def judge(kind: Kind, trials: Sequence[Trial]) -> Judgement:
     """Judge the usable trials, those that were not NOISY; too few of them fail the test, so noise can't pass it.
 
     ``aa``: fails when more intervals exclude 1 than a rate of 5 % explains. ``power``: fails when the known difference
-    is found, or its true value covered, less often than a rate of 90 % explains. Each by a one-sided exact binomial
+    is found, or its true value covered, less often than a rate of 90 % explains. Each uses a one-sided exact binomial
     test at 5 %. Raises ValueError without trials.
     """
     if not trials:

@@ -1,4 +1,5 @@
-"""The same identical models, timed as is usual: one to the end, then the other, in the same minutes and for as long."""
+"""Times the same identical models in the usual way: one to its end, then the other, in the same minutes and for as
+long."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ _NS_PER_S = 1e9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerTrial:
-    """What another method said of the ratio of two identical models."""
+    """Another method's result for the ratio of two identical models."""
 
     value: float
     low: float
@@ -34,7 +35,7 @@ class PeerTrial:
 
     @property
     def excludes_one(self) -> bool:
-        """Whether it calls them different."""
+        """Whether the result calls the models different."""
         return not self.low <= 1 <= self.high
 
     @property
@@ -45,12 +46,12 @@ class PeerTrial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TorchTimer:
-    """Have torch.utils.benchmark time the loaded model; the times of its measurement, in seconds a call."""
+    """Have torch.utils.benchmark time the loaded model; returns the times of its measurement, in seconds a call."""
 
     seconds: float
 
     def __call__(self, state: State) -> list[float]:
-        """``Timer.blocked_autorange`` on one thread."""
+        """Run ``Timer.blocked_autorange`` on one thread."""
         from torch.utils.benchmark import Timer
 
         session, job = state.loaded
@@ -59,23 +60,23 @@ class TorchTimer:
 
 
 def sequential_means(artifact: Artifact, seconds: float) -> PeerTrial:
-    """Every call of the first model, then every call of the second: their means and Welch's 95 % interval."""
+    """The means and Welch's 95 % interval from every call of the first model, then every call of the second."""
     cell = Cell(untimed_ns=0, calls=1, cell_ns=math.ceil(seconds / 2 * _NS_PER_S))
     first, second = _both(artifact, lambda worker: worker.ask(cell).durations_ns / _NS_PER_S)
     return PeerTrial(**welch_ratio(first, second), seconds=seconds)
 
 
 def torch_benchmark(artifact: Artifact, seconds: float) -> PeerTrial:
-    """torch.utils.benchmark on the first model, then on the second: their medians, as sure as it says they are."""
+    """The medians of torch.utils.benchmark on the first model, then on the second, with the certainty that it gives."""
     first, second = _both(artifact, lambda worker: np.array(worker.ask(TorchTimer(seconds=seconds / 2))))
     return PeerTrial(**torch_ratio(first, second), seconds=seconds)
 
 
 def welch_ratio(first: NDArray[np.float64], second: NDArray[np.float64]) -> dict[str, float]:
-    """Ratio of the means, first over second, with the 95 % interval of Welch's t on the logs of the means.
+    """The ratio of the means, first over second, with the 95 % interval of Welch's t on the logs of the means.
 
-    The logs' errors are the means' relative errors (delta method); every call counts as independent, as the method
-    takes it to be.
+    The logs' errors are the means' relative errors (delta method). Every call counts as independent, as the method
+    assumes.
     """
     from scipy.stats import t
 
@@ -91,10 +92,10 @@ def welch_ratio(first: NDArray[np.float64], second: NDArray[np.float64]) -> dict
 def torch_ratio(
     first: Sequence[float] | NDArray[np.float64], second: Sequence[float] | NDArray[np.float64]
 ) -> dict[str, float]:
-    """Ratio of the medians with an interval at 95 % from the error that ``significant_figures`` is made of.
+    """The ratio of the medians, with an interval at 95 % from the error that ``significant_figures`` is made of.
 
-    That is the standard deviation of the times between the quartiles over the root of their number (its own factor,
-    1.645, stands for 90 %).
+    That error is the standard deviation of the times between the quartiles over the root of their number (its own
+    factor, 1.645, stands for 90 %).
     """
     medians, errors = [], []
     for times in (np.sort(first), np.sort(second)):

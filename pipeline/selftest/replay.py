@@ -1,7 +1,8 @@
-"""Recorded trials judged anew: what would other levels, or another interval between rounds, have said?
+"""Judges recorded trials anew: what would other levels, or another interval between rounds, have said?
 
 The stopping rule is replayed on the recorded blocks: after each look the interval is made of the rounds until then, and
-the first that is narrow enough, or the last, is the trial's. A trial that had stopped early stops there for every rule.
+the first interval that is narrow enough, or the last one, is the trial's. A trial that had stopped early stops there
+for every rule.
 """
 
 from __future__ import annotations
@@ -32,18 +33,18 @@ LEVELS = (0.01, 0.02, 0.03, 0.04, 0.05)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """One rule at one level over all trials."""
+    """The outcome of one rule at one level over all trials."""
 
     rule: str
     alpha: float
     trials: int
     excludes_one: int
     covers: int
-    """Intervals that hold the true ratio."""
+    """The number of intervals that hold the true ratio."""
     half_width: float
-    """The median, of the log-ratio."""
+    """The median half-width, of the log-ratio."""
     rounds: float
-    """The mean number of rounds until it stopped."""
+    """The mean number of rounds until the trials stopped."""
 
     def __str__(self) -> str:
         return (

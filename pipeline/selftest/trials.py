@@ -1,4 +1,4 @@
-"""One trial of the self-test: a whole measurement of models whose true ratio is known."""
+"""Makes one trial of the self-test: a whole measurement of models whose true ratio is known."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pipeline.results.record import SubjectRecord, subject_key
 COPY = "copy"
 SLOWED = "slowed"
 SLOWDOWN = 0.03
-"""What the slowed model spins after every call, as a share of the call."""
+"""The share of a call that the slowed model spins after it."""
 TRUE_RATIOS: Mapping[str, float] = {COPY: 1.0, SLOWED: 1 / (1 + SLOWDOWN)}
 SPIN_CERTAINTY = 0.0015
 """How well the slowed model's ratio is known: the call after a spin is a little faster than one after none
@@ -32,24 +32,24 @@ _DECIMALS = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What a whole measurement said of one model."""
+    """The result of a whole measurement for one model."""
 
     seed: int
     value: float
     low: float
     high: float
-    """The interval of its speed-up over the baseline."""
+    """The upper end of the interval of its speed-up over the baseline."""
     noisy: bool
     """Whether the run's own checks failed for this model."""
     rounds: int
     seconds: float
     timed_share: float
     differences: list[list[float]] = field(default_factory=list)
-    """Of each round, every block's difference of log times: baseline less model."""
+    """For each round, every block's difference of log times: baseline less model."""
 
     @property
     def excludes_one(self) -> bool:
-        """Whether it calls the model different from the baseline."""
+        """Whether the trial calls the model different from the baseline."""
         return not self.low <= 1 <= self.high
 
     @property
