@@ -26,16 +26,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConvertFp16:
-    """Turn an ONNX model's float32 into float16 (``onnxruntime.transformers.float16``).
-
-    With ``keep_io_types`` inputs and outputs stay float32; without it, the data must be float16. ``keep_ops`` are
-    operator types that stay in float32, beside those that have no float16 kernels. ``min_sqnr_db`` null: the output may
-    be as far from its source as it likes (see ``Floor``).
-    """
+    """Turn an ONNX model's float32 into float16 (``onnxruntime.transformers.float16``)."""
 
     keep_io_types: bool = True
+    """Whether inputs and outputs stay float32; if not, the data must be float16."""
     keep_ops: tuple[str, ...] = ()
+    """Operator types that stay in float32, beside the ones that have no float16 kernels."""
     min_sqnr_db: float | None = 20.0
+    """The least signal over error of each output (``Floor``); null: the output may be as far from its source as it
+    likes."""
 
     role: ClassVar[Role] = "precision"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
@@ -46,7 +45,8 @@ class ConvertFp16:
     tolerance: ClassVar[float | None] = None
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
-        """Write the converted model; raises StageFailed where ``keep_ops`` names what the model has not."""
+        """Write the converted model; raises StageFailed where ``keep_ops`` names a type that the model does not
+        have."""
         import onnx
 
         model = onnx.load(source.onnx_path)

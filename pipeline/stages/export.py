@@ -1,4 +1,4 @@
-"""Export a PyTorch model to ONNX."""
+"""Exports a PyTorch model to ONNX."""
 
 from __future__ import annotations
 
@@ -27,23 +27,25 @@ Exporter = Literal["dynamo", "torchscript"]
 OPSETS = {"dynamo": range(18, 24), "torchscript": range(11, 21)}
 _TRACES = "pkg.torch.onnx."
 _DECIDES = "Python boolean"
-"""In a warning of tracing: the value of a tensor chose the way."""
+"""The words of a tracing warning which say that the value of a tensor chose the way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportOnnx:
     """Write a PyTorch model as ONNX; an ONNX model is handed on as it is.
 
-    ``exporter`` dynamo is torch.export's, torchscript the older one by tracing; they give different graphs, and what
-    can be fused and quantized later depends on it. Where dynamo can't follow the model, torchscript is tried; the note
-    ``export`` says so. Weights in bfloat16 become float32 (note ``widened``). Opset 18 is what the dynamo exporter
-    writes without converting, and has every operator that 8-bit quantization needs; below 13 it is for ``fuse`` with
-    the engine onnxruntime-tools alone. With ``dynamic_batch`` axis 0 of every input is free, else 1.
+    Where the dynamo exporter can't follow the model, torchscript is tried, and the note ``export`` says so. Weights in
+    bfloat16 become float32 (note ``widened``).
     """
 
     exporter: Exporter = "dynamo"
+    """``dynamo`` is torch.export's, ``torchscript`` the older one by tracing. They give different graphs, which decides
+    what can be fused and quantized later."""
     opset: int = 18
+    """18 is the opset that the dynamo exporter writes without converting, and it has every operator that 8-bit
+    quantization needs. An opset below 13 is only for ``fuse`` with the engine onnxruntime-tools."""
     dynamic_batch: bool = True
+    """Whether axis 0 of every input is free; if not, it is 1."""
 
     role: ClassVar[Role] = "export"
     accepts: ClassVar[frozenset[Format]] = frozenset({"torch", "onnx"})

@@ -1,4 +1,4 @@
-"""Fine-tuning: train on, after a stage that cost accuracy: on labels, on what the baseline says, or on both."""
+"""Fine-tuning: trains on, after a stage that cost accuracy, on labels, on the baseline's outputs, or on both."""
 
 from __future__ import annotations
 
@@ -26,36 +26,40 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finetune:
-    """Train on the train split, and follow on the validation split how right the model is.
+    """Train on the train split, and follow on the validation split how accurate the model is.
 
-    ``distill_weight`` is the share of the loss that the distance to the baseline's output makes (knowledge
-    distillation, Hinton et al. 2015, arXiv:1503.02531); at 1 no labels are needed, and any model will do whose output
-    the metric judges. ``temperature`` softens scores of classes before they are compared; vectors are compared by their
-    cosine.
-    ``learning_rate`` is the highest of the schedule, ``one_cycle`` or ``cosine``; ``warmup_fraction`` of the steps lead
-    up to it. ``average`` keeps a moving average of the weights instead of the last ones, of which so much stays at each
-    step (0.99, say). With ``patience``, training stops after so many epochs without a better one, and the best epoch's
-    weights are kept. ``group_lasso`` above 0 (1e-4, say) is sparse training, before pruning: so much of the norms of
-    whole channels is added to the loss, which makes those small that do little. ``precision: bfloat16`` is faster on
-    GPUs and on processors with AMX or AVX512_BF16, and slower on others. ``max_examples`` null: the whole train split.
     A stopped training goes on after its last whole epoch.
     """
 
     epochs: Count = 2
     learning_rate: Positive = 0.02
+    """The highest rate of the schedule."""
     batch_size: Count = 128
     optimizer: Optimizer = "sgd"
     schedule: Schedule = "one_cycle"
+    """The course of the learning rate (``pipeline.training.recipe.Recipe``)."""
     warmup_fraction: ShareBelowOne = 0.2
+    """The share of all steps that lead up to the highest rate."""
     weight_decay: NotNegative = 5e-4
     augmentation: tuple[str, ...] = ()
     distill_weight: Share = 0.0
+    """The share of the loss that the distance to the baseline's output makes (knowledge distillation, Hinton et al.
+    2015, arXiv:1503.02531). At 1 no labels are needed, and any model will do whose output the metric judges."""
     temperature: Positive = 4.0
+    """Scores of classes are divided by it before they are compared; vectors are compared by their cosine."""
     average: ShareBelowOne | None = None
+    """Keep a moving average of the weights instead of the last ones; this share of it stays at each step (0.99,
+    say)."""
     patience: Count | None = None
+    """Stop after this many epochs without a better one, and keep the best epoch's weights; null: keep the last
+    epoch's."""
     group_lasso: NotNegative = 0.0
+    """Sparse training, before pruning: the weight in the loss of the norms of whole channels (1e-4, say), which makes
+    channels small that do little."""
     precision: Precision = "float32"
+    """``bfloat16`` is faster on GPUs and on processors with AMX or AVX512_BF16, and slower on others."""
     max_examples: Count | None = None
+    """How many training examples to use, from the first on; null: the whole train split."""
 
     role: ClassVar[Role] = "training"
     accepts: ClassVar[frozenset[Format]] = frozenset({"torch"})
@@ -70,7 +74,7 @@ class Finetune:
 
     @property
     def uses_original(self) -> bool:
-        """Whether it learns from the baseline."""
+        """Whether the stage learns from the baseline."""
         return self.distill_weight > 0
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:

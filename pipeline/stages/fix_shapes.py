@@ -1,4 +1,4 @@
-"""Write sizes into the free axes of an ONNX model: some runtimes are faster with shapes that they know."""
+"""Writes sizes into the free axes of an ONNX model: some runtimes are faster with shapes that they know."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class FixShapes:
 
     batch_size: Count = 1
     axes: Mapping[str, Count] = field(default_factory=dict)
-    """Sizes of other free axes by their name in the model, such as ``{sequence: 128}``."""
+    """The sizes of other free axes, by their name in the model, such as ``{sequence: 128}``."""
     shapes: Mapping[str, tuple[Count | None, ...]] = field(default_factory=dict)
     """Whole shapes by input, such as ``{input_ids: [1, 128]}``; null leaves an axis as it is."""
 

@@ -35,21 +35,22 @@ LEGACY_OPSET = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fuse:
-    """Fuse what transformers are made of: attention, layer normalization with the sum before it, GELU with its bias.
+    """Fuse the parts of transformers: attention, layer normalization with the sum before it, GELU with its bias.
 
-    ``engine`` onnxruntime (``onnxruntime.transformers``) knows the graphs that the TorchScript exporter writes, with
-    the attention written out (not scaled_dot_product_attention); onnxscript (``onnxscript.rewriter.ort_fusions``) those
-    of the dynamo exporter; onnxruntime-tools is the deprecated predecessor of the first, for graphs of opset 12 and
-    below, and runs in a process of its own. ``model_type`` says which patterns to look for (not for onnxscript).
-    ``num_heads`` and ``hidden_size`` 0: found in the graph.
-
-    Which of them pays, and whether any does before int8, differs by model and machine: compare them.
+    Which engine pays, and whether any does before int8, differs by model and machine: compare them.
     """
 
     engine: Engine = "onnxruntime"
+    """``onnxruntime`` (``onnxruntime.transformers``) knows the graphs that the TorchScript exporter writes, with the
+    attention written out (not scaled_dot_product_attention). ``onnxscript`` (``onnxscript.rewriter.ort_fusions``) knows
+    the dynamo exporter's graphs. ``onnxruntime-tools`` is the deprecated predecessor of the first, for graphs of opset
+    12 and below, and runs in a process of its own."""
     model_type: ModelType = "bert"
+    """The kind of model whose patterns are looked for; onnxscript does not use it."""
     num_heads: CountFromZero = 0
+    """The number of attention heads; 0: found in the graph."""
     hidden_size: CountFromZero = 0
+    """The hidden width; 0: found in the graph."""
 
     role: ClassVar[Role] = "graph"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
@@ -110,7 +111,7 @@ class Fuse:
         return model
 
     def _by_onnxruntime_tools(self, source: Artifact, version: int, work: Path) -> onnx.ModelProto:
-        """In a process of its own: it can't be imported beside onnxruntime.transformers."""
+        """Fuse in a process of its own: the package can't be imported beside onnxruntime.transformers."""
         import onnx
 
         successor = "its successor is engine=onnxruntime"

@@ -30,18 +30,20 @@ class LowRank:
     """Replace linear layers by two of a smaller rank, and convolutions by one with fewer outputs and a 1 x 1 one.
 
     A layer's weights, as a matrix [outputs, inputs x kernel], are cut to their largest singular values, which is the
-    nearest matrix of that rank (Zhang et al. 2015, arXiv:1505.06798). ``energy`` is the share of the sum of squared
-    singular values to keep in each layer, or ``rank_ratio`` the share of their number; the other is null. Ranks are
-    rounded up to a multiple of ``round_to``, as fast kernels like; null or 1: any number. Only where that takes fewer
-    operations is a layer replaced. Both sides of its matrix must have ``min_features`` at least. ``ignored_layers`` are
-    names or glob patterns of layers to leave whole.
+    nearest matrix of that rank (Zhang et al. 2015, arXiv:1505.06798). A layer is replaced only where that takes fewer
+    operations.
     """
 
     energy: Part | None = 0.9
+    """The share of the sum of squared singular values to keep in each layer; null where ``rank_ratio`` is set."""
     rank_ratio: Part | None = None
+    """The share of the number of singular values to keep, instead of ``energy``."""
     min_features: Count = 64
+    """The fewest rows and columns of a layer's matrix; smaller layers stay."""
     round_to: Count | None = 8
+    """Ranks are rounded up to a multiple of this, as fast kernels like; null or 1: any number."""
     ignored_layers: tuple[str, ...] = ()
+    """Names or glob patterns of layers to leave whole."""
 
     role: ClassVar[Role] = "architecture"
     accepts: ClassVar[frozenset[Format]] = frozenset({"torch"})
@@ -138,7 +140,8 @@ class LowRank:
 
 
 def factorize(module: nn.Module, ranks: Mapping[str, int]) -> None:
-    """Put two layers of these ranks in place of each named one; their weights are not set. Loading a model uses it."""
+    """Put two layers of these ranks in place of each named one; their weights are not set. Loading a model uses this
+    function."""
     for name, rank in ranks.items():
         module.set_submodule(name, _pair(module.get_submodule(name), rank))
 

@@ -1,4 +1,4 @@
-"""Graph optimization ahead of time: what ONNX Runtime would do whenever it loads the model."""
+"""Graph optimization ahead of time: does what ONNX Runtime would do whenever it loads the model."""
 
 from __future__ import annotations
 
@@ -28,12 +28,13 @@ LEVELS: Mapping[Level, str] = {
 class OptimizeGraph:
     """Store the graph as ONNX Runtime's CPU provider has optimized it.
 
-    ``level`` basic folds constants and removes what does nothing; extended also fuses operators into ONNX Runtime's
-    own; all also lays tensors out as this processor likes them, and the model belongs to such processors from then on.
     The model loads faster; it runs faster only where the target's own ``graph_level`` is lower.
     """
 
     level: Level = "extended"
+    """``basic`` folds constants and removes idle nodes. ``extended`` also fuses operators into ONNX Runtime's own.
+    ``all`` also lays tensors out as this processor likes them, and the model belongs to such processors from then
+    on."""
 
     role: ClassVar[Role] = "graph"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
@@ -44,7 +45,7 @@ class OptimizeGraph:
     tolerance: ClassVar[float | None] = 1e-3
 
     def machine_key(self, isa: frozenset[str]) -> Mapping[str, Any]:
-        """What depends on this machine."""
+        """The part of the cache key that depends on this machine."""
         return {"isa": sorted(isa)} if self.level == "all" else {}
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
@@ -73,7 +74,7 @@ class _Lower:
 
     @property
     def words(self) -> str:
-        """As a note tells it."""
+        """The words for a note."""
         return f"level={self.name}"
 
 

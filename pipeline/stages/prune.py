@@ -56,42 +56,41 @@ class _Measures:
 class Prune:
     """Take the least important channels and attention heads out of a PyTorch model.
 
-    torch-pruning follows which channels depend on each other (Fang et al. 2023, arXiv:2301.12900). Heads go as a whole,
-    the hidden width of a transformer stays, and so do recurrent layers and the layers that make the outputs; the note
-    ``left_alone`` says of each layer why. Weights that are computed at each call (weight_norm, spectral_norm) become
-    plain ones first; ``made_plain`` names them. Before a group of channels is taken out, the model without them is
-    compared with the model whose weights for them are 0: a group of which that is not the same is left alone too.
-
-    ``pruning_ratio`` is the share that goes, of each group of layers (``scope`` local), of all together (global), or of
-    those together that are built alike (isomorphic, arXiv:2407.04616). ``layer_ratios`` gives layers by name or pattern
-    a ratio of their own. ``round_to`` keeps the channels left at a multiple of it, rounded down, as fast kernels like;
-    null: as many as this processor's vectors hold numbers, or half as many, and so on, where no layer is wide enough;
-    1: any number. ``importance`` ranks channels by the norm of
-    their weights (l1, l2), the scale of their batch normalization (bn_scale, arXiv:1708.06519), layer-adaptive
-    magnitude (lamp, arXiv:2010.07611), what the loss would change by to first order (taylor, on ``importance_examples``
-    calibration examples; Molchanov et al. 2019), or at random, to compare with. ``ignored_layers`` are names or
-    patterns of layers to leave whole. With ``iterative_steps`` the ratio is reached in so many steps, ranking anew in
-    each.
-
-    ``target`` instead of ``pruning_ratio`` (null then) searches for the mildest ratio that reaches it: ``{macs: 0.5}``
-    or ``{parameters: 0.5}``, a share of the whole model's; ``{size_mb: 4}``, millions of bytes of weights;
-    ``{latency: 0.6}``, a share of the whole model's time, measured as the run's own rows are, on the first target that
-    runs ONNX on the CPU, and reached where the upper end of the interval is.
-
-    ``sensitivity`` are ratios to prune each group of layers by alone, before any training: how right the model then is
-    on the validation split is noted and drawn, and tells which layers to spare by ``layer_ratios``.
+    torch-pruning follows which channels depend on each other (Fang et al. 2023, arXiv:2301.12900). Heads go as a whole.
+    The hidden width of a transformer stays, and so do recurrent layers and the layers that make the outputs; the note
+    ``left_alone`` says why, layer by layer. Weights that are computed at each call (weight_norm, spectral_norm) become
+    plain ones first; ``made_plain`` names them. Before channels of a group go, the model without them is compared with
+    the model whose weights for them are 0; a group for which the two differ is left alone, too.
     """
 
     pruning_ratio: Part | None = 0.5
+    """The share of the channels that goes; null where there is a ``target``."""
     target: Mapping[str, float] | None = None
+    """A target instead of a ratio; the mildest ratio that reaches it is searched for. ``{macs: 0.5}`` and
+    ``{parameters: 0.5}`` are shares of the whole model's, ``{size_mb: 4}`` is millions of bytes of weights. ``{latency:
+    0.6}`` is a share of the whole model's time. It is measured as the run's own rows are, on the first target that runs
+    ONNX on the CPU, and reached where the upper end of the interval is."""
     importance: Importance = "l2"
+    """The rank of a channel: the norm of its weights (l1, l2), the scale of its batch normalization (bn_scale,
+    arXiv:1708.06519), layer-adaptive magnitude (lamp, arXiv:2010.07611), the change of the loss to first order (taylor;
+    Molchanov et al. 2019), or random, to compare with."""
     importance_examples: Count = 128
+    """How many calibration examples taylor takes."""
     scope: Scope = "local"
+    """The channels that are ranked together: each group of layers by itself (local), all groups (global), or groups
+    that are built alike (isomorphic, arXiv:2407.04616)."""
     round_to: Count | None = None
+    """The number of channels left is a multiple of this, rounded down, as fast kernels like. null: as many as this
+    processor's vectors hold numbers, or half as many, and so on, where no layer is wide enough. 1: any number."""
     ignored_layers: tuple[str, ...] = ()
+    """Names or patterns of layers to leave whole."""
     layer_ratios: Mapping[str, ShareBelowOne] = field(default_factory=dict)
+    """Ratios of their own, by a layer's name or a pattern; 0 leaves a layer whole."""
     iterative_steps: Count = 1
+    """In how many steps the ratio is reached; each step ranks anew."""
     sensitivity: tuple[Part, ...] = ()
+    """Ratios by which each group of layers is pruned by itself, before any training. The accuracy of each such model on
+    the validation split is noted and drawn, and tells which layers to spare by ``layer_ratios``."""
 
     role: ClassVar[Role] = "architecture"
     accepts: ClassVar[frozenset[Format]] = frozenset({"torch"})
@@ -112,7 +111,7 @@ class Prune:
             check_target(self.target)
 
     def machine_key(self, isa: frozenset[str]) -> Mapping[str, Any]:
-        """What depends on this machine."""
+        """The part of the cache key that depends on this machine."""
         return {"round_to": self._multiple(isa)}
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:

@@ -37,22 +37,23 @@ _TRAINING_SHARE = 0.95
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantizeAware:
     """Train a classifier with fake quantization (Jacob et al. 2018, arXiv:1712.05877), and write it as ONNX in QDQ
-    form: 8-bit weights with a scale per channel, 8-bit activations with one per tensor. For a model that loses too much
-    by ``quantize_static``; needs the extra ``qat`` (torchao).
+    form: 8-bit weights with a scale per channel, 8-bit activations with one per tensor.
 
-    It starts from the trained model, on the train split, and its accuracy is followed on the validation split.
-    ``learning_rate`` is the highest of a one-cycle schedule. ``max_examples`` null: the whole train split.
-    ``reduce_range`` null asks the processor whether weights get 7 bits (see ``reduces_range``). A stopped training goes
-    on after its last whole epoch.
+    It is for a model that loses too much by ``quantize_static``, and needs the extra ``qat`` (torchao). Training starts
+    from the trained model, on the train split, and its accuracy is followed on the validation split. A stopped training
+    goes on after its last whole epoch.
     """
 
     epochs: Count = 2
     learning_rate: Positive = 0.005
+    """The highest rate of a one-cycle schedule."""
     batch_size: Count = 128
     augmentation: tuple[str, ...] = ()
     weight_decay: NotNegative = 5e-4
     max_examples: Count | None = None
+    """How many training examples to use, from the first on; null: the whole train split."""
     reduce_range: bool | None = None
+    """Whether weights get 7 bits; null asks the processor (``reduces_range``)."""
 
     role: ClassVar[Role] = "precision"
     accepts: ClassVar[frozenset[Format]] = frozenset({"torch"})
@@ -66,7 +67,7 @@ class QuantizeAware:
         self._recipe(seed=0)  # knows which augmentations there are
 
     def machine_key(self, isa: frozenset[str]) -> Mapping[str, Any]:
-        """What depends on this machine."""
+        """The part of the cache key that depends on this machine."""
         return {"reduce_range": reduces_range(self.reduce_range, "int8", isa)}
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:

@@ -34,22 +34,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantizeDynamic:
-    """Quantize the weights of an ONNX model; needs no data.
+    """Quantize the weights of an ONNX model; no data is needed.
 
-    The activations' ranges are taken anew from every batch, which costs time: it pays for large matrix products, and
-    can make convolutions slower than in float. ``reduce_range`` null asks the processor (see ``reduces_range``).
-    ``op_types`` null: all that ONNX Runtime can quantize; a Gemm counts as a MatMul, which it is turned into.
-    ``exclude_nodes`` are names or glob patterns. ``min_sqnr_db`` null: the output may be as far from its source as it
-    likes (see ``Floor``).
+    The activations' ranges are taken anew from every batch, which costs time. It pays for large matrix products, and
+    can make convolutions slower than in float.
     """
 
     weight_type: IntegerType = "int8"
     per_channel: bool = True
     reduce_range: bool | None = None
+    """Whether weights get 7 bits; null asks the processor (``reduces_range``)."""
     op_types: tuple[str, ...] | None = None
+    """The operator types to quantize; null: all that ONNX Runtime can quantize. A Gemm counts as the MatMul that it is
+    turned into."""
     exclude_nodes: tuple[str, ...] = ()
+    """Names or glob patterns of nodes that stay in float."""
     exclude_op_types: tuple[str, ...] = ()
     min_sqnr_db: float | None = MIN_SQNR_DB
+    """The least signal over error of each output (``Floor``); null: the output may be as far from its source as it
+    likes."""
 
     role: ClassVar[Role] = "precision"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
@@ -60,11 +63,12 @@ class QuantizeDynamic:
     tolerance: ClassVar[float | None] = None
 
     def machine_key(self, isa: frozenset[str]) -> Mapping[str, Any]:
-        """What depends on this machine."""
+        """The part of the cache key that depends on this machine."""
         return {"reduce_range": reduces_range(self.reduce_range, self.weight_type, isa)}
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
-        """Write the quantized model; raises Unchanged where nothing can be quantized, Skipped where it is already."""
+        """Write the quantized model; raises Unchanged where nothing can be quantized, Skipped where the model is
+        quantized already."""
         import onnx
 
         context.work.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Mixed precision: static quantization that leaves in float what costs the accuracy."""
+"""Mixed precision: static quantization that leaves in float the layers that cost the accuracy."""
 
 from __future__ import annotations
 
@@ -24,16 +24,19 @@ from pipeline.stages.quantize_static import Calibrated, QuantizeStatic
 class QuantizeMixed:
     """Quantize as ``static`` says, but for the layers that lose most.
 
-    Each product with weights is quantized alone first, and the layers are ordered by the noise that this gives the
+    First each product with weights is quantized by itself, and the layers are ordered by the noise that this gives the
     output. Then the most sensitive 0, 1, 2, 3, 4, 6, 8, 12 ... stay in float, until ``measured`` choices keep the
-    accuracy (drop at most ``max_accuracy_drop``, a fraction, on the first ``examples`` of the validation split). Of
-    these the one that is fastest when timed is written. The test split has no part in it.
+    accuracy. These are timed, and the fastest is written. The test split has no part in it.
     """
 
     max_accuracy_drop: ShareBelowOne = 0.005
+    """The largest drop that keeps the accuracy, a fraction, on the validation split."""
     examples: Count = 1000
+    """How many examples of the validation split judge, from the first on."""
     measured: Count = 3
+    """How many choices that keep the accuracy are timed."""
     static: QuantizeStatic = field(default_factory=QuantizeStatic)
+    """Fields of ``QuantizeStatic``, such as ``{calibration: entropy}``."""
 
     role: ClassVar[Role] = "precision"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
@@ -46,7 +49,7 @@ class QuantizeMixed:
     floor_field: ClassVar[str] = "static.min_sqnr_db"
 
     def machine_key(self, isa: frozenset[str]) -> Mapping[str, Any]:
-        """What depends on this machine."""
+        """The part of the cache key that depends on this machine."""
         return self.static.machine_key(isa)
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
@@ -109,7 +112,7 @@ class _Choice:
     artifact: Artifact
 
     def told(self, speed: Speed | None) -> dict[str, Any]:
-        """As it is noted."""
+        """The choice as it is noted."""
         times = None if speed is None else {"value": speed.value, "low": speed.low, "high": speed.high}
         return {"kept_in_float": len(self.kept), "drop": self.drop, "times_as_fast": times}
 
@@ -141,7 +144,7 @@ def _ladder(most: int) -> Iterator[int]:
 
 
 def _speeds(choices: Iterable[_Choice], source: Artifact, context: Context) -> dict[str, Speed]:
-    """None where there is nothing to choose, or nothing to measure on."""
+    """The speeds; None where there is nothing to choose, or nothing to measure on."""
     artifacts = {choice.name: choice.artifact for choice in choices}
     if len(artifacts) < 2:
         return {}

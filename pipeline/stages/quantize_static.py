@@ -54,49 +54,54 @@ class Calibrated:
 
     path: Path
     model: onnx.ModelProto
-    """The same, read."""
+    """The same model, read."""
     ranges: Path
     examples: int
     large: bool
     choice: Choice
     way: Way = field(default_factory=Way)
-    """How the library is called."""
+    """The way in which the library is called."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantizeStatic:
     """Quantize weights and activations of an ONNX model (Jacob et al. 2018, arXiv:1712.05877).
 
-    ``format`` qdq writes pairs of QuantizeLinear and DequantizeLinear, which runtimes fuse into integer kernels when
-    they load the model; qoperator writes ONNX Runtime's integer operators themselves.
-    ``calibration`` chooses the activations' ranges: minmax takes the smallest and largest value; percentile cuts off
-    the share beyond ``percentile``; entropy minimises the Kullback-Leibler divergence between the float and the
-    quantized histogram; mse the mean squared error; distribution is ONNX Runtime's method for float8, which in 8-bit
-    integers gives minmax's range. ``calibration_examples`` null: the whole calibration split, batch by batch, so that
-    the activations stay within ``max_memory_mb``.
-    ``symmetric`` and ``weight_symmetric`` keep the zero points of activations and weights at the middle. 16-bit types
-    need qdq; on most processors such products run in float.
-    ``reduce_range`` null asks the processor (see ``reduces_range``). ``op_types`` null: all that ONNX Runtime can
-    quantize, but in a model with attention only its products (``has_attention``). ``exclude_nodes`` are names or glob
-    patterns. In qdq, outputs made by a Gemm or MatMul stay in float. ``min_sqnr_db`` null: the output may be as far
-    from its source as it likes (see ``Floor``).
+    In qdq, outputs made by a Gemm or MatMul stay in float.
     """
 
     format: QuantizedFormat = "qdq"
+    """``qdq`` writes pairs of QuantizeLinear and DequantizeLinear, which runtimes fuse into integer kernels when they
+    load the model; ``qoperator`` writes ONNX Runtime's integer operators themselves."""
     calibration: Calibration = "minmax"
+    """The choice of the activations' ranges. ``minmax`` takes the smallest and the largest value. ``percentile`` cuts
+    off the share beyond ``percentile``. ``entropy`` minimises the Kullback-Leibler divergence between the float and the
+    quantized histogram, ``mse`` the mean squared error. ``distribution`` is ONNX Runtime's method for float8, which in
+    8-bit integers gives minmax's range."""
     percentile: Percentile = 99.99
     calibration_examples: Count | None = None
+    """How many calibration examples to use, from the first on; null: the whole split, batch by batch."""
     max_memory_mb: Count = 1024
+    """The most memory that the activations of a batch may take."""
     per_channel: bool = True
     symmetric: bool = False
+    """Whether the zero points of activations stay at the middle."""
     weight_symmetric: bool = True
+    """Whether the zero points of weights stay at the middle."""
     reduce_range: bool | None = None
+    """Whether weights get 7 bits; null asks the processor (``reduces_range``)."""
     activation_type: WideIntegerType = "uint8"
+    """The integer type of activations. 16-bit types need qdq; on most processors such products run in float."""
     weight_type: WideIntegerType = "int8"
     op_types: tuple[str, ...] | None = None
+    """The operator types to quantize; null: all that ONNX Runtime can quantize, but in a model with attention only its
+    products (``has_attention``)."""
     exclude_nodes: tuple[str, ...] = ()
+    """Names or glob patterns of nodes that stay in float."""
     exclude_op_types: tuple[str, ...] = ()
     min_sqnr_db: float | None = MIN_SQNR_DB
+    """The least signal over error of each output (``Floor``); null: the output may be as far from its source as it
+    likes."""
 
     role: ClassVar[Role] = "precision"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
@@ -113,12 +118,12 @@ class QuantizeStatic:
             raise ValueError("activation_type=int8 with weight_type=uint8 has no kernels: set weight_type=int8")
 
     def machine_key(self, isa: frozenset[str]) -> Mapping[str, Any]:
-        """What depends on this machine."""
+        """The part of the cache key that depends on this machine."""
         return {"reduce_range": reduces_range(self.reduce_range, self.weight_type, isa)}
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
         """Write the quantized model; raises StageFailed without calibration data, Unchanged where nothing can be
-        quantized, Skipped where it is already."""
+        quantized, Skipped where the model is quantized already."""
         import onnx
 
         calibrated = self.settled(source, out, context, floor_of(self, context.override))
@@ -133,7 +138,8 @@ class QuantizeStatic:
         context.note("calibration_examples", calibrated.examples)
 
     def settled(self, source: Artifact, out: Path, context: Context, floor: Floor | None) -> Calibrated:
-        """Write the quantized model in the first way that works, and return what it was made from, with that way."""
+        """Write the quantized model in the first way that works, and return the calibrated model that it was made from,
+        with that way."""
         import onnx
 
         raw = context.data.split("calibration")
@@ -210,7 +216,8 @@ class QuantizeStatic:
         )
 
     def write(self, calibrated: Calibrated, excluded: Sequence[str], out: Path, context: Context) -> onnx.ModelProto:
-        """Write the model with all but the ``excluded`` nodes and what else is left out quantized, and return it."""
+        """Write the model quantized but for the ``excluded`` nodes and the other nodes that are left out, and return
+        it."""
         import onnx
 
         reduce_range = reduces_range(self.reduce_range, self.weight_type, context.isa)

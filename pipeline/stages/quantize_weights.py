@@ -37,23 +37,26 @@ SMALLEST_BLOCK = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantizeWeights:
-    """Turn matrix products with constant weights into ONNX Runtime's MatMulNBits; needs no data. A Gemm counts as one.
+    """Turn matrix products with constant weights into ONNX Runtime's MatMulNBits; no data is needed.
 
-    Each ``block_size`` weights along the inner axis share a scale. ``method`` rtn rounds to the nearest level; hqq
-    moves the zero points so that large errors count less (half-quadratic quantization, Badri & Shaji 2023).
-    ``symmetric`` keeps the zero point at the middle (rtn only). ``accuracy_level`` says what the products may be
-    computed in at least: 1 fp32, 2 fp16, 3 bf16, 4 int8 (the fastest on a CPU; activations are then quantized block by
-    block); null: ONNX Runtime's choice, fp32 (rtn only; hqq has fp32). Convolutions are left alone.
-    ``min_sqnr_db`` null: the output may be as far from its source as it likes (see ``Floor``).
+    A Gemm counts as a matrix product. Convolutions are left alone.
     """
 
     bits: Literal[4, 8] = 4
     block_size: int = 32
+    """How many weights along the inner axis share a scale."""
     method: Method = "rtn"
+    """``rtn`` rounds to the nearest level; ``hqq`` moves the zero points so that large errors count less
+    (half-quadratic quantization, Badri & Shaji 2023)."""
     symmetric: bool = True
+    """Whether the zero point stays at the middle (only with rtn)."""
     accuracy_level: Literal[1, 2, 3, 4] | None = 4
+    """The least precision that the products may be computed in: 1 fp32, 2 fp16, 3 bf16, 4 int8 (the fastest on a CPU;
+    activations are then quantized block by block). null: ONNX Runtime's choice, fp32. Only with rtn; hqq has fp32."""
     exclude_nodes: tuple[str, ...] = ()
     min_sqnr_db: float | None = MIN_SQNR_DB
+    """The least signal over error of each output (``Floor``); null: the output may be as far from its source as it
+    likes."""
 
     role: ClassVar[Role] = "precision"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
@@ -70,7 +73,8 @@ class QuantizeWeights:
             raise ValueError("method=hqq has zero points in floating point, for which there are 4-bit kernels only")
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
-        """Write the quantized model; raises Unchanged where nothing can be quantized, Skipped where it is already."""
+        """Write the quantized model; raises Unchanged where nothing can be quantized, Skipped where the model is
+        quantized already."""
         import onnx
 
         plain = onnx.load(source.onnx_path, load_external_data=False)

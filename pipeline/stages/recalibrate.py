@@ -1,4 +1,5 @@
-"""Batch normalization measured anew: the cheap recovery after a stage that changed what flows through a model."""
+"""Batch normalization measured anew: the cheap recovery after a stage that changed the values that flow through a
+model."""
 
 from __future__ import annotations
 
@@ -23,12 +24,13 @@ class Recalibrate:
     """Gather the means and variances of batch normalization again, on calibration data; no weight changes.
 
     They were gathered before channels went or weights were approximated, and no longer fit (Li et al. 2020, EagleEye,
-    arXiv:2007.02491). Needs no labels, and one pass over the examples. ``max_examples`` null: all of the calibration
-    split. Batches count alike, so an incomplete last one is left out.
+    arXiv:2007.02491). No labels are needed, and only one pass over the examples. Batches count alike, so an incomplete
+    last one is left out.
     """
 
     batch_size: Several = 128
     max_examples: Several | None = None
+    """How many calibration examples to use, from the first on; null: all of the split."""
 
     role: ClassVar[Role] = "training"
     accepts: ClassVar[frozenset[Format]] = frozenset({"torch"})

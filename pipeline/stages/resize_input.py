@@ -1,4 +1,4 @@
-"""Let a model compute on a larger or smaller input, while what it is fed stays as it is."""
+"""Lets a model compute on a larger or smaller input, while its own inputs stay as they are."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ Sizes = list[int | None]
 class ResizeInput:
     """Put a resizing right behind an ONNX model's inputs, to see what the size of the input costs.
 
-    Behind a floating-point image [N, C, H, W] that is an ONNX Resize (linear): the model sees ``scale`` x H and W.
-    Where the model has no image but integers [N, L] (token ids, masks), all of them are cut, or repeated, to ``scale``
-    x L along axis 1. Sizes are rounded down. The resizing itself is part of the model from then on, and of its time.
-    What the model answers for another size is another answer: the stage is lossy.
+    Behind a floating-point image [N, C, H, W] the resizing is an ONNX Resize (linear): the model sees ``scale`` x H and
+    W. Where the model has no image but integers [N, L] (token ids, masks), all of them are cut, or repeated, to
+    ``scale`` x L along axis 1. Sizes are rounded down. The resizing is part of the model from then on, and of its time.
+    A model may answer another size differently, so the stage is lossy.
     """
 
     scale: Positive = 0.5

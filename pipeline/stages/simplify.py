@@ -1,4 +1,4 @@
-"""Simplification: constants folded, and nodes removed that do nothing or do the same twice."""
+"""Simplification: folds constants, and removes nodes that do nothing or do the same twice."""
 
 from __future__ import annotations
 

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 SMALLEST = 1e-5
-"""A channel whose largest weight is below this counts as this; one whose largest activation is stays as it is, since
-nothing is known of it."""
+"""A channel whose largest weight is below this counts as this. A channel whose largest activation is below it stays as
+it is, because nothing is known of it."""
 _AXES_ARE_INPUTS = 18
 """The opset from which ReduceMax takes its axes as an input."""
 
@@ -38,15 +38,17 @@ _AXES_ARE_INPUTS = 18
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmoothQuant:
     """Divide each channel that enters matrix products by a factor, and multiply the weights' rows by it; the model
-    computes the same. Put it before ``quantize_static`` (Xiao et al. 2023, arXiv:2211.10438).
+    computes the same.
 
-    The factor is max|x|^alpha / max|w|^(1 - alpha) of the channel, the former on the calibration split. Where a
-    LayerNormalization feeds products alone, the division becomes part of it and costs nothing; elsewhere one
-    multiplication is put before the products, unless ``insert`` is false.
+    Put it before ``quantize_static`` (Xiao et al. 2023, arXiv:2211.10438). The factor is max|x|^alpha / max|w|^(1 -
+    alpha) of the channel, with max|x| taken on the calibration split. Where a LayerNormalization feeds only products,
+    the division becomes part of it and costs nothing.
     """
 
     alpha: Part = 0.5
+    """The part of the difficulty that moves to the weights, 0 to 1."""
     insert: bool = True
+    """Whether a multiplication is put before the products where no LayerNormalization can take the division."""
 
     role: ClassVar[Role] = "precision"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
@@ -86,12 +88,12 @@ class Product:
     """A MatMul or Gemm with a constant second factor."""
 
     node: int
-    """Its place in the graph."""
+    """The place of the node in the graph."""
     weight: str
     transposed: bool
 
     def rows(self, weights: Mapping[str, NDArray[np.generic]]) -> Floats:
-        """The weights [K, N], K the channels that enter."""
+        """The weights [K, N], where K channels enter."""
         array: Floats = weights[self.weight].astype(np.float32)
         return array.T if self.transposed else array
 
@@ -104,11 +106,11 @@ class Group:
     channels: int
     products: Sequence[Product]
     norm: int | None
-    """The LayerNormalization that makes the tensor for these products alone, by its place in the graph."""
+    """The place in the graph of the LayerNormalization that makes the tensor only for these products."""
 
 
 def find_groups(model: onnx.ModelProto) -> list[Group]:
-    """Every tensor of which each channel can be scaled, in the order of the graph."""
+    """Every tensor whose channels can all be scaled, in the order of the graph."""
     graph = model.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
     products: dict[str, list[Product]] = {}

@@ -1,4 +1,4 @@
-"""When a library fails on a model, the next gentler way of calling it is tried, and a note says which."""
+"""Tries the next gentler way of calling a library that fails on a model, and notes which way was taken."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ logger = logging.getLogger(__name__)
 EXAMPLES = 8
 """How many examples a way must get right before it is taken."""
 MOST_NAMED = 8
-"""So many nodes that errors name are left in float at most, one error after the other."""
+"""The most nodes that are left in float because errors name them, one error after the other."""
 DONE_INSTEAD = "done_instead"
-"""The note that tells which way was taken, and why not the one asked for."""
+"""The note that tells which way was taken, and why the one asked for was not."""
 _ADDED = re.compile(r"_(?:quant|quantized|QuantizeLinear|DequantizeLinear)(?:_Input|_Output)?$")
 """What ONNX Runtime's quantizers add to the names of nodes and values."""
 T = TypeVar("T")
 
 
 class Worded(Protocol):
-    """A way of calling a library, and how it is told."""
+    """A way of calling a library, with its words."""
 
     @property
     def words(self) -> str:
-        """A few words."""
+        """A few words that describe the way."""
         ...
 
 
@@ -55,13 +55,13 @@ class Way:
     optimized: bool = True
     """Whether the library prepares the model first."""
     kept: tuple[str, ...] = ()
-    """Nodes that stay in float beside those that were excluded."""
+    """The nodes that stay in float beside the excluded ones."""
     words: str = "as asked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What there is to be gentler about."""
+    """The settings that a gentler way may relax."""
 
     nodes: Sequence[onnx.NodeProto]
     per_channel: bool
@@ -83,10 +83,10 @@ def first_that_works(
     note: Callable[[str, Any], None],
     failures: list[StageFailed] | None = None,
 ) -> T:
-    """What the first way gives that does not fail; raises the first failure where all do.
+    """The result of the first way that does not fail; raises the first failure where all fail.
 
     Each way finds ``out`` empty, and the failures so far in ``failures``. A stage that does not apply, or a field that
-    names what the model has not, is no failure of a library: it is raised at once.
+    names something that the model does not have, is no failure of a library: it is raised at once.
     """
     failures = [] if failures is None else failures
     for way in ways:

@@ -1,4 +1,5 @@
-"""The deprecated package onnxruntime-tools, in a process of its own: SOURCE OUT MODEL_TYPE NUM_HEADS HIDDEN_SIZE."""
+"""Runs the deprecated package onnxruntime-tools in a process of its own: SOURCE OUT MODEL_TYPE NUM_HEADS
+HIDDEN_SIZE."""
 
 from __future__ import annotations
 

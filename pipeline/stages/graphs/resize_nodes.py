@@ -15,7 +15,8 @@ Parts = tuple[list["onnx.NodeProto"], list["onnx.TensorProto"]]
 
 
 def resized_image(name: str, behind: str, scale: float) -> Parts:
-    """``behind`` is the image ``name`` [N, C, H, W], linearly interpolated to scale x H and W, rounded down."""
+    """Nodes that make ``behind`` from the image ``name`` [N, C, H, W], linearly interpolated to scale x H and W,
+    rounded down."""
     from onnx import helper, numpy_helper
 
     scales = numpy_helper.from_array(np.array([1, 1, scale, scale], np.float32), f"{behind}_scales")
@@ -24,7 +25,8 @@ def resized_image(name: str, behind: str, scale: float) -> Parts:
 
 
 def resized_sequence(name: str, behind: str, scale: float, length: int | None) -> Parts:
-    """``behind`` is ``name`` [N, L], cut to scale x L (rounded down) along axis 1, repeated first where it is longer.
+    """Nodes that make ``behind`` from ``name`` [N, L], cut to scale x L (rounded down) along axis 1, repeated first
+    where it is longer.
 
     Where L is free the nodes compute the new length.
     """

@@ -1,4 +1,4 @@
-"""What pruning takes out of a module: layer by layer, and the proof that it was the right thing.
+"""Takes the pruned channels out of a module, layer by layer, and proves that they could go.
 
 Channels that are taken out must not be missed where they were read. So a pruned module has to give what the whole one
 gives once the weights that read those channels are 0. Where it does not (a softmax over the channels, a reshape that
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 AGREEMENT = 1e-3
-"""Largest difference, relative to the largest output; rounding alone stays far below it in fp32."""
+"""The largest difference, relative to the largest output; rounding stays far below it in fp32."""
 FAILURES = (RuntimeError, ValueError, TypeError, AssertionError, KeyError, IndexError, AttributeError)
 Side = Literal["out", "in", "parameter"]
 
@@ -40,17 +40,17 @@ class Change:
 
     cuts: dict[Place, set[int]] = field(default_factory=dict)
     attributes: dict[tuple[str, str], int] = field(default_factory=dict)
-    """By a module's name and the attribute's."""
+    """The new values, by a module's name and the attribute's."""
 
     def add(self, other: Change) -> None:
-        """Take out what another change does, too."""
+        """Add the cuts and attributes of another change."""
         for place, channels in other.cuts.items():
             self.cuts.setdefault(place, set()).update(channels)
         self.attributes.update(other.attributes)
 
 
 def union(changes: Iterable[Change]) -> Change:
-    """All of them at once; each one's channels are numbered as before any."""
+    """All changes at once; each change numbers the channels as before any cut."""
     whole = Change()
     for change in changes:
         whole.add(change)
@@ -80,7 +80,7 @@ def apply(module: nn.Module, change: Change) -> None:
 
 
 def disagreement(module: nn.Module, change: Change, inputs: Sequence[torch.Tensor]) -> str | None:
-    """Why a change can't be made, in a few words; None where the pruned module gives what it should."""
+    """The reason why a change can't be made, in a few words; None where the pruned module gives what it should."""
     import torch
 
     try:

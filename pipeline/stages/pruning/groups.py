@@ -1,4 +1,7 @@
-"""The groups of channels that depend on each other, and for each the reason why it is left alone, if it is."""
+"""Finds the groups of channels that depend on each other, and for each the reason why it is left alone, if it is.
+
+A worked example is in docs/pruning.md, "What a group is".
+"""
 
 from __future__ import annotations
 
@@ -21,15 +24,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prunable:
-    """A group that can be made narrower: its ``units`` go or stay, each some channels of the group's first layer."""
+    """A group that can be made narrower: its ``units`` go or stay, and each holds some channels of the group's first
+    layer."""
 
     group: Any
-    """torch-pruning's, with all channels."""
+    """torch-pruning's group, with all channels."""
     layers: tuple[str, ...]
     """The convolutions and linear layers whose outputs it holds."""
     units: Sequence[Sequence[int]]
     attention: Attention | None = None
-    """Whose heads the units are."""
+    """The attention whose heads the units are; None where the units are channels."""
 
     @property
     def kind(self) -> tuple[str, ...]:
@@ -37,7 +41,7 @@ class Prunable:
         return tuple(f"{type(dep.target.module).__name__} {dep.handler.__name__}" for dep, _ in self.group)
 
     def without(self, module: nn.Module, units: Sequence[int]) -> Change:
-        """What has to change in the module when these units go."""
+        """The change to the module when these units go."""
         if self.attention is not None:
             return self.attention.without(module, units)
         graph = self.group._DG
@@ -48,7 +52,7 @@ class Prunable:
 
 @dataclass(slots=True)
 class Groups:
-    """What can be pruned in a module, and by layer why the rest can't."""
+    """The groups of a module that can be pruned, and by layer the reason why the rest can't."""
 
     prunable: list[Prunable] = field(default_factory=list)
     reasons: dict[str, str] = field(default_factory=dict)

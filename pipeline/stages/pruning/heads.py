@@ -1,7 +1,7 @@
-"""Attention found by names, and its heads taken out as a whole.
+"""Finds attention by names, and takes its heads out as a whole.
 
 Inside a head queries meet keys channel by channel, and layers split their width by a number of heads that they
-remember; so channels can't go one by one, and the number has to follow.
+remember. So channels can't go one by one, and the number has to follow.
 """
 
 from __future__ import annotations
@@ -34,20 +34,21 @@ class Attention:
     name: str
     heads: int
     layers: tuple[str, ...]
-    """Three, or one that makes all three."""
+    """The three layers of queries, keys and values, or one that makes all three."""
     width: int
-    """Channels of the queries: heads times the size of a head."""
+    """The number of channels of the queries: heads times the size of a head."""
     reader: str | None
-    """The linear layer behind; None where it was not found."""
+    """The linear layer that reads the result; None where it was not found."""
     interleaved: bool = False
-    """Of a fused layer: queries, keys and values of the first head come first, then those of the second, and so on;
-    else all queries, then all keys, then all values."""
+    """Whether a fused layer has the queries, keys and values of the first head first, then those of the second, and so
+    on. If not, all queries come first, then all keys, then all values."""
     any_width: bool = False
-    """Whether every integer of the module that equals ``width`` follows, or only those of usual names."""
+    """Whether every integer of the module that equals ``width`` follows; if not, only integers with the usual names
+    do."""
 
     @property
     def head_size(self) -> int:
-        """Channels of a head."""
+        """The number of channels of a head."""
         return self.width // self.heads
 
     def channels(self, heads: Iterable[int]) -> list[int]:
@@ -55,7 +56,7 @@ class Attention:
         return [channel for head in heads for channel in range(head * self.head_size, (head + 1) * self.head_size)]
 
     def rows(self, layer: str) -> list[int]:
-        """For each output of one of ``layers`` the channel at the reader that it belongs to."""
+        """The channel at the reader that each output of one of ``layers`` belongs to."""
         if len(self.layers) == 3:
             return list(range(self.width))
         if self.interleaved:
@@ -63,7 +64,7 @@ class Attention:
         return 3 * list(range(self.width))
 
     def without(self, module: nn.Module, heads: Sequence[int]) -> Change:
-        """What has to change when these heads go."""
+        """The change to the module when these heads go."""
         assert self.reader is not None
         gone = set(self.channels(heads))
         change = Change({Place(self.reader, "in"): set(gone)})
@@ -118,9 +119,9 @@ def find_attention(module: nn.Module) -> Iterator[Attention]:
 def understood(
     attention: Attention, module: nn.Module, readers: Sequence[str], inputs: Sequence[torch.Tensor]
 ) -> tuple[Attention, str | None]:
-    """The attention as it turns out to work when a head is taken out, or why none can be.
+    """The attention as it works when a head is taken out, or the reason why none can be.
 
-    ``readers`` are the linear layers that read what the attention's layers make, as the graph tells.
+    ``readers`` are the linear layers that read the results of the attention's layers, as the graph tells.
     """
     if attention.heads < 2:
         return attention, "has a single head"
@@ -144,7 +145,7 @@ def understood(
 
 
 def group_of(attention: Attention, graph: Any) -> Any:
-    """torch-pruning's form of a group, to rank the attention's channels with."""
+    """A group in torch-pruning's form, to rank the attention's channels with."""
     from torch_pruning import prune_linear_in_channels, prune_linear_out_channels
     from torch_pruning.dependency import Dependency, Group
 

@@ -1,4 +1,4 @@
-"""How much a channel matters."""
+"""Scores how much a channel matters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ BATCH = 32
 
 
 def scorer(name: Importance) -> Callable[[Any], torch.Tensor | None]:
-    """From a group to a score for each channel of its first layer; None where the group has nothing to judge by."""
+    """A function from a group to a score for each channel of its first layer; None where the group has nothing to judge
+    by."""
     from torch_pruning import importance
 
     choices: Mapping[str, Any] = {
@@ -35,7 +36,7 @@ def scorer(name: Importance) -> Callable[[Any], torch.Tensor | None]:
 
 
 def unit_scores(prunable: Prunable, score: Callable[[Any], torch.Tensor | None]) -> torch.Tensor | None:
-    """The mean score of each unit's channels. What can't be compared (0 / 0) counts as 0."""
+    """The mean score of each unit's channels. A score that can't be compared (0 / 0) counts as 0."""
     import torch
 
     channels = score(prunable.group)
@@ -46,7 +47,8 @@ def unit_scores(prunable: Prunable, score: Callable[[Any], torch.Tensor | None])
 
 
 def accumulate_gradients(module: nn.Module, spec: ModelSpec, context: Context, examples: int) -> int:
-    """Leave in each parameter the gradient of the loss on the first so many calibration examples; returns how many.
+    """Leave in each parameter the gradient of the loss on the first calibration examples; returns how many examples
+    there were.
 
     The loss is the mean cross-entropy where they have labels, else the mean squared norm of the outputs (Molchanov et
     al. 2019, CVPR). Raises StageFailed without examples.

@@ -18,9 +18,9 @@ _EPSILON = 1e-12
 
 
 def group_lasso(module: nn.Module, spec: ModelSpec) -> Callable[[], torch.Tensor]:
-    """The penalty of the module's present weights, each time it is called: of every unit that pruning could take out
-    (a channel with all that makes and reads it, or a head) the norm of its weights, times the root of their number, all
-    added up (Yuan & Lin 2006, J. R. Stat. Soc. B 68:49; on dependent layers, Fang et al. 2023, arXiv:2301.12900).
+    """A function that gives the penalty of the module's present weights: the sum, over every unit that pruning could
+    take out (a channel with all weights that make and read it, or a head), of the norm of its weights times the root of
+    their number (Yuan & Lin 2006, J. R. Stat. Soc. B 68:49; on dependent layers, Fang et al. 2023, arXiv:2301.12900).
 
     The module has to be on the CPU when this is called, and may be moved afterwards.
     """

@@ -1,4 +1,4 @@
-"""Pruning a module in place, a step at a time, each proved before it is made."""
+"""Prunes a module in place, a step at a time, and proves each step before it is made."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from torch import nn
 
 ROUNDED = "too few channels to take any out"
-"""How the reason of a layer begins that is too narrow for ``round_to``."""
+"""The beginning of the reason of a layer that is too narrow for ``round_to``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How to prune, but for how much."""
+    """How to prune, without the amount."""
 
     importance: Importance
     importance_examples: int
@@ -36,7 +36,7 @@ class Recipe:
     steps: int
 
     def ratio_of(self, prunable: Prunable) -> float | None:
-        """A group's own ratio: that of the first pattern that fits one of its layers."""
+        """A group's own ratio: the one of the first pattern that fits one of its layers."""
         for pattern, ratio in self.layer_ratios.items():
             if any(named_in(layer, (pattern,)) for layer in prunable.layers):
                 return ratio
@@ -45,8 +45,8 @@ class Recipe:
 
 @dataclass(slots=True)
 class Pruner:
-    """Prunes one module. ``reasons`` say afterwards why layers were left alone, ``heads`` how many each attention had
-    and has."""
+    """Prunes one module. Afterwards ``reasons`` say why layers were left alone, and ``heads`` how many heads each
+    attention had and has."""
 
     module: nn.Module
     spec: ModelSpec

@@ -1,4 +1,4 @@
-"""Which units go: each group's units by score, against those that they are ranked with."""
+"""Chooses the units that go: ranks each group's units by score, among the units that they are compared with."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranked:
-    """A group with its units' scores (the lowest go first) and what is asked of it."""
+    """A group with its units' scores (the lowest go first) and the ratio that is asked of it."""
 
     prunable: Prunable
     scores: torch.Tensor
     first_count: int
-    """Units before the first step."""
+    """The number of units before the first step."""
     ratio: float
-    """Share of these that shall be gone after this step."""
+    """The share of these units that shall be gone after this step."""
     alone: bool
-    """Whether its ratio is its own: then it is ranked by itself, whatever the scope."""
+    """Whether the group has a ratio of its own: then it is ranked by itself, whatever the scope."""
 
     @property
     def count(self) -> int:
-        """Units now."""
+        """The number of units now."""
         return len(self.prunable.units)
 
     @property
     def lowest(self) -> list[int]:
-        """The units in order, that of the lowest score first."""
+        """The units in order, the one with the lowest score first."""
         return [int(unit) for unit in self.scores.argsort(stable=True)]
 
     def step(self, round_to: int) -> int:
-        """Units have to be kept in multiples of this, so that channels are in multiples of ``round_to``."""
+        """The number of units kept is a multiple of this, so that channels are in multiples of ``round_to``."""
         if self.prunable.attention is not None:
             return 1
         return round_to // math.gcd(round_to, len(self.prunable.units[0]))
 
 
 def choose(ranked: Sequence[Ranked], scope: Scope, round_to: int) -> list[list[int]]:
-    """For each group the units to take out. The number kept is rounded down, and some always are."""
+    """The units to take out, for each group. The number kept is rounded down, and some units always stay."""
     pools: dict[Any, list[int]] = {}
     for index, entry in enumerate(ranked):
         pools.setdefault(_pool(entry, index, scope), []).append(index)

@@ -1,4 +1,4 @@
-"""Why layers are left alone."""
+"""Gives the reasons why layers are left alone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Judge:
     ignored: Sequence[str]
 
     def why_alone(self, layer: str) -> str | None:
-        """None where nothing speaks against it."""
+        """The reason for leaving a layer alone; None where there is none."""
         own = self.graph.model.get_submodule(layer)
         reasons = sorted(self._reasons(), key=lambda entry: not isinstance(entry[0], layer_types()))
         for target, reason in reasons:

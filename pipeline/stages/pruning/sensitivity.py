@@ -1,4 +1,5 @@
-"""How much each group of layers is missed: pruned alone, before any training, and judged on the validation split."""
+"""Measures how much each group of layers is missed: pruned by itself, before any training, and judged on the validation
+split."""
 
 from __future__ import annotations
 
@@ -21,11 +22,12 @@ def sensitivity(
     spec: ModelSpec,
     context: Context,
 ) -> dict[str, Any]:
-    """The score (the metric's, 1 at best) of the whole model, and of it with each group of layers pruned by each ratio.
+    """The score (the metric's, 1 at best) of the whole model, and of the model with each group of layers pruned by each
+    ratio.
 
-    ``make`` prunes a fresh copy, each layer named by its ratio and nothing else. Judged by labels where the metric uses
-    them, else by the whole model's own output. Raises StageFailed without validation examples, and where the metric
-    does not fit the model.
+    ``make`` prunes a fresh copy: each named layer by its ratio, and nothing else. Labels judge where the metric uses
+    them, else the whole model's own output. Raises StageFailed without validation examples, and where the metric does
+    not fit the model.
     """
     from pipeline.training.examples import examples_of, score, truth_of
 

@@ -1,4 +1,4 @@
-"""The pruning ratio that reaches a target: so many MACs, parameters or megabytes, or so much of the time."""
+"""Finds the pruning ratio that reaches a target: a number of MACs, parameters or megabytes, or a share of the time."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 Goal = Literal["macs", "parameters", "size_mb", "latency"]
 MOST = 0.99
-"""The largest ratio tried; what is left of a layer then is what ``round_to`` keeps."""
+"""The largest ratio that is tried; ``round_to`` decides what it leaves of a layer."""
 HALVINGS = 7
 LATENCY_STEPS = (1.0, 0.8, 0.6, 0.4)
-"""Candidates for a latency target do this much of its share of the work: time seldom shrinks more than work does."""
+"""Candidates for a latency target have its share of the work, times these: time seldom shrinks more than work does."""
 LATENCY_BETWEEN = (0.25, 0.5, 0.75)
-"""Where further candidates lie, between the last that is too slow and the first that is fast enough."""
+"""The places of further candidates, between the last that is too slow and the first that is fast enough."""
 
 
 def check_target(target: Mapping[str, float]) -> None:
-    """Raise ValueError where this is no target."""
+    """Raise ValueError where this is no valid target."""
     goals = get_args(Goal)
     if len(target) != 1 or next(iter(target)) not in goals:
         raise ValueError(f"target must name exactly one of {', '.join(goals)} (got {dict(target)})")
@@ -44,12 +44,12 @@ def check_target(target: Mapping[str, float]) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """How large a module is."""
+    """The size of a module."""
 
     macs: int | None
     parameters: int
     size_mb: float
-    """Of its weights on disk, in millions of bytes."""
+    """The size of its weights on disk, in millions of bytes."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,7 +65,7 @@ class Search:
     _trials: int = 0
 
     def ratio_for(self, target: Mapping[str, float]) -> float:
-        """The ratio; raises StageFailed, with the least that can be reached, where the target is below that."""
+        """The ratio; raises StageFailed, with the least that can be reached, where the target can't be reached."""
         ((goal, wanted),) = target.items()
         if goal == "latency":
             return self._ratio_for_latency(wanted)
@@ -90,7 +90,7 @@ class Search:
                               "set target={parameters: ...} or {latency: ...}")  # fmt: skip
 
     def _mildest(self, goal: str, wanted: float) -> float:
-        """By halving between a ratio that is too mild and one that is not."""
+        """The mildest ratio, by halving between a ratio that is too mild and one that is not."""
         mild, strong = 0.0, MOST
         for _ in range(HALVINGS):
             middle = (mild + strong) / 2
@@ -101,7 +101,7 @@ class Search:
         return strong
 
     def _value(self, goal: str, ratio: float) -> float:
-        """As the target counts it: a share of the whole model's, or megabytes."""
+        """The value that the target counts: a share of the whole model's, or megabytes."""
         size, whole = self._size(ratio), self._size(0.0)
         if goal == "size_mb":
             return size.size_mb

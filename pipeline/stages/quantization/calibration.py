@@ -1,4 +1,4 @@
-"""The ranges of a model's activations on calibration data, in bounded memory."""
+"""Finds the ranges of a model's activations on calibration data, in bounded memory."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ model with 512 bins to 128: 14 dB, to 256: 24 dB). The search takes time with th
 """
 BATCH = 32
 COPIES = 4
-"""So many times ONNX Runtime holds a batch's activations while it counts them."""
+"""How many times ONNX Runtime holds a batch's activations while it counts them."""
 _MIB = 2**20
 
 
@@ -58,7 +58,7 @@ class Examples:
 
     @property
     def axes(self) -> Axes:
-        """Where the model has the examples, other than first."""
+        """The axes where the model has the examples, if these are not first."""
         return axes_of(self.raw.inputs)
 
     def together(self, size: int) -> int:
@@ -66,7 +66,8 @@ class Examples:
         return together(self.raw.inputs, size)
 
     def batch(self, start: int, size: int, filled: int | None = None) -> dict[str, NDArray[Any]]:
-        """The examples from ``start`` on, at most ``size``; ``filled`` repeats the last one up to so many."""
+        """The examples from ``start`` on, at most ``size``; with ``filled``, the last one is repeated up to that
+        number."""
         return batch(preprocess(self.raw.take(start, start + size).inputs, self.preprocessing), 0, size, filled)
 
 
@@ -84,12 +85,10 @@ def calibrate(
     progress: Callable[[float, str], None],
 ) -> Path:
     """Run the model on all examples and write every activation's range, as a file that ONNX Runtime's
-    ``quantize_static`` reads. ``levels`` is the number of integers that stand for a range.
-
-    The batches are so small that the activations stay within ``max_memory_mb``, whatever the number of examples; one
-    example is run in any case. A batch that the model fixes is filled up with the last example. Raises StageFailed
-    without examples, or where the model can't run them.
-    """
+    ``quantize_static`` reads. ``levels`` is the number of integers that stand for a range. The batches are small enough
+    for the activations to stay within ``max_memory_mb``, whatever the number of examples; one example is run in any
+    case. A batch that the model fixes is filled up with the last example. Raises StageFailed without examples, or where
+    the model can't run them."""
     from onnxruntime.quantization import calibrate as library
 
     count = len(examples)

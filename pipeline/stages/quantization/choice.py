@@ -1,4 +1,5 @@
-"""Which nodes a quantizer takes: a user names those of the model, and preparing it has merged some into others."""
+"""Chooses the nodes that a quantizer takes: a user names nodes of the model, and preparing it has merged some into
+others."""
 
 from __future__ import annotations
 
@@ -15,12 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What a library is told of a prepared model."""
+    """What a library is told about a prepared model."""
 
     excluded: tuple[str, ...]
     """The nodes that stay in float."""
     op_types: tuple[str, ...] | None
-    """The only types of nodes that it may quantize; None: all that it can."""
+    """The only types of nodes that it may quantize; None: all that it can quantize."""
 
 
 def chosen_nodes(
@@ -33,9 +34,9 @@ def chosen_nodes(
 ) -> Choice:
     """The choice among the nodes of ``prepared``, from fields that name nodes (or glob patterns) and types of either.
 
-    A MatMul and an Add, for example, become a Gemm of another name: it is excluded as the MatMul is. What SmoothQuant
-    put in is excluded, too: its factors differ so much that 8 bits for all of them leave nothing of most. Raises
-    Misnamed where a field names what neither model has.
+    A MatMul and an Add, for example, become a Gemm of another name: it is excluded as the MatMul is. Nodes that
+    SmoothQuant has inserted are excluded, too: their factors differ so much that 8 bits for all of them leave nothing
+    of most. Raises Misnamed where a field names something that neither model has.
     """
     nodes = [*plain.graph.node, *prepared.graph.node]
     kinds = sorted({node.op_type for node in nodes})

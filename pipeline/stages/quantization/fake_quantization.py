@@ -48,8 +48,11 @@ _NOISY_LOGGERS = ("torchao", "torch.utils._pytree", "torch.onnx._internal.export
 
 
 class FakeQuantized(nn.Module):
-    """A graph with fake quantization. The activations' ranges follow the batches in training, and stay in evaluation;
-    those of the weights are always their own."""
+    """A graph with fake quantization.
+
+    The activations' ranges follow the batches in training, and stay in evaluation; the weights' ranges are always the
+    weights' own.
+    """
 
     def __init__(self, graph: GraphModule, products: int) -> None:
         super().__init__()
@@ -58,7 +61,7 @@ class FakeQuantized(nn.Module):
         """How many products with weights are quantized."""
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """As the model's own."""
+        """Compute as the model does, with rounding."""
         result: Tensor = self.graph(*inputs)
         return result
 
@@ -73,7 +76,7 @@ class FakeQuantized(nn.Module):
         return self
 
     def move(self, device: str) -> None:
-        """Move parameters, and what the graph itself makes; ``to`` knows of the former only."""
+        """Move the parameters, and the constants that the graph itself makes; ``to`` moves only the parameters."""
         for node in self.graph.graph.nodes:
             if "device" in node.kwargs:
                 node.update_kwarg("device", torch.device(device))
@@ -104,7 +107,7 @@ def convert(trained: FakeQuantized, examples: tuple[Tensor, ...]) -> torch.expor
 
 @contextmanager
 def remarks_hidden() -> Iterator[None]:
-    """Keep torchao's and the exporters' remarks on themselves away from the user."""
+    """Keep the remarks of torchao and the exporters about themselves away from the user."""
     with errors_only(*_NOISY_LOGGERS), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -114,9 +117,9 @@ class Placement:
     """Where fake quantization goes: where ONNX Runtime has integer kernels, and nowhere else (a PT2E quantizer).
 
     A convolution or linear layer reads 8-bit activations and weights, and a convolution writes 8 bits, after the ReLU
-    that follows it. Sums, products and concatenations of what is quantized are, too; so residual sums of a convolution
-    network are, and those of a transformer are not. The result of a linear layer is quantized if a reader wants it, so
-    logits are not.
+    that follows it. Sums, products and concatenations of quantized values are quantized, too. So the residual sums of a
+    convolution network are, and a transformer's are not. The result of a linear layer is quantized if a reader wants
+    it, so logits are not.
     """
 
     def __init__(self, weight_limit: int) -> None:
@@ -151,21 +154,21 @@ class Placement:
         )
 
     def transform_for_annotation(self, model: GraphModule) -> GraphModule:
-        """Nothing to do before."""
+        """Leave the graph as it is: nothing has to be done before."""
         return model
 
     def annotate(self, model: GraphModule) -> GraphModule:
-        """Say of each node what it reads and writes quantized."""
+        """Say of each node which of its inputs and outputs are quantized."""
         for node in model.graph.nodes:
             if node.op == "call_function" and node not in self._quantized:
                 self._place(node)
         return model
 
     def validate(self, model: GraphModule) -> None:
-        """Nothing to do afterwards."""
+        """Do nothing: nothing has to be checked afterwards."""
 
     def prepare_obs_or_fq_callback(self, model: GraphModule, placed: Any) -> None:
-        """Nothing to change."""
+        """Do nothing: nothing has to be changed."""
 
     def _place(self, node: Node) -> None:
         sources = node.all_input_nodes
@@ -217,7 +220,7 @@ def _has_own_weights(product: Node) -> bool:
 
 
 def _drop_dropout(model: GraphModule) -> None:
-    """In evaluation mode it hands on what it gets."""
+    """Take dropout out: in evaluation mode it hands its input on."""
     for node in list(model.graph.nodes):
         if node.target in (aten.dropout.default, aten.dropout_.default):
             node.replace_all_uses_with(node.args[0])

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 CANDIDATES = 80
 NARROWEST = 0.2
-"""No end of a range is moved in further than to this share of the value that occurred."""
+"""The share of the value that occurred beyond which no end of a range is moved in."""
 
 
 def least_error_range(
@@ -16,8 +16,8 @@ def least_error_range(
 ) -> tuple[float, float]:
     """The range about zero in which ``levels`` steps reproduce a histogram with the smallest mean squared error.
 
-    ``histogram`` [B] counts the values between ``edges`` [B + 1]; ``low`` and ``high`` are the ends of what occurred.
-    First the upper end is moved in, then the lower one; with ``symmetric`` both together.
+    ``histogram`` [B] counts the values between ``edges`` [B + 1]; ``low`` and ``high`` are the smallest and the largest
+    value. First the upper end is moved in, then the lower one; with ``symmetric`` both together.
     """
     low, high = min(low, 0.0), max(high, 0.0)
     used = histogram > 0

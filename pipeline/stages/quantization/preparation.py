@@ -1,4 +1,4 @@
-"""A model made ready for the quantizers of ONNX Runtime."""
+"""Makes a model ready for the quantizers of ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ _QUANTIZED = ("DequantizeLinear", "MatMulNBits", "MatMulInteger", "ConvInteger",
 
 
 def require_float(model: onnx.ModelProto, but: Sequence[str] = ()) -> None:
-    """Raise Skipped where a model is already quantized, in the graphs within its nodes too, ``but`` by operators that
-    don't matter."""
+    """Raise Skipped where a model is already quantized, in the graphs within its nodes, too; operators that don't
+    matter (``but``) are left out."""
     kinds = [node.op_type for node in all_nodes(model.graph)]
     found = Counter(kind for kind in kinds if kind not in but and (kind in _QUANTIZED or kind.startswith("QLinear")))
     if found:
@@ -44,13 +44,13 @@ def require_float(model: onnx.ModelProto, but: Sequence[str] = ()) -> None:
 
 
 def prepare(source: Artifact, context: Context, *, optimized: bool = True) -> Path:
-    """A copy of the model in the stage's folder as ONNX Runtime's quantizers want it.
+    """A copy of the model in the stage's folder, in the form that ONNX Runtime's quantizers want.
 
     Where ``optimized``, all shapes are inferred, constants folded, and batch normalization is in the convolutions
-    (``onnxruntime.quantization.shape_inference.quant_pre_process``). Every node has a name, what graphs within nodes
-    read has a reader in the main graph, every Gemm is a plain one, and no product shares a constant that it can't share
-    when quantized. The opset is 13 at least; where it can't be raised, a note says so. Raises StageFailed where the
-    library can't follow the model.
+    (``onnxruntime.quantization.shape_inference.quant_pre_process``). Every node has a name. A value that graphs within
+    nodes read has a reader in the main graph. Every Gemm is a plain one. No product shares a constant that it can't
+    share when quantized. The opset is at least 13; where it can't be raised, a note says so. Raises StageFailed where
+    the library can't follow the model.
     """
     import onnx
 
@@ -114,7 +114,7 @@ def _raised(model: onnx.ModelProto, source: Artifact, context: Context) -> onnx.
 
 
 def _unlike(model: onnx.ModelProto, source: Artifact, context: Context) -> str | None:
-    """Where the model gives something else than the source on a few examples."""
+    """How the model differs from the source on a few examples; None where it does not."""
     folder = context.work / "raised"
     folder.mkdir(parents=True, exist_ok=True)
     write(model, folder, is_large(source))

@@ -1,4 +1,4 @@
-"""Products with constant weights, in the form that the quantizers of ONNX Runtime get right."""
+"""Puts products with constant weights into the form that the quantizers of ONNX Runtime get right."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def plain_gemms(model: onnx.ModelProto) -> None:
     """Make every Gemm compute A · B + C, with its factors in the constants: ONNX Runtime's quantizers either leave the
     others alone or lose ``alpha`` and ``beta`` on the way.
 
-    A Gemm whose factors can't be put into constants stays as it is. A transposed first factor is transposed before.
+    A Gemm whose factors can't be put into constants stays as it is. A transposed first factor is transposed first.
     """
     from onnx import helper
 
@@ -51,8 +51,8 @@ def plain_gemms(model: onnx.ModelProto) -> None:
 def separate_constants(model: onnx.ModelProto) -> None:
     """Give products constants of their own where they can't share them when quantized.
 
-    A bias has the step of its product's inputs, so that none is shared. Weights have a step for each channel, so that
-    they are shared only by products that have their channels on the same axis.
+    A bias has the step of its product's inputs, so no bias is shared. Weights have a step for each channel, so only
+    products that have their channels on the same axis share them.
     """
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     readers = Counter(name for node in model.graph.node for name in reads(node))

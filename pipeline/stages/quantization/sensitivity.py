@@ -1,4 +1,4 @@
-"""How much does a model lose by each of its layers being quantized?"""
+"""Measures how much a model loses by each of its layers being quantized."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """What a quantized model loses against its source."""
+    """The loss of a quantized model against its source."""
 
     sqnr_db: float | None
-    """Of the outputs; None: they are the same."""
+    """The signal over the noise of the outputs; None: the outputs are the same."""
     drop: float
-    """Of the metric's figure: by labels where it uses them, else beside the source's own predictions."""
+    """The drop of the metric's figure: by labels where the metric uses them, else beside the source's own
+    predictions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judge:
-    """The source's outputs on validation examples, and what candidates are held against."""
+    """The source's outputs on validation examples, and the truth that candidates are judged by."""
 
     feed: Feed
     outputs: Outputs
@@ -44,7 +45,7 @@ class Judge:
 
     @staticmethod
     def of(source: Artifact, context: Context, examples: int) -> Judge:
-        """On the first ``examples`` of the validation split; raises StageFailed where it is empty."""
+        """A judge on the first ``examples`` of the validation split; raises StageFailed where the split is empty."""
         split = context.data.split("validation")
         if not len(split):
             raise StageFailed("layers are judged on the validation split, which is empty")
@@ -63,7 +64,7 @@ class Judge:
         )
 
     def __call__(self, candidate: Artifact) -> Loss:
-        """Run a candidate on the same examples."""
+        """The loss of a candidate on the same examples."""
         outputs = run(candidate, self.feed)
         now, before = (self.metric.predictions(found) for found in (outputs, self.outputs))
         judging = judging_of(self.metric, now)
@@ -77,9 +78,10 @@ def sensitivities(
     judge: Judge,
     progress: Callable[[float, str], None],
 ) -> list[dict[str, Any]]:
-    """Each product with weights, quantized alone: ``node``, ``op``, ``sqnr_db``, ``drop``; the most sensitive first.
+    """The loss with each product with weights quantized by itself: ``node``, ``op``, ``sqnr_db``, ``drop``; the most
+    sensitive first.
 
-    ``quantized_alone`` makes the model in which just the node of that name is quantized.
+    ``quantized_alone`` makes the model in which only the node of that name is quantized.
     """
     nodes = products(model)
     found = []
@@ -91,7 +93,7 @@ def sensitivities(
 
 
 def products(model: onnx.ModelProto) -> Sequence[onnx.NodeProto]:
-    """The nodes that quantization is about: those with constant weights."""
+    """The nodes that quantization is about: the products with constant weights."""
     constants = {tensor.name for tensor in model.graph.initializer}
     kinds = weighted_nodes(model)
     return [node for node in model.graph.node if node.op_type in kinds and node.input[1] in constants]

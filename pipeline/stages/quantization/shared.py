@@ -1,4 +1,4 @@
-"""What dynamic and static quantization share."""
+"""The parts that dynamic and static quantization share."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ WideIntegerType = Literal["int8", "uint8", "int16", "uint16"]
 _WARNINGS = 2
 """ONNX Runtime's own choice of what to log."""
 MIN_SQNR_DB = 4.0
-"""A quantized model of any use keeps more: 8 bits leave about 8 dB at the least."""
+"""The default floor. A quantized model of any use keeps more: 8 bits leave about 8 dB at the least."""
 SMOOTHED = "_smoothed_by_channel"
-"""The end of the names that SmoothQuant gives to what it has divided by a factor a channel."""
+"""The end of the names that SmoothQuant gives to values that it has divided by a factor a channel."""
 PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 def reduces_range(asked: bool | None, weight_type: WideIntegerType, isa: frozenset[str]) -> bool:
-    """Whether weights are quantized to 7 bits: what was asked, else what the processor needs.
+    """Whether weights are quantized to 7 bits: as was asked, else as the processor needs.
 
     On x86 processors without VNNI or AMX, ONNX Runtime's kernels for int8 weights add pairs of products in 16 bits,
     which saturates with 8-bit weights.
@@ -58,9 +58,9 @@ def temporary_files_in(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def library_call(work: Path) -> Iterator[None]:
-    """Around calls of ONNX Runtime's tools: temporary files lie in ``work``, what their sessions log as errors, in
-    colours and past Python, is left to the exceptions that they raise, and what they compute from infinite values to
-    the check of the output."""
+    """Call ONNX Runtime's tools within this block: temporary files lie in ``work``. The exceptions that the tools raise
+    tell what their sessions would log as errors, in colours and past Python. The check of the output judges what they
+    compute from infinite values."""
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(FATAL_ONLY)
@@ -75,8 +75,9 @@ def library_call(work: Path) -> Iterator[None]:
 def has_attention(model: onnx.ModelProto) -> bool:
     """Whether a softmax's result goes into a matrix product.
 
-    Where what lies between the products of a transformer is quantized too, its accuracy collapses: the additive mask's
-    large negative numbers leave no levels for the scores, and the residual stream's outliers none for the rest.
+    Where the operators between the products of a transformer are quantized, too, its accuracy collapses: the additive
+    mask's large negative numbers leave no levels for the scores, and the residual stream's outliers leave none for the
+    rest.
     """
     read = {name for node in model.graph.node if node.op_type == "MatMul" for name in node.input}
     return any(node.op_type == "Softmax" and node.output[0] in read for node in model.graph.node)
@@ -88,7 +89,7 @@ def weighted_nodes(model: onnx.ModelProto) -> Counter[str]:
 
 
 def quantized_share(before: Mapping[str, int], left: Mapping[str, int]) -> dict[str, str]:
-    """Per type of node, how many of all were quantized: ``{"Conv": "8 of 8"}``."""
+    """How many nodes of each type were quantized, of all of that type: ``{"Conv": "8 of 8"}``."""
     return {kind: f"{count - left.get(kind, 0)} of {count}" for kind, count in before.items()}
 
 

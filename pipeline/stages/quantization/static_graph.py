@@ -1,4 +1,4 @@
-"""A statically quantized graph: what of it is quantized, and what ONNX Runtime's quantizer has to be told or undone."""
+"""Examines a statically quantized graph, and tells ONNX Runtime's quantizer what it needs to know."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def grouped_transposed(model: onnx.ModelProto) -> dict[str, str]:
 
 
 def overrides(model: onnx.ModelProto, reduce_range: bool) -> dict[str, list[dict[str, Any]]]:
-    """One scale per tensor for the weights of transposed convolutions in groups, as the library takes it."""
+    """The library's option that gives the weights of transposed convolutions in groups one scale per tensor."""
     constants = {tensor.name for tensor in model.graph.initializer}
     return {name: [{"reduce_range": reduce_range}] for name in grouped_transposed(model).values() if name in constants}
 

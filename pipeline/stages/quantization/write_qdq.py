@@ -1,4 +1,4 @@
-"""Write a quantized PyTorch graph as ONNX, in the form that ONNX Runtime turns into integer kernels."""
+"""Writes a quantized PyTorch graph as ONNX, in the form that ONNX Runtime turns into integer kernels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 OPSET = 18
-"""What the dynamo exporter writes without converting."""
+"""The opset that the dynamo exporter writes without converting."""
 _LARGEST_BIAS = 2**30
 
 
