@@ -1,4 +1,4 @@
-"""What a run found, as report.json, report.csv, report.md, report.html and a table for the terminal.
+"""Writes a run's findings as report.json, report.csv, report.md, report.html and a table for the terminal.
 
 One list of fields (``pipeline.report.fields``) feeds all of them. Importing this package does not import the chart
 libraries; they are imported when a report is written.

@@ -17,18 +17,18 @@ _DEFAULT_MARGIN = {
     "labels": "1 % of the baseline's, as constraints.max_accuracy_drop is not set",
     "baseline": "the default, as constraints.max_accuracy_drop is not set",
 }
-"""Where the margin comes from that nobody set, by what the figure is held against."""
+"""The origin of a margin that nobody set, by what the figure is compared with."""
 
 
 def machine_line(machine: Machine) -> str:
-    """The machine in a line: processor, cores, accelerator, operating system; only what was recorded."""
+    """The machine in a line: processor, cores, accelerator, operating system, as far as they were recorded."""
     cores = None if machine.cores is None else "1 core" if machine.cores == 1 else f"{machine.cores} cores"
     parts = [machine.cpu, cores, ", ".join(machine.gpu), machine.os]
     return ", ".join(part for part in parts if part) or "machine not recorded"
 
 
 def busy_lines(noise: Noise) -> list[str]:
-    """What else the machine did while latency was measured."""
+    """Lines on what else the machine did while latency was measured."""
     return [sentence(text) for text in noise.busy]
 
 
@@ -60,7 +60,8 @@ def made_by(slimline: Mapping[str, Any]) -> str:
 
 
 def remark_lines(report: Report) -> list[str]:
-    """What to know of the run and of rows' figures; a line for each note, and for each remark with its rows."""
+    """The notes on the run and the remarks on rows' figures; a line for each note, and for each remark with its
+    rows."""
     places: dict[str, dict[tuple[str, int], list[str]]] = {}
     for variant in report.variants:
         for result in variant.results:
@@ -83,12 +84,12 @@ def digest_lines(variant: VariantResult) -> list[str]:
 
 
 def model_warnings(report: Report) -> list[str]:
-    """What was odd about the model when it came in, a sentence each."""
+    """Oddities of the model when it came in, a sentence each."""
     return [_ended(f"The model: {text}") for text in report.model_notes.get("warnings", [])]
 
 
 def model_lines(report: Report) -> list[str]:
-    """What was done to the model when it came in, and what is odd about it."""
+    """The changes to the model when it came in, and its oddities."""
     return [
         _ended(f"{name}: {text}")
         for name, notes in report.model_notes.items()
@@ -97,7 +98,7 @@ def model_lines(report: Report) -> list[str]:
 
 
 def recommendation_lines(report: Report) -> list[str]:
-    """What to deploy and why, then why the next best lost; or why nothing is recommended."""
+    """The row to deploy and why, then why the next best lost; or why nothing is recommended."""
     chosen = report.recommendation
     if chosen is None:
         return [f"Recommended: none. {_ended(report.why_none or 'no reason was recorded')}"]
@@ -128,7 +129,7 @@ def noise_lines(noise: Noise) -> list[str]:
 
 
 def measured_lines(report: Report) -> list[str]:
-    """How it was measured: the run's own checks, and what was counted and what not."""
+    """How the run was measured: its own checks, and what was counted and what was not."""
     return [
         *noise_lines(report.noise),
         *energy_lines(report),
@@ -143,12 +144,12 @@ def fault_lines(report: Report) -> list[str]:
 
 
 def sentence(text: str) -> str:
-    """With a capital and a full stop."""
+    """The text with a capital and a full stop."""
     return _ended(text[:1].upper() + text[1:])
 
 
 def clone_line(clone: Mapping[str, Any]) -> str:
-    """A clone's ratio to the model it copies: 1 where the run tells no difference from nothing."""
+    """A clone's ratio to the model that it copies: 1 where the run tells no difference from nothing."""
     middle, low, high = clone["ratio"], clone["low"], clone["high"]
     end = show.number(high, 3) if math.isfinite(high) else show.INFINITE
     return (
@@ -158,7 +159,7 @@ def clone_line(clone: Mapping[str, Any]) -> str:
 
 
 def energy_lines(report: Report) -> list[str]:
-    """What was counted where energy was measured, and why it was not where it wasn't; a line for each."""
+    """The counter, where energy was measured, and the reason where it was not; a line for each."""
 
     def said(result: Result) -> str | None:
         if result.energy is None:
@@ -172,7 +173,7 @@ def energy_lines(report: Report) -> list[str]:
 
 
 def device_lines(report: Report) -> list[str]:
-    """Why an accelerator's own time is not known, or not of every round; a line for each reason."""
+    """The reasons why an accelerator's own time is not known, or not for every round; a line for each."""
     reasons = _by_text(report, lambda result: result.device_reason)
     return [
         f"The device's own time on {', '.join(targets)} is not known of every row and round: {_ended(text)}"
@@ -191,7 +192,7 @@ def _by_text(report: Report, said: Callable[[Result], str | None]) -> dict[str, 
 
 
 def reference_line(rows: Sequence[Row]) -> str:
-    """What the speed-ups are taken against; empty where there is none."""
+    """The row that the speed-ups compare with; empty where there is none."""
     pairs = [
         (row.result.speedup.reference, row.result)
         for row in rows
@@ -238,7 +239,7 @@ def value(item: Any) -> str:
 
 
 def facts(recorded: Any) -> list[tuple[str, str]]:
-    """What was recorded as pairs of words; what has parts is spelled out on lines of their own, ``name.part``."""
+    """The recorded values as pairs of words; a value with parts has lines of their own, ``name.part``."""
     pairs: list[tuple[str, str]] = []
     for name, item in (recorded if isinstance(recorded, Mapping) else asdict(recorded)).items():
         if is_dataclass(item) or (isinstance(item, Mapping) and item):

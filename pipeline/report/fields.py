@@ -24,7 +24,7 @@ class Field:
 
     ``columns`` maps each header of report.csv to the attribute that holds its value, from ``variant`` (VariantResult)
     or ``result`` (Result) on. ``lines`` takes those values in order; it is not called where the first is missing.
-    ``brief`` is the same for the terminal, where it differs.
+    ``brief`` gives the lines for the terminal, where they differ.
     """
 
     title: str
@@ -33,7 +33,8 @@ class Field:
     brief: Callable[..., Lines] | None = None
     unit: str = ""
     shown: Literal["terminal", "page", "data"] = "page"
-    """``terminal``: everywhere; ``page``: report.md, report.html and report.csv; ``data``: report.csv only."""
+    """The places that show it. ``terminal``: everywhere; ``page``: report.md, report.html and report.csv; ``data``:
+    only report.csv."""
     align: Literal["left", "right"] = "right"
 
     @property
@@ -55,7 +56,7 @@ class Field:
 
 
 def read(row: Row, path: str) -> Any:
-    """The value at a dotted path, None as soon as a part of it is None; floats that aren't finite are None too."""
+    """The value at a dotted path; None as soon as a part of it is None, and for floats that aren't finite."""
     value: Any = row
     for name in path.split("."):
         value = getattr(value, name)
@@ -299,7 +300,7 @@ FIELDS: tuple[Field, ...] = (
 
 
 def used(rows: Sequence[Row], where: Literal["terminal", "page"]) -> list[Field]:
-    """The fields that a table of these rows shows: those for the place that have a value in some row."""
+    """The fields that a table of these rows shows: the place's fields that have a value in some row."""
     levels = {"terminal"} if where == "terminal" else {"terminal", "page"}
     return [field for field in FIELDS if field.shown in levels and any(field.cell(row) for row in rows)]
 

@@ -1,4 +1,4 @@
-"""A report's rows in the order and grouping in which they are shown."""
+"""A report's rows, in the order and the groups in which they are shown."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Group:
 
     @property
     def title(self) -> str:
-        """Such as ``ort_cpu, batch 1``."""
+        """The title, such as ``ort_cpu, batch 1``."""
         return f"{self.target}, batch {self.batch_size}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotRun:
-    """Rows that were not measured for one and the same reason."""
+    """The rows that were not measured for one and the same reason."""
 
     status: Status
     reason: str
@@ -46,18 +46,18 @@ class NotRun:
     targets: list[str]
     batch_sizes: list[int]
     asked: bool = True
-    """False: each of them was in the run by default, and nobody named it."""
+    """Whether the user named one of them; False: each was in the run by default."""
 
     @property
     def explained(self) -> str:
-        """What follows the status: ``on ort_cuda, batch 1, 32: the reason (baseline, static_int8)``."""
+        """The words behind the status: ``on ort_cuda, batch 1, 32: the reason (baseline, static_int8)``."""
         sizes = ", ".join(map(str, self.batch_sizes))
         where = f"on {', '.join(self.targets)}, batch {sizes}" if self.targets else "everywhere"
         return f"{where}: {self.reason} ({', '.join(self.variants)})"
 
 
 def unit_of(*variants: VariantResult) -> Unit:
-    """What the metric's figures are written in."""
+    """The unit in which the metric's figures are written."""
     accuracies = (result.accuracy for variant in variants for result in variant.results)
     return next((found.unit for found in accuracies if found is not None), "percent")
 
@@ -121,7 +121,7 @@ def not_run(report: Report) -> list[NotRun]:
 
 
 def left_out(report: Report) -> str:
-    """In one line, what was in the run by default and does not apply here; empty where everything does."""
+    """The rows that were in the run by default and do not apply here, in one line; empty where everything applies."""
     everyone = {variant.name for variant in report.variants}
     names: dict[str, list[str]] = {}
     for entry in not_run(report):

@@ -1,6 +1,6 @@
 """The JSON Schema of report.json, from the types that the report is made of.
 
-A field's docstring is its description, and its bounds are those that its type names.
+A field's docstring is its description, and its type names its bounds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The verdicts' words: what each means, and its tone. The thresholds are those of ``pipeline.analyse``."""
+"""The words of the verdicts: the meaning and the tone of each. The thresholds are the ones in ``pipeline.analyse``."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ TONES: Mapping[str, Tone] = {
     "INVALID": "bad",
     "not run": "caution",
 }
-"""Of speed, of accuracy, and LoadGen's of a scenario."""
+"""The tone of each verdict: on speed, on accuracy, and LoadGen's on a scenario."""
 UNCONFIRMED: frozenset[str] = frozenset({"FASTER, not confirmed", "SLOWER, not confirmed"})
-"""Verdicts that are followed by how many rounds there were, and by p."""
+"""The verdicts that are followed by the number of rounds, and by p."""
 STOP_MEANINGS: Mapping[str, str] = {
     "width": "every interval was narrow enough",
     "cap": "the largest number of rounds was reached",

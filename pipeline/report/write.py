@@ -1,4 +1,4 @@
-"""Writing a run's four report files."""
+"""Writes a run's four report files."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ _LOGARITHMIC_FROM = 5
 
 
 def distribution_panel(group: Group) -> Panel | None:
-    """The chart, None where no row has a distribution."""
+    """The chart; None where no row has a distribution."""
     import altair as alt
 
     ticks: Values = []

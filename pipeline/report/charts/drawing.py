@@ -1,7 +1,7 @@
-"""What the charts of report.html share: their data's form, colours, shapes, axes and sizes.
+"""The parts that the charts of report.html share: the form of their data, colours, shapes, axes and sizes.
 
 Colours are readable on light and dark alike; text and grid lines get theirs from the page's style sheet. No chart says
-by colour alone what shapes or words do not say as well.
+something only by colour: shapes or words say it, too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import altair as alt
 
 Values = list[dict[str, Any]]
-"""A chart's data, a mapping a mark."""
+"""A chart's data, a mapping for each mark."""
 Align = Literal["left", "right"]
 BLUE = "#3b82c4"
 GREY = "#8a8f98"
@@ -25,7 +25,8 @@ _NAME = "length(datum.label) > 26 ? slice(datum.label, 0, 14) + '…' + slice(da
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """One chart: its heading, what it shows in words (for those who do not see it), its description for Vega-Lite."""
+    """One chart: its heading, its content in words (for readers who do not see it), and its description for
+    Vega-Lite."""
 
     title: str
     words: str
@@ -33,7 +34,7 @@ class Panel:
 
 
 def chart_of(values: Values) -> alt.Chart:
-    """A chart on these values, which stay in the page."""
+    """A chart of these values, which stay in the page."""
     import altair as alt
 
     return alt.Chart(alt.InlineData(values=values))
@@ -49,7 +50,7 @@ def names(values: Values) -> alt.Y:
 
 
 def shortened(name: str) -> str:
-    """A name as the y axis writes it."""
+    """A name in the form that the y axis has."""
     return f"{name[:14]}…{name[-11:]}" if len(name) > _LONGEST_NAME else name
 
 
@@ -61,7 +62,7 @@ def styled(styles: Mapping[str, str]) -> alt.Scale:
 
 
 def finished(layers: Sequence[alt.Chart], height: int) -> dict[str, Any]:
-    """The description of these layers as one chart: as wide as the page gives it, and ``height`` pixels high."""
+    """The description of these layers as one chart, as wide as the page gives it and ``height`` pixels high."""
     import altair as alt
 
     chart = alt.layer(*layers).properties(width="container", height=max(height, 40), background="transparent")

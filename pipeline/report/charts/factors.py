@@ -48,7 +48,7 @@ _FORMATS = {"MACs": ".3~s", "parameters": ".3~s"}
 
 
 def factor_panel(axis: Axis) -> Panel:
-    """The curve along an ordered axis, or a line a level where there is no order."""
+    """The curve along an ordered axis, or a line for each level where there is no order."""
     values = [_value(level) for level in axis.levels]
     domain = _domain(values)
     for item in values:  # An interval without an end goes to the edge of the chart.

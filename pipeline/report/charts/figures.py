@@ -51,7 +51,7 @@ class Figure:
     """Panels of one kind, with one caption."""
 
     section: str
-    """The title of the section in which they stand."""
+    """The title of the section that the panels stand in."""
     title: str
     caption: str
     panels: list[Panel]
@@ -59,16 +59,16 @@ class Figure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawing:
-    """All figures of a report, and the script that draws them in a browser; empty where there is none to draw."""
+    """All figures of a report, and the script that draws them in a browser; empty where there is nothing to draw."""
 
     figures: list[Figure]
     library: str = ""
     faults: list[str] = field(default_factory=list)
-    """What could not be drawn and why, a sentence each without its full stop."""
+    """The figures that could not be drawn, and why, a sentence each without its full stop."""
 
 
 def draw(report: Report) -> Drawing:
-    """Every figure for which there is something to show, each by itself; and the script, which sorts tables too."""
+    """Every figure for which there is something to show, each by itself; and the script, which also sorts tables."""
     faults = Faults()
     found = [
         faults.contain(f"the charts '{title}'", partial(_figure, section, title, caption, panels), None)
@@ -79,7 +79,7 @@ def draw(report: Report) -> Drawing:
 
 
 def draw_apart(report: Report) -> Drawing:
-    """``draw`` in a process of its own: where memory is scarce that process is ended, and not the run."""
+    """Draw in a process of its own, as ``draw`` does: where memory is scarce that process is ended, and not the run."""
     return contained(
         "the charts",
         lambda: run(_draw_first_to_go, report, limits=Limits(seconds=_DRAWING_S)),
@@ -94,7 +94,7 @@ def figures(report: Report) -> list[Figure]:
 
 @cache
 def chart_library() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script that needs nothing else."""
+    """Vega, Vega-Lite and Vega-Embed in one script that needs nothing else."""
     import vl_convert
 
     bundle: str = vl_convert.javascript_bundle("window.vegaEmbed=vegaEmbed;")

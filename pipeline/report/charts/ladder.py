@@ -1,4 +1,4 @@
-"""Throughput against batch size, a line a variant."""
+"""Throughput against batch size, a line for each variant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A table of shades: how right the model still is with one group of layers pruned alone, by how much."""
+"""A table of shades: how accurate the model still is with one group of layers pruned by itself, by how much."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CAPTION = (
 
 
 def pruning_panel(variant: VariantResult) -> Panel | None:
-    """The groups of a variant whose chain pruned each of them alone, None for any other."""
+    """The groups of a variant whose chain pruned each of them by itself; None for any other."""
     notes = next((stage.notes["pruned_alone"] for stage in variant.stages if "pruned_alone" in stage.notes), None)
     return None if notes is None or not notes["groups"] else _shades(variant.name, notes, unit_of(variant))
 

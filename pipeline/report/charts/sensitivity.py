@@ -1,4 +1,4 @@
-"""Bars: how much noise each layer's quantization alone gives the output."""
+"""Bars: how much noise the output has when only one layer is quantized."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CAPTION = (
 
 
 def sensitivity_panel(variant: VariantResult) -> Panel | None:
-    """The layers of a variant whose chain judged them, None for any other."""
+    """The layers of a variant whose chain judged them; None for any other."""
     notes = next((stage.notes for stage in variant.stages if stage.notes.get("sensitivity")), None)
     if notes is None:
         return None

@@ -1,4 +1,4 @@
-"""Bars: what each variant takes on disk and in memory."""
+"""Bars: the size of each variant on disk and in memory."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ CAPTION = "Size: the artifact's files on disk. Peak memory: of a fresh process t
 
 
 def size_panel(report: Report) -> Panel | None:
-    """The size of each variant that has an artifact, None where none has."""
+    """The size of each variant that has an artifact; None where none has."""
     sizes = [(variant.name, variant.size_bytes) for variant in report.variants if variant.size_bytes is not None]
     return _bars("Size", sizes) if sizes else None
 
 
 def memory_panel(group: Group) -> Panel | None:
-    """The peak memory of each row that has one, None where none has."""
+    """The peak memory of each row that has one; None where none has."""
     memory = [
         (row.variant.name, row.result.peak_memory_bytes)
         for row in group.rows

@@ -31,7 +31,7 @@ _LABELS: tuple[tuple[str, Align, str], ...] = (("<", "left", "low"), (">=", "rig
 
 
 def speedup_panel(group: Group) -> Panel | None:
-    """The chart, None where no row has a speed-up."""
+    """The chart; None where no row has a speed-up."""
     import altair as alt
 
     values = _values(group)

@@ -41,7 +41,7 @@ _PLACES: tuple[tuple[str, int, int, Align], ...] = (
 
 
 def tradeoff_panel(group: Group) -> Panel | None:
-    """The chart, None where no row has both an accuracy and a latency."""
+    """The chart; None where no row has both an accuracy and a latency."""
     import altair as alt
 
     values = [value for row in group.rows if (value := _value(row)) is not None]

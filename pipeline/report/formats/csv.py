@@ -16,7 +16,7 @@ _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def csv_text(report: Report) -> str:
-    """The rows as CSV; a missing value is an empty cell, yes and no are ``true`` and ``false``."""
+    """The rows as CSV; a missing value is an empty cell, and yes and no are ``true`` and ``false``."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([header for field in FIELDS for header in field.columns])

@@ -1,7 +1,7 @@
 """report.html: one file that opens offline, with everything in it.
 
-Two scripts are in the page, the chart library and its use. The page's security policy names their digests, so nothing
-else runs, and nothing is loaded from anywhere.
+The page has two scripts: the chart library, and the script that uses it. The page's security policy names their
+digests, so nothing else runs, and nothing is loaded from anywhere.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ _TEMPLATES = PACKAGE / "report" / "templates"
 
 
 def html_text(report: Report, drawing: Drawing | None = None) -> str:
-    """The whole page, with charts that were drawn before, or are drawn here. A section that fails says so itself."""
+    """The whole page, with charts that were drawn before, or that are drawn here. A section that fails says so
+    itself."""
     drawing = draw(report) if drawing is None else drawing
     placed = _placed(sections_of(report), drawing.figures)
     sorts = any(_sorts(part) for section, _ in placed for part in section.parts)
@@ -67,7 +68,7 @@ def _piece(environment: jinja2.Environment, name: str) -> Markup:
 
 
 def security_policy(scripts: list[str]) -> str:
-    """The content security policy that lets exactly these scripts run, and nothing be loaded."""
+    """The content security policy that lets only these scripts run, and nothing be loaded."""
     digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"
     return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"

@@ -1,4 +1,4 @@
-"""Values that strictly valid JSON can hold."""
+"""Turns values into values that strictly valid JSON can hold."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipeline.results.report import Report
 def plain(item: Any) -> Any:
     """The same value in JSON's types: null in place of NaN and infinity, no numpy scalars, no tuples, no paths.
 
-    A change is what is typed for it, another dataclass its fields.
+    A change becomes the words that are typed for it, any other dataclass its fields.
     """
     if isinstance(item, np.generic):
         return plain(item.item())
@@ -39,7 +39,7 @@ def plain(item: Any) -> Any:
 
 
 def json_text(report: Report) -> str:
-    """report.json."""
+    """The text of report.json."""
     values = plain(report)
     ordered = {"schema_version": values.pop("schema_version"), **values}
     return json.dumps(ordered, indent=1, allow_nan=False, ensure_ascii=False) + "\n"

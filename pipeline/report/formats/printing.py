@@ -1,4 +1,4 @@
-"""Lines for a terminal, whatever it can show."""
+"""Prints lines on a terminal, whatever it can show."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ STYLES: Mapping[Tone, str] = {"good": "green", "bad": "red", "caution": "yellow"
 
 
 def say(console: Console, line: str, style: str = "") -> None:
-    """Print a line as it is: as Text, since a name in square brackets would be taken for a style."""
+    """Print a line as it is. It is printed as Text, because a name in square brackets would be taken for a style."""
     console.print(Text(encodable(line, ascii_only(console)), style=style))
 
 
 def tell(console: Console, line: str, style: str = "") -> None:
-    """Print a line as it is, however long: a path that is wrapped can't be copied."""
+    """Print a line as it is, however long, because a path that is wrapped can't be copied."""
     console.print(Text(encodable(line, ascii_only(console)), style=style), soft_wrap=True)
 
 
@@ -30,6 +30,6 @@ def ascii_only(console: Console) -> bool:
 
 
 def encodable(text: str, in_ascii: bool) -> str:
-    """The text as a terminal may have it: without control characters, and in ASCII where it must be."""
+    """The text in a form for the terminal: without control characters, and in ASCII where it must be."""
     safe = printable(text)
     return to_ascii(safe) if in_ascii else safe

@@ -1,4 +1,4 @@
-"""What a run ends with: the table and what follows from it, for the terminal."""
+"""Prints the end of a run on the terminal: the table, and what follows from it."""
 
 from __future__ import annotations
 

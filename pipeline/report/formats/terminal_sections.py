@@ -1,4 +1,4 @@
-"""The sections in the terminal."""
+"""Prints the sections on the terminal."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _WIDEST_NAME = 32
 def print_sections(sections: Iterable[Section], console: Console) -> None:
     """Print what each section has for the terminal.
 
-    Columns that do not fit the console's width are left out. Only the first column and those that say so are wrapped.
-    Like tables of one section have columns of one width, so that they stand below each other.
+    Columns that do not fit the console's width are left out. Only the first column, and columns that say so, are
+    wrapped. Like tables of one section have columns of one width, so that they stand below each other.
     """
     for section in sections:
         tables = [table for part in section.brief for table in part.tables]

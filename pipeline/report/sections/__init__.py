@@ -40,7 +40,7 @@ SECTIONS: tuple[MakeSection, ...] = (
     model,
     chains,
 )
-"""In the order in which every format shows them."""
+"""The sections, in the order in which every format shows them."""
 
 
 def sections_of(report: Report) -> list[Section]:

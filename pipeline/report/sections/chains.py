@@ -12,7 +12,7 @@ TITLE = "Chains of stages"
 
 
 def chains(report: Report) -> Section | None:
-    """Each variant with its stages, their fields and what they noted."""
+    """Each variant with its stages, their fields and their notes."""
     if not report.variants:
         return None
     return Section(title=TITLE, parts=[_chain(variant) for variant in report.variants])

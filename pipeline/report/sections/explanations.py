@@ -49,7 +49,7 @@ def _explanation(row: Row) -> Explanation | None:
 
 
 def _title(row: Row) -> str:
-    """Such as ``dynamic_int8 on ort_cpu, batch 1: SLOWER``."""
+    """The title of a row, such as ``dynamic_int8 on ort_cpu, batch 1: SLOWER``."""
     result = row.result
     assert result is not None
     verdict = "" if result.speedup is None else f": {_verdict(result.speedup)}"
@@ -87,7 +87,7 @@ def _change(cause: Cause) -> str:
 
 
 def _outcome(found: Outcome) -> str:
-    """Such as ``tried: 1.02x [1.00, 1.04] of the speed of baseline``."""
+    """The outcome of a change, such as ``tried: 1.02x [1.00, 1.04] of the speed of baseline``."""
     where = "tried:" if found.variant is None else f"in this run {found.variant} has"
     if found.value is None or found.low is None:
         return f"{where} {found.reason}"

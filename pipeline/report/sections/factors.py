@@ -56,12 +56,12 @@ def _axis(axis: Axis, table: Table) -> Part:
 
 
 def axis_title(axis: Axis) -> str:
-    """``architecture: pruning``."""
+    """An axis with its factor: ``architecture: pruning``."""
     return f"{axis.factor}: {axis.name}"
 
 
 def axis_sentence(axis: Axis) -> str:
-    """What doubling does, and where it stops paying; empty for an axis without order."""
+    """The effect of doubling, and where it stops paying; empty for an axis without order."""
     sentences = []
     if axis.elasticity is not None:
         doubles = _DOUBLES.get(axis.unit or "", f"{axis.unit} doubles")
@@ -110,7 +110,7 @@ def _joined(cell: Cell) -> Cell:
 
 
 def gain_text(gain: Ratio) -> str:
-    """``1.64x [1.63, 1.67]``."""
+    """A gain with its interval: ``1.64x [1.63, 1.67]``."""
     return show.ratio(gain.value, gain.low, gain.high if math.isfinite(gain.high) else None)
 
 

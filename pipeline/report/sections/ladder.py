@@ -59,7 +59,7 @@ def _name(climbed: Ladder) -> str:
 
 
 def sentence(climbed: Ladder) -> str:
-    """Where it saturates, and what is not certain about it."""
+    """The batch size where it saturates, and what is not certain about it."""
     best = next(rung for rung in climbed.rungs if rung.batch_size == climbed.best)
     last = climbed.rungs[-1]
     highest = f"the best, {show.short(best.throughput.value)} examples/s at batch {best.batch_size}"
@@ -93,7 +93,7 @@ def _cells(rung: Rung, result: Result) -> tuple[str, ...]:
 
 
 def with_interval(found: Quantile) -> str:
-    """``1,234 [1,230, 1,238]``."""
+    """A throughput with its interval: ``1,234 [1,230, 1,238]``."""
     places = show.decimals_for(found.value)
     text = show.number(found.value, places)
     if found.low is None or found.high is None:

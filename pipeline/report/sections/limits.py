@@ -41,7 +41,7 @@ _EXPLANATION = (
 
 
 def limits(report: Report) -> Section | None:
-    """What the machine can do at best, by target, and a line for every row that was held against it."""
+    """The peaks of each target, and a line for every row that was compared with them."""
     if not report.peaks:
         return None
     rows = [

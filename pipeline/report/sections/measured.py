@@ -8,7 +8,7 @@ from pipeline.results.report import Report
 
 
 def measured(report: Report) -> Section:
-    """What the run's own checks found, then everything that was recorded of how it measured."""
+    """The outcome of the run's own checks, then everything that was recorded of how it measured."""
     recorded = {
         "Machine and versions": report.machine,
         "Settings": report.measure,

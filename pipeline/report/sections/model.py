@@ -8,6 +8,6 @@ from pipeline.results.report import Report
 
 
 def model(report: Report) -> Section | None:
-    """What was changed in the model when it came in, and what is odd about it."""
+    """The changes to the model when it came in, and its oddities."""
     notes = describe.model_lines(report)
     return Section(title="The model as it came in", parts=[Part(lines=lines(notes))]) if notes else None

@@ -8,7 +8,7 @@ from pipeline.results.report import Report
 
 
 def not_run(report: Report) -> Section:
-    """An entry for each reason; the terminal tells in one line what was left out and nobody had asked for."""
+    """An entry for each reason; the terminal tells in one line what was left out that nobody had asked for."""
     entries = rows.not_run(report)
     left_out = rows.left_out(report)
     asked = [_line(entry) for entry in entries if entry.asked or entry.status == "failed"]

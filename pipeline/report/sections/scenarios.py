@@ -1,4 +1,4 @@
-"""MLPerf's scenarios: a line for each row and scenario, and what there is to say about them."""
+"""MLPerf's scenarios: a line for each row and scenario, and remarks on them."""
 
 from __future__ import annotations
 

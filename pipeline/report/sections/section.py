@@ -1,4 +1,4 @@
-"""What a section of the report is: words and tables that every format writes in its own way."""
+"""The form of a section of the report: words and tables, which every format writes in its own way."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Line:
 
     text: str
     word: str = ""
-    """What it begins with, set off from the rest, such as ``failed``."""
+    """The word at its beginning, set off from the rest, such as ``failed``."""
     tone: Tone = "neutral"
-    """Of the word where there is one, else of the text."""
+    """The tone of the word where there is one, else of the text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class Column:
     """One column of a table."""
 
     head: str
-    """With its unit in brackets: ``p50 (ms)``."""
+    """The heading, with its unit in brackets: ``p50 (ms)``."""
     align: Align = "left"
     wraps: bool = False
     """Whether the terminal may break its lines, as it may those of a table's first column."""
@@ -47,9 +47,9 @@ class TableRow:
     cells: tuple[Cell, ...]
     """A cell for each column; the first one names the row."""
     mark: str = ""
-    """What sets the row off from the others, such as ``recommended``."""
+    """A word that sets the row off from the others, such as ``recommended``."""
     keys: tuple[Any, ...] = ()
-    """What the page sorts each column by; empty in a table that is not sorted."""
+    """The values that the page sorts each column by; empty in a table that is not sorted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,15 +72,15 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """A piece of a section. Its fields are written in the order in which they stand here."""
+    """A piece of a section. Its fields are written in the order of this class."""
 
     title: str = ""
     lines: Sequence[Line] = ()
-    """One is a paragraph, several are a list."""
+    """Sentences: one is a paragraph, several are a list."""
     facts: Sequence[Facts] = ()
     tables: Sequence[Table] = ()
     code: str = ""
-    """What is to be copied as it is, such as a command."""
+    """Text to be copied as it is, such as a command."""
     parts: Sequence[Part] = ()
     folded: bool = False
     """Whether the page hides it behind its title until it is asked for."""
@@ -92,19 +92,19 @@ class Section:
 
     title: str
     notes: Sequence[str] = ()
-    """How to read it, a paragraph each."""
+    """How to read the section, a paragraph each."""
     parts: Sequence[Part] = ()
-    """What report.md and report.html have of it."""
+    """The parts for report.md and report.html."""
     brief: Sequence[Part] = ()
-    """What the terminal has of it: titles, lines and tables."""
+    """The parts for the terminal: titles, lines and tables."""
 
 
 def lines(texts: Iterable[str], tone: Tone = "neutral") -> tuple[Line, ...]:
-    """These sentences, all in one tone."""
+    """Lines of these sentences, all in one tone."""
     return tuple(Line(text=text, tone=tone) for text in texts)
 
 
 def grid(heads: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 1) -> Table:
-    """A table of one line a cell: its first columns are ``words``, the others are figures."""
+    """A table with one line in each cell: its first columns are ``words``, the others are figures."""
     columns = [Column(head=head, align="left" if index < words else "right") for index, head in enumerate(heads)]
     return Table(columns=tuple(columns), rows=[TableRow(cells=tuple((cell,) for cell in row)) for row in rows])

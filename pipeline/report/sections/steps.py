@@ -1,4 +1,4 @@
-"""What each step of a chain contributes: a table a row."""
+"""What each step of a chain contributes: a table for each row."""
 
 from __future__ import annotations
 
