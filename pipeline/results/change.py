@@ -1,4 +1,5 @@
-"""A change of a plan that can be proposed, typed and tried: what a user types for it, and the plan with it."""
+"""Changes of a plan that can be proposed, typed and tried: the words that a user types, and the plan with the
+change."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ _KEY = re.compile(rf"~?([a-z]+@)?{_PART}(\.{_PART})*", re.ASCII)
 
 @runtime_checkable
 class Change(Protocol):
-    """One change of a plan. ``str()`` is what is typed for it behind ``python -m pipeline``."""
+    """One change of a plan. ``str()`` gives what a user types for it behind ``python -m pipeline``."""
 
     def apply(self, plan: Plan) -> Plan:
         """The plan with the change, as typing it would make it; raises ValueError where it does not fit the plan."""
@@ -27,7 +28,7 @@ class Change(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageField:
-    """A field of a variant's stage is set."""
+    """A change that sets a field of a variant's stage."""
 
     variant: str
     stage: str
@@ -38,7 +39,8 @@ class StageField:
         return f"{stage_key(self.variant, self.stage)}.{self.field}={typed(self.value)}"
 
     def apply(self, plan: Plan) -> Plan:
-        """Raises ValueError where the plan has no such stage, or the stage no such field or value."""
+        """The plan with the change; raises ValueError where the plan has no such stage, or the stage no such field or
+        value."""
         return _restaged(plan, self.variant, self.stage, self._set)
 
     def _set(self, stage: Stage) -> Stage:
@@ -48,7 +50,8 @@ class StageField:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageSwapped:
-    """Another stage takes the place of a variant's stage. It keeps what the old one's fields were set to."""
+    """A change that puts another stage in the place of a variant's stage. The new stage keeps the fields that were set
+    in the old one."""
 
     variant: str
     stage: str
@@ -61,7 +64,8 @@ class StageSwapped:
         return f"stage@{stage_key(self.variant, self.stage)}={self.by}"
 
     def apply(self, plan: Plan) -> Plan:
-        """Raises ValueError where the plan has no such stage, or the new one not the fields that were set."""
+        """The plan with the change; raises ValueError where the plan has no such stage, or the new stage lacks a field
+        that was set."""
         return _restaged(plan, self.variant, self.stage, self._instead)
 
     def _instead(self, old: Stage) -> Stage:
@@ -74,7 +78,7 @@ class StageSwapped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageDropped:
-    """A stage is taken out of a variant's chain."""
+    """A change that takes a stage out of a variant's chain."""
 
     variant: str
     stage: str
@@ -83,13 +87,13 @@ class StageDropped:
         return f"~{stage_key(self.variant, self.stage)}"
 
     def apply(self, plan: Plan) -> Plan:
-        """Raises ValueError where the plan has no such stage."""
+        """The plan with the change; raises ValueError where the plan has no such stage."""
         return _restaged(plan, self.variant, self.stage, lambda _: None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantDevices:
-    """A variant is measured on these devices."""
+    """A change that sets the devices that a variant is measured on."""
 
     variant: str
     devices: tuple[Device, ...]
@@ -98,14 +102,14 @@ class VariantDevices:
         return f"variants.{_chain(self.variant)}.devices={typed(self.devices)}"
 
     def apply(self, plan: Plan) -> Plan:
-        """Raises ValueError where the plan has no such variant."""
+        """The plan with the change; raises ValueError where the plan has no such variant."""
         variant = _named(plan.variants, "variants", self.variant)
         return replace(plan, variants={**plan.variants, variant.name: replace(variant, devices=self.devices)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Threads:
-    """A target runs on this many threads."""
+    """A change that sets the number of threads of a target."""
 
     target: str
     threads: int
@@ -114,13 +118,13 @@ class Threads:
         return f"target.{self.target}.threads={typed(self.threads)}"
 
     def apply(self, plan: Plan) -> Plan:
-        """Raises ValueError where the plan has no such target."""
+        """The plan with the change; raises ValueError where the plan has no such target."""
         return _retargeted(plan, self.target, lambda target: replace(target, threads=self.threads))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSetting:
-    """A setting of a target's session."""
+    """A change of one setting of a target's session."""
 
     target: str
     setting: str
@@ -130,7 +134,7 @@ class SessionSetting:
         return f"target.{self.target}.session.{self.setting}={typed(self.value)}"
 
     def apply(self, plan: Plan) -> Plan:
-        """Raises ValueError where the plan has no such target."""
+        """The plan with the change; raises ValueError where the plan has no such target."""
         return _retargeted(plan, self.target, self._set)
 
     def _set(self, target: Target) -> Target:
@@ -139,7 +143,7 @@ class SessionSetting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Targets:
-    """These targets are timed, and no others."""
+    """A change that sets the targets that are timed; there are no others."""
 
     names: tuple[str, ...]
 
@@ -147,13 +151,14 @@ class Targets:
         return f"target={typed(self.names)}"
 
     def apply(self, plan: Plan) -> Plan:
-        """Raises ValueError where the plan lacks one of them: it takes another run to add one."""
+        """The plan with the change; raises ValueError where the plan lacks one of them, because adding one takes
+        another run."""
         return replace(plan, targets={name: _named(plan.targets, "target", name) for name in self.names})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchSizes:
-    """These batch sizes are timed, and no others."""
+    """A change that sets the batch sizes that are timed; there are no others."""
 
     sizes: tuple[int, ...]
 
@@ -161,12 +166,13 @@ class BatchSizes:
         return f"batch_sizes={typed(self.sizes)}"
 
     def apply(self, plan: Plan) -> Plan:
-        """Fits every plan."""
+        """The plan with the change, which fits every plan."""
         return replace(plan, batch_sizes=self.sizes)
 
 
 def can_be_typed(change: Change) -> bool:
-    """Whether Hydra takes what is typed for it: a variant named ``a+b``, for one, can only be changed in its YAML."""
+    """Whether Hydra takes the words that are typed for it: a variant named ``a+b``, for one, can be changed only in its
+    YAML."""
     return _KEY.fullmatch(str(change).partition("=")[0]) is not None
 
 
@@ -185,12 +191,12 @@ def _chain(variant: str) -> str:
 
 
 def stage_key(variant: str, stage: str) -> str:
-    """What a setting of a variant's stage begins with, as it is typed."""
+    """The beginning of a setting of a variant's stage, as it is typed."""
     return f"variants.{_chain(variant)}.stages.{stage}"
 
 
 def _restaged(plan: Plan, variant: str, stage: str, change: Callable[[Stage], Stage | None]) -> Plan:
-    """With what ``change`` makes of a stage in its place; None takes it out."""
+    """The plan with the result of ``change`` in a stage's place; None takes the stage out."""
     before = _named(plan.variants, "variants", _chain(variant))
     try:
         new = change(_named(before.stages, f"variants.{before.name}.stages", stage))

@@ -1,4 +1,4 @@
-"""What the analysis found about the four factors of inference speed, as types (a part of report.json)."""
+"""The findings about the four factors of inference speed, as types (a part of report.json)."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ class Level:
     target: Nonempty
     batch_size: Counted
     x: float | None
-    """Where it lies on an ordered axis, in the axis' unit."""
+    """The level's place on an ordered axis, in the axis' unit."""
     time_ms: NotNegative
-    """Of one example: the median call, divided by the batch size."""
+    """The time of one example: the median call, divided by the batch size."""
     gain: Ratio | None
-    """Over the base row; None on the base row itself."""
+    """The speed-up over the base row; None on the base row itself."""
     step: Ratio | None
-    """Over the level before it on an ordered axis."""
+    """The speed-up over the level before it on an ordered axis."""
     parameters: Whole | None
     macs: Whole | None
-    """For one example."""
+    """Multiply-accumulates for one example."""
     accuracy: Share | None
     accuracy_verdict: AccuracyVerdict | None
     keeps_accuracy: bool
     """Whether it is the same model as the base row's, or one whose accuracy is within the margin for sure."""
     accuracy_unit: Unit = "percent"
     note: str | None = None
-    """Such as that the model was not fine-tuned."""
+    """A remark, such as that the model was not fine-tuned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Elasticity:
-    """By how much log(time of an example) rises with log(x): 1 is proportional, 0 is not at all; with its interval."""
+    """The slope of log(time of an example) over log(x), with its interval: 1 is proportional, 0 is no effect."""
 
     value: float
     low: End
@@ -51,21 +51,21 @@ class Elasticity:
 
     @property
     def doubling(self) -> Ratio:
-        """What the time of an example is multiplied by when x doubles."""
+        """The factor by which the time of an example changes when x doubles."""
         return Ratio(value=2**self.value, low=2**self.low, high=2**self.high)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
-    """What was varied of a factor, and what came of it."""
+    """One axis of a factor: its levels, and what follows from them."""
 
     factor: Factor
     name: Nonempty
-    """Such as ``pruning``, ``threads``, ``exporter``."""
+    """The name, such as ``pruning``, ``threads``, ``exporter``."""
     unit: str | None
-    """What x counts on an ordered axis, such as ``MACs``; None: the levels have no order."""
+    """The unit of x on an ordered axis, such as ``MACs``; None: the levels have no order."""
     levels: list[Level]
-    """Where there is an order, towards what may pay; the base row is one of them."""
+    """The levels; where there is an order, towards what may pay. The base row is one of them."""
     elasticity: Elasticity | None
     stops_paying: str | None
     """The first level, from the base row on, after which the next step is not 2 % faster for sure; None: every step
@@ -74,7 +74,7 @@ class Axis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bought:
-    """What a factor buys: the level whose interval begins highest."""
+    """The level of a factor whose interval begins highest."""
 
     factor: Factor
     axis: str | None
@@ -95,11 +95,11 @@ class Factors:
     base_target: Nonempty
     base_batch_size: Counted
     summary: Nonempty
-    """Which factor buys most, in a few sentences."""
+    """A few sentences that say which factor buys most."""
     caution: str | None
-    """Why the figures should not be relied on, where they should not."""
+    """The reason why the figures should not be relied on; None where they may be."""
     ranking: list[Bought]
     """The four factors, the one that buys most first."""
     axes: list[Axis]
     mixed: list[str]
-    """Rows that differ from the base row in more than one thing, and so belong to no axis."""
+    """The rows that differ from the base row in more than one thing, and so belong to no axis."""

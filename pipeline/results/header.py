@@ -1,4 +1,4 @@
-"""What a run was: the facts that its record and its report begin with."""
+"""The facts about a run that its record and its report begin with."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from pipeline.plan import Constraints, MeasureSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What a run was measured on (``pipeline.machine.environment``); None where the system doesn't say."""
+    """The machine that a run was measured on (``pipeline.machine.environment``); None where the system doesn't say."""
 
     cpu: str | None = None
     isa: list[str] = field(default_factory=list)
     """The processor's instruction sets that matter to inference, such as ``avx2`` and ``avx512_vnni``."""
     cores: int | None = None
-    """Those that the run could use."""
+    """The number of cores that the run could use."""
     memory_bytes: int | None = None
     os: str | None = None
     kernel: str | None = None
     architecture: str | None = None
     virtualized: bool | None = None
     governor: str | None = None
-    """How the first core's clock is chosen, such as ``performance``."""
+    """The way in which the first core's clock is chosen, such as ``performance``."""
     turbo: bool | None = None
     """Whether cores may run above their base clock."""
     gpu: list[str] = field(default_factory=list)
@@ -33,12 +33,12 @@ class Machine:
     gpu_driver: str | None = None
     python: str | None = None
     libraries: dict[str, str] = field(default_factory=dict)
-    """The versions of those that change what is built or how fast it runs."""
+    """The versions of the libraries that change what is built, or how fast it runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetRecord:
-    """Where variants were timed."""
+    """A target that variants were timed on."""
 
     backend: str = ""
     device: str = ""
@@ -49,51 +49,51 @@ class TargetRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peaks:
-    """What a device can do at best with so many threads, as measured; None where it could not be."""
+    """What a device can do at best with this number of threads, as measured; None where it could not be measured."""
 
     device: Nonempty
     threads: Counted
     fp32_macs_per_s: Positive | None = None
     tf32_macs_per_s: Positive | None = None
-    """Of fp32 products that may be computed in TF32; on NVIDIA's cards alone."""
+    """MACs a second of fp32 products that may be computed in TF32; only on NVIDIA's cards."""
     fp16_macs_per_s: Positive | None = None
-    """On accelerators alone: processors are not asked for it."""
+    """MACs a second of fp16 products; only on accelerators, as processors are not asked for it."""
     int8_macs_per_s: Positive | None = None
     int8_types: str | None = None
-    """The combination that was fastest: ``u8s8`` is unsigned activations and signed weights."""
+    """The fastest combination of types: ``u8s8`` is unsigned activations and signed weights."""
     bytes_per_s: Positive | None = None
-    """Of a copy: bytes read and bytes written."""
+    """Bytes a second of a copy: bytes read and bytes written."""
     reasons: dict[str, str] = field(default_factory=dict)
-    """Why a figure is missing, by ``fp32``, ``tf32``, ``fp16``, ``int8`` and ``copy``."""
+    """The reason why a figure is missing, by ``fp32``, ``tf32``, ``fp16``, ``int8`` and ``copy``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """A run's command, model, data, machine and settings."""
+    """The command, model, data, machine and settings of a run."""
 
     command: str
     created: str
-    """ISO 8601, with the zone."""
+    """The time of the run in ISO 8601, with the zone."""
     model: str
     data: str
     seed: int
     machine: Machine
     constraints: Constraints
-    """What a recommended variant must keep; None: no limit."""
+    """The limits that a recommended variant must keep; None: no limit."""
     measure: MeasureSettings
-    """How latency was measured."""
+    """The settings of the measuring."""
     targets: dict[str, TargetRecord]
-    """By name: backend, device, threads and session options."""
+    """The targets, by name."""
     peaks: dict[str, Peaks] = field(default_factory=dict)
     """What the machine can do at best, by target; empty where it was not measured."""
     slimline: dict[str, Any] = field(default_factory=dict)
     """The program that measured: version, commit and changed (whether the checkout differs from the commit; both are
     None where it ran outside a checkout); empty in old records."""
     model_notes: dict[str, Any] = field(default_factory=dict)
-    """What was changed when the model came in, a list of sentences under ``import``; what is odd about it, under
-    ``warnings``; and the like."""
+    """Notes on the model: what was changed when it came in (``import``), what is odd about it (``warnings``), and the
+    like."""
     notes: list[str] = field(default_factory=list)
-    """What to know of how data, metric and model were fitted together, a sentence each."""
+    """Sentences on how data, metric and model were fitted together."""
 
 
 def header_of(run: Header) -> dict[str, Any]:

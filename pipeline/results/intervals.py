@@ -12,12 +12,12 @@ AccuracyVerdict = Literal[
     "EQUAL", "IMPROVED", "NO MEANINGFUL DROP", "SMALL REAL DROP", "FAILS MARGIN", "DROP", "UNDECIDED"
 ]
 Unit = Literal["percent", "number"]
-"""What a metric's figure is written in: 0.9385 is ``93.85 %`` or ``0.9385``."""
+"""The unit in which a metric's figure is written: 0.9385 is ``93.85 %`` or ``0.9385``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ratio:
-    """How many times a reference's speed or throughput, with its interval and nothing else."""
+    """The ratio of two speeds or throughputs, with its interval and nothing else."""
 
     value: Positive
     low: NotNegative
@@ -35,6 +35,6 @@ class Quantile:
 
 
 def rounded_up(count: float) -> int:
-    """A number that is known roughly, with two figures, never below it: 501 gives 510, 12,345 gives 13,000."""
+    """A number with two significant figures, never below the given one: 501 gives 510, 12,345 gives 13,000."""
     step: int = 10 ** max(0, math.floor(math.log10(max(count, 1.0))) - 1)
     return math.ceil(count / step - 1e-9) * step

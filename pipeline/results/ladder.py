@@ -1,4 +1,4 @@
-"""What the analysis found about batch sizes, as types (a part of report.json)."""
+"""The findings about batch sizes, as types (a part of report.json)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How figures are written: one way for each kind, the same in every table and in every sentence."""
+"""Writes figures: one way for each kind, the same in every table and in every sentence."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def percent(fraction: float) -> str:
 
 
 def share(fraction: float) -> str:
-    """A rough share: 0.863 gives ``86 %``."""
+    """A rough share in words: 0.863 gives ``86 %``."""
     return f"{number(100 * fraction, 0)} %"
 
 
@@ -68,7 +68,7 @@ def of_largest(fraction: float) -> str:
 
 
 def figure(value: float, unit: Unit) -> str:
-    """A metric's figure: ``93.85 %`` or ``0.9385``."""
+    """A metric's figure in its unit: ``93.85 %`` or ``0.9385``."""
     return percent(value) if unit == "percent" else number(value, 4)
 
 
@@ -124,7 +124,8 @@ def ratio(value: float, low: float, high: float | None) -> str:
 
 
 def ratio_decimals(value: float, low: float, high: float) -> int:
-    """Two as a rule; three where two would hide the interval's length, or that it excludes 1."""
+    """How many decimals a ratio has: two as a rule, and three where two would hide the interval's length, or that it
+    excludes 1."""
     if value >= 10:
         return 1
     hides = (low > 1 and round(low, 2) == 1) or (high < 1 and round(high, 2) == 1) or round(low, 2) == round(high, 2)

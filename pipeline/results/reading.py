@@ -1,4 +1,4 @@
-"""Reading ``samples/`` of a run back. What is damaged, or of another version, is said in one line."""
+"""Reads ``samples/`` of a run back. A file that is damaged, or of another version, is told in one line."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ ROLES_BEFORE: Mapping[str, Role] = {
     "Simplify": "graph",
     "SmoothQuant": "precision",
 }
-"""The roles of the stages that there were when records did not keep them."""
+"""The roles of the stages from the time when records did not keep them."""
 _SHOWN = 3
-"""So many of the problems of a file are told."""
+"""The most problems of a file that are told."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ _NOT_YET = {"explain": "none", "energy_s": None, "peaks": False, "exclusive": Fa
 
 
 def load_record(folder: Path) -> Record:
-    """Read ``samples/`` back; raises FileNotFoundError, or ValueError with one line for what can't be read."""
+    """Read ``samples/`` back; raises FileNotFoundError, or ValueError with one line for a file that can't be read."""
     path = folder / "record.json"
     if not path.exists():
         raise FileNotFoundError(path)

@@ -1,4 +1,4 @@
-"""What a run recorded: raw facts and samples, from which every figure of the report is derived.
+"""The record of a run: raw facts and samples, from which every figure of the report is derived.
 
 ``samples/`` of a run's folder holds ``record.json`` (everything but arrays), ``latency.npz`` (one row a timed call) and
 ``accuracy.npz`` (predictions per example). ``python -m pipeline report RUN`` reads them back.
@@ -40,11 +40,11 @@ class StageRecord:
     seconds: NotNegative
     reused: bool
     notes: dict[str, Any] = field(default_factory=dict)
-    """What the stage noted, and ``drift`` (sqnr_db, cosine, max_abs, worst_example) against its source."""
+    """The stage's notes, and ``drift`` (sqnr_db, cosine, max_abs, worst_example) against its source."""
     lossless: bool = False
     """Whether its output must equal its source's, but for rounding; False in a record that did not keep it."""
     role: Role | None = None
-    """What it changes; None for a stage that does not say."""
+    """What the stage changes; None for a stage that does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,30 +64,31 @@ class VariantRecord:
     macs: int | None
     """Multiply-accumulates for one example."""
     macs_by_type: dict[str, int] = field(default_factory=dict)
-    """The same by the type of both factors: fp32, fp16, int8 … (``pipeline.artifact.work``); empty where unknown."""
+    """Multiply-accumulates by the type of both factors: fp32, fp16, int8 … (``pipeline.artifact.work``); empty where
+    unknown."""
     weight_bytes: int | None = None
     activation_bytes: int | None = None
     """Bytes of activations read and written for one example, at least (``pipeline.artifact.work``)."""
     model_sha256: str | None = None
-    """Of ``model.onnx`` itself, as ``sha256sum`` prints it; None for another format."""
+    """The sha256 of ``model.onnx`` itself, as ``sha256sum`` prints it; None for another format."""
     fixed_batch: int | None = None
     """The only batch size that the model takes; None where any will do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Energy:
-    """What an inference takes of the whole processor package or graphics card; idle power is not subtracted."""
+    """The energy of an inference, of the whole processor package or graphics card; idle power is not subtracted."""
 
     joules_per_inference: NotNegative | None = None
-    """Of one example, not of a batch."""
+    """Joules for one example, not for a batch."""
     watts: NotNegative | None = None
-    """Mean power while the model ran back to back."""
+    """The mean power while the model ran back to back."""
     seconds: Positive | None = None
     calls: Counted | None = None
     source: str | None = None
     """The counter that was read."""
     reason: str | None = None
-    """Why it was not measured."""
+    """The reason why it was not measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,24 +104,26 @@ class SubjectRecord:
     peak_memory_bytes: int | None = None
     peak_device_memory_bytes: int | None = None
     load_ms: list[float] = field(default_factory=list)
-    """One value a round."""
+    """The time of each round's load, one value a round."""
     first_inference_ms: list[float] = field(default_factory=list)
     device_ms: list[float] = field(default_factory=list)
-    """Of a run by itself on an accelerator, nothing handed over; one value a round. Empty on the CPU."""
+    """The time of a run by itself on an accelerator, nothing handed over; one value a round. It is empty on the CPU."""
     enqueue_share: list[float] = field(default_factory=list)
-    """Of that time, what the host took to ask for the runs."""
+    """The share of that time in which the host asked for the runs."""
     device_reason: str | None = None
-    """Why there is no such time, or why a round has none."""
+    """The reason why there is no such time, or why a round has none."""
     energy: Energy | None = None
     """None in a record of a version that did not know it."""
     profile: dict[str, Any] | None = None
     """Where a call's time goes (``pipeline.plan.Profiler``), or the reason why that is not known; None: not asked."""
     settling: dict[str, Any] | None = None
-    """Of a model that is code: calls, first_ms, last_ms and steady_after (``pipeline.measure.settling``)."""
+    """The first and later calls of a model that is code: calls, first_ms, last_ms and steady_after
+    (``pipeline.measure.settling``)."""
     scenarios: list[dict[str, Any]] = field(default_factory=list)
-    """MLPerf's, each as ``pipeline.measure.loadgen.log`` reads it from LoadGen's log; or scenario and reason."""
+    """The scenarios of MLPerf's, each as ``pipeline.measure.loadgen.log`` reads it from LoadGen's log; or scenario and
+    reason."""
     remarks: list[str] = field(default_factory=list)
-    """What to know of this row's figures, a sentence each without its full stop; the report shows them."""
+    """Remarks on this row's figures, a sentence each without its full stop; the report shows them."""
     asked: bool = True
     """Whether the user named both the variant and the target; False where one of them came by default."""
 
@@ -146,22 +149,22 @@ class LatencySamples:
     subject: NDArray[np.int32]
     round: NDArray[np.int32]
     block: NDArray[np.int32]
-    """Counted from 0 in each round."""
+    """The block of each call, counted from 0 in each round."""
     position: NDArray[np.int32]
     """The cell's place in its block's random order."""
     duration_ns: NDArray[np.int64]
     telemetry: list[dict[str, Any]]
-    """One entry a block: round, block, steal_ticks, run_delay_ns, throttled, major_faults, load, dropped (reason or
-    None)."""
+    """The telemetry, one entry a block: round, block, steal_ticks, run_delay_ns, throttled, major_faults, load, dropped
+    (reason or None)."""
     rounds: int
     stopped: Literal["width", "cap", "budget"]
     seconds: float
-    """Wall time of the measuring."""
+    """The wall time of the measuring."""
     plans: list[dict[str, Any]] = field(default_factory=list)
-    """Of each group that was measured together: device, rounds, most_rounds, stopped, blocks and full_blocks a round.
-    The blocks are fewer than the full ones where a budget made the rounds shorter."""
+    """The plan of each group that was measured together: device, rounds, most_rounds, stopped, blocks and full_blocks a
+    round. The blocks are fewer than the full ones where a budget made the rounds shorter."""
     beside: list[str] = field(default_factory=list)
-    """Who else measured at the same time, as far as that is known; nobody where it is empty."""
+    """The runs that measured at the same time, as far as that is known; empty where there was none."""
 
     @staticmethod
     def concatenate(parts: list[LatencySamples]) -> LatencySamples:
@@ -204,15 +207,16 @@ class LatencySamples:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccuracySamples:
-    """Predictions per example, by ``variant@target``, and what they are judged against."""
+    """Predictions per example, by ``variant@target``, and the truth that they are judged by."""
 
     labels: NDArray[np.int64] | None
-    """[N, ...]; None: the data has none that the metric uses, and variants are held against the baseline."""
+    """The labels [N, ...]; None: the data has none that the metric uses, and variants are compared with the
+    baseline."""
     predictions: Mapping[str, NDArray[Any]]
-    """[N] classes, [N, ...] classes of an example's parts, or [N, D] vectors each."""
+    """The predictions: [N] classes, [N, ...] classes of an example's parts, or [N, D] vectors each."""
     metric: str
     metric_class: str | None = None
-    """The class of a metric that says itself how predictions are judged; None: their type says it."""
+    """The class of a metric that says itself how predictions are judged; None: the predictions' type says it."""
     metric_fields: dict[str, Any] = field(default_factory=dict)
     likeness: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     """How alike the outputs are (``pipeline.measure.likeness``); ``relative`` is None where they can't be compared."""
@@ -223,9 +227,9 @@ class Trial:
     """A change that an explanation proposes, tried beside the run (``pipeline.run.tries``)."""
 
     subject: str
-    """The key of the row that it is proposed for."""
+    """The key of the row that the change is proposed for."""
     change: str
-    """As it is typed."""
+    """The change, as it is typed."""
     outcome: Outcome
 
 
@@ -240,7 +244,7 @@ class Record(Header):
     accuracy: AccuracySamples
     """The test split's predictions."""
     grid: str = "all"
-    """``all`` or ``one_at_a_time`` (``pipeline.plan.Plan.grid``)."""
+    """The grid: ``all`` or ``one_at_a_time`` (``pipeline.plan.Plan.grid``)."""
     trials: list[Trial] = field(default_factory=list)
 
 
