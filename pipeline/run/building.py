@@ -1,4 +1,5 @@
-"""What building does in a process of its own, since it runs the user's model: write it, run a stage on it, count it."""
+"""The parts of building that run the user's model, each in a process of its own: write the model, run a stage on it,
+count it."""
 
 from __future__ import annotations
 
@@ -33,16 +34,16 @@ UNLIKE_DB, LOST_DB = 6.0, 15.0
 """Calibration data is called unlike the test data where the error on the latter is twice as large or more, and no
 longer small (a sixth of the signal). The first alone comes about by chance where there are few examples."""
 Said = tuple[float, str]
-"""Share done (0 to 1), and a few words."""
+"""A message: the share done (0 to 1), and a few words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A stage to run: what it is given, and where its output and its checkpoints go."""
+    """A stage to run: its inputs, and where its output and its checkpoints go."""
 
     stage: Stage
     plan: Plan
-    """Without variants, and with the examples that the stage reads."""
+    """The plan without variants, and with only the examples that the stage reads."""
     source: Artifact
     original: Artifact
     out: Path
@@ -54,7 +55,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """What there is to count in a model; None (or nothing) where it can't be told."""
+    """A model's counts; None (or nothing) where a count can't be told."""
 
     parameters: int | None = None
     macs: int | None = None
@@ -62,7 +63,7 @@ class Size:
 
 
 def write_model(model: ModelSource, out: Path, examples: Feed) -> Mapping[str, Any]:
-    """Have the baseline written, import it where it is an ONNX file, and return what was noted."""
+    """Have the baseline written, import it where it is an ONNX file, and return the notes."""
     notes = model.write(out)
     if model.format != "onnx":
         return notes
@@ -79,7 +80,7 @@ def size_of(artifact: Artifact) -> Size:
 
 
 def run_stage(task: Task, *, say: Callable[[Said], None]) -> Mapping[str, Any]:
-    """Run a stage and check its output against its source; returns what was noted, as plain values."""
+    """Run a stage and check its output against its source; returns the notes, as plain values."""
     notes: dict[str, Any] = {}
     plan, stage = task.plan, task.stage
     context = Context(
@@ -112,7 +113,7 @@ def run_stage(task: Task, *, say: Callable[[Said], None]) -> Mapping[str, Any]:
 
 
 def examples_for(plan: Plan, stage: Stage) -> Handed:
-    """What ``run_stage`` reads: the stage's splits, and a sample to check its output on."""
+    """The examples that ``run_stage`` reads: the stage's splits, and a sample to check its output on."""
     whole = set(stage.reads)
     if getattr(stage, "measures", False):
         whole.add("calibration")
@@ -121,12 +122,12 @@ def examples_for(plan: Plan, stage: Stage) -> Handed:
 
 
 def first_examples(plan: Plan, count: int) -> Feed:
-    """What an imported model is tried on."""
+    """The examples that an imported model is tried on."""
     return preprocess(sample_of(plan.data, count).inputs, plan.model.preprocessing)
 
 
 def limits_for(plan: Plan) -> Limits:
-    """What a process may take now."""
+    """The limits of a process that starts now."""
     if plan.limits.memory_gb is not None:
         return Limits(seconds=plan.limits.seconds, memory_bytes=int(plan.limits.memory_gb * _BYTES_PER_GB))
     left = available_memory_bytes()
@@ -138,12 +139,12 @@ def limits_for(plan: Plan) -> Limits:
 
 
 def calibrates(stage: Stage) -> bool:
-    """Whether its output follows from examples, so that other examples may fare worse."""
+    """Whether the stage's output follows from examples, so that it may do worse on other examples."""
     return "calibration" in stage.reads and stage.tolerance is None
 
 
 def plain(value: Any) -> Any:
-    """As JSON gives it back."""
+    """The same value as JSON gives it back."""
     return json.loads(json.dumps(value, default=str))
 
 

@@ -1,4 +1,5 @@
-"""How a stage measures: its candidates beside a reference, on the plan's first target that runs ONNX on the CPU."""
+"""A stage's measuring: it times its candidates beside a reference, on the plan's first target that runs ONNX on the
+CPU."""
 
 from __future__ import annotations
 
@@ -26,12 +27,13 @@ _IDENTITY = ("cpu", "isa", "cores", "kernel", "libraries")
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """``pipeline.plan.Comparison`` for a plan."""
+    """The ``pipeline.plan.Comparison`` of a plan."""
 
     plan: Plan
 
     def __call__(self, candidates: Mapping[str, Artifact], reference: Artifact) -> dict[str, Speed]:
-        """As ``compare`` does; raises Skipped without a target, StageFailed where one can't be timed."""
+        """Time candidates beside a reference, as ``compare`` does; raises Skipped without a target, StageFailed where
+        one can't be timed."""
         target, size = _target(self.plan), self.plan.batch_sizes[0]
 
         def subject(name: str, artifact: Artifact) -> Subject:
@@ -54,9 +56,11 @@ class Compare:
 def compare(
     pairs: Sequence[tuple[Subject, Subject]], feeds: Mapping[int, Feed], settings: MeasureSettings, seed: int
 ) -> dict[str, Speed | str]:
-    """How many times as fast the first of each pair is as the second, by the first one's key; or why that is not known.
+    """How many times as fast the first of each pair is as the second, by the key of the first; or why that is not
+    known.
 
-    All in the same ``ROUNDS`` rounds on one device, as the run's own are, within ``settings.budget_s``.
+    All pairs are timed in the same ``ROUNDS`` rounds on one device, as a run's own rows are, within
+    ``settings.budget_s``.
     """
     subjects = {subject.key: subject for pair in pairs for subject in pair}
     measured = measure_latency(
@@ -83,7 +87,7 @@ def _speed(mine: Cells | None, other: Cells | None) -> Speed | str:
 
 
 def fingerprint(plan: Plan) -> dict[str, Any]:
-    """The machine and the target that a choice is measured on: plain values for a cache key."""
+    """The machine and the target that a choice is measured on, as plain values for a cache key."""
     machine = describe_machine()
     identity = {name: getattr(machine, name) for name in _IDENTITY}
     with suppress(Skipped):

@@ -1,4 +1,5 @@
-"""The data and the metric fitted to the model, and what its own outputs on a few examples tell before any work."""
+"""Fits the data and the metric to the model, and reads what the model's own outputs on a few examples tell before any
+work."""
 
 from __future__ import annotations
 
@@ -30,11 +31,11 @@ logger = logging.getLogger(__name__)
 
 _FEWEST_FOR_SHIFT, _LIKELY = 16, 0.5
 RANDOM = 1e-3
-"""Outputs that differ by more of their largest value from one run to the next are random."""
+"""Outputs that differ by more than this share of their largest value from one run to the next are random."""
 
 
 def with_fitted_data(plan: Plan) -> Plan:
-    """The plan with its data as the model reads it; raises UserError where the model can't be read."""
+    """The plan with its data fitted to the model's inputs; raises UserError where the model can't be read."""
     signature = plan.model.signature()
     wanted = {
         name: Wanted(shape=entry.shape, dtype=entry.dtype, preprocessed=name in plan.model.preprocessing)
@@ -47,11 +48,11 @@ def with_fitted_data(plan: Plan) -> Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acquainted:
-    """A plan whose metric and labels fit the model, and what its report has to say of that."""
+    """A plan whose metric and labels fit the model, and the report's sentences about that."""
 
     plan: Plan
     look: Look | None
-    """None where the model could not be run here in this way."""
+    """The model's outputs on a few examples; None where the model could not be run here in this way."""
     notes: Sequence[str] = ()
 
     @property
@@ -61,7 +62,7 @@ class Acquainted:
 
     @property
     def axes_by_name(self) -> Axes | None:
-        """The same, by output."""
+        """The same axes, by the output's name."""
         return None if self.look is None else dict(zip(self.look.names, self.look.axes, strict=True))
 
 
@@ -153,7 +154,7 @@ def _check_numbers(metric: Metric, seen: Look) -> None:
 
 
 def _predictions(metric: Metric, seen: Look) -> NDArray[Any] | None:
-    """None where the judged output has no row for each example: its accuracy is then not measured."""
+    """The predictions; None where the judged output has no row for each example, and so has no accuracy."""
     if not seen.outputs or seen.axes[place_read(metric, len(seen.outputs))] is None:
         return None
     return metric.predictions(seen.outputs)
@@ -228,5 +229,5 @@ def _name_problems(data: Dataset, classes: int | None) -> list[str]:
 
 
 def original(data: Dataset) -> Dataset:
-    """The data set that the user named, without what was put around it."""
+    """The data set that the user named, without the data sets around it."""
     return original(data.data) if isinstance(data, Around) else data

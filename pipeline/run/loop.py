@@ -87,7 +87,7 @@ def run(plan: Plan, console: Console) -> int:
 
 
 def failed_rows(plan: Plan, record: Record) -> list[str]:
-    """The keys of the rows that were asked for by name and failed: what fails of the defaults is told and no more.
+    """The keys of the rows that were asked for by name and failed; a failure of a default is only told.
 
     A variant that could not be built was asked for where it was named; a row that could not be measured, where its
     variant or its target was.
@@ -105,7 +105,8 @@ def failed_rows(plan: Plan, record: Record) -> list[str]:
 
 
 def build(builder: Builder, display: ProgressDisplay) -> dict[str, Built]:
-    """Every variant's chain; raises SlimlineError where the baseline, which all are compared with, can't be built."""
+    """Build every variant's chain; raises SlimlineError where the baseline, which all are compared with, can't be
+    built."""
     plan = builder.plan
     built = {name: builder.build(variant) for name, variant in plan.variants.items()}
     baseline = built[BASELINE].record
@@ -123,7 +124,7 @@ def build(builder: Builder, display: ProgressDisplay) -> dict[str, Built]:
 
 
 def collect(plan: Plan) -> None:
-    """Keep the store to its size. The run is over, so what goes wrong there is said and no more."""
+    """Keep the store to its size. The run is over, so a failure there is only told."""
     try:
         Store(plan.store).collect(plan.store_max_gb)
     except SlimlineError as error:
@@ -131,7 +132,7 @@ def collect(plan: Plan) -> None:
 
 
 def make_record(plan: Plan, built: Mapping[str, Built], measured: Measured, notes: Sequence[str] = ()) -> Record:
-    """Put together what the run recorded."""
+    """The record, put together from what the run recorded."""
     return Record(
         command=plan.command,
         created=datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -164,7 +165,7 @@ def make_record(plan: Plan, built: Mapping[str, Built], measured: Measured, note
 
 
 def tried(plan: Plan, record: Record, test: Split, display: ProgressDisplay) -> list[Trial]:
-    """What the changes bring that the report's explanations propose, where they are tried (``measure.try_s``)."""
+    """The outcomes of the changes that the report's explanations propose, where they are tried (``measure.try_s``)."""
     if plan.measure.try_s is None or plan.measure.explain == "none":
         return []
     with reasoned(lambda error: logger.warning("proposed changes were not tried: %s", error)):
@@ -181,7 +182,7 @@ def bundle(
     console: Console,
     axes: Axes | None = None,
 ) -> None:
-    """Write the recommended variant's deploy folder, where one is recommended."""
+    """Write the recommended variant's deploy folder, where a variant is recommended."""
     recommendation = report.recommendation
     if recommendation is None:
         return
@@ -210,7 +211,7 @@ def bundle(
 
 
 def say_faults(faults: Sequence[str], console: Console) -> None:
-    """Print what of a run's output could not be made, and why."""
+    """Print the parts of a run's output that could not be made, and why."""
     for fault in faults:
         tell(console, sentence(fault), style="red")
 
@@ -241,7 +242,7 @@ def _refuse(reason: str) -> NoReturn:
 
 
 def show_store(path: Path, max_gb: float | None, console: Console) -> int:
-    """List what is stored or, given a limit, remove the longest unused down to it."""
+    """List the store's entries or, given a limit, remove the longest unused ones down to it."""
     store = Store(path)
     store.check()
     if max_gb is not None:
@@ -279,7 +280,7 @@ class _RunLog(logging.FileHandler):
 
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
-    """Warnings of this package to the terminal, all else that it says to a file of the run."""
+    """Send this package's warnings to the terminal, and all other messages to a file of the run."""
     path.parent.mkdir(parents=True, exist_ok=True)
     package = logging.getLogger("pipeline")
     before = package.level, package.propagate

@@ -1,4 +1,4 @@
-"""Do model, data and targets fit together? Asked before any work; the splits are read, nothing is built."""
+"""Checks whether model, data and targets fit together, before any work: the splits are read, and nothing is built."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.plan.check import misfit
 
 
 def preflight(plan: Plan) -> dict[SplitName, Split]:
-    """Read what the plan needs and return it, the test split at least.
+    """Read the splits that the plan needs and return them, at least the test split.
 
     Raises UserError, with all problems together, where the test split is missing, one is empty, an input's name, shape
     or type does not fit the model, two splits share an example, a target's session has keys that its runtime doesn't
@@ -56,7 +56,8 @@ def _check_installed(plan: Plan) -> None:
 
 
 def available_splits(plan: Plan) -> dict[SplitName, Split]:
-    """What the plan reads, as far as the data has it: a stage that needs another split is skipped with the reason.
+    """The splits that the plan reads, as far as the data has them: a stage that needs another split is skipped with the
+    reason.
 
     Raises UserError without a test split.
     """
@@ -71,7 +72,7 @@ def available_splits(plan: Plan) -> dict[SplitName, Split]:
 
 
 def needed_splits(plan: Plan) -> list[SplitName]:
-    """The test split, and what the stages that apply to this model read."""
+    """The test split, and the splits that the stages read which apply to this model."""
     fitting = [variant for variant in plan.variants.values() if misfit(variant, plan.model.format) is None]
     read = {split for variant in fitting for stage in variant.stages.values() for split in stage.reads}
     order: tuple[SplitName, ...] = ("train", "validation", "calibration", "test")

@@ -1,4 +1,4 @@
-"""What a user sees while a run goes on: bars on a terminal, a line a finished step elsewhere."""
+"""Shows a user how far a run is: bars on a terminal, and a line for each finished step elsewhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REFRESH_S = 0.2
 
 
 class ProgressDisplay:
-    """A bar for each step under way. Used as a context; Ctrl-C leaves the terminal as it was."""
+    """A bar for each step under way. It is a context, and leaves the terminal as it was after Ctrl-C."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -1,4 +1,4 @@
-"""Which rows a run has: variants on targets at batch sizes, as the plan's grid says, or the reason why not."""
+"""Lists the rows of a run: variants on targets at batch sizes, as the plan's grid says, or the reason why not."""
 
 from __future__ import annotations
 

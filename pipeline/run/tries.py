@@ -1,9 +1,9 @@
-"""Changes that the explanations propose, tried: built, and timed beside the row's own reference.
+"""Tries the changes that the explanations propose: builds them, and times them beside the row's own reference.
 
-What a try brought is told beside the change, and that is all: it is no row of the run and is never recommended. Only
-what is cheap is tried: a field of a stage, another stage in its place or none, where its output and what follows it
-take seconds; another batch size; a target's setting. All tries of a run together take about ``measure.try_s``, half of
-it at most for building.
+The report tells beside the change what the try brought, and that is all: it is no row of the run and is never
+recommended. Only cheap changes are tried: a field of a stage, another stage in its place or none, where that stage and
+the stages after it take seconds; another batch size; a target's setting. All tries of a run together take about
+``measure.try_s``, half of it at most for building.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ class Try:
     change: Change
     plan: Plan
     seconds: float
-    """About what building it takes, from what the chain took when it was built."""
+    """About the time that building it takes, from the time that building the chain took."""
     replaces: str | None
-    """The digest of the row's model, where the change gives another one."""
+    """The digest of the row's model, where the change gives another model."""
 
     @property
     def batch_size(self) -> int:
-        """The row's, or the largest where the batch sizes are changed."""
+        """The row's batch size, or the largest one where the change sets the batch sizes."""
         sizes = self.plan.batch_sizes
         return self.row.batch_size if self.row.batch_size == sizes[-1] or len(sizes) == 1 else sizes[-1]
 
@@ -149,7 +149,7 @@ def _build(wanted: Sequence[Try], builder: Builder, limit_s: float, step: Step) 
 
 
 def _ready(entry: Try, builder: Builder, number: int) -> Ready:
-    """With the changed row's model and its reference's; raises StageFailed or Skipped where there is none."""
+    """The try with the changed row's model and its reference's; raises StageFailed or Skipped where there is none."""
     plan, target = entry.plan, entry.plan.targets[entry.row.target]
     target.backend.check(target)
     reference, on = plan.measure.reference_for(target.name)
@@ -174,7 +174,7 @@ def _subject(builder: Builder, name: str, target: Target, batch_size: int, label
 
 
 def _affordable(plan: Plan, ready: Sequence[Ready], left_s: float) -> Sequence[Ready]:
-    """As many of the first as can be timed in ``ROUNDS`` rounds in the time that is left."""
+    """As many of the first tries as can be timed in ``ROUNDS`` rounds in the time that is left."""
     settings = replace(plan.measure, looks=(ROUNDS,))
     for count in range(len(ready) if left_s > 0 else 0, 0, -1):
         calls_ms = {subject.key: _call_ms(one.entry) for one in ready[:count] for subject in (one.row, one.reference)}
