@@ -1,4 +1,4 @@
-"""Scores of classes as a loss wants them, whatever form a model gives them in.
+"""Scores of classes in the form that a loss wants, whatever form the model gives.
 
 A model may give logits [N, C], one logit [N] or [N, 1] of class 1 against class 0, probabilities (it ends in a sigmoid
 or a softmax), or scores for each token [N, T, C] or pixel [N, C, H, W].
@@ -34,17 +34,17 @@ _SAME_VALUES = ("View", "Unsafe", "Squeeze", "Unsqueeze", "Select", "Reshape", "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
-    """Where a model's scores are, and what it ends in."""
+    """Where a model's scores are, and which form they have."""
 
     place: int = 0
     ending: Ending = "logits"
 
     def output(self, outputs: Sequence[Tensor]) -> Tensor:
-        """The output as it is, in single precision."""
+        """The output itself, in single precision."""
         return outputs[self.place].float()
 
     def of(self, outputs: Sequence[Tensor]) -> Tensor:
-        """Logits [M, C] of M examples, tokens or pixels. Of one column they are (0, logit): their softmax is its
+        """Logits [M, C] of M examples, tokens or pixels. A single column becomes (0, logit), whose softmax is its
         sigmoid."""
         output = self.output(outputs)
         if self.ending == "sigmoid":
@@ -63,10 +63,10 @@ LOGITS = Scores()
 
 
 def scores_of(model: nn.Module, examples: Examples, metric: Metric, *, labelled: bool) -> Scores:
-    """How a model gives the scores that a metric judges, told by running it on two examples; its mode is then
-    evaluation.
+    """The form in which a model gives the scores that a metric judges, found by running the model on two examples. The
+    model is then in evaluation mode.
 
-    Raises StageFailed where the examples are learnt from by their labels, and these are none of the model's classes.
+    Raises StageFailed where training needs the labels and these are none of the model's classes.
     """
     model.eval()
     device = device_of(model)
@@ -83,7 +83,7 @@ def scores_of(model: nn.Module, examples: Examples, metric: Metric, *, labelled:
 
 
 def cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
-    """The mean over all that is labelled; scores are logits [M, C]."""
+    """The mean cross-entropy over all that is labelled; scores are logits [M, C]."""
     return functional.cross_entropy(scores, labels.reshape(-1).long(), ignore_index=IGNORED)
 
 
@@ -109,7 +109,7 @@ def _check_labels(examples: Examples, classes: int) -> None:
 
 
 def _ending(output: Tensor) -> Ending:
-    """By the last operation that changed values."""
+    """The form of the scores, by the last operation that changed values."""
     node = output.grad_fn
     while node is not None and node.name().startswith(_SAME_VALUES) and node.next_functions:
         node = node.next_functions[0][0]

@@ -1,4 +1,4 @@
-"""What a PyTorch model learns from and is judged by: examples as its tensors, and a score."""
+"""The examples that a PyTorch model learns from and is judged by, as its tensors, and a score."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Raw examples, and what a model reads of them: its inputs in order, each with its preprocessing by name."""
+    """Raw examples, and the model's inputs in order, each with its preprocessing by name."""
 
     split: Split
     inputs: tuple[ModelInput, ...]
@@ -35,11 +35,11 @@ class Examples:
 
     @property
     def labels(self) -> NDArray[np.int64] | None:
-        """A class per example [N], where there are any."""
+        """A class for each example [N]; None where there are none."""
         return self.split.labels
 
     def first(self, count: int | None) -> Examples:
-        """The first so many; None: all."""
+        """The first examples, this many of them; None: all."""
         return self if count is None else replace(self, split=self.split.take(0, count))
 
     def tensors(
@@ -58,7 +58,7 @@ class Examples:
 
 
 def examples_of(context: Context, split: SplitName, inputs: tuple[ModelInput, ...]) -> Examples:
-    """A split of a stage's data set; raises StageFailed where it has not what the model reads."""
+    """A split of a stage's data set; raises StageFailed where the split lacks an input of the model."""
     found = context.data.split(split)
     for entry in inputs:
         if entry.name not in found.inputs:
@@ -75,11 +75,9 @@ def training_examples(
     max_examples: int | None,
     without_labels: str | None = None,
 ) -> tuple[Examples, Examples]:
-    """The first ``max_examples`` of the train split, and the validation split, which tells how training goes.
-
-    ``what`` is trained begins the sentence of the error: Skipped where there is less than a batch, StageFailed where
-    labels are missing; ``without_labels`` ends it with what to do then, and None asks for no labels.
-    """
+    """The first ``max_examples`` of the train split, and the validation split, which tells how training goes. Raises
+    Skipped where there is less than a batch, StageFailed where labels are missing. ``what`` is trained begins the
+    sentence of the error; ``without_labels`` ends it with what to do then, and None asks for no labels."""
     train, validation = (examples_of(context, split, inputs) for split in ("train", "validation"))
     train = train.first(max_examples)
     for split, examples in (("train", train), ("validation", validation)):
@@ -96,18 +94,18 @@ def training_examples(
 
 
 def best_device() -> torch.device:
-    """Where a stage computes with PyTorch: on the GPU where there is one."""
+    """The device that a stage computes on with PyTorch: the GPU where there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Where a model computes; a model without parameters on the CPU."""
+    """The device that a model computes on; the CPU for a model without parameters."""
     return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 
 @torch.no_grad()
 def predictions(model: nn.Module, examples: Examples, metric: Metric, batch_size: int = _BATCH) -> NDArray[Any]:
-    """What the metric takes from the model's outputs, for all examples; the model is left in evaluation mode."""
+    """The metric's predictions from the model's outputs, for all examples; the model is left in evaluation mode."""
     model.eval()
     device = device_of(model)
     found = []
@@ -118,7 +116,8 @@ def predictions(model: nn.Module, examples: Examples, metric: Metric, batch_size
 
 
 def truth_of(model: nn.Module, examples: Examples, metric: Metric) -> NDArray[Any]:
-    """What is right for the examples: their labels where they have any that the metric uses, else what ``model`` says.
+    """The truth for the examples: their labels where they have any that the metric uses, else the predictions of
+    ``model``.
 
     Raises UserError where the metric does not fit the model's outputs.
     """
@@ -134,7 +133,7 @@ def score(model: nn.Module, examples: Examples, metric: Metric, truth: NDArray[A
 
 
 def accuracy(model: nn.Module, examples: Examples, metric: Metric | None = None) -> float:
-    """The metric's figure on labelled examples, by default the share that is right by the largest logit; the model is
+    """The metric's figure on labelled examples; by default the share that is right by the largest logit. The model is
     left in evaluation mode."""
     if examples.labels is None:
         raise ValueError("accuracy needs labels")
@@ -142,7 +141,7 @@ def accuracy(model: nn.Module, examples: Examples, metric: Metric | None = None)
 
 
 def batch_norms(model: nn.Module) -> list[_BatchNorm]:
-    """The layers that normalize by statistics that training gathered."""
+    """The layers that normalize by statistics from the training."""
     return [layer for layer in model.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
 
 
@@ -150,8 +149,8 @@ def batch_norms(model: nn.Module) -> list[_BatchNorm]:
 def estimate_batch_norms(model: nn.Module, examples: Examples, batch_size: int) -> None:
     """Gather the statistics of batch normalization anew: their mean over batches of these examples, labels unused.
 
-    All else stays, dropout is off. An incomplete last batch is left out, unless it is the only one. The model is left
-    in evaluation mode.
+    Everything else stays; dropout is off. An incomplete last batch is left out, unless it is the only one. The model is
+    left in evaluation mode.
     """
     layers = batch_norms(model)
     momenta = [layer.momentum for layer in layers]
