@@ -114,7 +114,7 @@ def test_a_field_of_the_report_is_one_field_of_its_type() -> None:
 def test_fields_are_described_in_the_words_of_json() -> None:
     schema = known_schema()
     texts = re.findall(r'"description": "([^"]*)"', json.dumps(schema))
-    assert schema["properties"]["created"]["description"] == "ISO 8601, with the zone."
+    assert schema["properties"]["created"]["description"] == "The time of the run in ISO 8601, with the zone."
     assert len(texts) > 150
     assert not [text for text in texts if re.search(r"``|\bNone\b|\n", text)]
 
