@@ -157,10 +157,12 @@ def _device_time(subject: SubjectRecord) -> DeviceTime | None:
     if not subject.device_ms:
         return None
     share = statistics.median(subject.enqueue_share)
-    several = len(subject.device_ms) > 1
-    low, high = rounds_interval(np.array(subject.device_ms), 0.05) if several else (None, None)
+    # Of the logarithms, as of all times: a row that waits for the host may take three times as long in one round as in
+    # the next, and an interval of the times themselves would begin below 0.
+    logs = np.log(subject.device_ms)
+    low, high = np.exp(rounds_interval(logs, 0.05)) if len(logs) > 1 else (None, None)
     return DeviceTime(
-        value=statistics.fmean(subject.device_ms),
+        value=float(np.exp(logs.mean())),
         low=low,
         high=high,
         enqueue_share=share,

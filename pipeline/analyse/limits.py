@@ -40,9 +40,7 @@ def with_limits(record: Record, rows: Mapping[str, list[Result]], faults: Faults
         session = record.targets[row.target].session
         found = limits(variant, row.batch_size, row.latency_ms.p50.value, peaks[row.target], session)
         profile = profiles.get(subject_key(variant.name, row.target, row.batch_size)) or {"reason": "not asked"}
-        if found.verdict == "neither" and "reason" not in profile:
-            found = replace(found, verdict="overhead" if _overhead(profile) >= MOSTLY else "slow kernels")
-        return replace(row, limits=found)
+        return replace(row, limits=replace(found, verdict=_told_more(found, row, profile)))
 
     def contained(variant: VariantRecord, row: Result) -> Result:
         part = f"the machine's limit for {subject_key(variant.name, row.target, row.batch_size)}"
@@ -73,6 +71,24 @@ def limits(
         verdict=_verdict(compute, memory) if compute is not None and memory is not None else None,
         reason=None if known else _reason(variant, moved, why_not, peaks),
     )
+
+
+def _told_more(found: Limits, row: Result, profile: Mapping[str, Any]) -> LimitVerdict | None:
+    """What holds a row back that reaches neither limit.
+
+    Of an accelerator its own time tells: a profile has what the host takes to ask for the operators, or kernels that a
+    CUDA graph starts otherwise.
+    """
+    if found.verdict != "neither" or row.latency_ms is None:
+        return found.verdict
+    if row.device == "cpu":
+        if "reason" in profile:
+            return "neither"
+        return "overhead" if _overhead(profile) >= MOSTLY else "slow kernels"
+    if row.device_ms is None:
+        return "neither"
+    waits = row.device_ms.launch_bound or row.device_ms.value < MOSTLY * row.latency_ms.p50.value
+    return "overhead" if waits else "slow kernels"
 
 
 def _overhead(profile: Mapping[str, Any]) -> float:

@@ -33,6 +33,7 @@ _NO_MEMORY = (
     "failed to allocate memory",  # ONNX Runtime
     "smaller than requested bytes",  # ONNX Runtime, at the limit of its arena
     "alloc_failed",  # cuBLAS, cuDNN
+    "resource allocation failed",  # the same, in ONNX Runtime's words
     "bad_alloc",
     "can't allocate memory",  # PyTorch on the CPU
 )

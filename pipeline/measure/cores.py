@@ -35,8 +35,8 @@ def cores_for(targets: Iterable[Target]) -> tuple[int, ...] | None:
 
 
 def leave_room(cores: tuple[int, ...] | None) -> bool:
-    """Whether a core is left beside those that a round's workers run on."""
-    return cores is not None and len(cores) < available_cores()
+    """Whether a core is left beside those that a round's workers run on: one at a time works, where none is pinned."""
+    return available_cores() > (1 if cores is None else len(cores))
 
 
 def idlest(allowed: Iterable[int], before: dict[int, int], after: dict[int, int], count: int) -> tuple[int, ...]:

@@ -183,13 +183,13 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceTime:
-    """Runs back to back on an accelerator, nothing handed over: the mean over the rounds, with its 95 % interval."""
+    """Runs back to back on an accelerator, nothing handed over: the geometric mean over the rounds, with its 95 % interval."""
 
     value: Positive
-    """Milliseconds, the mean over the rounds."""
-    low: float | None
+    """Milliseconds, the geometric mean over the rounds."""
+    low: Positive | None
     """None after a single round."""
-    high: float | None
+    high: Positive | None
     enqueue_share: NotNegative
     """Of that time, what the host took to ask for the runs."""
     launch_bound: bool

@@ -38,4 +38,6 @@ def test_room_is_left_where_a_round_does_not_run_on_every_core(monkeypatch: pyte
     monkeypatch.setattr(cores, "available_cores", lambda: 2)
     assert cores.leave_room((1,))
     assert not cores.leave_room((0, 1))
+    assert cores.leave_room(None), "on an accelerator one worker works at a time, wherever the system puts it"
+    monkeypatch.setattr(cores, "available_cores", lambda: 1)
     assert not cores.leave_room(None)

@@ -71,6 +71,7 @@ def test_without_a_driver_a_cards_memory_is_not_known(tmp_path: Path) -> None:
         "CUDA out of memory. Tried to allocate 20.00 GiB.",
         "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested buffer of size 858993459",
         "CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED",
+        "CUBLAS failure 3: the resource allocation failed ; GPU=0 ; expr=cublasCreate(&cublas_handle_);",
     ],
 )
 def test_a_model_that_needs_more_memory_than_there_is_says_so(tmp_path: Path, said: str) -> None:
