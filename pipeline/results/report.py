@@ -183,7 +183,8 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceTime:
-    """Runs back to back on an accelerator, nothing handed over: the geometric mean over the rounds, with its 95 % interval."""
+    """Runs back to back on an accelerator, with nothing handed over: the geometric mean over the rounds, with its
+    95 % interval."""
 
     value: Positive
     """Milliseconds, the geometric mean over the rounds."""

@@ -27,15 +27,15 @@ def explanations(report: Report) -> Section | None:
     return Section(
         title=TITLE,
         notes=[NOTE],
-        parts=[_part(row, found) for row, found in told],
+        parts=[_part(row, found, _caution(report, row)) for row, found in told],
         brief=[Part(lines=lines(_brief(row, found) for row, found in told if found.causes))],
     )
 
 
-def _part(row: Row, found: Explanation) -> Part:
+def _part(row: Row, found: Explanation, caution: list[str]) -> Part:
     tables = _tables(found)
     where = [Part(title="Where the time goes", tables=tables, folded=True)] if tables else []
-    return Part(title=_title(row), lines=lines([*_lines(found), *_caution(row)]), parts=where)
+    return Part(title=_title(row), lines=lines([*_lines(found), *caution]), parts=where)
 
 
 def _brief(row: Row, found: Explanation) -> str:
@@ -68,10 +68,14 @@ def _lines(found: Explanation) -> list[str]:
     return causes or ["No single cause stands out; the tables say where the time goes."]
 
 
-def _caution(row: Row) -> list[str]:
+def _caution(report: Report, row: Row) -> list[str]:
+    """What the operators of an accelerator's profile are, and what their times mean."""
     result = row.result
     if result is None or result.device == "cpu" or result.explanation is None or result.explanation.reason is not None:
         return []
+    target = report.targets.get(result.target)
+    if target is not None and target.backend == "torch":
+        return ["The operators are the device's kernels and copies, by the time that each ran."]
     return [
         "An accelerator's operators are told by the time that the host takes to ask for them: their providers are "
         "certain, what each takes of the device is not."

@@ -145,6 +145,9 @@ def test_what_an_accelerators_operators_took_is_told_with_care() -> None:
     (entry,) = parts(replace(found, variants=[replace(variant, results=[on_card])]))
     assert texts(entry)[-1].endswith("what each takes of the device is not.")
     assert not texts(parts(found)[0])[-1].endswith("what each takes of the device is not.")
+    by_torch = {name: replace(target, backend="torch") for name, target in found.targets.items()}
+    (entry,) = parts(replace(found, targets=by_torch, variants=[replace(variant, results=[on_card])]))
+    assert texts(entry)[-1] == "The operators are the device's kernels and copies, by the time that each ran."
 
 
 def test_both_files_have_the_section_only_where_something_is_explained() -> None:
