@@ -28,7 +28,7 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """What a text looks like, as a regular expression."""
+    """A text of a certain form, given as a regular expression."""
 
     regex: str
 
@@ -88,7 +88,7 @@ ShareBelowOne = Annotated[float, Ge(0), Lt(1)]
 Part = Annotated[float, Gt(0), Lt(1), Hint("it is a share: 0.5 is half")]
 """A part of something: neither none of it nor all."""
 Difference = Annotated[float, Ge(-1), Le(1)]
-"""Of two shares."""
+"""A difference of two shares."""
 Nonempty = Annotated[str, MinLen(1)]
 Sha256 = Annotated[str, Pattern("^[0-9a-f]{64}$")]
 End = Annotated[float, OrUnbounded()]

@@ -16,7 +16,7 @@ _NS_PER_MS = 1e6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cells:
-    """What one subject's calls took, without the blocks that were dropped."""
+    """The calls of one subject, without the blocks that were dropped."""
 
     log_median: dict[tuple[int, int], float]
     """The log of the median call of each (round, block): ratios are made of it."""

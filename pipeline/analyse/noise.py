@@ -28,7 +28,7 @@ _PLACE = frozenset({"round", "block", "device", "cores", "dropped"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checks:
-    """What the noise checks found."""
+    """The outcome of the noise checks."""
 
     noise: Noise
     devices: frozenset[str]

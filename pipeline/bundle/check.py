@@ -10,7 +10,7 @@ _SHOWN_PROBLEMS = 5
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was checked, whether it passed, and what was found."""
+    """One check: its name, whether it passed, and what it found."""
 
     name: str
     passed: bool

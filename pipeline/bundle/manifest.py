@@ -1,4 +1,4 @@
-"""``manifest.json``: what a deploy bundle says about itself."""
+"""``manifest.json``: the facts that a deploy bundle states about itself."""
 
 from __future__ import annotations
 

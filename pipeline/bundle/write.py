@@ -67,12 +67,12 @@ def write_bundle(
 ) -> Path:
     """Write the recommended variant's deploy folder and return it; an older one at ``out`` is replaced.
 
-    ``target`` is the recommended one and ``artifact`` what was timed on it; ``examples`` are raw (not preprocessed)
-    test examples, of which the first few become the golden inputs. ``trained`` is the PyTorch model that an ONNX
-    variant was made from, where stages have changed it: it is added as a program of torch.export, if torch can export
-    it. ``data`` tells how images were read, ``metric`` where the scores are, ``output_axes`` where outputs have the
-    examples, by name (else first). The folder takes its name only after it has been verified. Raises Skipped where a
-    bundle can't be made of the variant, VerificationFailed where what was written does not pass, OutOfSpace, and
+    ``target`` is the recommended target and ``artifact`` the model that was timed on it; ``examples`` are raw (not
+    preprocessed) test examples, of which the first few become the golden inputs. ``trained`` is the PyTorch model that
+    an ONNX variant was made from, where stages have changed it: it is added as a program of torch.export, if torch can
+    export it. ``data`` tells how images were read, ``metric`` where the scores are, ``output_axes`` where outputs have
+    the examples, by name (else first). The folder takes its name only after it has been verified. Raises Skipped where
+    a bundle can't be made of the variant, VerificationFailed where what was written does not pass, OutOfSpace, and
     ValueError where the report has no such row.
     """
     runtime, session = runtime_of(target), session_entry(target)

@@ -1,1 +1,1 @@
-"""What is typed, and what is said where Hydra can't take it."""
+"""Reads the command line, and says what is wrong where Hydra can't take it."""

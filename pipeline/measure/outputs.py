@@ -14,7 +14,7 @@ KEPT_BYTES = 64 * 2**20
 """The most bytes of one model's outputs that are kept: the outputs of its first examples."""
 _CHUNK = 256
 OutputAxes = Sequence[int | None]
-"""For each output, the axis that counts the examples; None: it has none."""
+"""The axis of each output that counts the examples; None: the output has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,8 +89,8 @@ def groups(report: Report) -> list[Group]:
 
 
 def compared(report: Report) -> list[Group]:
-    """The groups that compare something. Where one thing was varied at a time, a row alone in its group is compared
-    with the base row instead, among the four factors."""
+    """The groups that compare something. Where one thing was varied at a time, a single row of a group is compared with
+    the base row instead, among the four factors."""
     return [group for group in groups(report) if report.factors is None or len(group.rows) > 1]
 
 

@@ -41,7 +41,7 @@ class Cause:
     change: Annotated[Change, AsText()] | None = None
     """The change to try, which report.json has as it is typed; None: none is known, or this run has it."""
     outcome: Outcome | None = None
-    """What the change brings; None: it was not tried."""
+    """The outcome of the change; None: it was not tried."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ class Explanation:
 
     causes: list[Cause]
     operators: list[OperatorTime]
-    """By type, those that lost most first."""
+    """The operators by type, the one that lost most first."""
     nodes: list[NodeTime]
     """The ten nodes that lost most; none where the row is as fast as its reference."""
     between_ms: NotNegative

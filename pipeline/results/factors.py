@@ -45,9 +45,9 @@ class Elasticity:
 
     value: float
     low: End
-    """None in report.json: not bounded."""
+    """The lower end of the interval; None in report.json where it is not bounded."""
     high: End
-    """None in report.json: not bounded."""
+    """The upper end of the interval; None in report.json where it is not bounded."""
 
     @property
     def doubling(self) -> Ratio:
@@ -79,7 +79,7 @@ class Bought:
     factor: Factor
     axis: str | None
     level: Level | None
-    """Among those that keep the accuracy; None: nothing that keeps it is faster for sure."""
+    """The best level among those that keep the accuracy; None: no level that keeps it is faster for sure."""
     priced_axis: str | None
     priced: Level | None
     """Among the others, where one is faster still: at the price of accuracy."""

@@ -85,7 +85,7 @@ class Header:
     targets: dict[str, TargetRecord]
     """The targets, by name."""
     peaks: dict[str, Peaks] = field(default_factory=dict)
-    """What the machine can do at best, by target; empty where it was not measured."""
+    """The peaks of each target's device; empty where they were not measured."""
     slimline: dict[str, Any] = field(default_factory=dict)
     """The program that measured: version, commit and changed (whether the checkout differs from the commit; both are
     None where it ran outside a checkout); empty in old records."""

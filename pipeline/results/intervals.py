@@ -22,7 +22,7 @@ class Ratio:
     value: Positive
     low: NotNegative
     high: UpperEnd
-    """None in report.json where the interval has no upper end."""
+    """The upper end of the interval; None in report.json where it has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,7 @@ def count(value: float) -> str:
 
 
 def interval(low: float, high: float, decimals: int) -> str:
-    """``[low, high]``."""
+    """An interval in words: ``[low, high]``."""
     return f"[{number(low, decimals)}, {number(high, decimals)}]"
 
 
@@ -133,7 +133,7 @@ def ratio_decimals(value: float, low: float, high: float) -> int:
 
 
 def evidence(rounds: int, p: float) -> str:
-    """What is too little to confirm a verdict: ``2 rounds, p = 0.12``."""
+    """The evidence that is too little to confirm a verdict: ``2 rounds, p = 0.12``."""
     return f"{rounds} round{'' if rounds == 1 else 's'}, p = {number(p, 2)}"
 
 

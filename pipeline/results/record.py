@@ -36,7 +36,7 @@ class StageRecord:
     fields: dict[str, Any]
     key: str
     digest: Sha256 | None
-    """Of the output: sha256 over the names and digests of its files."""
+    """The digest of the output: sha256 over the names and digests of its files."""
     seconds: NotNegative
     reused: bool
     notes: dict[str, Any] = field(default_factory=dict)
@@ -113,7 +113,7 @@ class SubjectRecord:
     device_reason: str | None = None
     """The reason why there is no such time, or why a round has none."""
     energy: Energy | None = None
-    """None in a record of a version that did not know it."""
+    """The energy; None in a record of a version that did not know it."""
     profile: dict[str, Any] | None = None
     """Where a call's time goes (``pipeline.plan.Profiler``), or the reason why that is not known; None: not asked."""
     settling: dict[str, Any] | None = None

@@ -104,7 +104,7 @@ def figure_change(
     """The difference of two figures over the same n examples, with a bootstrap interval over the examples, seeded.
 
     ``difference`` takes their places. The interval reaches as far on either side as Tango's does without any flip among
-    ``rests_on`` examples: those that can change a figure.
+    ``rests_on`` examples: the examples that can change a figure.
     """
     value, low, high = _figure(difference, n, alpha)
     unseen = _unseen(rests_on, alpha)

@@ -25,7 +25,7 @@ _FEWEST_POINTS = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What was measured of all rows, as far as an axis needs it."""
+    """The measurements of all rows, as far as an axis needs them."""
 
     subjects: Mapping[str, SubjectRecord]
     variants: Mapping[str, VariantRecord]

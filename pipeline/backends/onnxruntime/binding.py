@@ -22,7 +22,7 @@ Shapes = tuple[tuple[int, ...], ...]
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What is bound for one shape of the inputs."""
+    """The places bound for one shape of the inputs."""
 
     binding: onnxruntime.IOBinding
     inputs: dict[str, onnxruntime.OrtValue]

@@ -45,7 +45,7 @@ def batch_shapes(batch_size: int, fixed: bool) -> tuple[int, ...]:
 
 @dataclass(slots=True)
 class Serving:
-    """A model that answers queries; ``done`` is told of every batch. After an error nothing is run any more."""
+    """A model that answers queries; ``done`` is called with every batch. After an error nothing is run any more."""
 
     session: Session
     samples: Feed

@@ -24,7 +24,7 @@ from pipeline.plan import Target
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a worker talks: the descriptors of its ends of two pipes, and a file for what it prints."""
+    """A worker's connections: the descriptors of its ends of two pipes, and a file for what it prints."""
 
     read_fd: int
     write_fd: int

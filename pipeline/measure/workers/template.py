@@ -1,4 +1,4 @@
-"""The parent's end of a template: it imports the runtimes, and forks a worker per job when it is told to."""
+"""The parent's end of a template, which imports the runtimes and forks a worker per job at an order."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Template:
     limit_s: float
     """How long it may take to import, and to fork."""
     workers: Mapping[str, Worker]
-    """By job: they answer once they are forked."""
+    """The workers by job: they answer once they are forked."""
     log: Path
 
     def ready(self) -> None:

@@ -1,1 +1,1 @@
-"""What stages that rewrite an ONNX graph share."""
+"""The parts that stages share which rewrite an ONNX graph."""

@@ -71,7 +71,8 @@ class Asked:
 def quantized_gently(
     asked: Callable[[], Asked], attempt: Callable[[Way], T], out: Path, note: Callable[[str, Any], None]
 ) -> T:
-    """``first_that_works`` of the ways to quantize a model; ``asked`` is called after the first failure only."""
+    """Quantize a model in the first of the ways that works (``first_that_works``); ``asked`` is called only after the
+    first failure."""
     failures: list[StageFailed] = []
     return first_that_works(_ways(asked, failures), attempt, out, note, failures)
 

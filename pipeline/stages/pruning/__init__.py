@@ -1,1 +1,1 @@
-"""What pruning is made of: groups of channels, how much each matters, and the cut."""
+"""The parts of pruning: groups of channels, how much each matters, and the cut."""

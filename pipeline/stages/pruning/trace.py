@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def trace(module: nn.Module, spec: ModelSpec) -> tuple[Any, set[Any]]:
-    """The graph, and the layers whose channels are those of an output.
+    """The graph, and the layers whose channels are an output's channels.
 
     They are found by going back from the outputs, up to the first layer that makes channels of its own; if they were
     pruned, the outputs would change shape.

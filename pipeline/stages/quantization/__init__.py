@@ -1,1 +1,1 @@
-"""What quantizing stages share: preparing a graph, calibration, and what each layer loses."""
+"""The parts that quantizing stages share: preparing a graph, calibration, and what each layer loses."""

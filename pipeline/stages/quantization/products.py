@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def plain_gemms(model: onnx.ModelProto) -> None:
-    """Make every Gemm compute A · B + C, with its factors in the constants: ONNX Runtime's quantizers either leave the
-    others alone or lose ``alpha`` and ``beta`` on the way.
+    """Make every Gemm compute A · B + C, with its factors in the constants: ONNX Runtime's quantizers either leave
+    other Gemms as they are or lose ``alpha`` and ``beta`` on the way.
 
     A Gemm whose factors can't be put into constants stays as it is. A transposed first factor is transposed first.
     """
