@@ -18,7 +18,8 @@ from pipeline.artifact import Artifact
 from pipeline.data.dataset import SplitName
 from pipeline.errors import UserError
 from pipeline.plan import Context, Plan, RunLimits, Stage
-from pipeline.run.build import Built, builder
+from pipeline.run.build import builder
+from pipeline.run.built import Built
 from pipeline.zoo.source import InputSpec, TorchModel
 from tests.example import Scale, plan
 

@@ -31,7 +31,8 @@ from pipeline.data.dataset import Split
 from pipeline.data.files import read_npz
 from pipeline.errors import SlimlineError, WorkerFailed
 from pipeline.machine.environment import describe_machine
-from pipeline.measure.latency import Subject, measure_latency
+from pipeline.measure.group import Subject
+from pipeline.measure.latency import measure_latency
 from pipeline.metrics import TopOne
 from pipeline.plan import MeasureSettings
 from pipeline.results.reading import load_record

@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from pipeline.metrics import Judging, in_classes, judging_of, recorded_metric
 from pipeline.plan import BASELINE, Constraints, MeasureSettings, Metric
 from pipeline.results import numbers as show
+from pipeline.results.figures import Accuracy
 from pipeline.results.record import AccuracySamples
-from pipeline.results.report import Accuracy
 from pipeline.statistics.accuracy import PairedDifference, n_to_decide
 from pipeline.statistics.latency import holm
 
 _DEFAULT_MARGIN = 0.01
 """Share of the baseline's accuracy that may be lost where ``constraints.max_accuracy_drop`` says nothing."""
-
 _EQUAL = 1e-3
 """The largest difference of an exact stage from its source, as a share of the largest output
 (``pipeline.plan.Stage.tolerance``)."""

@@ -24,9 +24,10 @@ from pipeline.analyse.steps import with_steps
 from pipeline.analyse.summary import summarise
 from pipeline.errors.contained import Faults, contained
 from pipeline.plan import MeasureSettings
+from pipeline.results.figures import Accuracy, DeviceTime, Speedup
 from pipeline.results.header import header_of
 from pipeline.results.record import Record, SubjectRecord, VariantRecord
-from pipeline.results.report import Accuracy, DeviceTime, Report, Result, Speedup, VariantResult
+from pipeline.results.report import Report, Result, VariantResult
 from pipeline.statistics.latency import Estimate, rounds_interval
 
 Rows = dict[str, list[Result]]

@@ -14,9 +14,10 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from pipeline.errors.contained import Faults
+from pipeline.results.figures import Limits, LimitVerdict, ProductType
 from pipeline.results.header import Peaks
 from pipeline.results.record import Record, VariantRecord, subject_key
-from pipeline.results.report import Limits, LimitVerdict, ProductType, Result
+from pipeline.results.report import Result
 
 BUSY = 0.10
 """Below this share of both peaks neither holds a row back. Its profile then tells what does: overhead, or slow

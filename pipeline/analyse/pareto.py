@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.plan import BASELINE
+from pipeline.results.figures import Accuracy
 from pipeline.results.intervals import Ratio
-from pipeline.results.report import Accuracy, Result
+from pipeline.results.report import Result
 
 Rows = Mapping[str, Sequence[Result]]
 """The rows of each variant, by its name."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.results import numbers as show
-from pipeline.results.report import Accuracy, Reference, Speedup
+from pipeline.results.figures import Accuracy, Reference, Speedup
 
 _ACCURACY_WORDS = {
     "EQUAL": "the baseline's own outputs",

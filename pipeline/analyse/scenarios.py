@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.results.report import ScenarioResult
+from pipeline.results.figures import ScenarioResult
 
 _NS_PER_MS = 1e6
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from pipeline.analyse.cells import Cells, differences_by_round
 from pipeline.plan import MeasureSettings
+from pipeline.results.figures import Latency, Reference, Speedup
 from pipeline.results.intervals import Quantile, Ratio
 from pipeline.results.record import SubjectRecord, subject_key
-from pipeline.results.report import Latency, Reference, Speedup
 from pipeline.statistics.latency import (
     Estimate,
     blocks_to_settle,

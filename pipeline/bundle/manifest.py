@@ -18,8 +18,9 @@ import numpy as np
 from pipeline import __version__
 from pipeline.bundle.slimline_infer.values import printable
 from pipeline.libraries.revision import revision
+from pipeline.results.figures import Latency
 from pipeline.results.record import Record, VariantRecord
-from pipeline.results.report import Latency, Recommendation, Report, Result
+from pipeline.results.report import Recommendation, Report, Result
 
 SCHEMA_VERSION = 2
 MOST_BYTES = 2**24

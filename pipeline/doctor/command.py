@@ -31,7 +31,8 @@ from pipeline.machine.environment import (
     turbo,
 )
 from pipeline.machine.quiet import Quiet, sample_quiet
-from pipeline.measure.latency import Subject, measure_latency
+from pipeline.measure.group import Subject
+from pipeline.measure.latency import measure_latency
 from pipeline.measure.probe import probe_feed, write_probe
 from pipeline.plan import MeasureSettings, Target
 from pipeline.report.formats.json import plain

@@ -13,42 +13,30 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from pipeline.artifact import Artifact
 from pipeline.data.dataset import Feed
 from pipeline.errors import WorkerFailed
 from pipeline.machine.card import Card, card_of
 from pipeline.measure.cores import cores_for, leave_room
 from pipeline.measure.exclusive import measuring
+from pipeline.measure.group import Group, Subject, group_of
 from pipeline.measure.rounds import Round
 from pipeline.measure.samples import Collected, Stopped
 from pipeline.measure.schedule import FEWEST_ROUNDS, Expected, Room, expect, groups
 from pipeline.measure.workers.start import FreshWorkers
-from pipeline.measure.workers.worker import DeviceTimed, Job, Loaded
-from pipeline.plan import MeasureSettings, RunLimits, Target
+from pipeline.measure.workers.worker import DeviceTimed, Loaded
+from pipeline.plan import MeasureSettings, RunLimits
 from pipeline.results.record import LatencySamples
 
 logger = logging.getLogger(__name__)
-
-CLONE = "clone:"
 _NS_PER_MS = 1e6
 _FEWEST_FOR_WIDTHS = 3
 Progress = Callable[[float, str], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """One variant on one target at one batch size."""
-
-    key: str
-    artifact: Artifact
-    target: Target
-    batch_size: int
 
 
 @dataclass(slots=True)
@@ -117,7 +105,7 @@ def measure_latency(
             card=card,
         )
         for index, keys in enumerate(split):
-            group = _group([by_key[key] for key in keys], references, cloned, feeds, more or {}, limit_s)
+            group = group_of([by_key[key] for key in keys], references, cloned, feeds, more or {}, limit_s)
             outcome = run.measure(group, _share(progress, index, len(split)))
             stopped = outcome if outcome != "width" else stopped
     progress(1.0, f"{len(run.collected.rounds)} rounds, {_widest_text(run.widest)}")
@@ -125,50 +113,6 @@ def measure_latency(
         samples=run.collected.samples(run.failures, stopped, time.monotonic() - began, run.plans),
         times={key: run.times[key] for key in by_key if key in run.times and key not in run.failures},
         failures={key: run.failures[key] for key in by_key if key in run.failures},
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Group:
-    """What is measured in the same rounds."""
-
-    jobs: Mapping[str, Job]
-    pairs: Mapping[str, str]
-    """The reference of each subject that has one, and of each clone."""
-
-    def without(self, failed: Container[str]) -> _Group:
-        """The group without the failed ones."""
-        return _Group(
-            jobs={key: job for key, job in self.jobs.items() if key not in failed},
-            pairs={
-                key: reference for key, reference in self.pairs.items() if key not in failed and reference not in failed
-            },
-        )
-
-
-def _group(
-    subjects: Sequence[Subject],
-    references: Mapping[str, str],
-    clones: Sequence[str],
-    feeds: Mapping[int, Feed],
-    more: Mapping[int, Sequence[Feed]],
-    limit_s: float,
-) -> _Group:
-    jobs = {
-        subject.key: Job(
-            artifact=subject.artifact,
-            target=subject.target,
-            feed=feeds[subject.batch_size],
-            limit_s=limit_s,
-            more=tuple(more.get(subject.batch_size, ())),
-        )
-        for subject in subjects
-    }
-    pairs = {key: references[key] for key in jobs if key in references and references[key] in jobs}
-    pairs = {key: reference for key, reference in pairs.items() if key != reference}
-    return _Group(
-        jobs={**jobs, **{CLONE + key: jobs[key] for key in clones}},
-        pairs={**pairs, **{CLONE + key: key for key in clones}},
     )
 
 
@@ -192,7 +136,7 @@ class _Run:
     repeated: bool = False
     """Whether a round was measured again, as its processes had ended with the one that had started them."""
 
-    def measure(self, group: _Group, progress: Progress) -> Stopped:
+    def measure(self, group: Group, progress: Progress) -> Stopped:
         """Round after round, until the intervals are narrow enough, the rounds or the budget are used up."""
         before = len(self.collected.rounds)
         with FreshWorkers(self.settings.start) as fresh:
@@ -211,7 +155,7 @@ class _Run:
             )
         return stopped
 
-    def _rounds(self, group: _Group, fresh: FreshWorkers, progress: Progress) -> tuple[Stopped, Expected | None]:
+    def _rounds(self, group: Group, fresh: FreshWorkers, progress: Progress) -> tuple[Stopped, Expected | None]:
         began = time.monotonic()
         expected: Expected | None = None
         most = self.settings.looks[-1]
@@ -234,7 +178,7 @@ class _Run:
 
     def _round(
         self,
-        group: _Group,
+        group: Group,
         expected: Expected | None,
         fresh: FreshWorkers,
         last: bool,
@@ -282,7 +226,7 @@ class _Run:
                 times.device_ms.append(found.call_ns / _NS_PER_MS)
                 times.enqueue_share.append(found.enqueue_share)
 
-    def _widest(self, group: _Group) -> float:
+    def _widest(self, group: Group) -> float:
         estimates = self.collected.estimates(group.pairs, self.settings.look_alpha)
         return max((estimates[key].half_width if key in estimates else math.inf for key in group.pairs), default=0.0)
 

@@ -1,33 +1,11 @@
 """What is asked for: the core types, and whether they fit together."""
 
-from pipeline.plan.plan import (
-    BASELINE,
-    Backend,
-    Comparison,
-    Constraints,
-    Context,
-    Device,
-    Enqueuing,
-    Explain,
-    Grid,
-    InputSignature,
-    MeasureSettings,
-    Metric,
-    ModelSource,
-    Plan,
-    Profiler,
-    Resident,
-    RunLimits,
-    Scenario,
-    Session,
-    Speed,
-    Stage,
-    Target,
-    Variant,
-    Waking,
-    is_export,
-    role_of,
-)
+from pipeline.plan.metric import Metric
+from pipeline.plan.plan import Grid, Plan
+from pipeline.plan.settings import BASELINE, Constraints, Explain, MeasureSettings, RunLimits, Scenario
+from pipeline.plan.source import InputSignature, ModelSource
+from pipeline.plan.stage import Comparison, Context, Speed, Stage, Variant, is_export, role_of
+from pipeline.plan.target import Backend, Device, Enqueuing, Profiler, Resident, Session, Target, Waking
 
 __all__ = [
     "BASELINE",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from pipeline.plan.plan import BASELINE, Stage, Variant, is_export
+from pipeline.plan.settings import BASELINE
+from pipeline.plan.stage import Stage, Variant, is_export
 
 
 def with_beginnings(variants: Mapping[str, Variant], wanted: Iterable[str]) -> dict[str, Variant]:

@@ -6,8 +6,10 @@ from typing import get_args
 
 from pipeline.artifact import Format
 from pipeline.bounds import BatchSize, NotNegative, Seed, Threads, fitted, out_of_bounds
-from pipeline.plan.plan import BASELINE, Grid, MeasureSettings, Plan, Scenario, Variant, role_of
+from pipeline.plan.plan import Grid, Plan
 from pipeline.plan.roles import Role
+from pipeline.plan.settings import BASELINE, MeasureSettings, Scenario
+from pipeline.plan.stage import Variant, role_of
 
 
 def misfit(variant: Variant, source: Format) -> str | None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from pipeline.results.figures import SpeedVerdict
 from pipeline.results.intervals import AccuracyVerdict
-from pipeline.results.report import SpeedVerdict
 
 Tone = Literal["good", "bad", "caution", "neutral", "quiet"]
-
 SPEED_MEANINGS: Mapping[SpeedVerdict, str] = {
     "FASTER": "the whole interval lies above 1.01, and p, corrected for the number of rows, is below 0.05",
     "SLOWER": "the whole interval lies below 0.99, and p, corrected for the number of rows, is below 0.05",

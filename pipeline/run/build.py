@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.artifact import Artifact, Format, file_digest
-from pipeline.artifact.code import code_digest
 from pipeline.artifact.onnx_graph import fixed_batch_of
 from pipeline.artifact.store import Entry, Store
 from pipeline.data.batches import Axes, axes_of
@@ -35,7 +32,7 @@ from pipeline.isolated.run import Starter, fresh
 from pipeline.isolated.template import Template
 from pipeline.libraries.installed import version
 from pipeline.machine.environment import isa
-from pipeline.plan import Plan, Stage, Variant, is_export, role_of
+from pipeline.plan import Plan, Stage, Variant, role_of
 from pipeline.plan.check import misfit
 from pipeline.results.change import stage_key
 from pipeline.results.record import StageRecord, VariantRecord
@@ -53,35 +50,14 @@ from pipeline.run.building import (
     size_of,
     write_model,
 )
+from pipeline.run.built import UNCHANGED, Built, require_change
 from pipeline.run.compare import fingerprint
+from pipeline.run.identity import digest_of, identity_of, own_code
 
 logger = logging.getLogger(__name__)
-
-UNCHANGED = "changed_nothing"
-"""The note of a stage that had nothing to do: why."""
 T = TypeVar("T")
 Progress = Callable[[str, float, str], None]
 """Label of the step, share done (0 to 1), a few words."""
-
-
-@dataclass(frozen=True, slots=True)
-class Built:
-    """A variant's chain as it came out: the record, and the artifact after the model and after each stage."""
-
-    record: VariantRecord
-    artifacts: list[Artifact]
-    model_notes: Mapping[str, Any] = field(default_factory=dict)
-    """What was changed or seen when the model came in."""
-
-    @property
-    def artifact(self) -> Artifact:
-        """The end of the chain."""
-        return self.artifacts[-1]
-
-    @property
-    def changed_module(self) -> Artifact | None:
-        """The last PyTorch model that a stage has made; None where none did."""
-        return next((artifact for artifact in reversed(self.artifacts[1:]) if artifact.format == "torch"), None)
 
 
 @dataclass(slots=True)
@@ -126,7 +102,7 @@ class Builder:
                 artifact, record = self._stage(variant, name, stage, artifacts[-1])
                 artifacts.append(artifact)
                 records.append(record)
-            _require_change(variant, records)
+            require_change(variant, records)
         for error in failures:
             status = "skipped" if isinstance(error, Skipped) else "failed"
             logger.warning("variant %s %s: %s", variant.name, status, error)
@@ -138,7 +114,7 @@ class Builder:
         model = self.plan.model
         libraries = {name: version(name) for name in importing.LIBRARIES}
         imported = {"import": importing.VERSION, "libraries": libraries} if model.format == "onnx" else {}
-        key = _digest({"source": type(model).__qualname__, "class": _own_code(type(model)), **imported, **model.key()})
+        key = digest_of({"source": type(model).__qualname__, "class": own_code(type(model)), **imported, **model.key()})
 
         def write(out: Path) -> Mapping[str, Any]:
             examples = first_examples(self.plan, importing.EXAMPLES) if model.format == "onnx" else {}
@@ -253,15 +229,15 @@ class Builder:
             "libraries": {name: version(name) for name in stage.libraries},
             "machine": machine_key(isa()) if machine_key else None,
             "measured_on": fingerprint(self.plan) if getattr(stage, "measures", False) else None,
-            "code": _own_code(kind),
+            "code": own_code(kind),
         }
         if parts["code"] is not None or "validation" in stage.reads:
-            parts["metric"] = _identity(self.plan.metric)
+            parts["metric"] = identity_of(self.plan.metric)
         if getattr(stage, "uses_original", False):
             parts["original"] = self.source().artifact.digest
         if calibrates(stage):
             parts["unseen"] = self._split_digest("test", SAMPLE_SIZE)
-        return _digest(parts)
+        return digest_of(parts)
 
     def _record(
         self, name: str, status: Any, reason: str | None, stages: list[StageRecord], artifact: Artifact | None
@@ -308,31 +284,6 @@ class Builder:
             examples = self.plan.data.split(split)
             self._digests[split, limit] = (examples if limit is None else examples.take(0, limit)).digest()
         return self._digests[split, limit]
-
-
-def _require_change(variant: Variant, records: Sequence[StageRecord]) -> None:
-    """Raise Skipped for a chain in which no stage but exports did anything, and one at least should have."""
-    idle = [record for record in records if UNCHANGED in record.notes]
-    exports = [name for name, stage in variant.stages.items() if is_export(stage)]
-    if idle and len(idle) + len(exports) == len(records):
-        raise Skipped("; ".join(f"{record.name} changed nothing: {record.notes[UNCHANGED]}" for record in idle))
-
-
-def _own_code(kind: type) -> str | None:
-    """The digest of the code behind a class of the user's; None for one of ours, which has a version."""
-    own = kind.__module__.partition(".")[0] == __name__.partition(".")[0]
-    return None if own else code_digest(f"{kind.__module__}.{kind.__qualname__}")
-
-
-def _identity(part: Any) -> Mapping[str, Any]:
-    """What tells a metric from others: its class, its fields and, of the user's own, its code."""
-    kind = type(part)
-    values = asdict(part) if is_dataclass(part) and not isinstance(part, type) else vars(part)
-    return {"kind": f"{kind.__module__}.{kind.__qualname__}", "fields": values, "code": _own_code(kind)}
-
-
-def _digest(parts: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 @contextmanager

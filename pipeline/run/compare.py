@@ -14,7 +14,8 @@ from pipeline.data.batches import Feed, batch_of
 from pipeline.data.dataset import preprocess
 from pipeline.errors import Skipped, StageFailed
 from pipeline.machine.environment import describe_machine
-from pipeline.measure.latency import Subject, measure_latency
+from pipeline.measure.group import Subject
+from pipeline.measure.latency import measure_latency
 from pipeline.plan import MeasureSettings, Plan, Speed, Target
 from pipeline.results.record import subject_key
 from pipeline.statistics.latency import paired_ratio

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -33,18 +31,18 @@ from pipeline.results.header import TargetRecord
 from pipeline.results.reading import load_record
 from pipeline.results.record import Record, Trial, save_record
 from pipeline.results.report import Report
-from pipeline.run.build import Builder, Built
+from pipeline.run.build import Builder
 from pipeline.run.build import builder as making
+from pipeline.run.built import Built
 from pipeline.run.fitting import acquainted, original, with_fitted_data
 from pipeline.run.measure import Measured, measure
 from pipeline.run.preflight import preflight
 from pipeline.run.progress import ProgressDisplay
 from pipeline.run.rows import runnable
+from pipeline.run.run_log import logging_to
 from pipeline.run.tries import try_changes
-from pipeline.terminal.screen import printable
 
 logger = logging.getLogger(__name__)
-
 SAMPLES = "samples"
 
 
@@ -263,41 +261,3 @@ def show_store(path: Path, max_gb: float | None, console: Console) -> int:
         tell(console, line)
     tell(console, f"{len(entries)} entries, {show.megabytes(sum(entry.size_bytes for entry in entries))} MB in {path}")
     return 0
-
-
-class _Harmless(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        """A line that a terminal shows as it is."""
-        return printable(super().format(record))
-
-
-class _RunLog(logging.FileHandler):
-    """A log that can't be written any more, on a full disk, ends nothing: what the run writes next says why."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """Do without the line."""
-
-
-@contextmanager
-def logging_to(path: Path) -> Iterator[None]:
-    """Send this package's warnings to the terminal, and all other messages to a file of the run."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    package = logging.getLogger("pipeline")
-    before = package.level, package.propagate
-    to_file = _RunLog(path, encoding="utf-8", errors="backslashreplace")
-    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    to_terminal = logging.StreamHandler(sys.stderr)
-    to_terminal.setLevel(logging.WARNING)
-    to_terminal.setFormatter(_Harmless("slimline: %(message)s"))
-    package.setLevel(logging.DEBUG)
-    package.propagate = False
-    package.addHandler(to_file)
-    package.addHandler(to_terminal)
-    try:
-        yield
-    finally:
-        package.removeHandler(to_terminal)
-        package.removeHandler(to_file)
-        with suppress(OSError):  # what the full disk did not take
-            to_file.close()
-        package.level, package.propagate = before

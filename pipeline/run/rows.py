@@ -13,7 +13,7 @@ from pipeline.machine.environment import available_cores
 from pipeline.plan import Plan, Stage, Target, Variant, is_export
 from pipeline.results.change import BatchSizes, StageField, VariantDevices
 from pipeline.results.record import StageRecord, SubjectRecord
-from pipeline.run.build import UNCHANGED, Built
+from pipeline.run.built import UNCHANGED, Built
 from pipeline.stages.graphs.gentler import DONE_INSTEAD
 
 

@@ -19,20 +19,20 @@ from pipeline.data.batches import Feed, batch_of
 from pipeline.data.dataset import Split, preprocess
 from pipeline.errors import Skipped, StageFailed
 from pipeline.folders.locks import InUse
-from pipeline.measure.latency import Subject
+from pipeline.measure.group import Subject
 from pipeline.measure.schedule import expect
 from pipeline.plan import Plan, Speed, Target
 from pipeline.results.change import Change
 from pipeline.results.explanation import Outcome
 from pipeline.results.record import Record, Trial, VariantRecord, subject_key
 from pipeline.results.report import Report, Result
-from pipeline.run.build import Builder, Built
+from pipeline.run.build import Builder
 from pipeline.run.build import builder as making
+from pipeline.run.built import Built
 from pipeline.run.compare import ROUNDS, compare
 from pipeline.run.rows import runnable
 
 logger = logging.getLogger(__name__)
-
 LABEL = "proposed changes"
 _BUILDING = 0.5
 """The share of the time that building may take."""

@@ -22,7 +22,8 @@ from pipeline.artifact import Artifact
 from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.data.dataset import Feed
 from pipeline.errors import SlimlineError, UserError
-from pipeline.measure.latency import Subject, measure_latency
+from pipeline.measure.group import Subject
+from pipeline.measure.latency import measure_latency
 from pipeline.plan import BASELINE, MeasureSettings, Target
 from pipeline.results.reading import load_record
 from pipeline.results.record import LatencySamples, subject_key

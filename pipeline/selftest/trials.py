@@ -12,7 +12,8 @@ from pipeline.analyse.speed import estimate_ratios
 from pipeline.artifact import Artifact
 from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.errors import SlimlineError
-from pipeline.measure.latency import Subject, measure_latency
+from pipeline.measure.group import Subject
+from pipeline.measure.latency import measure_latency
 from pipeline.measure.probe import Slowed, probe_feed
 from pipeline.plan import BASELINE, Backend, MeasureSettings, Target
 from pipeline.results.record import SubjectRecord, subject_key

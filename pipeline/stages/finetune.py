@@ -83,7 +83,8 @@ class Finetune:
         from pipeline.stages.pruning.lasso import group_lasso
         from pipeline.training.class_scores import scores_of
         from pipeline.training.examples import best_device, score
-        from pipeline.training.loop import Teacher, fit
+        from pipeline.training.loop import fit
+        from pipeline.training.loss import Teacher
 
         spec = load_spec(source.path)
         train, validation = self._data(context, spec.inputs)

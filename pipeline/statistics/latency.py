@@ -16,8 +16,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.results.figures import SpeedVerdict
 from pipeline.results.intervals import rounded_up
-from pipeline.results.report import SpeedVerdict
 
 DELTA = 0.01
 """A smaller speed-up is never called FASTER (nor SLOWER)."""

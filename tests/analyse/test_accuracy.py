@@ -9,8 +9,9 @@ from pipeline.analyse import analyse
 from pipeline.analyse.accuracy import accuracies, runtime_remarks
 from pipeline.data.dataset import IGNORED
 from pipeline.plan import Constraints, MeasureSettings
+from pipeline.results.figures import Accuracy
 from pipeline.results.record import AccuracySamples
-from pipeline.results.report import Accuracy, Report
+from pipeline.results.report import Report
 from tests.analyse.synthetic import BASELINE_RIGHT, EXAMPLES, Made, make_record
 
 

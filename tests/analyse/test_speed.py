@@ -7,8 +7,9 @@ import pytest
 from pipeline.analyse import analyse
 from pipeline.errors.contained import RAISING
 from pipeline.plan import MeasureSettings
+from pipeline.results.figures import Speedup
 from pipeline.results.record import LatencySamples, Record
-from pipeline.results.report import Report, Result, Speedup
+from pipeline.results.report import Report, Result
 from tests.analyse.synthetic import BLOCKS, CALLS, ROUNDS, Made, make_record, with_dropped, without_subject
 
 

@@ -17,20 +17,11 @@ from pipeline.data.dataset import Split
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.libraries.installed import version
 from pipeline.plan import Constraints, MeasureSettings, Target
+from pipeline.results.figures import Accuracy, Latency, Reference, Speedup
 from pipeline.results.header import Machine, TargetRecord
 from pipeline.results.intervals import Quantile
 from pipeline.results.record import AccuracySamples, LatencySamples, Record, StageRecord, VariantRecord
-from pipeline.results.report import (
-    Accuracy,
-    Latency,
-    Noise,
-    Recommendation,
-    Reference,
-    Report,
-    Result,
-    Speedup,
-    VariantResult,
-)
+from pipeline.results.report import Noise, Recommendation, Report, Result, VariantResult
 
 CLASS_NAMES = ("boot", "coat", "bag")
 PREPROCESSING = {"image": Preprocessing(scale=1 / 255, mean=(0.3, 0.4), std=(0.2, 0.25))}

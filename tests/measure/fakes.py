@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import Feed
-from pipeline.measure.latency import Subject
+from pipeline.measure.group import Subject
 from pipeline.measure.workers.worker import Job
 from pipeline.plan import Session, Target
 

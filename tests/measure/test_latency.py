@@ -11,7 +11,8 @@ import pytest
 from pipeline.artifact import Artifact
 from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.measure import rounds, schedule
-from pipeline.measure.latency import Measured, Subject, measure_latency
+from pipeline.measure.group import Subject
+from pipeline.measure.latency import Measured, measure_latency
 from pipeline.measure.schedule import Expected
 from pipeline.measure.telemetry import Snapshot
 from pipeline.plan import MeasureSettings, Target

@@ -10,8 +10,8 @@ from pipeline.errors import UserError
 from pipeline.metrics import class_path, fields_of, recorded_metric
 from pipeline.metrics.f1 import F1
 from pipeline.plan import Constraints, MeasureSettings
+from pipeline.results.figures import Accuracy
 from pipeline.results.record import AccuracySamples
-from pipeline.results.report import Accuracy
 from pipeline.statistics.accuracy import wilson
 
 METRIC = F1(output=0, positive=1)

@@ -16,8 +16,8 @@ from pipeline.errors import SlimlineError
 from pipeline.metrics import ByExample, Cosine, Judging, Overall, TopOne, class_path, fields_of, recorded_metric
 from pipeline.metrics.top_one import NO_PREDICTION
 from pipeline.plan import Constraints, MeasureSettings, Metric
+from pipeline.results.figures import Accuracy
 from pipeline.results.record import AccuracySamples
-from pipeline.results.report import Accuracy
 from pipeline.statistics.accuracy import exact_mcnemar, paired_difference
 
 

@@ -12,23 +12,11 @@ from pipeline.plan import Constraints, MeasureSettings
 from pipeline.report import print_report
 from pipeline.report.sections.section import Table
 from pipeline.results import numbers
+from pipeline.results.figures import Accuracy, DeviceTime, Latency, Limits, Reference, Speedup, SpeedVerdict
 from pipeline.results.header import Machine, Peaks, TargetRecord
 from pipeline.results.intervals import AccuracyVerdict, Quantile
 from pipeline.results.record import Energy, StageRecord
-from pipeline.results.report import (
-    Accuracy,
-    DeviceTime,
-    Latency,
-    Limits,
-    Noise,
-    Recommendation,
-    Reference,
-    Report,
-    Result,
-    Speedup,
-    SpeedVerdict,
-    VariantResult,
-)
+from pipeline.results.report import Noise, Recommendation, Report, Result, VariantResult
 
 DIGEST = "3f" * 32
 NO_CUDA = "CUDA execution provider is not available: install slimline[gpu]"

@@ -15,7 +15,8 @@ from pipeline.report.fields import FIELDS, header, used
 from pipeline.report.formats.csv import csv_text
 from pipeline.report.rows import all_rows
 from pipeline.results import numbers
-from pipeline.results.report import Accuracy, Report
+from pipeline.results.figures import Accuracy
+from pipeline.results.report import Report
 from tests.report import example
 
 

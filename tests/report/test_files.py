@@ -23,9 +23,10 @@ from pipeline.report.charts.figures import chart_library, figures
 from pipeline.report.formats.html import html_text, security_policy
 from pipeline.report.formats.markdown import markdown_text
 from pipeline.report.verdicts import ACCURACY_MEANINGS, SPEED_MEANINGS, TONES
+from pipeline.results.figures import Reference, SpeedVerdict
 from pipeline.results.header import Machine
 from pipeline.results.intervals import AccuracyVerdict
-from pipeline.results.report import Reference, Report, SpeedVerdict
+from pipeline.results.report import Report
 from tests.report import example
 
 HOSTILE = "</script><script>alert(1)</script>"

@@ -25,8 +25,9 @@ from pipeline.report.formats.csv import csv_text
 from pipeline.report.formats.html import html_text
 from pipeline.report.formats.markdown import markdown_text
 from pipeline.report.verdicts import ACCURACY_MEANINGS, SPEED_MEANINGS, STOP_MEANINGS
+from pipeline.results.figures import LimitVerdict
 from pipeline.results.record import Status
-from pipeline.results.report import LimitVerdict, Report
+from pipeline.results.report import Report
 from tests.report import example
 
 NASTY = "\x1b[31m<img src=x onerror=alert(1)>\u202e|`</pre>"

@@ -15,12 +15,12 @@ import pytest
 from pipeline.bounds import NotNegative
 from pipeline.report import report_schema
 from pipeline.report.formats.json import json_text, plain
-from pipeline.results import report as results
+from pipeline.results import figures
 from pipeline.results.factors import Factors
 from pipeline.results.header import Peaks
 from pipeline.results.intervals import AccuracyVerdict, Quantile
 from pipeline.results.record import StageRecord
-from pipeline.results.report import Report
+from pipeline.results.report import Report, Result, VariantResult
 from tests.report import example
 
 known_schema = functools.cache(report_schema)
@@ -80,7 +80,7 @@ def test_the_schema_refuses_a_broken_report(document: dict[str, Any], change: Ca
         _check(document)
 
 
-@pytest.mark.parametrize("kind", [results.VariantResult, StageRecord, results.Result, Quantile, Peaks, Factors])
+@pytest.mark.parametrize("kind", [VariantResult, StageRecord, Result, Quantile, Peaks, Factors])
 def test_the_schema_requires_every_field_and_knows_no_other(kind: type[Any]) -> None:
     definition = known_schema()["$defs"][kind.__name__]
     assert set(definition["required"]) == set(definition["properties"]) == {field.name for field in fields(kind)}
@@ -121,9 +121,9 @@ def test_fields_are_described_in_the_words_of_json() -> None:
 
 def test_the_schema_knows_every_verdict() -> None:
     definitions = known_schema()["$defs"]
-    assert set(definitions["Speedup"]["properties"]["verdict"]["enum"]) == set(get_args(results.SpeedVerdict))
+    assert set(definitions["Speedup"]["properties"]["verdict"]["enum"]) == set(get_args(figures.SpeedVerdict))
     assert set(definitions["Limits"]["properties"]["verdict"]["anyOf"][0]["enum"]) == set(
-        get_args(results.LimitVerdict)
+        get_args(figures.LimitVerdict)
     )
     assert definitions["Accuracy"]["properties"]["verdict"]["anyOf"] == [
         {"enum": list(get_args(AccuracyVerdict)), "type": "string"}, {"type": "null"},

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.analyse import phrases
 from pipeline.results import numbers
-from pipeline.results.report import Reference, Speedup
+from pipeline.results.figures import Reference, Speedup
 
 
 @pytest.mark.parametrize(

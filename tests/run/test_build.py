@@ -15,8 +15,9 @@ from pipeline.artifact import Artifact
 from pipeline.data.batches import Inputs
 from pipeline.data.dataset import Split, SplitName
 from pipeline.plan import Context, Plan
-from pipeline.run.build import Builder, Built
+from pipeline.run.build import Builder
 from pipeline.run.build import builder as making
+from pipeline.run.built import Built
 from pipeline.stages.export import ExportOnnx
 from pipeline.stages.quantize_static import QuantizeStatic
 from tests.example import Arrays, Exact, Floored, NeedsTorch, Scale, linear_model, plan

@@ -33,6 +33,7 @@ from pipeline.results.report import Recommendation
 from pipeline.run import loop
 from pipeline.run.build import Builder
 from pipeline.run.progress import ProgressDisplay
+from pipeline.run.run_log import logging_to
 from tests.example import Arrays, Scale, linear_model, plan
 
 pytestmark = pytest.mark.slow
@@ -324,7 +325,7 @@ def test_a_log_that_can_not_be_written_ends_nothing_and_prints_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "slimline.log").symlink_to("/dev/full")
-    with loop.logging_to(tmp_path / "slimline.log"):
+    with logging_to(tmp_path / "slimline.log"):
         logging.getLogger("pipeline").info("lost")
     assert capsys.readouterr().err == ""
 

@@ -13,7 +13,7 @@ from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.errors import BackendUnavailable, Skipped
 from pipeline.plan import Stage, Target, Variant
 from pipeline.results.record import StageRecord, Status, VariantRecord
-from pipeline.run.build import Built
+from pipeline.run.built import Built
 from pipeline.run.rows import rows, runnable
 from pipeline.stages.export import ExportOnnx
 from pipeline.stages.fix_shapes import FixShapes

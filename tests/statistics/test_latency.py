@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from pipeline.results.report import SpeedVerdict
+from pipeline.results.figures import SpeedVerdict
 from pipeline.statistics.latency import (
     Estimate,
     blocks_to_settle,

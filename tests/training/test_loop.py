@@ -15,8 +15,10 @@ from pipeline.artifact.torch_module import ModelInput
 from pipeline.data.dataset import Split
 from pipeline.errors import StageFailed
 from pipeline.training.examples import Examples
-from pipeline.training.loop import Teacher, _distance, _schedule, _State, _train_epoch, _vector_distance, fit
+from pipeline.training.loop import _train_epoch, fit
+from pipeline.training.loss import Teacher, _distance, _vector_distance
 from pipeline.training.recipe import Recipe
+from pipeline.training.state import State, schedule_for
 
 RECIPE = Recipe(epochs=5, learning_rate=0.1, batch_size=8)
 
@@ -83,7 +85,7 @@ def test_what_is_averaged_follows_faster_in_the_beginning(tmp_path: Path) -> Non
 def test_the_cosine_schedule_warms_up_in_a_line_and_falls_to_nothing() -> None:
     recipe = Recipe(epochs=1, learning_rate=2.0, schedule="cosine", warmup_fraction=0.2)
     optimizer = torch.optim.SGD(model().parameters(), recipe.learning_rate)
-    schedule = _schedule(optimizer, recipe, steps=50)
+    schedule = schedule_for(optimizer, recipe, steps=50)
     rates: list[float] = []
     for _ in range(50):
         rates.append(float(schedule.get_last_lr()[0]))
@@ -130,7 +132,7 @@ def test_less_than_a_batch_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("steps", range(1, 12))
 def test_any_number_of_steps_can_be_scheduled(steps: int) -> None:
     optimizer = torch.optim.SGD(model().parameters(), 0.1, momentum=0.9)
-    schedule = _schedule(optimizer, Recipe(epochs=1, learning_rate=0.1), steps)
+    schedule = schedule_for(optimizer, Recipe(epochs=1, learning_rate=0.1), steps)
     rates = [float(schedule.get_last_lr()[0])]
     for _ in range(steps):
         optimizer.step()
@@ -156,7 +158,7 @@ def test_a_step_follows_the_model_to_its_device(monkeypatch: pytest.MonkeyPatch)
     network = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 4)).to("meta")
     teacher = Teacher(model().to("meta").eval())
     recipe = Recipe(epochs=1, learning_rate=0.1, batch_size=8, distill_weight=0.5)
-    state = _State.new(network, recipe, steps=4)
+    state = State.new(network, recipe, steps=4)
     losses: list[str] = []
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # that has no meta device
 

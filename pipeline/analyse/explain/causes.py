@@ -7,102 +7,33 @@ A new cause is a function here and its name in ``CAUSES``.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from pipeline.analyse.explain.evidence import (
     ATTENTION,
     CALIBRATED,
     CASTS,
     COPIES,
-    DYNAMIC,
-    FLOAT_PRODUCTS,
-    INTEGER_CONVOLUTIONS,
     LAYOUT,
-    MATRIX_PRODUCTS,
     ON_CPU,
     QUANTIZE,
     Evidence,
-    Node,
 )
+from pipeline.analyse.explain.quantized import (
+    dynamic_convolutions,
+    left_in_float,
+    no_dot_products,
+    ranges_in_every_call,
+)
+from pipeline.analyse.explain.telling import MEMORY_BOUND, MOSTLY_BETWEEN, PRODUCTS, WORTH_TELLING, count_of, kinds_of
 from pipeline.backends.torch.backend import OWN_GRAPHS
-from pipeline.machine.instruction_sets import lacks_dot_products, vector_floats
+from pipeline.machine.instruction_sets import vector_floats
 from pipeline.results import numbers as show
-from pipeline.results.change import (
-    BatchSizes,
-    Change,
-    SessionSetting,
-    StageDropped,
-    StageSwapped,
-    Targets,
-    Threads,
-)
-from pipeline.results.explanation import Cause, Outcome
-from pipeline.results.record import StageRecord
+from pipeline.results.change import BatchSizes, Change, SessionSetting, StageDropped, Targets, Threads
+from pipeline.results.explanation import Cause
 
-WORTH_TELLING = 0.05
-"""A cause with a smaller share of the call than this is left out."""
-MOSTLY_BETWEEN = 0.25
-"""A model is too small for the runtime where more of a call than this passes beside its operators."""
-MEMORY_BOUND = 0.5
-"""A row that reaches this share of the copy's speed is held back by memory."""
-MATRIX_MODEL = 0.25
-"""Quantizing only the matrix products gains little where they have less than this share of the reference's call."""
 _SHOWN = 5
-_PRODUCTS: Mapping[str, frozenset[str]] = {
-    "Conv": frozenset({"Conv", "FusedConv", "NhwcFusedConv", "QLinearConv"}),
-    "Gemm": frozenset({"Gemm", "FusedGemm", "QGemm"}),
-    "MatMul": frozenset({"MatMul", "FusedMatMul", "FusedMatMulActivation", "QLinearMatMul"}),
-}
-"""The names of products in a model, and what ONNX Runtime makes of them."""
 _ONNX_RUNTIME = "onnxruntime"
-
-
-def dynamic_convolutions(row: Evidence) -> Iterator[Cause]:
-    """Dynamic quantization of convolutions has no fast kernels on CPUs."""
-    slow = row.profile.select(INTEGER_CONVOLUTIONS)
-    share = row.profile.share(slow)
-    stage = row.stage("precision")
-    if not slow or stage is None or share < WORTH_TELLING:
-        return
-    what = (
-        f"{show.share(share)} of a call goes into {_count(slow, 'dynamically quantized convolution')} "
-        "(ConvInteger), for which ONNX Runtime has no fast kernel: static quantization has"
-    )
-    if row.reference_share(MATRIX_PRODUCTS - ATTENTION) >= MATRIX_MODEL and "op_types" in stage.fields:
-        yield Cause(what=what, share=share, change=row.with_field(stage, "op_types", ("MatMul",)))
-        return
-    yield _static_instead(row, stage, what, share)
-
-
-def ranges_in_every_call(row: Evidence) -> Iterator[Cause]:
-    """Dynamic quantization looks for the activations' ranges in every call."""
-    nodes = row.profile.select(DYNAMIC)
-    share = row.profile.share(nodes)
-    stage = row.stage("precision")
-    if share >= WORTH_TELLING:
-        yield _static_instead(
-            row,
-            stage,
-            f"{show.share(share)} of a call goes into taking the activations' ranges anew "
-            f"({_count(nodes, 'DynamicQuantizeLinear')}), which static quantization does once, on calibration data",
-            share,
-        )
-
-
-def left_in_float(row: Evidence) -> Iterator[Cause]:
-    """Products of a quantized model that ran in floating point."""
-    stage = row.stage("precision")
-    fused = row.noting("fused") is not None and row.noting(CALIBRATED) is not None
-    nodes = row.profile.select(FLOAT_PRODUCTS - ATTENTION if fused else FLOAT_PRODUCTS, "float")
-    share = row.profile.share(nodes)
-    if stage is None or row.computes("fp16") or share < WORTH_TELLING:
-        return
-    excluding = next((name for name in ("exclude_nodes", "exclude_op_types") if stage.fields.get(name)), None)
-    yield Cause(
-        what=f"{show.share(share)} of a call is products that still run in fp32: {_kinds(nodes)}",
-        share=share,
-        change=None if excluding is None else row.with_field(stage, excluding, ()),
-    )
 
 
 def fused_away(row: Evidence) -> Iterator[Cause]:
@@ -113,7 +44,7 @@ def fused_away(row: Evidence) -> Iterator[Cause]:
     if stage is None or fuse is None or share < WORTH_TELLING:
         return
     yield Cause(
-        what=f"{show.share(share)} of a call goes into {_kinds(nodes)} in fp32: fused as one operator, its products "
+        what=f"{show.share(share)} of a call goes into {kinds_of(nodes)} in fp32: fused as one operator, its products "
         "are none that static quantization knows",
         share=share,
         change=StageDropped(variant=row.variant.name, stage=fuse.name),
@@ -128,26 +59,14 @@ def unfused_pairs(row: Evidence) -> Iterator[Cause]:
     # The model's own input and output are quantized and restored in any case.
     if stage is None or share < WORTH_TELLING or len(nodes) <= 2:
         return
-    products = [kind for kind in _PRODUCTS if row.has(_PRODUCTS[kind])]
+    products = [kind for kind in PRODUCTS if row.has(PRODUCTS[kind])]
     only = bool(products) and stage is row.noting(CALIBRATED) and stage.fields.get("op_types", "") is None
     change = row.with_field(stage, "op_types", tuple(products)) if only else None
     yield Cause(
-        what=f"{show.share(share)} of a call goes into {_kinds(nodes)} that no integer kernel took in",
+        what=f"{show.share(share)} of a call goes into {kinds_of(nodes)} that no integer kernel took in",
         share=share,
         change=change,
     )
-
-
-def no_dot_products(row: Evidence) -> Iterator[Cause]:
-    """Without VNNI or AMX, int8 products are hardly faster than fp32's."""
-    if row.device != "cpu" or not row.computes("int8") or not lacks_dot_products(row.isa):
-        return
-    peaks = row.peaks
-    measured = ""
-    if peaks is not None and peaks.fp32_macs_per_s and peaks.int8_macs_per_s:
-        ratio = peaks.int8_macs_per_s / peaks.fp32_macs_per_s
-        measured = f": large int8 products run at {show.number(ratio, 1)} times the rate of fp32 here (measured)"
-    yield Cause(what=f"this processor has neither VNNI nor AMX{measured}")
 
 
 def other_providers(row: Evidence) -> Iterator[Cause]:
@@ -160,8 +79,8 @@ def other_providers(row: Evidence) -> Iterator[Cause]:
         return
     share = row.profile.share([*away, *(node for node in copies if node not in away)])
     yield Cause(
-        what=f"{_count(away, 'operator')} ran on the CPU ({_kinds(away) or 'none'}), with "
-        f"{_count(copies, 'copy', 'copies')} between host and device: {show.share(share)} of a call",
+        what=f"{count_of(away, 'operator')} ran on the CPU ({kinds_of(away) or 'none'}), with "
+        f"{count_of(copies, 'copy', 'copies')} between host and device: {show.share(share)} of a call",
         share=share,
     )
 
@@ -188,7 +107,7 @@ def casts(row: Evidence) -> Iterator[Cause]:
     half = row.computes("fp16") and row.device == "cpu" and row.backend == _ONNX_RUNTIME
     why = ": ONNX Runtime has few float16 kernels on the CPU, and computes in fp32" if half else ""
     yield Cause(
-        what=f"{show.share(share)} of a call goes into {_kinds(nodes)}{why}",
+        what=f"{show.share(share)} of a call goes into {kinds_of(nodes)}{why}",
         share=share,
         change=Targets(names=("ort_cuda",)) if half and row.has_gpu else None,
     )
@@ -201,7 +120,7 @@ def layouts(row: Evidence) -> Iterator[Cause]:
     if share < WORTH_TELLING or share < 2 * row.reference_share(LAYOUT):
         return
     yield Cause(
-        what=f"{show.share(share)} of a call lays tensors out anew between operators: {_kinds(nodes)}",
+        what=f"{show.share(share)} of a call lays tensors out anew between operators: {kinds_of(nodes)}",
         share=share,
     )
 
@@ -282,40 +201,8 @@ WITHOUT_PROFILE: Sequence[Callable[[Evidence], Iterator[Cause]]] = (launch_bound
 """The causes that need no profile."""
 
 
-def _static_instead(row: Evidence, stage: StageRecord | None, what: str, share: float) -> Cause:
-    """Static quantization: how it did where this run has it, and what to type where it hasn't."""
-    sibling = row.calibrated_instead_of(stage) if stage is not None else None
-    if sibling is None:
-        return Cause(what=what, share=share, change=None if stage is None else _static(row, stage))
-    speedup = sibling.speedup
-    outcome = Outcome(
-        variant=sibling.variant.name,
-        against=speedup.reference.variant,
-        value=speedup.value,
-        low=speedup.low,
-        high=speedup.high,
-    )
-    return Cause(what=what, share=share, outcome=outcome)
-
-
-def _static(row: Evidence, stage: StageRecord) -> Change:
-    kind = "pipeline.stages.quantize_static.QuantizeStatic"
-    return StageSwapped(variant=row.variant.name, stage=stage.name, by="quantize_static", kind=kind)
-
-
 def _fewer_waits(row: Evidence) -> Change | None:
     """One thread, which waits for no other; or a larger batch, where the model takes one."""
     if row.threads > 1:
         return Threads(target=row.target, threads=1)
     return None if row.variant.fixed_batch else BatchSizes(sizes=(row.batch_size, 8 * row.batch_size))
-
-
-def _count(nodes: Sequence[Node], one: str, many: str | None = None) -> str:
-    return f"{len(nodes)} {one if len(nodes) == 1 else many or one + 's'}"
-
-
-def _kinds(nodes: Sequence[Node]) -> str:
-    """``3 Conv, 1 Gemm``, the most time first."""
-    ordered = dict.fromkeys(node.op for node in sorted(nodes, key=lambda node: -node.ms))
-    counts = Counter(node.op for node in nodes)
-    return ", ".join(f"{counts[op]} {op}" for op in ordered)

@@ -9,9 +9,9 @@ from typing import Any
 
 from pipeline.plan.roles import Role
 from pipeline.results.change import StageField
+from pipeline.results.figures import DeviceTime, Limits, Speedup
 from pipeline.results.header import Peaks
 from pipeline.results.record import StageRecord, VariantRecord
-from pipeline.results.report import DeviceTime, Limits, Speedup
 
 ATTENTION = frozenset({"Attention", "MultiHeadAttention"})
 MATRIX_PRODUCTS = ATTENTION | {"Gemm", "FusedGemm", "MatMul", "FusedMatMul", "FusedMatMulActivation"}

@@ -11,8 +11,9 @@ from pipeline.analyse.explain.evidence import ON_CPU, Evidence, Profile, Sibling
 from pipeline.errors.contained import Faults
 from pipeline.results.change import can_be_typed
 from pipeline.results.explanation import Cause, Explanation, NodeTime, OperatorTime, Outcome
+from pipeline.results.figures import Reference, Speedup
 from pipeline.results.record import Record, SubjectRecord, VariantRecord, subject_key
-from pipeline.results.report import Reference, Result, Speedup
+from pipeline.results.report import Result
 
 SHOWN_NODES = 10
 

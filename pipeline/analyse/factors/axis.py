@@ -13,9 +13,9 @@ from pipeline.analyse.cells import Cells
 from pipeline.analyse.factors.places import Place
 from pipeline.analyse.speed import ratio_by_blocks
 from pipeline.results.factors import Axis, Elasticity, Level
+from pipeline.results.figures import Accuracy
 from pipeline.results.intervals import Ratio
 from pipeline.results.record import SubjectRecord, VariantRecord
-from pipeline.results.report import Accuracy
 from pipeline.statistics.latency import hodges_lehmann, rounds_interval
 
 PAYS = 1.02

@@ -15,8 +15,8 @@ from pipeline.analyse.factors.places import Place, places
 from pipeline.analyse.factors.words import summarise_factors
 from pipeline.plan import BASELINE, MeasureSettings
 from pipeline.results.factors import Axis, Bought, Factor, Factors, Level
+from pipeline.results.figures import Accuracy
 from pipeline.results.record import Record, SubjectRecord
-from pipeline.results.report import Accuracy
 
 
 def factors(

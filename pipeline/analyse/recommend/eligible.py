@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pipeline.analyse import phrases
 from pipeline.plan import BASELINE, Constraints
 from pipeline.results import numbers as show
-from pipeline.results.report import Accuracy, Reference, Result
+from pipeline.results.figures import Accuracy, Reference
+from pipeline.results.report import Result
 
 _BYTES_PER_MB = 1e6
 _KEEPS_MARGIN = frozenset({"EQUAL", "IMPROVED", "NO MEANINGFUL DROP", "SMALL REAL DROP"})

@@ -24,7 +24,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pipeline.analyse import phrases
 from pipeline.analyse.recommend.eligible import Row, obstacles, row_name
 from pipeline.plan import BASELINE, Constraints, MeasureSettings
-from pipeline.results.report import Recommendation, Reference, VariantResult
+from pipeline.results.figures import Reference
+from pipeline.results.report import Recommendation, VariantResult
 
 
 def recommend(

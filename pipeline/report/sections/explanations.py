@@ -7,7 +7,8 @@ from pipeline.report.sections.section import Part, Section, Table, grid, lines
 from pipeline.report.verdicts import UNCONFIRMED
 from pipeline.results import numbers as show
 from pipeline.results.explanation import Cause, Explanation, NodeTime, Outcome
-from pipeline.results.report import Report, Speedup
+from pipeline.results.figures import Speedup
+from pipeline.results.report import Report
 
 TITLE = "Why isn't it faster?"
 NOTE = (

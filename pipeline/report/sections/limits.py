@@ -5,8 +5,9 @@ from __future__ import annotations
 from pipeline.report.rows import all_rows
 from pipeline.report.sections.section import Part, Section, grid
 from pipeline.results import numbers as show
+from pipeline.results.figures import Limits
 from pipeline.results.header import Peaks
-from pipeline.results.report import Limits, Report
+from pipeline.results.report import Report
 
 TITLE = "Against the machine's limit"
 _HEADS = (

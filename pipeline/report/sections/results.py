@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from pipeline.report import describe
-from pipeline.report.fields import Field, header, read, used
+from pipeline.report.field import Field, read
+from pipeline.report.fields import header, used
 from pipeline.report.rows import Group, Row, compared, groups
 from pipeline.report.sections.section import Column, Line, Part, Section, Table, TableRow, lines
 from pipeline.results.report import Report

@@ -9,7 +9,8 @@ from pipeline.plan import MeasureSettings
 from pipeline.report.rows import Row, all_rows
 from pipeline.report.sections.section import Part, Section, grid, lines
 from pipeline.results import numbers as show
-from pipeline.results.report import Report, ScenarioResult
+from pipeline.results.figures import ScenarioResult
+from pipeline.results.report import Report
 
 TITLE = "MLPerf scenarios"
 _WORDS = ("variant", "measured on", "scenario", "LoadGen says")

@@ -14,10 +14,10 @@ from pipeline.analyse.explain.evidence import Evidence, Node, Profile, Sibling
 from pipeline.analyse.explain.explain import explain
 from pipeline.plan import MeasureSettings
 from pipeline.results.explanation import Cause, Outcome
+from pipeline.results.figures import DeviceTime, Limits, Reference, Speedup
 from pipeline.results.header import Peaks
 from pipeline.results.reading import ROLES_BEFORE
 from pipeline.results.record import Record, StageRecord, Trial, VariantRecord
-from pipeline.results.report import DeviceTime, Limits, Reference, Speedup
 from tests.analyse.synthetic import Made, make_record
 
 AVX2 = frozenset({"avx", "avx2"})

@@ -10,7 +10,8 @@ from pipeline.report.formats.markdown import markdown_text
 from pipeline.report.rows import Row
 from pipeline.report.sections.limits import TITLE, limits
 from pipeline.report.sections.section import Section
-from pipeline.results.report import Limits, Report
+from pipeline.results.figures import Limits
+from pipeline.results.report import Report
 from tests.report import example
 from tests.report.example import plain
 

@@ -17,8 +17,9 @@ from pipeline.report.formats.json import json_text
 from pipeline.report.formats.markdown import markdown_text
 from pipeline.report.sections.scenarios import scenarios
 from pipeline.report.sections.section import Section
+from pipeline.results.figures import ScenarioResult
 from pipeline.results.record import Energy
-from pipeline.results.report import Report, ScenarioResult
+from pipeline.results.report import Report
 from tests.report import example
 from tests.report.example import plain, printed
 

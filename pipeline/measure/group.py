@@ -1,0 +1,68 @@
+"""What is measured in the same rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.artifact import Artifact
+from pipeline.data.dataset import Feed
+from pipeline.measure.workers.worker import Job
+from pipeline.plan import Target
+
+CLONE = "clone:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """One variant on one target at one batch size."""
+
+    key: str
+    artifact: Artifact
+    target: Target
+    batch_size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """What is measured in the same rounds."""
+
+    jobs: Mapping[str, Job]
+    pairs: Mapping[str, str]
+    """The reference of each subject that has one, and of each clone."""
+
+    def without(self, failed: Container[str]) -> Group:
+        """The group without the failed ones."""
+        return Group(
+            jobs={key: job for key, job in self.jobs.items() if key not in failed},
+            pairs={
+                key: reference for key, reference in self.pairs.items() if key not in failed and reference not in failed
+            },
+        )
+
+
+def group_of(
+    subjects: Sequence[Subject],
+    references: Mapping[str, str],
+    clones: Sequence[str],
+    feeds: Mapping[int, Feed],
+    more: Mapping[int, Sequence[Feed]],
+    limit_s: float,
+) -> Group:
+    """The jobs of some subjects and of their clones, and what each is compared with."""
+    jobs = {
+        subject.key: Job(
+            artifact=subject.artifact,
+            target=subject.target,
+            feed=feeds[subject.batch_size],
+            limit_s=limit_s,
+            more=tuple(more.get(subject.batch_size, ())),
+        )
+        for subject in subjects
+    }
+    pairs = {key: references[key] for key in jobs if key in references and references[key] in jobs}
+    pairs = {key: reference for key, reference in pairs.items() if key != reference}
+    return Group(
+        jobs={**jobs, **{CLONE + key: jobs[key] for key in clones}},
+        pairs={**pairs, **{CLONE + key: key for key in clones}},
+    )

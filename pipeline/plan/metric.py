@@ -1,0 +1,32 @@
+"""What a metric is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Protocol
+
+from numpy.typing import NDArray
+
+
+class Metric(Protocol):
+    """How an output is judged, example by example.
+
+    A metric may have more:
+
+    - ``judging``: how predictions are judged, and in which unit (``pipeline.metrics.Judging``);
+    - ``output``: the place of the output that it reads, 0 without;
+    - ``fitted``: from the model's outputs by name, the metric for this model and a note or None;
+    - ``classes``: how many classes there are.
+    """
+
+    name: ClassVar[str]
+
+    def predictions(self, outputs: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        """From the model's outputs for a batch of N, the examples first, one prediction an example.
+
+        Their type says how they are judged, unless the metric has a ``judging``. Whole numbers are classes, right or
+        wrong: [N], or [N, ...] for several an example, of which the share that is right counts. They are held against
+        labels of that shape, else against the baseline's. Other numbers are vectors [N, D], judged by their cosine to
+        the baseline's.
+        """
+        ...

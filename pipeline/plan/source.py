@@ -1,0 +1,56 @@
+"""Where the baseline comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from pipeline.artifact import Format
+from pipeline.data.preprocessing import Preprocessing
+
+
+@dataclass(frozen=True, slots=True)
+class InputSignature:
+    """One input of a model: sizes with None where any will do, and NumPy's name of the type.
+
+    The shape is None where the model declares none.
+    """
+
+    shape: tuple[int | None, ...] | None
+    dtype: str
+    batch_axis: int | None = 0
+    """The axis that counts the examples; None: one value serves a whole call."""
+
+
+class ModelSource(Protocol):
+    """Where the baseline comes from."""
+
+    @property
+    def name(self) -> str:
+        """A short name for the report."""
+        ...
+
+    @property
+    def format(self) -> Format:
+        """What ``write`` writes."""
+        ...
+
+    @property
+    def preprocessing(self) -> Mapping[str, Preprocessing]:
+        """What is done to raw inputs, by input name."""
+        ...
+
+    def key(self) -> Mapping[str, Any]:
+        """Plain values that identify the model (file digests, arguments); raises UserError where files are missing."""
+        ...
+
+    def signature(self) -> Mapping[str, InputSignature]:
+        """The inputs, in the model's order; raises UserError where the model can't be read."""
+        ...
+
+    def write(self, out: Path) -> Mapping[str, Any]:
+        """Write the model as an artifact of ``format`` into the empty folder ``out``, and return what is to be noted of
+        it (plain values): what was changed on the way."""
+        ...

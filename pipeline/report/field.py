@@ -1,0 +1,61 @@
+"""A field of a row: a column of the tables, and of report.csv."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pipeline.report.rows import Row
+
+Lines = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """One column of the tables.
+
+    ``columns`` maps each header of report.csv to the attribute that holds its value, from ``variant`` (VariantResult)
+    or ``result`` (Result) on. ``lines`` takes those values in order; it is not called where the first is missing.
+    ``brief`` gives the lines for the terminal, where they differ.
+    """
+
+    title: str
+    columns: Mapping[str, str]
+    lines: Callable[..., Lines]
+    brief: Callable[..., Lines] | None = None
+    unit: str = ""
+    shown: Literal["terminal", "page", "data"] = "page"
+    """The places that show it. ``terminal``: everywhere; ``page``: report.md, report.html and report.csv; ``data``:
+    only report.csv."""
+    align: Literal["left", "right"] = "right"
+
+    @property
+    def header(self) -> str:
+        """The title with its unit."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+    def values(self, row: Row) -> list[Any]:
+        """The raw values, one for each column of report.csv; None where there is none (or it isn't finite)."""
+        return [read(row, path) for path in self.columns.values()]
+
+    def cell(self, row: Row, *, brief: bool = False) -> Lines:
+        """The lines of a row's cell; none where there is no value."""
+        values = self.values(row)
+        if values[0] is None:
+            return ()
+        lines = self.brief if brief and self.brief is not None else self.lines
+        return lines(*values)
+
+
+def read(row: Row, path: str) -> Any:
+    """The value at a dotted path; None as soon as a part of it is None, and for floats that aren't finite."""
+    value: Any = row
+    for name in path.split("."):
+        value = getattr(value, name)
+        if value is None:
+            return None
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,150 @@
+"""What every model predicts: several models side by side, since nothing is timed here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from itertools import accumulate
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Event
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.artifact import Artifact
+from pipeline.data.batches import Feed, count_of
+from pipeline.errors import OutOfSpace, UserError, reasoned
+from pipeline.isolated.template import Template
+from pipeline.machine.card import card_of
+from pipeline.machine.environment import available_cores
+from pipeline.measure.accuracy import Predicted, predict
+from pipeline.measure.group import Subject
+from pipeline.measure.likeness import likenesses, remarks_on
+from pipeline.measure.outputs import OutputAxes
+from pipeline.metrics import class_path, fields_of
+from pipeline.plan import Plan
+from pipeline.results.record import AccuracySamples
+from pipeline.run.building import limits_for
+from pipeline.run.progress import ProgressDisplay
+from pipeline.run.table import Table
+
+
+def evaluate_all(
+    plan: Plan,
+    table: Table,
+    inputs: Feed,
+    display: ProgressDisplay,
+    output_axes: OutputAxes | None,
+    folder: Path,
+    labels: NDArray[np.int64] | None,
+) -> AccuracySamples:
+    """What each ``variant@target`` predicts, at the largest batch size that was timed, and how alike their outputs are.
+
+    Nothing is timed here, so several models run side by side, in processes forked from some that have imported the
+    runtimes.
+    """
+    models = {f"{variant}@{target}": found for (variant, target), found in table.models().items()}
+    shares = dict.fromkeys(models, 0.0)
+    kept = {name: folder / str(number) for number, name in enumerate(models)}
+    limits, stop = limits_for(plan), Event()
+    size = _side_by_side(table, models)
+    idle: SimpleQueue[Template] = SimpleQueue()
+
+    def evaluate(name: str) -> Predicted:
+        artifact, subjects = models[name]
+
+        def progress(share: float) -> None:
+            shares[name] = share
+            display.step("accuracy", min(sum(shares.values()) / len(shares), 0.999), name)
+
+        template = idle.get()
+        try:
+            return predict(
+                artifact,
+                subjects[0].target,
+                plan.metric,
+                inputs,
+                max(subject.batch_size for subject in subjects),
+                progress,
+                output_axes=output_axes,
+                keep=kept[name],
+                limits=limits,
+                start=template,
+                stop=stop,
+            )
+        finally:
+            idle.put(template)
+
+    found: dict[str, Predicted] = {}
+    with ExitStack() as stack:
+        for _ in range(size):
+            idle.put(stack.enter_context(Template(_imported(models))))
+        pool = stack.enter_context(_workers(size, stop))
+        futures = {name: pool.submit(evaluate, name) for name in models}
+        for name, future in futures.items():
+            try:
+                with reasoned(partial(table.fail_all, models[name][1])):
+                    found[name] = future.result()
+            except (OutOfSpace, UserError) as error:  # what was timed stands
+                for subject in models[name][1]:
+                    table.remark(subject.key, f"accuracy was not measured: {error}")
+    display.step("accuracy", 1.0, f"{len(found)} models on {count_of(inputs)} examples")
+    for name, predicted in found.items():
+        for subject in models[name][1]:
+            for text in remarks_on(predicted, count_of(inputs)):
+                table.remark(subject.key, text)
+    return AccuracySamples(
+        labels=labels,
+        predictions={name: one.predictions for name, one in found.items() if one.predictions is not None},
+        metric=plan.metric.name,
+        metric_class=class_path(plan.metric),
+        metric_fields=fields_of(plan.metric),
+        likeness=likenesses({name: kept[name] for name in found}, plan.measure),
+    )
+
+
+Models = Mapping[str, tuple[Artifact, list[Subject]]]
+"""By ``variant@target``: what runs there, and the rows that it is."""
+
+
+def _side_by_side(table: Table, models: Models) -> int:
+    """How many models run at once: as many as there are cores for their threads, and as an accelerator's memory holds.
+
+    One on an accelerator that doesn't tell.
+    """
+    threads = max((subjects[0].target.threads for _, subjects in models.values()), default=1)
+    cores = max(1, min(len(models), available_cores() // threads))
+    if all(subjects[0].target.device == "cpu" for _, subjects in models.values()):
+        return cores
+    needed = table.needed_bytes()
+    rows = [[needed.get(subject.key) for subject in subjects] for _, subjects in models.values()]
+    sizes = [[size for size in row if size is not None] for row in rows]
+    with card_of("cuda") as card:
+        usable = None if card is None else card.usable_bytes()
+    if usable is None or not all(sizes):
+        return 1
+    largest = accumulate(sorted(map(max, sizes), reverse=True))
+    return max(1, min(cores, sum(held <= usable for held in largest)))
+
+
+def _imported(models: Models) -> tuple[str, ...]:
+    """What the models' processes have imported when they start."""
+    targets = [subjects[0].target for _, subjects in models.values()]
+    backends = {on.backend.runs for on in targets}
+    torch = ("torch",) if "torch" in backends or any(on.device == "cuda" for on in targets) else ()
+    return (*torch, "onnxruntime", predict.__module__)
+
+
+@contextmanager
+def _workers(size: int, stop: Event) -> Iterator[ThreadPoolExecutor]:
+    """So many at a time. Ctrl-C ends the processes that the threads wait for, so that it does not wait for them."""
+    with ThreadPoolExecutor(size) as pool:
+        try:
+            yield pool
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

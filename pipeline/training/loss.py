@@ -1,0 +1,91 @@
+"""What training makes small: the distance to labels, or to what a teacher says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.artifact.torch_module import as_tensors
+from pipeline.errors import StageFailed
+from pipeline.training.class_scores import LOGITS, Scores, cross_entropy
+from pipeline.training.recipe import Recipe
+
+_ONE_VALUE = "Expected more than 1 value per channel"
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """A model to learn from: by its scores of classes, or by vectors whose direction counts."""
+
+    model: nn.Module
+    vectors: bool = False
+    scores: Scores = LOGITS
+
+
+def check_loss(loss: Tensor, epoch: int, step: int, recipe: Recipe) -> None:
+    """Raise StageFailed where the loss is no finite number."""
+    if not bool(torch.isfinite(loss)):
+        raise StageFailed(
+            f"the loss is {loss.item()} in epoch {epoch}, step {step}: take a lower learning_rate "
+            f"(it is {recipe.learning_rate:g}), or look for values in the data that are no numbers"
+        )
+
+
+def loss_of(
+    model: nn.Module,
+    inputs: list[Tensor],
+    labels: Tensor | None,
+    teacher: Teacher | None,
+    recipe: Recipe,
+    scores: Scores,
+) -> Tensor:
+    """Cross-entropy with the labels, and the distance to the teacher's output, as the recipe weighs them."""
+    weight = recipe.distill_weight
+    if weight < 1 and labels is None:
+        raise ValueError("training without labels takes a teacher and distill_weight=1")
+    with torch.autocast(inputs[0].device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+        outputs = _outputs(model, inputs)
+        expected = None
+        if teacher is not None and weight > 0:
+            with torch.no_grad():
+                expected = as_tensors(teacher.model(*inputs))
+    told = cross_entropy(scores.of(outputs), labels) if labels is not None and weight < 1 else None
+    if expected is None or teacher is None:
+        assert told is not None
+        return told
+    if teacher.vectors:
+        taught = _vector_distance(scores.output(outputs), teacher.scores.output(expected))
+    else:
+        taught = _distance(scores.of(outputs), teacher.scores.of(expected), recipe.temperature)
+    return taught if told is None else (1 - weight) * told + weight * taught
+
+
+def _outputs(model: nn.Module, inputs: list[Tensor]) -> list[Tensor]:
+    try:
+        return as_tensors(model(*inputs))
+    except ValueError as error:
+        if _ONE_VALUE not in str(error):
+            raise
+        raise StageFailed(
+            "batch normalization has no variance of a single value: set batch_size to 2 or more"
+        ) from error
+
+
+def _distance(scores: Tensor, expected: Tensor, temperature: float) -> Tensor:
+    """The Kullback-Leibler divergence of the softened probabilities, times the temperature's square, which keeps the
+    size of its gradient (Hinton et al. 2015, arXiv:1503.02531). Both are logits [M, C]."""
+    divergence = functional.kl_div(
+        functional.log_softmax(scores / temperature, 1),
+        functional.log_softmax(expected / temperature, 1),
+        reduction="batchmean",
+        log_target=True,
+    )
+    return divergence * temperature**2
+
+
+def _vector_distance(output: Tensor, expected: Tensor) -> Tensor:
+    """1 less the mean cosine of vectors [N, ...]."""
+    return 1 - functional.cosine_similarity(output.flatten(1), expected.flatten(1)).mean()
