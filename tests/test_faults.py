@@ -193,9 +193,11 @@ PROGRAM = """
 import io, pathlib, sys
 import onnxruntime
 from rich.console import Console
+from pipeline.report.charts import figures
 from pipeline.run import loop as runner
 from tests.example import Scale, plan
 
+figures.draw_apart = lambda report: figures.Drawing(figures=[])  # by another process, and slow
 onnxruntime.InferenceSession = None  # here; in no other process
 chosen = plan(pathlib.Path(sys.argv[1]), {"baseline": {}, "scaled": {"a": Scale()}})
 code = runner.run(chosen, Console(file=io.StringIO()))

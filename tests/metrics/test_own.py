@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -12,9 +13,11 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+from rich.console import Console
 
 from pipeline.report import report_schema
 from pipeline.results.reading import load_record
+from pipeline.run import loop
 from tests.example import FEATURES, linear_model
 
 CLASS = """
@@ -44,7 +47,8 @@ YAML = "_target_: own_metrics.OwnF1\npositive: 2\n"
 TYPED = (
     "model=onnx", "model.path=model.onnx", "data=npz", "data.path=data.npz", "metric=own_f1",
     "variant=[baseline,dynamic_int8]", "measure=quick", "measure.looks=[3]", "measure.blocks=4", "measure.cell_ms=0.5",
-    "measure.explain=none", "measure.energy_s=null", "measure.exclusive=false", "hydra.run.dir=run", "store.path=store",
+    "measure.explain=none", "measure.energy_s=null", "measure.peaks=false", "measure.exclusive=false",
+    "hydra.run.dir=run", "store.path=store",
 )  # fmt: skip
 
 
@@ -62,7 +66,8 @@ def _f1(predictions: np.ndarray, labels: np.ndarray) -> float:
 
 
 @pytest.mark.slow
-def test_a_new_metric_is_a_class_and_a_yaml(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("undrawn")
+def test_a_new_metric_is_a_class_and_a_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own_metrics.py").write_text(CLASS)
     (tmp_path / "conf" / "metric").mkdir(parents=True)
     (tmp_path / "conf" / "metric" / "own_f1.yaml").write_text(YAML)
@@ -98,12 +103,12 @@ def test_a_new_metric_is_a_class_and_a_yaml(tmp_path: Path) -> None:
         assert f"{after:.4f}" in text
         assert f"{100 * after:.2f} %" not in text
 
-    again = _slimline(tmp_path, "report", "run")
-    assert again.returncode == 0, again.stderr
+    monkeypatch.syspath_prepend(tmp_path)
+    assert loop.report(run, Console(file=io.StringIO())) == 0
     assert json.loads((run / "report.json").read_text()) == report
 
     (tmp_path / "own_metrics.py").unlink()
-    without = _slimline(tmp_path, "report", "run")
-    assert "Traceback" not in without.stdout + without.stderr
+    monkeypatch.delitem(sys.modules, "own_metrics")
+    loop.report(run, Console(file=io.StringIO()))
     [fault] = json.loads((run / "report.json").read_text())["faults"]
     assert fault.startswith("accuracy could not be made: predictions were judged by own_metrics.OwnF1")

@@ -41,6 +41,9 @@ pytestmark = pytest.mark.slow
 REAL = MeasureSettings(
     profile="test", looks=(3,), blocks=4, cell_ms=0.5, noisy_half_width=1e9, energy_s=None, peaks=False
 )
+BRIEF = replace(REAL, explain="none")
+NOTHING_KEPT = Constraints(max_size_mb=1e-6)
+"""No row keeps it: nothing is recommended, and no bundle is written."""
 
 
 def run(chosen: Plan, *, drawn: bool = True) -> tuple[int, str]:
@@ -84,26 +87,26 @@ def again(finished: Finished) -> Finished:
     """What was built before, varied one at a time."""
     before, _, _ = finished
     stages = {name: before.variants[name] for name in ("baseline", "scaled")}
-    output = before.output.with_name("again")
-    chosen = replace(before, variants=stages, output=output, batch_sizes=(1, 4), grid="one_at_a_time")
+    varied = replace(before, batch_sizes=(1, 4), grid="one_at_a_time", constraints=NOTHING_KEPT, measure=BRIEF)
+    chosen = replace(varied, variants=stages, output=before.output.with_name("again"))
     return chosen, *run(chosen, drawn=False)
 
 
 @pytest.fixture(scope="module")
 def thorough(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Finished:
     """With peaks, explanations, and their changes tried."""
-    measure = replace(REAL, peaks=True, explain="all", try_s=60.0)
-    chosen = plan(tmp_path_factory.mktemp("thorough"), variants(scaled={"a": Scale()}), measure=measure, store=store)
-    return chosen, *run(chosen)
+    settings = {"measure": replace(REAL, peaks=True, explain="all", try_s=60.0), "constraints": NOTHING_KEPT}
+    chosen = plan(tmp_path_factory.mktemp("thorough"), variants(scaled={"a": Scale()}), store=store, **settings)
+    return chosen, *run(chosen, drawn=False)
 
 
 @pytest.fixture(scope="module")
 def unlabelled(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Finished:
     """Without labels, and with MLPerf's scenarios where LoadGen is installed."""
     scenarios = ("SingleStream", "Offline") if find_spec("mlperf_loadgen") else ()
-    measure = replace(REAL, scenarios=scenarios, scenario_s=0.1)
-    stages, data = variants(scaled={"a": Scale()}), Arrays(labelled=False)
-    chosen = plan(tmp_path_factory.mktemp("unlabelled"), stages, measure=measure, data=data, store=store)
+    measure = replace(BRIEF, scenarios=scenarios, scenario_s=0.1)
+    settings = {"measure": measure, "constraints": NOTHING_KEPT, "data": Arrays(labelled=False)}
+    chosen = plan(tmp_path_factory.mktemp("unlabelled"), variants(scaled={"a": Scale()}), store=store, **settings)
     return chosen, *run(chosen, drawn=False)
 
 
@@ -118,8 +121,8 @@ def limited(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Finished:
         tmp_path_factory.mktemp("limited"),
         variants(scaled={"a": Scale()}),
         targets=targets,
-        constraints=Constraints(max_size_mb=1e-6),
-        measure=replace(REAL, reference="baseline@ort_cpu", exclusive=False),
+        constraints=NOTHING_KEPT,
+        measure=replace(BRIEF, reference="baseline@ort_cpu", exclusive=False),
         store=store,
     )
     return chosen, *run(chosen, drawn=False)
@@ -198,6 +201,7 @@ def test_the_bundle_runs_with_the_recommended_targets_settings(limited: Finished
     assert (session["intra_op_num_threads"], session["io_binding"], session["config_entries"]) == (2, True, {})
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_report_can_be_derived_anew_and_is_the_same(finished: Finished) -> None:
     chosen, _, _ = finished
     before = report_of(chosen)
@@ -212,6 +216,7 @@ def test_a_second_run_builds_nothing_and_says_so(again: Finished) -> None:
     assert "nothing to build: all 2 models came from" in printed
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_one_at_a_time_tells_the_factors_and_the_samples_give_them_back(again: Finished) -> None:
     chosen, _, _ = again
     found = report_of(chosen)
@@ -223,6 +228,7 @@ def test_one_at_a_time_tells_the_factors_and_the_samples_give_them_back(again: F
     assert report_of(chosen) == found
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_what_an_explanation_proposes_is_tried_and_told_beside_it(thorough: Finished) -> None:
     chosen, code, printed = thorough
     found = report_of(chosen)
