@@ -1,4 +1,4 @@
-"""The beginnings of a chain as variants of their own, so that what each stage contributes can be measured."""
+"""Makes the beginnings of a chain variants of their own, so that the contribution of each stage can be measured."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pipeline.plan.stage import Stage, Variant, is_export
 
 
 def with_beginnings(variants: Mapping[str, Variant], wanted: Iterable[str]) -> dict[str, Variant]:
-    """The variants, with every beginning of the wanted ones' chains before them that is no variant yet.
+    """The variants, with every beginning of the wanted variants' chains before them, unless it is a variant already.
 
-    A beginning that ends before the model is exported is exported as its own chain does it later, or, where the chain
-    does not, as the baseline's. Their names are ``variant.stage``.
+    A beginning that ends before the model is exported gets the export of its own chain, or the baseline's where its
+    chain has none. The names are ``variant.stage``.
     """
     found: dict[str, Variant] = {}
     for name, variant in variants.items():

@@ -1,4 +1,4 @@
-"""Whether a plan fits together: all problems at once, before any work, without I/O."""
+"""Checks whether a plan fits together: all problems at once, before any work, without I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.plan.stage import Variant, role_of
 
 
 def misfit(variant: Variant, source: Format) -> str | None:
-    """The first stage that does not accept what comes before it, or None where the chain fits."""
+    """The first stage that does not accept the output before it, or None where the chain fits."""
     current = source
     for name, stage in variant.stages.items():
         if current not in stage.accepts:
@@ -23,7 +23,7 @@ def misfit(variant: Variant, source: Format) -> str | None:
 
 
 def check(plan: Plan) -> list[str]:
-    """Everything that is wrong with the plan, all at once, before any work; empty where it fits together."""
+    """Everything that is wrong with the plan; empty where it fits together."""
     return [
         *_check_numbers(plan),
         *_check_selection(plan),
@@ -90,7 +90,7 @@ def _check_variant(plan: Plan, variant: Variant) -> list[str]:
 
 
 def check_measure(measure: MeasureSettings) -> list[str]:
-    """What is wrong with the settings of ``measure`` by themselves, a line each."""
+    """Everything that is wrong with the settings of ``measure`` by themselves, a line each."""
     problems = out_of_bounds(measure, "measure")
     if not measure.looks or list(measure.looks) != sorted(set(measure.looks)):
         problems.append(f"measure.looks must hold rising numbers of rounds (got {list(measure.looks)})")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 class Metric(Protocol):
-    """How an output is judged, example by example.
+    """A metric: how an output is judged, example by example.
 
     A metric may have more:
 
@@ -22,11 +22,11 @@ class Metric(Protocol):
     name: ClassVar[str]
 
     def predictions(self, outputs: Sequence[NDArray[Any]]) -> NDArray[Any]:
-        """From the model's outputs for a batch of N, the examples first, one prediction an example.
+        """One prediction an example, from the model's outputs for a batch of N, the examples first.
 
         Their type says how they are judged, unless the metric has a ``judging``. Whole numbers are classes, right or
-        wrong: [N], or [N, ...] for several an example, of which the share that is right counts. They are held against
-        labels of that shape, else against the baseline's. Other numbers are vectors [N, D], judged by their cosine to
-        the baseline's.
+        wrong: [N], or [N, ...] for several an example, of which the share that is right counts. Labels of that shape
+        judge them, else the baseline's predictions. Other numbers are vectors [N, D], judged by their cosine to the
+        baseline's.
         """
         ...

@@ -1,4 +1,4 @@
-"""The core types: what a run is made of. No I/O here."""
+"""The core types of a run. No I/O here."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ class Plan:
     output: Path
     command: str
     grid: Grid = "all"
-    """Which rows there are: ``all``, every variant on every target at every batch size; ``one_at_a_time``, those that
+    """The rows of the run: ``all``, every variant on every target at every batch size; ``one_at_a_time``, rows that
     differ from the base row (the baseline on the first target at the first batch size) in at most one of the three."""
     limits: RunLimits = field(default_factory=RunLimits)
     default_variants: frozenset[str] = frozenset()
-    """Variants that nobody named: they are in the run by default."""
+    """The variants that nobody named: they are in the run by default."""
     default_targets: frozenset[str] = frozenset()
 
     def asked(self, variant: str, target: str) -> bool:
-        """Whether both were named by the user; the baseline always is."""
+        """Whether the user named both; the baseline counts as named."""
         return variant not in self.default_variants and target not in self.default_targets
 
     def has_row(self, variant: str, target: str, batch_size: int) -> bool:

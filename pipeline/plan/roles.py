@@ -1,4 +1,5 @@
-"""What a stage changes. A stage declares its role, a record keeps it, and the analysis asks for it."""
+"""The roles of stages: what each changes. A stage declares its role, a record keeps it, and the analysis asks for
+it."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from pipeline.data.preprocessing import Preprocessing
 
 @dataclass(frozen=True, slots=True)
 class InputSignature:
-    """One input of a model: sizes with None where any will do, and NumPy's name of the type.
+    """One input of a model: its sizes, with None where any will do, and NumPy's name of its type.
 
     The shape is None where the model declares none.
     """
@@ -25,7 +25,7 @@ class InputSignature:
 
 
 class ModelSource(Protocol):
-    """Where the baseline comes from."""
+    """The origin of the baseline."""
 
     @property
     def name(self) -> str:
@@ -34,12 +34,12 @@ class ModelSource(Protocol):
 
     @property
     def format(self) -> Format:
-        """What ``write`` writes."""
+        """The format that ``write`` writes."""
         ...
 
     @property
     def preprocessing(self) -> Mapping[str, Preprocessing]:
-        """What is done to raw inputs, by input name."""
+        """The preprocessing of raw inputs, by input name."""
         ...
 
     def key(self) -> Mapping[str, Any]:
@@ -51,6 +51,6 @@ class ModelSource(Protocol):
         ...
 
     def write(self, out: Path) -> Mapping[str, Any]:
-        """Write the model as an artifact of ``format`` into the empty folder ``out``, and return what is to be noted of
-        it (plain values): what was changed on the way."""
+        """Write the model as an artifact of ``format`` into the empty folder ``out``; returns notes (plain values) on
+        what was changed on the way."""
         ...

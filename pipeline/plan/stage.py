@@ -26,7 +26,7 @@ class Speed:
 
 
 class Comparison(Protocol):
-    """How a stage measures."""
+    """A way for a stage to measure."""
 
     def __call__(self, candidates: Mapping[str, Artifact], reference: Artifact) -> dict[str, Speed]:
         """Time ONNX models beside a reference, in the same rounds, on the plan's first target that runs them; raises
@@ -42,21 +42,23 @@ class Context:
     preprocessing: Mapping[str, Preprocessing]
     metric: Metric
     compare: Comparison
-    """A stage that uses it has a class variable ``measures = True``: its output belongs to this machine."""
+    """Times models. A stage that uses it has a class variable ``measures = True``: its output belongs to this
+    machine."""
     original: Callable[[], Artifact]
-    """The model that the chain starts from, to learn from. A stage that uses it has ``uses_original`` (True, or a
+    """Gives the model that the chain starts from, to learn from. A stage that uses it has ``uses_original`` (True, or a
     property): two chains may come to the same source from different models."""
     seed: int
     work: Path
-    """A folder of this stage's own that outlives a stopped run (for checkpoints); emptied when the stage is done."""
+    """A folder of this stage's own that outlives a stopped run (for checkpoints); it is emptied when the stage is
+    done."""
     progress: Callable[[float, str], None]
-    """Say the share done (0 to 1) and a few words."""
+    """Tells the share done (0 to 1) and a few words."""
     note: Callable[[str, Any], None]
-    """Keep a fact (plain JSON values) in the store beside the output; the report shows it."""
+    """Keeps a fact (plain JSON values) in the store beside the output; the report shows it."""
     isa: frozenset[str]
-    """Instruction sets of this processor, such as ``avx2`` and ``avx512_vnni``."""
+    """The instruction sets of this processor, such as ``avx2`` and ``avx512_vnni``."""
     override: str = "variants.NAME.stages.NAME"
-    """What an override of this stage's fields begins with on the command line."""
+    """The beginning of an override of this stage's fields on the command line."""
 
     def feed(self, split: SplitName, limit: int | None = None) -> Inputs:
         """The split's first ``limit`` examples (all by default), preprocessed: an array [N, ...] per input."""
@@ -64,7 +66,7 @@ class Context:
         return preprocess(examples.take(0, limit if limit is not None else len(examples)).inputs, self.preprocessing)
 
     def sample(self, limit: int) -> Inputs:
-        """Examples to compare models on: of the calibration split, of the test split where there is none."""
+        """Examples to compare models on: from the calibration split, or from the test split where there is none."""
         return preprocess(sample_of(self.data, limit).inputs, self.preprocessing)
 
 
@@ -73,18 +75,18 @@ class Stage(Protocol):
     """One step of a variant's chain: a frozen, keyword-only dataclass. Its fields are its YAML and its cache key."""
 
     role: ClassVar[Role]
-    """What it changes. A stage may leave it out: ``role_of`` tells then what can be told from the rest."""
+    """What the stage changes. A stage may leave it out: ``role_of`` then tells what the rest tells."""
     accepts: ClassVar[frozenset[Format]]
     produces: ClassVar[Format]
     version: ClassVar[int]
-    """Raise it when the same fields give other bytes than before."""
+    """The stage's version: raise it when the same fields give other bytes than before."""
     reads: ClassVar[frozenset[SplitName]]
-    """The splits it reads: their digests go into the cache key."""
+    """The splits that the stage reads: their digests go into the cache key."""
     libraries: ClassVar[tuple[str, ...]]
     """The distributions whose versions go into the cache key."""
     tolerance: ClassVar[float | None]
-    """Largest difference to its source, relative to the source's largest output, for an exact stage; None for a lossy
-    one, whose drift is recorded."""
+    """The largest difference to its source, relative to the source's largest output, for an exact stage; None for a
+    lossy stage, whose drift is recorded."""
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
         """Write the output into the empty folder ``out``; raises StageFailed, or Skipped with the reason."""
@@ -109,4 +111,4 @@ class Variant:
     name: str
     stages: Mapping[str, Stage]
     devices: tuple[Device, ...] = ("cpu", "cuda")
-    """Where it is measured; elsewhere its row is skipped, saying so."""
+    """The devices that it is measured on; on others its row is skipped, and says so."""

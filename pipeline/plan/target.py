@@ -26,7 +26,7 @@ class Session(Protocol):
 
 
 class Resident(Protocol):
-    """A batch that lies on an accelerator, to be run there again and again."""
+    """A batch that lies on an accelerator, and can be run there again and again."""
 
     def enqueue(self) -> None:
         """Ask for one run; returns as soon as the device has been told."""
@@ -47,7 +47,7 @@ class Enqueuing(Protocol):
 
 
 class Backend(Protocol):
-    """A runtime. Frozen dataclasses, so that a worker process can be handed one."""
+    """A runtime. Backends are frozen dataclasses, so that a worker process can be handed one."""
 
     name: ClassVar[str]
     runs: ClassVar[Format]
@@ -72,7 +72,8 @@ class Waking(Protocol):
     """A backend whose device keeps a state for each process, which takes time to make whatever the model."""
 
     def wake(self, target: Target) -> None:
-        """Make it: after a fork, which such a state would not live through, and before load time is measured."""
+        """Make that state: after a fork, which such a state would not live through, and before load time is
+        measured."""
         ...
 
 
@@ -81,15 +82,17 @@ class Profiler(Protocol):
     """A backend that can tell where a call's time goes."""
 
     def profile(self, artifact: Artifact, target: Target, feed: Feed, calls: int) -> dict[str, Any]:
-        """Run a model so often and tell, as plain values: ``calls``, ``call_ms`` (mean), ``nodes`` (each with name, op,
-        provider, type of its first input, ms a call, and kernel where the runtime names what carried it out) and
-        ``channels`` (of each convolution's output)."""
+        """Run a model this number of times and return plain values.
+
+        They are ``calls``, ``call_ms`` (mean), ``nodes`` (each with name, op, provider, type of its first input, ms a
+        call, and kernel where the runtime names what carried it out) and ``channels`` (of each convolution's output).
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Where a variant is timed. What changes the session and not the model belongs here."""
+    """The place where a variant is timed. Settings that change the session and not the model belong here."""
 
     name: str
     backend: Backend
