@@ -44,54 +44,55 @@ class Speedup:
     high: UpperEnd
     """None in report.json where the interval has no upper end."""
     p: Share
-    """After Holm's correction over all rows of the run."""
+    """The p-value after Holm's correction over all rows of the run."""
     verdict: SpeedVerdict
     blocks: Whole
     rounds: Counted | None = None
-    """None in a result that was not made from samples."""
+    """The number of rounds; None in a result that was not made from samples."""
     blocks_to_settle: Whole | None = None
-    """For INCONCLUSIVE: about how many blocks would settle it."""
+    """About how many blocks would settle an INCONCLUSIVE verdict; None for others."""
     minimum_detectable_effect: NotNegative | None = None
     """The smallest difference that would have been found with a chance of 80 %: 0.03 is 3 %. None: not bounded."""
     with_dropped: Ratio | None = None
-    """The same with the blocks that a hard event had spoilt; None where there were none."""
+    """The same with the blocks that a hard event had spoilt, where there were any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accuracy:
-    """On the test split, on the bytes and the backend that were timed. Fractions, not per cent."""
+    """The accuracy on the test split, of the bytes and the backend that were timed. Fractions, not per cent."""
 
     metric: Nonempty
-    """``accuracy`` or ``F1``, say; against the baseline ``agreement`` of classes, or ``cosine``."""
+    """The metric's name: ``accuracy`` or ``F1``, say; against the baseline ``agreement`` of classes, or ``cosine``."""
     value: Share
     low: Share
-    """Of the 95 % interval: Wilson's of right or wrong examples, else the bootstrap's."""
+    """The lower end of the 95 % interval: Wilson's for examples that are right or wrong, else the bootstrap's."""
     high: Share
     n: Counted
     delta: Difference | None
-    """Difference to the baseline, by Tango's interval or the bootstrap's; None on the baseline itself."""
+    """The difference to the baseline, with Tango's interval or the bootstrap's; None on the baseline itself."""
     delta_low: Difference | None
     delta_high: Difference | None
     flips: Whole | None
-    """Examples whose correctness differs from the baseline's; None where a single one is neither right nor wrong."""
+    """The number of examples whose correctness differs from the baseline's; None where a single one is neither right
+    nor wrong."""
     p: Share | None
-    """Exact McNemar, after Holm's correction."""
+    """The p-value of the exact McNemar test, after Holm's correction."""
     margin: NotNegative | None
     """The drop that is allowed."""
     verdict: AccuracyVerdict | None
     n_to_decide: Whole | None = None
-    """For UNDECIDED: about how many examples would decide."""
+    """About how many examples would decide an UNDECIDED verdict; None for others."""
     unit: Unit = "percent"
     """What the figures are written in: 0.9385 is 93.85 % or 0.9385."""
     against: Literal["labels", "baseline"] = "labels"
-    """What is right: the labels, or the baseline's own predictions, whose figure is then the best there is (1)."""
+    """The truth: the labels, or the baseline's own predictions, whose figure is then the best there is (1)."""
     sentence: str | None = None
-    """What the figure says, ``{}`` in its place; None: the metric's name is enough."""
+    """The sentence of the figure, with ``{}`` in its place; None: the metric's name is enough."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latency:
-    """Of one call, in milliseconds."""
+    """The latency of one call, in milliseconds."""
 
     p50: Quantile
     p90: Quantile
@@ -106,23 +107,23 @@ class Latency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScenarioResult:
-    """What LoadGen says of one of MLPerf's scenarios. It is no MLPerf result: those are verified by MLCommons."""
+    """LoadGen's result for one of MLPerf's scenarios. It is no MLPerf result: MLCommons verifies those."""
 
     scenario: Scenario
     valid: bool | None
     """LoadGen's verdict; None where the scenario could not be run."""
     reasons: list[str]
-    """Why it is not valid, in LoadGen's words, or why it could not be run."""
+    """The reasons why it is not valid, in LoadGen's words, or why it could not be run."""
     p50_ms: NotNegative | None = None
-    """Of a query's latency; a query has one example, in MultiStream eight, in Offline all."""
+    """The median latency of a query; a query has one example, in MultiStream eight, in Offline all."""
     p90_ms: NotNegative | None = None
     p99_ms: NotNegative | None = None
     samples_per_s: NotNegative | None = None
     queries: Whole | None = None
     late_queries: Whole | None = None
-    """Server: those that took longer than ``measure.server_latency_ms``."""
+    """In Server, the number of queries that took longer than the bound."""
     bound_held: bool | None = None
-    """Server: whether 99 % of the queries kept to ``measure.server_latency_ms``."""
+    """In Server, whether 99 % of the queries kept to the bound."""
     logs: str | None = None
     """The folder of LoadGen's own logs, in the run's folder."""
 
@@ -135,9 +136,9 @@ class Limits:
     """Multiply-accumulates a second, in the median call."""
     compute_share: NotNegative | None
     compute_peak: ProductType | Literal["mixed"] | None
-    """What the peak is of; ``mixed`` for a model with products of several types."""
+    """The name of the peak: ``fp32``, ``int8``, or ``mixed`` for a model that has both."""
     bytes_per_s: NotNegative | None
-    """What the model has to move at least, by the median call."""
+    """The bytes that the model has to move at least, divided by the median call."""
     memory_share: NotNegative | None
     intensity: NotNegative | None
     """Multiply-accumulates per byte."""
@@ -145,7 +146,7 @@ class Limits:
     """The intensity at which both limits are reached together; below it memory is the nearer one."""
     verdict: LimitVerdict | None
     reason: str | None
-    """Why there is no verdict."""
+    """The reason why there is no verdict."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,9 +157,9 @@ class DeviceTime:
     value: Positive
     """Milliseconds, the geometric mean over the rounds."""
     low: Positive | None
-    """None after a single round."""
+    """The lower end of the interval; None after a single round."""
     high: Positive | None
     enqueue_share: NotNegative
     """Of that time, what the host took to ask for the runs."""
     launch_bound: bool
-    """The host takes more than four fifths of the time to ask for the runs: the device waits for it."""
+    """Whether the host takes more than four fifths of the time to ask for the runs, so that the device waits for it."""

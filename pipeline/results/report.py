@@ -1,4 +1,4 @@
-"""What the analysis found: the shape of report.json, as types."""
+"""The findings of the analysis, as types: the shape of report.json."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What a chain's next stage changes; several stages where no row of the run stands between them."""
+    """The change that a chain's next stage makes; several stages where no row of the run stands between them."""
 
     stages: Annotated[list[str], MinLen(1)]
     """Several where no row of the run stands between them."""
     variant: Nonempty
     """The variant whose chain ends here."""
     speedup: Ratio | None
-    """Over the step before, the baseline at first; None where one of the two rows was not timed."""
+    """The speed-up over the step before, the baseline at first; None where one of the two was not timed."""
     accuracy: Change | None
-    """Since the step before, on the same examples; None where it is not known."""
+    """The change of accuracy since the step before, on the same examples; None where it is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,31 +56,31 @@ class Result:
     first_inference_ms: NotNegative | None = None
     peak_memory_bytes: Whole | None = None
     peak_device_memory_bytes: Whole | None = None
-    """Of a graphics card's memory."""
+    """The memory that the row takes of a graphics card."""
     accuracy: Accuracy | None = None
     latency_ms: Latency | None = None
     device_ms: DeviceTime | None = None
     device_reason: str | None = None
-    """Why the device's own time is not known, or not of every round."""
+    """The reason why the device's own time is not known, or not for every round."""
     throughput: NotNegative | None = None
-    """Examples a second."""
+    """The throughput in examples a second."""
     speedup: Speedup | None = None
     """None on the reference itself."""
     cost_per_million: NotNegative | None = None
     energy: Energy | None = None
-    """None in a record of a version that did not know it."""
+    """The energy; None in a record of a version that did not know it."""
     scenarios: list[ScenarioResult] = field(default_factory=list)
     """MLPerf's scenarios, where they were asked for (``measure.scenarios``)."""
     pareto: bool = False
-    """On the front of accuracy against latency among the rows of its target and batch size."""
+    """Whether the row is on the front of accuracy against latency among the rows of its target and batch size."""
     limits: Limits | None = None
-    """None where the machine's peaks were not measured."""
+    """The machine's limits; None where its peaks were not measured."""
     explanation: Explanation | None = None
-    """Why it is not faster; None where that was not asked (``measure.explain``)."""
+    """The explanation why it is not faster; None where that was not asked (``measure.explain``)."""
     steps: list[Step] = field(default_factory=list)
     """What each step of the chain contributes; empty where the run has no rows between the baseline and this one."""
     remarks: list[Nonempty] = field(default_factory=list)
-    """What to know of this row's figures, a sentence each without its full stop."""
+    """Remarks on this row's figures, a sentence each without its full stop."""
     asked: bool = True
     """Whether the user named both the variant and the target; False where one of them came by default."""
 
@@ -95,7 +95,7 @@ class VariantResult:
     stages: list[StageRecord]
     format: Format | None
     digest: Sha256 | None
-    """The artifact's in the store: sha256 over the names and digests of its files."""
+    """The artifact's digest in the store, over the names and digests of its files."""
     size_bytes: Whole | None
     parameters: Whole | None
     macs: Whole | None
@@ -105,7 +105,7 @@ class VariantResult:
     activation_bytes: Whole | None = None
     """Bytes of activations read and written for one example, at least."""
     model_sha256: Sha256 | None = None
-    """Of ``model.onnx`` itself, as ``sha256sum`` prints it; None for another format."""
+    """The sha256 of ``model.onnx`` itself, as ``sha256sum`` prints it; None for another format."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,8 +127,7 @@ class Noise:
     noisy: bool
     reasons: list[str]
     clones: list[dict[str, Any]]
-    """Per device: the ratio of a hidden copy of the reference to the reference, as reference (its key), ratio, low and
-    high."""
+    """The clone of each device: reference key, ratio, low, high."""
     telemetry: dict[str, Any]
     """Totals and shares over all blocks."""
     rounds: Whole
@@ -136,14 +135,13 @@ class Noise:
     stopped: str
     seconds: NotNegative
     timed_share: Share
-    """Share of the measuring's wall time inside timed calls."""
+    """The share of the measuring's wall time inside timed calls."""
     busy: list[str] = field(default_factory=list)
-    """What else the machine did meanwhile, from the telemetry, a sentence each: times are those of a busy machine
-    then."""
+    """Signs in the telemetry that the machine was busy, a sentence each. Times are times of a busy machine then."""
     cut: list[str] = field(default_factory=list)
-    """What ``measure.budget_s`` left out, a sentence a device."""
+    """The parts that ``measure.budget_s`` left out, a sentence a device."""
     beside: list[str] = field(default_factory=list)
-    """Who else measured on the machine at the same time, as far as that is known."""
+    """The runs that measured on the machine at the same time, as far as that is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +152,7 @@ class Report(Header):
     """The outcome in one or two sentences."""
     recommendation: Recommendation | None
     why_none: str | None
-    """Where nothing is recommended: what each candidate failed."""
+    """The reasons why nothing is recommended: what each candidate failed."""
     noise: Noise
     variants: list[VariantResult]
     factors: Factors | None = None
@@ -162,8 +160,7 @@ class Report(Header):
     ladders: list[Ladder] = field(default_factory=list)
     """Each variant on each target that was timed at three batch sizes or more."""
     margins: dict[str, NotNegative] = field(default_factory=dict)
-    """The drop of accuracy that is allowed, by target, as a fraction: ``constraints.max_accuracy_drop``, or 1 % of the
-    baseline's accuracy."""
+    """The drop of accuracy that is allowed, by target: ``constraints.max_accuracy_drop``, or its default."""
     faults: list[Nonempty] = field(default_factory=list)
-    """The parts that could not be made and why, a sentence each without its full stop."""
+    """The parts that could not be made, and why, a sentence each without its full stop."""
     schema_version: Literal[1] = SCHEMA_VERSION
