@@ -107,7 +107,7 @@ def evaluate_all(
 
 
 Models = Mapping[str, tuple[Artifact, list[Subject]]]
-"""By ``variant@target``: what runs there, and the rows that it is."""
+"""The models by ``variant@target``: each with the rows that it is run for."""
 
 
 def _side_by_side(table: Table, models: Models) -> int:
@@ -140,7 +140,8 @@ def _imported(models: Models) -> tuple[str, ...]:
 
 @contextmanager
 def _workers(size: int, stop: Event) -> Iterator[ThreadPoolExecutor]:
-    """So many at a time. Ctrl-C ends the processes that the threads wait for, so that it does not wait for them."""
+    """Threads, this many at a time. Ctrl-C ends the processes that the threads wait for, so that it does not wait for
+    them."""
     with ThreadPoolExecutor(size) as pool:
         try:
             yield pool

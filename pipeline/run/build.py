@@ -1,4 +1,5 @@
-"""Fold every variant's stages over the store: what is stored, or shared with another variant, is not built again."""
+"""Fold every variant's stages over the store. A stage whose output is stored, or shared with another variant, is not
+built again."""
 
 from __future__ import annotations
 
@@ -57,7 +58,7 @@ from pipeline.run.identity import digest_of, identity_of, own_code
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Progress = Callable[[str, float, str], None]
-"""Label of the step, share done (0 to 1), a few words."""
+"""A function that is told the step's label, the share done (0 to 1) and a few words."""
 
 
 @dataclass(slots=True)
@@ -67,9 +68,9 @@ class Builder:
     plan: Plan
     progress: Progress
     start: Starter = fresh
-    """What makes the processes that the user's model is run in."""
+    """Starts the processes that the user's model is run in."""
     in_use: InUse = field(default_factory=InUse)
-    """The models that were built or found: no other run removes one until this is closed."""
+    """Marks the models that were built or found: no other run removes one until this is closed."""
     _sizes: dict[str, Size] = field(default_factory=dict)
     _failed: dict[str, StageFailed | Skipped] = field(default_factory=dict)
     _made: set[str] = field(default_factory=set)
@@ -78,12 +79,12 @@ class Builder:
 
     @property
     def store(self) -> Store:
-        """Where the plan keeps what it builds."""
+        """The store that the plan builds in."""
         return Store(self.plan.store, self.in_use)
 
     @property
     def built_count(self) -> int:
-        """How many stages were run, rather than found in the store."""
+        """How many stages were run; stages that were found in the store do not count."""
         return len(self._made)
 
     def build(self, variant: Variant) -> Built:
@@ -262,7 +263,7 @@ class Builder:
         )
 
     def _axes(self) -> Axes:
-        """Where the model has the examples, as the data tells it."""
+        """The axes where the model has the examples, as the data tells them."""
         if self._found_axes is None:
             self._found_axes = axes_of(first_examples(self.plan, 1))
         return self._found_axes
@@ -279,7 +280,7 @@ class Builder:
         return self._sizes[artifact.digest]
 
     def _split_digest(self, split: SplitName, limit: int | None = None) -> str:
-        """Of the split's first ``limit`` examples, all by default."""
+        """The digest of the split's first ``limit`` examples, all by default."""
         if (split, limit) not in self._digests:
             examples = self.plan.data.split(split)
             self._digests[split, limit] = (examples if limit is None else examples.take(0, limit)).digest()

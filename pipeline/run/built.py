@@ -14,7 +14,7 @@ from pipeline.plan import Variant, is_export
 from pipeline.results.record import StageRecord, VariantRecord
 
 UNCHANGED = "changed_nothing"
-"""The note of a stage that had nothing to do: why."""
+"""The name of the note that says why a stage had nothing to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +24,16 @@ class Built:
     record: VariantRecord
     artifacts: list[Artifact]
     model_notes: Mapping[str, Any] = field(default_factory=dict)
-    """What was changed or seen when the model came in."""
+    """The notes on what was changed or seen when the model came in."""
 
     @property
     def artifact(self) -> Artifact:
-        """The end of the chain."""
+        """The artifact at the end of the chain."""
         return self.artifacts[-1]
 
     @property
     def changed_module(self) -> Artifact | None:
-        """The last PyTorch model that a stage has made; None where none did."""
+        """The last PyTorch model that a stage has written; None where none did."""
         return next((artifact for artifact in reversed(self.artifacts[1:]) if artifact.format == "torch"), None)
 
 

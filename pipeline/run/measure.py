@@ -1,4 +1,4 @@
-"""Measure every row of a run: latency, memory, accuracy. What fails becomes the row's reason, and the others go on."""
+"""Measures every row of a run: latency, memory, accuracy. A failure becomes the row's reason, and the others go on."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from pipeline.run.table import Table
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What measuring a run recorded."""
+    """The records that measuring a run has made."""
 
     subjects: list[SubjectRecord]
     latency: LatencySamples
     accuracy: AccuracySamples
     peaks: dict[str, Peaks]
-    """By target."""
+    """What each target's device can do at best."""
 
 
 def measure(
@@ -43,10 +43,10 @@ def measure(
     display: ProgressDisplay,
     output_axes: OutputAxes | None = None,
 ) -> Measured:
-    """Measure what can be measured here; every other row keeps the reason why it was not.
+    """Measure every row that can be measured here; every other row keeps the reason why it was not.
 
-    ``output_axes`` says where the models' outputs have the examples. Other runs on the machine wait meanwhile, with
-    what they time: for accuracy too, which takes every core.
+    ``output_axes`` says where the models' outputs have the examples. Other runs on the machine wait meanwhile with
+    their timing; they also wait for accuracy, which takes every core.
     """
     with measuring(plan.measure.exclusive) as beside:
         measured = _measure(plan, built, test, display, output_axes)

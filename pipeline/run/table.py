@@ -28,7 +28,7 @@ class Table:
         return list(dict.fromkeys(subject.target.device for subject in self.subjects()))
 
     def subjects(self, device: Device | None = None) -> list[Subject]:
-        """What is still to be measured, on one device or on all."""
+        """The subjects that are still to be measured, on one device or on all."""
         return [
             Subject(key=row.record.key, artifact=row.artifact, target=row.target, batch_size=row.record.batch_size)
             for row in self.rows
@@ -46,17 +46,17 @@ class Table:
         return found
 
     def needed_bytes(self) -> dict[str, int]:
-        """Of a graphics card's memory, by key, where that is known."""
+        """The memory of a graphics card that each subject needs, by key, where that is known."""
         found = {key: record.peak_device_memory_bytes for key, record in self.records.items()}
         return {key: size for key, size in found.items() if size is not None}
 
     def remark(self, key: str, text: str) -> None:
-        """Say something of a row's figures."""
+        """Add a remark on a row's figures."""
         record = self.records[key]
         self.records[key] = replace(record, remarks=[*record.remarks, text])
 
     def fail(self, key: str, error: Exception | str) -> None:
-        """Give a row its reason."""
+        """Give a row the reason why it failed."""
         status: Status = "skipped" if isinstance(error, Skipped) else "failed"
         self.records[key] = replace(self.records[key], status=status, reason=str(error))
 
