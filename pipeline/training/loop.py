@@ -1,4 +1,4 @@
-"""One training loop: the reference model's recipe, and every stage that trains, use it."""
+"""One training loop, which the reference model's recipe and every stage that trains use."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ def fit(
     before: float | None = None,
     scores: Scores = LOGITS,
 ) -> list[float]:
-    """Train ``model`` in place; returns what ``judge`` says (1 at best) after each epoch. The mode is then evaluation.
+    """Train ``model`` in place; returns the score of ``judge`` (1 at best) after each epoch. The mode is then
+    evaluation.
 
     Each epoch draws its order and augmentations from (seed, epoch), and its end is written to ``checkpoint``: a run
     that was stopped goes on after the last whole epoch and ends with the same numbers. The checkpoint is removed at the
-    end.
-    ``penalty`` is what the recipe weighs by ``group_lasso``.
-    ``progress`` gets the share done and a line such as ``epoch 2/2 loss 0.31, validation 91.20 % so far, 34 s left``;
-    ``before`` is what to say in the first epoch. ``scores`` says where the model's are. Raises ValueError where there
-    is less than a batch of examples, StageFailed where the loss is no number any more.
+    end. ``penalty`` is the penalty that the recipe weighs by ``group_lasso``. ``progress`` gets the share done and a
+    line such as ``epoch 2/2 loss 0.31, validation 91.20 % so far, 34 s left``; ``before`` is what to say in the first
+    epoch. ``scores`` says where the model's are. Raises ValueError where there is less than a batch of examples,
+    StageFailed where the loss is no number any more.
     """
     steps = len(train) // recipe.batch_size
     if steps == 0:
