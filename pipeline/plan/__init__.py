@@ -1,4 +1,4 @@
-"""What is asked for: the core types, and whether they fit together."""
+"""The core types of what is asked for, and whether they fit together."""
 
 from pipeline.plan.metric import Metric
 from pipeline.plan.plan import Grid, Plan

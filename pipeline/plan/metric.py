@@ -1,4 +1,4 @@
-"""What a metric is."""
+"""The type of a metric."""
 
 from __future__ import annotations
 

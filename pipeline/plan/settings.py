@@ -1,4 +1,4 @@
-"""What is set of a run: how it is measured, what it may take, what a recommended variant must keep."""
+"""The settings of a run: how it is measured, what it may take, which limits a recommended variant must keep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the baseline comes from."""
+"""The origin of the baseline."""
 
 from __future__ import annotations
 

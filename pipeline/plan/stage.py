@@ -1,4 +1,4 @@
-"""What a stage is, what it may use, and the chain of a variant."""
+"""The types of a stage, of what it may use, and of a variant's chain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a variant is timed: a runtime, a device and a session's settings."""
+"""The place where a variant is timed: a runtime, a device and a session's settings."""
 
 from __future__ import annotations
 

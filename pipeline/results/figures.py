@@ -42,7 +42,7 @@ class Speedup:
     value: Positive
     low: NotNegative
     high: UpperEnd
-    """None in report.json where the interval has no upper end."""
+    """The upper end of the interval; None in report.json where it has none."""
     p: Share
     """The p-value after Holm's correction over all rows of the run."""
     verdict: SpeedVerdict
@@ -83,7 +83,7 @@ class Accuracy:
     n_to_decide: Whole | None = None
     """About how many examples would decide an UNDECIDED verdict; None for others."""
     unit: Unit = "percent"
-    """What the figures are written in: 0.9385 is 93.85 % or 0.9385."""
+    """The unit in which the figures are written: 0.9385 is 93.85 % or 0.9385."""
     against: Literal["labels", "baseline"] = "labels"
     """The truth: the labels, or the baseline's own predictions, whose figure is then the best there is (1)."""
     sentence: str | None = None
@@ -160,6 +160,6 @@ class DeviceTime:
     """The lower end of the interval; None after a single round."""
     high: Positive | None
     enqueue_share: NotNegative
-    """Of that time, what the host took to ask for the runs."""
+    """The share of that time in which the host asked for the runs."""
     launch_bound: bool
     """Whether the host takes more than four fifths of the time to ask for the runs, so that the device waits for it."""

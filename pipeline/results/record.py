@@ -115,7 +115,7 @@ class SubjectRecord:
     energy: Energy | None = None
     """The energy; None in a record of a version that did not know it."""
     profile: dict[str, Any] | None = None
-    """Where a call's time goes (``pipeline.plan.Profiler``), or the reason why that is not known; None: not asked."""
+    """The profile of a call (``pipeline.plan.Profiler``), or the reason why there is none; None: not asked for."""
     settling: dict[str, Any] | None = None
     """The first and later calls of a model that is code: calls, first_ms, last_ms and steady_after
     (``pipeline.measure.settling``)."""

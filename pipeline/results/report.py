@@ -65,7 +65,7 @@ class Result:
     throughput: NotNegative | None = None
     """The throughput in examples a second."""
     speedup: Speedup | None = None
-    """None on the reference itself."""
+    """The speed-up; None on the reference itself."""
     cost_per_million: NotNegative | None = None
     energy: Energy | None = None
     """The energy; None in a record of a version that did not know it."""

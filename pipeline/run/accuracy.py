@@ -1,4 +1,4 @@
-"""What every model predicts: several models side by side, since nothing is timed here."""
+"""Has every model predict: several models side by side, because nothing is timed here."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def evaluate_all(
     folder: Path,
     labels: NDArray[np.int64] | None,
 ) -> AccuracySamples:
-    """What each ``variant@target`` predicts, at the largest batch size that was timed, and how alike their outputs are.
+    """The predictions of each ``variant@target``, at the largest batch size that was timed, and how alike their outputs
+    are.
 
     Nothing is timed here, so several models run side by side, in processes forked from some that have imported the
     runtimes.
@@ -131,7 +132,7 @@ def _side_by_side(table: Table, models: Models) -> int:
 
 
 def _imported(models: Models) -> tuple[str, ...]:
-    """What the models' processes have imported when they start."""
+    """The modules that the models' processes have imported when they start."""
     targets = [subjects[0].target for _, subjects in models.values()]
     backends = {on.backend.runs for on in targets}
     torch = ("torch",) if "torch" in backends or any(on.device == "cuda" for on in targets) else ()

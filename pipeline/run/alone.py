@@ -1,4 +1,4 @@
-"""What each row does in a process of its own: memory, energy, its profile, MLPerf's scenarios."""
+"""Runs each row in a process of its own: memory, energy, its profile, MLPerf's scenarios."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from pipeline.run.table import Table
 
 
 def run_each_alone(plan: Plan, table: Table, feeds: Mapping[int, Feed], display: ProgressDisplay) -> None:
-    """Memory, energy and the profile; which rows are to be explained is known only when all are compared."""
+    """Measure memory, energy and the profile of each row by itself. Every row is profiled, because only the comparison
+    tells which are to be explained."""
     subjects = table.subjects()
     profiled = plan.measure.explain != "none"
     label = "each row alone"
@@ -58,7 +59,7 @@ def run_each_alone(plan: Plan, table: Table, feeds: Mapping[int, Feed], display:
 
 
 def run_scenarios(plan: Plan, table: Table, inputs: Feed, feeds: Mapping[int, Feed], display: ProgressDisplay) -> None:
-    """MLPerf's scenarios, where they were asked for; what fails there is the scenario's reason, not the row's."""
+    """Run MLPerf's scenarios, where they were asked for; a failure there is the scenario's reason, not the row's."""
     settings = plan.measure
     subjects = table.subjects()
     todo = [(subject, name) for subject in subjects for name in settings.scenarios]

@@ -128,7 +128,7 @@ class Builder:
         return entry
 
     def _stage(self, variant: Variant, name: str, stage: Stage, source: Artifact) -> tuple[Artifact, StageRecord]:
-        """What the stage makes; its source, with the reason in the notes, where it has nothing to do."""
+        """The stage's output; its source, with the reason in the notes, where the stage has nothing to do."""
         fields = asdict(stage)  # type: ignore[call-overload]  # every stage is a dataclass
         key = self._key(stage, fields, source)
         label = f"{variant.name}: {name}"

@@ -1,4 +1,4 @@
-"""What the key of a stored model is made of."""
+"""Makes the key of a stored model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def own_code(kind: type) -> str | None:
 
 
 def identity_of(part: Any) -> Mapping[str, Any]:
-    """What tells a metric from others: its class, its fields and, of the user's own, its code."""
+    """The values that tell a metric from others: its class, its fields and, for a metric of the user's own, its
+    code."""
     kind = type(part)
     values = asdict(part) if is_dataclass(part) and not isinstance(part, type) else vars(part)
     return {"kind": f"{kind.__module__}.{kind.__qualname__}", "fields": values, "code": own_code(kind)}

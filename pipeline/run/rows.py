@@ -66,7 +66,7 @@ def _row(variant: Variant, target: Target, batch_size: int, built: Built, unavai
 
 
 def _remarks(stage: StageRecord) -> Iterator[str]:
-    """What a reader of a row should know of one of its stages: what was not done, done otherwise, or not compared."""
+    """Remarks for a reader of a row on one of its stages: what was not done, done otherwise, or not compared."""
     notes = stage.notes
     if UNCHANGED in notes:
         yield f"{stage.name} changed nothing: {notes[UNCHANGED]}"

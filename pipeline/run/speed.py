@@ -17,7 +17,7 @@ from pipeline.run.table import Table
 
 _BATCHES_IN_TURN = 8
 _BYTES_IN_TURN = 64 * 2**20
-"""Together; a batch of so many bytes is larger than any card's cache by itself."""
+"""The most bytes of these batches together; a larger batch exceeds any card's cache by itself."""
 
 
 def time_rows(
@@ -64,7 +64,8 @@ def time_rows(
 
 
 def _turns(inputs: Feed, size: int) -> list[Feed]:
-    """What an accelerator's calls take in turn with the first batch: one batch alone would lie in its cache."""
+    """The batches that an accelerator's calls take in turn with the first one: a single batch would lie in its
+    cache."""
     return batches_of(inputs, size, _BATCHES_IN_TURN, _BYTES_IN_TURN)[1:]
 
 
@@ -78,7 +79,7 @@ def _reference(plan: Plan, subject: Subject) -> str:
 
 
 def measure_all_peaks(table: Table, display: ProgressDisplay) -> dict[str, Peaks]:
-    """What the machine can do at best, once for each device and number of threads."""
+    """The machine's peaks, once for each device and number of threads."""
     targets = {subject.target.name: subject.target for subject in table.subjects()}
     wanted = list(dict.fromkeys((target.device, target.threads) for target in targets.values()))
     found: dict[tuple[Device, int], Peaks] = {}

@@ -126,14 +126,15 @@ def _proposal(plan: Plan, variant: VariantRecord, row: Result, change: Change) -
 
 
 def _seconds(before: Plan, after: Plan, variant: VariantRecord) -> float:
-    """What the chain took from the changed stage on, when it was built."""
+    """The time that the chain took from the changed stage on, when it was built."""
     stages = zip_longest(before.variants[variant.name].stages.values(), after.variants[variant.name].stages.values())
     first = next((place for place, (old, new) in enumerate(stages) if old != new), len(variant.stages))
     return sum(stage.seconds for stage in variant.stages[first:])
 
 
 def _build(wanted: Sequence[Try], builder: Builder, limit_s: float, step: Step) -> tuple[list[Trial], list[Ready]]:
-    """What could not be tried, with the reason, and the rest with the models to time. What takes too long is left."""
+    """The tries that could not be built, with the reason, and the others with the models to time. A try that takes too
+    long is left out."""
     failed: list[Trial] = []
     ready: list[Ready] = []
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""What training makes small: the distance to labels, or to what a teacher says."""
+"""The loss of training: the distance to labels, or to a teacher's outputs."""
 
 from __future__ import annotations
 

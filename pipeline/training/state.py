@@ -1,4 +1,4 @@
-"""What training holds between two steps, and keeps so that it can go on."""
+"""The state of a training between two steps, which is kept so that it can go on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BELOW_ONE_STEP = 1e-6
 
 @dataclass(slots=True)
 class State:
-    """What training changes, and what a checkpoint holds of it."""
+    """Everything that training changes; a checkpoint holds it."""
 
     recipe: Recipe
     model: nn.Module
@@ -34,7 +34,7 @@ class State:
 
     @classmethod
     def new(cls, model: nn.Module, recipe: Recipe, steps: int) -> State:
-        """What training begins with."""
+        """The state that training begins with."""
         optimizer = optimizer_for(model, recipe)
         schedule = schedule_for(optimizer, recipe, steps * recipe.epochs)
         average = None if recipe.average is None else average_of(model, recipe.average)
