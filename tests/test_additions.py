@@ -108,7 +108,8 @@ TYPED = (
     "model=onnx", "model.path=model.onnx", "data=blobs", "data.examples=200", "target=[ort_cpu,reference]",
     "variant=[baseline,dynamic_int8]", "stage@variants.dynamic_int8.stages.quantize=rounded",
     "measure=quick", "measure.looks=[3]", "measure.blocks=4", "measure.cell_ms=0.5", "measure.explain=none",
-    "measure.energy_s=null", "measure.peaks=false", "measure.exclusive=false", "hydra.run.dir=run", "store.path=store",
+    "measure.energy_s=null", "measure.peaks=false", "measure.exclusive=false",
+    "constraints.max_size_mb=1e-6", "hydra.run.dir=run", "store.path=store",
 )  # fmt: skip
 
 

@@ -48,7 +48,7 @@ TYPED = (
     "model=onnx", "model.path=model.onnx", "data=npz", "data.path=data.npz", "metric=own_f1",
     "variant=[baseline,dynamic_int8]", "measure=quick", "measure.looks=[3]", "measure.blocks=4", "measure.cell_ms=0.5",
     "measure.explain=none", "measure.energy_s=null", "measure.peaks=false", "measure.exclusive=false",
-    "hydra.run.dir=run", "store.path=store",
+    "constraints.max_size_mb=1e-6", "hydra.run.dir=run", "store.path=store",
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,7 +15,7 @@ from onnx import helper, numpy_helper
 from pipeline.artifact import Artifact
 from pipeline.data.batches import Inputs
 from pipeline.data.dataset import Split, SplitName
-from pipeline.plan import Context, Plan
+from pipeline.plan import Context, Plan, Stage
 from pipeline.run.build import Builder
 from pipeline.run.build import builder as making
 from pipeline.run.built import Built
@@ -37,14 +38,34 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "log"
 
 
-def test_stages_are_applied_in_order(tmp_path: Path) -> None:
-    built, _ = build(plan(tmp_path, {"baseline": {}, "six": {"a": Scale(by=2.0), "b": Scale(by=3.0)}}))
+Made = Mapping[str, Built]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Variants that each test one thing, built over one store."""
+    stages: dict[str, dict[str, Stage]] = {
+        "baseline": {},
+        "six": {"a": Scale(by=2.0), "b": Scale(by=3.0)},
+        "learned": {"a": Scale(), "b": Learns()},
+        "a_tenth_more": {"a": Scale(by=1.1)},
+        "broken": {"a": Floored(by=-1.0)},
+        "kept": {"a": Floored(by=-1.0, min_sqnr_db=None)},
+        "after_nothing": {"a": Scale(by=1.0), "b": Scale(by=2.0)},
+        "twice": {"b": Scale(by=2.0)},
+        "for_pytorch": {"prune": NeedsTorch()},
+    }
+    built, _ = build(plan(tmp_path_factory.mktemp("made"), stages))
+    return built
+
+
+def test_stages_are_applied_in_order(made: Made) -> None:
     before, after = (
-        numpy_helper.to_array(onnx.load(built[name].artifact.onnx_path).graph.initializer[0])
+        numpy_helper.to_array(onnx.load(made[name].artifact.onnx_path).graph.initializer[0])
         for name in ("baseline", "six")
     )
     np.testing.assert_allclose(after, before * 6, rtol=1e-6)
-    assert [stage.notes["by"] for stage in built["six"].record.stages] == [2.0, 3.0]
+    assert [stage.notes["by"] for stage in made["six"].record.stages] == [2.0, 3.0]
 
 
 def test_a_shared_prefix_is_built_once(tmp_path: Path, log: Path) -> None:
@@ -83,9 +104,8 @@ class Learns(Scale):
         super(Learns, self).__call__(source, out, context)
 
 
-def test_a_stage_can_learn_from_the_model_that_its_chain_starts_from(tmp_path: Path) -> None:
-    built, _ = build(plan(tmp_path, {"v": {"a": Scale(), "b": Learns()}}))
-    assert built["v"].record.stages[1].notes["original"] == built["v"].artifacts[0].digest
+def test_a_stage_can_learn_from_the_model_that_its_chain_starts_from(made: Made) -> None:
+    assert made["learned"].record.stages[1].notes["original"] == made["learned"].artifacts[0].digest
 
 
 def test_the_original_is_in_the_key_of_a_stage_that_uses_it(tmp_path: Path) -> None:
@@ -134,21 +154,19 @@ def test_an_exact_stage_that_disagrees_with_its_source_is_refused(tmp_path: Path
     assert len(list((tmp_path / "store").glob("*/entry.json"))) == 2, "the model and what agreed with it"
 
 
-def test_a_lossy_stage_records_its_drift(tmp_path: Path) -> None:
-    built, _ = build(plan(tmp_path, {"v": {"a": Scale(by=1.1)}}))
-    drift = built["v"].record.stages[0].notes["drift"]
+def test_a_lossy_stage_records_its_drift(made: Made) -> None:
+    drift = made["a_tenth_more"].record.stages[0].notes["drift"]
     assert drift["cosine"] == pytest.approx(1.0, abs=1e-6)
     assert drift["sqnr_db"] == pytest.approx(20.0, abs=0.1)  # 10 % of the signal is lost: 20 dB
 
 
-def test_a_broken_output_is_refused_and_what_to_type_keeps_it(tmp_path: Path) -> None:
-    broken = {"v": {"a": Floored(by=-1.0)}, "kept": {"a": Floored(by=-1.0, min_sqnr_db=None)}}
-    built, _ = build(plan(tmp_path, broken))
-    assert built["v"].record.status == "failed"
-    assert built["v"].record.reason is not None
-    assert "-6.0 dB above the error" in built["v"].record.reason
-    assert built["v"].record.reason.endswith("To keep such a model: variants.v.stages.a.min_sqnr_db=null")
-    assert built["kept"].record.status == "ok"
+def test_a_broken_output_is_refused_and_what_to_type_keeps_it(made: Made) -> None:
+    broken = made["broken"].record
+    assert broken.status == "failed"
+    assert broken.reason is not None
+    assert "-6.0 dB above the error" in broken.reason
+    assert broken.reason.endswith("To keep such a model: variants.broken.stages.a.min_sqnr_db=null")
+    assert made["kept"].record.status == "ok"
 
 
 def test_a_variant_that_changed_nothing_is_none(tmp_path: Path) -> None:
@@ -158,12 +176,12 @@ def test_a_variant_that_changed_nothing_is_none(tmp_path: Path) -> None:
     assert builder.built_count == 2, "the model and its export are stored"
 
 
-def test_a_chain_goes_on_after_a_stage_that_changed_nothing(tmp_path: Path) -> None:
-    built, _ = build(plan(tmp_path, {"v": {"a": Scale(by=1.0), "b": Scale(by=2.0)}, "w": {"b": Scale(by=2.0)}}))
-    assert built["v"].record.status == "ok"
-    assert built["v"].record.stages[0].notes == {"changed_nothing": "it gave back the model as it was"}
-    assert built["v"].record.digest == built["w"].record.digest
-    assert len(built["v"].artifacts) == 3, "one for the model and for each stage"
+def test_a_chain_goes_on_after_a_stage_that_changed_nothing(made: Made) -> None:
+    chain = made["after_nothing"]
+    assert chain.record.status == "ok"
+    assert chain.record.stages[0].notes == {"changed_nothing": "it gave back the model as it was"}
+    assert chain.record.digest == made["twice"].record.digest
+    assert len(chain.artifacts) == 3, "one for the model and for each stage"
 
 
 @dataclass(frozen=True)
@@ -199,10 +217,9 @@ def test_a_calibrated_model_is_judged_anew_on_other_test_data(tmp_path: Path) ->
     assert again.built_count == 1, "the other stage reads no examples"
 
 
-def test_a_stage_that_needs_pytorch_is_skipped_for_an_onnx_file(tmp_path: Path) -> None:
-    built, _ = build(plan(tmp_path, {"v": {"prune": NeedsTorch()}}))
-    assert built["v"].record.status == "skipped"
-    assert built["v"].record.reason == "prune needs a PyTorch model, and linear is an ONNX file"
+def test_a_stage_that_needs_pytorch_is_skipped_for_an_onnx_file(made: Made) -> None:
+    assert made["for_pytorch"].record.status == "skipped"
+    assert made["for_pytorch"].record.reason == "prune needs a PyTorch model, and linear is an ONNX file"
 
 
 def test_an_interrupted_stage_leaves_nothing_half_written_and_is_built_next_time(tmp_path: Path) -> None:
