@@ -42,8 +42,10 @@ def test_arm_instruction_sets_are_read_from_features(cpuinfo: Path) -> None:
     assert isa() == {"asimd", "asimddp", "i8mm", "sve"}
 
 
-def test_elsewhere_py_cpuinfo_is_asked(cpuinfo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment, "_py_cpuinfo", lambda: {"brand_raw": "Other CPU", "flags": ["avx2", "avx512vnni"]})
+@pytest.mark.usefixtures("cpuinfo")
+def test_elsewhere_py_cpuinfo_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"brand_raw": "Other CPU", "flags": ["avx2", "avx512vnni"]}
+    monkeypatch.setattr("cpuinfo.get_cpu_info", lambda: found)
     assert isa() == {"avx2", "avx512_vnni"}
     assert describe_machine().cpu == "Other CPU"
 
