@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from pipeline.bounds import out_of_bounds
 from pipeline.libraries.installed import locate
 from pipeline.plan import Device, Plan, Stage, Target
 
@@ -202,6 +203,9 @@ def _restaged(plan: Plan, variant: str, stage: str, change: Callable[[Stage], St
         new = change(_named(before.stages, f"variants.{before.name}.stages", stage))
     except TypeError as error:  # a field that the class lacks
         raise ValueError(str(error)) from error
+    problems = [] if new is None else out_of_bounds(new, f"variants.{before.name}.stages.{stage}")
+    if problems:
+        raise ValueError("; ".join(problems))
     chain = {name: new if name == stage else old for name, old in before.stages.items()}
     after = replace(before, stages={name: kept for name, kept in chain.items() if kept is not None})
     return replace(plan, variants={**plan.variants, after.name: after})

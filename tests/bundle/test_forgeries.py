@@ -97,7 +97,8 @@ FREE = re.compile(
 def test_a_value_of_a_wrong_kind_at_any_place_of_the_manifest_is_refused(bundle: Path) -> None:
     rng = random.Random(SEED)
     original, text = manifest_of(bundle), (bundle / "manifest.json").read_text()
-    for path in rng.sample(sorted(places(original), key=str), 60):
+    sealed = [path for path in places(original) if path != ("digest",)]  # written anew for each
+    for path in rng.sample(sorted(sealed, key=str), 60):
         wrong = rng.choice([value for value in WRONG if type(value) is not type(at(original, path))])
         manifest = copy.deepcopy(original)
         at(manifest, path[:-1])[path[-1]] = wrong

@@ -168,7 +168,7 @@ def test_labels_that_are_likely_counted_from_another_number_are_told(tmp_path: P
     inputs[:, 2] = -9  # the last class never occurs, so that no label is out of range
     labels = inputs[:, :3].argmax(axis=1) + 1
     found = met(tmp_path, classifier(tmp_path, 3), Given({"x": inputs}, labels))
-    assert "about 100% if -1 is added to their labels: data.label_offset=1 may be meant" in found.notes[0]
+    assert "about 100 % if -1 is added to their labels: data.label_offset=1 may be meant" in found.notes[0]
 
 
 def test_channels_are_moved_last_for_a_model_that_reads_them_there(tmp_path: Path) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from pipeline import PACKAGE
 from pipeline.stages.pruning.cut import probe_inputs
 from pipeline.stages.pruning.groups import Prunable, find_groups
 from tests.stages.models import spec_of
 
-PAGE = Path(__file__).parents[2] / "docs" / "pruning.md"
+PAGE = PACKAGE.parent / "docs" / "pruning.md"
 
 
 class Tied(nn.Module):
