@@ -32,8 +32,8 @@ class Profile:
 
 
 def profile_of(worker: Worker, backend: Backend, call_ms: float) -> dict[str, Any]:
-    """The profile of a worker's model whose calls take about ``call_ms`` (``Profiler.profile``), or ``{"reason": why
-    not}``. It has to be the last thing that the worker is asked for."""
+    """The profile of a worker's model whose calls take about ``call_ms`` (``Profiler.profile``); where there is none,
+    ``{"reason": why not}``. It has to be the last thing that the worker is asked for."""
     if not isinstance(backend, Profiler):
         return {"reason": f"{backend.name} rows have no profile"}
     calls = round(min(max(_PROFILED_MS / max(call_ms, 1e-3), _FEWEST_CALLS), _MOST_CALLS))

@@ -67,9 +67,9 @@ class Prune:
     """The share of the channels that goes; null where there is a ``target``."""
     target: Mapping[str, float] | None = None
     """A target instead of a ratio; the mildest ratio that reaches it is searched for. ``{macs: 0.5}`` and
-    ``{parameters: 0.5}`` are shares of the whole model's, ``{size_mb: 4}`` is millions of bytes of weights. ``{latency:
-    0.6}`` is a share of the whole model's time. It is measured as the run's own rows are, on the first target that runs
-    ONNX on the CPU, and reached where the upper end of the interval is."""
+    ``{parameters: 0.5}`` are shares of the whole model's, ``{size_mb: 4}`` is millions of bytes of weights.
+    ``{latency: 0.6}`` is a share of the whole model's time. It is measured as the run's own rows are, on the first
+    target that runs ONNX on the CPU, and reached where the upper end of the interval is."""
     importance: Importance = "l2"
     """The rank of a channel: the norm of its weights (l1, l2), the scale of its batch normalization (bn_scale,
     arXiv:1708.06519), layer-adaptive magnitude (lamp, arXiv:2010.07611), the change of the loss to first order (taylor;
