@@ -17,7 +17,7 @@ from itertools import zip_longest
 
 from pipeline.data.batches import Feed, batch_of
 from pipeline.data.dataset import Split, preprocess
-from pipeline.errors import Skipped, StageFailed
+from pipeline.errors import Skipped, StageFailed, UserError
 from pipeline.folders.locks import InUse
 from pipeline.measure.group import Subject
 from pipeline.measure.schedule import expect
@@ -144,13 +144,14 @@ def _build(wanted: Sequence[Try], builder: Builder, limit_s: float, step: Step) 
         step(LABEL, _BUILDING * number / len(wanted), str(entry.change))
         try:
             ready.append(_ready(entry, replace(builder, plan=entry.plan), number))
-        except (StageFailed, Skipped) as error:
+        except (StageFailed, Skipped, UserError) as error:
             failed.append(_trial(entry, str(error)))
     return failed, ready
 
 
 def _ready(entry: Try, builder: Builder, number: int) -> Ready:
-    """The try with the changed row's model and its reference's; raises StageFailed or Skipped where there is none."""
+    """The try with the changed row's model and its reference's; raises StageFailed or Skipped where there is none,
+    and UserError where the change does not go with another setting."""
     plan, target = entry.plan, entry.plan.targets[entry.row.target]
     target.backend.check(target)
     reference, on = plan.measure.reference_for(target.name)

@@ -12,7 +12,7 @@ import pytest
 from pipeline.analyse import analyse
 from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.plan import Constraints, MeasureSettings, Plan, Target
-from pipeline.results.change import BatchSizes, Change, StageField, StageSwapped, Targets
+from pipeline.results.change import BatchSizes, Change, StageField, StageSwapped, Targets, Threads
 from pipeline.results.explanation import Cause, Explanation
 from pipeline.results.header import Machine, TargetRecord
 from pipeline.results.record import AccuracySamples, LatencySamples, Record, SubjectRecord, Trial
@@ -137,6 +137,14 @@ def test_what_fails_and_what_changes_nothing_are_told_as_such(folder: Path, reco
         "it makes the very same model",
     ]
     assert all(trial.outcome.value is None for trial in trials)
+
+
+def test_a_change_that_does_not_go_with_another_setting_is_told_as_such(folder: Path) -> None:
+    parallel = Target(name="ort_cpu", backend=OnnxRuntime(), threads=2, session={"execution_mode": "parallel"})
+    of = chosen(folder, targets={"ort_cpu": parallel})
+    (trial,) = tried(of, recorded(of), scaled=[Threads(target="ort_cpu", threads=1)])
+    assert trial.outcome.value is None
+    assert "execution_mode=parallel needs threads" in str(trial.outcome.reason)
 
 
 def test_what_the_plan_has_already_is_not_tried(folder: Path, record: Record) -> None:

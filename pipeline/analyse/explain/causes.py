@@ -202,7 +202,8 @@ WITHOUT_PROFILE: Sequence[Callable[[Evidence], Iterator[Cause]]] = (launch_bound
 
 
 def _fewer_waits(row: Evidence) -> Change | None:
-    """One thread, which waits for no other; or a larger batch, where the model takes one."""
-    if row.threads > 1:
+    """One thread, which waits for no other, unless operators run side by side; or a larger batch, where the model takes
+    one."""
+    if row.threads > 1 and row.session.get("execution_mode") != "parallel":
         return Threads(target=row.target, threads=1)
     return None if row.variant.fixed_batch else BatchSizes(sizes=(row.batch_size, 8 * row.batch_size))

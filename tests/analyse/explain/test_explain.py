@@ -150,6 +150,12 @@ def test_a_small_model_on_several_threads_is_sent_to_one() -> None:
     assert str(cause.change) == "target.ort_cpu.threads=1"
 
 
+def test_operators_side_by_side_keep_their_threads() -> None:
+    found = profile(nodes(("Conv", 0.01)), between_ms=0.01)
+    (cause,) = causes(replace(evidence(found, threads=4), session={"execution_mode": "parallel"}))
+    assert str(cause.change) == "batch_sizes=[1,8]"
+
+
 def test_ranges_taken_in_every_call_are_counted() -> None:
     found = profile(nodes(("DynamicQuantizeLinear", 0.2), ("MatMulInteger", 0.8)))
     (cause,) = causes(evidence(found, stage("quantize", "QuantizeDynamic")))
