@@ -27,7 +27,7 @@ MOST_BYTES = 2**31
 MOST_INPUT_BYTES = 2**27
 """The most bytes of golden inputs, unless a single example takes more."""
 EXAMPLES, MOST_EXAMPLES = 16, 32
-"""As many as the batch size, but no more than this: inputs may be large."""
+"""The fewest and the most golden examples; between them there are as many as the batch size."""
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 

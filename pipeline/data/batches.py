@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Feed = Mapping[str, NDArray[Any]]
 Axes = Mapping[str, int | None]
-"""By input name, the axis of the examples in the model's own array; None: one value serves the whole call. An input
+"""The axis of the examples in the model's own array, by input name; None: one value serves the whole call. An input
 that is not named has them first."""
 
 

@@ -57,7 +57,7 @@ class SplitFolder:
     ignore_label: int = IGNORED
     """A label that is neither judged nor learnt from."""
     batch_axes: Mapping[str, int | None] = field(default_factory=dict)
-    """By input name, the axis of the model's array that counts the examples; null: one value serves a whole call. An
+    """The axis of the model's array that counts the examples, by input name; null: one value serves a whole call. An
     axis that is not given is found from the model and the shapes."""
     max_gb: Positive | None = None
     """The most that a file may unpack to; None: half of the memory that is free."""
@@ -98,7 +98,7 @@ class NpzFile:
     ignore_label: int = IGNORED
     """A label that is neither judged nor learnt from."""
     batch_axes: Mapping[str, int | None] = field(default_factory=dict)
-    """By input name, the axis of the model's array that counts the examples; null: one value serves a whole call. An
+    """The axis of the model's array that counts the examples, by input name; null: one value serves a whole call. An
     axis that is not given is found from the model and the shapes."""
     max_gb: Positive | None = None
     """The most that a file may unpack to; None: half of the memory that is free."""
