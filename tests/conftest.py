@@ -13,6 +13,7 @@ from pipeline.measure.exclusive import FOLDER
 from pipeline.report.charts import figures as charts
 
 os.environ[RAISING] = "1"  # a fault of our own fails the test instead of becoming a part's reason
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # several threads only wait for each other on models this small
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

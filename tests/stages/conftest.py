@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact
@@ -63,12 +61,3 @@ def empty() -> MemoryDataset:
 @pytest.fixture
 def image() -> NDArray[Any]:
     return np.zeros((1, 1, 12, 12), np.float32)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Several threads only wait for each other on models this small."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
