@@ -17,8 +17,8 @@ from pipeline.patterns import check_matches
 from pipeline.plan import Context
 from pipeline.plan.roles import Role
 from pipeline.stages.graphs.gentler import Asked, Way, proof, quantized_gently
+from pipeline.stages.graphs.library import is_large
 from pipeline.stages.quantization.preparation import require_float
-from pipeline.stages.quantization.shared import is_large
 
 if TYPE_CHECKING:
     import onnx

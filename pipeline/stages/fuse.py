@@ -22,7 +22,7 @@ from pipeline.libraries.muted import prints_logged
 from pipeline.plan import Context
 from pipeline.plan.roles import Role
 from pipeline.stages.graphs import legacy_fusion
-from pipeline.stages.quantization.shared import is_large, library_call
+from pipeline.stages.graphs.library import is_large, library_call
 
 if TYPE_CHECKING:
     import onnx

@@ -14,7 +14,7 @@ from pipeline.errors import StageFailed, first_line
 from pipeline.plan import Context
 from pipeline.plan.roles import Role
 from pipeline.stages.graphs.gentler import first_that_works, proof
-from pipeline.stages.quantization.shared import is_large
+from pipeline.stages.graphs.library import is_large
 
 Level = Literal["basic", "extended", "all"]
 LEVELS: Mapping[Level, str] = {

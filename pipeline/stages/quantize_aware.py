@@ -17,7 +17,7 @@ from pipeline.errors import Skipped, StageFailed, first_line
 from pipeline.metrics import in_classes, judging_of
 from pipeline.plan import Context, Metric
 from pipeline.plan.roles import Role
-from pipeline.stages.quantization.shared import reduces_range
+from pipeline.stages.quantization.integers import reduces_range
 from pipeline.training.recipe import Recipe
 
 if TYPE_CHECKING:

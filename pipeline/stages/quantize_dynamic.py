@@ -15,18 +15,11 @@ from pipeline.data.dataset import SplitName
 from pipeline.plan import Context
 from pipeline.plan.roles import Role
 from pipeline.stages.graphs.gentler import Asked, Way, proof, quantized_gently
+from pipeline.stages.graphs.library import is_large, library_call
 from pipeline.stages.quantization.choice import Choice, chosen_nodes
+from pipeline.stages.quantization.integers import IntegerType, reduces_range
+from pipeline.stages.quantization.nodes import MIN_SQNR_DB, PRODUCTS, quantized_share, require_quantized
 from pipeline.stages.quantization.preparation import prepare, require_float
-from pipeline.stages.quantization.shared import (
-    MIN_SQNR_DB,
-    PRODUCTS,
-    IntegerType,
-    is_large,
-    library_call,
-    quantized_share,
-    reduces_range,
-    require_quantized,
-)
 
 if TYPE_CHECKING:
     import onnx

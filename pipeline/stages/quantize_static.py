@@ -19,20 +19,12 @@ from pipeline.errors import StageFailed
 from pipeline.plan import Context
 from pipeline.plan.roles import Role
 from pipeline.stages.graphs.gentler import Asked, Way, proof, quantized_gently
+from pipeline.stages.graphs.library import is_large, library_call
 from pipeline.stages.quantization.calibration import METHODS, Calibration, Examples, calibrate
 from pipeline.stages.quantization.choice import Choice, chosen_nodes
+from pipeline.stages.quantization.integers import WideIntegerType, reduces_range
+from pipeline.stages.quantization.nodes import MIN_SQNR_DB, PRODUCTS, has_attention, require_quantized, weighted_nodes
 from pipeline.stages.quantization.preparation import prepare, require_float
-from pipeline.stages.quantization.shared import (
-    MIN_SQNR_DB,
-    PRODUCTS,
-    WideIntegerType,
-    has_attention,
-    is_large,
-    library_call,
-    reduces_range,
-    require_quantized,
-    weighted_nodes,
-)
 from pipeline.stages.quantization.static_graph import (
     grouped_transposed,
     keep_outputs_float,

@@ -17,16 +17,11 @@ from pipeline.errors import Unchanged
 from pipeline.plan import Context
 from pipeline.plan.roles import Role
 from pipeline.stages.graphs.gentler import Asked, Way, proof, quantized_gently
+from pipeline.stages.graphs.library import is_large
 from pipeline.stages.quantization.choice import chosen_nodes
+from pipeline.stages.quantization.nodes import MIN_SQNR_DB, quantized_share, require_quantized, weighted_nodes
 from pipeline.stages.quantization.preparation import require_float
 from pipeline.stages.quantization.products import plain_gemms
-from pipeline.stages.quantization.shared import (
-    MIN_SQNR_DB,
-    is_large,
-    quantized_share,
-    require_quantized,
-    weighted_nodes,
-)
 
 if TYPE_CHECKING:
     import onnx

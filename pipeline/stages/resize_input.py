@@ -14,8 +14,8 @@ from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, first_line
 from pipeline.plan import Context
 from pipeline.plan.roles import Role
+from pipeline.stages.graphs.library import is_large
 from pipeline.stages.graphs.resize_nodes import resized_image, resized_sequence
-from pipeline.stages.quantization.shared import is_large
 
 if TYPE_CHECKING:
     import onnx

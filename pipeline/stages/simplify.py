@@ -13,7 +13,7 @@ from pipeline.data.dataset import SplitName
 from pipeline.errors import Skipped, StageFailed, Unchanged, first_line
 from pipeline.plan import Context
 from pipeline.plan.roles import Role
-from pipeline.stages.quantization.shared import is_large
+from pipeline.stages.graphs.library import is_large
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,9 +19,10 @@ from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, Unchanged
 from pipeline.plan import Context
 from pipeline.plan.roles import Role
+from pipeline.stages.graphs.library import is_large
 from pipeline.stages.quantization.calibration import BATCH, Examples
+from pipeline.stages.quantization.nodes import SMOOTHED
 from pipeline.stages.quantization.preparation import require_float
-from pipeline.stages.quantization.shared import SMOOTHED, is_large
 
 if TYPE_CHECKING:
     import onnx

@@ -14,7 +14,7 @@ from pipeline.artifact import Artifact
 from pipeline.artifact.proof import check_output
 from pipeline.errors import StageFailed, Unchanged
 from pipeline.stages.export import ExportOnnx
-from pipeline.stages.quantization import shared as quantization
+from pipeline.stages.graphs import library
 from pipeline.stages.quantize_dynamic import QuantizeDynamic
 from tests.stages.models import (
     ArrayDataset,
@@ -91,7 +91,7 @@ def test_values_of_unknown_type_are_quantized_as_float(workplace: Workplace) -> 
 def test_weights_beside_the_model_are_quantized_too(
     workplace: Workplace, onnx_model: Artifact, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quantization, "SINGLE_FILE_BYTES", 0)
+    monkeypatch.setattr(library, "SINGLE_FILE_BYTES", 0)
     quantized = workplace.build(QuantizeDynamic(), onnx_model)
     assert check_output(onnx_model, quantized, None, feed)["cosine_min"] > 0.99
 

@@ -14,9 +14,10 @@ from pipeline.artifact import Artifact
 from pipeline.artifact.proof import check_output
 from pipeline.errors import StageFailed, Unchanged
 from pipeline.stages.export import ExportOnnx
+from pipeline.stages.graphs import library
 from pipeline.stages.quantization import calibration
-from pipeline.stages.quantization import shared as quantization
 from pipeline.stages.quantization.calibration import Calibration
+from pipeline.stages.quantization.nodes import has_attention
 from pipeline.stages.quantize_static import QuantizeStatic
 from tests.stages.models import MemoryDataset, TextDataset, Workplace, op_types, sentences
 from tests.stages.refusal import refusal
@@ -189,7 +190,7 @@ def test_a_fixed_batch_is_calibrated_in_whole_batches(
 def test_weights_beside_the_model_are_quantized_too(
     workplace: Workplace, onnx_model: Artifact, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quantization, "SINGLE_FILE_BYTES", 0)
+    monkeypatch.setattr(library, "SINGLE_FILE_BYTES", 0)
     quantized = workplace.build(QuantizeStatic(), onnx_model)
     assert check_output(onnx_model, quantized, None, feed)["cosine_min"] > 0.99
 
@@ -230,4 +231,4 @@ def test_of_a_transformer_only_the_products_are_quantized(workplace: Workplace, 
 
 
 def test_convolution_networks_are_quantized_as_a_whole(onnx_model: Artifact) -> None:
-    assert not quantization.has_attention(onnx.load(onnx_model.onnx_path))
+    assert not has_attention(onnx.load(onnx_model.onnx_path))

@@ -14,7 +14,7 @@ from pipeline.artifact import Artifact
 from pipeline.artifact.proof import KEEP, Floor, compare
 from pipeline.artifact.run import ran
 from pipeline.errors import DISK_FULL, Misnamed, Skipped, StageFailed, first_line
-from pipeline.stages.quantization.shared import PRODUCTS
+from pipeline.stages.quantization.nodes import PRODUCTS
 
 if TYPE_CHECKING:
     import onnx

@@ -16,8 +16,8 @@ from pipeline.data.dataset import Split, preprocess
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import StageFailed, first_line
 from pipeline.libraries.muted import prints_logged
+from pipeline.stages.graphs.library import library_call
 from pipeline.stages.quantization.least_error import least_error_range
-from pipeline.stages.quantization.shared import library_call
 
 Calibration = Literal["minmax", "entropy", "percentile", "distribution", "mse"]
 METHODS = {

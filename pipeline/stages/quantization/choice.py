@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.patterns import check_matches, matches
-from pipeline.stages.quantization.shared import PRODUCTS, SMOOTHED
+from pipeline.stages.quantization.nodes import PRODUCTS, SMOOTHED
 
 if TYPE_CHECKING:
     import onnx

@@ -18,8 +18,8 @@ from pipeline.errors import Skipped, StageFailed, first_line
 from pipeline.importing.clean import OPSET, raised
 from pipeline.libraries.muted import saves_in
 from pipeline.plan import Context
+from pipeline.stages.graphs.library import is_large, library_call
 from pipeline.stages.quantization.products import plain_gemms, separate_constants
-from pipeline.stages.quantization.shared import is_large, library_call
 
 if TYPE_CHECKING:
     import onnx

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.artifact.onnx_graph import reads
 from pipeline.artifact.onnx_rewriting import fresh_name
-from pipeline.stages.quantization.shared import PRODUCTS
+from pipeline.stages.quantization.nodes import PRODUCTS
 
 if TYPE_CHECKING:
     import onnx

@@ -16,7 +16,7 @@ from pipeline.data.dataset import Feed
 from pipeline.errors import StageFailed, UserError
 from pipeline.metrics import judging_of
 from pipeline.plan import Context, Metric
-from pipeline.stages.quantization.shared import weighted_nodes
+from pipeline.stages.quantization.nodes import weighted_nodes
 
 if TYPE_CHECKING:
     import onnx

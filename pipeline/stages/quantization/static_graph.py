@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.artifact.onnx_graph import reads
 from pipeline.artifact.onnx_rewriting import drop_unused
-from pipeline.stages.quantization.shared import quantized_share, weighted_nodes
+from pipeline.stages.quantization.nodes import quantized_share, weighted_nodes
 
 if TYPE_CHECKING:
     import onnx

@@ -1,0 +1,21 @@
+"""The integer types of weights and activations."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pipeline.machine.instruction_sets import lacks_dot_products
+
+IntegerType = Literal["int8", "uint8"]
+WideIntegerType = Literal["int8", "uint8", "int16", "uint16"]
+
+
+def reduces_range(asked: bool | None, weight_type: WideIntegerType, isa: frozenset[str]) -> bool:
+    """Whether weights are quantized to 7 bits: as was asked, else as the processor needs.
+
+    On x86 processors without VNNI or AMX, ONNX Runtime's kernels for int8 weights add pairs of products in 16 bits,
+    which saturates with 8-bit weights.
+    """
+    if asked is not None:
+        return asked
+    return weight_type == "int8" and lacks_dot_products(isa)
