@@ -13,11 +13,12 @@ from typing import Any
 from pipeline.machine.card import card_of
 from pipeline.machine.counters import increase
 from pipeline.machine.energy_counters import POWERCAP
+from pipeline.measure.cores import cores_for
 from pipeline.measure.energy import energy_of
 from pipeline.measure.profile import profile_of
 from pipeline.measure.settling import settling_of
 from pipeline.measure.workers.process import Worker
-from pipeline.measure.workers.worker import Job, Load, Loaded, PeakMemory
+from pipeline.measure.workers.worker import Job, Load, Loaded, PeakMemory, Pin
 
 _CALLS = 20
 _NS_PER_MS = 1e6
@@ -62,6 +63,7 @@ def run_alone(
     model is loaded and when it has run, because runtimes give nothing back between calls. Raises WorkerFailed with the
     reason where the model can't be run. A later failure is the energy's or the profile's own reason.
     """
+    worker.ask(Pin(cores_for([job.target])))  # the core that is idlest now, and not when the process was started
     with card_of(job.target.device) as card:
         before = None if card is None else card.used_bytes()
         loaded: Loaded = worker.ask(Load(calls=1, warmup_ns=0))

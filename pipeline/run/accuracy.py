@@ -121,8 +121,7 @@ def _side_by_side(table: Table, models: Models) -> int:
     if all(subjects[0].target.device == "cpu" for _, subjects in models.values()):
         return cores
     needed = table.needed_bytes()
-    rows = [[needed.get(subject.key) for subject in subjects] for _, subjects in models.values()]
-    sizes = [[size for size in row if size is not None] for row in rows]
+    sizes = [[needed[subject.key] for subject in subjects if subject.key in needed] for _, subjects in models.values()]
     with card_of("cuda") as card:
         usable = None if card is None else card.usable_bytes()
     if usable is None or not all(sizes):

@@ -11,7 +11,6 @@ from pathlib import Path
 from pipeline.artifact.onnx_graph import fixed_batch_of
 from pipeline.data.batches import Feed, axes_of
 from pipeline.errors import WorkerFailed, reasoned
-from pipeline.measure.cores import cores_for
 from pipeline.measure.group import Subject
 from pipeline.measure.loadgen.scenario import Ask, run_scenario, written
 from pipeline.measure.solo import run_alone
@@ -30,7 +29,6 @@ def run_each_alone(plan: Plan, table: Table, feeds: Mapping[int, Feed], display:
     profiled = plan.measure.explain != "none"
     label = "each row alone"
     jobs = {subject.key: _job(plan, subject, feeds) for subject in subjects}
-    jobs = {key: replace(job, cores=cores_for([job.target])) for key, job in jobs.items()}
     if jobs:
         display.step(label, 0.0, "starting")
     with closing(each_alone(jobs)) as workers:

@@ -1,3 +1,4 @@
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +51,15 @@ def test_what_this_process_holds_does_not_count(tmp_path: Path) -> None:
 def test_a_model_that_cannot_be_run_gives_its_reason(tmp_path: Path) -> None:
     with pytest.raises(WorkerFailed, match="no such operator"):
         peak_memory(artifact(tmp_path, "model", refuse="no such operator"), target(), FEEDS[1])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pins processes")
+def test_a_row_keeps_to_cores_that_are_chosen_when_its_turn_comes(tmp_path: Path) -> None:
+    one = job(tmp_path, pid_file=str(tmp_path / "pid"))
+    assert one.cores is None
+    with alone(one) as worker:
+        run_alone(worker, one, 1)
+        assert len(os.sched_getaffinity(int((tmp_path / "pid").read_text()))) == 1
 
 
 def test_a_cards_memory_is_what_it_rose_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,8 +45,7 @@ there are any."""
 
 
 def main() -> None:
-    """Be a zygote: import; then fork the workers when told to, tell how a worker ended when asked by its number, and so
-    on.
+    """Be a template: import; then fork the workers when told to, and tell how a worker ended when asked by its number.
 
     When the parent closes, all workers are ended.
     """

@@ -49,11 +49,9 @@ class FreshWorkers:
         They start side by side and all are up when this yields, so none starts while another is timed.
         """
         with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="slimline-workers-")))
             forked = self._forked(jobs)
             workers = self._fork(forked, stack) if forked else {}
-            for number, key in enumerate(key for key in jobs if key not in forked):
-                workers[key] = _spawn(folder / f"spawned-{number}.log", stack)
+            workers.update(_spawned([key for key in jobs if key not in forked], stack))
             yield _awake(jobs, _ready(jobs, workers))
 
     @contextmanager
@@ -123,9 +121,7 @@ def each_alone(jobs: Mapping[str, Job]) -> Generator[tuple[str, Worker | WorkerF
     """
     for keys in batched(jobs, available_cores()):
         with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="slimline-workers-")))
-            spawned = {key: _spawn(folder / f"spawned-{number}.log", stack) for number, key in enumerate(keys)}
-            for key, worker in _ready({key: jobs[key] for key in keys}, spawned).items():
+            for key, worker in _ready({key: jobs[key] for key in keys}, _spawned(keys, stack)).items():
                 yield key, worker
                 if isinstance(worker, Worker):
                     worker.end()
@@ -183,6 +179,12 @@ def _all_told(
 def _has_pool(job: Job) -> bool:
     """Whether idle threads may spin; an accelerator's process is never stopped."""
     return job.target.device == "cpu" and job.target.threads > 1
+
+
+def _spawned(keys: Iterable[str], stack: ExitStack) -> dict[str, Worker]:
+    """A new interpreter for each key; they end with ``stack``."""
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="slimline-workers-")))
+    return {key: _spawn(folder / f"spawned-{number}.log", stack) for number, key in enumerate(keys)}
 
 
 def _spawn(log: Path, stack: ExitStack) -> Worker:

@@ -96,6 +96,18 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Pin:
+    """Keep to some cores from now on. None, or a system that has no such call: wherever the system puts it."""
+
+    cores: tuple[int, ...] | None
+
+    def __call__(self, state: State) -> None:
+        """Pin this process."""
+        if self.cores is not None and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, self.cores)
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
     """Take a job and import its runtime. The job is a pickle, so that one that can't be read is a reason like any
     other."""
@@ -106,8 +118,7 @@ class Start:
         """Import before pinning: the workers of a round import side by side."""
         job: Job = pickle.loads(self.job)
         job.target.backend.preload(job.target)
-        if job.cores is not None and hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, job.cores)
+        Pin(job.cores)(state)
         state.job = job
 
 
