@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import nncf  # type: ignore[import-not-found]
+import nncf
 import onnx
 import openvino
 from making import Example, Maker, command_line, examples, prefix
