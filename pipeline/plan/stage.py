@@ -66,7 +66,10 @@ class Context:
         return preprocess(examples.take(0, limit if limit is not None else len(examples)).inputs, self.preprocessing)
 
     def sample(self, limit: int) -> Inputs:
-        """Examples to compare models on: from the calibration split, or from the test split where there is none."""
+        """Examples to compare models on: from the calibration split, or from the test split where there is none.
+
+        A stage whose output takes their shapes has a class variable ``sized_by_data = True``.
+        """
         return preprocess(sample_of(self.data, limit).inputs, self.preprocessing)
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pipeline.artifact import Artifact, Format, file_digest
 from pipeline.artifact.onnx_graph import fixed_batch_of
 from pipeline.artifact.store import Entry, Store
-from pipeline.data.batches import Axes, axes_of
+from pipeline.data.batches import Axes, axes_of, batch_of
 from pipeline.data.dataset import SplitName
 from pipeline.errors import (
     CorruptEntry,
@@ -238,6 +238,8 @@ class Builder:
             parts["original"] = self.source().artifact.digest
         if calibrates(stage):
             parts["unseen"] = self._split_digest("test", SAMPLE_SIZE)
+        if getattr(stage, "sized_by_data", False):
+            parts["sizes"] = self._sizes_of_data()
         return digest_of(parts)
 
     def _record(
@@ -267,6 +269,12 @@ class Builder:
         if self._found_axes is None:
             self._found_axes = axes_of(first_examples(self.plan, 1))
         return self._found_axes
+
+    def _sizes_of_data(self) -> Mapping[str, Any]:
+        """The shape of one call of a single example, by input, and the axis of the examples in it."""
+        example = first_examples(self.plan, 1)
+        axes = axes_of(example)
+        return {name: [array.shape, axes.get(name, 0)] for name, array in batch_of(example, 1).items()}
 
     def _size(self, artifact: Artifact) -> Size:
         """Counted once; not known where counting goes wrong, which is no reason to lose the variant."""

@@ -45,7 +45,8 @@ class ExportOnnx:
     """18 is the opset that the dynamo exporter writes without converting, and it has every operator that 8-bit
     quantization needs. An opset below 13 is only for ``fuse`` with the engine onnxruntime-tools."""
     dynamic_batch: bool = True
-    """Whether axis 0 of every input is free; if not, it is 1."""
+    """Whether axis 0 of every input is free; if not, it is 1. It changes nothing in an ONNX model, whose shapes the
+    stage ``fix_shapes`` fixes."""
 
     role: ClassVar[Role] = "export"
     accepts: ClassVar[frozenset[Format]] = frozenset({"torch", "onnx"})
@@ -68,6 +69,8 @@ class ExportOnnx:
         if source.format == "onnx":
             shutil.copytree(source.path, out, dirs_exist_ok=True)
             context.note("export", "the model is ONNX already and is handed on as it is")
+            if not self.dynamic_batch:
+                context.note("dynamic_batch", "changes nothing in an ONNX model: the stage fix_shapes fixes its batch")
             return
         module, spec, _ = load_plain(source.path)
         if _widen(module):

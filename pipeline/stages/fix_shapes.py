@@ -13,9 +13,9 @@ import numpy as np
 from pipeline.artifact import ONNX_FILE, Artifact, Format, model_files
 from pipeline.artifact.onnx_graph import Shape, all_graphs, batch_first, fed_inputs, fixed_batch_in, shape_of
 from pipeline.artifact.onnx_rewriting import drop_unused
-from pipeline.artifact.onnx_sizes import axis_names, set_axis, set_batch, set_sizes
+from pipeline.artifact.onnx_sizes import axis_names, set_axis, set_batch, set_free, set_sizes
 from pipeline.bounds import Count
-from pipeline.data.batches import Axes, axes_of
+from pipeline.data.batches import Axes, axes_of, batch_of
 from pipeline.data.dataset import SplitName
 from pipeline.errors import Skipped, StageFailed, Unchanged
 from pipeline.plan import Context
@@ -27,17 +27,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FixShapes:
-    """Fix the batch of an ONNX model, and other free axes where they are named; then infer all shapes.
+    """Fix the batch of an ONNX model and its other free axes; then infer all shapes.
 
-    The model takes this one batch size from then on, and rows of others are skipped. It computes the same. OpenVINO
-    compiles for shapes that it knows; ONNX Runtime gains little.
+    The model takes this one batch size from then on, and rows of others are skipped. It also takes inputs of these
+    lengths only: a runtime refuses others. It computes the same. OpenVINO compiles for shapes that it knows; ONNX
+    Runtime gains little.
     """
 
     batch_size: Count = 1
     axes: Mapping[str, Count] = field(default_factory=dict)
     """The sizes of other free axes, by their name in the model, such as ``{sequence: 128}``."""
     shapes: Mapping[str, tuple[Count | None, ...]] = field(default_factory=dict)
-    """Whole shapes by input, such as ``{input_ids: [1, 128]}``; null leaves an axis as it is."""
+    """Whole shapes by input, such as ``{input_ids: [1, 128]}``; null leaves an axis to ``from_data``."""
+    from_data: bool = True
+    """Whether the free axes that are not named take the sizes of the data's examples; if not, they stay free."""
 
     role: ClassVar[Role] = "graph"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
@@ -47,6 +50,7 @@ class FixShapes:
     libraries: ClassVar[tuple[str, ...]] = ("onnx",)
     tolerance: ClassVar[float | None] = 1e-3
     fixes_batch: ClassVar[bool] = True
+    sized_by_data: ClassVar[bool] = True
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
         """Write the model; raises Unchanged where all its shapes are fixed, Skipped where its batch is fixed at another
@@ -54,20 +58,29 @@ class FixShapes:
         import onnx
 
         model = onnx.load(source.onnx_path, load_external_data=False)
-        before = _shapes(model)
-        axes = axes_of(context.sample(1))
-        self._check(model, before, axes)
+        sample = context.sample(1)
+        before, axes = _shapes(model), axes_of(sample)
+        data_shapes = {name: array.shape for name, array in batch_of(sample, self.batch_size).items()}
+        for value in fed_inputs(model.graph):
+            if before[value.name] is None and value.name in data_shapes:
+                set_free(value, len(data_shapes[value.name]))
+        self._check(model, _shapes(model), axes)
         for name, sizes in self.shapes.items():
             set_sizes(model, name, sizes)
         for name, size in self.axes.items():
             set_axis(model, name, size)
+        left = _shapes(model)
         set_batch(model, self.batch_size, axes)
+        if self.from_data:
+            _set_free(model, left, data_shapes)
         if _shapes(model) == before:
             raise Unchanged(f"its shapes are fixed already: {_shown(before)}")
         context.note("shapes", {name: list(shape or ()) for name, shape in _shapes(model).items()})
         free = [name for name, shape in _shapes(model).items() if shape is None or None in shape]
         if free:
-            context.note("left_free", f"{_shown(_shapes(model), free)}: name them in axes or shapes")
+            context.note(
+                "left_free", f"{_shown(_shapes(model), free)}: name them in axes or shapes, or set from_data=true"
+            )
         _write(_inferred(model), source, out)
 
     def _check(self, model: onnx.ModelProto, before: Mapping[str, Shape | None], axes: Axes) -> None:
@@ -85,6 +98,15 @@ class FixShapes:
                 raise StageFailed(
                     f"shapes: input '{name}' is {_shown(before, [name])}, which {list(sizes)} does not fit"
                 )
+
+
+def _set_free(model: onnx.ModelProto, left: Mapping[str, Shape | None], sizes: Mapping[str, tuple[int, ...]]) -> None:
+    """Write the data's sizes into the axes that were free in ``left``, in place. Where two inputs name an axis alike
+    and the data has two sizes, each input gets its own."""
+    for name, shape in left.items():
+        if shape is not None and len(sizes.get(name, ())) == len(shape):
+            pairs = zip(shape, sizes[name], strict=True)
+            set_sizes(model, name, [size if declared is None else None for declared, size in pairs])
 
 
 def _shapes(model: onnx.ModelProto) -> dict[str, Shape | None]:

@@ -20,6 +20,7 @@ from pipeline.run.build import Builder
 from pipeline.run.build import builder as making
 from pipeline.run.built import Built
 from pipeline.stages.export import ExportOnnx
+from pipeline.stages.fix_shapes import FixShapes
 from pipeline.stages.quantize_static import QuantizeStatic
 from tests.example import Arrays, Exact, Floored, NeedsTorch, Scale, linear_model, plan
 
@@ -255,3 +256,26 @@ def test_a_batch_on_another_axis_is_free_in_the_record_though_the_first_axis_is_
     built, _ = build(plan(tmp_path, {"baseline": {}}, data=Columns()))
     assert built["baseline"].record.reason is None
     assert built["baseline"].record.fixed_batch is None
+
+
+@dataclass(frozen=True)
+class Cut(Arrays):
+    """The same examples, shorter."""
+
+    length: int = 8
+
+    def split(self, name: SplitName) -> Split:
+        split = Arrays.split(self, name)
+        return Split({"x": split.inputs["x"][:, : self.length]}, None)
+
+
+def test_a_model_with_the_sizes_of_the_data_is_built_anew_for_other_sizes(tmp_path: Path) -> None:
+    free = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", "length"]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"], name="relu")], "relu", free[:1], free[1:])
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), tmp_path / "linear.onnx"
+    )
+    for length in (8, 5):
+        built, _ = build(plan(tmp_path, {"v": {"fix": FixShapes()}}, data=Cut(length=length)))
+        declared = onnx.load(built["v"].artifact.onnx_path).graph.input[0].type.tensor_type.shape.dim
+        assert [size.dim_value for size in declared] == [1, length]

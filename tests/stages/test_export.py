@@ -73,6 +73,14 @@ def test_without_dynamic_batch_the_batch_is_1(workplace: Workplace, torch_model:
     check_output(torch_model, exported, ExportOnnx.tolerance, feed)
 
 
+def test_dynamic_batch_changes_nothing_in_an_onnx_source_and_says_so(
+    workplace: Workplace, onnx_model: Artifact
+) -> None:
+    exported = workplace.build(ExportOnnx(dynamic_batch=False), onnx_model)
+    assert exported.digest == onnx_model.digest
+    assert "the stage fix_shapes fixes its batch" in workplace.notes["dynamic_batch"]
+
+
 def test_an_onnx_source_is_handed_on_with_its_external_data(workplace: Workplace, onnx_model: Artifact) -> None:
     out = workplace.new("external")
     (out / "weights").mkdir()

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from pipeline.artifact import Artifact, folder_digest
 from pipeline.artifact.onnx_graph import fixed_batch_of, shape_of
 from pipeline.artifact.proof import check_output
+from pipeline.data.batches import Inputs
+from pipeline.data.dataset import Split, SplitName
 from pipeline.errors import Skipped, StageFailed, Unchanged
 from pipeline.stages.fix_shapes import FixShapes
 from tests.importing.graphs import model, numbers, save, value, weight
 from tests.stages.models import ArrayDataset, Workplace
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """The same arrays in every split, the examples first."""
+
+    arrays: Mapping[str, NDArray[Any]]
+    axes: Mapping[str, int | None] = field(default_factory=dict)
+    name: str = "arrays"
+    calibration_size: int = 40
+    class_names: Sequence[str] = ()
+
+    def split(self, name: SplitName) -> Split:
+        return Split(Inputs(dict(self.arrays), self.axes))
 
 
 def artifact(made: onnx.ModelProto, folder: Path) -> Artifact:
@@ -58,9 +77,48 @@ def test_named_axes_are_fixed_wherever_they_stand(workplace: Workplace, tmp_path
     check_output(source, fixed, 1e-5, {"a": numbers(6, 5, 4), "b": numbers(6, 5, 4)})
 
 
-def test_whole_shapes_are_given_by_input(workplace: Workplace, tmp_path: Path) -> None:
-    fixed = workplace.build(FixShapes(shapes={"a": (None, 7, 4)}), encoder_like(tmp_path))
-    assert declared(fixed) == {"a": (1, 7, 4), "b": (1, 7, 4), "y": (1, 7, 3)}
+def test_free_axes_take_the_sizes_of_the_data(workplace: Workplace, tmp_path: Path) -> None:
+    workplace.data = Arrays({name: numbers(6, 5, 4) for name in "ab"})
+    source = encoder_like(tmp_path)
+    fixed = workplace.build(FixShapes(batch_size=2), source)
+    assert declared(fixed) == {"a": (2, 5, 4), "b": (2, 5, 4), "y": (2, 5, 3)}
+    assert "left_free" not in workplace.notes
+    check_output(source, fixed, 1e-5, workplace.context().sample(6))
+
+
+def test_named_sizes_come_before_those_of_the_data(workplace: Workplace, tmp_path: Path) -> None:
+    workplace.data = Arrays({name: numbers(6, 5, 4) for name in "ab"})
+    source = encoder_like(tmp_path)
+    named = workplace.build(FixShapes(axes={"length": 7}), source, "named")
+    whole = workplace.build(FixShapes(shapes={"a": (None, 7, 4)}), source, "whole")
+    assert declared(named) == declared(whole) == {"a": (1, 7, 4), "b": (1, 7, 4), "y": (1, 7, 3)}
+
+
+def test_a_value_that_serves_the_whole_call_gets_its_size(workplace: Workplace, tmp_path: Path) -> None:
+    nodes = [helper.make_node("Add", ["x", "shift"], ["y"])]
+    inputs = [value("x", ["n", "length"]), value("shift", ["size"])]
+    source = artifact(model(nodes, inputs, [value("y", ["n", "length"])], []), tmp_path / "made")
+    workplace.data = Arrays({"x": numbers(6, 4), "shift": np.ones((6, 4), np.float32)}, {"shift": None})
+    fixed = workplace.build(FixShapes(batch_size=2), source)
+    assert declared(fixed) == {"x": (2, 4), "shift": (4,), "y": (2, 4)}
+    check_output(source, fixed, 1e-5, workplace.context().sample(6))
+
+
+def test_two_inputs_with_one_name_for_two_sizes_get_each_its_own(workplace: Workplace, tmp_path: Path) -> None:
+    nodes = [helper.make_node("Add", ["x", "shift"], ["y"])]
+    inputs = [value("x", ["n", "size"]), value("shift", ["n", "size"])]
+    source = artifact(model(nodes, inputs, [value("y", ["n", None])], []), tmp_path / "made")
+    workplace.data = Arrays({"x": numbers(6, 4), "shift": numbers(6, 1)})
+    fixed = workplace.build(FixShapes(), source)
+    assert declared(fixed) == {"x": (1, 4), "shift": (1, 1), "y": (1, 4)}
+
+
+def test_an_input_without_a_declared_shape_gets_that_of_the_data(workplace: Workplace, tmp_path: Path) -> None:
+    made = model([helper.make_node("Relu", ["x"], ["y"])], [value("x", ["n", 4])], [value("y", ["n", 4])], [])
+    made.graph.input[0].type.tensor_type.ClearField("shape")
+    workplace.data = Arrays({"x": numbers(6, 4)})
+    fixed = workplace.build(FixShapes(batch_size=3), artifact(made, tmp_path / "made"))
+    assert declared(fixed) == {"x": (3, 4), "y": (3, 4)}
 
 
 def test_the_batch_is_fixed_on_the_axis_that_the_data_has_it_on(workplace: Workplace, tmp_path: Path) -> None:
@@ -68,13 +126,18 @@ def test_the_batch_is_fixed_on_the_axis_that_the_data_has_it_on(workplace: Workp
     first = numpy_helper.from_array(np.array([0], np.int64), "first")
     made = model(nodes, [value("x", ["length", None, 4])], [value("y", [None, 4])], [first])
     workplace.data = ArrayDataset("x", (5, 4), axis=1)
-    fixed = workplace.build(FixShapes(batch_size=3), artifact(made, tmp_path / "made"))
-    assert declared(fixed) == {"x": (None, 3, 4), "y": (3, 4)}
+    source = artifact(made, tmp_path / "made")
+    batch = workplace.build(FixShapes(batch_size=3, from_data=False), source, "batch")
+    assert declared(batch) == {"x": (None, 3, 4), "y": (3, 4)}
+    fixed = workplace.build(FixShapes(batch_size=3), source, "all")
+    assert declared(fixed) == {"x": (5, 3, 4), "y": (3, 4)}
 
 
 def test_what_stays_free_is_noted(workplace: Workplace, tmp_path: Path) -> None:
-    workplace.build(FixShapes(), encoder_like(tmp_path))
-    assert workplace.notes["left_free"] == "a [1, any, 4], b [1, any, 4]: name them in axes or shapes"
+    workplace.build(FixShapes(from_data=False), encoder_like(tmp_path))
+    assert workplace.notes["left_free"] == (
+        "a [1, any, 4], b [1, any, 4]: name them in axes or shapes, or set from_data=true"
+    )
 
 
 @pytest.mark.parametrize(
