@@ -20,7 +20,7 @@ from pipeline.bounds import BatchSize, fitted, hints_of
 from pipeline.errors import UserError
 from pipeline.folders.outputs import new_folder
 from pipeline.libraries.installed import locate
-from pipeline.plan import BASELINE, Constraints, MeasureSettings, Plan, RunLimits
+from pipeline.plan import BASELINE, Constraints, MeasureSettings, Plan, RunLimits, SearchSettings
 from pipeline.plan.chains import with_beginnings
 from pipeline.plan.check import check, check_measure
 
@@ -59,6 +59,7 @@ class Schema:
     constraints: Any = field(default_factory=_skeleton(Constraints))
     limits: Any = field(default_factory=_skeleton(RunLimits))
     store: StoreNode = field(default_factory=StoreNode)
+    search: Any = None
 
 
 def register(*, make_folders: bool = True) -> None:
@@ -96,6 +97,7 @@ def build(cfg: DictConfig, output: Path, command: str) -> Plan:
     measure = _make(MeasureSettings, plain["measure"], "measure", problems)
     constraints = _make(Constraints, plain["constraints"], "constraints", problems)
     limits = _make(RunLimits, plain["limits"], "limits", problems)
+    search = None if plain["search"] is None else _make(SearchSettings, plain["search"], "search", problems)
     sizes = plain["batch_sizes"]
     batch_sizes = fitted(sizes if isinstance(sizes, list) else [sizes], tuple[BatchSize, ...], "batch_sizes", problems)
     problems.extend(
@@ -121,6 +123,7 @@ def build(cfg: DictConfig, output: Path, command: str) -> Plan:
         command=command,
         grid=plain["grid"],
         limits=limits,
+        search=search,
         default_variants=by_default(command, "variant", "variants", variants) - {BASELINE, *plain["steps"]},
         default_targets=by_default(command, "target", "target", targets),
     )

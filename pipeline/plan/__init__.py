@@ -2,6 +2,7 @@
 
 from pipeline.plan.metric import Metric
 from pipeline.plan.plan import Grid, Plan
+from pipeline.plan.search import SearchSettings
 from pipeline.plan.settings import BASELINE, Constraints, Explain, MeasureSettings, RunLimits, Scenario
 from pipeline.plan.source import InputSignature, ModelSource
 from pipeline.plan.stage import Comparison, Context, Speed, Stage, Variant, is_export, role_of
@@ -26,6 +27,7 @@ __all__ = [
     "Resident",
     "RunLimits",
     "Scenario",
+    "SearchSettings",
     "Session",
     "Speed",
     "Stage",

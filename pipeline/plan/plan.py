@@ -14,6 +14,7 @@ from pipeline.bounds import (
 )
 from pipeline.data.dataset import Dataset
 from pipeline.plan.metric import Metric
+from pipeline.plan.search import SearchSettings
 from pipeline.plan.settings import BASELINE, Constraints, MeasureSettings, RunLimits
 from pipeline.plan.source import ModelSource
 from pipeline.plan.stage import Variant
@@ -46,13 +47,19 @@ class Plan:
     default_variants: frozenset[str] = frozenset()
     """The variants that nobody named: they are in the run by default."""
     default_targets: frozenset[str] = frozenset()
+    search: SearchSettings | None = None
+    """The search for the best among the variants and targets; None: every one of them is measured."""
+    pairs: frozenset[tuple[str, str]] | None = None
+    """The variants and targets whose rows are measured; None: every variant on every target."""
 
     def asked(self, variant: str, target: str) -> bool:
         """Whether the user named both; the baseline counts as named."""
         return variant not in self.default_variants and target not in self.default_targets
 
     def has_row(self, variant: str, target: str, batch_size: int) -> bool:
-        """Whether the grid has this row."""
+        """Whether the run has this row."""
+        if self.pairs is not None and (variant, target) not in self.pairs:
+            return False
         base = (BASELINE, next(iter(self.targets)), self.batch_sizes[0])
         changed = sum(here != there for here, there in zip((variant, target, batch_size), base, strict=True))
         return self.grid == "all" or changed <= 1

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.bounds import Counted, Nonempty, Positive
 from pipeline.plan import Constraints, MeasureSettings
+from pipeline.results.search import SearchFindings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +95,8 @@ class Header:
     like."""
     notes: list[str] = field(default_factory=list)
     """Sentences on how data, metric and model were fitted together."""
+    search: SearchFindings | None = None
+    """The search that chose the rows; None where all rows were asked for."""
 
 
 def header_of(run: Header) -> dict[str, Any]:
