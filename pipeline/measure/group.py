@@ -31,13 +31,17 @@ class Group:
     pairs: Mapping[str, str]
     """The reference of each subject that has one, and of each clone."""
 
-    def without(self, failed: Container[str]) -> Group:
-        """The group without the failed ones."""
+    @property
+    def racers(self) -> list[str]:
+        """The subjects that are compared with another, and that no other is compared with."""
+        references = set(self.pairs.values())
+        return [key for key in self.pairs if key not in references and not key.startswith(CLONE)]
+
+    def without(self, gone: Container[str]) -> Group:
+        """The group without those that have failed, say."""
         return Group(
-            jobs={key: job for key, job in self.jobs.items() if key not in failed},
-            pairs={
-                key: reference for key, reference in self.pairs.items() if key not in failed and reference not in failed
-            },
+            jobs={key: job for key, job in self.jobs.items() if key not in gone},
+            pairs={key: other for key, other in self.pairs.items() if key not in gone and other not in gone},
         )
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.data.dataset import Feed
 from pipeline.errors import WorkerFailed
@@ -25,13 +26,14 @@ from pipeline.machine.card import Card, card_of
 from pipeline.measure.cores import cores_for, leave_room
 from pipeline.measure.exclusive import measuring
 from pipeline.measure.group import Group, Subject, group_of
+from pipeline.measure.race import Dropped, Judge, Race
 from pipeline.measure.rounds import Round
-from pipeline.measure.samples import Collected, Stopped
+from pipeline.measure.samples import Collected
 from pipeline.measure.schedule import FEWEST_ROUNDS, Expected, Room, expect, groups
 from pipeline.measure.workers.start import FreshWorkers
 from pipeline.measure.workers.worker import DeviceTimed, Loaded
 from pipeline.plan import MeasureSettings, RunLimits
-from pipeline.results.record import LatencySamples
+from pipeline.results.record import LatencySamples, Stopped
 
 logger = logging.getLogger(__name__)
 _NS_PER_MS = 1e6
@@ -54,12 +56,18 @@ class SubjectTimes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """The results for one device. A subject is in ``times`` and the samples, or in ``failures``."""
+    """The results for one device. A subject is in ``times`` and the samples, or in ``failures``; one that a race has
+    dropped is no failure."""
 
     samples: LatencySamples
     times: dict[str, SubjectTimes]
     failures: dict[str, str]
     """The reason in one line, by subject."""
+    dropped: dict[str, Dropped] = field(default_factory=dict)
+    """Which subjects a race has not timed to the end."""
+    differences: dict[str, list[NDArray[np.float64]]] = field(default_factory=dict)
+    """The log-ratios of each subject's blocks, log(its reference's median call) - log(its own), clones too: an array
+    for each round in which both were timed."""
 
 
 def measure_latency(
@@ -73,6 +81,7 @@ def measure_latency(
     more: Mapping[int, Sequence[Feed]] | None = None,
     needed_bytes: Mapping[str, int] | None = None,
     limit_s: float = RunLimits().seconds,
+    judge: Judge | None = None,
     progress: Progress = lambda done, text: None,
     announce: Callable[[Expected], None] = lambda expected: None,
 ) -> Measured:
@@ -83,6 +92,10 @@ def measure_latency(
     batch per batch size, and ``more`` the batches that calls take in turn with it. ``needed_bytes`` is what each
     subject takes of a graphics card's memory, so that no more subjects are loaded at once than it holds. ``limit_s`` is
     how long a worker's answer may take at least.
+
+    With a ``judge`` this is a race. It is asked after every round which subjects need not be timed any more; their
+    samples stay. The race ends, earlier than measuring would otherwise, when nothing is left but what the others were
+    compared with, which the judge can't drop. Where there are several groups, each is a race of its own.
 
     ``announce`` is told, before anything is timed, how long the measuring will take (once a group, should there be more
     subjects than are measured together); ``progress`` is told the share done and the widths so far. A subject whose
@@ -102,6 +115,7 @@ def measure_latency(
             collected=Collected(device),
             rng=np.random.default_rng(seed),
             announce=announce,
+            race=Race(judge=judge),
             card=card,
         )
         for index, keys in enumerate(split):
@@ -113,6 +127,8 @@ def measure_latency(
         samples=run.collected.samples(run.failures, stopped, time.monotonic() - began, run.plans),
         times={key: run.times[key] for key in by_key if key in run.times and key not in run.failures},
         failures={key: run.failures[key] for key in by_key if key in run.failures},
+        dropped={key: run.race.dropped[key] for key in by_key if key in run.race.dropped},
+        differences=run.collected.differences(run.pairs),
     )
 
 
@@ -126,6 +142,9 @@ class _Run:
     collected: Collected
     rng: np.random.Generator
     announce: Callable[[Expected], None]
+    race: Race
+    pairs: dict[str, str] = field(default_factory=dict)
+    """What each subject that was measured is compared with."""
     times: dict[str, SubjectTimes] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     widest: float | None = None
@@ -139,9 +158,10 @@ class _Run:
     def measure(self, group: Group, progress: Progress) -> Stopped:
         """Round after round, until the intervals are narrow enough, the rounds or the budget are used up."""
         before = len(self.collected.rounds)
+        self.pairs.update(group.pairs)
         with FreshWorkers(self.settings.start) as fresh:
             stopped, expected = self._rounds(group, fresh, progress)
-        self.widest = max(self.widest or 0.0, self._widest(group.without(self.failures)))
+        self.widest = max(self.widest or 0.0, self._widest(group.without({**self.failures, **self.race.dropped})))
         if expected is not None:
             self.plans.append(
                 {
@@ -161,13 +181,15 @@ class _Run:
         most = self.settings.looks[-1]
         widths = ""
         for number in range(1, most + 1):
-            group = group.without(self.failures)
             if not group.jobs:
                 break
             last = number == most
             expected = self._round(group, expected, fresh, last, _text(progress, number, most, widths))
+            group = self.race.judged(group.without(self.failures), self.collected, number)
+            if self.race.over(group):
+                return "decided", expected
             if number >= _FEWEST_FOR_WIDTHS or number in self.settings.looks:
-                widest = self._widest(group.without(self.failures))
+                widest = self._widest(group)
                 widths = f", {_widest_text(widest)}"
                 if number in self.settings.looks and widest <= self.settings.half_width:
                     return "width", expected

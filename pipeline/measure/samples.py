@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.measure.rounds import Block
-from pipeline.results.record import LatencySamples
+from pipeline.results.record import LatencySamples, Stopped
 from pipeline.statistics.latency import Estimate, paired_ratio
-
-Stopped = Literal["width", "cap", "budget"]
 
 
 @dataclass(slots=True)
@@ -39,8 +37,9 @@ class Collected:
             ]
         )
 
-    def estimates(self, pairs: Mapping[str, str], alpha: float) -> dict[str, Estimate]:
-        """The speed-up of each subject over its reference so far, where both were measured in the same blocks."""
+    def differences(self, pairs: Mapping[str, str]) -> dict[str, list[NDArray[np.float64]]]:
+        """The log-ratios of each subject's blocks so far, log(its reference's median call) - log(its own): an array for
+        each round in which both were measured in the same blocks. A subject without such a round is left out."""
         found = {}
         for key, reference in pairs.items():
             rounds = [
@@ -48,8 +47,12 @@ class Collected:
                 for blocks in self._log_medians
             ]
             if any(len(differences) for differences in rounds):
-                found[key] = paired_ratio(rounds, alpha)
+                found[key] = [differences for differences in rounds if len(differences)]
         return found
+
+    def estimates(self, pairs: Mapping[str, str], alpha: float) -> dict[str, Estimate]:
+        """The speed-up of each subject over its reference so far, where both were measured in the same blocks."""
+        return {key: paired_ratio(rounds, alpha) for key, rounds in self.differences(pairs).items()}
 
     def samples(
         self, failed: Container[str], stopped: Stopped, seconds: float, plans: Sequence[dict[str, Any]] = ()

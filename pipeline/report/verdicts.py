@@ -61,6 +61,7 @@ STOP_MEANINGS: Mapping[str, str] = {
     "width": "every interval was narrow enough",
     "cap": "the largest number of rounds was reached",
     "budget": "the time budget was used up",
+    "decided": "every subject of the race was dropped",
 }
 
 

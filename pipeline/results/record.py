@@ -138,6 +138,11 @@ def subject_key(variant: str, target: str, batch_size: int) -> str:
     return f"{variant}@{target}/{batch_size}"
 
 
+Stopped = Literal["width", "cap", "budget", "decided"]
+"""Why measuring ended: every interval was narrow enough, the rounds or the budget were used up, or every subject of a
+race was dropped."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatencySamples:
     """Every timed call, as columns of equal length, and each block's telemetry.
@@ -157,7 +162,7 @@ class LatencySamples:
     """The telemetry, one entry a block: round, block, steal_ticks, run_delay_ns, throttled, major_faults, load, dropped
     (reason or None)."""
     rounds: int
-    stopped: Literal["width", "cap", "budget"]
+    stopped: Stopped
     seconds: float
     """The wall time of the measuring."""
     plans: list[dict[str, Any]] = field(default_factory=list)
@@ -187,7 +192,7 @@ class LatencySamples:
         for part in parts:
             columns.append(part.subject + np.int32(len(subjects)))
             subjects.extend(part.subjects)
-        worst: Literal["width", "cap", "budget"] = "width"
+        worst: Stopped = "width"
         for part in parts:
             worst = part.stopped if part.stopped != "width" else worst
         return LatencySamples(

@@ -140,3 +140,16 @@ def subject(
         target=target(backend),
         batch_size=batch_size,
     )
+
+
+def gone(pid: int) -> bool:
+    """Wait for a process to end; the test would hang, not fail, on a machine that is only slow."""
+    for _ in range(600):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.1)
+    return False

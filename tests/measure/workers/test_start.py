@@ -2,7 +2,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from pipeline.measure.workers import template
 from pipeline.measure.workers.process import Patience, Worker
 from pipeline.measure.workers.start import FreshWorkers, started
 from pipeline.measure.workers.worker import Cell, Job, Load, Loaded, Timed
-from tests.measure.fakes import FakeBackend, NotForkable, NotInstalled, job
+from tests.measure.fakes import FakeBackend, NotForkable, NotInstalled, gone, job
 
 LOAD = Load(calls=2, warmup_ns=0)
 CELL = Cell(untimed_ns=0, calls=3, cell_ns=0)
@@ -29,19 +28,6 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def up(worker: Worker | WorkerFailed) -> Worker:
     assert isinstance(worker, Worker), worker
     return worker
-
-
-def gone(pid: int) -> bool:
-    """Wait for a process to end; the test would hang, not fail, on a machine that is only slow."""
-    for _ in range(600):
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            return True
-        if state == "Z":
-            return True
-        time.sleep(0.1)
-    return False
 
 
 @STARTS
