@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pipeline.bounds import Difference, Nonempty, NotNegative, Positive, Share, UpperEnd, Whole
+from pipeline.bounds import Difference, Nonempty, NotNegative, Positive, UpperEnd, Whole
+from pipeline.results.intervals import AccuracyVerdict
 
 Ending = Literal["finalist", "kept", "slower", "drifts", "failed", "not needed", "no time"]
 """Where a trial stopped.
@@ -43,9 +44,11 @@ class Drift:
     """The number of examples that are right in one of the two only; None where examples are not right or wrong."""
     margin: NotNegative
     """The drop that is allowed."""
+    verdict: AccuracyVerdict
+    decidable: bool
+    """Whether the test split has examples enough to show that the drop is within the limit, if it stays as it is."""
     needed: Whole | None = None
-    """About how many test examples would decide whether the drop is within the limit; None where the test split has
-    enough."""
+    """About how many examples would show it; None where no number would do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,5 +100,3 @@ class SearchFindings:
     judging_s: NotNegative = 0.0
     seconds: NotNegative = 0.0
     """The time from the start of the run to the choice of the finalists."""
-    decidable: Share | None = None
-    """The share of the test split's examples that may flip, for the interval of the drop to lie within the limit."""

@@ -11,7 +11,7 @@ from pipeline.results.figures import Accuracy, Reference
 from pipeline.results.report import Result
 
 _BYTES_PER_MB = 1e6
-_KEEPS_MARGIN = frozenset({"EQUAL", "IMPROVED", "NO MEANINGFUL DROP", "SMALL REAL DROP"})
+KEEPS_MARGIN = frozenset({"EQUAL", "IMPROVED", "NO MEANINGFUL DROP", "SMALL REAL DROP"})
 """The verdicts whose interval of the difference lies above the margin."""
 
 
@@ -83,7 +83,7 @@ def _accuracy_obstacle(accuracy: Accuracy | None) -> list[str]:
         return ["its accuracy was not measured"]
     if accuracy.verdict is None or accuracy.delta is None or accuracy.delta_low is None or accuracy.margin is None:
         return ["its accuracy can't be compared: the baseline has none on this target"]
-    if accuracy.verdict in _KEEPS_MARGIN:
+    if accuracy.verdict in KEEPS_MARGIN:
         return []
     unit, limit = accuracy.unit, "(constraints.max_accuracy_drop)"
     needs = accuracy.n_to_decide
