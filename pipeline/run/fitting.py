@@ -18,6 +18,7 @@ from pipeline.data.batches import Axes, Inputs
 from pipeline.data.dataset import Dataset, Split, SplitName, preprocess
 from pipeline.data.fitted import Around, Fitted, Wanted
 from pipeline.data.labels import check_names, label_problem, one_hot_classes
+from pipeline.data.widened import widened
 from pipeline.errors import SlimlineError, UserError
 from pipeline.isolated import run
 from pipeline.measure.look import MOST, Look, look
@@ -26,6 +27,7 @@ from pipeline.metrics import in_classes, judging_of, place_read
 from pipeline.plan import Metric, Plan, Target
 from pipeline.results import numbers as show
 from pipeline.run.building import limits_for
+from pipeline.run.preflight import needed_splits
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +37,10 @@ RANDOM = 1e-3
 
 
 def with_fitted_data(plan: Plan) -> Plan:
-    """The plan with its data fitted to the model's inputs; raises UserError where the model can't be read."""
+    """The plan with its data fitted to the model's inputs, and the train share tested on where nothing trains.
+
+    Raises UserError where the model can't be read.
+    """
     signature = plan.model.signature()
     wanted = {
         name: Wanted(shape=entry.shape, dtype=entry.dtype, preprocessed=name in plan.model.preprocessing)
@@ -43,7 +48,9 @@ def with_fitted_data(plan: Plan) -> Plan:
     }
     told = {name: entry.batch_axis for name, entry in signature.items()}
     axes = {**told, **dict(getattr(plan.data, "batch_axes", {}))}
-    return replace(plan, data=Fitted(data=plan.data, wanted=wanted, axes=axes))
+    trains = plan.model.format == "torch" or "train" in needed_splits(plan)
+    data = plan.data if trains else widened(plan.data)
+    return replace(plan, data=Fitted(data=data, wanted=wanted, axes=axes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx
@@ -15,13 +15,15 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.artifact import ONNX_FILE, Artifact
 from pipeline.data.dataset import IGNORED, Split, SplitName
+from pipeline.data.files import NpzFile
+from pipeline.data.hashing import DEFAULT_FRACTIONS
 from pipeline.errors import UserError
 from pipeline.metrics import Cosine, TopOne
 from pipeline.metrics.f1 import F1
-from pipeline.run.fitting import Acquainted, acquainted, with_fitted_data
+from pipeline.run.fitting import Acquainted, acquainted, original, with_fitted_data
 from pipeline.run.preflight import preflight
-from pipeline.zoo.source import OnnxModel
-from tests.example import plan
+from pipeline.zoo.source import InputSpec, OnnxModel, TorchModel
+from tests.example import NeedsTorch, Scale, plan
 
 FLOAT, INT = TensorProto.FLOAT, TensorProto.INT64
 
@@ -180,3 +182,30 @@ def test_channels_are_moved_last_for_a_model_that_reads_them_there(tmp_path: Pat
     split = found.plan.data.split("test")
     np.testing.assert_array_equal(split.inputs["x"], np.moveaxis(pictures, 1, -1))
     assert split.notes == ("the channels of 'x' are moved last, as the model reads them",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trains(Scale):
+    """A stage that reads the train split."""
+
+    reads: ClassVar[frozenset[SplitName]] = frozenset({"train"})
+
+
+@pytest.mark.parametrize(("stage", "tested"), [(Scale(), 160), (Trains(), 100), (NeedsTorch(), 160)])
+def test_the_train_share_of_one_file_is_tested_on_where_no_stage_that_applies_trains(
+    tmp_path: Path, stage: Scale, tested: int
+) -> None:
+    np.savez(tmp_path / "d.npz", x=np.random.default_rng(0).normal(size=(200, 8)).astype(np.float32))
+    data = NpzFile(path=tmp_path / "d.npz", fractions=DEFAULT_FRACTIONS)
+    chosen = with_fitted_data(plan(tmp_path / "plan", {"baseline": {}, "v": {"a": stage}}, data=data))
+    assert len(chosen.data.split("test")) == tested
+    assert original(chosen.data) is data
+
+
+def test_the_train_share_is_kept_for_a_pytorch_model(tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", image=np.zeros((200, 1, 4, 4), np.float32) + np.arange(200)[:, None, None, None])
+    data = NpzFile(path=tmp_path / "d.npz", fractions=DEFAULT_FRACTIONS)
+    inputs = {"image": InputSpec(shape=(1, 4, 4))}
+    model = TorchModel(name="m", factory="pipeline.zoo.resnet.SmallResNet", weights=None, inputs=inputs)
+    chosen = with_fitted_data(plan(tmp_path / "plan", {"baseline": {}}, model=model, data=data))
+    assert len(chosen.data.split("test")) == 100
