@@ -60,7 +60,7 @@ class Reference:
     """ONNX's own evaluator, which is made of NumPy."""
 
     name = "onnx_reference"
-    runs = "onnx"
+    runs = frozenset({"onnx"})
     forkable = True
 
     def check(self, target):

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from openvino_ir import OpenVinoIr
-
-from pipeline.artifact import Artifact, folder_digest
+from pipeline.artifact import OPENVINO_FILE, Artifact, folder_digest
 from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.backends.openvino import OpenVino
 from pipeline.errors import BackendUnavailable, UserError
@@ -21,18 +19,14 @@ SLIMLINE = "slimline"
 BATCH = 1
 ORT = Target(name="ort_cpu", backend=OnnxRuntime())
 _BF16 = "openvino_cpu_bf16"
-TARGETS = {
-    "onnxruntime": (ORT,),
-    "openvino": tuple(
-        Target(name=name, backend=OpenVino(), session={"precision": precision})
-        for name, precision in (("openvino_cpu", "f32"), (_BF16, "bf16"))
-    ),
-    "openvino_ir": tuple(
-        Target(name=name, backend=OpenVinoIr(), session={"precision": precision})
-        for name, precision in (("openvino_cpu", "f32"), (_BF16, "bf16"))
-    ),
-}
+_OPENVINO = tuple(
+    Target(name=name, backend=OpenVino(), session={"precision": precision})
+    for name, precision in (("openvino_cpu", "f32"), (_BF16, "bf16"))
+)
+TARGETS = {"onnxruntime": (ORT,), "openvino": _OPENVINO, "openvino_ir": _OPENVINO}
 """By the runtime that a peer's list names; one thread each."""
+_RUN_BY = {"onnx": ("onnxruntime", "openvino"), "openvino": ("openvino",)}
+"""The runtimes that run a variant of slimline's, by its format."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,14 +65,14 @@ def read_run(run: Path) -> tuple[Artifact, list[Candidate]]:
     found: list[Candidate] = []
     baseline: Artifact | None = None
     for variant in record.variants:
-        if variant.name not in timed or variant.format != "onnx":
+        if variant.name not in timed or variant.format not in _RUN_BY:
             continue
         artifact = _artifact(artifact_folder(variant, run))
         baseline = artifact if variant.name == BASELINE else baseline
         seconds = sum(stage.seconds for stage in variant.stages)
         found.extend(
             Candidate(tool=SLIMLINE, name=variant.name, artifact=artifact, target=target, made_s=seconds)
-            for target in available(("onnxruntime", "openvino"))
+            for target in available(_RUN_BY[artifact.format])
             if (variant.name, target) != (BASELINE, ORT)
         )
     if baseline is None:
@@ -136,4 +130,4 @@ def available(runtimes: Sequence[str]) -> list[Target]:
 
 
 def _artifact(folder: Path) -> Artifact:
-    return Artifact(folder, "onnx", folder_digest(folder))
+    return Artifact(folder, "openvino" if (folder / OPENVINO_FILE).exists() else "onnx", folder_digest(folder))

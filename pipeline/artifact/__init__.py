@@ -2,6 +2,8 @@
 
 from pipeline.artifact.files import (
     ONNX_FILE,
+    OPENVINO_FILE,
+    OPENVINO_WEIGHTS,
     SINGLE_FILE_BYTES,
     Artifact,
     Format,
@@ -10,4 +12,14 @@ from pipeline.artifact.files import (
     model_files,
 )
 
-__all__ = ["ONNX_FILE", "SINGLE_FILE_BYTES", "Artifact", "Format", "file_digest", "folder_digest", "model_files"]
+__all__ = [
+    "ONNX_FILE",
+    "OPENVINO_FILE",
+    "OPENVINO_WEIGHTS",
+    "SINGLE_FILE_BYTES",
+    "Artifact",
+    "Format",
+    "file_digest",
+    "folder_digest",
+    "model_files",
+]

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifact.files import Artifact
+from pipeline.artifact.openvino_count import count_openvino
 
 if TYPE_CHECKING:
     import onnx
@@ -96,6 +97,8 @@ _UNCOUNTED = frozenset(
 
 def count(artifact: Artifact) -> tuple[int | None, int | None]:
     """Parameters and MACs for one example; None where it can't be told."""
+    if artifact.format == "openvino":
+        return count_openvino(artifact)
     return _count_onnx(artifact) if artifact.format == "onnx" else _count_torch(artifact)
 
 

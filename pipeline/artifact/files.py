@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Format = Literal["torch", "onnx"]
+Format = Literal["torch", "onnx", "openvino"]
 ONNX_FILE = "model.onnx"
+OPENVINO_FILE = "model.xml"
+OPENVINO_WEIGHTS = "model.bin"
 SINGLE_FILE_BYTES = 1_900_000_000
 """A protobuf file holds less than 2 GiB; larger models keep their weights beside it."""
 
@@ -17,7 +19,8 @@ SINGLE_FILE_BYTES = 1_900_000_000
 class Artifact:
     """A folder with a model in it.
 
-    ``path`` is the folder. Format ``onnx``: ``model.onnx`` and its external data, if any. Format ``torch``: weights as
+    ``path`` is the folder. Format ``onnx``: ``model.onnx`` and its external data, if any. Format ``openvino``: the
+    graph in ``model.xml`` and its constants in ``model.bin``, as OpenVINO writes them. Format ``torch``: weights as
     safetensors and ``model.json`` (``pipeline.artifact.torch_module``), never a pickle. ``digest`` covers every file.
     """
 
@@ -29,6 +32,11 @@ class Artifact:
     def onnx_path(self) -> Path:
         """The ONNX file; only for format ``onnx``."""
         return self.path / ONNX_FILE
+
+    @property
+    def openvino_path(self) -> Path:
+        """The file of the graph; only for format ``openvino``."""
+        return self.path / OPENVINO_FILE
 
     @property
     def size_bytes(self) -> int:

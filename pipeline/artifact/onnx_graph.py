@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.artifact.files import Artifact
+from pipeline.artifact.openvino_file import input_shapes, read_graph
 from pipeline.data.batches import Axes
 from pipeline.errors import StageFailed
 
@@ -172,8 +173,10 @@ def _batch_first(shape: Sequence[object], axis: int | None) -> Sequence[object] 
 
 def fixed_batch_of(artifact: Artifact, axes: Axes) -> int | None:
     """The only batch size that a model takes, as its inputs declare it; None where any will do."""
-    if artifact.format != "onnx":
+    if artifact.format == "torch":
         return None
+    if artifact.format == "openvino":
+        return fixed_batch_in(batch_first(input_shapes(read_graph(artifact.openvino_path)), axes))
     import onnx
 
     graph = onnx.load(artifact.onnx_path, load_external_data=False).graph

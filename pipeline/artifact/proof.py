@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.artifact.files import Artifact
+from pipeline.artifact.files import Artifact, Format
 from pipeline.artifact.onnx_graph import opset
 from pipeline.artifact.onnx_rewriting import CONTRIBUTED
+from pipeline.artifact.openvino_file import element_types, read_graph
 from pipeline.artifact.run import Outputs, Ran, ran
 from pipeline.data.dataset import Feed
 from pipeline.errors import StageFailed, first_line
@@ -24,7 +25,7 @@ KEEP = ". To keep such a model: "
 _EARLY = "LayerNormalization"
 _EARLY_OPSET = 17
 _ROUNDING = {"FLOAT16": 4e-3, "F16": 4e-3, "BFLOAT16": 3e-2, "BF16": 3e-2}
-"""Four steps of each type around 1, by its names in ONNX and safetensors."""
+"""Four steps of each type around 1, by its names in ONNX, safetensors and OpenVINO."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +166,7 @@ def _check_tolerance(expected: Ran, found: Ran, tolerance: float | None) -> None
 
 def rounding_of(artifact: Artifact) -> float:
     """How far a model's 16-bit weights let its outputs differ, relative to the largest; 0 for wider weights."""
-    kinds = _onnx_kinds(artifact) if artifact.format == "onnx" else _torch_kinds(artifact)
+    kinds = _KINDS[artifact.format](artifact)
     return max((_ROUNDING.get(kind, 0.0) for kind in kinds), default=0.0)
 
 
@@ -183,6 +184,17 @@ def _torch_kinds(artifact: Artifact) -> set[str]:
 
     with safe_open(artifact.path / WEIGHTS_FILE, "pt") as file:
         return {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118  # it is no mapping
+
+
+def _openvino_kinds(artifact: Artifact) -> set[str]:
+    return {kind.upper() for kind in element_types(read_graph(artifact.openvino_path))}
+
+
+_KINDS: Mapping[Format, Callable[[Artifact], set[str]]] = {
+    "onnx": _onnx_kinds,
+    "openvino": _openvino_kinds,
+    "torch": _torch_kinds,
+}
 
 
 def _check_floor(expected: Ran, found: Ran, floor: Floor | None) -> None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.artifact.files import Artifact
-from pipeline.artifact.onnx_graph import batch_first, fixed_batch_in
+from pipeline.artifact.files import Artifact, Format
+from pipeline.artifact.onnx_graph import batch_first, fixed_batch_in, fixed_batch_of
+from pipeline.artifact.openvino_model import compiled
 from pipeline.data.batches import Axes, Feed, Inputs, axes_of, batch, count_of, together
 from pipeline.errors import StageFailed, first_line
 
@@ -44,7 +45,7 @@ def run(artifact: Artifact, feed: Feed) -> Outputs:
 
 def ran(artifact: Artifact, feed: Feed) -> Ran:
     """The outputs, as ``run`` gives them, with their names and the outputs that were left out."""
-    return _run_onnx(artifact, feed) if artifact.format == "onnx" else _run_torch(artifact, feed)
+    return _RUN[artifact.format](artifact, feed)
 
 
 def session_of(artifact: Artifact) -> onnxruntime.InferenceSession:
@@ -131,6 +132,19 @@ def _in_numpy(output: torch.Tensor) -> NDArray[Any]:
 
     array: NDArray[Any] = (output.float() if output.dtype == torch.bfloat16 else output).numpy()
     return array
+
+
+def _run_openvino(artifact: Artifact, feed: Feed) -> Ran:
+    model = compiled(artifact, THREADS)
+    _check_inputs(list(model.inputs), feed)
+    return _in_batches(model, _of(feed, list(model.inputs)), fixed_batch_of(artifact, axes_of(feed)), model.outputs)
+
+
+_RUN: Mapping[Format, Callable[[Artifact, Feed], Ran]] = {
+    "onnx": _run_onnx,
+    "openvino": _run_openvino,
+    "torch": _run_torch,
+}
 
 
 @contextmanager

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.artifact.count import PRODUCTS, Tensor, constants_of, known_tensors, macs_by_node, torch_macs
 from pipeline.artifact.files import Artifact
+from pipeline.artifact.openvino_count import openvino_macs_by_type
+from pipeline.artifact.openvino_file import read_graph, weight_bytes
 
 if TYPE_CHECKING:
     import onnx
@@ -49,7 +51,10 @@ class Work:
 
 
 def work(artifact: Artifact) -> Work:
-    """Count an artifact's work. The activations of a PyTorch model are not known."""
+    """Count an artifact's work. The activations of a model that is not ONNX are not known."""
+    if artifact.format == "openvino":
+        weights = weight_bytes(read_graph(artifact.openvino_path))
+        return Work(macs_by_type=openvino_macs_by_type(artifact), weight_bytes=weights)
     return _torch_work(artifact) if artifact.format == "torch" else _onnx_work(artifact)
 
 

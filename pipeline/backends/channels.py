@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pipeline.artifact import Artifact
+from pipeline.artifact.openvino_file import channels, read_graph
 
 
-def onnx_channels(artifact: Artifact) -> list[int]:
-    """The output channels of an ONNX model's convolutions, without depthwise ones."""
+def channels_of(artifact: Artifact) -> list[int]:
+    """The output channels of the convolutions of a model in ONNX or OpenVINO's format, without depthwise ones."""
+    if artifact.format == "openvino":
+        return channels(read_graph(artifact.openvino_path))
     import onnx
 
     graph = onnx.load(artifact.onnx_path, load_external_data=False).graph

@@ -15,6 +15,7 @@ from pipeline.machine.cgroup import cpu_quota, memory_left_bytes
 from pipeline.results.header import Machine
 
 LIBRARIES = (
+    "nncf",
     "numpy",
     "onnx",
     "onnxruntime",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact
 from pipeline.artifact.onnx_graph import fixed_batch_of
+from pipeline.artifact.openvino_file import output_names, read_graph
 from pipeline.data.batches import Inputs, axes_of, batch, count_of, together
 from pipeline.measure.outputs import OutputAxes, axes_in, by_example, relative_difference
 from pipeline.plan import Session, Target
@@ -96,6 +97,8 @@ def _names(artifact: Artifact, count: int) -> Sequence[str]:
         import onnx
 
         names = [value.name for value in onnx.load(artifact.onnx_path, load_external_data=False).graph.output]
+    elif artifact.format == "openvino":
+        names = output_names(read_graph(artifact.openvino_path))
     else:
         from pipeline.artifact.torch_module import load_spec
 

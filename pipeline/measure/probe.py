@@ -67,7 +67,7 @@ class Slowed:
     share: float
     """The share of a call that is added: 0.03 makes every call take 3 % longer."""
     name: ClassVar[str] = "slowed"
-    runs: ClassVar[Format] = "onnx"
+    runs: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     forkable: ClassVar[bool] = True
 
     def check(self, target: Target) -> None:

@@ -71,7 +71,9 @@ def _check_variant(plan: Plan, variant: Variant) -> list[str]:
         problems.append(
             f"variants.{variant.name}.stages.{name} needs {' or '.join(sorted(stage.accepts))} but gets {found} "
             f"from {before[-1] if before else 'the model'}: the order is {' -> '.join(variant.stages)}; "
-            + ("put an export stage before it" if found == "torch" else "put it before the export stage")
+            + {"torch": "put an export stage before it", "onnx": "put it before the export stage"}.get(
+                found, f"put it before {before[-1]}" if before else ""
+            )
         )
     problems.extend(
         f"variants.{variant.name}.stages.{name}: its role must be one of {', '.join(get_args(Role))} (got {role})"

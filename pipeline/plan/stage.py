@@ -80,7 +80,6 @@ class Stage(Protocol):
     role: ClassVar[Role]
     """What the stage changes. A stage may leave it out: ``role_of`` then tells what the rest tells."""
     accepts: ClassVar[frozenset[Format]]
-    produces: ClassVar[Format]
     version: ClassVar[int]
     """The stage's version: raise it when the same fields give other bytes than before."""
     reads: ClassVar[frozenset[SplitName]]
@@ -90,6 +89,11 @@ class Stage(Protocol):
     tolerance: ClassVar[float | None]
     """The largest difference to its source, relative to the source's largest output, for an exact stage; None for a
     lossy stage, whose drift is recorded."""
+
+    @property
+    def produces(self) -> Format:
+        """The format of the output: a class variable, or a property where a field decides it."""
+        ...
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
         """Write the output into the empty folder ``out``; raises StageFailed, or Skipped with the reason."""

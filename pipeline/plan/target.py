@@ -50,7 +50,8 @@ class Backend(Protocol):
     """A runtime. Backends are frozen dataclasses, so that a worker process can be handed one."""
 
     name: ClassVar[str]
-    runs: ClassVar[Format]
+    runs: ClassVar[frozenset[Format]]
+    """The formats of the models that it can load."""
     forkable: ClassVar[bool]
     """Whether a process that has preloaded the runtime, and made no session yet, may be forked."""
 

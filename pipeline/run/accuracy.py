@@ -133,8 +133,7 @@ def _side_by_side(table: Table, models: Models) -> int:
 def _imported(models: Models) -> tuple[str, ...]:
     """The modules that the models' processes have imported when they start."""
     targets = [subjects[0].target for _, subjects in models.values()]
-    backends = {on.backend.runs for on in targets}
-    torch = ("torch",) if "torch" in backends or any(on.device == "cuda" for on in targets) else ()
+    torch = ("torch",) if any("torch" in on.backend.runs or on.device == "cuda" for on in targets) else ()
     return (*torch, "onnxruntime", predict.__module__)
 
 

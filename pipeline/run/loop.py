@@ -204,7 +204,7 @@ def bundle(
     except Skipped as error:
         tell(console, f"No bundle: {error}")
         return
-    on_purpose = " --run-infer" if target.backend.runs == "torch" else ""
+    on_purpose = " --run-infer" if "torch" in target.backend.runs else ""
     tell(console, f"Bundle: {folder} (python -m pipeline verify {folder}{on_purpose})")
 
 

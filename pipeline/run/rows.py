@@ -102,12 +102,12 @@ def runnable(variant: Variant, built: Built, target: Target) -> Artifact:
     """
     wanted = target.backend.runs
     for artifact, later in zip(reversed(built.artifacts), _later_stages(variant), strict=True):
-        if artifact.format == wanted:
+        if artifact.format in wanted:
             changed = [name for name, stage in later.items() if not is_export(stage)]
             if changed:
                 raise Skipped(f"{target.backend.name} can't run what {changed[0]} makes; it would run another model")
             return artifact
-    raise Skipped(f"{variant.name} has no {wanted} model for {target.backend.name}")
+    raise Skipped(f"{variant.name} has no {' or '.join(sorted(wanted))} model for {target.backend.name}")
 
 
 def _later_stages(variant: Variant) -> list[dict[str, Stage]]:

@@ -91,7 +91,7 @@ class FakeBatch:
 @dataclass(frozen=True)
 class FakeBackend:
     name: ClassVar[str] = "fake"
-    runs: ClassVar[Format] = "onnx"
+    runs: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     forkable: ClassVar[bool] = True
 
     def check(self, target: Target) -> None: ...

@@ -36,7 +36,7 @@ class Echo:
 @dataclass(frozen=True)
 class EchoBackend:
     name: ClassVar[str] = "echo"
-    runs: ClassVar[Format] = "torch"
+    runs: ClassVar[frozenset[Format]] = frozenset({"torch"})
     forkable: ClassVar[bool] = True
 
     def check(self, target: Target) -> None: ...

@@ -111,3 +111,10 @@ def test_what_can_not_be_is_refused_with_its_key(tmp_path: Path, changes: dict[s
 def test_all_problems_come_together(tmp_path: Path) -> None:
     problems = check(plan(tmp_path, {"v": {"quantize": Scale()}}, batch_sizes=(), targets={}))
     assert len(problems) == 4
+
+
+def test_a_stage_behind_one_that_leaves_onnx_is_sent_before_it(tmp_path: Path) -> None:
+    leaving = type("Leaving", (Scale,), {"produces": "openvino"})
+    [problem] = check(plan(tmp_path, {"baseline": {}, "v": {"export": ExportOnnx(), "a": leaving(), "b": Scale()}}))
+    assert "variants.v.stages.b needs onnx but gets openvino from a" in problem
+    assert problem.endswith("put it before a")

@@ -31,7 +31,13 @@ class Missing(OnnxRuntime):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Torchlike(OnnxRuntime):
     name: ClassVar[str] = "torch"
-    runs: ClassVar[Format] = "torch"
+    runs: ClassVar[frozenset[Format]] = frozenset({"torch"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenVinolike(OnnxRuntime):
+    name: ClassVar[str] = "openvino"
+    runs: ClassVar[frozenset[Format]] = frozenset({"onnx", "openvino"})
 
 
 @pytest.fixture(autouse=True)
@@ -126,6 +132,22 @@ def test_a_ladder_of_threads_ends_at_the_cores_that_there_are(tmp_path: Path, mo
     for grid, expected in (("one_at_a_time", [None, None, reason]), ("all", [None, None, None])):
         chosen = plan(tmp_path, {"baseline": {}}, targets=targets, grid=grid)
         assert [row.record.reason for row in rows(chosen, {"baseline": built("baseline", ["onnx"])})] == expected
+
+
+def test_openvinos_format_runs_on_openvino_alone(tmp_path: Path) -> None:
+    targets = {
+        "ort_cpu": Target(name="ort_cpu", backend=OnnxRuntime()),
+        "openvino_cpu": Target(name="openvino_cpu", backend=OpenVinolike()),
+    }
+    variant = Variant(name="int8", stages={"quantize": Scale()})
+    chosen = replace(plan(tmp_path, {}, targets=targets), variants={"int8": variant})
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "model.xml").write_text('<net><layers><layer type="Parameter" name="x"/></layers></net>')
+    found = rows(chosen, {"int8": built("int8", ["onnx", "openvino"])})
+    assert [row.record.status for row in found] == ["skipped", "ok"]
+    assert found[0].record.reason == "onnxruntime can't run what quantize makes; it would run another model"
+    assert found[1].artifact is not None
+    assert found[1].artifact.format == "openvino"
 
 
 TORCH = Target(name="torch_cpu", backend=Torchlike())

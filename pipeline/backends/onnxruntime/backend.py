@@ -77,7 +77,7 @@ class OnnxRuntime:
     """
 
     name: ClassVar[str] = "onnxruntime"
-    runs: ClassVar[Format] = "onnx"
+    runs: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     forkable: ClassVar[bool] = True
 
     def check(self, target: Target) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifact import Artifact
-from pipeline.backends.channels import onnx_channels
+from pipeline.backends.channels import channels_of
 from pipeline.data.dataset import Feed
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def profile_session(
         for _ in range(WARM_CALLS + calls):
             session.run(None, feed)
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-    return {**read_profile(events, WARM_CALLS), "channels": onnx_channels(artifact)}
+    return {**read_profile(events, WARM_CALLS), "channels": channels_of(artifact)}
 
 
 def read_profile(events: Iterable[Mapping[str, Any]], warm: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: reads the same ONNX files, quantized ones (QDQ) too."""
+"""OpenVINO on the CPU: reads ONNX files, quantized ones (QDQ) too, and models in its own format."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pipeline.artifact import Artifact, Format
 from pipeline.backends.settings import check_keys, choice
 from pipeline.data.dataset import Feed
 from pipeline.errors import BackendUnavailable
+from pipeline.libraries.telemetry import without_telemetry
 from pipeline.plan import Session, Target
 
 if TYPE_CHECKING:
@@ -27,14 +28,14 @@ _DEVICE = "CPU"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenVino:
-    """Runs ONNX models. Keys of a target's ``session``:
+    """Runs ONNX models and models in OpenVINO's own format. Keys of a target's ``session``:
 
     ``precision`` (f32, bf16, f16): what floating-point operators are computed in; bf16 needs AMX or AVX512_BF16.
     ``config``: further properties of OpenVINO's CPU plugin, by their names.
     """
 
     name: ClassVar[str] = "openvino"
-    runs: ClassVar[Format] = "onnx"
+    runs: ClassVar[frozenset[Format]] = frozenset({"onnx", "openvino"})
     forkable: ClassVar[bool] = False
 
     def check(self, target: Target) -> None:
@@ -44,8 +45,7 @@ class OpenVino:
             raise BackendUnavailable("only OpenVINO's CPU plugin is supported: set the target's device to cpu")
         if find_spec("openvino") is None:
             raise BackendUnavailable("OpenVINO is not installed: install the extra 'openvino' (pip install openvino)")
-        import openvino
-
+        openvino = without_telemetry("openvino")
         wanted = PRECISIONS[target.session.get("precision", "f32")]
         capable = openvino.Core().get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
         if wanted not in capable:
@@ -53,14 +53,11 @@ class OpenVino:
 
     def preload(self, target: Target) -> None:
         """Import openvino."""
-        import openvino  # noqa: F401
+        without_telemetry("openvino")
 
     def load(self, artifact: Artifact, target: Target) -> Session:
         """Compile the model for the CPU."""
-        import openvino
-
-        core = openvino.Core()
-        compiled = core.compile_model(core.read_model(str(artifact.onnx_path)), _DEVICE, properties(target))
+        compiled = compile_model(artifact, properties(target))
         return OpenVinoSession(compiled.create_infer_request(), list(compiled.outputs))
 
     def profile(self, artifact: Artifact, target: Target, feed: Feed, calls: int) -> dict[str, Any]:
@@ -81,6 +78,13 @@ class OpenVinoSession:
         """Run one batch; the outputs are copies."""
         results = self.request.infer(dict(feed), share_inputs=True)
         return [np.asarray(results[output]) for output in self.outputs]
+
+
+def compile_model(artifact: Artifact, properties: Mapping[str, Any]) -> openvino.CompiledModel:
+    """Have OpenVINO read a model of either format and compile it for the CPU."""
+    core = without_telemetry("openvino").Core()
+    path = artifact.openvino_path if artifact.format == "openvino" else artifact.onnx_path
+    return core.compile_model(core.read_model(str(path)), _DEVICE, dict(properties))
 
 
 def properties(target: Target) -> dict[str, Any]:

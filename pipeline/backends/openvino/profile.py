@@ -5,14 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from pipeline.artifact import Artifact
-from pipeline.backends.channels import onnx_channels
+from pipeline.backends.channels import channels_of
+from pipeline.backends.openvino.backend import compile_model
 from pipeline.data.dataset import Feed
-
-if TYPE_CHECKING:
-    import openvino
 
 WARM_CALLS = 5
 _COUNTERS = {"PERF_COUNT": True}
@@ -46,12 +44,7 @@ class _Counted(Protocol):
 
 def profile_compiled(artifact: Artifact, properties: Mapping[str, Any], feed: Feed, calls: int) -> dict[str, Any]:
     """Compile a model with its counters on and run it, as ``Profiler`` says. The counters have whole microseconds."""
-    import openvino
-
-    core = openvino.Core()
-    compiled: openvino.CompiledModel = core.compile_model(
-        core.read_model(str(artifact.onnx_path)), "CPU", {**properties, **_COUNTERS}
-    )
+    compiled = compile_model(artifact, {**properties, **_COUNTERS})
     request = compiled.create_infer_request()
     inputs = dict(feed)
     for _ in range(WARM_CALLS):
@@ -65,7 +58,7 @@ def profile_compiled(artifact: Artifact, properties: Mapping[str, Any], feed: Fe
         "calls": calls,
         "call_ms": total_s * 1e3 / calls,
         "nodes": read_counters(warm, WARM_CALLS, request.profiling_info, calls),
-        "channels": onnx_channels(artifact),
+        "channels": channels_of(artifact),
     }
 
 

@@ -57,7 +57,7 @@ class Torch:
     """
 
     name: ClassVar[str] = "torch"
-    runs: ClassVar[Format] = "torch"
+    runs: ClassVar[frozenset[Format]] = frozenset({"torch"})
     forkable: ClassVar[bool] = True
 
     def check(self, target: Target) -> None:

@@ -58,7 +58,7 @@ class Copying:
 
     size_bytes: int
     name: ClassVar[str] = "copying"
-    runs: ClassVar[Format] = "onnx"
+    runs: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     forkable: ClassVar[bool] = True
 
     def check(self, target: Target) -> None:
