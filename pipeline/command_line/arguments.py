@@ -25,6 +25,7 @@ PATHS = frozenset({"path", "weights", "tokenizer", "dir", "file", "folder"})
 BY_INPUT: Mapping[str, frozenset[str]] = {
     "model.preprocessing": frozenset({"scale", "mean", "std"}),
     "model.inputs": frozenset({"shape", "dtype"}),
+    "data.inputs": frozenset({"shape", "dtype"}),
     "data.batch_axes": frozenset(),
 }
 """The mappings whose keys are input names, which may hold any character; and the keys below each name."""

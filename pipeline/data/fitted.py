@@ -26,6 +26,8 @@ class Wanted:
     dtype: str
     preprocessed: bool = False
     """Whether the model preprocesses it: its type is then the type of the preprocessing."""
+    below: int | None = None
+    """The number that the model's whole numbers are below; None: not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

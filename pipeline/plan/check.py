@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import get_args
 
 from pipeline.artifact import Format
@@ -82,7 +83,7 @@ def _check_variant(plan: Plan, variant: Variant) -> list[str]:
     )
     for name, stage in variant.stages.items():
         problems += out_of_bounds(stage, f"variants.{variant.name}.stages.{name}")
-    if plan.data.calibration_size < 1:
+    if plan.data.calibration_size < 1 and "calibration_size" in signature(type(plan.data)).parameters:
         problems.extend(
             f"variants.{variant.name}.stages.{name} needs calibration data: set data.calibration_size above 0"
             for name, stage in variant.stages.items()

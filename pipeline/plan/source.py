@@ -22,6 +22,8 @@ class InputSignature:
     dtype: str
     batch_axis: int | None = 0
     """The axis that counts the examples; None: one value serves a whole call."""
+    below: int | None = None
+    """The rows of the smallest table (an embedding) that the input's whole numbers choose from; None: not known."""
 
 
 class ModelSource(Protocol):

@@ -18,6 +18,7 @@ from pipeline.data.batches import Axes, Inputs
 from pipeline.data.dataset import Dataset, Split, SplitName, preprocess
 from pipeline.data.fitted import Around, Fitted, Wanted
 from pipeline.data.labels import check_names, label_problem, one_hot_classes
+from pipeline.data.noise import Noise
 from pipeline.data.widened import widened
 from pipeline.errors import SlimlineError, UserError
 from pipeline.isolated import run
@@ -39,17 +40,21 @@ RANDOM = 1e-3
 def with_fitted_data(plan: Plan) -> Plan:
     """The plan with its data fitted to the model's inputs, and the train share tested on where nothing trains.
 
-    Raises UserError where the model can't be read.
+    Raises UserError where the model can't be read, and where examples can't be drawn for it (``Noise``).
     """
     signature = plan.model.signature()
     wanted = {
-        name: Wanted(shape=entry.shape, dtype=entry.dtype, preprocessed=name in plan.model.preprocessing)
+        name: Wanted(
+            shape=entry.shape, dtype=entry.dtype, preprocessed=name in plan.model.preprocessing, below=entry.below
+        )
         for name, entry in signature.items()
     }
     told = {name: entry.batch_axis for name, entry in signature.items()}
     axes = {**told, **dict(getattr(plan.data, "batch_axes", {}))}
     trains = plan.model.format == "torch" or "train" in needed_splits(plan)
     data = plan.data if trains else widened(plan.data)
+    if isinstance(data, Noise):
+        data = data.drawn_for(wanted, axes)
     return replace(plan, data=Fitted(data=data, wanted=wanted, axes=axes))
 
 

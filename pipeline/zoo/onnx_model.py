@@ -14,6 +14,7 @@ from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import UserError
 from pipeline.importing.batch_axes import batch_axes
 from pipeline.importing.interface import fed_type
+from pipeline.importing.vocabulary import rows_of_tables
 from pipeline.plan import InputSignature
 
 if TYPE_CHECKING:
@@ -47,10 +48,13 @@ class OnnxModel:
 
     def signature(self) -> Mapping[str, InputSignature]:
         """The inputs as they are fed; raises UserError where one is no tensor, or of a type that NumPy lacks."""
-        values = fed_inputs(self._model().graph)
+        graph = self._model().graph
+        values, rows = fed_inputs(graph), rows_of_tables(graph)
         axes = batch_axes({value.name: symbols_of(value) for value in values})
         return {
-            value.name: InputSignature(shape_of(value), fed_type(value, self.path), axes[value.name])
+            value.name: InputSignature(
+                shape_of(value), fed_type(value, self.path), axes[value.name], rows.get(value.name)
+            )
             for value in values
         }
 

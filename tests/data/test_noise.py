@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from pipeline.data.dataset import SplitName
+from pipeline.data.fitted import Wanted
 from pipeline.data.noise import InputShape, Noise
-from pipeline.errors import UserError
+from pipeline.errors import NoExamples, UserError
 
 INPUTS = {
     "input_ids": InputShape(shape=(5,), dtype="int64"),
@@ -45,16 +46,51 @@ def test_the_same_seed_draws_the_same_and_splits_share_nothing() -> None:
 
 
 def test_a_split_without_examples_says_how_to_have_some() -> None:
-    with pytest.raises(UserError, match=r"no train split: data\.examples\.train=64"):
-        noise().split("train")
+    for examples in ({"test": 4}, {"test": 4, "train": 0}):
+        with pytest.raises(NoExamples, match=r"there are no train examples: .*data\.examples\.train=64"):
+            noise(examples=examples).split("train")
+
+
+FREE = {
+    "ids": Wanted(shape=(None, None), dtype="int64", below=5),
+    "image": Wanted(shape=(None, 3, None, None), dtype="float32"),
+    "last": Wanted(shape=(None, None, None, 1), dtype="uint8"),
+    "past": Wanted(shape=(None, 12, None, 8), dtype="float32"),
+    "rate": Wanted(shape=(), dtype="int64"),
+    "state": Wanted(shape=(2, None, 6), dtype="float32"),
+}
+AXES = {"rate": None, "state": 1}
+
+
+def test_a_model_that_tells_its_inputs_gets_examples_of_them_with_stated_sizes_where_it_leaves_any_free() -> None:
+    split = noise(inputs={}, length=9, size=10, below=300).drawn_for(FREE, AXES).split("test")
+    assert {name: array.shape[1:] for name, array in split.inputs.items()} == {
+        "ids": (9,), "image": (3, 10, 10), "last": (10, 10, 1), "past": (12, 9, 8), "rate": (), "state": (2, 6),
+    }  # fmt: skip
+    assert set(np.unique(split.inputs["ids"])) == set(range(5))
+    assert split.inputs["last"].max() > 200
+    assert len(np.unique(split.inputs["rate"])) == 1
+    assert any("'ids' free, and its examples are [9]" in note for note in split.notes)
+    assert not any("'state'" in note for note in split.notes)
+    assert any("no accuracy is claimed" in note for note in split.notes)
+
+
+def test_a_size_that_is_typed_counts_and_the_type_stays_the_models() -> None:
+    inputs = {"ids": InputShape(shape=(3,))}
+    array = noise(inputs=inputs).drawn_for({"ids": FREE["ids"]}, {}).split("test").inputs["ids"]
+    assert (array.shape, array.dtype.name) == ((40, 3), "int64")
+
+
+def test_an_input_of_unknown_shape_is_told_with_what_to_type() -> None:
+    with pytest.raises(UserError, match=r"no shape of 'x'.*data\.inputs\.x\.shape="):
+        noise().drawn_for({"x": Wanted(shape=None, dtype="float32")}, {})
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"examples": {"tests": 3}}, "examples.tests does not exist; available: train, validation, calibration, test"),
-        ({"examples": {"test": 0}}, "examples must be at least 1 of each split"),
-        ({"below": 0}, "below must be at least 1"),
+        ({"examples": {"test": 0}}, "examples must be at least 1 of the test split"),
     ],
 )
 def test_wrong_settings_are_refused(changes: dict[str, Any], said: str) -> None:

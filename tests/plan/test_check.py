@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.backends.onnxruntime import OnnxRuntime
+from pipeline.data.noise import Noise
 from pipeline.plan import Constraints, MeasureSettings, Target
 from pipeline.plan.check import check
 from pipeline.stages.export import ExportOnnx
@@ -58,6 +59,13 @@ def test_an_empty_calibration_set_is_refused_with_every_stage_that_needs_it(tmp_
         "variants.a.stages.quantize",
         "variants.b.stages.quantize",
     ]
+
+
+def test_noise_without_calibration_examples_is_not_refused_because_no_setting_of_its_size_exists(
+    tmp_path: Path,
+) -> None:
+    stages = {"export": ExportOnnx(), "quantize": QuantizeStatic()}
+    assert check(plan(tmp_path, {"baseline": {}, "a": stages}, data=Noise(examples={"test": 8}))) == []
 
 
 @pytest.mark.parametrize(

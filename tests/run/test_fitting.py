@@ -17,6 +17,7 @@ from pipeline.artifact import ONNX_FILE, Artifact
 from pipeline.data.dataset import IGNORED, Split, SplitName
 from pipeline.data.files import NpzFile
 from pipeline.data.hashing import DEFAULT_FRACTIONS
+from pipeline.data.noise import Noise
 from pipeline.errors import UserError
 from pipeline.metrics import Cosine, TopOne
 from pipeline.metrics.f1 import F1
@@ -209,3 +210,24 @@ def test_the_train_share_is_kept_for_a_pytorch_model(tmp_path: Path) -> None:
     model = TorchModel(name="m", factory="pipeline.zoo.resnet.SmallResNet", weights=None, inputs=inputs)
     chosen = with_fitted_data(plan(tmp_path / "plan", {"baseline": {}}, model=model, data=data))
     assert len(chosen.data.split("test")) == 100
+
+
+def test_without_data_examples_are_drawn_from_an_onnx_files_own_description(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        [("Gather", ["words", "ids"], ["y"])],
+        [("ids", INT, ["n", "tokens"])],
+        [("y", FLOAT, ["n", "tokens", 2])],
+        words=np.zeros((5, 2), np.float32),
+    )
+    fitted = with_fitted_data(
+        plan(
+            tmp_path,
+            {"baseline": {}},
+            model=OnnxModel(path=tmp_path / ONNX_FILE),
+            data=Noise(examples={"test": 40}, length=7),
+            metric=Cosine(),
+        )
+    )
+    ids = preflight(fitted)["test"].inputs["ids"]
+    assert (ids.shape, set(np.unique(ids))) == ((40, 7), set(range(5)))
