@@ -36,7 +36,9 @@ class OpenVino:
 
     name: ClassVar[str] = "openvino"
     runs: ClassVar[frozenset[Format]] = frozenset({"onnx", "openvino"})
-    forkable: ClassVar[bool] = False
+    forkable: ClassVar[bool] = True
+    """Its thread pool is made when a model is compiled. Importing it starts no thread where its telemetry is left out,
+    which would fork a process of its own (hundreds of forks with 1 and 2 threads, of both formats: none hung)."""
 
     def check(self, target: Target) -> None:
         """Raise BackendUnavailable where OpenVINO or the precision is missing; UserError for unknown keys."""
