@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from pipeline.analyse.accuracy import accuracies, margins, runtime_remarks
+from pipeline.analyse.answers import answers
 from pipeline.analyse.cells import Cells, cells_by_subject
 from pipeline.analyse.explain.explain import with_explanations
 from pipeline.analyse.factors.ranking import factors
@@ -16,6 +17,7 @@ from pipeline.analyse.ladder import ladders
 from pipeline.analyse.limits import with_limits
 from pipeline.analyse.noise import check_noise, unchecked
 from pipeline.analyse.pareto import with_pareto
+from pipeline.analyse.recommend.contest import contest
 from pipeline.analyse.recommend.recommend import recommend
 from pipeline.analyse.remarks import with_remarks
 from pipeline.analyse.scenarios import scenario_result
@@ -59,13 +61,13 @@ def analyse(record: Record) -> Report:
         rows[subject.variant].append(_result(subject, cells, speedups, judged, measure, remarks, faults))
     rows = with_remarks(record, rows, cells, faults)
     rows = faults.contain("the steps of the chains", lambda: with_steps(record, rows, cells, measure), rows)
-    rows = faults.contain("the Pareto front", lambda: with_pareto(rows), rows)
+    rows = faults.contain("the Pareto front", lambda: with_pareto(rows, searched=record.search is not None), rows)
     rows = with_limits(record, rows, faults)
     rows = with_explanations(record, rows, faults)
     variants = [_variant(variant, rows[variant.name]) for variant in record.variants]
     recommendation, why_none = contained(
         "the recommendation",
-        lambda: recommend(variants, list(record.targets), constraints, measure, checks.devices),
+        lambda: recommend(variants, contest(record, variants, checks.devices), measure),
         lambda reason: (None, f"{reason}."),
     )
     return Report(
@@ -88,6 +90,9 @@ def analyse(record: Record) -> Report:
         else faults.contain("the batch sizes", lambda: ladders(record.subjects, cells, measure, noisy), []),
         faults=faults.sentences,
         margins=margins(judged),
+        answers=faults.contain(
+            "the answers", lambda: answers(record, contest(record, variants, checks.devices), recommendation), []
+        ),
     )
 
 

@@ -30,8 +30,10 @@ class _Point:
         return faster or righter
 
 
-def with_pareto(rows: Rows) -> dict[str, list[Result]]:
+def with_pareto(rows: Rows, *, searched: bool = False) -> dict[str, list[Result]]:
     """Mark the front within each target and batch size: the rows that no other row there beats for sure.
+
+    The rows that a search confirmed have one reference, whatever their target, so a batch size has one front.
 
     A difference that the intervals leave open takes no row off the front. A baseline that the others are held against
     counts as 100 % accurate.
@@ -49,11 +51,16 @@ def with_pareto(rows: Rows) -> dict[str, list[Result]]:
         rivals = [
             rival
             for (other, number), rival in points.items()
-            if (rows[other][number].target, rows[other][number].batch_size) == (result.target, result.batch_size)
+            if _place(rows[other][number], searched) == _place(result, searched)
         ]
         if not any(rival.beats(point) for rival in rivals):
             marked[variant][index] = replace(result, pareto=True)
     return marked
+
+
+def _place(result: Result, searched: bool) -> tuple[str, int]:
+    """The rows of one place have one front."""
+    return "" if searched else result.target, result.batch_size
 
 
 def _beside_baseline(rows: Rows) -> bool:
@@ -82,6 +89,6 @@ def _accuracy(found: Accuracy, variant: str) -> Ratio:
 
 
 def _speed(result: Result) -> Ratio:
-    """The speed over the reference, which all rows of a target and batch size share."""
+    """The speed over the reference, which all rows of a front share."""
     found = result.speedup
     return _OWN_SPEED if found is None else Ratio(value=found.value, low=found.low, high=found.high)

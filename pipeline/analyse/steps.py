@@ -26,7 +26,10 @@ Path = list[tuple[list[str], str]]
 def with_steps(
     record: Record, rows: Mapping[str, list[Result]], cells: Mapping[str, Cells], measure: MeasureSettings
 ) -> dict[str, list[Result]]:
-    """The rows with their steps; none for those whose chain is a single step from the baseline."""
+    """The rows with their steps; none for those whose chain is a single step from the baseline, and none where a search
+    chose the rows: they are the best of their kind, and not the steps to one of them."""
+    if record.search is not None:
+        return dict(rows)
     found = paths(record.variants)
     metric = recorded_metric(record.accuracy) if found else None
     return {

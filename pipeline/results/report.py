@@ -9,6 +9,7 @@ from annotated_types import MinLen
 
 from pipeline.artifact import Format
 from pipeline.bounds import Counted, Nonempty, NotNegative, Sha256, Share, Whole
+from pipeline.results.answers import Answer
 from pipeline.results.explanation import Explanation
 from pipeline.results.factors import Factors
 from pipeline.results.figures import Accuracy, DeviceTime, Latency, Limits, ScenarioResult, Speedup
@@ -72,7 +73,8 @@ class Result:
     scenarios: list[ScenarioResult] = field(default_factory=list)
     """MLPerf's scenarios, where they were asked for (``measure.scenarios``)."""
     pareto: bool = False
-    """Whether the row is on the front of accuracy against latency among the rows of its target and batch size."""
+    """Whether the row is on the front of accuracy against latency among the rows of its target and batch size; of its
+    batch size where a search chose the rows, since all are compared with one row then."""
     limits: Limits | None = None
     """The machine's limits; None where its peaks were not measured."""
     explanation: Explanation | None = None
@@ -161,6 +163,8 @@ class Report(Header):
     """Each variant on each target that was timed at three batch sizes or more."""
     margins: dict[str, NotNegative] = field(default_factory=dict)
     """The drop of accuracy that is allowed, by target: ``constraints.max_accuracy_drop``, or its default."""
+    answers: list[Answer] = field(default_factory=list)
+    """The answers of a search, where they differ; empty where the run had none."""
     faults: list[Nonempty] = field(default_factory=list)
     """The parts that could not be made, and why, a sentence each without its full stop."""
     schema_version: Literal[1] = SCHEMA_VERSION

@@ -19,40 +19,26 @@ The rule, in order:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from pipeline.analyse import phrases
-from pipeline.analyse.recommend.eligible import Row, obstacles, row_name
-from pipeline.plan import BASELINE, Constraints, MeasureSettings
+from pipeline.analyse.recommend.contest import Contest
+from pipeline.analyse.recommend.eligible import Row, row_name
+from pipeline.plan import BASELINE, MeasureSettings
 from pipeline.results.figures import Reference
 from pipeline.results.report import Recommendation, VariantResult
 
 
 def recommend(
-    variants: Sequence[VariantResult],
-    targets: Sequence[str],
-    constraints: Constraints,
-    measure: MeasureSettings,
-    noisy_devices: Collection[str],
+    variants: Sequence[VariantResult], contest: Contest | None, measure: MeasureSettings
 ) -> tuple[Recommendation | None, str | None]:
-    """The row to deploy; or None, and why there is none. ``targets`` are in the order of the config."""
-    rows = _place(_measured(variants), targets, measure)
-    if not rows:
+    """The row to deploy; or None, and why there is none. ``contest`` is None where nothing was measured."""
+    if contest is None:
         return None, _nothing_measured(variants)
     if measure.screening:
         return None, f"measure={measure.profile} is a quick look and recommends nothing: run with measure=default."
-    reference = _reference(rows[0], measure)
-    hopeless = _all_noisy(rows)
-    against = {
-        row.name: obstacles(
-            row,
-            constraints,
-            is_reference=row.reference == reference,
-            noisy=hopeless or row.result.device in noisy_devices,
-        )
-        for row in rows
-    }
-    qualified = [row for row in rows if not against[row.name]]
+    rows, reference, against = contest.rows, contest.reference, contest.against
+    qualified = contest.qualified
     if not qualified:
         return None, " ".join(f"{row.name}: {'; '.join(against[row.name])}." for row in rows)
     winner = _winner(qualified, reference)
@@ -68,31 +54,6 @@ def recommend(
     )
 
 
-def _measured(variants: Sequence[VariantResult]) -> list[Row]:
-    return [
-        Row(
-            variant=variant.name,
-            size_bytes=variant.size_bytes,
-            result=result,
-            lossy_stages=sum(not stage.lossless for stage in variant.stages),
-            stages=len(variant.stages),
-        )
-        for variant in variants
-        for result in variant.results
-        if result.status == "ok" and result.latency_ms is not None
-    ]
-
-
-def _place(rows: Sequence[Row], targets: Sequence[str], measure: MeasureSettings) -> list[Row]:
-    measured = {row.result.target for row in rows}
-    places = [target for target in targets if target in measured]
-    if measure.reference is None:
-        places = places[:1]
-    here = [row for row in rows if row.result.target in places]
-    smallest = min((row.result.batch_size for row in here), default=0)
-    return [row for row in here if row.result.batch_size == smallest]
-
-
 def _nothing_measured(variants: Sequence[VariantResult]) -> str:
     failed = [(variant.name, variant.reason) for variant in variants if variant.reason is not None]
     rows = [
@@ -105,18 +66,6 @@ def _nothing_measured(variants: Sequence[VariantResult]) -> str:
     for name, reason in failed or rows:
         names.setdefault(reason, {})[name] = None
     return " ".join(["No variant was measured.", *(f"{', '.join(names[reason])}: {reason}." for reason in names)])
-
-
-def _reference(row: Row, measure: MeasureSettings) -> Reference:
-    """What every row of the place is compared with."""
-    variant, target = measure.reference_for(row.result.target)
-    return Reference(variant=variant, target=target, batch_size=row.result.batch_size)
-
-
-def _all_noisy(rows: Sequence[Row]) -> bool:
-    """Whether every comparison is NOISY: then staying with the reference would be as little founded as leaving it."""
-    verdicts = [row.result.speedup.verdict for row in rows if row.result.speedup is not None]
-    return bool(verdicts) and all(verdict == "NOISY" for verdict in verdicts)
 
 
 def _rank(row: Row) -> tuple[float, float]:
