@@ -33,15 +33,22 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preparation:
-    """What a template is for: import what these targets need (a pickle each), and fork a worker per place later."""
+    """What a template is for: import what these targets need (a pickle each); later, fork workers at these places."""
 
     targets: Sequence[bytes]
     places: Sequence[Place]
 
 
-Order = Literal["ready", "fork"]
-"""What a template can be told beside a worker's number. Answered when it is done: with the workers' process ids, once
-there are any."""
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Make the workers of some places, by their numbers; the other places stay empty."""
+
+    numbers: Sequence[int]
+
+
+Order = Literal["ready"] | Fork
+"""What a template can be told beside a worker's number. It answers when it is done, with the process ids of the workers
+by number."""
 
 
 def main() -> None:
@@ -51,7 +58,7 @@ def main() -> None:
     """
     follow_parent()
     channel = take_standard_streams()
-    pids: list[int] = []
+    pids: dict[int, int] = {}
     try:
         preparation: Preparation = channel.receive()
         _preload(preparation.targets)
@@ -59,10 +66,11 @@ def main() -> None:
         gc.freeze()
         while True:
             order: Order | int = channel.receive()
-            if order == "fork":
-                pids.extend(_fork(place, preparation.places, channel) for place in preparation.places)
+            if isinstance(order, Fork):
+                for number in order.numbers:
+                    pids[number] = _fork(preparation.places[number], preparation.places, channel)
                 _close(preparation.places)
-            channel.send(_exit_code(pids, order) if isinstance(order, int) else list(pids))
+            channel.send(_exit_code(pids, order) if isinstance(order, int) else dict(pids))
     except (EOFError, BrokenPipeError):
         _end(pids)
         # An interpreter that has imported a runtime takes 0.1 s to end in good order.
@@ -114,15 +122,15 @@ def _close(places: Sequence[Place]) -> None:
         os.close(place.write_fd)
 
 
-def _exit_code(pids: list[int], number: int) -> int | None:
+def _exit_code(pids: dict[int, int], number: int) -> int | None:
     """The exit code as subprocess gives it: below 0 it is the signal's number. None for a worker whose end was told
     before."""
     pid, pids[number] = pids[number], 0
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) if pid else None
 
 
-def _end(pids: list[int]) -> None:
-    for pid in filter(None, pids):
+def _end(pids: dict[int, int]) -> None:
+    for pid in filter(None, pids.values()):
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
     pids.clear()

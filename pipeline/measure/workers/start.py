@@ -80,17 +80,18 @@ class FreshWorkers:
         for template in (self._template, start_template):
             try:
                 self._current = template(jobs, stack)
-                return {**self._current.fork()}
+                return {**self._current.fork(jobs)}
             except WorkerFailed as failure:
                 logger.debug("%s", failure)
                 reasons.append(failure)
         return dict.fromkeys(jobs, reasons[-1])
 
     def _template(self, jobs: Mapping[str, Job], stack: ExitStack) -> Template:
-        """The one that was prepared, if it was for the same jobs, or a new one."""
+        """The one that was prepared, if it was for these jobs (some may have failed or been dropped since), or a new
+        one."""
         spare, self._spare = self._spare, None
         stack.enter_context(self._ends_spare.pop_all())
-        return spare if spare is not None and list(spare.workers) == list(jobs) else start_template(jobs, stack)
+        return spare if spare is not None and jobs.keys() <= spare.workers.keys() else start_template(jobs, stack)
 
     def _forked(self, jobs: Mapping[str, Job]) -> dict[str, Job]:
         return {key: job for key, job in jobs.items() if self._start == "fork" and _may_fork(job)}

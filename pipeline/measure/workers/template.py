@@ -16,7 +16,7 @@ from pathlib import Path
 from pipeline.errors import WorkerFailed
 from pipeline.isolated.channel import Channel
 from pipeline.isolated.process import channel_to, end, kill, last_words, start_python
-from pipeline.measure.workers.forking import Order, Place, Preparation, main
+from pipeline.measure.workers.forking import Fork, Order, Place, Preparation, main
 from pipeline.measure.workers.process import Worker
 from pipeline.measure.workers.worker import Job
 
@@ -42,18 +42,19 @@ class Template:
         """Whether it has ended, and with it its workers."""
         return self.process.poll() is not None
 
-    def fork(self) -> dict[str, Worker]:
-        """Make the workers, once; raises WorkerFailed where that fails."""
-        pids = self._ask("fork")
+    def fork(self, keys: Collection[str]) -> dict[str, Worker]:
+        """Make the workers of some of its jobs, once; raises WorkerFailed where that fails."""
+        numbers = {number: key for number, key in enumerate(self.workers) if key in keys}
+        pids = self._ask(Fork(tuple(numbers)))
         return {
-            key: replace(worker, pid=pid, end=partial(_kill, pid))
-            for (key, worker), pid in zip(self.workers.items(), pids, strict=True)
+            key: replace(self.workers[key], pid=pids[number], end=partial(_kill, pids[number]))
+            for number, key in numbers.items()
         }
 
-    def _ask(self, order: Order) -> list[int]:
+    def _ask(self, order: Order) -> dict[int, int]:
         try:
             self.control.send(order)
-            pids: list[int] = self.control.receive(self.limit_s)
+            pids: dict[int, int] = self.control.receive(self.limit_s)
         except TimeoutError as error:
             kill(self.process)
             raise WorkerFailed(f"the runtimes could not be imported in {self.limit_s:g} s") from error

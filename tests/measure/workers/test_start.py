@@ -2,7 +2,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,7 @@ from pipeline.measure.cores import cores_for
 from pipeline.measure.workers import template
 from pipeline.measure.workers.process import Patience, Worker
 from pipeline.measure.workers.start import FreshWorkers, started
+from pipeline.measure.workers.template import Template
 from pipeline.measure.workers.worker import Cell, Job, Load, Loaded, Timed
 from tests.measure.fakes import FakeBackend, NotForkable, NotInstalled, gone, job
 
@@ -184,11 +186,32 @@ def test_the_next_rounds_processes_can_be_prepared_while_this_rounds_models_load
 def test_a_prepared_process_for_other_jobs_is_not_used(tmp_path: Path) -> None:
     jobs = {name: job(tmp_path, name) for name in "ab"}
     with FreshWorkers("fork") as fresh:
+        with fresh.importing({"a": jobs["a"]}):
+            pass
+        with fresh.started(jobs) as workers:
+            assert list(workers) == ["a", "b"]
+            assert len(_loaded(workers["b"]).ask(CELL).durations_ns) == 3
+
+
+@LINUX
+def test_a_prepared_process_serves_those_that_are_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A subject that failed, or that a race has dropped, costs the next round no new imports."""
+    dies = job(tmp_path, "c", die=True)
+    jobs = {**{name: job(tmp_path, name) for name in "ab"}, "c": dies}
+    with FreshWorkers("fork") as fresh:
         with fresh.importing(jobs):
             pass
-        with fresh.started({"b": jobs["b"]}) as workers:
-            assert list(workers) == ["b"]
+        monkeypatch.setattr("pipeline.measure.workers.start.start_template", _no_other)
+        with fresh.started({name: jobs[name] for name in "bc"}) as workers:
+            assert list(workers) == ["b", "c"]
             assert len(_loaded(workers["b"]).ask(CELL).durations_ns) == 3
+            with pytest.raises(WorkerFailed, match=r"its process was ended by SIGKILL.*: out of luck"):
+                up(workers["c"]).ask(LOAD)
+            assert not fresh.lost
+
+
+def _no_other(jobs: Mapping[str, Job], stack: ExitStack) -> Template:
+    raise AssertionError("the prepared process is not used")
 
 
 @LINUX
