@@ -140,6 +140,11 @@ def shape_of(value: onnx.ValueInfoProto) -> Shape | None:
     return tuple(size.dim_value if size.dim_value > 0 else None for size in tensor.shape.dim)
 
 
+def fed_shapes(model: onnx.ModelProto) -> dict[str, Shape | None]:
+    """The declared shape of every input that is fed, by name."""
+    return {value.name: shape_of(value) for value in fed_inputs(model.graph)}
+
+
 def symbols_of(value: onnx.ValueInfoProto) -> tuple[int | str | None, ...] | None:
     """The declared shape with the symbols of its free sizes, where they have any."""
     shape = shape_of(value)
@@ -179,5 +184,4 @@ def fixed_batch_of(artifact: Artifact, axes: Axes) -> int | None:
         return fixed_batch_in(batch_first(input_shapes(read_graph(artifact.openvino_path)), axes))
     import onnx
 
-    graph = onnx.load(artifact.onnx_path, load_external_data=False).graph
-    return fixed_batch_in(batch_first({value.name: shape_of(value) for value in fed_inputs(graph)}, axes))
+    return fixed_batch_in(batch_first(fed_shapes(onnx.load(artifact.onnx_path, load_external_data=False)), axes))

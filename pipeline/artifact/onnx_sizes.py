@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from pipeline.artifact.onnx_graph import all_graphs, fed_inputs, shape_of
+from pipeline.artifact.onnx_graph import Shape, all_graphs, fed_inputs, shape_of
 from pipeline.data.batches import Axes
 
 if TYPE_CHECKING:
@@ -53,6 +53,19 @@ def set_sizes(model: onnx.ModelProto, name: str, sizes: Sequence[int | None]) ->
         if dim.dim_param:
             set_axis(model, dim.dim_param, size)
         dim.dim_value = size
+
+
+def set_free_sizes(
+    model: onnx.ModelProto, sizes: Mapping[str, Sequence[int]], free: Mapping[str, Shape | None]
+) -> None:
+    """Write whole shapes into the axes of the inputs that are free in the shapes ``free``, in place.
+
+    Where two inputs name an axis alike and have two sizes, each input gets its own.
+    """
+    for name, shape in free.items():
+        if shape is not None and len(sizes.get(name, ())) == len(shape):
+            pairs = zip(shape, sizes[name], strict=True)
+            set_sizes(model, name, [size if declared is None else None for declared, size in pairs])
 
 
 def set_axis(model: onnx.ModelProto, name: str, size: int) -> int:

@@ -52,6 +52,11 @@ class Around:
         return self.data.class_names
 
 
+def original(data: Dataset) -> Dataset:
+    """The data set that the user named, without the data sets around it."""
+    return original(data.data) if isinstance(data, Around) else data
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted(Around):
     """The data set ``data``, with its arrays fitted to a model's inputs.

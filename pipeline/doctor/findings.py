@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.machine.instruction_sets import BF16
 from pipeline.machine.quiet import Quiet
 
 Level = Literal["ok", "note", "warning"]
@@ -16,7 +17,6 @@ _INT8_X86 = {
     "amx_int8": "AMX int8",
 }
 _INT8_ARM = {"asimddp": "dot products", "i8mm": "int8 matrix products"}
-_BF16 = ("avx512_bf16", "amx_bf16", "bf16", "svebf16")
 _STOLEN = 0.01
 _BUSY_CORES = 0.5
 _LOW_MEMORY_BYTES = 2 * 2**30
@@ -63,7 +63,7 @@ def int8(isa: frozenset[str]) -> Finding:
 
 def bf16(isa: frozenset[str]) -> Finding:
     """Whether the processor has instructions for bf16 products."""
-    has = [flag for flag in _BF16 if flag in isa]
+    has = [flag for flag in BF16 if flag in isa]
     if has:
         return Finding(topic="bf16", level="ok", text=f"the processor has {', '.join(has)}")
     return Finding(topic="bf16", level="note", text="the processor has no bf16 products: bf16 gains no speed on it")

@@ -1,12 +1,16 @@
-"""Makes the beginnings of a chain variants of their own, so that the contribution of each stage can be measured."""
+"""Parts of a chain: its beginnings as variants of their own, so that the contribution of each stage can be measured,
+and the model of a chain that a runtime runs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from pipeline.artifact import Format
+from pipeline.errors import Skipped
 from pipeline.plan.settings import BASELINE
 from pipeline.plan.stage import Stage, Variant, is_export
+from pipeline.plan.target import Backend
 
 
 def with_beginnings(variants: Mapping[str, Variant], wanted: Iterable[str]) -> dict[str, Variant]:
@@ -38,3 +42,20 @@ def _beginnings(variant: Variant, baseline: Variant | None) -> Iterator[Variant]
 
 def _exports(variant: Variant) -> dict[str, Stage]:
     return {name: stage for name, stage in variant.stages.items() if is_export(stage)}
+
+
+def place_run(variant: Variant, formats: Sequence[Format], backend: Backend) -> int:
+    """The place in a chain of the model that a runtime runs, 0 for the model that the chain starts from; raises Skipped
+    where there is none. ``formats`` has the format of the first model and of each stage's.
+
+    A PyTorch target runs the last PyTorch model of the chain, as long as nothing but the export comes after it: with
+    a later stage it would be another model than the variant.
+    """
+    stages = list(variant.stages.items())
+    for place in reversed(range(len(formats))):
+        if formats[place] in backend.runs:
+            changed = [name for name, stage in stages[place:] if not is_export(stage)]
+            if changed:
+                raise Skipped(f"{backend.name} can't run what {changed[0]} makes; it would run another model")
+            return place
+    raise Skipped(f"{variant.name} has no {' or '.join(sorted(backend.runs))} model for {backend.name}")

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from pipeline.bounds import out_of_bounds
 from pipeline.libraries.installed import locate
-from pipeline.plan import Device, Plan, Stage, Target
+from pipeline.plan import Device, Plan, Stage, Target, Variant
 
 T = TypeVar("T")
 _PART = r"([A-Za-z_][\w-]*|\d+)"
@@ -106,6 +106,14 @@ class VariantDevices:
         """The plan with the change; raises ValueError where the plan has no such variant."""
         variant = _named(plan.variants, "variants", self.variant)
         return replace(plan, variants={**plan.variants, variant.name: replace(variant, devices=self.devices)})
+
+
+def unasked(variant: Variant, target: Target) -> str | None:
+    """Why a variant is not measured on a target: it is not asked for on such devices; None where it is."""
+    if target.device in variant.devices:
+        return None
+    asked = VariantDevices(variant=variant.name, devices=(*variant.devices, target.device))
+    return f"{variant.name} is not measured on {target.device} unless asked: {asked}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.backends.torch import Torch
 from pipeline.data.batches import Axes, Inputs
 from pipeline.data.dataset import Dataset, Split, SplitName, preprocess
-from pipeline.data.fitted import Around, Fitted, Wanted
+from pipeline.data.fitted import Around, Fitted, Wanted, original
 from pipeline.data.labels import check_names, label_problem, one_hot_classes
 from pipeline.data.noise import Noise
 from pipeline.data.widened import widened
@@ -238,8 +238,3 @@ def _name_problems(data: Dataset, classes: int | None) -> list[str]:
         return []
     problem = check_names(data.class_names, classes, folders=hasattr(original(data), "labelled"))
     return [] if problem is None else [problem]
-
-
-def original(data: Dataset) -> Dataset:
-    """The data set that the user named, without the data sets around it."""
-    return original(data.data) if isinstance(data, Around) else data

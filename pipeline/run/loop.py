@@ -16,6 +16,7 @@ from pipeline.artifact.store import Store
 from pipeline.bundle.write import write_bundle
 from pipeline.data.batches import Axes
 from pipeline.data.dataset import Split
+from pipeline.data.fitted import original
 from pipeline.errors import Skipped, SlimlineError, UserError, reasoned, reporting_disk
 from pipeline.errors.contained import Faults, contained
 from pipeline.folders.locks import InUse
@@ -34,7 +35,7 @@ from pipeline.results.report import Report
 from pipeline.run.build import Builder
 from pipeline.run.build import builder as making
 from pipeline.run.built import Built
-from pipeline.run.fitting import acquainted, original, with_fitted_data
+from pipeline.run.fitting import acquainted, with_fitted_data
 from pipeline.run.measure import Measured, measure
 from pipeline.run.preflight import preflight
 from pipeline.run.progress import ProgressDisplay

@@ -10,8 +10,9 @@ from pipeline.artifact.onnx_graph import fixed_batch_of
 from pipeline.data.batches import Axes, axes_of
 from pipeline.errors import Skipped
 from pipeline.machine.environment import available_cores
-from pipeline.plan import Plan, Stage, Target, Variant, is_export
-from pipeline.results.change import BatchSizes, StageField, VariantDevices
+from pipeline.plan import Plan, Target, Variant
+from pipeline.plan.chains import place_run
+from pipeline.results.change import BatchSizes, StageField, unasked
 from pipeline.results.record import StageRecord, SubjectRecord
 from pipeline.run.built import UNCHANGED, Built
 from pipeline.stages.graphs.gentler import DONE_INSTEAD
@@ -77,11 +78,9 @@ def _remarks(stage: StageRecord) -> Iterator[str]:
 
 
 def _check_row(variant: Variant, target: Target, unavailable: str | None) -> None:
-    if target.device not in variant.devices:
-        asked = VariantDevices(variant=variant.name, devices=(*variant.devices, target.device))
-        raise Skipped(f"{variant.name} is not measured on {target.device} unless asked: {asked}")
-    if unavailable is not None:
-        raise Skipped(unavailable)
+    reason = unasked(variant, target) or unavailable
+    if reason is not None:
+        raise Skipped(reason)
 
 
 def _check_batch(variant: Variant, artifact: Artifact, batch_size: int, axes: Axes) -> None:
@@ -95,24 +94,8 @@ def _check_batch(variant: Variant, artifact: Artifact, batch_size: int, axes: Ax
 
 
 def runnable(variant: Variant, built: Built, target: Target) -> Artifact:
-    """The artifact of the chain that the target's runtime runs; raises Skipped where there is none.
-
-    A PyTorch target runs the last PyTorch model of the chain, as long as nothing but the export comes after it: with
-    a later stage it would be another model than the variant.
-    """
-    wanted = target.backend.runs
-    for artifact, later in zip(reversed(built.artifacts), _later_stages(variant), strict=True):
-        if artifact.format in wanted:
-            changed = [name for name, stage in later.items() if not is_export(stage)]
-            if changed:
-                raise Skipped(f"{target.backend.name} can't run what {changed[0]} makes; it would run another model")
-            return artifact
-    raise Skipped(f"{variant.name} has no {' or '.join(sorted(wanted))} model for {target.backend.name}")
-
-
-def _later_stages(variant: Variant) -> list[dict[str, Stage]]:
-    stages = list(variant.stages.items())
-    return [dict(stages[len(stages) - count :]) for count in range(len(stages) + 1)]
+    """The artifact of the chain that the target's runtime runs (``place_run``); raises Skipped where there is none."""
+    return built.artifacts[place_run(variant, [artifact.format for artifact in built.artifacts], target.backend)]
 
 
 def _unavailable(target: Target, plan: Plan) -> str | None:

@@ -15,6 +15,7 @@ from pipeline.artifact.proof import floor_of
 from pipeline.data.dataset import SplitName
 from pipeline.patterns import check_matches
 from pipeline.plan import Context
+from pipeline.plan.hints import Gain
 from pipeline.plan.roles import Role
 from pipeline.stages.graphs.gentler import Asked, Way, proof, quantized_gently
 from pipeline.stages.graphs.library import is_large
@@ -37,6 +38,7 @@ class ConvertFp16:
     likes."""
 
     role: ClassVar[Role] = "precision"
+    gains_by: ClassVar[Gain] = "float16"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
     version: ClassVar[int] = 2

@@ -77,6 +77,11 @@ class Finetune:
         """Whether the stage learns from the baseline."""
         return self.distill_weight > 0
 
+    @property
+    def needs_labels(self) -> bool:
+        """Whether labels have a share of the loss."""
+        return self.distill_weight < 1
+
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
         """Write the trained model; raises StageFailed where there is nothing to learn from, or to judge by."""
         from pipeline.artifact.torch_module import load_module, load_spec, save_module
@@ -94,7 +99,7 @@ class Finetune:
         module.to(device)
         original = load_module(context.original().path).to(device) if self.uses_original else None
         vectors, truth = self._truth(module if original is None else original, validation, context)
-        labelled = self.distill_weight < 1
+        labelled = self.needs_labels
 
         def scores(model: nn.Module) -> Scores:
             return scores_of(model, train, context.metric, labelled=labelled and not vectors)

@@ -11,9 +11,17 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from pipeline.artifact import ONNX_FILE, Artifact, Format, model_files
-from pipeline.artifact.onnx_graph import Shape, all_graphs, batch_first, fed_inputs, fixed_batch_in, shape_of
+from pipeline.artifact.onnx_graph import (
+    Shape,
+    all_graphs,
+    batch_first,
+    fed_inputs,
+    fed_shapes,
+    fixed_batch_in,
+    shape_of,
+)
 from pipeline.artifact.onnx_rewriting import drop_unused
-from pipeline.artifact.onnx_sizes import axis_names, set_axis, set_batch, set_free, set_sizes
+from pipeline.artifact.onnx_sizes import axis_names, set_axis, set_batch, set_free, set_free_sizes, set_sizes
 from pipeline.bounds import Count
 from pipeline.data.batches import Axes, axes_of, batch_of
 from pipeline.data.dataset import SplitName
@@ -59,27 +67,27 @@ class FixShapes:
 
         model = onnx.load(source.onnx_path, load_external_data=False)
         sample = context.sample(1)
-        before, axes = _shapes(model), axes_of(sample)
+        before, axes = fed_shapes(model), axes_of(sample)
         data_shapes = {name: array.shape for name, array in batch_of(sample, self.batch_size).items()}
         for value in fed_inputs(model.graph):
             if before[value.name] is None and value.name in data_shapes:
                 set_free(value, len(data_shapes[value.name]))
-        self._check(model, _shapes(model), axes)
+        self._check(model, fed_shapes(model), axes)
         for name, sizes in self.shapes.items():
             set_sizes(model, name, sizes)
         for name, size in self.axes.items():
             set_axis(model, name, size)
-        left = _shapes(model)
+        left = fed_shapes(model)
         set_batch(model, self.batch_size, axes)
         if self.from_data:
-            _set_free(model, left, data_shapes)
-        if _shapes(model) == before:
+            set_free_sizes(model, data_shapes, left)
+        if fed_shapes(model) == before:
             raise Unchanged(f"its shapes are fixed already: {_shown(before)}")
-        context.note("shapes", {name: list(shape or ()) for name, shape in _shapes(model).items()})
-        free = [name for name, shape in _shapes(model).items() if shape is None or None in shape]
+        context.note("shapes", {name: list(shape or ()) for name, shape in fed_shapes(model).items()})
+        free = [name for name, shape in fed_shapes(model).items() if shape is None or None in shape]
         if free:
             context.note(
-                "left_free", f"{_shown(_shapes(model), free)}: name them in axes or shapes, or set from_data=true"
+                "left_free", f"{_shown(fed_shapes(model), free)}: name them in axes or shapes, or set from_data=true"
             )
         _write(_inferred(model), source, out)
 
@@ -98,19 +106,6 @@ class FixShapes:
                 raise StageFailed(
                     f"shapes: input '{name}' is {_shown(before, [name])}, which {list(sizes)} does not fit"
                 )
-
-
-def _set_free(model: onnx.ModelProto, left: Mapping[str, Shape | None], sizes: Mapping[str, tuple[int, ...]]) -> None:
-    """Write the data's sizes into the axes that were free in ``left``, in place. Where two inputs name an axis alike
-    and the data has two sizes, each input gets its own."""
-    for name, shape in left.items():
-        if shape is not None and len(sizes.get(name, ())) == len(shape):
-            pairs = zip(shape, sizes[name], strict=True)
-            set_sizes(model, name, [size if declared is None else None for declared, size in pairs])
-
-
-def _shapes(model: onnx.ModelProto) -> dict[str, Shape | None]:
-    return {value.name: shape_of(value) for value in fed_inputs(model.graph)}
 
 
 def _fits(wanted: Sequence[int | None], declared: Shape | None) -> bool:

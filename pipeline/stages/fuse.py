@@ -20,6 +20,7 @@ from pipeline.data.dataset import SplitName
 from pipeline.errors import Skipped, StageFailed, Unchanged, first_line
 from pipeline.libraries.muted import prints_logged
 from pipeline.plan import Context
+from pipeline.plan.hints import Gain
 from pipeline.plan.roles import Role
 from pipeline.stages.graphs import legacy_fusion
 from pipeline.stages.graphs.library import is_large, library_call
@@ -53,6 +54,7 @@ class Fuse:
     """The hidden width; 0: found in the graph."""
 
     role: ClassVar[Role] = "graph"
+    gains_by: ClassVar[Gain] = "attention"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
     version: ClassVar[int] = 1

@@ -12,6 +12,7 @@ from pipeline.artifact.run import FATAL_ONLY
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, first_line
 from pipeline.plan import Context
+from pipeline.plan.hints import Gain
 from pipeline.plan.roles import Role
 from pipeline.stages.graphs.gentler import first_that_works, proof
 from pipeline.stages.graphs.library import is_large
@@ -37,6 +38,7 @@ class OptimizeGraph:
     on."""
 
     role: ClassVar[Role] = "graph"
+    gains_by: ClassVar[Gain] = "loading"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
     version: ClassVar[int] = 2

@@ -61,6 +61,8 @@ class QuantizeAware:
     version: ClassVar[int] = 1
     reads: ClassVar[frozenset[SplitName]] = frozenset({"train", "validation"})
     libraries: ClassVar[tuple[str, ...]] = ("torch", "torchao", "onnx", "onnxscript")
+    requires: ClassVar[tuple[str, ...]] = ("torchao",)
+    needs_labels: ClassVar[bool] = True
     tolerance: ClassVar[float | None] = None
 
     def __post_init__(self) -> None:

@@ -13,6 +13,7 @@ from pipeline.artifact.onnx_rewriting import repair
 from pipeline.artifact.proof import floor_of
 from pipeline.data.dataset import SplitName
 from pipeline.plan import Context
+from pipeline.plan.hints import Gain
 from pipeline.plan.roles import Role
 from pipeline.stages.graphs.gentler import Asked, Way, proof, quantized_gently
 from pipeline.stages.graphs.library import is_large, library_call
@@ -48,6 +49,7 @@ class QuantizeDynamic:
     likes."""
 
     role: ClassVar[Role] = "precision"
+    gains_by: ClassVar[Gain] = "integer products"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
     version: ClassVar[int] = 3

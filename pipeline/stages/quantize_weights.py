@@ -15,6 +15,7 @@ from pipeline.artifact.proof import floor_of
 from pipeline.data.dataset import SplitName
 from pipeline.errors import Unchanged
 from pipeline.plan import Context
+from pipeline.plan.hints import Gain
 from pipeline.plan.roles import Role
 from pipeline.stages.graphs.gentler import Asked, Way, proof, quantized_gently
 from pipeline.stages.graphs.library import is_large
@@ -54,6 +55,7 @@ class QuantizeWeights:
     likes."""
 
     role: ClassVar[Role] = "precision"
+    gains_by: ClassVar[Gain] = "smaller weights"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
     version: ClassVar[int] = 2

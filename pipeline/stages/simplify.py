@@ -12,6 +12,7 @@ from pipeline.artifact.onnx_rewriting import repair, write
 from pipeline.data.dataset import SplitName
 from pipeline.errors import Skipped, StageFailed, Unchanged, first_line
 from pipeline.plan import Context
+from pipeline.plan.hints import Gain
 from pipeline.plan.roles import Role
 from pipeline.stages.graphs.library import is_large
 
@@ -21,11 +22,13 @@ class Simplify:
     """Simplify an ONNX model with onnxslim (the extra ``simplify``)."""
 
     role: ClassVar[Role] = "graph"
+    gains_by: ClassVar[Gain] = "loading"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
     version: ClassVar[int] = 1
     reads: ClassVar[frozenset[SplitName]] = frozenset()
     libraries: ClassVar[tuple[str, ...]] = ("onnxslim", "onnx")
+    requires: ClassVar[tuple[str, ...]] = ("onnxslim",)
     tolerance: ClassVar[float | None] = 1e-4
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:

@@ -18,6 +18,7 @@ from pipeline.bounds import Part
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, Unchanged
 from pipeline.plan import Context
+from pipeline.plan.hints import Gain
 from pipeline.plan.roles import Role
 from pipeline.stages.graphs.library import is_large
 from pipeline.stages.quantization.calibration import BATCH, Examples
@@ -52,6 +53,7 @@ class SmoothQuant:
     """Whether a multiplication is put before the products where no LayerNormalization can take the division."""
 
     role: ClassVar[Role] = "precision"
+    gains_by: ClassVar[Gain] = "smoothed layers"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
     version: ClassVar[int] = 2

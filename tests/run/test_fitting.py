@@ -16,12 +16,13 @@ from onnx import TensorProto, helper, numpy_helper
 from pipeline.artifact import ONNX_FILE, Artifact
 from pipeline.data.dataset import IGNORED, Split, SplitName
 from pipeline.data.files import NpzFile
+from pipeline.data.fitted import original
 from pipeline.data.hashing import DEFAULT_FRACTIONS
 from pipeline.data.noise import Noise
 from pipeline.errors import UserError
 from pipeline.metrics import Cosine, TopOne
 from pipeline.metrics.f1 import F1
-from pipeline.run.fitting import Acquainted, acquainted, original, with_fitted_data
+from pipeline.run.fitting import Acquainted, acquainted, with_fitted_data
 from pipeline.run.preflight import preflight
 from pipeline.zoo.source import InputSpec, OnnxModel, TorchModel
 from tests.example import NeedsTorch, Scale, plan

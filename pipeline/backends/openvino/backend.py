@@ -39,6 +39,9 @@ class OpenVino:
     forkable: ClassVar[bool] = True
     """Its thread pool is made when a model is compiled. Importing it starts no thread where its telemetry is left out,
     which would fork a process of its own (hundreds of forks with 1 and 2 threads, of both formats: none hung)."""
+    multiplies_integers: ClassVar[bool] = False
+    """Whether ONNX's MatMulInteger multiplies bytes; OpenVINO turns both factors into 32 bits first
+    (``src/frontends/onnx/frontend/src/op/matmul_integer.cpp``)."""
 
     def check(self, target: Target) -> None:
         """Raise BackendUnavailable where OpenVINO or the precision is missing; UserError for unknown keys."""
