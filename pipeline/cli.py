@@ -39,7 +39,7 @@ slimline: quantize and prune a model, then measure whether it paid.
   python -m pipeline verify DIR                  let a deploy bundle prove itself on this machine
   python -m pipeline store list|gc               what is stored; remove what was longest unused
   python -m pipeline doctor                      whether this machine can be measured on, and what it can run
-  python -m pipeline selftest aa|power|both|peers  let the measuring prove itself on this machine
+  python -m pipeline selftest aa|power|both|peers|search  let the measuring prove itself on this machine
 
 Examples:
   python -m pipeline variant=[baseline,static_int8] target.ort_cpu.threads=2 batch_sizes=[1]
@@ -199,9 +199,10 @@ def _selftest(argv: list[str]) -> int:
     )
     parser.add_argument(
         "action",
-        choices=["aa", "power", "both", "peers", "rewarm", "cells"],
+        choices=["aa", "power", "both", "peers", "search", "rewarm", "cells"],
         help="aa: identical models must not be called different; power: a known 3 %% must be found; "
         "both: the two in the same runs; peers: aa beside plain sequential timing and torch.utils.benchmark; "
+        "search: a search among copies of the baseline must not recommend one, beside three simple rules; "
         "rewarm, cells: the experiments behind the defaults of measure, on the variants of a run",
     )
     parser.add_argument("--runs", type=int, default=100, help="how many measurements (default: 100)")
@@ -211,7 +212,7 @@ def _selftest(argv: list[str]) -> int:
     parser.add_argument("--of", type=Path, default=Path("outputs/latest"), help="rewarm, cells: the run")
     parser.add_argument("--path", type=Path, default=Path("outputs/selftest"), help="where the runs are kept")
     parser.add_argument("overrides", nargs="*", help="such as measure=quick measure.blocks=16")
-    options = parser.parse_args(argv)
+    options = parser.parse_intermixed_args(argv)  # overrides may follow flags, too
     _check(options.runs, Count, "--runs")
     _check(options.busy, CountFromZero, "--busy")
     _check(options.seed, Seed, "--seed")

@@ -1,4 +1,5 @@
-"""``python -m pipeline selftest aa|power|both|peers``: many trials, kept as they come, and the verdict over them."""
+"""``python -m pipeline selftest aa|power|both|peers|search``: many trials, kept as they come, and the verdict over
+them."""
 
 from __future__ import annotations
 
@@ -10,12 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 from rich.console import Console
 
-from pipeline import __version__, isolated, machine, measure, statistics
+from pipeline import __version__, isolated, machine, measure, search, statistics
 from pipeline.artifact import Artifact, file_digest
+from pipeline.errors import UserError
 from pipeline.folders.writing import write_whole
 from pipeline.isolated.channel import follow_parent
 from pipeline.isolated.process import own_package_first
@@ -24,19 +27,22 @@ from pipeline.measure.exclusive import measuring
 from pipeline.measure.probe import write_probe
 from pipeline.plan import MeasureSettings
 from pipeline.run.progress import ProgressDisplay
-from pipeline.selftest.judge import Kind, judge
+from pipeline.selftest.copies import SearchTrial, search_copies
+from pipeline.selftest.judge import Judgement, Kind, judge, judge_search
 from pipeline.selftest.peers import PEERS, PeerTrial
 from pipeline.selftest.replay import replay
 from pipeline.selftest.trials import COPY, SLOWED, TRUE_RATIOS, Trial, run_trial
 
-Action = Literal["aa", "power", "both", "peers"]
+Action = Literal["aa", "power", "both", "peers", "search"]
 MODELS: Mapping[Action, Mapping[str, Kind]] = {
     "aa": {COPY: "aa"},
     "power": {SLOWED: "power"},
     "both": {COPY: "aa", SLOWED: "power"},
     "peers": {COPY: "aa"},
+    "search": {},
 }
-"""The models that are measured for each action, in the same rounds, and how they are judged."""
+"""The models that are measured for each action, in the same rounds, and how they are judged; a search has
+copies of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +62,14 @@ class Options:
 
 
 def selftest(options: Options, console: Console) -> int:
-    """Run the trials that are missing and print the judgement; returns 0 where the self-test passed, else 1."""
+    """Run the trials that are missing and print the judgement; returns 0 where the self-test passed, else 1.
+
+    Raises UserError for a search with settings that recommend nothing.
+    """
+    if options.action == "search" and options.settings.screening:
+        raise UserError(
+            f"measure={options.settings.profile} is a quick look and recommends nothing: leave measure.screening false"
+        )
     kept = _kept_in(options)
     trials = _read(kept)
     console.print(f"selftest {options.action}: {options.runs} runs, kept in {kept}", markup=False, highlight=False)
@@ -74,23 +87,39 @@ def selftest(options: Options, console: Console) -> int:
             trials.append(trial)
             _append(kept, trial)
         display.step(_label(options), 1.0, "")
-    passed = True
-    for model, kind in MODELS[options.action].items():
-        own = [Trial(**trial[model]) for trial in trials[: options.runs]]
-        judgement = judge(kind, own)
-        passed = passed and judgement.passed
-        lines = [f"{kind}: {judgement.lines[0]}", *(f"  {line}" for line in judgement.lines[1:])]
-        if options.replay:
-            lines.extend(f"  {outcome}" for outcome in replay(own, TRUE_RATIOS[model], options.settings))
-        if options.action == "peers":
-            lines.extend(_beside(own, trials[: options.runs]))
-        for line in lines:
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+    passed, lines = _judged(options, trials[: options.runs])
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     return 0 if passed else 1
 
 
+def _judged(options: Options, trials: Sequence[dict[str, Any]]) -> tuple[bool, list[str]]:
+    """Whether the self-test passed, and what there is to say."""
+    if options.action == "search":
+        judgement = judge_search([SearchTrial(**trial) for trial in trials])
+        return judgement.passed, _under("search", judgement)
+    passed, lines = True, []
+    for model, kind in MODELS[options.action].items():
+        own = [Trial(**trial[model]) for trial in trials]
+        judgement = judge(kind, own)
+        passed = passed and judgement.passed
+        lines += _under(kind, judgement)
+        if options.replay:
+            lines.extend(f"  {outcome}" for outcome in replay(own, TRUE_RATIOS[model], options.settings))
+        if options.action == "peers":
+            lines.extend(_beside(own, trials))
+    return passed, lines
+
+
+def _under(name: str, judgement: Judgement) -> list[str]:
+    return [f"{name}: {judgement.lines[0]}", *(f"  {line}" for line in judgement.lines[1:])]
+
+
 def _trial(options: Options, probe: Artifact, seed: int, progress: Callable[[float, str], None]) -> dict[str, Any]:
-    """One trial; for ``peers`` slimline's own on identical models, then every other method for as many seconds."""
+    """One trial: for ``search`` among copies; for ``peers`` slimline's own on identical models, then every other method
+    for as many seconds."""
+    if options.action == "search":
+        return asdict(search_copies(probe, options.settings, seed, progress))
     own = run_trial(list(MODELS[options.action]), probe, options.settings, seed, progress)
     found: dict[str, Any] = {model: asdict(trial) for model, trial in own.items()}
     if options.action == "peers":
@@ -121,7 +150,7 @@ def _kept_in(options: Options) -> Path:
     machine = describe_machine()
     identity = {
         "version": __version__,
-        "code": _code_digest(),
+        "code": _code_digest([search] if options.action == "search" else []),
         "settings": asdict(options.settings),
         "busy": options.busy,
         "seed": options.seed,
@@ -132,9 +161,9 @@ def _kept_in(options: Options) -> Path:
     return options.folder / name
 
 
-def _code_digest() -> str:
+def _code_digest(more: Sequence[ModuleType]) -> str:
     """The digest of the code that measures and estimates: trials of another method are not added to."""
-    folders = [Path(package.__path__[0]) for package in (isolated, machine, measure, statistics)]
+    folders = [Path(package.__path__[0]) for package in (isolated, machine, measure, statistics, *more)]
     files = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
     return hashlib.sha256("".join(map(file_digest, files)).encode()).hexdigest()
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
+from pipeline.selftest.copies import COPIES, SearchTrial
+from pipeline.selftest.simple_rules import RULES
 from pipeline.selftest.trials import SLOWED, SPIN_CERTAINTY, TRUE_RATIOS, Trial
 
 Kind = Literal["aa", "power"]
@@ -17,6 +19,7 @@ FOUND = 0.9
 """The share of trials in which a known difference must be found, and its true value lie within the interval."""
 FEWEST_USABLE = 0.6
 _LEVEL = 0.05
+T = TypeVar("T", Trial, SearchTrial)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,17 +39,61 @@ def judge(kind: Kind, trials: Sequence[Trial]) -> Judgement:
     """
     if not trials:
         raise ValueError("there is no trial to judge")
+    usable, lines, enough = _usable(trials)
+    if not enough:
+        return Judgement(passed=False, lines=lines)
+    checks = _false_alarms(usable, trials) if kind == "aa" else _power(usable, trials)
+    lines += [_widths(usable), *(line for _, line in checks)]
+    return Judgement(passed=all(passed for passed, _ in checks), lines=lines)
+
+
+def judge_search(trials: Sequence[SearchTrial]) -> Judgement:
+    """Judge searches among copies: fails when the usable ones recommend a copy more often than a rate of 5 % explains.
+
+    As ``judge`` otherwise. The simple rules are counted beside it, over all runs, and judged by nothing.
+    """
+    if not trials:
+        raise ValueError("there is no trial to judge")
+    usable, lines, enough = _usable(trials)
+    if enough:
+        wrong = sum(trial.recommended is not None for trial in usable)
+        p = _binomial(wrong, len(usable), FALSE_ALARMS, "greater")
+        _, line = verdict = _verdict(
+            p >= _LEVEL,
+            f"one of {COPIES} copies recommended as faster: {wrong} of {len(usable)}; more than "
+            f"{100 * FALSE_ALARMS:.0f} %: p = {p:.3f}",
+        )
+        lines += [_luck(usable), line]
+        enough = verdict[0]
+    lines.append("the same copies one after another, for as long inside calls; by simple rules a copy is chosen:")
+    lines += [f"  {name}: {_chosen([trial.simple[name] for trial in trials])}" for name in RULES]
+    return Judgement(passed=enough, lines=lines)
+
+
+def _usable(trials: Sequence[T]) -> tuple[list[T], list[str], bool]:
+    """The trials that were not NOISY, what is said of their number, and whether they are enough."""
     usable = [trial for trial in trials if not trial.noisy]
     share = len(usable) / len(trials)
     lines = [f"{len(trials)} runs, {len(trials) - len(usable)} of them NOISY"]
     if share < FEWEST_USABLE:
         lines.append(f"failed: {100 * share:.0f} % usable runs, and {100 * FEWEST_USABLE:.0f} % are needed")
-        return Judgement(passed=False, lines=lines)
-    lines.append(_widths(usable))
-    checks = _false_alarms(usable, trials) if kind == "aa" else _power(usable, trials)
-    for _, line in checks:
-        lines.append(line)
-    return Judgement(passed=all(passed for passed, _ in checks), lines=lines)
+    return usable, lines, share >= FEWEST_USABLE
+
+
+def _luck(trials: Sequence[SearchTrial]) -> str:
+    """How much faster the best of the looks seemed, and how fast it was in fresh rounds."""
+    seen = [(trial.looked, trial.proven) for trial in trials if trial.looked is not None and trial.proven is not None]
+    looked, proven = (float(np.median(values)) for values in zip(*seen, strict=True)) if seen else (1.0, 1.0)
+    return (
+        f"the best copy of the looks: {looked:.3f}x there, {proven:.3f}x in fresh rounds (medians); "
+        f"median {np.median([trial.seconds for trial in trials]):.0f} s a search"
+    )
+
+
+def _chosen(claims: Sequence[float | None]) -> str:
+    ratios = [claim for claim in claims if claim is not None]
+    told = f"; {np.median(ratios):.2f}x at the median, {max(ratios):.2f}x at most" if ratios else ""
+    return f"{len(ratios)} of {len(claims)}{told}"
 
 
 def _false_alarms(usable: Sequence[Trial], trials: Sequence[Trial]) -> list[tuple[bool, str]]:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,8 +62,7 @@ class TorchTimer:
 
 def sequential_means(artifact: Artifact, seconds: float) -> PeerTrial:
     """The means and Welch's 95 % interval from every call of the first model, then every call of the second."""
-    cell = Cell(untimed_ns=0, calls=1, cell_ns=math.ceil(seconds / 2 * _NS_PER_S))
-    first, second = _both(artifact, lambda worker: worker.ask(cell).durations_ns / _NS_PER_S)
+    first, second = _both(artifact, to_the_end(seconds / 2))
     return PeerTrial(**welch_ratio(first, second), seconds=seconds)
 
 
@@ -113,15 +113,36 @@ PEERS: Mapping[str, Callable[[Artifact, float], PeerTrial]] = {
 }
 
 
-def _both(artifact: Artifact, time_it: Callable[[Worker], NDArray[np.float64]]) -> list[NDArray[np.float64]]:
-    """A fresh process a model, loaded and warm; then one is timed to the end, and then the other."""
+def one_after_another(
+    artifact: Artifact,
+    names: Sequence[str],
+    time_it: Callable[[Worker], NDArray[np.float64]],
+    start: Literal["fork", "spawn"] = "spawn",
+) -> dict[str, NDArray[np.float64]]:
+    """Time the same model under several names, each in a fresh process: loaded, warmed up and timed to the end, and
+    then the next."""
     target = Target(name="ort_cpu", backend=OnnxRuntime())
     job = Job(artifact=artifact, target=target, feed=probe_feed())
-    with started({"first": job, "second": job}, "spawn") as workers:
-        ready: list[Worker] = []
-        for worker in workers.values():
+    timed = {}
+    with started(dict.fromkeys(names, job), start) as workers:
+        for name, worker in workers.items():
             if isinstance(worker, WorkerFailed):
                 raise worker
             worker.ask(Load(calls=10, warmup_ns=WARM_UP_NS))
-            ready.append(worker)
-        return [time_it(worker) for worker in ready]
+            timed[name] = time_it(worker)
+    return timed
+
+
+def to_the_end(seconds: float, fewest: int = 1) -> Callable[[Worker], NDArray[np.float64]]:
+    """Time a loaded model's calls, one right after the other, for so long, in seconds each."""
+    cell = Cell(untimed_ns=0, calls=fewest, cell_ns=math.ceil(seconds * _NS_PER_S))
+
+    def time_it(worker: Worker) -> NDArray[np.float64]:
+        durations: NDArray[np.float64] = worker.ask(cell).durations_ns / _NS_PER_S
+        return durations
+
+    return time_it
+
+
+def _both(artifact: Artifact, time_it: Callable[[Worker], NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+    return list(one_after_another(artifact, ("first", "second"), time_it).values())

@@ -12,7 +12,7 @@ from pipeline.plan import MeasureSettings
 from pipeline.selftest import command
 from pipeline.selftest.command import Options, selftest
 from pipeline.selftest.trials import Trial
-from tests.selftest.test_judge import DIFFERENT, SAME
+from tests.selftest.test_judge import DIFFERENT, FOOLED, KEPT, SAME
 
 
 @pytest.fixture
@@ -78,6 +78,22 @@ def test_busy_cores_end_with_the_test(trials: list[Trial], tmp_path: Path) -> No
     trials[:] = [SAME] * 4
     assert run(tmp_path, busy=1)[0] == 0
     assert not multiprocessing.active_children()
+
+
+def test_a_search_among_copies_is_run_kept_and_judged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(command, "search_copies", lambda artifact, settings, seed, progress: replace(KEPT, seed=seed))
+    code, said = run(tmp_path, action="search")
+    assert code == 0
+    assert "search: 4 runs, 0 of them NOISY" in said
+    (kept,) = tmp_path.glob("search-default-idle-*.jsonl")
+    assert [json.loads(line)["seed"] for line in kept.read_text().splitlines()] == [10, 11, 12, 13]
+    monkeypatch.setattr(command, "search_copies", lambda artifact, settings, seed, progress: FOOLED)
+    assert run(tmp_path / "other", action="search")[0] == 1
+
+
+def test_a_search_with_a_quick_look_gets_a_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="recommends nothing"):
+        run(tmp_path, action="search", settings=MeasureSettings(profile="quick", screening=True))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.selftest.judge import judge
+from pipeline.selftest.copies import SearchTrial
+from pipeline.selftest.judge import judge, judge_search
+from pipeline.selftest.simple_rules import RULES
 from pipeline.selftest.trials import Trial
 
 SAME = Trial(seed=0, value=1.0, low=0.99, high=1.01, noisy=False, rounds=7, seconds=9.0, timed_share=0.6)
@@ -10,6 +12,11 @@ DIFFERENT = replace(SAME, value=1.02, low=1.01, high=1.03)
 SLOWER = replace(SAME, value=0.97, low=0.96, high=0.98)
 MISSED = replace(SAME, value=0.985, low=0.965, high=1.005)
 NOISY = replace(DIFFERENT, noisy=True)
+KEPT = SearchTrial(
+    seed=0, recommended=None, noisy=False, looked=1.02, proven=1.0, finalists=3, rounds=7, seconds=30.0,
+    simple={**dict.fromkeys(RULES, 1.1), next(iter(RULES)): None},
+)  # fmt: skip
+FOOLED = replace(KEPT, recommended="copy_07")
 
 
 def test_identical_models_may_be_called_different_in_five_of_a_hundred() -> None:
@@ -60,3 +67,27 @@ def test_an_interval_beside_the_ratio_counts_only_as_far_as_the_ratio_is_uncerta
     near, far = (replace(SLOWER, low=0.9709 + gap, high=0.975) for gap in (0.0014, 0.0016))
     assert judge("power", [near] * 30).passed
     assert not judge("power", [far] * 30).passed
+
+
+def test_a_search_may_recommend_a_copy_in_five_of_a_hundred() -> None:
+    assert judge_search([KEPT] * 95 + [FOOLED] * 5).passed
+    judgement = judge_search([KEPT] * 88 + [FOOLED] * 12)
+    assert not judgement.passed
+    assert any(line.startswith("failed: one of 20 copies recommended as faster: 12 of 100") for line in judgement.lines)
+
+
+def test_a_search_that_is_noisy_does_not_count_and_too_many_of_them_fail() -> None:
+    assert not judge_search([KEPT] * 10 + [FOOLED] * 3 + [replace(KEPT, noisy=True)] * 8).passed
+    judgement = judge_search([KEPT] * 5 + [replace(KEPT, noisy=True)] * 5)
+    assert not judgement.passed
+    assert "50 % usable runs" in judgement.lines[1]
+
+
+def test_the_simple_rules_stand_beside_the_search() -> None:
+    first, *others = judge_search([KEPT] * 20).lines[-len(RULES) :]
+    assert first.endswith(": 0 of 20")
+    assert all(line.endswith(": 20 of 20; 1.10x at the median, 1.10x at most") for line in others)
+
+
+def test_searches_that_dropped_every_copy_can_be_judged() -> None:
+    assert judge_search([replace(KEPT, looked=None, proven=None, finalists=0)] * 20).passed
