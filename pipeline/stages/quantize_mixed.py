@@ -41,7 +41,7 @@ class QuantizeMixed:
     role: ClassVar[Role] = "precision"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     reads: ClassVar[frozenset[SplitName]] = frozenset({"calibration", "validation"})
     libraries: ClassVar[tuple[str, ...]] = QuantizeStatic.libraries
     tolerance: ClassVar[float | None] = None

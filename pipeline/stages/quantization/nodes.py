@@ -15,18 +15,26 @@ MIN_SQNR_DB = 4.0
 """The default floor. A quantized model of any use keeps more: 8 bits leave about 8 dB at the least."""
 SMOOTHED = "_smoothed_by_channel"
 """The end of the names that SmoothQuant gives to values that it has divided by a factor a channel."""
+_BEHIND_SOFTMAX = ("Where", "Dropout", "Cast", "Identity")
+"""What may stand between a softmax and the product of an attention."""
 PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 def has_attention(model: onnx.ModelProto) -> bool:
-    """Whether a softmax's result goes into a matrix product.
+    """Whether a softmax's result goes into a matrix product, maybe past what masks, drops or casts it: PyTorch's
+    exporter puts a Where behind the softmax of a masked ``scaled_dot_product_attention``.
 
     Where the operators between the products of a transformer are quantized, too, its accuracy collapses: the additive
     mask's large negative numbers leave no levels for the scores, and the residual stream's outliers leave none for the
     rest.
     """
-    read = {name for node in model.graph.node if node.op_type == "MatMul" for name in node.input}
-    return any(node.op_type == "Softmax" and node.output[0] in read for node in model.graph.node)
+    weights: set[str] = set()
+    for node in model.graph.node:  # a node stands behind those that it reads
+        if node.op_type == "MatMul" and weights.intersection(node.input):
+            return True
+        if node.op_type == "Softmax" or (node.op_type in _BEHIND_SOFTMAX and weights.intersection(node.input)):
+            weights.add(node.output[0])
+    return False
 
 
 def weighted_nodes(model: onnx.ModelProto) -> Counter[str]:
