@@ -9,7 +9,7 @@ what is far behind, and for nothing else: no verdict comes from it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -70,16 +70,6 @@ def standing(
         blocks=sum(map(len, rounds)),
         rounds=len(rounds),
     )
-
-
-def leader(standings: Iterable[Standing]) -> Standing | None:
-    """The one whose lower end is the highest: what the others must be able to reach. None where there is none."""
-    return max(standings, key=lambda each: each.low, default=None)
-
-
-def can_reach(candidate: Standing, best: Standing | None) -> bool:
-    """Whether a candidate may still be as fast as the best: its upper end is not below the best one's lower end."""
-    return best is None or candidate.high >= best.low
 
 
 def _variance_by_blocks(rounds: Sequence[Floats], estimates: Sequence[float]) -> float:

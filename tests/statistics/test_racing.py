@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.statistics.latency import paired_ratio
-from pipeline.statistics.racing import PROCESS_SD, Standing, can_reach, leader, standing
+from pipeline.statistics.racing import PROCESS_SD, standing
 
 BLOCKS, ROUNDS = 8, 4
 Floats = NDArray[np.float64]
@@ -26,12 +26,12 @@ def traces(rng: np.random.Generator, gains: Sequence[float], process_sd: float) 
 
 
 def left_after(found: Sequence[Sequence[Floats]]) -> dict[int, int]:
-    """Which candidates a race drops, and after which round."""
+    """Which candidates a race drops, and after which round: their upper end is below the best one's lower end."""
     racing, left = set(range(len(found))), {}
     for rounds in range(1, ROUNDS + 1):
         standings = {number: standing(found[number][:rounds]) for number in racing}
-        best = leader(standings.values())
-        gone = [number for number in racing if not can_reach(standings[number], best)]
+        bar = max(each.low for each in standings.values())
+        gone = [number for number in racing if standings[number].high < bar]
         left.update(dict.fromkeys(gone, rounds))
         racing.difference_update(gone)
     return left
@@ -101,7 +101,6 @@ def test_noisy_blocks_widen_it_and_one_spike_does_not() -> None:
 def test_too_few_blocks_reach_everything() -> None:
     found = standing([np.array([0.1]), np.array([0.1])])
     assert (found.low, found.high) == (0.0, math.inf)
-    assert can_reach(found, Standing(value=9.0, low=8.0, high=10.0, blocks=8, rounds=1))
 
 
 def test_without_blocks_there_is_nothing_to_estimate() -> None:
@@ -112,18 +111,3 @@ def test_without_blocks_there_is_nothing_to_estimate() -> None:
 def test_rounds_without_blocks_count_for_nothing() -> None:
     noise = np.linspace(-0.01, 0.01, 8)
     assert standing([noise, np.empty(0)]) == standing([noise])
-
-
-def test_a_candidate_is_dropped_where_its_upper_end_is_below_the_best_ones_lower_end() -> None:
-    best = Standing(value=2.0, low=1.9, high=2.1, blocks=16, rounds=2)
-    close = Standing(value=1.8, low=1.7, high=1.9, blocks=16, rounds=2)
-    behind = Standing(value=1.8, low=1.7, high=1.89, blocks=16, rounds=2)
-    assert leader([close, best, behind]) is best
-    assert can_reach(close, best)
-    assert can_reach(best, best)
-    assert not can_reach(behind, best)
-
-
-def test_without_a_best_everything_races_on() -> None:
-    assert leader([]) is None
-    assert can_reach(Standing(value=0.1, low=0.1, high=0.1, blocks=8, rounds=1), None)
