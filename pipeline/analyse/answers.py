@@ -12,7 +12,6 @@ from dataclasses import replace
 from pipeline.analyse import phrases
 from pipeline.analyse.recommend.contest import Contest
 from pipeline.analyse.recommend.eligible import KEEPS_MARGIN, Row
-from pipeline.data.noise import Noise
 from pipeline.results import numbers as show
 from pipeline.results.answers import Answer, AnswerKind
 from pipeline.results.figures import Reference, Speedup
@@ -32,7 +31,7 @@ def answers(record: Record, contest: Contest | None, recommendation: Recommendat
     accuracy."""
     if record.search is None or contest is None:
         return []
-    claimed = record.data != Noise.name
+    claimed = record.claims_accuracy
     winner = next((row for row in contest.rows if _is(row, recommendation)), None)
     every: list[Answer | None] = [
         None if winner is None else _fastest(winner, contest, claimed),

@@ -106,6 +106,7 @@ def _single(
 
 
 VARIANT = Field(title="variant", columns={"variant": "variant.name"}, lines=_text, shown="terminal", align="left")
+TARGET = Field(title="target", columns={"target": "result.target"}, lines=_text, align="left")
 ACCURACY = Field(
     title="accuracy",
     columns={
@@ -152,7 +153,7 @@ def _data(**columns: str) -> list[Field]:
 
 FIELDS: tuple[Field, ...] = (
     VARIANT,
-    Field(title="target", columns={"target": "result.target"}, lines=_text, align="left"),
+    TARGET,
     *_data(device="result.device"),
     Field(title="batch", columns={"batch_size": "result.batch_size"}, lines=_text),
     *_data(
@@ -248,9 +249,15 @@ FIELDS: tuple[Field, ...] = (
 
 
 def used(rows: Sequence[Row], where: Literal["terminal", "page"]) -> list[Field]:
-    """The fields that a table of these rows shows: the place's fields that have a value in some row."""
+    """The fields that a table of these rows shows: the place's fields that have a value in some row. A terminal's table
+    names the target where rows of several stand in it."""
     levels = {"terminal"} if where == "terminal" else {"terminal", "page"}
-    return [field for field in FIELDS if field.shown in levels and any(field.cell(row) for row in rows)]
+    shown = [field for field in FIELDS if field.shown in levels or (field is TARGET and _mixed(rows))]
+    return [field for field in shown if any(field.cell(row) for row in rows)]
+
+
+def _mixed(rows: Sequence[Row]) -> bool:
+    return any(row.beside_others for row in rows)
 
 
 def header(field: Field, rows: Sequence[Row]) -> str:

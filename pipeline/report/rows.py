@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from pipeline.results.intervals import Unit
@@ -19,21 +19,30 @@ class Row:
     variant: VariantResult
     result: Result | None
     recommended: bool = False
+    beside_others: bool = False
+    """Whether rows of other targets stand beside it, so that a chart names its target too."""
+
+    @property
+    def name(self) -> str:
+        """The row's name in a chart."""
+        if self.beside_others and self.result is not None:
+            return f"{self.variant.name} on {self.result.target}"
+        return self.variant.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """The measured rows of one target and batch size."""
+    """The measured rows of one target and batch size; of a batch size alone where a search chose the rows."""
 
-    target: str
-    device: str
+    target: str | None
+    """None: the rows are those of several targets."""
     batch_size: int
     rows: list[Row]
 
     @property
     def title(self) -> str:
         """The title, such as ``ort_cpu, batch 1``."""
-        return f"{self.target}, batch {self.batch_size}"
+        return f"{self.target or 'all targets'}, batch {self.batch_size}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,17 +83,19 @@ def all_rows(report: Report) -> list[Row]:
 
 
 def groups(report: Report) -> list[Group]:
-    """The measured rows by target and batch size, each group in the order of its first row."""
-    found: dict[tuple[str, int], Group] = {}
+    """The measured rows by target and batch size, each group in the order of its first row. Rows that a search chose
+    are all compared with one row, so they are grouped by their batch size only."""
+    searched = report.search is not None
+    found: dict[tuple[str | None, int], Group] = {}
     for row in all_rows(report):
         result = row.result
         if result is None or result.status != "ok":
             continue
-        key = (result.target, result.batch_size)
+        target = None if searched else result.target
         group = found.setdefault(
-            key, Group(target=result.target, device=result.device, batch_size=result.batch_size, rows=[])
+            (target, result.batch_size), Group(target=target, batch_size=result.batch_size, rows=[])
         )
-        group.rows.append(row)
+        group.rows.append(replace(row, beside_others=searched))
     return list(found.values())
 
 

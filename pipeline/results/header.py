@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from pipeline.bounds import Counted, Nonempty, Positive
+from pipeline.data.noise import Noise
 from pipeline.plan import Constraints, MeasureSettings
 from pipeline.results.search import SearchFindings
 
@@ -97,6 +98,11 @@ class Header:
     """Sentences on how data, metric and model were fitted together."""
     search: SearchFindings | None = None
     """The search that chose the rows; None where all rows were asked for."""
+
+    @property
+    def claims_accuracy(self) -> bool:
+        """Whether accuracy says something: noise in place of data shows only how far outputs drift."""
+        return self.data != Noise.name
 
 
 def header_of(run: Header) -> dict[str, Any]:

@@ -24,9 +24,9 @@ def distribution_panel(group: Group) -> Panel | None:
         found = row.result.latency_ms if row.result is not None else None
         if found is None or not found.distribution_ms:
             continue
-        ticks += [{"variant": row.variant.name, "ms": ms} for ms in found.distribution_ms]
+        ticks += [{"variant": row.name, "ms": ms} for ms in found.distribution_ms]
         shown = f"p50 {show.number(found.p50.value)} ms, p99 {show.number(found.p99.value)} ms"
-        medians.append({"variant": row.variant.name, "ms": found.p50.value, "shown": shown})
+        medians.append({"variant": row.name, "ms": found.p50.value, "shown": shown})
     if not medians:
         return None
     smallest, largest = min(item["ms"] for item in ticks), max(item["ms"] for item in ticks)

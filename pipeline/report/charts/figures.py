@@ -23,6 +23,9 @@ from pipeline.report.charts import (
     pruning as chart_pruning,
 )
 from pipeline.report.charts import (
+    search as chart_search,
+)
+from pipeline.report.charts import (
     sensitivity as chart_sensitivity,
 )
 from pipeline.report.charts import (
@@ -40,6 +43,7 @@ from pipeline.report.sections.chains import TITLE as CHAINS
 from pipeline.report.sections.factors import TITLE as FACTORS
 from pipeline.report.sections.ladder import TITLE as LADDER
 from pipeline.report.sections.results import TITLE as RESULTS
+from pipeline.report.sections.search import TITLE as SEARCH
 from pipeline.results.report import Report
 
 _DRAWING_S = 300
@@ -119,6 +123,7 @@ def _kinds(report: Report) -> list[tuple[str, str, str, Callable[[], Iterable[Pa
             lambda: map(chart_factors.factor_panel, axes),
         ),
         (RESULTS, "Speed-up", chart_speedup.CAPTION, lambda: map(chart_speedup.speedup_panel, groups)),
+        (SEARCH, "Speed-up against drift", chart_search.CAPTION, lambda: [chart_search.search_panel(report)]),
         (LADDER, "Throughput by batch size", chart_ladder.CAPTION, lambda: chart_ladder.ladder_panels(report)),
         (
             RESULTS,

@@ -21,7 +21,7 @@ def size_panel(report: Report) -> Panel | None:
 def memory_panel(group: Group) -> Panel | None:
     """The peak memory of each row that has one; None where none has."""
     memory = [
-        (row.variant.name, row.result.peak_memory_bytes)
+        (row.name, row.result.peak_memory_bytes)
         for row in group.rows
         if row.result is not None and row.result.peak_memory_bytes is not None
     ]

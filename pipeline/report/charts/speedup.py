@@ -70,7 +70,7 @@ def _values(group: Group) -> Values:
         found = row.result.speedup if row.result is not None else None
         if found is None:
             continue
-        item = {"variant": row.variant.name, "value": found.value, "low": found.low, "high": found.high, "one": 1}
+        item = {"variant": row.name, "value": found.value, "low": found.low, "high": found.high, "one": 1}
         values.append(item | {"label": " ".join(SPEEDUP.cell(row)[:2]), "tone": TONES[found.verdict]})
     return values
 

@@ -84,7 +84,7 @@ def _value(row: Row) -> dict[str, Any] | None:
     p50, accuracy = result.latency_ms.p50, result.accuracy
     scale = 100 if accuracy.unit == "percent" else 1
     return {
-        "variant": row.variant.name,
+        "variant": row.name,
         "front": _ON if result.pareto else _OFF,
         "p50": p50.value,
         "low": p50.low if p50.low is not None else p50.value,

@@ -21,6 +21,7 @@ from pipeline.report.sections.model import model
 from pipeline.report.sections.not_run import not_run
 from pipeline.report.sections.results import results
 from pipeline.report.sections.scenarios import scenarios
+from pipeline.report.sections.search import search
 from pipeline.report.sections.section import Part, Section, lines
 from pipeline.report.sections.steps import steps
 from pipeline.results.report import Report
@@ -28,6 +29,7 @@ from pipeline.results.report import Report
 MakeSection = Callable[[Report], Section | None]
 SECTIONS: tuple[MakeSection, ...] = (
     results,
+    search,
     factors,
     ladder,
     steps,
