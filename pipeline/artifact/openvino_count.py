@@ -47,6 +47,18 @@ def openvino_macs_by_type(artifact: Artifact) -> dict[str, int]:
     return dict(_macs_by_type(read_model(artifact)) or {})
 
 
+def products_by_type(model: Any, *, weights_only: bool = False) -> tuple[Counter[str], Counter[str]]:
+    """How many convolutions and matrix products of each type a model has, and how many of them are left in float;
+    ``weights_only`` asks for their weights only."""
+    products = [node for node in model.get_ops() if node.get_type_name() in _PRODUCTS]
+    left = [
+        node
+        for node in products
+        if not all(_is_quantized(node.input_value(place).get_node()) for place in ((1,) if weights_only else (0, 1)))
+    ]
+    return Counter(node.get_type_name() for node in products), Counter(node.get_type_name() for node in left)
+
+
 def _weights(model: Any) -> Iterator[Any]:
     """The constants that hold weights."""
     for node in model.get_ops():

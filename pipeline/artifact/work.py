@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import onnx
 
 _VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"})
+_MOVES = _VIEWS | {"Transpose"}
 _ELEMENTWISE = frozenset(
     {"Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Celu", "ThresholdedRelu", "Sigmoid", "HardSigmoid", "HardSwish"}
     | {"Tanh", "Softplus", "Softsign", "Gelu", "Erf", "Mish", "Clip", "Abs", "Neg", "Exp", "Log", "Sqrt", "Reciprocal"}
@@ -90,14 +91,22 @@ def _onnx_work(artifact: Artifact) -> Work:
 def _kind(node: onnx.NodeProto, model: onnx.ModelProto, tensors: Mapping[str, Tensor]) -> str:
     if node.op_type in _INTEGER_PRODUCTS:
         return "int8"
-    restored = {output for other in model.graph.node if other.op_type == "DequantizeLinear" for output in other.output}
     factors = [node.input[position] for position in PRODUCTS[node.op_type]]
-    if restored.issuperset(factors):
+    if restored_values(model).issuperset(factors):
         return "int8"
     from onnx import TensorProto
 
     names: dict[int, str] = {TensorProto.FLOAT16: "fp16", TensorProto.BFLOAT16: "bf16", TensorProto.DOUBLE: "fp64"}
     return names.get(tensors[factors[0]].data_type, "fp32")
+
+
+def restored_values(model: onnx.ModelProto) -> set[str]:
+    """The values that a DequantizeLinear restores from integers, in another shape or order too."""
+    found: set[str] = set()
+    for node in model.graph.node:
+        if node.op_type == "DequantizeLinear" or (node.op_type in _MOVES and node.input[0] in found):
+            found.update(node.output)
+    return found
 
 
 def _activation_bytes(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.artifact.onnx_graph import reads
 from pipeline.artifact.onnx_rewriting import drop_unused
+from pipeline.artifact.work import restored_values
 from pipeline.stages.quantization.nodes import quantized_share, weighted_nodes
 
 if TYPE_CHECKING:
@@ -65,8 +66,7 @@ def overrides(model: onnx.ModelProto, reduce_range: bool) -> dict[str, list[dict
 
 def left_in_float(model: onnx.ModelProto) -> Counter[str]:
     """How many nodes of each type with weights still read floating-point values."""
-    dequantized = {name for node in model.graph.node if node.op_type == "DequantizeLinear" for name in node.output}
-    weighted = weighted_nodes(model)
+    dequantized, weighted = restored_values(model), weighted_nodes(model)
     return Counter(
         node.op_type for node in model.graph.node if node.op_type in weighted and not set(node.input[:2]) <= dequantized
     )

@@ -1,0 +1,128 @@
+"""NNCF's post-training quantization."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+
+from pipeline.artifact import Artifact
+from pipeline.artifact.count import count
+from pipeline.artifact.onnx_graph import fixed_batch_of
+from pipeline.artifact.proof import check_output
+from pipeline.artifact.work import work
+from pipeline.errors import Misnamed, Skipped, StageFailed, Unchanged
+from pipeline.stages import quantize_nncf
+from pipeline.stages.fix_shapes import FixShapes
+from pipeline.stages.quantize_nncf import QuantizeNncf, Written
+from pipeline.stages.quantize_static import QuantizeStatic
+from tests.stages.models import MemoryDataset, TextDataset, Workplace, sentences
+
+pytest.importorskip("nncf")
+pytestmark = pytest.mark.slow
+Feed = dict[str, NDArray[Any]]
+FORMATS: tuple[Written, ...] = ("openvino", "onnx")
+
+
+@pytest.mark.parametrize("written", FORMATS)
+def test_a_network_is_quantized_whole_in_both_formats(
+    workplace: Workplace, onnx_model: Artifact, feed: Feed, written: Written, capfd: pytest.CaptureFixture[str]
+) -> None:
+    quantized = workplace.build(QuantizeNncf(format=written), onnx_model)
+    drift = check_output(onnx_model, quantized, None, feed)
+    assert quantized.format == written
+    assert drift["sqnr_db"] > 20
+    assert sorted(workplace.notes["quantized"].values()) == ["1 of 1", "6 of 6"]
+    assert (workplace.notes["calibration_examples"], workplace.notes["model_type"]) == (48, "other")
+    assert count(quantized)[0] == pytest.approx(count(onnx_model)[0], rel=0.01)
+    assert set(work(quantized).macs_by_type) == {"int8"}
+    assert capfd.readouterr().out == ""
+
+
+def test_the_same_again_is_the_same_to_the_byte(workplace: Workplace, onnx_model: Artifact) -> None:
+    first, second = (workplace.build(QuantizeNncf(), onnx_model, name) for name in ("first", "second"))
+    assert first.digest == second.digest
+
+
+def test_a_fixed_batch_stays_fixed_and_is_fed_whole(workplace: Workplace, onnx_model: Artifact, feed: Feed) -> None:
+    fixed = workplace.build(FixShapes(batch_size=3), onnx_model, "fixed")
+    quantized = workplace.build(QuantizeNncf(), fixed)
+    assert fixed_batch_of(quantized, {}) == 3
+    assert check_output(fixed, quantized, None, feed)["sqnr_db"] > 20
+
+
+@pytest.mark.parametrize("written", FORMATS)
+def test_what_is_named_stays_in_float(workplace: Workplace, onnx_model: Artifact, written: Written) -> None:
+    graph = onnx.load(onnx_model.onnx_path).graph
+    first = next(node.name for node in graph.node if node.op_type == "Conv")
+    workplace.build(QuantizeNncf(format=written, exclude_nodes=(first,), exclude_op_types=("Gemm",)), onnx_model)
+    assert sorted(workplace.notes["quantized"].values()) == ["0 of 1", "5 of 6"]
+
+
+def test_weights_alone_need_no_examples(
+    workplace: Workplace, onnx_model: Artifact, feed: Feed, empty: MemoryDataset
+) -> None:
+    stage = QuantizeNncf(weights_only=True)
+    workplace.data = empty
+    assert (set(stage.reads), set(QuantizeNncf().reads)) == (set(), {"calibration"})
+    quantized = workplace.build(stage, onnx_model)
+    assert sorted(workplace.notes["quantized"].values()) == ["1 of 1", "6 of 6"]
+    assert check_output(onnx_model, quantized, None, feed)["sqnr_db"] > 30
+    assert (work(quantized).weight_bytes or 0) < 0.5 * (work(onnx_model).weight_bytes or 0)
+    with pytest.raises(ValueError, match="weights_only needs format=openvino"):
+        QuantizeNncf(weights_only=True, format="onnx")
+
+
+def test_a_model_with_attention_is_quantized_as_a_transformer(workplace: Workplace, onnx_encoder: Artifact) -> None:
+    workplace.data = TextDataset()
+    quantized = workplace.build(QuantizeNncf(), onnx_encoder, "as_told")
+    assert workplace.notes["model_type"] == "transformer"
+    assert check_output(onnx_encoder, quantized, None, sentences())["sqnr_db"] > 10
+    smoothed = workplace.build(QuantizeNncf(smooth_quant=0.5), onnx_encoder, "smoothed")
+    assert quantized.digest != smoothed.digest
+
+
+def test_its_settings_reach_the_library(workplace: Workplace, onnx_model: Artifact) -> None:
+    stages = {
+        "plain": QuantizeNncf(),
+        "mixed": QuantizeNncf(preset="mixed"),
+        "slow": QuantizeNncf(fast_bias_correction=False),
+        "few": QuantizeNncf(calibration_examples=4),
+    }
+    made = {workplace.build(stage, onnx_model, name).digest for name, stage in stages.items()}
+    assert len(made) == len(stages)
+
+
+def test_a_model_that_is_quantized_already_is_left_alone(workplace: Workplace, onnx_model: Artifact) -> None:
+    quantized = workplace.build(QuantizeStatic(), onnx_model, "quantized")
+    with pytest.raises(Skipped, match="already quantized"):
+        workplace.build(QuantizeNncf(), quantized)
+
+
+def test_where_all_is_excluded_nothing_has_changed(workplace: Workplace, onnx_model: Artifact) -> None:
+    with pytest.raises(Unchanged, match=r"none of 6 Conv, 1 Gemm could be quantized"):
+        workplace.build(QuantizeNncf(format="onnx", exclude_op_types=("Conv", "Gemm")), onnx_model)
+
+
+def test_what_is_missing_is_said(
+    workplace: Workplace, onnx_model: Artifact, empty: MemoryDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Misnamed, match="exclude_nodes: 'absent' matches no node"):
+        workplace.build(QuantizeNncf(exclude_nodes=("absent",)), onnx_model, "misnamed")
+    workplace.data = empty
+    with pytest.raises(StageFailed, match=r"set data\.calibration_size above 0"):
+        workplace.build(QuantizeNncf(), onnx_model, "empty")
+    monkeypatch.setattr(quantize_nncf, "find_spec", lambda name: None)
+    with pytest.raises(Skipped, match=r"install the extra 'openvino' \(pip install nncf openvino\)"):
+        workplace.build(QuantizeNncf(), onnx_model, "not_installed")
+
+
+def test_torch_is_still_there(workplace: Workplace, onnx_model: Artifact) -> None:
+    before = sys.modules["torch"]
+    workplace.build(QuantizeNncf(), onnx_model)
+    assert sys.modules["torch"] is before
+    assert not any(np.isnan(value) for value in workplace.progress)
