@@ -11,13 +11,13 @@ from dataclasses import replace
 
 from pipeline.analyse import phrases
 from pipeline.analyse.recommend.contest import Contest
-from pipeline.analyse.recommend.eligible import KEEPS_MARGIN, Row
+from pipeline.analyse.recommend.eligible import KEEPS_MARGIN, Row, limit_obstacles
 from pipeline.results import numbers as show
 from pipeline.results.answers import Answer, AnswerKind
 from pipeline.results.figures import Reference, Speedup
 from pipeline.results.intervals import Ratio, rounded_up
 from pipeline.results.record import Record
-from pipeline.results.report import Recommendation
+from pipeline.results.report import Recommendation, Result
 from pipeline.results.search import SearchTrial
 
 _FAST = 1.5
@@ -33,9 +33,10 @@ def answers(record: Record, contest: Contest | None, recommendation: Recommendat
         return []
     claimed = record.claims_accuracy
     winner = next((row for row in contest.rows if _is(row, recommendation)), None)
+    fitting = [trial for trial in record.search.trials if not limit_obstacles(_as_row(trial), record.constraints)]
     every: list[Answer | None] = [
         None if winner is None else _fastest(winner, contest, claimed),
-        _likely(record.search.trials, contest, winner, claimed),
+        _likely(fitting, contest, winner, claimed),
         None if winner is None else _smallest(winner, contest, claimed),
         _most_accurate(contest, winner) if claimed else None,
     ]
@@ -145,6 +146,12 @@ def _only_screened(trial: SearchTrial, contest: Contest, bar: float) -> Answer |
         size_bytes=trial.size_bytes,
         examples=more,
     )
+
+
+def _as_row(trial: SearchTrial) -> Row:
+    """The trial as a row, of which only the size is known."""
+    result = Result(target=trial.target, device="", batch_size=1, status="skipped", reason=trial.reason)
+    return Row(variant=trial.variant, size_bytes=trial.size_bytes, result=result)
 
 
 def _labelled(contest: Contest) -> str:

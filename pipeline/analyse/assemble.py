@@ -74,7 +74,9 @@ def analyse(record: Record) -> Report:
         **header_of(record),
         summary=contained(
             "the summary",
-            lambda: summarise(variants, recommendation, why_none, checks.noise, measure),
+            lambda: summarise(
+                variants, recommendation, why_none, checks.noise, measure, searched=record.search is not None
+            ),
             lambda reason: f"{reason}.",
         ),
         recommendation=recommendation,

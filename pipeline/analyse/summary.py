@@ -19,17 +19,22 @@ def summarise(
     why_none: str | None,
     noise: Noise,
     measure: MeasureSettings,
+    *,
+    searched: bool = False,
 ) -> str:
-    """The sentence for a place that has one line: the winner's figures, or that there is no winner and why."""
+    """The sentence for a place that has one line: the winner's figures, or that there is no winner and why. Where a
+    search chose among runtimes, it names the winner's."""
     sentences = [
-        _nothing(variants, why_none, measure) if recommendation is None else _winner(variants, recommendation),
+        _nothing(variants, why_none, measure, searched)
+        if recommendation is None
+        else _winner(variants, recommendation, searched),
         _noise(noise),
         _failed(variants),
     ]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def _winner(variants: Sequence[VariantResult], recommendation: Recommendation) -> str:
+def _winner(variants: Sequence[VariantResult], recommendation: Recommendation, searched: bool) -> str:
     variant = next(variant for variant in variants if variant.name == recommendation.variant)
     result = next(
         result
@@ -38,7 +43,8 @@ def _winner(variants: Sequence[VariantResult], recommendation: Recommendation) -
     )
     if result.speedup is None:
         return " ".join(part for part in (recommendation.why, recommendation.next_best) if part)
-    words = [f"{variant.name} is {phrases.times(result.speedup)} ({phrases.interval(result.speedup)})"]
+    name = _name(variant.name, recommendation.target, searched)
+    words = [f"{name} is {phrases.times(result.speedup)} ({phrases.interval(result.speedup)})"]
     if result.accuracy is not None and variant.name != BASELINE:
         words.append(f"with {phrases.accuracy(result.accuracy)}")
     return " ".join(words) + _size(variants, variant) + "."
@@ -51,18 +57,22 @@ def _size(variants: Sequence[VariantResult], winner: VariantResult) -> str:
     return f", at {show.share(winner.size_bytes / baseline)} of the baseline's size"
 
 
-def _nothing(variants: Sequence[VariantResult], why_none: str | None, measure: MeasureSettings) -> str:
+def _name(variant: str, target: str, searched: bool) -> str:
+    return f"{variant} on {target}" if searched else variant
+
+
+def _nothing(variants: Sequence[VariantResult], why_none: str | None, measure: MeasureSettings, searched: bool) -> str:
     """Every row's own reasons are in ``why_none``; they are repeated here only where they are all the same."""
-    fastest = _fastest(variants)
+    fastest = _fastest(variants, searched)
     if fastest is None or measure.screening:
         found = "" if fastest is None else f" The fastest measured: {fastest}."
         return f"Nothing is recommended.{found} {why_none or ''}".strip()
     return f"Nothing is recommended: no measured row qualifies. The fastest: {fastest}."
 
 
-def _fastest(variants: Sequence[VariantResult]) -> str | None:
+def _fastest(variants: Sequence[VariantResult], searched: bool) -> str | None:
     speedups = [
-        (result.speedup, variant.name)
+        (result.speedup, _name(variant.name, result.target, searched))
         for variant in variants
         for result in variant.results
         if result.speedup is not None

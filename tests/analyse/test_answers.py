@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pipeline.analyse import analyse
-from pipeline.plan import MeasureSettings
+from pipeline.plan import Constraints, MeasureSettings
 from pipeline.results.answers import Answer
 from pipeline.results.record import Record
 from tests.analyse.searched import TESTED, drift, searched, trial
@@ -83,6 +83,19 @@ def test_only_candidates_that_were_kept_to_the_end_are_likely() -> None:
     lost = trial("int8", "openvino_cpu", 5.2, "drifts", found=drift(-0.005, 0.01, decidable=False, needed=99_999))
     hopeless = trial("int4", "openvino_cpu", 6.0, found=drift(-0.02, 0.01, decidable=False))
     assert "likely" not in told(searched({"openvino_cpu_bf16": BF16}, trials=[lost, hopeless]))
+
+
+def test_a_candidate_that_breaks_another_limit_is_not_likely() -> None:
+    open_ = trial("int8", "openvino_cpu", 5.2, found=drift(-0.002, 0.01, decidable=False), size_bytes=2_000_000)
+    record = searched({"openvino_cpu_bf16": BF16}, trials=[open_], constraints=Constraints(max_size_mb=1.5))
+    assert "likely" not in told(record)
+    assert "likely" in told(replace(record, constraints=Constraints(max_size_mb=2.5)))
+
+
+def test_the_summary_names_the_runtime_of_the_winner() -> None:
+    assert analyse(searched({"openvino_cpu_bf16": BF16})).summary.startswith(
+        "bf16 on openvino_cpu_bf16 is 1.999 times as fast as the baseline on ort_cpu"
+    )
 
 
 def test_the_smallest_and_the_most_accurate_are_told_where_they_are_other_rows() -> None:

@@ -75,7 +75,7 @@ def obstacles(row: Row, constraints: Constraints, *, is_reference: bool, noisy: 
     accuracy = row.result.accuracy
     if row.variant != BASELINE or (accuracy is not None and accuracy.delta is not None):
         found.extend(_accuracy_obstacle(accuracy))
-    return found + _limit_obstacles(row, constraints)
+    return found + limit_obstacles(row, constraints)
 
 
 def _accuracy_obstacle(accuracy: Accuracy | None) -> list[str]:
@@ -105,7 +105,8 @@ def _accuracy_obstacle(accuracy: Accuracy | None) -> list[str]:
     ]
 
 
-def _limit_obstacles(row: Row, constraints: Constraints) -> list[str]:
+def limit_obstacles(row: Row, constraints: Constraints) -> list[str]:
+    """The limits in ``constraints`` on time, size and memory that the row breaks, or may break."""
     latency = row.result.latency_ms
     memory = row.result.peak_memory_bytes
     limits = [

@@ -14,7 +14,7 @@ from pipeline.results.search import Drift, ScreenedSpeed, SearchTrial
 CAPTION = (
     "Up and right is better. Everything here is SCREENED: it chose the finalists (diamonds), and proves nothing. "
     "Crosses are intervals. The dashed line is the largest drop that is allowed. Trials that drift more than five "
-    "times as far have no point."
+    "times as far have no point, nor have those whose drift was not judged."
 )
 _FINALIST, _OTHER = "finalist", "not a finalist"
 _FARTHEST, _FARTHEST_AT_LEAST = 5, 0.05
