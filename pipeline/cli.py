@@ -35,6 +35,7 @@ HELP = """\
 slimline: quantize and prune a model, then measure whether it paid.
 
   python -m pipeline [overrides]                 run the experiment and write outputs/latest
+  python -m pipeline optimize MODEL [DATA]       find the best for a model on this machine, and prove it
   python -m pipeline report RUN                  derive the report anew from a run's samples
   python -m pipeline verify DIR                  let a deploy bundle prove itself on this machine
   python -m pipeline store list|gc               what is stored; remove what was longest unused
@@ -43,6 +44,7 @@ slimline: quantize and prune a model, then measure whether it paid.
 
 Examples:
   python -m pipeline variant=[baseline,static_int8] target.ort_cpu.threads=2 batch_sizes=[1]
+  python -m pipeline optimize model.onnx data.npz search.budget_s=300
   python -m pipeline model=onnx model.path=FILE.onnx data=npz data.path=FILE.npz
   python -m pipeline variants.pruned.stages.prune.pruning_ratio=0.3 measure=quick
 
@@ -143,6 +145,16 @@ def _help(argv: list[str]) -> int:
     options = "\n".join(f"{group}: {', '.join(available(group))}" for group in groups())
     sys.stdout.write(HELP.format(groups=options, config=config))
     return 0
+
+
+def _optimize(argv: list[str]) -> int:
+    """Print the experiment that MODEL and DATA stand for, and run it."""
+    from pipeline.command_line.optimize import search
+
+    found = search(argv)
+    sys.stdout.write(f"{printable(found.lines())}\n")
+    sys.stdout.flush()
+    return _experiment(list(found.words))
 
 
 def _report(argv: list[str]) -> int:
@@ -275,6 +287,7 @@ def _complain(text: str) -> None:
 
 
 COMMANDS: Mapping[str, Callable[[list[str]], int]] = {
+    "optimize": _optimize,
     "report": _report,
     "verify": _verify,
     "store": _store,

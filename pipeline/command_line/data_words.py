@@ -1,0 +1,197 @@
+"""Turns the DATA of ``optimize`` into settings."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.command_line.model_words import GivenModel, listed, nothing, path_of
+from pipeline.command_line.shipped import Node, configurations, default_of
+from pipeline.data.files import LABELS
+from pipeline.data.noise import InputShape
+from pipeline.data.pictures import SUFFIXES, find_pictures
+from pipeline.data.table import read_table
+from pipeline.data.texts import LABEL, TEXT
+from pipeline.errors import UserError
+from pipeline.plan import InputSignature
+
+_SPLITS = ("test.npz", "calibration.npz", "train.npz", "validation.npz")
+_TABLES = (".csv", ".tsv")
+_FORMS = "DATA is an .npz file, a folder of images or of .npz files, a .csv file, or the name of data that ships"
+_TOKENIZER = "tokenizer.json"
+_PIXELS, _TOKENS = 224, 64
+_CHANNELS = 3
+_PICTURE = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenData:
+    """Data as it was typed."""
+
+    words: tuple[str, ...] = ()
+    """The settings that select it."""
+    labelled: bool | None = None
+    """Whether it has labels; None: that is not known before it is read."""
+    inputs: Mapping[str, InputShape] | None = None
+    """What it gives a model to read, without the batch; None: that is not known before it is read."""
+
+
+def data_words(
+    typed: str | None, model: GivenModel, settings: Mapping[str, str], folders: Sequence[Path] = ()
+) -> GivenData:
+    """The settings that DATA stands for; ``settings`` has what the user typed behind it, by key.
+
+    Raises UserError, with what to type, where there is no such data, and where something that it needs is missing.
+    """
+    if typed is None:
+        return _without(model, settings)
+    path = path_of(typed)
+    named = configurations("data", folders)
+    if typed in named and not path.is_file():
+        return GivenData(words=(f"data={typed}",), labelled=_labelled(named[typed]))
+    if path.is_dir():
+        return _folder(path, model, settings)
+    if not path.exists():
+        patterns = ["*.npz", "*.csv"]
+        raise UserError(f"{nothing(typed, path, named, patterns)} {_FORMS} ({', '.join(named)})")
+    kind = path.suffix.lower()
+    if kind == ".npz":
+        return _npz(path)
+    if kind in _TABLES:
+        return _texts(path, model, settings)
+    raise UserError(f"{path}: {_advice(kind, path)}")
+
+
+def _without(model: GivenModel, settings: Mapping[str, str]) -> GivenData:
+    """Inputs drawn from the model's description, with nothing to train or calibrate on; or what goes with the default
+    model."""
+    if "data" in settings or model.name == default_of("model"):
+        return GivenData()
+    words = ("data=random", "data.examples.calibration=0", "data.examples.train=0")
+    return GivenData(words=words, labelled=False)
+
+
+def _labelled(node: Node) -> bool | None:
+    kind = str(node.get("_target_", "")).rpartition(".")[2]
+    return {"Noise": False, "Images": bool(node.get("labelled"))}.get(kind)
+
+
+def _npz(path: Path) -> GivenData:
+    return replace(_arrays(path), words=("data=npz", f"data.path={path}"))
+
+
+def _arrays(path: Path) -> GivenData:
+    """What the arrays of an .npz file tell, without reading them; nothing where the file is damaged."""
+    inputs: dict[str, InputShape] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+            for name in names:
+                with archive.open(f"{name}.npy") as file:
+                    read = np.lib.format
+                    header = (
+                        read.read_array_header_1_0 if read.read_magic(file) == (1, 0) else read.read_array_header_2_0
+                    )
+                    shape, _, dtype = header(file)
+                inputs[name] = InputShape(shape=tuple(shape[1:]), dtype=_read_as(dtype))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return GivenData()  # whoever reads the file tells what is wrong with it
+    labelled = inputs.pop(LABELS, None) is not None
+    return GivenData(labelled=labelled, inputs=inputs)
+
+
+def _read_as(dtype: np.dtype[np.generic]) -> str:
+    """The type that a PyTorch model reads such an array in: pixels and all fractions in float32."""
+    return "float32" if dtype.kind == "f" or dtype == np.uint8 else dtype.name
+
+
+def _folder(path: Path, model: GivenModel, settings: Mapping[str, str]) -> GivenData:
+    names = sorted(file.name for file in path.glob("*.npz"))
+    if _SPLITS[0] in names:
+        return replace(_arrays(path / _SPLITS[0]), words=("data=folder", f"data.path={path}"))
+    if names:
+        raise UserError(
+            f"{path} holds {listed(names)} and no {_SPLITS[0]}: type {path / names[0]}, which is split by hash, or "
+            f"name the files {', '.join(_SPLITS)}"
+        )
+    tables = sorted(file for file in path.iterdir() if file.suffix.lower() in _TABLES)
+    if tables:
+        raise UserError(f"{path} is a folder: type the file that is meant: {listed(list(map(str, tables)))}")
+    return _images(path, model, settings)
+
+
+def _images(path: Path, model: GivenModel, settings: Mapping[str, str]) -> GivenData:
+    pictures = find_pictures(path, (), False, ()).files
+    classes = {file.parent.name for file in pictures}
+    in_folders = len(classes) > 1 and not any(file.parent == path for file in pictures)
+    labelled = settings.get("data.labelled", str(in_folders)).lower() == "true"
+    words = ["data=images", f"data.path={path}", *(["data.labelled=true"] if labelled else [])]
+    size = settings.get("data.size", str(_PIXELS))
+    for name, entry in (model.inputs or {}).items():
+        if entry.shape is not None and len(entry.shape) == _PICTURE:
+            side = _side(name, entry)
+            words += [f"data.size={side}"] if side is not None else []
+            words += [f"data.input={name}"] if name != "image" else []
+            break
+    shape = (_CHANNELS, int(size), int(size)) if size.isdecimal() else None
+    inputs = None if shape is None else {settings.get("data.input", "image"): InputShape(shape=shape, dtype="float32")}
+    return GivenData(words=tuple(words), labelled=labelled, inputs=inputs)
+
+
+def _side(name: str, entry: InputSignature) -> int | None:
+    """The pixels of the square that the model reads; None where any will do. Raises UserError where it reads no
+    squares, or other channels than red, green and blue."""
+    sizes = (entry.shape or ())[1:]
+    channels, sides = (sizes[2], sizes[:2]) if sizes[2] == _CHANNELS != sizes[0] else (sizes[0], sizes[1:])
+    fixed = {side for side in sides if side is not None}
+    if channels not in (None, _CHANNELS) or len(fixed) > 1:
+        shape = ["any" if size is None else size for size in sizes]
+        raise UserError(
+            f"the model reads '{name}' as [N, {', '.join(map(str, shape))}], and a folder of images gives squares in "
+            "red, green and blue: give the examples as an .npz file"
+        )
+    return next(iter(fixed), None)
+
+
+def _texts(path: Path, model: GivenModel, settings: Mapping[str, str]) -> GivenData:
+    labelled = LABEL in read_table(path, settings.get("data.encoding"), TEXT).columns
+    words = ["data=texts", f"data.path={path}"]
+    if "data.tokenizer" not in settings:
+        words.append(f"data.tokenizer={_tokenizer(path, model)}")
+    tokens = [
+        (name, entry.shape[1])
+        for name, entry in (model.inputs or {}).items()
+        if entry.shape is not None and len(entry.shape) == 2 and entry.dtype.startswith("int")
+    ]
+    lengths = {length for _, length in tokens if length is not None}
+    words += [f"data.length={length}" for length in lengths] if len(lengths) == 1 else []
+    if len(tokens) == 1 and tokens[0][0] != "input_ids":
+        words.append(f"data.input_ids={tokens[0][0]}")
+    length = settings.get("data.length", str(_TOKENS))
+    shape = InputShape(shape=(int(length),), dtype="int64") if length.isdecimal() else None
+    inputs = None if shape is None else dict.fromkeys(("input_ids", "attention_mask"), shape)
+    return GivenData(words=tuple(words), labelled=labelled, inputs=inputs)
+
+
+def _tokenizer(path: Path, model: GivenModel) -> Path:
+    beside = [] if model.folder is None else [model.folder, model.folder.parent]
+    places = [folder / _TOKENIZER for folder in (*beside, path.parent)]
+    there = next((file for file in places if file.is_file()), None)
+    if there is None:
+        looked = ", ".join(dict.fromkeys(str(file.parent.resolve()) for file in places))
+        raise UserError(f"texts need the model's {_TOKENIZER}, and none lies in {looked}: type data.tokenizer=FILE")
+    return there
+
+
+def _advice(kind: str, path: Path) -> str:
+    if kind in SUFFIXES:
+        return f"one image is no data: type its folder, {path.parent}"
+    if kind == ".npy":
+        return "an .npy file names no input: store the arrays with numpy.savez, each by its input's name, as .npz"
+    if kind in (".json", ".jsonl", ".parquet", ".txt", ".xlsx"):
+        return f"texts are read from a .csv file with the columns '{TEXT}' and, where there are labels, '{LABEL}'"
+    return _FORMS

@@ -1,0 +1,120 @@
+"""Turns the MODEL of ``optimize`` into settings."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.command_line.shipped import Node, configurations
+from pipeline.errors import UserError
+from pipeline.plan import InputSignature
+
+_CLASS = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)")
+_WEIGHTS = frozenset((".pt", ".pth", ".bin", ".ckpt", ".safetensors"))
+_OTHERS = frozenset(
+    (".engine", ".gguf", ".h5", ".joblib", ".keras", ".mlmodel", ".ort", ".pb", ".pdmodel", ".pkl", ".plan", ".tflite")
+)
+_SHOWN = 5
+_FORMS = "MODEL is an .onnx file, package.module:Class, or the name of a model that ships"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenModel:
+    """A model as it was typed."""
+
+    words: tuple[str, ...]
+    """The settings that select it."""
+    inputs: Mapping[str, InputSignature] | None = None
+    """Its inputs; None: the class does not tell them."""
+    folder: Path | None = None
+    """The folder that an .onnx file lies in."""
+    name: str | None = None
+    """Its name, where it ships."""
+
+
+def model_words(typed: str, settings: Collection[str], folders: Sequence[Path] = ()) -> GivenModel:
+    """The settings that MODEL stands for; ``settings`` has the keys that the user typed behind it.
+
+    Raises UserError, with what to type, where there is no such model, and where something that it needs is missing.
+    """
+    path = path_of(typed)
+    if path.is_file():
+        return _file(path)
+    named = configurations("model", folders)
+    if typed in named:
+        return GivenModel(words=(f"model={typed}",), inputs=_inputs(named[typed]), name=typed)
+    if path.is_dir():
+        raise UserError(_folder(path))
+    match = _CLASS.fullmatch(typed)
+    if match is None:
+        raise UserError(f"{nothing(typed, path, named, ['*.onnx'])} {_FORMS} ({', '.join(named)})")
+    if "model.weights" not in settings:
+        raise UserError(
+            f"{typed} needs its weights: type model.weights=FILE (a state dict: .safetensors, or a file of "
+            "torch.save), or model.weights=null for random ones"
+        )
+    name = match[2].rpartition(".")[2]
+    return GivenModel(words=("model=torch", f"model.factory={match[1]}.{match[2]}", f"model.name={name}"))
+
+
+def path_of(typed: str) -> Path:
+    """The path that was typed, with the user's folder in place of ``~``."""
+    try:
+        return Path(typed).expanduser()
+    except RuntimeError:  # there is no such user
+        return Path(typed)
+
+
+def nothing(typed: str, path: Path, names: Collection[str], patterns: Sequence[str]) -> str:
+    """The sentence that nothing of this name is there, with names near it, or else with the files that are there."""
+    parent = path.parent
+    files = sorted({file.name for pattern in patterns for file in parent.glob(pattern)}) if parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, files, 3) or difflib.get_close_matches(typed, names, 3)
+    if near:
+        return f"{typed} does not exist: did you mean {' or '.join(near)}?"
+    return f"{typed} does not exist: " + (
+        f"{parent} holds {listed(files)}." if files else f"looked in {parent.resolve()}."
+    )
+
+
+def _file(path: Path) -> GivenModel:
+    from pipeline.zoo.source import OnnxModel
+
+    kind = path.suffix.lower()
+    if kind in _WEIGHTS:
+        raise UserError(
+            f"{path} holds weights, and no graph: type package.module:Class model.weights={path} with the class that "
+            "they belong to, or write an .onnx file with torch.onnx.export and give that"
+        )
+    if kind == ".py":
+        raise UserError(f"{path} is Python code: type {path.stem}:Class with the name of the model's class in it")
+    if kind == ".xml":
+        raise UserError(f"{path} is OpenVINO's own format, which is written here and not read: give the .onnx file")
+    if kind in _OTHERS:
+        raise UserError(f"{path} is no ONNX file: export the model to ONNX and give the .onnx file")
+    words = ("model=onnx", f"model.path={path}")
+    return GivenModel(words=words, inputs=OnnxModel(path=path).signature(), folder=path.parent)
+
+
+def _folder(path: Path) -> str:
+    inside = [str(file) for file in sorted([*path.glob("*.onnx"), *path.glob("*/*.onnx")])]
+    if not inside:
+        return f"{path} is a folder without .onnx files: {_FORMS}"
+    return f"{path} is a folder: type the file that is meant: {listed(inside)}"
+
+
+def _inputs(node: Node) -> Mapping[str, InputSignature] | None:
+    inputs = node.get("inputs")
+    if not isinstance(inputs, dict):
+        return None
+    return {
+        name: InputSignature((None, *entry["shape"]), entry.get("dtype", "float32")) for name, entry in inputs.items()
+    }
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

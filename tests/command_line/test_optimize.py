@@ -1,0 +1,291 @@
+"""MODEL and DATA become the settings of a search, which can be typed."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import yaml
+from onnx import TensorProto, helper
+from PIL import Image
+
+from pipeline.cli import main
+from pipeline.command_line import optimize
+from pipeline.command_line.optimize import search
+from tests.importing.graphs import model, value, weight
+
+BEST = "experiment=best"
+RANDOM = ("data=random", "data.examples.calibration=0", "data.examples.train=0")
+EXAMPLES = np.zeros((12, 3, 32, 32), np.float32)
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["slimline"])
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+
+
+def words(*typed: str) -> list[str]:
+    first, *others = search(typed).words
+    assert first == BEST
+    return others
+
+
+def write_model(path: str, name: str = "image", shape: tuple[Any, ...] = ("n", 3, 32, 32), kind: int = 1) -> str:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    node = helper.make_node("Gather" if kind != 1 else "Identity", ["table", name] if kind != 1 else [name], ["y"])
+    onnx.save(model([node], [value(name, shape, kind)], [value("y", None)], [weight("table", 9, 2)]), path)
+    return path
+
+
+def write_images(folder: str, *names: str) -> str:
+    for name in names:
+        path = Path(folder, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(path)
+    return folder
+
+
+def write_text(path: str, text: str = "") -> str:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("path", ["m.onnx", "models/date=1/m.onnx", "a b/my model (2).onnx", "model", "it's/m.onnx"])
+def test_an_onnx_file_is_one_whatever_its_name(path: str) -> None:
+    write_model(path)
+    assert words(path) == ["model=onnx", f"model.path={path}", *RANDOM, "metric=cosine"]
+    absolute = str(Path(path).resolve())
+    assert words(absolute)[1] == f"model.path={absolute}"
+    assert words(f"~/{path}")[1] == f"model.path={absolute}"
+
+
+def test_a_shipped_model_goes_by_its_name_and_the_default_one_has_its_data() -> None:
+    assert words("fashion_resnet") == ["model=fashion_resnet"]
+    assert words("resnet50") == ["model=resnet50", *RANDOM, "metric=cosine"]
+    assert words("minilm", "reviews") == ["model=minilm", "data=reviews"]
+    assert words("resnet50", "photographs") == ["model=resnet50", "data=photographs", "metric=cosine"]
+
+
+def test_a_model_of_the_users_own_folder_of_configurations_goes_by_its_name() -> None:
+    write_text("conf/model/mine.yaml", "_target_: a.B\ninputs: {x: {shape: [3, 48, 48]}}\n")
+    photos = write_images("photos", "a.png", "b.png")
+    found = search(["mine", photos, "--config-dir", "conf"])
+    assert found.words[:4] == ("--config-dir", "conf", BEST, "model=mine")
+    assert "data.size=48" in found.words
+
+
+def test_a_pytorch_class_reads_what_its_data_has() -> None:
+    np.savez("d.npz", image=np.zeros((9, 3, 4), np.uint8), ids=np.zeros((9, 5), np.int64), labels=np.zeros(9, int))
+    assert words("a.b:Net", "d.npz", "model.weights=w.pth") == [
+        "model=torch",
+        "model.factory=a.b.Net",
+        "model.name=Net",
+        'model.inputs={"image": {shape: [3, 4], dtype: float32}, "ids": {shape: [5], dtype: int64}}',
+        "data=npz",
+        "data.path=d.npz",
+        "model.weights=w.pth",
+    ]
+    shape = "model.inputs={x: {shape: [3], dtype: float32}}"
+    assert words("a:Net", "model.weights=null", shape)[-2:] == ["model.weights=null", shape]
+
+
+def test_an_npz_file_is_judged_by_its_labels_or_beside_the_baseline() -> None:
+    write_model("m.onnx")
+    np.savez("d=1.npz", image=EXAMPLES, labels=np.zeros(12, int))
+    np.savez("bare.npz", image=EXAMPLES)
+    assert words("m.onnx", "d=1.npz")[2:] == ["data=npz", "data.path=d=1.npz"]
+    assert words("m.onnx", "bare.npz")[2:] == ["data=npz", "data.path=bare.npz", "metric=cosine"]
+    [note] = search(["m.onnx", "bare.npz"]).notes
+    assert note.startswith("bare.npz has no labels")
+
+
+def test_a_folder_of_splits_is_one() -> None:
+    write_model("m.onnx")
+    Path("splits").mkdir()
+    np.savez("splits/test.npz", image=EXAMPLES, labels=np.zeros(12, int))
+    assert words("m.onnx", "splits")[2:] == ["data=folder", "data.path=splits"]
+
+
+def test_images_get_the_models_size_and_input_and_the_labels_of_their_folders() -> None:
+    write_model("m.onnx", "pixels", ("n", 3, 40, 40))
+    write_model("free.onnx", "image", ("n", 3, "h", "w"))
+    write_model("last.onnx", "image", (1, 20, 20, 3))
+    flat = write_images("flat", "a.png", "b.png")
+    sorted_ = write_images("sorted", "cat/a.png", "dog/b.png")
+    inside = write_images("inside", "all/a.png", "all/b.png")
+    assert words("m.onnx", flat)[2:] == [
+        "data=images", "data.path=flat", "data.size=40", "data.input=pixels", "metric=cosine",
+    ]  # fmt: skip
+    assert words("free.onnx", sorted_)[2:] == ["data=images", "data.path=sorted", "data.labelled=true"]
+    assert words("last.onnx", inside)[2:] == ["data=images", "data.path=inside", "data.size=20", "metric=cosine"]
+    assert words("free.onnx", sorted_, "data.labelled=false")[2:] == [
+        "data=images", "data.path=sorted", "metric=cosine", "data.labelled=false",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("place", ["models/onnx/tokenizer.json", "models/tokenizer.json", "texts/tokenizer.json"])
+def test_texts_find_the_tokenizer_beside_the_model_or_the_texts(place: str) -> None:
+    write_model("models/onnx/m.onnx", "input_ids", ("n", 32), TensorProto.INT64)
+    write_text("texts/t.csv", "text,label\ngood,1\n")
+    write_text(place, "{}")
+    assert words("models/onnx/m.onnx", "texts/t.csv")[2:] == [
+        "data=texts", "data.path=texts/t.csv", f"data.tokenizer={place}", "data.length=32",
+    ]  # fmt: skip
+
+
+def test_texts_without_labels_go_to_the_models_only_input() -> None:
+    write_model("m.onnx", "ids", ("n", "tokens"), TensorProto.INT64)
+    write_text("t.csv", "text\ngood\n")
+    assert words("m.onnx", "t.csv", "data.tokenizer=t.json")[2:] == [
+        "data=texts", "data.path=t.csv", "data.input_ids=ids", "metric=cosine", "data.tokenizer=t.json",
+    ]  # fmt: skip
+
+
+def test_what_is_typed_wins_and_flags_are_passed_on() -> None:
+    write_model("m.onnx")
+    photos = write_images("photos", "a.png", "b.png")
+    typed = ["experiment=stages", "metric=f1", "search.budget_s=300", "data.size=192"]
+    assert search(["m.onnx", "--cfg", "job", photos, *typed]).words == (
+        "--cfg", "job", "model=onnx", "model.path=m.onnx", "data=images", "data.path=photos", *typed,
+    )  # fmt: skip
+    assert words("m.onnx", "data=npz", "data.path=d.npz")[2:] == ["data=npz", "data.path=d.npz"]
+    assert words("resnet50", "~data.fixed")[-1] == "~data.fixed"
+    long = f"variant=[{','.join(['baseline'] * 99)}]"
+    assert words("resnet50", long)[-1] == long
+
+
+def test_a_package_that_is_missing_is_said_and_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optimize, "find_spec", lambda name: None)
+    [note] = search(["fashion_resnet"]).notes
+    assert note == (
+        "openvino and nncf are not installed, so what needs them is left out: pip install 'slimline[openvino]' "
+        "lets it take part"
+    )
+    assert search(["fashion_resnet", "target=[ort_cpu]"]).notes == []
+
+
+def printed(capsys: pytest.CaptureFixture[str], *typed: str) -> tuple[str, Any]:
+    """The command that is printed, and the configuration that it is run with."""
+    with pytest.raises(SystemExit) as caught:
+        main([*typed, "--cfg", "job"])
+    assert caught.value.code == 0
+    line, _, config = capsys.readouterr().out.partition("\n")
+    return line, yaml.safe_load(config if typed[0] == "optimize" else f"{line}\n{config}")
+
+
+def test_the_line_that_is_printed_composes_to_the_same_when_it_is_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_model("a b/it's=1 [x].onnx", "input.1")
+    np.savez("d,1.npz", **{"input.1": EXAMPLES, "labels": np.zeros(12, int)})  # type: ignore[arg-type]
+    line, config = printed(capsys, "optimize", path, "d,1.npz", "model.preprocessing.input.1.scale=0.5")
+    python, dash, package, *behind = shlex.split(line)
+    assert (python, dash, package) == ("python", "-m", "pipeline")
+    again, same = printed(capsys, *[word for word in behind if word not in ("--cfg", "job")])
+    assert again == "model:"
+    assert same == config
+    assert (config["model"]["path"], config["data"]["path"]) == (path, "d,1.npz")
+    assert config["search"]["budget_s"] > 0
+
+
+def test_a_pytorch_models_inputs_compose_whatever_their_names(capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez("d.npz", **{"input.1": EXAMPLES, "a b": EXAMPLES})  # type: ignore[arg-type]
+    _, config = printed(capsys, "optimize", "a:Net", "d.npz", "model.weights=null")
+    shape = {"shape": [3, 32, 32], "dtype": "float32"}
+    assert config["model"]["inputs"] == {"input.1": shape, "a b": shape}
+
+
+def _texts() -> None:
+    write_model("m.onnx", "input_ids", ("n", 32), TensorProto.INT64)
+    write_text("t.csv", "text\ngood\n")
+
+
+def _wide() -> None:
+    write_model("m.onnx", shape=("n", 3, 32, 64))
+    write_images("photos", "a.png")
+
+
+def _trained() -> None:
+    write_model("m.onnx")
+    Path("d").mkdir()
+    np.savez("d/train.npz", image=EXAMPLES)
+
+
+MISTAKES: list[tuple[Callable[[], object], str, str]] = [
+    (lambda: write_model("model.onnx"), "modle.onnx", "modle.onnx does not exist: did you mean model.onnx? MODEL is"),
+    (lambda: write_model("a.onnx"), "zzzz", "zzzz does not exist: . holds a.onnx. MODEL is an .onnx file, package.mod"),
+    (lambda: None, "fashion_resne", "fashion_resne does not exist: did you mean fashion_resnet? MODEL is"),
+    (lambda: None, "~nobody/m.onnx", "~nobody/m.onnx does not exist: looked in "),
+    (lambda: None, "onnx", "onnx does not exist: looked in "),
+    (lambda: write_model("d/m.onnx"), "d", "d is a folder: type the file that is meant: d/m.onnx"),
+    (lambda: Path("d").mkdir(), "d", "d is a folder without .onnx files: MODEL is"),
+    (
+        lambda: write_text("net.pth"),
+        "net.pth",
+        "net.pth holds weights, and no graph: type package.module:Class model.w",
+    ),
+    (lambda: write_text("net.py"), "net.py", "net.py is Python code: type net:Class"),
+    (lambda: write_text("net.tflite"), "net.tflite", "net.tflite is no ONNX file: export the model to ONNX"),
+    (lambda: write_text("net.xml"), "net.xml", "net.xml is OpenVINO's own format"),
+    (lambda: write_text("m.onnx", "x"), "m.onnx", "model.path=m.onnx is not a whole ONNX file"),
+    (lambda: None, "a:Net", "a:Net needs its weights: type model.weights=FILE"),
+    (lambda: None, "a:Net model.weights=null", "a:Net does not tell its inputs: type 'model.inputs={image: {shape: ["),
+    (
+        lambda: np.savez("data.npz", x=EXAMPLES),
+        "resnet50 date.npz",
+        "date.npz does not exist: did you mean data.npz? D",
+    ),
+    (lambda: write_images("p", "a.png"), "resnet50 p/a.png", "p/a.png: one image is no data: type its folder, p"),
+    (lambda: np.save("a.npy", EXAMPLES), "resnet50 a.npy", "a.npy: an .npy file names no input: store the arrays"),
+    (lambda: write_text("a.txt"), "resnet50 a.txt", "a.txt: texts are read from a .csv file with the columns 'text'"),
+    (lambda: write_text("d/t.csv"), "resnet50 d", "d is a folder: type the file that is meant: d/t.csv"),
+    (lambda: Path("d").mkdir(), "resnet50 d", "data.path=d holds no images"),
+    (lambda: write_text("t.csv", "body\nx\n"), "minilm t.csv", "data.path=t.csv has no column 'text'; it has body"),
+    (_texts, "m.onnx t.csv", "texts need the model's tokenizer.json, and none lies in "),
+    (_wide, "m.onnx photos", "the model reads 'image' as [N, 3, 32, 64], and a folder of images gives squares in red"),
+    (_trained, "m.onnx d", "d holds train.npz and no test.npz: type d/train.npz, which is split by hash, or name"),
+    (lambda: None, "resnet50 random more", "'more' is one too many behind MODEL and DATA"),
+    (lambda: write_model("m.onnx", shape=()), "m.onnx x.npz seed=1", "x.npz does not exist: looked in "),
+]
+
+
+@pytest.mark.parametrize(("prepare", "typed", "says"), MISTAKES, ids=[typed for _, typed, _ in MISTAKES])
+def test_a_mistake_gets_one_line_with_what_to_type_and_exit_code_2(
+    prepare: Callable[[], object], typed: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare()
+    with pytest.raises(SystemExit) as caught:
+        main(["optimize", *typed.split()])
+    captured = capsys.readouterr()
+    assert caught.value.code == 2
+    assert captured.err.startswith(f"slimline: {says}")
+    assert captured.err.count("\n") == 1
+    assert not captured.out
+    assert not Path("outputs").exists()
+
+
+def test_a_shape_that_the_model_does_not_declare_is_asked_for_before_any_work(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    onnx.save(model([helper.make_node("Identity", ["x"], ["y"])], [value("x", None)], [value("y", None)]), "m.onnx")
+    with pytest.raises(SystemExit) as caught:
+        main(["optimize", "m.onnx"])
+    assert caught.value.code == 2
+    assert "no shape of 'x'" in capsys.readouterr().err
+    assert words("m.onnx", "data.inputs.x.shape=[3]")[-1] == "data.inputs.x.shape=[3]"
+
+
+def test_help_and_a_missing_model_are_argparses(capsys: pytest.CaptureFixture[str]) -> None:
+    for typed, code in (["optimize", "--help"], 0), (["optimize"], 2):
+        with pytest.raises(SystemExit) as caught:
+            main(typed)
+        assert caught.value.code == code
+        assert "slimline optimize [-h] MODEL [DATA] [KEY=VALUE ...]" in "".join(capsys.readouterr())
