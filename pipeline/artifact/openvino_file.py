@@ -74,6 +74,15 @@ def is_quantized(graph: Element) -> bool:
     return bool(_layers(graph, _QUANTIZING)) or any(_INTEGER.fullmatch(kind) for kind in element_types(graph))
 
 
+def arithmetic(graph: Element, precision: str) -> str:
+    """The type that a model computes in, on a runtime that computes float32 in ``precision``: int8, bfloat16, float16
+    or float32."""
+    if is_quantized(graph):
+        return "int8"
+    narrow = element_types(graph) & {"f16", "bf16"}
+    return "float16" if narrow and precision == "float32" else precision
+
+
 def channels(graph: Element) -> list[int]:
     """The output channels of the convolutions, without depthwise ones and those of a single input channel."""
     found = []

@@ -9,7 +9,11 @@ from pipeline.bundle.fence import code, prose
 from pipeline.bundle.slimline_infer.values import printable
 
 _RUNTIMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "torch": "PyTorch"}
-_KINDS = {"model.onnx": "The ONNX model", "program.pt2": "The PyTorch program"}
+_KINDS = {
+    "model.onnx": "The ONNX model",
+    "model.xml": "The OpenVINO model (its constants are in `model.bin`)",
+    "program.pt2": "The PyTorch program",
+}
 
 
 def readme(manifest: Mapping[str, Any]) -> str:
@@ -85,7 +89,7 @@ def _program(manifest: Mapping[str, Any]) -> str:
         return ""
     return f"""
 
-In PyTorch: `{manifest["program"]}` is the model that the ONNX file was made from, in floating point, as a program of
+In PyTorch: `{manifest["program"]}` is the model that this one was made from, in floating point, as a program of
 torch.export in evaluation mode. It loads without the class that it was made from, and reads preprocessed tensors, in
 the order of the inputs above. Loading it runs what it holds: load it only where you trust its source.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.artifact import OPENVINO_FILE
 from pipeline.bundle import derived, trial
 from pipeline.bundle.check import Check, from_problems
 from pipeline.bundle.integrity import check_files
@@ -24,6 +25,7 @@ _MEMORY_PER_BYTE = 6
 _GIGABYTE = 10**9
 _REPRODUCED = "golden outputs reproduced"
 _IN_ONNX = ("external data", "operators", "ONNX checker", "tolerance", "golden examples")
+_IN_OPENVINO = ("graph", "use of files", "tolerance", "golden examples")
 _IN_A_SESSION = ("runtime", "inputs and outputs", "golden outputs", "preprocessing")
 
 
@@ -53,6 +55,8 @@ def steps(manifest: Mapping[str, Any], options: Options) -> Iterator[Step]:
     yield Step(names=("program", "requirements.txt", "README.md", "session"), run=_derived)
     if manifest["runtime"] == "torch":
         yield Step(names=("use of files", "tolerance", "golden examples"), run=_apart(trial.check_program_file))
+    elif manifest["model"] == OPENVINO_FILE:
+        yield Step(names=_IN_OPENVINO, run=_apart(trial.check_openvino))
     else:
         yield Step(names=_IN_ONNX, run=_apart(trial.check_onnx))
     if "program" in manifest and not options.run_infer:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.artifact import onnx_file
+from pipeline.artifact import OPENVINO_WEIGHTS, onnx_file, openvino_file
 from pipeline.bundle.check import Check, from_problems
 from pipeline.bundle.derived import program
 from pipeline.bundle.golden import check_golden_file, check_tolerance
@@ -51,6 +51,32 @@ def check_onnx(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
     ceiling = onnx_file.tolerance(model, precision_of(manifest["runtime"], manifest["session"]))
     checks.append(Check("ONNX checker", True, f"{path.name} is valid"))
     return [*checks, check_tolerance(manifest, ceiling), check_golden_file(folder, manifest)]
+
+
+def check_openvino(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
+    """Check a model in OpenVINO's own format in the same way: the graph is XML, and OpenVINO is not asked to read it.
+
+    All operators are OpenVINO's own, and every constant lies within the file beside it.
+    """
+    path = folder / manifest["model"]
+    if OPENVINO_WEIGHTS not in manifest["files"]:
+        return [Check("graph", False, f"{OPENVINO_WEIGHTS} is not in the manifest")]
+    try:
+        graph = openvino_file.read_graph(path)
+    except openvino_file.Unreadable as error:
+        return [Check("graph", False, f"{path.name}: {error}")]
+    problems = list(openvino_file.problems(graph, manifest["files"][OPENVINO_WEIGHTS]["bytes"]))
+    checks = [from_problems("graph", problems, "OpenVINO's own operators, with constants within their file")]
+    if problems:
+        return checks
+    precision = precision_of(manifest["runtime"], manifest["session"])
+    ceiling = onnx_file.allowed(openvino_file.arithmetic(graph, precision))
+    return [
+        *checks,
+        from_problems("use of files", _unused(manifest, [OPENVINO_WEIGHTS]), "every file has a use"),
+        check_tolerance(manifest, ceiling),
+        check_golden_file(folder, manifest),
+    ]
 
 
 def check_program_file(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.artifact import ONNX_FILE
 from pipeline.bundle.check import Check
 from pipeline.bundle.integrity import read_manifest
 from pipeline.bundle.manifest import MANIFEST_FILE
@@ -76,7 +75,7 @@ def _require_bundle(folder: Path) -> None:
     exists = f"there is {', '.join(found)}" if found else f"no bundle was found there or in {LATEST}"
     example = found[0] if found else f"{LATEST}/VARIANT"
     raise UserError(
-        f"{folder} {what}: expected a folder with {MANIFEST_FILE}, {ONNX_FILE} and infer.py; {exists}. "
+        f"{folder} {what}: expected a folder with {MANIFEST_FILE}, a model and infer.py; {exists}. "
         f"Type: python -m pipeline verify {example}"
     )
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifact import ONNX_FILE, Artifact, file_digest, model_files
+from pipeline.artifact import ONNX_FILE, OPENVINO_FILE, OPENVINO_WEIGHTS, Artifact, file_digest, model_files
 from pipeline.artifact.onnx_file import (
     Tolerance,
     allowed,
@@ -21,6 +21,7 @@ from pipeline.artifact.onnx_file import (
     spelled,
     tolerance,
 )
+from pipeline.artifact.openvino_file import arithmetic, read_graph
 from pipeline.bundle import derived, golden
 from pipeline.bundle import manifest as manifests
 from pipeline.bundle.pictures import recipe
@@ -137,6 +138,11 @@ def _add_model(artifact: Artifact, folder: Path, runtime: str, session: Mapping[
         _write_program(artifact, folder / PROGRAM_FILE, session["dtype"])
         inputs, outputs = signature(artifact)
         return Model(name=PROGRAM_FILE, tolerance=allowed(precision), inputs=inputs, outputs=outputs)
+    if artifact.format == "openvino":
+        for name in (OPENVINO_FILE, OPENVINO_WEIGHTS):
+            _copy(artifact, name, folder)
+        ceiling = allowed(arithmetic(read_graph(artifact.openvino_path), precision))
+        return Model(name=OPENVINO_FILE, external=(OPENVINO_WEIGHTS,), tolerance=ceiling)
     onnx_model = read_onnx(artifact.onnx_path)
     external = tuple(map(spelled, external_files(onnx_model)))
     for name in (ONNX_FILE, *external):
@@ -147,7 +153,7 @@ def _add_model(artifact: Artifact, folder: Path, runtime: str, session: Mapping[
 def _copy(artifact: Artifact, name: str, folder: Path) -> None:
     """A file of the artifact, where the bundle may hold one by that name."""
     if not is_inside(name) or name in OWN_FILES or Path(name).parts[0] == derived.PARTS:
-        raise VerificationFailed(f"{artifact.onnx_path} keeps tensors in '{name}', which a bundle can't hold")
+        raise VerificationFailed(f"the model keeps tensors in '{name}', which a bundle can't hold")
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(artifact.path / name, folder / name)
 

@@ -29,8 +29,8 @@ def forge(folder: Path, change: Callable[[Manifest], object] = lambda manifest: 
     requirements too."""
     manifest = manifest_of(folder)
     change(manifest)
-    if (folder / "model.onnx").is_file():
-        manifest["sha256"] = file_digest(folder / "model.onnx")
+    if manifest["model"] in ("model.onnx", "model.xml") and (folder / manifest["model"]).is_file():
+        manifest["sha256"] = file_digest(folder / manifest["model"])
     if derive:
         (folder / "README.md").write_text(readme(manifest))
         (folder / "requirements.txt").write_text(requirements(manifest))
