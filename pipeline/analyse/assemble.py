@@ -67,16 +67,14 @@ def analyse(record: Record) -> Report:
     variants = [_variant(variant, rows[variant.name]) for variant in record.variants]
     recommendation, why_none = contained(
         "the recommendation",
-        lambda: recommend(variants, contest(record, variants, checks.devices), measure),
+        lambda: recommend(variants, contest(record, variants, checks.devices)),
         lambda reason: (None, f"{reason}."),
     )
     return Report(
         **header_of(record),
         summary=contained(
             "the summary",
-            lambda: summarise(
-                variants, recommendation, why_none, checks.noise, measure, searched=record.search is not None
-            ),
+            lambda: summarise(variants, recommendation, why_none, checks.noise, record),
             lambda reason: f"{reason}.",
         ),
         recommendation=recommendation,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pipeline.plan import BASELINE
 from pipeline.results import numbers as show
 from pipeline.results.figures import Accuracy, Reference, Speedup
+from pipeline.results.header import Header
+from pipeline.results.report import Result
 
 _ACCURACY_WORDS = {
     "EQUAL": "the baseline's own outputs",
@@ -16,6 +19,19 @@ _ACCURACY_WORDS = {
 def times(speedup: Speedup) -> str:
     """A speed-up with its reference: ``1.42 times as fast as the baseline on ort_cpu``."""
     return f"{_ratio(speedup, speedup.value)} times as fast as {reference(speedup.reference)}"
+
+
+def outcome(variant: str, result: Result, run: Header) -> str:
+    """What a row with a speed-up comes to: how fast it is, and its accuracy. Where a search chose among runtimes the
+    row's is named, and nothing is said of accuracy on noise."""
+    searched = run.search is not None
+    name = f"{variant} on {result.target}" if searched else variant
+    found, speedup = result.accuracy, result.speedup
+    words = name if speedup is None else f"{name} is {times(speedup)} ({interval(speedup)})"
+    if found is None or (searched and not run.claims_accuracy):
+        return words
+    compared = variant != BASELINE or (searched and found.delta is not None)
+    return f"{words} with {accuracy(found)}" if compared else words
 
 
 def short(speedup: Speedup) -> str:

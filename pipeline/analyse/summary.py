@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.analyse import phrases
-from pipeline.plan import BASELINE, MeasureSettings
+from pipeline.plan import BASELINE
 from pipeline.results import numbers as show
+from pipeline.results.header import Header
 from pipeline.results.report import Noise, Recommendation, VariantResult
 
 _SMALLER = 0.95
@@ -18,23 +19,18 @@ def summarise(
     recommendation: Recommendation | None,
     why_none: str | None,
     noise: Noise,
-    measure: MeasureSettings,
-    *,
-    searched: bool = False,
+    run: Header,
 ) -> str:
-    """The sentence for a place that has one line: the winner's figures, or that there is no winner and why. Where a
-    search chose among runtimes, it names the winner's."""
+    """The sentence for a place that has one line: the winner's figures, or that there is no winner and why."""
     sentences = [
-        _nothing(variants, why_none, measure, searched)
-        if recommendation is None
-        else _winner(variants, recommendation, searched),
+        _nothing(variants, why_none, run) if recommendation is None else _winner(variants, recommendation, run),
         _noise(noise),
         _failed(variants),
     ]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def _winner(variants: Sequence[VariantResult], recommendation: Recommendation, searched: bool) -> str:
+def _winner(variants: Sequence[VariantResult], recommendation: Recommendation, run: Header) -> str:
     variant = next(variant for variant in variants if variant.name == recommendation.variant)
     result = next(
         result
@@ -43,11 +39,7 @@ def _winner(variants: Sequence[VariantResult], recommendation: Recommendation, s
     )
     if result.speedup is None:
         return " ".join(part for part in (recommendation.why, recommendation.next_best) if part)
-    name = _name(variant.name, recommendation.target, searched)
-    words = [f"{name} is {phrases.times(result.speedup)} ({phrases.interval(result.speedup)})"]
-    if result.accuracy is not None and variant.name != BASELINE:
-        words.append(f"with {phrases.accuracy(result.accuracy)}")
-    return " ".join(words) + _size(variants, variant) + "."
+    return f"{phrases.outcome(variant.name, result, run)}{_size(variants, variant)}."
 
 
 def _size(variants: Sequence[VariantResult], winner: VariantResult) -> str:
@@ -61,10 +53,10 @@ def _name(variant: str, target: str, searched: bool) -> str:
     return f"{variant} on {target}" if searched else variant
 
 
-def _nothing(variants: Sequence[VariantResult], why_none: str | None, measure: MeasureSettings, searched: bool) -> str:
+def _nothing(variants: Sequence[VariantResult], why_none: str | None, run: Header) -> str:
     """Every row's own reasons are in ``why_none``; they are repeated here only where they are all the same."""
-    fastest = _fastest(variants, searched)
-    if fastest is None or measure.screening:
+    fastest = _fastest(variants, run.search is not None)
+    if fastest is None or run.measure.screening:
         found = "" if fastest is None else f" The fastest measured: {fastest}."
         return f"Nothing is recommended.{found} {why_none or ''}".strip()
     return f"Nothing is recommended: no measured row qualifies. The fastest: {fastest}."

@@ -20,6 +20,7 @@ class Contest:
 
     rows: Sequence[Row]
     """At least one."""
+    run: Header
     reference: Reference
     judge: Judge
     """Every reason against recommending a row; none where it qualifies."""
@@ -48,7 +49,7 @@ def contest(run: Header, variants: Sequence[VariantResult], noisy_devices: Colle
         noisy = hopeless or row.result.device in noisy_devices
         return obstacles(row, constraints, is_reference=row.reference == reference, noisy=noisy)
 
-    return Contest(rows=rows, reference=reference, judge=judge)
+    return Contest(rows=rows, run=run, reference=reference, judge=judge)
 
 
 def _measured(variants: Sequence[VariantResult]) -> list[Row]:

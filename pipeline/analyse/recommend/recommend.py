@@ -24,17 +24,16 @@ from collections.abc import Mapping, Sequence
 from pipeline.analyse import phrases
 from pipeline.analyse.recommend.contest import Contest
 from pipeline.analyse.recommend.eligible import Row, row_name
-from pipeline.plan import BASELINE, MeasureSettings
+from pipeline.plan import BASELINE
 from pipeline.results.figures import Reference
 from pipeline.results.report import Recommendation, VariantResult
 
 
-def recommend(
-    variants: Sequence[VariantResult], contest: Contest | None, measure: MeasureSettings
-) -> tuple[Recommendation | None, str | None]:
+def recommend(variants: Sequence[VariantResult], contest: Contest | None) -> tuple[Recommendation | None, str | None]:
     """The row to deploy; or None, and why there is none. ``contest`` is None where nothing was measured."""
     if contest is None:
         return None, _nothing_measured(variants)
+    measure = contest.run.measure
     if measure.screening:
         return None, f"measure={measure.profile} is a quick look and recommends nothing: run with measure=default."
     rows, reference, against = contest.rows, contest.reference, contest.against
@@ -47,7 +46,7 @@ def recommend(
             variant=winner.variant,
             target=winner.result.target,
             batch_size=winner.result.batch_size,
-            why=_why(winner, reference, rows, against),
+            why=_why(winner, contest),
             next_best=_next_best(winner, reference, rows, against),
         ),
         None,
@@ -111,7 +110,8 @@ def _preferred_for(winner: Row, other: Row) -> str:
     return "has the interval that starts higher"
 
 
-def _why(winner: Row, reference: Reference, rows: Sequence[Row], against: Mapping[str, Sequence[str]]) -> str:
+def _why(winner: Row, contest: Contest) -> str:
+    rows, reference, against = contest.rows, contest.reference, contest.against
     speedup = winner.result.speedup
     if speedup is None:
         name = f"{phrases.reference(winner.reference)} at batch size {winner.result.batch_size}"
@@ -120,10 +120,7 @@ def _why(winner: Row, reference: Reference, rows: Sequence[Row], against: Mappin
             return f"{name} is the only row that was measured, and it keeps every limit."
         others = "no other row that qualifies" if any(against.values()) else "no other row"
         return f"{name} keeps every limit, and {others} is faster for sure."
-    parts = [f"{winner.variant} is {phrases.times(speedup)} ({phrases.interval(speedup)})"]
-    if winner.result.accuracy is not None and winner.variant != BASELINE:
-        parts.append(f"with {phrases.accuracy(winner.result.accuracy)}")
-    first = " ".join(parts) + "."
+    first = f"{phrases.outcome(winner.variant, winner.result, contest.run)}."
     if speedup.low > 1:
         return f"{first} {_among(winner, [row for row in rows if not against[row.name]], rows)}"
     broken = "; ".join(against.get(row_name(reference), ["it was not measured"]))
