@@ -15,6 +15,8 @@ from pipeline.results.report import Report
 TITLE = "Results"
 _UNITS = "In brackets: 95 % intervals. MB are millions of bytes."
 _DROPPED_FIRST = ("throughput", "p99", "memory", "size")
+_BESIDE_TARGETS = (*_DROPPED_FIRST, "p50")
+"""Where the table names targets too, it needs more room."""
 
 
 def results(report: Report) -> Section:
@@ -49,7 +51,7 @@ def _table(
     return Table(
         columns=tuple(Column(head=header(field, every), align=field.align) for field in fields),
         rows=[_row(row, fields, where) for row in rows],
-        dropped_first=_DROPPED_FIRST,
+        dropped_first=_BESIDE_TARGETS if any(row.beside_others for row in rows) else _DROPPED_FIRST,
     )
 
 

@@ -134,6 +134,13 @@ def test_the_rows_of_all_targets_stand_in_one_table_that_names_the_target() -> N
     assert "openvino_cpu_bf16" in printed.split("Search")[0]
 
 
+def test_a_narrow_terminal_shows_the_targets_and_the_speed_ups_whole() -> None:
+    table = example.printed(report(), 80).split("Search")[0]
+    assert "1.98x [1.95, 2.01]" in table
+    assert "p50" not in table
+    assert all(line.count("[") == line.count("]") for line in table.splitlines())
+
+
 def test_it_stands_in_every_format() -> None:
     for text in (html_text(report()), markdown_text(report())):
         assert "Every trial (8)" in text
