@@ -28,14 +28,19 @@ class Experiment:
 @contextmanager
 def built(overrides: Sequence[str]) -> Iterator[Experiment]:
     """Of what stands behind ``python -m pipeline``; models come from the store, or are built and kept there."""
+    with tempfile.TemporaryDirectory() as folder:
+        plan = composed(overrides, Path(folder))
+        with builder(plan, lambda *_: None) as making:
+            models = {name: making.build(variant) for name, variant in plan.variants.items()}
+        inputs = preprocess(plan.data.split("test").inputs, plan.model.preprocessing)
+        yield Experiment(plan=plan, rows=rows(plan, models), inputs=inputs)
+
+
+def composed(overrides: Sequence[str], output: Path) -> Plan:
+    """The plan of what stands behind ``python -m pipeline``."""
     from hydra import compose, initialize_config_module
 
     register()
     with initialize_config_module("pipeline.conf", version_base="1.3"):
         cfg = compose("config", list(overrides))
-    with tempfile.TemporaryDirectory() as folder:
-        plan = build(cfg, Path(folder), "")
-        with builder(plan, lambda *_: None) as making:
-            models = {name: making.build(variant) for name, variant in plan.variants.items()}
-        inputs = preprocess(plan.data.split("test").inputs, plan.model.preprocessing)
-        yield Experiment(plan=plan, rows=rows(plan, models), inputs=inputs)
+    return build(cfg, output, "")

@@ -1,0 +1,297 @@
+"""A search's answers beside the exhaustive grid of the same space.
+
+    python benchmarks/search.py [--models efficientnet_lite0,minilm,…] [--runs 10] [--folder DIR] [OVERRIDES]
+
+For each model: N runs of ``experiment=best``, each with a store of its own and another seed; then the grid, which is
+every candidate that the search's rules leave, all timed in the same interleaved rounds and judged on the test split;
+then the grid's best and each other answer once more, in fresh rounds of their own. The table has the ratio of these
+rounds, with its interval. Each of the three is kept in the folder as it ends, and the same command goes on from there;
+one that was stopped begins anew. It takes hours. Overrides hold for all runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from built import composed
+from optimization_table import markdown
+from rich.console import Console
+
+from pipeline.analyse import analyse
+from pipeline.analyse.recommend.eligible import Row, obstacles
+from pipeline.errors import SlimlineError, UserError
+from pipeline.folders.surroundings import own_surroundings
+from pipeline.machine.environment import describe_machine
+from pipeline.plan import BASELINE, Plan, Variant
+from pipeline.results.figures import Speedup
+from pipeline.results.reading import load_record
+from pipeline.results.report import Report
+from pipeline.run import loop
+from pipeline.search.space import space
+
+MODELS: Mapping[str, Sequence[str]] = {
+    "efficientnet_lite0": ("data=photographs",),
+    "minilm": ("data=reviews", "metric=cosine"),
+    "fashion_resnet": (),
+    "resnet50": ("data=random", "metric=cosine"),
+    "vit_base": ("data=random", "metric=cosine"),
+}
+"""The models, each with what goes with it. The last two have random weights."""
+CLOSE = 0.98
+"""An answer that is this many times as fast as the grid's best is within 2 %."""
+TWIN = "it is the same model as"
+"""How the reason begins of a candidate whose file and target another one has: the grid has it once."""
+Pair = tuple[str, str]
+"""A variant and a target."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """The folder of one model."""
+
+    folder: Path
+    model: str
+    overrides: Sequence[str]
+
+    def plan(self, *more: str) -> Plan:
+        """The plan of the search."""
+        words = ("experiment=best", f"model={self.model}", *MODELS[self.model], *self.overrides, *more)
+        return composed([*words, f"store.path={self.folder / 'store'}"], self.folder)
+
+    def seconds_of(self, name: str) -> float | None:
+        """What a step took; None where it has not ended."""
+        file = self.folder / f"{name}.json"
+        return float(json.loads(file.read_text())["seconds"]) if file.exists() else None
+
+    def step(self, name: str, do: Callable[[Path], None]) -> float:
+        """Do a step in a folder of its own, unless it has ended; returns what it took, in seconds."""
+        done = self.seconds_of(name)
+        if done is not None:
+            return done
+        out = self.folder / name
+        shutil.rmtree(out, ignore_errors=True)
+        print(f"{self.model}: {name}", file=sys.stderr, flush=True)
+        began = time.monotonic()
+        do(out)
+        seconds = time.monotonic() - began
+        (self.folder / f"{name}.json").write_text(json.dumps({"seconds": seconds}))
+        return seconds
+
+    def report(self, name: str) -> Report:
+        """The report of a step."""
+        return analyse(load_record(self.folder / name / loop.SAMPLES))
+
+
+def search(place: Place, number: int) -> float:
+    """Run the search once, as a user does, with an empty store; returns its seconds."""
+
+    def do(out: Path) -> None:
+        store = place.folder / f"store_{number}"
+        shutil.rmtree(store, ignore_errors=True)
+        words = ("experiment=best", f"model={place.model}", *MODELS[place.model], f"seed={number}", *place.overrides)
+        command = (sys.executable, "-m", "pipeline", *words, f"store.path={store}", f"hydra.run.dir={out}")
+        with (place.folder / f"search_{number}.log").open("w") as log:
+            code = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
+        shutil.rmtree(store, ignore_errors=True)
+        if code not in (0, 1):
+            raise SlimlineError(f"the search ended with code {code}: {log.name} tells why")
+
+    return place.step(f"search_{number}", do)
+
+
+def grid(place: Place, report: Report, grid_s: float | None) -> float:
+    """Measure every candidate that the search had, but for samples of ranges; returns the seconds."""
+
+    def do(out: Path) -> None:
+        shutil.rmtree(place.folder / "store", ignore_errors=True)
+        plan = place.plan()
+        known = {(one.variant.name, one.target.name): one.variant for one in space(plan)}
+        trials = [] if report.search is None else report.search.trials
+        pairs = [(one.variant, one.target) for one in trials if not (one.reason or "").startswith(TWIN)]
+        chosen = {pair: known[pair] for pair in pairs if pair in known}
+        measure(plan, chosen, reference(plan), out, grid_s)
+
+    return place.step("grid", do)
+
+
+def duel(place: Place, best: Pair, reports: Sequence[Report], grid_s: float | None) -> dict[Pair, Speedup | None]:
+    """How many times as fast each answer is as the grid's best, in fresh rounds; None for the best itself."""
+    answers = sorted({answer for answer in map(answer_of, reports) if answer is not None})
+    others = [answer for answer in answers if answer != best]
+    name = "duel_" + "_".join(str(number) for number, report in enumerate(reports) if answer_of(report) in others)
+    if not others:
+        return {best: None}
+
+    def do(out: Path) -> None:
+        plan = place.plan()
+        chosen = {pair: variant_of(place, plan, pair, reports) for pair in [best, *others]}
+        measure(plan, chosen, best, out, grid_s)
+
+    place.step(name, do)
+    rows = speedups(place.report(name))
+    return {best: None, **{pair: rows[pair] for pair in others if pair in rows}}
+
+
+def measure(plan: Plan, rows: Mapping[Pair, Variant], against: Pair, out: Path, budget_s: float | None) -> None:
+    """Measure some rows in an ordinary run, against one of them; raises SlimlineError where the run fails."""
+    own = reference(plan)
+    variants = {BASELINE: plan.variants[BASELINE], own[0]: plan.variants[own[0]]}
+    quiet = replace(
+        plan.measure,
+        reference="@".join(against),
+        budget_s=budget_s,
+        peaks=False,
+        explain="none",
+        energy_s=None,
+        try_s=None,
+    )
+    run = replace(
+        plan,
+        search=None,
+        variants={**variants, **{variant.name: variant for variant in rows.values()}},
+        pairs=frozenset({own, *rows}),
+        measure=quiet,
+        output=out,
+        command="python benchmarks/search.py",
+    )
+    with (out.parent / f"{out.name}.log").open("w") as log:
+        loop.run(run, Console(file=log, width=120))
+
+
+def reference(plan: Plan) -> Pair:
+    """The row that a search compares with."""
+    return plan.measure.reference_for(next(iter(plan.targets)))
+
+
+def variant_of(place: Place, plan: Plan, pair: Pair, reports: Sequence[Report]) -> Variant:
+    """The chain of an answer: one of the space, or one with sampled values."""
+    known = {one.variant.name: one.variant for one in space(plan)}
+    if pair[0] in known:
+        return known[pair[0]]
+    trials = (trial for report in reports if report.search for trial in report.search.trials)
+    trial = next(trial for trial in trials if (trial.variant, trial.target) == pair)
+    return replace(place.plan(*trial.changes).variants[trial.chain], name=trial.variant)
+
+
+def answer_of(report: Report) -> Pair | None:
+    """The row that a run recommends."""
+    chosen = report.recommendation
+    return None if chosen is None else (chosen.variant, chosen.target)
+
+
+def speedups(report: Report) -> dict[Pair, Speedup]:
+    """The speed-up of each row that has one."""
+    rows = ((variant.name, row) for variant in report.variants for row in variant.results)
+    return {(name, row.target): row.speedup for name, row in rows if row.speedup is not None}
+
+
+def best_of(report: Report, own: Pair) -> Pair:
+    """The fastest row of a grid that a run may recommend; its reference where none is faster."""
+    found = {}
+    for variant in report.variants:
+        for result in variant.results:
+            row = Row(variant=variant.name, size_bytes=variant.size_bytes, result=result)
+            pair = variant.name, result.target
+            if result.status != "ok" or obstacles(row, report.constraints, is_reference=pair == own, noisy=False):
+                continue
+            found[pair] = 1.0 if result.speedup is None else result.speedup.value
+    return max(found, key=lambda pair: found[pair], default=own)
+
+
+def compare(place: Place, runs: int, grid_s: float | None) -> tuple[tuple[str, ...], list[str]]:
+    """A model's line of the table, and a line for each run."""
+    searches = [search(place, number) for number in range(runs)]
+    reports = [place.report(f"search_{number}") for number in range(runs)]
+    grid_took = grid(place, reports[0], grid_s)
+    measured = place.report("grid")
+    own = reference(place.plan())
+    best = best_of(measured, own)
+    ratios = duel(place, best, reports, grid_s)
+    close, lines = 0, []
+    for number, (report, seconds) in enumerate(zip(reports, searches, strict=True)):
+        answer = answer_of(report)
+        told = report.why_none if answer is None else "@".join(answer)
+        ratio = ratios.get(answer) if answer is not None else None
+        is_close = answer is not None and (answer == best or (ratio is not None and ratio.value >= CLOSE))
+        close += is_close
+        beside = "the grid's best" if answer == best else "not compared" if ratio is None else times(ratio)
+        lines.append(f"- {place.model}, run {number}: {told}: {beside}; {seconds:.0f} s")
+    gain = speedups(measured).get(best)
+    answers = statistics.multimode(["@".join(answer_of(report) or ("nothing",)) for report in reports])
+    line = (
+        place.model,
+        str(len(speedups(measured))),
+        "@".join(best),
+        "1" if gain is None else times(gain),
+        ", ".join(answers),
+        f"{close} of {runs}",
+        f"{grid_took:.0f} s",
+        f"{statistics.median(searches):.0f} s",
+        f"{statistics.median(searches) / grid_took:.2f}",
+    )
+    return line, lines
+
+
+HEADS = (
+    "model", "rows of the grid", "best of the grid", "speed-up", "the search's answer, most often", "within 2 %",
+    "grid took", "a search took", "share",
+)  # fmt: skip
+
+
+def times(found: Speedup) -> str:
+    """A ratio with its interval."""
+    return f"{found.value:.3f}x [{found.low:.3f}, {found.high:.3f}]"
+
+
+def place_of(folder: Path, model: str, overrides: Sequence[str]) -> Place:
+    """The model's folder; raises UserError where it holds steps that were made with other overrides."""
+    place = Place(folder=folder / model, model=model, overrides=overrides)
+    place.folder.mkdir(parents=True, exist_ok=True)
+    file, identity = place.folder / "settings.json", {"overrides": list(overrides)}
+    if file.exists() and json.loads(file.read_text()) != identity:
+        raise UserError(f"{place.folder} was made with other overrides ({file}): type another --folder")
+    file.write_text(json.dumps(identity))
+    return place
+
+
+def main() -> None:
+    """Print the table, and what each run answered."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--models", default=",".join(MODELS), help="with commas between (default: all)")
+    parser.add_argument("--runs", type=int, default=10, help="searches of each model (default: 10)")
+    parser.add_argument("--folder", type=Path, default=Path("outputs/search_benchmark"))
+    parser.add_argument("--grid-s", type=float, help="seconds for the grid's rounds (default: as many as they need)")
+    parser.add_argument("overrides", nargs="*", help="such as search.budget_s=300")
+    arguments = parser.parse_intermixed_args()
+    models = arguments.models.split(",")
+    if not set(models) <= set(MODELS):
+        parser.error(f"--models: choose from {', '.join(MODELS)}")
+    lines: list[tuple[str, ...]] = [HEADS]
+    runs: list[str] = []
+    try:
+        with own_surroundings():
+            for model in models:
+                line, told = compare(
+                    place_of(arguments.folder, model, arguments.overrides), arguments.runs, arguments.grid_s
+                )
+                lines.append(line)
+                runs += told
+    except SlimlineError as error:
+        sys.exit(f"search: {error}")
+    machine: dict[str, Any] = asdict(describe_machine())
+    print(f"{machine['cpu']}, {machine['cores']} cores\n")
+    print("\n".join([*markdown(lines), "", *runs]))
+
+
+if __name__ == "__main__":
+    main()
