@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.analyse import analyse
 from pipeline.artifact import OPENVINO_FILE, Artifact, folder_digest
 from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.backends.openvino import OpenVino
 from pipeline.errors import BackendUnavailable, UserError
-from pipeline.plan import BASELINE, Target
+from pipeline.plan import BASELINE, Backend, Target
+from pipeline.results.header import TargetRecord
 from pipeline.results.reading import load_record
-from pipeline.results.record import VariantRecord, subject_key
+from pipeline.results.record import Record, VariantRecord, subject_key
 
 SLIMLINE = "slimline"
 BATCH = 1
@@ -25,6 +27,7 @@ _OPENVINO = tuple(
 )
 TARGETS = {"onnxruntime": (ORT,), "openvino": _OPENVINO, "openvino_ir": _OPENVINO}
 """By the runtime that a peer's list names; one thread each."""
+_BACKENDS: Mapping[str, Backend] = {backend.name: backend for backend in (OnnxRuntime(), OpenVino())}
 _RUN_BY = {"onnx": ("onnxruntime", "openvino"), "openvino": ("openvino",)}
 """The runtimes that run a variant of slimline's, by its format."""
 
@@ -56,11 +59,14 @@ class Failed:
 
 
 def read_run(run: Path) -> tuple[Artifact, list[Candidate]]:
-    """The baseline, and every variant that the run timed on the CPU, on every runtime that this machine has.
+    """The baseline, and every variant that the run timed on the CPU, on every runtime that this machine has; of a
+    search's run only its answer, on the answer's own target.
 
     The baseline on ONNX Runtime, which all are compared with, is no candidate.
     """
     record = load_record(run / "samples")
+    if record.search is not None:
+        return _read_search(run, record)
     timed = {row.variant for row in record.subjects if row.status == "ok" and row.device == "cpu"}
     found: list[Candidate] = []
     baseline: Artifact | None = None
@@ -78,6 +84,41 @@ def read_run(run: Path) -> tuple[Artifact, list[Candidate]]:
     if baseline is None:
         raise UserError(f"{run}: no baseline was timed on the CPU there")
     return baseline, found
+
+
+def _read_search(run: Path, record: Record) -> tuple[Artifact, list[Candidate]]:
+    """The baseline, and what the run recommends.
+
+    Raises UserError where it recommends nothing, or what is not timed here.
+    """
+    report = analyse(record)
+    chosen = report.recommendation
+    if chosen is None:
+        raise UserError(f"{run}: its search recommends nothing: {report.why_none}")
+    variants = {variant.name: variant for variant in record.variants}
+    target = _target(run, chosen.target, record.targets[chosen.target])
+    variant = variants[chosen.variant]
+    answer = Candidate(
+        tool=SLIMLINE,
+        name=variant.name,
+        artifact=_artifact(artifact_folder(variant, run)),
+        target=target,
+        made_s=record.search.seconds if record.search is not None else None,
+    )
+    own = (variant.name, target.name) == (BASELINE, ORT.name)
+    return _artifact(artifact_folder(variants[BASELINE], run)), [] if own else [answer]
+
+
+def _target(run: Path, name: str, recorded: TargetRecord) -> Target:
+    """A recorded target; raises UserError for one that is not compared here."""
+    backend = _BACKENDS.get(recorded.backend)
+    if backend is None or recorded.device != "cpu" or recorded.threads != 1:
+        where = f"{recorded.backend}, {recorded.device}, threads={recorded.threads}"
+        raise UserError(
+            f"{run}: its answer runs on {name} ({where}), and only {' and '.join(_BACKENDS)} are compared here, on one "
+            "thread of the CPU: search with such targets"
+        )
+    return Target(name=name, backend=backend, session=dict(recorded.session))
 
 
 def artifact_folder(variant: VariantRecord, run: Path) -> Path:
