@@ -73,13 +73,11 @@ def _smallest(winner: Row, contest: Contest, claimed: bool) -> Answer | None:
 
 
 def _most_accurate(contest: Contest, winner: Row | None) -> Answer | None:
-    """None where the recommended row is as accurate and as fast as is asked for."""
+    """Where several are as accurate, the recommended row."""
     fast = [row for row in contest.qualified if row.result.accuracy is not None and row.sure_speedup >= _FAST]
     if not fast:
         return None
-    row = max(fast, key=lambda one: (_figure(one), one.sure_speedup))
-    if winner in fast and winner is not None and _figure(winner) >= _figure(row):
-        return None
+    row = max(fast, key=lambda one: (_figure(one), one is winner, one.sure_speedup))
     return _answer("most accurate", row, f"{_name(row)} is {_speed(row)}{_kept(row, True)}.", True)
 
 

@@ -83,6 +83,11 @@ def test_a_candidate_that_the_test_split_can_not_decide_is_likely_and_marked_as_
     )
 
 
+def test_a_candidate_that_the_test_split_could_have_decided_lost_on_speed_and_is_not_likely() -> None:
+    decidable = trial("int8", "openvino_cpu", 5.2, found=drift(-0.002, needed=400))
+    assert "likely" not in told(searched({"openvino_cpu_bf16": BF16}, trials=[decidable]))
+
+
 def test_only_candidates_that_were_kept_to_the_end_are_likely() -> None:
     lost = trial("int8", "openvino_cpu", 5.2, "drifts", found=drift(-0.005, 0.01, decidable=False, needed=99_999))
     hopeless = trial("int4", "openvino_cpu", 6.0, found=drift(-0.02, 0.01, decidable=False))
@@ -109,6 +114,44 @@ def test_the_smallest_and_the_most_accurate_are_told_where_they_are_other_rows()
     assert "has 0.25 MB in place of 1.00" in found["smallest"].sentence
     assert found["most accurate"].variant == "right"
     assert "likely" not in found
+
+
+def test_a_row_that_is_hardly_smaller_or_as_accurate_is_no_other_answer() -> None:
+    alike = replace(BF16, name="alike", times_as_fast=1.8, size_bytes=970_000)
+    assert list(told(searched({"openvino_cpu_bf16": BF16, "openvino_cpu": alike}))) == ["fastest"]
+
+
+def test_of_rows_as_accurate_as_each_other_the_recommended_one_is_the_most_accurate() -> None:
+    alike = replace(BF16, name="alike", spread=0.2, times_as_fast=2.01)
+    record = searched({"openvino_cpu_bf16": replace(BF16, spread=0.2), "openvino_cpu": alike})
+    variants = [
+        replace(variant, stages=variant.stages * 2) if variant.name == "alike" else variant
+        for variant in record.variants
+    ]
+    found = told(replace(record, variants=variants))
+    assert [(kind, answer.variant) for kind, answer in found.items()] == [("fastest", "bf16")]
+
+
+def test_a_row_whose_speed_is_open_is_likely_where_the_baseline_stays() -> None:
+    unsure = Made(name="unsure", times_as_fast=1.02, spread=0.3)
+    likely = told(searched({"openvino_cpu": unsure}))["likely"]
+    assert likely.variant == "unsure"
+    assert "blocks would settle it" in likely.sentence
+    assert likely.examples is None
+
+
+def test_the_rows_of_a_search_have_no_steps() -> None:
+    longer = searched({"ort_cpu": BF16})
+    stage = longer.variants[1].stages[0]
+    second = replace(stage, name="quantize", kind="Quantize", role=None)
+    chains = {"baseline": [stage], "bf16": [stage, replace(second, name="fuse", kind="Fuse"), second]}
+    variants = [replace(variant, stages=chains[variant.name]) for variant in longer.variants]
+    half = replace(variants[1], name="half", stages=variants[1].stages[:2])
+    record = replace(longer, variants=[*variants, half])
+    rows = [row for variant in analyse(record).variants for row in variant.results]
+    assert all(row.steps == [] for row in rows)
+    without = analyse(replace(record, search=None))
+    assert any(row.steps for variant in without.variants for row in variant.results)
 
 
 def test_one_row_is_told_once() -> None:
