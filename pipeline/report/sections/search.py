@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from pipeline.report.rows import Row, groups, unit_of
-from pipeline.report.sections.section import Cell, Column, Line, Part, Section, Table, TableRow, grid, lines
+from pipeline.report.sections.section import Cell, Column, Facts, Line, Part, Section, Table, TableRow, grid, lines
 from pipeline.results import numbers as show
 from pipeline.results.answers import AnswerKind
 from pipeline.results.figures import Accuracy, Speedup
@@ -36,6 +36,16 @@ ENDINGS: dict[Ending, str] = {
     "no time": "without time",
 }
 """The words for trials that stopped there."""
+MEANINGS: dict[Ending, str] = {
+    "finalist": "it was timed anew and judged on the test split",
+    "kept": "it was looked at to the end, and is not among the finalists",
+    "slower": "its interval can't reach the best",
+    "drifts": "it can't keep the accuracy limit",
+    "failed": "it could not be built, loaded or run",
+    "not needed": "what it could bring was known, so it was not built",
+    "no time": "the budget ended before it was built or looked at",
+}
+"""The meaning of the column ``stopped``."""
 SPEED, DRIFT = "speed-up (SCREENED)", "drift on validation examples"
 COST, WHY = "cost (s)", "why"
 _FOLDED_FROM = 12
@@ -170,8 +180,10 @@ def _trials(report: Report, found: SearchFindings) -> Part | None:
     heads = ["candidate", "target", SPEED, *([DRIFT] if claimed else []), "stopped", COST, WHY]
     columns = tuple(Column(head=head, align="right" if head == COST else "left", wraps=head == WHY) for head in heads)
     table = Table(columns=columns, rows=[_trial(trial, unit, claimed=claimed) for trial in found.trials])
+    meanings = [(ending, f"{MEANINGS[ending]}.") for ending, _ in _counts(found)]
     return Part(
         title=f"Every trial ({len(found.trials)})",
+        facts=[Facts(pairs=meanings)],
         tables=[table],
         folded=len(found.trials) > _FOLDED_FROM,
     )
@@ -186,13 +198,21 @@ def _trial(trial: SearchTrial, unit: Unit, *, claimed: bool) -> TableRow:
         ((_ratio(trial.speed),) if trial.speed else (), None if trial.speed is None else trial.speed.value),
         *drift,
         ((trial.ending,), trial.ending),
-        ((show.short(cost),) if cost else (), cost),
+        (_cost(trial), cost),
         ((trial.reason,) if trial.reason else (), trial.reason),
     ]
     return TableRow(
         cells=tuple(cell for cell, _ in cells),
         keys=tuple(key for _, key in cells),
         mark="finalist" if trial.ending == "finalist" else "",
+    )
+
+
+def _cost(trial: SearchTrial) -> Cell:
+    """The seconds in all, and those of building where the model was built for it."""
+    cost = trial.build_s + trial.look_s
+    return tuple(
+        f"{show.short(seconds)}{word}" for seconds, word in ((cost, ""), (trial.build_s, " building")) if seconds
     )
 
 

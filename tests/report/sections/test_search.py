@@ -79,10 +79,16 @@ def test_every_trial_is_a_row_with_its_figures_its_end_its_cost_and_its_reason()
     table = trials_table(report())
     rows = example.plain(table)
     assert len(rows) == len(findings().trials)
-    assert rows[3] == ["fused", "ort_cpu", "1.26x [1.20, 1.32]", "–", "slower", "5.10", SLOWER]
+    assert rows[3] == ["fused", "ort_cpu", "1.26x [1.20, 1.32]", "–", "slower", "5.10 / 3.10 building", SLOWER]
     assert rows[1][3] == "−0.40 pt [−0.80, 0.00] / 6 of 500 examples flip"
     assert [row.mark for row in table.rows][:3] == ["finalist", "finalist", ""]
     assert table.rows[3].keys[5] == 5.1
+
+
+def test_the_endings_that_occur_are_explained() -> None:
+    one = with_trials(trial("fused", "ort_cpu", 1.2, "slower"))
+    [facts] = part(one, "Every trial").facts
+    assert facts.pairs == [("slower", "its interval can't reach the best.")]
 
 
 def test_only_a_long_table_is_folded() -> None:
