@@ -4,7 +4,8 @@ The rule, in order:
 
 1. The place. One target is decided on, because a speed-up is against the baseline of its own target: the first target,
    in the order of the config, with a measured row; on it the smallest measured batch size. Where
-   ``measure.reference`` names one row for all, the speed-ups of every target are comparable, and all targets compete.
+   ``measure.reference`` names one row for all, as in a search, the speed-ups of every target are comparable, and all
+   targets compete.
 2. Who qualifies: a row that was measured, is neither NOISY nor merely screened, keeps the accuracy margin with the
    lower end of its interval, and keeps every limit in ``constraints``. The baseline is a row like any other, but for
    accuracy, which it keeps by definition; where every comparison is NOISY, so is the reference.
