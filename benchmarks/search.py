@@ -24,20 +24,19 @@ from pathlib import Path
 from typing import Any
 
 from built import composed
+from grid import Pair, answer_of, best_of, by_pair, measure, reference, speedups
 from optimization_table import markdown
-from rich.console import Console
 
 from pipeline.analyse import analyse
-from pipeline.analyse.recommend.eligible import Row, obstacles
 from pipeline.errors import SlimlineError, UserError
 from pipeline.folders.surroundings import own_surroundings
 from pipeline.machine.environment import describe_machine
-from pipeline.plan import BASELINE, Plan, Variant
+from pipeline.plan import Plan
 from pipeline.results.figures import Speedup
 from pipeline.results.reading import load_record
 from pipeline.results.report import Report
 from pipeline.run import loop
-from pipeline.search.space import space
+from pipeline.search.space import Candidate
 
 MODELS: Mapping[str, Sequence[str]] = {
     "efficientnet_lite0": ("data=photographs",),
@@ -51,8 +50,6 @@ CLOSE = 0.98
 """An answer that is this many times as fast as the grid's best is within 2 %."""
 TWIN = "it is the same model as"
 """How the reason begins of a candidate whose file and target another one has: the grid has it once."""
-Pair = tuple[str, str]
-"""A variant and a target."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,17 +106,16 @@ def search(place: Place, number: int) -> float:
     return place.step(f"search_{number}", do)
 
 
-def grid(place: Place, report: Report, grid_s: float | None) -> float:
+def whole_grid(place: Place, report: Report, grid_s: float | None) -> float:
     """Measure every candidate that the search had, but for samples of ranges; returns the seconds."""
 
     def do(out: Path) -> None:
         shutil.rmtree(place.folder / "store", ignore_errors=True)
         plan = place.plan()
-        known = {(one.variant.name, one.target.name): one.variant for one in space(plan)}
+        known = by_pair(plan)
         trials = [] if report.search is None else report.search.trials
         pairs = [(one.variant, one.target) for one in trials if not (one.reason or "").startswith(TWIN)]
-        chosen = {pair: known[pair] for pair in pairs if pair in known}
-        measure(plan, chosen, reference(plan), out, grid_s)
+        measure(plan, [known[pair] for pair in pairs if pair in known], reference(plan), out, grid_s)
 
     return place.step("grid", do)
 
@@ -134,85 +130,29 @@ def duel(place: Place, best: Pair, reports: Sequence[Report], grid_s: float | No
 
     def do(out: Path) -> None:
         plan = place.plan()
-        chosen = {pair: variant_of(place, plan, pair, reports) for pair in [best, *others]}
-        measure(plan, chosen, best, out, grid_s)
+        measure(plan, [candidate_of(place, plan, pair, reports) for pair in [best, *others]], best, out, grid_s)
 
     place.step(name, do)
     rows = speedups(place.report(name))
     return {best: None, **{pair: rows[pair] for pair in others if pair in rows}}
 
 
-def measure(plan: Plan, rows: Mapping[Pair, Variant], against: Pair, out: Path, budget_s: float | None) -> None:
-    """Measure some rows in an ordinary run, against one of them; raises SlimlineError where the run fails."""
-    own = reference(plan)
-    variants = {BASELINE: plan.variants[BASELINE], own[0]: plan.variants[own[0]]}
-    quiet = replace(
-        plan.measure,
-        reference="@".join(against),
-        budget_s=budget_s,
-        peaks=False,
-        explain="none",
-        energy_s=None,
-        try_s=None,
-    )
-    run = replace(
-        plan,
-        search=None,
-        variants={**variants, **{variant.name: variant for variant in rows.values()}},
-        pairs=frozenset({own, *rows}),
-        measure=quiet,
-        output=out,
-        command="python benchmarks/search.py",
-    )
-    with (out.parent / f"{out.name}.log").open("w") as log:
-        loop.run(run, Console(file=log, width=120))
-
-
-def reference(plan: Plan) -> Pair:
-    """The row that a search compares with."""
-    return plan.measure.reference_for(next(iter(plan.targets)))
-
-
-def variant_of(place: Place, plan: Plan, pair: Pair, reports: Sequence[Report]) -> Variant:
-    """The chain of an answer: one of the space, or one with sampled values."""
-    known = {one.variant.name: one.variant for one in space(plan)}
-    if pair[0] in known:
-        return known[pair[0]]
+def candidate_of(place: Place, plan: Plan, pair: Pair, reports: Sequence[Report]) -> Candidate:
+    """An answer as a candidate: one of the space, or one with sampled values."""
+    known = by_pair(plan)
+    if pair in known:
+        return known[pair]
     trials = (trial for report in reports if report.search for trial in report.search.trials)
     trial = next(trial for trial in trials if (trial.variant, trial.target) == pair)
-    return replace(place.plan(*trial.changes).variants[trial.chain], name=trial.variant)
-
-
-def answer_of(report: Report) -> Pair | None:
-    """The row that a run recommends."""
-    chosen = report.recommendation
-    return None if chosen is None else (chosen.variant, chosen.target)
-
-
-def speedups(report: Report) -> dict[Pair, Speedup]:
-    """The speed-up of each row that has one."""
-    rows = ((variant.name, row) for variant in report.variants for row in variant.results)
-    return {(name, row.target): row.speedup for name, row in rows if row.speedup is not None}
-
-
-def best_of(report: Report, own: Pair) -> Pair:
-    """The fastest row of a grid that a run may recommend; its reference where none is faster."""
-    found = {}
-    for variant in report.variants:
-        for result in variant.results:
-            row = Row(variant=variant.name, size_bytes=variant.size_bytes, result=result)
-            pair = variant.name, result.target
-            if result.status != "ok" or obstacles(row, report.constraints, is_reference=pair == own, noisy=False):
-                continue
-            found[pair] = 1.0 if result.speedup is None else result.speedup.value
-    return max(found, key=lambda pair: found[pair], default=own)
+    variant = replace(place.plan(*trial.changes).variants[trial.chain], name=trial.variant)
+    return Candidate(variant=variant, target=plan.targets[trial.target], chain=trial.chain)
 
 
 def compare(place: Place, runs: int, grid_s: float | None) -> tuple[tuple[str, ...], list[str]]:
     """A model's line of the table, and a line for each run."""
     searches = [search(place, number) for number in range(runs)]
     reports = [place.report(f"search_{number}") for number in range(runs)]
-    grid_took = grid(place, reports[0], grid_s)
+    grid_took = whole_grid(place, reports[0], grid_s)
     measured = place.report("grid")
     own = reference(place.plan())
     best = best_of(measured, own)
