@@ -55,6 +55,11 @@ def place_run(variant: Variant, formats: Sequence[Format], backend: Backend) -> 
     for place in reversed(range(len(formats))):
         if formats[place] in backend.runs:
             changed = [name for name, stage in stages[place:] if not is_export(stage)]
+            if changed and formats[-1] == "openvino":
+                raise Skipped(
+                    f"{backend.name} can't run OpenVINO's own format, which {changed[-1]} writes: "
+                    "type target=[openvino_cpu]"
+                )
             if changed:
                 raise Skipped(f"{backend.name} can't run what {changed[0]} makes; it would run another model")
             return place

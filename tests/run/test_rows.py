@@ -145,7 +145,9 @@ def test_openvinos_format_runs_on_openvino_alone(tmp_path: Path) -> None:
     (tmp_path / "1" / "model.xml").write_text('<net><layers><layer type="Parameter" name="x"/></layers></net>')
     found = rows(chosen, {"int8": built("int8", ["onnx", "openvino"])})
     assert [row.record.status for row in found] == ["skipped", "ok"]
-    assert found[0].record.reason == "onnxruntime can't run what quantize makes; it would run another model"
+    assert found[0].record.reason == (
+        "onnxruntime can't run OpenVINO's own format, which quantize writes: type target=[openvino_cpu]"
+    )
     assert found[1].artifact is not None
     assert found[1].artifact.format == "openvino"
 
