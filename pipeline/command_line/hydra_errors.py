@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pipeline.command_line.arguments import advice
-from pipeline.errors import UserError
+from pipeline.errors import SlimlineError, UserError
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 
@@ -26,6 +26,26 @@ def explained() -> Iterator[None]:
         if wants_traceback:
             raise
         raise UserError(_explain(error)) from error
+
+
+@contextmanager
+def as_raised() -> Iterator[None]:
+    """Raise an error of ours that OmegaConf has wrapped, because a resolver raised it, as it was."""
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        yield
+    except OmegaConfBaseException as error:
+        own = next((one for one in _chain(error) if isinstance(one, SlimlineError)), None)
+        if own is None:
+            raise
+        raise own from error
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _explain(error: Exception) -> str:

@@ -114,5 +114,5 @@ def check_names(names: Sequence[str], classes: int, *, folders: bool) -> str | N
         )
     return (
         f"data.class_names has {len(names)} names ({shown}), and the model has {classes} classes: give a name for "
-        "each, or none"
+        "each, or none, or take metric=cosine for a model without classes"
     )
