@@ -16,8 +16,8 @@ from pipeline.command_line.data_words import GivenData, data_words
 from pipeline.command_line.model_words import model_words, path_of
 from pipeline.errors import UserError
 
-_EXTRA = ("openvino", "nncf")
-"""The packages of the extra ``openvino``."""
+_EXTRA: Mapping[str, str] = {"openvino": "models on OpenVINO", "nncf": "NNCF's int8"}
+"""The packages of the extra ``openvino``, and what each brings."""
 _FOLDERS = ("--config-dir", "-cd")
 
 
@@ -122,8 +122,7 @@ def _extra_notes(given: Mapping[str, str]) -> list[str]:
     lacking = [name for name in _EXTRA if find_spec(name) is None]
     if not lacking or {"experiment", "target"} & set(given):
         return []
-    verb = "is" if len(lacking) == 1 else "are"
     return [
-        f"{' and '.join(lacking)} {verb} not installed, so what needs {'it' if verb == 'is' else 'them'} is left out: "
-        "pip install 'slimline[openvino]' lets it take part"
+        f"not installed: {' and '.join(lacking)}, so {' and '.join(_EXTRA[name] for name in lacking)} can't take part: "
+        "pip install 'slimline[openvino]'"
     ]

@@ -110,7 +110,7 @@ def check_names(names: Sequence[str], classes: int, *, folders: bool) -> str | N
     if folders:
         return (
             f"there are {len(names)} class folders ({shown}), and the model has {classes} classes: name the folders of "
-            "all in the model's order with data.classes=[NAME,…]"
+            "all in the model's order with data.classes=[NAME,…], or type data.labelled=false if they are no classes"
         )
     return (
         f"data.class_names has {len(names)} names ({shown}), and the model has {classes} classes: give a name for "

@@ -168,8 +168,8 @@ def test_a_package_that_is_missing_is_said_and_not_refused(monkeypatch: pytest.M
     monkeypatch.setattr(optimize, "find_spec", lambda name: None)
     [note] = search(["fashion_resnet"]).notes
     assert note == (
-        "openvino and nncf are not installed, so what needs them is left out: pip install 'slimline[openvino]' "
-        "lets it take part"
+        "not installed: openvino and nncf, so models on OpenVINO and NNCF's int8 can't take part: "
+        "pip install 'slimline[openvino]'"
     )
     assert search(["fashion_resnet", "target=[ort_cpu]"]).notes == []
 
