@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,7 +25,8 @@ _FORMS = "DATA is an .npz file, a folder of images or of .npz files, a .csv file
 _TOKENIZER = "tokenizer.json"
 _PIXELS, _TOKENS = 224, 64
 _CHANNELS = 3
-_PICTURE = 4
+_PICTURE, _TEXT = 4, 2
+"""The axes of pictures and of tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,17 +130,27 @@ def _images(path: Path, model: GivenModel, settings: Mapping[str, str]) -> Given
     classes = {file.parent.name for file in pictures}
     in_folders = len(classes) > 1 and not any(file.parent == path for file in pictures)
     labelled = settings.get("data.labelled", str(in_folders)).lower() == "true"
-    words = ["data=images", f"data.path={path}", *(["data.labelled=true"] if labelled else [])]
-    size = settings.get("data.size", str(_PIXELS))
+    name, side = settings.get("data.input", "image"), _number(settings, "data.size", _PIXELS)
+    return GivenData(
+        words=(
+            "data=images",
+            f"data.path={path}",
+            *(["data.labelled=true"] if labelled else []),
+            *_picture_words(model),
+        ),
+        labelled=labelled,
+        inputs={name: InputShape(shape=(_CHANNELS, side, side), dtype="float32")},
+    )
+
+
+def _picture_words(model: GivenModel) -> Iterator[str]:
+    """The size and the name of the first input that pictures fit, where they are not those of ``data=images``."""
     for name, entry in (model.inputs or {}).items():
         if entry.shape is not None and len(entry.shape) == _PICTURE:
             side = _side(name, entry)
-            words += [f"data.size={side}"] if side is not None else []
-            words += [f"data.input={name}"] if name != "image" else []
-            break
-    shape = (_CHANNELS, int(size), int(size)) if size.isdecimal() else None
-    inputs = None if shape is None else {settings.get("data.input", "image"): InputShape(shape=shape, dtype="float32")}
-    return GivenData(words=tuple(words), labelled=labelled, inputs=inputs)
+            yield from () if side is None else (f"data.size={side}",)
+            yield from () if name == "image" else (f"data.input={name}",)
+            return
 
 
 def _side(name: str, entry: InputSignature) -> int | None:
@@ -159,22 +170,31 @@ def _side(name: str, entry: InputSignature) -> int | None:
 
 def _texts(path: Path, model: GivenModel, settings: Mapping[str, str]) -> GivenData:
     labelled = LABEL in read_table(path, settings.get("data.encoding"), TEXT).columns
-    words = ["data=texts", f"data.path={path}"]
-    if "data.tokenizer" not in settings:
-        words.append(f"data.tokenizer={_tokenizer(path, model)}")
-    tokens = [
-        (name, entry.shape[1])
+    tokenizer = [] if "data.tokenizer" in settings else [f"data.tokenizer={_tokenizer(path, model)}"]
+    shape = InputShape(shape=(_number(settings, "data.length", _TOKENS),), dtype="int64")
+    return GivenData(
+        words=("data=texts", f"data.path={path}", *tokenizer, *_token_words(model)),
+        labelled=labelled,
+        inputs=dict.fromkeys(("input_ids", "attention_mask"), shape),
+    )
+
+
+def _token_words(model: GivenModel) -> Iterator[str]:
+    """The length of a text, where the model fixes it, and the name of the model's only input of tokens."""
+    shapes = {
+        name: entry.shape
         for name, entry in (model.inputs or {}).items()
-        if entry.shape is not None and len(entry.shape) == 2 and entry.dtype.startswith("int")
-    ]
-    lengths = {length for _, length in tokens if length is not None}
-    words += [f"data.length={length}" for length in lengths] if len(lengths) == 1 else []
-    if len(tokens) == 1 and tokens[0][0] != "input_ids":
-        words.append(f"data.input_ids={tokens[0][0]}")
-    length = settings.get("data.length", str(_TOKENS))
-    shape = InputShape(shape=(int(length),), dtype="int64") if length.isdecimal() else None
-    inputs = None if shape is None else dict.fromkeys(("input_ids", "attention_mask"), shape)
-    return GivenData(words=tuple(words), labelled=labelled, inputs=inputs)
+        if entry.shape is not None and len(entry.shape) == _TEXT and entry.dtype.startswith("int")
+    }
+    lengths = {length for _, length in shapes.values()} - {None}
+    yield from (f"data.length={length}" for length in lengths if len(lengths) == 1)
+    yield from (f"data.input_ids={name}" for name in shapes if len(shapes) == 1 and name != "input_ids")
+
+
+def _number(settings: Mapping[str, str], key: str, default: int) -> int:
+    """The number that was typed; the default where none was, or what is no number: the configuration refuses that."""
+    typed = settings.get(key, "")
+    return int(typed) if typed.isdecimal() else default
 
 
 def _tokenizer(path: Path, model: GivenModel) -> Path:

@@ -109,6 +109,13 @@ def test_an_npz_file_is_judged_by_its_labels_or_beside_the_baseline() -> None:
     assert note.startswith("bare.npz has no labels")
 
 
+def test_a_pytorch_class_reads_pictures_of_the_size_that_is_typed() -> None:
+    photos = write_images("photos", "a.png", "b.png")
+    for typed, side in (("data.size=96", 96), ("data.size=96,128", 224), ("data.size=x", 224)):
+        found = words("a:Net", photos, "model.weights=null", typed)
+        assert f'model.inputs={{"image": {{shape: [3, {side}, {side}], dtype: float32}}}}' in found
+
+
 def test_a_folder_of_splits_is_one() -> None:
     write_model("m.onnx")
     Path("splits").mkdir()
