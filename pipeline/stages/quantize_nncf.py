@@ -19,6 +19,7 @@ from pipeline.data.dataset import SplitName
 from pipeline.errors import Skipped, StageFailed
 from pipeline.libraries.telemetry import without_telemetry
 from pipeline.plan import Context
+from pipeline.plan.hints import Gain
 from pipeline.plan.roles import Role
 from pipeline.stages.graphs.library import is_large
 from pipeline.stages.quantization.calibration import Examples
@@ -98,6 +99,7 @@ class QuantizeNncf:
     reads: ClassVar[frozenset[SplitName]] = cast("frozenset[SplitName]", _Reads())  # by the fields, as a property
     libraries: ClassVar[tuple[str, ...]] = ("nncf", "openvino", "onnx", "onnxruntime", "onnxruntime-gpu")
     tolerance: ClassVar[float | None] = None
+    requires: ClassVar[tuple[str, ...]] = ("nncf", "openvino")
 
     def __post_init__(self) -> None:
         if self.weights_only and self.format == "onnx":
@@ -107,6 +109,11 @@ class QuantizeNncf:
     def produces(self) -> Format:
         """The format that is asked for."""
         return self.format
+
+    @property
+    def gains_by(self) -> Gain | None:
+        """Quantized whole, a model of any kind gains."""
+        return "smaller weights" if self.weights_only else None
 
     def machine_key(self, isa: frozenset[str]) -> Mapping[str, Any]:
         """The part of the cache key that depends on this machine."""
