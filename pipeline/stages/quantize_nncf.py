@@ -12,8 +12,9 @@ from annotated_types import Ge, Le
 
 from pipeline.artifact import OPENVINO_FILE, Artifact, Format
 from pipeline.artifact.onnx_graph import fixed_batch_of
-from pipeline.artifact.onnx_rewriting import repair, write
+from pipeline.artifact.onnx_rewriting import repair, trim_inputs, write
 from pipeline.artifact.openvino_count import products_by_type
+from pipeline.artifact.proof import floor_of
 from pipeline.bounds import Count
 from pipeline.data.dataset import SplitName
 from pipeline.errors import Skipped, StageFailed
@@ -21,6 +22,7 @@ from pipeline.libraries.telemetry import without_telemetry
 from pipeline.plan import Context
 from pipeline.plan.hints import Gain
 from pipeline.plan.roles import Role
+from pipeline.stages.graphs.gentler import Asked, Way, proof, quantized_gently
 from pipeline.stages.graphs.library import is_large
 from pipeline.stages.quantization.calibration import Examples
 from pipeline.stages.quantization.choice import chosen_nodes
@@ -129,8 +131,21 @@ class QuantizeNncf:
         plain = onnx.load(source.onnx_path, load_external_data=False)
         require_float(plain)
         choice = chosen_nodes(plain, plain, exclude_nodes=self.exclude_nodes, exclude_op_types=self.exclude_op_types)
-        kept = [node for node in plain.graph.node if node.name in choice.excluded]
+        prove = proof(source, context, floor_of(self, context.override), self.format)
         context.work.mkdir(parents=True, exist_ok=True)
+
+        def attempt(way: Way) -> Counts:
+            kept = [node for node in plain.graph.node if node.name in {*choice.excluded, *way.kept}]
+            before, left = self._write(source, plain, kept, out, context)
+            require_quantized(before, left)
+            prove(out)
+            return before, left
+
+        asked = Asked(nodes=plain.graph.node, per_channel=False, optimized=False)
+        before, left = quantized_gently(lambda: asked, attempt, out, context.note)
+        context.note("quantized", quantized_share(before, left))
+
+    def _write(self, source: Artifact, plain: onnx.ModelProto, kept: Nodes, out: Path, context: Context) -> Counts:
         with nncf_call(context.work) as nncf:
 
             def quantized(model: Any, ignored: list[str]) -> Any:
@@ -138,11 +153,8 @@ class QuantizeNncf:
                 return self._quantized(nncf, model, scope, plain, source, context)
 
             if self.format == "openvino":
-                before, left = self._as_openvino(quantized, source, plain, kept, out)
-            else:
-                before, left = self._as_onnx(quantized, source, kept, out)
-        require_quantized(before, left)
-        context.note("quantized", quantized_share(before, left))
+                return self._as_openvino(quantized, source, plain, kept, out)
+            return self._as_onnx(quantized, source, kept, out)
 
     def _as_openvino(
         self, quantized: Quantizing, source: Artifact, plain: onnx.ModelProto, kept: Nodes, out: Path
@@ -161,6 +173,7 @@ class QuantizeNncf:
         import onnx
 
         model = onnx.load(source.onnx_path)
+        trim_inputs(model)
         before = weighted_nodes(model)
         made = quantized(model, [node.name for node in kept])
         repair(made)

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
+from onnx import helper
 
 from pipeline.artifact import Artifact
 from pipeline.artifact.count import count
@@ -20,7 +21,8 @@ from pipeline.stages import quantize_nncf
 from pipeline.stages.fix_shapes import FixShapes
 from pipeline.stages.quantize_nncf import QuantizeNncf, Written
 from pipeline.stages.quantize_static import QuantizeStatic
-from tests.stages.models import MemoryDataset, TextDataset, Workplace, sentences
+from tests.stages.models import ArrayDataset, MemoryDataset, TextDataset, Workplace, sentences
+from tests.stages.onnx_models import graph_model, saved, weight
 
 pytest.importorskip("nncf")
 pytestmark = pytest.mark.slow
@@ -95,6 +97,21 @@ def test_its_settings_reach_the_library(workplace: Workplace, onnx_model: Artifa
     }
     made = {workplace.build(stage, onnx_model, name).digest for name, stage in stages.items()}
     assert len(made) == len(stages)
+
+
+def test_a_layer_that_openvino_can_not_load_quantized_stays_in_float(workplace: Workplace) -> None:
+    """OpenVINO's CPU plugin wants the weights of a GRU as constants."""
+    nodes = [
+        helper.make_node("GRU", ["x", "w", "r"], ["", "state"], name="gru", hidden_size=8),
+        helper.make_node("MatMul", ["state", "v"], ["y"], name="product"),
+    ]
+    weights = [weight("w", 1, 24, 4), weight("r", 1, 24, 8), weight("v", 8, 3)]
+    source = saved(graph_model(nodes, (5, "n", 4), (1, "n", 3), weights), workplace.folder / "gru")
+    workplace.data = ArrayDataset("x", (5, 4), axis=1)
+    quantized = workplace.build(QuantizeNncf(), source)
+    assert workplace.notes["quantized"] == {"MatMul": "1 of 1"}
+    assert workplace.notes["done_instead"].startswith("gru in float, since as asked: OpenVINO can't load model.xml")
+    assert fixed_batch_of(quantized, {"x": 1}) is None
 
 
 def test_a_model_that_is_quantized_already_is_left_alone(workplace: Workplace, onnx_model: Artifact) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from pipeline.artifact import Artifact
+from pipeline.artifact import Artifact, Format
 from pipeline.artifact.proof import KEEP, Floor, compare
 from pipeline.artifact.run import ran
 from pipeline.errors import DISK_FULL, Misnamed, Skipped, StageFailed, first_line
@@ -119,14 +119,14 @@ def _empty(folder: Path) -> None:
             path.unlink()
 
 
-def proof(source: Artifact, context: Context, floor: Floor | None) -> Callable[[Path], None]:
-    """A function that raises StageFailed where the ONNX model in a folder is broken; raises it itself where the source
-    can't be run."""
+def proof(source: Artifact, context: Context, floor: Floor | None, written: Format = "onnx") -> Callable[[Path], None]:
+    """A function that raises StageFailed where the model in a folder, of the format ``written``, is broken; raises it
+    itself where the source can't be run."""
     feed = context.sample(EXAMPLES)
     expected = ran(source, feed)
 
     def prove(folder: Path) -> None:
-        compare(source, expected, Artifact(folder, "onnx", ""), None, feed, floor)
+        compare(source, expected, Artifact(folder, written, ""), None, feed, floor)
 
     return prove
 

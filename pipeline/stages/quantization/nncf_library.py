@@ -29,6 +29,7 @@ _LOGGER = "nncf"
 _WITHOUT_BIAS = "/WithoutBiases"
 """The end of the name that OpenVINO gives to a product whose bias it adds in an operator of its own."""
 _NUMBERED = re.compile(r"[A-Za-z]\w*_[0-9]+")
+_RECURRENT = ("GRU", "LSTM", "RNN")
 _SHARE = 0.9
 """The share of the work that passes over the examples are taken for."""
 
@@ -87,13 +88,16 @@ def kinds_of(model: onnx.ModelProto, examples: Examples) -> dict[str, np.dtype[A
 
 
 def openvino_names(model: Any, nodes: Iterable[onnx.NodeProto]) -> list[str]:
-    """The names of the operators that OpenVINO makes of nodes of the ONNX file."""
+    """The names of the operators that OpenVINO makes of nodes of the ONNX file. Recurrent layers keep no name, so one
+    of a type stands for all."""
     nodes = list(nodes)
+    kinds = {f"{node.op_type}{end}" for node in nodes if node.op_type in _RECURRENT for end in ("Sequence", "Cell")}
     names, values = {node.name for node in nodes}, {name for node in nodes for name in node.output}
     return [
         operator.get_friendly_name()
         for operator in model.get_ops()
         if operator.get_friendly_name().removesuffix(_WITHOUT_BIAS) in names
+        or operator.get_type_name() in kinds
         or any(values & set(port.get_names()) for port in operator.outputs())
     ]
 
