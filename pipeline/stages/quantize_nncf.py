@@ -82,8 +82,8 @@ class QuantizeNncf:
     0.95."""
     weights_only: bool = False
     """Whether only weights are quantized (``nncf.compress_weights``), which needs no examples; for format openvino."""
-    calibration_examples: Count | None = None
-    """How many calibration examples to use, from the first on; null: the whole split."""
+    calibration_examples: Count | None = 300
+    """How many calibration examples to use, from the first on: NNCF's own choice; null: the whole split."""
     reduce_range: bool | None = None
     """Whether all weights get 7 bits; null asks the processor (``reduces_range``). NNCF gives 7 bits to the first
     layer's in any case."""
