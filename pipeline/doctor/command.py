@@ -171,6 +171,7 @@ def _software(gpus: list[str]) -> Iterator[Finding]:
         with tempfile.TemporaryDirectory(prefix="slimline-doctor-") as folder:
             target = Target(name="ort_cuda", backend=OnnxRuntime(), device="cuda")
             yield runtimes.session_finding(write_probe(Path(folder)), target, probe_feed())
+    yield runtimes.openvino_finding()
     yield runtimes.other_runtimes()
 
 

@@ -19,7 +19,7 @@ from pipeline.plan import Target
 _CPU = "CPUExecutionProvider"
 _REMOTE = "AzureExecutionProvider"
 _OTHERS = (
-    *("openvino", "tensorrt", "tensorflow", "tflite-runtime", "ai-edge-litert", "executorch", "apache-tvm"),
+    *("tensorrt", "tensorflow", "tflite-runtime", "ai-edge-litert", "executorch", "apache-tvm"),
     *("iree-base-runtime", "ncnn", "MNN", "paddlepaddle", "jax", "llama-cpp-python"),
 )
 
@@ -87,6 +87,18 @@ def torch_finding(gpus: Sequence[str]) -> Finding:
         "update the driver, or install a torch for an older CUDA: nvidia-smi shows the newest that the driver knows"
     )
     return Finding(topic="torch", level="warning", text=text, advice=advice)
+
+
+def openvino_finding() -> Finding:
+    """OpenVINO, and NNCF, which quantizes for it."""
+    found, quantizer = version("openvino"), version("nncf")
+    if found is None:
+        advice = "install the extra 'openvino' (pip install openvino nncf)"
+        return Finding(topic="openvino", level="note", text="not installed: its rows are skipped", advice=advice)
+    if quantizer is None:
+        text = f"{found}, without NNCF: the stage quantize_nncf is skipped"
+        return Finding(topic="openvino", level="note", text=text, advice="pip install nncf")
+    return Finding(topic="openvino", level="ok", text=f"{found}, with NNCF {quantizer}")
 
 
 def other_runtimes() -> Finding:

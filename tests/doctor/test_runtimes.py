@@ -12,6 +12,7 @@ from pipeline.backends.onnxruntime.libraries import CUDA
 from pipeline.doctor import runtimes
 from pipeline.doctor.runtimes import (
     onnxruntime_findings,
+    openvino_finding,
     other_runtimes,
     provider_finding,
     session_finding,
@@ -114,10 +115,26 @@ def test_torch_is_judged_by_what_it_can_use(
 
 
 def test_other_runtimes_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtimes, "version", lambda name: "2026.1" if name == "openvino" else None)
-    assert other_runtimes().text == "openvino 2026.1"
+    monkeypatch.setattr(runtimes, "version", lambda name: "2026.1" if name == "ncnn" else None)
+    assert other_runtimes().text == "ncnn 2026.1"
     monkeypatch.setattr(runtimes, "version", lambda name: None)
     assert other_runtimes().text == "none installed"
+
+
+@pytest.mark.parametrize(
+    ("installed", "level", "text"),
+    [
+        ({"openvino": "2026.4", "nncf": "3.4"}, "ok", "2026.4, with NNCF 3.4"),
+        ({"openvino": "2026.4"}, "note", "2026.4, without NNCF: the stage quantize_nncf is skipped"),
+        ({}, "note", "not installed: its rows are skipped"),
+    ],
+)
+def test_openvino_is_told_with_its_quantizer(
+    installed: dict[str, str], level: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtimes, "version", installed.get)
+    found = openvino_finding()
+    assert (found.level, found.text, found.advice is None) == (level, text, level == "ok")
 
 
 def test_a_session_is_tried_in_a_process_of_its_own(tmp_path: Path) -> None:
