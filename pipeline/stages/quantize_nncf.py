@@ -172,7 +172,7 @@ class QuantizeNncf:
         """Write the model, and return the same."""
         import onnx
 
-        model = onnx.load(source.onnx_path)
+        model = onnx.load(source.onnx_path, load_external_data=not is_large(source))
         trim_inputs(model)
         before = weighted_nodes(model)
         made = quantized(model, [node.name for node in kept])
@@ -202,10 +202,10 @@ class QuantizeNncf:
             subset_size=len(fed),
             fast_bias_correction=self.fast_bias_correction,
             ignored_scope=ignored,
-            **self._settings(nncf, plain, context),
+            **self._settings(nncf, plain, source, context),
         )
 
-    def _settings(self, nncf: Any, plain: onnx.ModelProto, context: Context) -> dict[str, Any]:
+    def _settings(self, nncf: Any, plain: onnx.ModelProto, source: Artifact, context: Context) -> dict[str, Any]:
         transformer = self.model_type == "transformer" or (self.model_type is None and _is_transformer(plain))
         reduce_range = reduces_range(self.reduce_range, "int8", context.isa)
         context.note("model_type", "transformer" if transformer else "other")
@@ -213,6 +213,8 @@ class QuantizeNncf:
         advanced: dict[str, Any] = {"overflow_fix": nncf.OverflowFix.ENABLE} if reduce_range else {}
         if self.smooth_quant is not None:
             advanced["smooth_quant_alphas"] = nncf.AdvancedSmoothQuantParameters(matmul=self.smooth_quant)
+        if self.format == "onnx" and is_large(source):
+            advanced["backend_params"] = {"external_data_dir": str(source.path.resolve())}
         return {
             "model_type": nncf.ModelType.TRANSFORMER if transformer else None,
             "preset": None if self.preset is None else nncf.QuantizationPreset(self.preset),

@@ -19,6 +19,7 @@ from pipeline.artifact.work import work
 from pipeline.errors import Misnamed, Skipped, StageFailed, Unchanged
 from pipeline.stages import quantize_nncf
 from pipeline.stages.fix_shapes import FixShapes
+from pipeline.stages.graphs import library
 from pipeline.stages.quantize_nncf import QuantizeNncf, Written
 from pipeline.stages.quantize_static import QuantizeStatic
 from tests.stages.models import ArrayDataset, MemoryDataset, TextDataset, Workplace, sentences
@@ -143,3 +144,16 @@ def test_torch_is_still_there(workplace: Workplace, onnx_model: Artifact) -> Non
     workplace.build(QuantizeNncf(), onnx_model)
     assert sys.modules["torch"] is before
     assert not any(np.isnan(value) for value in workplace.progress)
+
+
+def test_the_weights_of_a_large_model_lie_beside_it(
+    workplace: Workplace, onnx_model: Artifact, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = workplace.new("large")
+    model = onnx.load(onnx_model.onnx_path)
+    onnx.save(model, folder / "model.onnx", save_as_external_data=True, location="weights", size_threshold=100)
+    monkeypatch.setattr(library, "SINGLE_FILE_BYTES", 1000)
+    quantized = workplace.build(QuantizeNncf(format="onnx"), Artifact(folder, "onnx", ""))
+    assert (quantized.path / "model.onnx.data").exists()
+    assert "done_instead" not in workplace.notes
+    assert check_output(onnx_model, quantized, None, feed)["sqnr_db"] > 20
