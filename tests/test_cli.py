@@ -132,6 +132,10 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["store", "gc", "--max-gb", "-1"], "--max-gb must be at least 0"),
         (["store", "nope"], "invalid choice"),
         (["doctor", "--nope"], "unrecognized arguments: --nope"),
+        (
+            ["selftest", "search", "--runs", "2", "measure=quick"],
+            "measure=quick is a quick look and recommends nothing",
+        ),
     ],
 )
 def test_the_other_commands_refuse_wrong_input(
