@@ -12,7 +12,9 @@ from pipeline.bounds import Count, CountFromZero, Seconds
 
 Values = Annotated[tuple[Any, ...], MinLen(1)]
 Range = tuple[float, float]
-Choices = Mapping[str, Mapping[str, Mapping[str, Values]]]
+Fields = Mapping[str, Mapping[str, Values]]
+"""Values by stage and field."""
+Choices = Mapping[str, Fields]
 """Values by variant, stage and field, as they are typed: ``{static_int8: {quantize: {symmetric: [true]}}}``."""
 Ranges = Mapping[str, Mapping[str, Mapping[str, Range]]]
 """The lowest and the highest value, by variant, stage and field."""
@@ -34,6 +36,10 @@ class SearchSettings:
     """Other values of fields, each a candidate of its own: it may be faster than the chain as it is."""
     rescues: Choices = field(default_factory=dict)
     """Other values of fields that are tried where a chain is fast enough and drifts too far."""
+    rescue_chains: Mapping[str, Values] = field(default_factory=dict)
+    """Variants that are tried only where the variant that they are listed under is fast enough and drifts too far."""
+    sessions: Mapping[str, Mapping[str, Values]] = field(default_factory=dict)
+    """Other settings of a target's session, by target and setting: tried for the fastest chains only."""
     ranges: Ranges = field(default_factory=dict)
     """Fields that are numbers. They are sampled where a chain is fast enough and drifts too far."""
     samples: CountFromZero = 4

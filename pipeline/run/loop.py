@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -41,6 +42,7 @@ from pipeline.run.preflight import preflight
 from pipeline.run.progress import ProgressDisplay
 from pipeline.run.rows import runnable
 from pipeline.run.run_log import logging_to
+from pipeline.run.searching import search
 from pipeline.run.tries import try_changes
 
 logger = logging.getLogger(__name__)
@@ -49,6 +51,7 @@ SAMPLES = "samples"
 
 def run(plan: Plan, console: Console) -> int:
     """Carry out a checked plan; returns 1 where a row failed that was asked for by name, else 0."""
+    began = time.monotonic()
     Store(plan.store).check()
     plan = with_fitted_data(plan)
     splits = preflight(plan)
@@ -62,10 +65,16 @@ def run(plan: Plan, console: Console) -> int:
                 notes = [*dict.fromkeys(note for split in splits.values() for note in split.notes), *known.notes]
                 for note in notes:
                     display.say(f"note: {note}")
+                findings = None
+                if plan.search is not None:
+                    named = {name: plan.data.split(name) for name in splits}
+                    searched = search(plan, builder, display, named, known.output_axes, began)
+                    plan, findings = searched.plan, searched.findings
+                    builder.plan = plan
                 built = build(builder, display)
             test = plan.data.split("test")
             measured = measure(plan, built, test, display, known.output_axes)
-            record = make_record(plan, built, measured, notes)
+            record = replace(make_record(plan, built, measured, notes), search=findings)
             save_record(record, plan.output / SAMPLES)  # before the tries, so that one stopped in them loses nothing
             trials = tried(plan, record, test, display)
         if trials:

@@ -16,6 +16,7 @@ from pipeline.errors import NoExamples, Skipped, UserError
 from pipeline.measure.accuracy import assert_disjoint
 from pipeline.plan import InputSignature, Plan
 from pipeline.plan.check import misfit
+from pipeline.run.drift import DECIDING
 
 
 def preflight(plan: Plan) -> dict[SplitName, Split]:
@@ -72,9 +73,11 @@ def available_splits(plan: Plan) -> dict[SplitName, Split]:
 
 
 def needed_splits(plan: Plan) -> list[SplitName]:
-    """The test split, and the splits that the stages read which apply to this model."""
+    """The test split, the splits that the stages read which apply to this model, and those that a search decides
+    on."""
     fitting = [variant for variant in plan.variants.values() if misfit(variant, plan.model.format) is None]
     read = {split for variant in fitting for stage in variant.stages.values() for split in stage.reads}
+    read |= set() if plan.search is None else set(DECIDING)
     order: tuple[SplitName, ...] = ("train", "validation", "calibration", "test")
     return [name for name in order if name == "test" or name in read]
 

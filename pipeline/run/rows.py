@@ -49,9 +49,7 @@ def _row(variant: Variant, target: Target, batch_size: int, built: Built, unavai
     if reason is None:
         try:
             _check_row(variant, target, unavailable)
-            found = runnable(variant, built, target)
-            _check_batch(variant, found, batch_size, axes)
-            artifact = found
+            artifact = runnable_at(variant, built, target, batch_size, axes)
         except Skipped as error:
             status, reason = "skipped", str(error)
     record = SubjectRecord(
@@ -96,6 +94,13 @@ def _check_batch(variant: Variant, artifact: Artifact, batch_size: int, axes: Ax
 def runnable(variant: Variant, built: Built, target: Target) -> Artifact:
     """The artifact of the chain that the target's runtime runs (``place_run``); raises Skipped where there is none."""
     return built.artifacts[place_run(variant, [artifact.format for artifact in built.artifacts], target.backend)]
+
+
+def runnable_at(variant: Variant, built: Built, target: Target, batch_size: int, axes: Axes) -> Artifact:
+    """The artifact that the target's runtime runs, at a batch size; raises Skipped where there is none."""
+    artifact = runnable(variant, built, target)
+    _check_batch(variant, artifact, batch_size, axes)
+    return artifact
 
 
 def _unavailable(target: Target, plan: Plan) -> str | None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pipeline.analyse.recommend.eligible import KEEPS_MARGIN
 from pipeline.results import numbers as show
 from pipeline.results.figures import Accuracy
 from pipeline.results.search import Drift, Ending, ScreenedSpeed, SearchTrial
 from pipeline.search.space import Candidate
+
+if TYPE_CHECKING:
+    import optuna
+
+_LEADS = 0.97
+"""A chain is among the fastest from this share of the best one's speed on."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,6 +34,12 @@ class Standing:
     size_bytes: int | None = None
     build_s: float = 0.0
     look_s: float = 0.0
+    judged: bool = False
+    """Whether its drift was asked for, be it known or not."""
+    drawn: bool = False
+    """Whether it is a sample of ranges."""
+    sample: optuna.trial.Trial | None = None
+    """The sample, as long as the journal waits for its outcome."""
 
     @property
     def key(self) -> str:
@@ -37,6 +49,14 @@ class Standing:
     def end(self, ending: Ending, reason: str) -> None:
         """Take the candidate out of the race."""
         self.ending, self.reason = ending, reason
+
+    def take_up(self, trial: SearchTrial) -> None:
+        """Take what an earlier run of the same search has seen."""
+        self.speed, self.drift, self.size_bytes = trial.speed, trial.drift, trial.size_bytes
+        self.build_s, self.look_s = trial.build_s, trial.look_s
+        self.judged = True
+        if trial.ending != "kept":
+            self.end(trial.ending, trial.reason or trial.ending)
 
     def looked_at(self) -> bool:
         """Whether it is still in the race, and was timed."""
@@ -98,13 +118,12 @@ class Board:
     standings: list[Standing] = field(default_factory=list)
 
     def __getitem__(self, key: str) -> Standing:
-        return next(standing for standing in self.standings if standing.key == key)
+        return next(one for one in self.standings if one.key == key)
 
-    def waiting(self) -> Iterator[Standing]:
-        """The candidates that are to be built next. One that stands in for another waits until it is needed."""
-        for standing in self.standings:
-            if standing.ending is None and standing.speed is None and self._needed(standing):
-                yield standing
+    def waiting(self) -> list[Standing]:
+        """The candidates that are to be built next. Settings of sessions come when all else is done."""
+        wanted = [one for one in self.standings if one.ending is None and one.speed is None and self._needed(one)]
+        return [one for one in wanted if one.candidate.when != "leads"] or wanted
 
     def bar(self) -> Standing | None:
         """The fastest for sure of those that keep the limit; None: nothing is faster than the baseline for sure."""
@@ -118,15 +137,15 @@ class Board:
     def overtaken(self, high: float) -> str | None:
         """Why a candidate whose interval ends at ``high`` is out of the race; None where it is not."""
         bar = self.bar()
-        low = 1.0 if bar is None or bar.speed is None else bar.speed.low
+        low = 1.0 if bar is None else _low(bar)
         if high >= low:
             return None
         than = "the baseline" if bar is None else f"{bar.key}, which has at least {show.short(low)}x"
         return f"it has at most {show.short(high)}x, and can't reach {than}"
 
     def unjudged(self) -> list[Standing]:
-        """The candidates in the race whose drift is not known, the fastest first."""
-        return sorted((one for one in self.standings if one.looked_at() and one.drift is None), key=_value)[::-1]
+        """The candidates in the race whose drift was not judged, the fastest first."""
+        return sorted((one for one in self.standings if one.looked_at() and not one.judged), key=_value)[::-1]
 
     def finalists(self, count: int) -> list[Standing]:
         """The candidates to prove: the fastest of those that the test split can decide, and the fastest of all where
@@ -139,30 +158,46 @@ class Board:
         chosen += [one for one in ranked if one not in chosen][: count - len(chosen)]
         return sorted(chosen, key=_value)[::-1]
 
-    def _needed(self, standing: Standing) -> bool:
-        """Whether a stand-in is wanted: the candidate that it stands in for is fast enough and drifts too far."""
-        parent = standing.candidate.rescues
-        if parent is None:
-            return True
-        other = self[parent]
-        if other.speed is None or other.drift is None or _keeps(other):
+    def wants_rescue(self, standing: Standing) -> bool:
+        """Whether a candidate is fast enough, and drifts too far or too far to be decided."""
+        if standing.speed is None or standing.drift is None or standing.drift.decidable:
             return False
         best = self.best()
-        return best is None or other.speed.high > _value(best)
+        return best is None or standing.speed.high > _value(best)
 
-    def not_needed(self) -> None:
-        """Say of each candidate that still waits why it was not needed. A search that is over calls it."""
+    def close(self, why: str) -> None:
+        """End the candidates that still wait: they were not needed, or ``why`` says it."""
         for standing in self.standings:
-            parent = standing.candidate.rescues
-            if standing.ending is None and standing.speed is None and parent is not None and not self._needed(standing):
-                standing.end("not needed", self._why_not(self[parent]))
+            if standing.ending is not None or standing.speed is not None:
+                continue
+            before = self._before(standing)
+            if before is None or self._needed(standing):
+                standing.end("no time", why)
+            else:
+                standing.end("not needed", self._why_not(standing, before))
 
-    def _why_not(self, parent: Standing) -> str:
-        if parent.speed is None:
-            return f"{parent.key} was not timed: {parent.reason}"
-        if parent.drift is not None and _keeps(parent):
-            return f"{parent.key} keeps the accuracy already, and this one is not faster"
-        return f"{parent.key} is not fast enough, and this one is not faster"
+    def _before(self, standing: Standing) -> Standing | None:
+        """The candidate that must have been looked at before; None where it waits for none that is in the search."""
+        after = standing.candidate.after
+        return next((one for one in self.standings if one.key == after), None)
+
+    def _needed(self, standing: Standing) -> bool:
+        before = self._before(standing)
+        if before is None:
+            return True
+        if standing.candidate.when == "drifts":
+            return self.wants_rescue(before)
+        best = self.best()
+        return best is not None and _keeps(before) and _value(before) >= _LEADS * _value(best)
+
+    def _why_not(self, standing: Standing, before: Standing) -> str:
+        if before.speed is None:
+            return f"{before.key} was not timed: {before.reason}"
+        if standing.candidate.when == "leads":
+            return f"{before.key} is not among the fastest"
+        if before.drift is not None and before.drift.decidable:
+            return f"{before.key} keeps the accuracy already, and this one is not faster"
+        return f"{before.key} is not fast enough, and this one is not faster"
 
 
 def _keeps(standing: Standing) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,8 @@ class Journal:
     path: Path
     seed: int
     ended: dict[str, SearchTrial] = field(default_factory=dict)
+    samples: list[Mapping[str, float]] = field(default_factory=list)
+    """The values of the samples that have ended, by the names of ``sample``."""
     _study: optuna.Study | None = None
 
     def open(self) -> None:
@@ -67,16 +69,11 @@ class Journal:
             sampled.set_user_attr(name, value)
         self.study.tell(sampled, values, state=state)
 
-    def sample(self, ranges: Mapping[str, Range], whole: Sequence[str] = ()) -> optuna.trial.Trial:
-        """Values for fields that are numbers, in ``params`` by the names in ``ranges``; those in ``whole`` are whole
-        numbers."""
-        from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+    def sample(self, ranges: Mapping[str, Range]) -> optuna.trial.Trial:
+        """Values for fields that are numbers, in ``params`` by the names in ``ranges``."""
+        from optuna.distributions import FloatDistribution
 
-        distributions: dict[str, BaseDistribution] = {
-            name: IntDistribution(int(low), int(high)) if name in whole else FloatDistribution(low, high)
-            for name, (low, high) in ranges.items()
-        }
-        return self.study.ask(distributions)
+        return self.study.ask({name: FloatDistribution(low, high) for name, (low, high) in ranges.items()})
 
     @property
     def study(self) -> optuna.Study:
@@ -110,6 +107,7 @@ class Journal:
                 study.tell(trial.number, state=TrialState.FAIL)  # it was stopped in the middle: its candidate waits
             elif (known := _known(trial.user_attrs)) is not None:
                 self.ended[known[0]] = known[1]
+                self.samples += [trial.params] if trial.params else []
         return study
 
 

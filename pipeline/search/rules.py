@@ -11,6 +11,7 @@ from pipeline.machine.instruction_sets import BF16, is_x86
 from pipeline.plan import Stage, is_export, role_of
 from pipeline.plan.hints import Gain, gain_of
 from pipeline.results import numbers as show
+from pipeline.results.change import StageField
 from pipeline.search.facts import Facts
 from pipeline.search.fits import FITS, Rule, first_stage
 from pipeline.search.space import Candidate
@@ -117,6 +118,15 @@ def does_what_loading_does(candidate: Candidate, _: Facts) -> str | None:
     return f"{candidate.target.backend.name} does the same whenever it loads the model"
 
 
+def exports_what_is_exported(candidate: Candidate, facts: Facts) -> str | None:
+    """An ONNX file passes through the export as it is, so another exporter makes the same model."""
+    if facts.source != "onnx":
+        return None
+    changed = {change.stage for change in candidate.changes if isinstance(change, StageField)}
+    stage = first_stage(candidate, is_export)
+    return None if stage not in changed else "the model is an ONNX file, which no exporter changes"
+
+
 def converts_to_float16_on_a_cpu(candidate: Candidate, _: Facts) -> str | None:
     """ONNX Runtime computes float16 in fp32 on a CPU, with casts before and after: 0.82x to 0.97x on three models and
     two machines."""
@@ -140,6 +150,7 @@ def computes_float16_on_x86(candidate: Candidate, facts: Facts) -> str | None:
 
 
 RULES: Sequence[Rule] = (
+    exports_what_is_exported,
     learns_from_noise,
     prunes_without_training,
     quantizes_convolutions_dynamically,

@@ -1,15 +1,15 @@
-"""The space of a search: the plan's variants, other values of their fields, and the plan's targets."""
+"""The space of a search: the plan's variants, other values of their fields, the plan's targets and their settings."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
-from pipeline.plan import Plan, Target, Variant
-from pipeline.plan.search import Choices
-from pipeline.results.change import StageField, typed
+from pipeline.plan import Plan, SearchSettings, Target, Variant
+from pipeline.plan.search import Fields, Ranges
+from pipeline.results.change import Change, SessionSetting, StageField, typed
 
 Field = tuple[str, str]
 """A stage of a chain, and a field of that stage."""
@@ -25,10 +25,12 @@ class Candidate:
     target: Target
     chain: str
     """The plan's variant that it comes from."""
-    changes: tuple[StageField, ...] = ()
-    """The changes of that variant."""
-    rescues: str | None = None
-    """The key of the candidate that it may stand in for: where that one is fast enough and drifts too far."""
+    changes: tuple[Change, ...] = ()
+    """The changes of that variant and of the plan's target."""
+    after: str | None = None
+    """The key of the candidate that must have been looked at before it; None: it waits for none."""
+    when: Literal["drifts", "leads"] = "drifts"
+    """When it is needed: where that one is fast enough and drifts too far, or where that one is among the fastest."""
 
     @property
     def key(self) -> str:
@@ -42,26 +44,26 @@ def candidate_key(variant: str, target: str) -> str:
 
 
 def space(plan: Plan) -> list[Candidate]:
-    """Every candidate of a plan, in the order of its variants: of each the chain as it is, its choices, its rescues.
+    """Every candidate of a plan, in the order of its variants, but for samples of ranges, which come as they are drawn.
 
-    The plan must have a search. Raises ValueError for a variant, a stage or a field that does not exist, and for a
-    value that the field does not take.
+    Of each variant there is the chain as it is, its choices and its rescues, on every target. Raises ValueError for a
+    plan without a search, for a variant, a stage, a field or a target that does not exist, and for a value that a field
+    does not take.
     """
     if plan.search is None:
         raise ValueError("the plan has no search")
-    search = plan.search
-    problems = [problem for choices in (search.choices, search.rescues) for problem in _unknown(plan, choices)]
+    problems = list(_problems(plan, plan.search))
     if problems:
         raise ValueError("; ".join(problems))
     return [
         candidate
         for variant in plan.variants.values()
         for target in plan.targets.values()
-        for candidate in _family(plan, variant, target)
+        for candidate in _family(plan, plan.search, variant, target)
     ]
 
 
-def changed(plan: Plan, candidate: Candidate, field: Field, value: Any) -> Candidate:
+def with_field(plan: Plan, candidate: Candidate, field: Field, value: Any) -> Candidate:
     """The candidate with another value of a field; raises ValueError where the field does not take it."""
     stage, name = field
     change = StageField(variant=candidate.chain, stage=stage, field=name, value=value)
@@ -69,30 +71,57 @@ def changed(plan: Plan, candidate: Candidate, field: Field, value: Any) -> Candi
     after = plan
     for each in changes:
         after = each.apply(after)
-    text = _NOT_IN_NAMES.sub("_", typed(value)).strip("_")
-    named = replace(after.variants[candidate.chain], name=f"{candidate.variant.name}-{name}-{text}")
-    return replace(candidate, variant=named, changes=changes)
+    variant = replace(after.variants[candidate.chain], name=_named(candidate.variant.name, name, value))
+    return replace(candidate, variant=variant, changes=changes)
 
 
-def _family(plan: Plan, variant: Variant, target: Target) -> Iterator[Candidate]:
-    search = plan.search
-    plain = Candidate(variant=variant, target=target, chain=variant.name)
-    yield plain
-    if search is None:
-        return
-    for field, values in _fields(search.choices, variant.name):
-        yield from (changed(plan, plain, field, value) for value in values)
-    for field, values in _fields(search.rescues, variant.name):
-        yield from (replace(changed(plan, plain, field, value), rescues=plain.key) for value in values)
+def with_setting(plan: Plan, candidate: Candidate, setting: str, value: Any) -> Candidate:
+    """The candidate on a target with another setting of its session."""
+    change = SessionSetting(target=candidate.target.name, setting=setting, value=value)
+    target = change.apply(plan).targets[candidate.target.name]
+    named = replace(target, name=_named(target.name, setting, value))
+    return replace(candidate, target=named, changes=(*candidate.changes, change))
 
 
-def _fields(choices: Choices, variant: str) -> Iterator[tuple[Field, tuple[Any, ...]]]:
+def ranges_of(ranges: Ranges, chain: str) -> dict[Field, tuple[float, float]]:
+    """The ranges of a chain's fields."""
+    return {(stage, name): ends for stage, fields in ranges.get(chain, {}).items() for name, ends in fields.items()}
+
+
+def _family(plan: Plan, search: SearchSettings, variant: Variant, target: Target) -> Iterator[Candidate]:
+    rescued = next((chain for chain, others in search.rescue_chains.items() if variant.name in others), None)
+    after = None if rescued is None else candidate_key(rescued, target.name)
+    plain = Candidate(variant=variant, target=target, chain=variant.name, after=after)
+    chains = [plain, *(with_field(plan, plain, *each) for each in _values(search.choices, variant.name))]
+    yield from chains
+    for each in _values(search.rescues, variant.name):
+        yield replace(with_field(plan, plain, *each), after=plain.key)
+    for setting, values in search.sessions.get(target.name, {}).items():
+        for chain in chains:
+            yield from (
+                replace(with_setting(plan, chain, setting, value), after=chain.key, when="leads") for value in values
+            )
+
+
+def _values(choices: Mapping[str, Fields], variant: str) -> Iterator[tuple[Field, Any]]:
     for stage, fields in choices.get(variant, {}).items():
         for name, values in fields.items():
-            yield (stage, name), values
+            for value in values:
+                yield (stage, name), value
 
 
-def _unknown(plan: Plan, choices: Mapping[str, Any]) -> Iterator[str]:
-    for variant in choices:
-        if variant not in plan.variants:
-            yield f"search: variant {variant} is not selected; available: {', '.join(plan.variants)}"
+def _named(name: str, field: str, value: Any) -> str:
+    text = _NOT_IN_NAMES.sub("_", typed(value)).strip("_")
+    return f"{name}-{field}-{text}"
+
+
+def _problems(plan: Plan, search: SearchSettings) -> Iterator[str]:
+    for group, existing, given in (
+        ("choices", plan.variants, search.choices),
+        ("rescues", plan.variants, search.rescues),
+        ("ranges", plan.variants, search.ranges),
+        ("rescue_chains", plan.variants, search.rescue_chains),
+        ("sessions", plan.targets, search.sessions),
+    ):
+        unknown = [name for name in given if name not in existing]
+        yield from (f"search.{group}.{name} does not exist; selected: {', '.join(existing)}" for name in unknown)

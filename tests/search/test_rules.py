@@ -12,6 +12,7 @@ from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.backends.openvino import OpenVino
 from pipeline.backends.torch import Torch
 from pipeline.plan import Stage, Target, Variant
+from pipeline.results.change import StageField
 from pipeline.search.facts import Facts, Graph
 from pipeline.search.fits import FITS
 from pipeline.search.rules import RULES, left_out
@@ -169,3 +170,12 @@ def test_without_rules_only_what_can_not_run_is_left_out() -> None:
 
 def test_each_rule_says_in_a_sentence_why() -> None:
     assert all(rule.__doc__ and rule.__doc__.rstrip().endswith(".") for rule in (*FITS, *RULES))
+
+
+def test_another_exporter_of_an_onnx_file_is_left_out() -> None:
+    plain = Candidate(variant=Variant(name="baseline", stages=EXPORT), target=ORT, chain="baseline")
+    change = StageField(variant="baseline", stage="export", field="exporter", value="torchscript")
+    other = replace(plain, changes=(change,))
+    assert left_out(other, replace(FACTS, source="onnx")) == "the model is an ONNX file, which no exporter changes"
+    assert left_out(other, FACTS) is None
+    assert left_out(plain, replace(FACTS, source="onnx")) is None

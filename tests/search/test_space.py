@@ -45,7 +45,7 @@ def test_a_changed_candidate_has_the_changed_stage_and_tells_what_to_type(tmp_pa
     asked = searched(tmp_path, rescues={"static_int8": {"quantize": {"calibration": ("mse",)}}})
     _, plain, rescue = space(asked)
     assert rescue.variant.stages["quantize"] == QuantizeStatic(calibration="mse")
-    assert rescue.rescues == plain.key
+    assert rescue.after == plain.key
     assert [str(change) for change in rescue.changes] == ["variants.static_int8.stages.quantize.calibration=mse"]
     assert plain.variant.stages["quantize"] == QuantizeStatic()
 
@@ -53,7 +53,10 @@ def test_a_changed_candidate_has_the_changed_stage_and_tells_what_to_type(tmp_pa
 @pytest.mark.parametrize(
     ("choices", "problem"),
     [
-        ({"pruned": {"prune": {"pruning_ratio": (0.3,)}}}, "variant pruned is not selected; available: baseline, stat"),
+        (
+            {"pruned": {"prune": {"pruning_ratio": (0.3,)}}},
+            "search.choices.pruned does not exist; selected: baseline",
+        ),
         ({"static_int8": {"prune": {"pruning_ratio": (0.3,)}}}, "prune is not in this run"),
         ({"static_int8": {"quantize": {"colour": (1,)}}}, "colour"),
         ({"static_int8": {"quantize": {"calibration": ("guess",)}}}, "calibration must be"),

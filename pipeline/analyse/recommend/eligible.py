@@ -74,11 +74,12 @@ def obstacles(row: Row, constraints: Constraints, *, is_reference: bool, noisy: 
         )
     accuracy = row.result.accuracy
     if row.variant != BASELINE or (accuracy is not None and accuracy.delta is not None):
-        found.extend(_accuracy_obstacle(accuracy))
+        found.extend(accuracy_obstacles(accuracy))
     return found + limit_obstacles(row, constraints)
 
 
-def _accuracy_obstacle(accuracy: Accuracy | None) -> list[str]:
+def accuracy_obstacles(accuracy: Accuracy | None) -> list[str]:
+    """Every reason why the accuracy is not known to keep the limit; empty where it is."""
     if accuracy is None:
         return ["its accuracy was not measured"]
     if accuracy.verdict is None or accuracy.delta is None or accuracy.delta_low is None or accuracy.margin is None:

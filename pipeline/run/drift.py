@@ -1,0 +1,108 @@
+"""Judges how far a search's candidate drifts from the baseline, on examples that are not of the test split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.analyse.accuracy import accuracies
+from pipeline.analyse.recommend.eligible import accuracy_obstacles
+from pipeline.artifact import Artifact
+from pipeline.data.batches import Inputs, axes_of, count_of
+from pipeline.data.dataset import Split, SplitName, preprocess
+from pipeline.errors import SlimlineError
+from pipeline.isolated.run import Starter, fresh
+from pipeline.measure.accuracy import predict
+from pipeline.measure.outputs import OutputAxes
+from pipeline.metrics import class_path, fields_of
+from pipeline.plan import Plan, Target
+from pipeline.results.figures import Accuracy
+from pipeline.results.record import AccuracySamples
+from pipeline.run.building import limits_for
+
+DECIDING: tuple[SplitName, ...] = ("validation", "calibration")
+"""The splits whose examples decide, in the order in which they are taken."""
+_LONGEST_SHARE = 0.04
+"""The share of the search's budget that judging one candidate may take."""
+_FEWEST = 32
+_MS_PER_S = 1e3
+
+
+@dataclass(slots=True, kw_only=True)
+class DriftJudge:
+    """Judges candidates beside the baseline on the same examples; it runs the baseline once."""
+
+    plan: Plan
+    examples: Split
+    """Raw examples that the test split does not have."""
+    output_axes: OutputAxes | None
+    start: Starter = fresh
+    inputs: Inputs = field(init=False)
+    """The examples as the model reads them."""
+    _baseline: dict[int, NDArray[np.generic]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.inputs = preprocess(self.examples.inputs, self.plan.model.preprocessing)
+
+    def count(self, call_ms: float) -> int:
+        """How many examples are judged on, for a model whose calls take ``call_ms``."""
+        search = self.plan.search
+        budget_s, most = (600.0, 500) if search is None else (search.budget_s, search.examples)
+        affordable = int(_LONGEST_SHARE * budget_s * _MS_PER_S / call_ms)
+        return min(len(self.examples), most, max(affordable, _FEWEST))
+
+    def __call__(
+        self, key: str, artifact: Artifact, target: Target, reference: tuple[Artifact, Target], count: int
+    ) -> tuple[Accuracy | None, str]:
+        """The accuracy of a candidate beside the reference's on the first ``count`` examples, and why it does not
+        keep the limit, or an empty text. The accuracy is None where the outputs can't be judged.
+
+        Raises what ``predict`` raises.
+        """
+        if count not in self._baseline:
+            self._baseline[count] = self._predicted(*reference, count)
+        name, on = self.plan.measure.reference_for(target.name)
+        labels = self.examples.labels
+        samples = AccuracySamples(
+            labels=None if labels is None else labels[:count],
+            predictions={f"{name}@{on}": self._baseline[count], key: self._predicted(artifact, target, count)},
+            metric=self.plan.metric.name,
+            metric_class=class_path(self.plan.metric),
+            metric_fields=fields_of(self.plan.metric),
+        )
+        accuracy = accuracies(samples, self.plan.constraints, self.plan.measure).get(key)
+        return accuracy, "; ".join(accuracy_obstacles(accuracy))
+
+    def _predicted(self, artifact: Artifact, target: Target, count: int) -> NDArray[np.generic]:
+        inputs = Inputs({name: array[:count] for name, array in self.inputs.items()}, axes_of(self.inputs))
+        predicted = predict(
+            artifact,
+            target,
+            self.plan.metric,
+            inputs,
+            max(self.plan.batch_sizes),
+            output_axes=self.output_axes,
+            limits=limits_for(self.plan),
+            start=self.start,
+        )
+        if predicted.predictions is None:
+            raise SlimlineError(predicted.reason or "its outputs can't be judged")
+        return predicted.predictions
+
+
+def deciding_examples(plan: Plan, splits: Mapping[SplitName, Split]) -> Split | None:
+    """The examples that a search decides on, those of the validation split first; None where the data has none."""
+    parts = [split for name in DECIDING if (split := splits.get(name)) is not None and len(split)]
+    most = len(parts) and (plan.search.examples if plan.search is not None else None)
+    return _joined(parts).take(0, most or count_of(_joined(parts).inputs)) if parts else None
+
+
+def _joined(parts: list[Split]) -> Split:
+    first = parts[0]
+    arrays = {name: np.concatenate([part.inputs[name] for part in parts]) for name in first.inputs}
+    labels = [part.labels for part in parts if part.labels is not None]
+    joined = np.concatenate(labels) if len(labels) == len(parts) else None
+    return replace(first, inputs=Inputs(arrays, axes_of(first.inputs)), labels=joined)

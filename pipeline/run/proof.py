@@ -1,0 +1,99 @@
+"""The proof of a search: the plan of the run that times the finalists anew, and the time that is kept for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pipeline.measure.schedule import expect
+from pipeline.plan import BASELINE, Plan, SearchSettings
+from pipeline.search.space import Candidate
+
+_LEAST, _MOST = 0.15, 0.5
+"""The shares of the budget that are kept for the proof, at least and at most."""
+_START_S = 1.0
+"""About what starting and loading a model takes, in each round."""
+_ALONE_S, _WRITING_S = 3.0, 10.0
+"""About what a row takes by itself (memory, profile), and what the peaks, the report and the bundle take."""
+_SIDE_BY_SIDE = 2
+_MS_PER_S = 1e3
+
+
+@dataclass(slots=True, kw_only=True)
+class Clock:
+    """Shares a search's budget between looking and the proof."""
+
+    plan: Plan
+    began: float
+    """The time of ``time.monotonic`` at which the run began."""
+    tested: int
+    """The number of examples of the test split."""
+    call_ms: float | None = None
+    """The reference's median call; None before it was timed."""
+
+    @property
+    def budget_s(self) -> float:
+        """The time for the whole run."""
+        return self._search.budget_s
+
+    @property
+    def finalists(self) -> int:
+        """How many candidates are proven."""
+        return self._search.finalists
+
+    def spent_s(self) -> float:
+        """The time since the run began."""
+        return time.monotonic() - self.began
+
+    def left_s(self) -> float:
+        """The time that is left for building and looking."""
+        return self.budget_s - self.proof_s() - self.spent_s()
+
+    def proof_s(self) -> float:
+        """About what the proof takes, within its shares of the budget."""
+        if self.call_ms is None:
+            return _MOST * self.budget_s
+        whole = self._rounds_s(self.call_ms) + self._beside_s(self.call_ms)
+        return min(max(whole, _LEAST * self.budget_s), _MOST * self.budget_s)
+
+    def measuring_s(self) -> float:
+        """What is left of the budget for the proof's rounds; at least a share of the budget."""
+        beside_s = self._beside_s(self.call_ms or 1.0)
+        return max(self.budget_s - self.spent_s() - beside_s, _LEAST * self.budget_s)
+
+    @property
+    def _search(self) -> SearchSettings:
+        return self.plan.search or SearchSettings()
+
+    def _rounds_s(self, call_ms: float) -> float:
+        """About what the rounds up to the first look take, for the finalists, the reference and its clone."""
+        rows = self.finalists + 2
+        return expect(dict.fromkeys(map(str, range(rows)), call_ms), rows * _START_S, self.plan.measure).seconds[0]
+
+    def _beside_s(self, call_ms: float) -> float:
+        """About what the proof takes beside its rounds: each row alone, the test split, the report."""
+        rows = self.finalists + 1
+        return rows * (_ALONE_S + self.tested * call_ms / _MS_PER_S / _SIDE_BY_SIDE) + _WRITING_S
+
+
+def plan_of_proof(plan: Plan, finalists: Sequence[Candidate], clock: Clock) -> Plan:
+    """The plan of the run that proves the finalists: the reference, and each of them on its own target."""
+    name, on = plan.measure.reference_for("")
+    pairs = {(name, on), *((one.variant.name, one.target.name) for one in finalists)}
+    left_s = clock.measuring_s()
+    return replace(
+        plan,
+        variants={
+            BASELINE: plan.variants[BASELINE],
+            name: plan.variants[name],
+            **{one.variant.name: one.variant for one in finalists},
+        },
+        targets={on: plan.targets[on], **{one.target.name: one.target for one in finalists}},
+        pairs=frozenset(pairs),
+        measure=replace(
+            plan.measure, budget_s=left_s if plan.measure.budget_s is None else min(left_s, plan.measure.budget_s)
+        ),
+        default_variants=frozenset(),
+        default_targets=frozenset(),
+    )

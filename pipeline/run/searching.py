@@ -1,0 +1,355 @@
+"""Searches a plan's candidates: builds them one after another, looks at each for a few short rounds, judges its drift,
+and chooses the finalists.
+
+What is seen here only chooses. The best of many looks is partly luck (the winner's curse), so the finalists are timed
+anew in the run's own rounds and judged on the test split, and the recommendation comes from these rounds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from pipeline.artifact import Artifact
+from pipeline.data.batches import Axes, axes_of, batch_of
+from pipeline.data.dataset import Split, SplitName, preprocess
+from pipeline.errors import Skipped, SlimlineError, UserError, reasoned
+from pipeline.folders.waiting import locked
+from pipeline.measure.group import Subject
+from pipeline.measure.outputs import OutputAxes
+from pipeline.plan import BASELINE, Plan, SearchSettings
+from pipeline.results.intervals import Unit
+from pipeline.results.record import subject_key
+from pipeline.results.search import Ending, LeftOut, SearchFindings
+from pipeline.run.build import Builder
+from pipeline.run.drift import DriftJudge, deciding_examples
+from pipeline.run.progress import ProgressDisplay
+from pipeline.run.proof import Clock, plan_of_proof
+from pipeline.run.rows import runnable_at
+from pipeline.run.sifting import identity_of_candidate, identity_of_search, learnt, sifted, with_reference
+from pipeline.search.board import Board, Standing, drift_of
+from pipeline.search.journal import Journal
+from pipeline.search.look import TOGETHER, Look
+from pipeline.search.space import candidate_key, ranges_of, space, with_field
+from pipeline.search.telling import best as best_so_far
+from pipeline.search.telling import line, planned
+
+if TYPE_CHECKING:
+    import optuna
+
+LABEL = "search"
+FOLDER = ".search"
+"""The folder of the store where the journals of searches lie until they are over."""
+JOURNAL = "search.journal"
+"""The journal's name in the folder of the run's samples, once the search is over."""
+_BUILDING_S = 30.0
+"""How long candidates are built before those that are ready are looked at."""
+_OF = ":"
+"""What stands between a candidate's key and the field, in the name of a sampled value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Searched:
+    """The outcome of a search: the plan of its proof, and what it tried."""
+
+    plan: Plan
+    findings: SearchFindings
+
+
+def search(
+    plan: Plan,
+    builder: Builder,
+    display: ProgressDisplay,
+    splits: Mapping[SplitName, Split],
+    output_axes: OutputAxes | None,
+    began: float,
+) -> Searched:
+    """Search the plan's candidates. ``began`` is the time of ``time.monotonic`` at which the run began.
+
+    Raises UserError for a choice that does not exist, and SlimlineError where the baseline can't be built.
+    """
+    plan = builder.plan = with_reference(plan)
+    try:
+        candidates = space(plan)
+    except ValueError as error:
+        raise UserError(*str(error).split("; ")) from error
+    test = splits["test"]
+    examples = deciding_examples(plan, splits)
+    reference = _reference(plan, builder, axes_of(test.inputs))
+    inputs = preprocess((examples or test).take(0, reference.batch_size).inputs, plan.model.preprocessing)
+    facts = learnt(plan, reference.artifact, inputs)
+    kept, left_out = sifted(plan, candidates, facts)
+    board = Board(standings=[Standing(candidate=one) for one in kept])
+    clock = Clock(plan=plan, began=began, tested=len(test))
+    display.say(planned(kept, len(left_out), clock.budget_s, clock.proof_s()))
+    path = plan.store / FOLDER / f"{identity_of_search(plan, builder, splits)}.journal"
+    with locked(path.with_suffix(".lock"), "the same search, which another run is at"):
+        under_way = _Search(
+            plan=plan,
+            builder=builder,
+            display=display,
+            board=board,
+            journal=Journal(path=path, seed=plan.seed),
+            judge=None if examples is None else DriftJudge(plan=plan, examples=examples, output_axes=output_axes),
+            clock=clock,
+            look=Look(
+                board=board,
+                reference=reference,
+                feed=batch_of(inputs, reference.batch_size),
+                settings=plan.measure,
+                seed=plan.seed,
+                limit_s=plan.limits.seconds,
+            ),
+            claimed=not facts.drawn,
+        )
+        under_way.run()
+        finalists = under_way.finalists()
+        under_way.journal.finish(plan.output / "samples" / JOURNAL)
+    return Searched(
+        plan=plan_of_proof(plan, [one.candidate for one in finalists], under_way.clock),
+        findings=under_way.findings(left_out),
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Search:
+    """A search under way."""
+
+    plan: Plan
+    builder: Builder
+    display: ProgressDisplay
+    board: Board
+    journal: Journal
+    judge: DriftJudge | None
+    """None: the data has no examples to judge on beside the test split's."""
+    clock: Clock
+    look: Look
+    claimed: bool
+    """Whether anything may be said of accuracy: the examples are none that were drawn at random."""
+    unit: Unit = "percent"
+    """The metric's unit, once something was judged."""
+    continued: int = 0
+    first_answer_s: float | None = None
+    building_s: float = 0.0
+    timing_s: float = 0.0
+    judging_s: float = 0.0
+    artifacts: dict[str, Artifact] = field(default_factory=dict)
+    """The models that were built, by the candidate's key."""
+
+    def run(self) -> None:
+        """Take up one candidate after another, until none waits or the time is up."""
+        self.journal.open()
+        self._take_up_ended()
+        while self.board.waiting() and self.clock.left_s() > 0:
+            ready = self._next_built()
+            if ready:
+                self._take_a_look(ready)
+                self._judge_all()
+                self._say_best()
+            self._draw_samples()
+        self.board.close(f"the time for looking was over (search.budget_s={self.clock.budget_s:g})")
+        self.display.step(LABEL, 1.0, f"{len(self.board.standings)} candidates, {self.clock.spent_s():.0f} s")
+
+    def finalists(self) -> list[Standing]:
+        """The candidates that are proven."""
+        chosen = self.board.finalists(self.clock.finalists)
+        for standing in chosen:
+            standing.ending = "finalist"
+        return chosen
+
+    def findings(self, left_out: Sequence[LeftOut]) -> SearchFindings:
+        """What the search tried, in the recorded form."""
+        return SearchFindings(
+            budget_s=self.clock.budget_s,
+            rules=self.plan.search is not None and self.plan.search.rules,
+            trials=[standing.trial() for standing in self.board.standings],
+            left_out=list(left_out),
+            continued=self.continued,
+            first_answer_s=self.first_answer_s,
+            building_s=self.building_s,
+            timing_s=self.timing_s,
+            judging_s=self.judging_s,
+            seconds=self.clock.spent_s(),
+        )
+
+    def _take_up_ended(self) -> None:
+        """Give the candidates what an earlier, stopped run of this search has seen of them."""
+        for values in self.journal.samples:
+            self._add_sample(values, None)
+        for standing in self.board.standings:
+            trial = self.journal.ended.get(identity_of_candidate(standing.candidate))
+            if trial is not None:
+                self.continued += 1
+                standing.take_up(trial)
+        if self.continued:
+            self.display.say(f"a search that was stopped goes on: {self.continued} of its trials have ended already")
+
+    def _next_built(self) -> list[Standing]:
+        """The next candidates that could be built; the others end."""
+        ready: list[Standing] = []
+        began = time.monotonic()
+        for standing in self.board.waiting():
+            enough = len(ready) >= TOGETHER or (ready and time.monotonic() - began > _BUILDING_S)
+            if enough or self.clock.left_s() <= 0:
+                break
+            started = time.monotonic()
+            self._step(f"building {standing.key}")
+            failures: list[SlimlineError] = []
+            with reasoned(failures.append):
+                self._build(standing)
+            standing.build_s = time.monotonic() - started
+            if failures:
+                self._end(standing, "failed", str(failures[0]))
+            elif standing.ending is None:
+                ready.append(standing)
+        self.building_s += time.monotonic() - began
+        return ready
+
+    def _build(self, standing: Standing) -> None:
+        """Build a candidate; raises Skipped or StageFailed with the reason."""
+        candidate = standing.candidate
+        built = self.builder.build(candidate.variant)
+        if built.record.status != "ok":
+            raise Skipped(str(built.record.reason))
+        size = self.look.reference.batch_size
+        artifact = runnable_at(candidate.variant, built, candidate.target, size, axes_of(self.look.feed))
+        standing.digest, standing.size_bytes = artifact.digest, artifact.size_bytes
+        self.artifacts[standing.key] = artifact
+        twin = self._twin(standing)
+        if twin is not None:
+            self._end(standing, "not needed", f"it is the same model as {twin}")
+
+    def _twin(self, standing: Standing) -> str | None:
+        """What runs the same model in the same place already."""
+        target = standing.candidate.target
+        if target == self.look.reference.target and standing.digest == self.look.reference.artifact.digest:
+            return candidate_key(BASELINE, target.name)
+        others = (one for one in self.board.standings if one is not standing and one.digest == standing.digest)
+        return next((one.key for one in others if one.candidate.target == target), None)
+
+    def _take_a_look(self, ready: Sequence[Standing]) -> None:
+        """Time candidates beside the reference in a few short rounds, and drop what can't reach the best."""
+        began = time.monotonic()
+        looked = self.look(
+            {standing.key: self._subject(standing) for standing in ready},
+            max(self.clock.left_s(), 1.0),
+            lambda done, text: self._step(f"timing {len(ready)} candidates"),
+        )
+        self.clock.call_ms = looked.call_ms
+        seconds = time.monotonic() - began
+        self.timing_s += seconds
+        for standing in ready:
+            standing.look_s += seconds / len(ready)
+            if standing.key in looked.ended:
+                self._end(standing, *looked.ended[standing.key])
+
+    def _subject(self, standing: Standing) -> Subject:
+        candidate, size = standing.candidate, self.look.reference.batch_size
+        return Subject(
+            key=subject_key(candidate.variant.name, candidate.target.name, size),
+            artifact=self.artifacts[standing.key],
+            target=candidate.target,
+            batch_size=size,
+        )
+
+    def _judge_all(self) -> None:
+        """Judge the drift of the candidates that are fast enough, the fastest first."""
+        began = time.monotonic()
+        for standing in self.board.unjudged():
+            reason = None if standing.speed is None else self.board.overtaken(standing.speed.high)
+            if reason is not None:
+                self._end(standing, "slower", reason)
+                continue
+            started = time.monotonic()
+            self._step(f"judging {standing.key}")
+            failures: list[SlimlineError] = []
+            with reasoned(failures.append):
+                self._judge(standing)
+            standing.look_s += time.monotonic() - started
+            if failures:
+                self._end(standing, "failed", str(failures[0]))
+            elif standing.ending is None:
+                self._keep(standing)
+        self.judging_s += time.monotonic() - began
+
+    def _judge(self, standing: Standing) -> None:
+        """Compare a candidate with the reference on the deciding examples; raises what running it raises."""
+        standing.judged = True
+        if self.judge is None:
+            return
+        accuracy, why = self.judge(
+            standing.key,
+            self.artifacts[standing.key],
+            standing.candidate.target,
+            (self.look.reference.artifact, self.look.reference.target),
+            self.judge.count(self.clock.call_ms or 1.0),
+        )
+        if accuracy is not None:
+            self.unit = accuracy.unit
+            standing.drift = drift_of(accuracy, self.clock.tested)
+        if standing.drift is not None and standing.drift.high < -standing.drift.margin:
+            self._end(standing, "drifts", why)
+
+    def _draw_samples(self) -> None:
+        """Draw a sample of the ranges of each chain that is fast enough and drifts too far."""
+        search = self.plan.search or SearchSettings()
+        for standing in list(self.board.standings):
+            candidate = standing.candidate
+            ranges = ranges_of(search.ranges, candidate.chain)
+            drawn = sum(one.candidate.after == standing.key and one.drawn for one in self.board.standings)
+            if candidate.changes or not ranges or drawn >= search.samples or not self.board.wants_rescue(standing):
+                continue
+            names = {f"{standing.key}{_OF}{stage}.{name}": ends for (stage, name), ends in ranges.items()}
+            sample = self.journal.sample(names)
+            self._add_sample(sample.params, sample)
+
+    def _add_sample(self, values: Mapping[str, float], sample: optuna.trial.Trial | None) -> None:
+        """Make a sample's values, by their names in the journal, a candidate."""
+        parents = {name.partition(_OF)[0] for name in values}
+        parent = next((one.candidate for one in self.board.standings if {one.key} == parents), None)
+        if parent is None:
+            return  # the space has changed since
+        candidate = parent
+        for name, value in values.items():
+            stage, _, field_name = name.partition(_OF)[2].partition(".")
+            candidate = with_field(self.plan, candidate, (stage, field_name), float(f"{value:.3g}"))
+        candidate = replace(candidate, after=parent.key)
+        self.board.standings.append(Standing(candidate=candidate, sample=sample, drawn=True))
+
+    def _end(self, standing: Standing, ending: Ending, reason: str) -> None:
+        standing.end(ending, reason)
+        self._keep(standing)
+
+    def _keep(self, standing: Standing) -> None:
+        """Keep a trial that has ended, or that was looked at to the end, and say how it went."""
+        self.journal.end(identity_of_candidate(standing.candidate), standing.trial(), standing.sample)
+        standing.sample = None  # a trial is told once
+        self.display.say(f"  {line(standing.trial(), self.unit, claimed=self.claimed)}")
+
+    def _say_best(self) -> None:
+        if self.first_answer_s is None:
+            self.first_answer_s = self.clock.spent_s()
+        best = self.board.bar()
+        if best is None:
+            self.display.say(f"so far nothing is faster for sure within the limits ({self.clock.spent_s():.0f} s)")
+            return
+        self.display.say(best_so_far(best.trial(), self.clock.spent_s(), self.unit, claimed=self.claimed))
+
+    def _step(self, text: str) -> None:
+        self.display.step(LABEL, min(self.clock.spent_s() / self.clock.budget_s, 0.99), text)
+
+
+def _reference(plan: Plan, builder: Builder, axes: Axes) -> Subject:
+    """The row that everything is compared with; raises SlimlineError where it can't be built."""
+    name, on = plan.measure.reference_for("")
+    built = builder.build(plan.variants[name])
+    if built.record.status != "ok":
+        raise SlimlineError(f"{name} could not be built, so there is nothing to compare with: {built.record.reason}")
+    size = plan.batch_sizes[0]
+    try:
+        artifact = runnable_at(plan.variants[name], built, plan.targets[on], size, axes)
+    except Skipped as error:
+        raise UserError(f"{name} can't be run on {on}, so there is nothing to compare with: {error}") from error
+    return Subject(key=subject_key(name, on, size), artifact=artifact, target=plan.targets[on], batch_size=size)

@@ -1,0 +1,137 @@
+"""A whole search on a small model: what it tries, what it proves, and that it goes on where it was stopped."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from pipeline.errors import UserError
+from pipeline.plan import MeasureSettings, Plan, SearchSettings
+from pipeline.report.charts import figures as charts
+from pipeline.run import loop
+from pipeline.search.board import Board
+from pipeline.search.journal import Journal
+from pipeline.stages.fix_shapes import FixShapes
+from pipeline.stages.quantize_dynamic import QuantizeDynamic
+from tests.example import Scale, plan
+
+pytestmark = pytest.mark.slow
+
+BRIEF = MeasureSettings(
+    profile="test",
+    looks=(3,),
+    blocks=4,
+    cell_ms=0.5,
+    noisy_half_width=1e9,
+    energy_s=None,
+    peaks=False,
+    explain="none",
+    exclusive=False,
+)
+
+
+def asked(folder: Path, search: SearchSettings, **stages: Mapping[str, Any]) -> Plan:
+    return plan(folder, {"baseline": {}, **stages}, search=search, measure=BRIEF)
+
+
+def run(chosen: Plan) -> tuple[int, dict[str, Any], str]:
+    text = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(charts, "draw_apart", lambda report: charts.Drawing(figures=[]))
+        code = loop.run(chosen, Console(file=text, width=120))
+    return code, json.loads((chosen.output / "report.json").read_text()), text.getvalue()
+
+
+SEARCH = SearchSettings(rules=False, finalists=2)
+CHAINS: dict[str, dict[str, Any]] = {
+    "fixed": {"fix": FixShapes()},
+    "broken": {"a": Scale(fail="it broke")},
+    "again": {"fix": FixShapes(from_data=False)},
+    "renamed": {"fixed": FixShapes()},
+    "int8": {"quantize": QuantizeDynamic()},
+}
+
+
+def test_each_candidate_has_an_ending_and_the_finalists_are_the_rows(tmp_path: Path) -> None:
+    code, report, text = run(asked(tmp_path, SEARCH, **CHAINS))
+    search = report["search"]
+    trials = {trial["variant"]: trial for trial in search["trials"]}
+    finalists = [name for name, trial in trials.items() if trial["ending"] == "finalist"]
+    assert code == 0
+    assert list(trials) == ["fixed", "broken", "again", "int8"]
+    assert (trials["broken"]["ending"], trials["broken"]["reason"]) == ("failed", "a: RuntimeError: it broke")
+    assert search["left_out"] == [
+        {"variant": "renamed", "target": "ort_cpu", "reason": "it is the chain of fixed@ort_cpu under another name"}
+    ]
+    assert trials["again"]["reason"] == "it is the same model as fixed@ort_cpu"
+    assert {variant["name"] for variant in report["variants"]} == {"baseline", *finalists}
+    assert all(trial["speed"]["rounds"] >= 1 for trial in trials.values() if trial["ending"] in ("finalist", "slower"))
+    assert report["measure"]["reference"] == "baseline@ort_cpu"
+    assert "4 candidates from 4 chains on 1 runtime" in text
+    assert (tmp_path / "outputs" / "run" / "samples" / "search.journal").exists()
+    assert not list((tmp_path / "store" / ".search").glob("*.journal"))
+
+
+def test_a_search_that_was_stopped_goes_on_and_tries_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = asked(tmp_path, SEARCH, **CHAINS)
+    ended: list[str] = []
+    kept = Journal.end
+
+    def end(self: Journal, identity: str, trial: Any, sampled: Any = None) -> None:
+        kept(self, identity, trial, sampled)
+        ended.append(trial.variant)
+        if len(ended) == 2:
+            raise KeyboardInterrupt
+
+    def counted(self: Journal, identity: str, trial: Any, sampled: Any = None) -> None:
+        ended.append(trial.variant)
+        kept(self, identity, trial, sampled)
+
+    monkeypatch.setattr(Journal, "end", end)
+    with pytest.raises(KeyboardInterrupt):
+        run(chosen)
+    before = list(ended)
+    monkeypatch.setattr(Journal, "end", counted)
+    _, report, text = run(replace(chosen, output=tmp_path / "outputs" / "second"))
+    assert len(before) == 2
+    assert report["search"]["continued"] == 2
+    assert "a search that was stopped goes on: 2 of its trials have ended already" in text
+    assert sorted(ended) == sorted(set(ended))
+    assert {trial["variant"] for trial in report["search"]["trials"]} == set(CHAINS) - {"renamed"}
+
+
+def test_without_time_the_baseline_is_measured_and_the_rest_is_told(tmp_path: Path) -> None:
+    chosen = asked(tmp_path, replace(SEARCH, budget_s=1e-3), fixed=CHAINS["fixed"])
+    _, report, _ = run(chosen)
+    (trial,) = report["search"]["trials"]
+    assert trial["ending"] == "no time"
+    assert [variant["name"] for variant in report["variants"]] == ["baseline"]
+
+
+def test_ranges_are_sampled_where_a_chain_is_fast_enough_and_drifts_too_far(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Board, "wants_rescue", lambda board, standing: standing.judged and not standing.drawn)
+    ranges = {"scaled": {"a": {"by": (1.5, 3.0)}}}
+    chosen = asked(tmp_path, replace(SEARCH, samples=2, ranges=ranges), scaled={"a": Scale()})
+    _, report, _ = run(chosen)
+    drawn = [trial for trial in report["search"]["trials"] if trial["changes"]]
+    values = [float(trial["changes"][0].removeprefix("variants.scaled.stages.a.by=")) for trial in drawn]
+    assert len(values) == 2
+    assert all(1.5 <= value <= 3.0 for value in values)
+    assert all(trial["chain"] == "scaled" for trial in drawn)
+
+
+def test_a_choice_that_does_not_exist_is_told_before_any_work(tmp_path: Path) -> None:
+    choices = {"scaled": {"a": {"colour": ("red",)}}}
+    with pytest.raises(UserError, match="colour"):
+        run(asked(tmp_path, replace(SEARCH, choices=choices), scaled={"a": Scale()}))

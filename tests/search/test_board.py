@@ -1,0 +1,128 @@
+"""Where candidates stand: who is dropped, who is rescued, who is proven."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+
+from pipeline.backends.onnxruntime import OnnxRuntime
+from pipeline.plan import Target, Variant
+from pipeline.results.figures import Accuracy
+from pipeline.results.search import Drift, ScreenedSpeed
+from pipeline.search.board import Board, Standing, drift_of, examples_to_decide
+from pipeline.search.space import Candidate
+
+ORT = Target(name="ort", backend=OnnxRuntime())
+
+
+def standing(
+    name: str,
+    value: float | None = None,
+    delta: float | None = None,
+    *,
+    decidable: bool = True,
+    after: str | None = None,
+    when: Literal["drifts", "leads"] = "drifts",
+) -> Standing:
+    candidate = Candidate(variant=Variant(name=name, stages={}), target=ORT, chain=name, after=after, when=when)
+    speed = None if value is None else ScreenedSpeed(value=value, low=0.97 * value, high=1.03 * value, rounds=3)
+    drift = None if delta is None else drifting(delta, decidable)
+    return Standing(candidate=candidate, speed=speed, drift=drift, judged=drift is not None)
+
+
+def drifting(delta: float, decidable: bool) -> Drift:
+    verdict = "NO MEANINGFUL DROP" if decidable else "UNDECIDED"
+    return Drift(
+        delta=delta,
+        low=delta - 0.02,
+        high=delta + 0.02,
+        n=200,
+        flips=4,
+        margin=0.01,
+        verdict=verdict,  # type: ignore[arg-type]
+        decidable=decidable,
+    )
+
+
+def names(standings: list[Standing]) -> list[str]:
+    return [one.candidate.variant.name for one in standings]
+
+
+def test_the_bar_is_the_fastest_for_sure_that_keeps_the_limit() -> None:
+    board = Board(standings=[standing("slow", 1.5, 0.0), standing("wrong", 3.0, -0.005, decidable=False)])
+    assert board.overtaken(1.45) == "it has at most 1.45x, and can't reach slow@ort, which has at least 1.46x"
+    assert board.overtaken(1.46) is None
+
+
+def test_without_anything_faster_the_baseline_is_the_bar() -> None:
+    assert Board(standings=[standing("alike", 1.0, 0.0)]).overtaken(0.99) == (
+        "it has at most 0.99x, and can't reach the baseline"
+    )
+
+
+def test_a_rescue_waits_until_its_chain_is_fast_enough_and_drifts() -> None:
+    chain, rescue = standing("int8"), standing("int8-mse", after="int8@ort")
+    board = Board(standings=[standing("bf16", 1.8, 0.0), chain, rescue])
+    assert names(board.waiting()) == ["int8"]
+    chain.speed, chain.drift = standing("", 2.5).speed, drifting(-0.004, decidable=False)
+    assert names(board.waiting()) == ["int8-mse"]
+    chain.drift = drifting(0.0, decidable=True)
+    assert board.waiting() == []
+    chain.drift, chain.speed = drifting(-0.2, decidable=False), standing("", 1.2).speed
+    board.close("time is up")
+    assert (rescue.ending, rescue.reason) == ("not needed", "int8@ort is not fast enough, and this one is not faster")
+
+
+def test_settings_of_a_session_come_last_and_only_for_the_fastest() -> None:
+    slow, fast = standing("slow", 1.2, 0.0), standing("fast")
+    polished = [standing(f"{one}-io", after=f"{one}@ort", when="leads") for one in ("slow", "fast")]
+    board = Board(standings=[slow, fast, *polished])
+    assert names(board.waiting()) == ["fast"]
+    fast.speed, fast.drift = standing("", 2.0).speed, drifting(0.0, decidable=True)
+    assert names(board.waiting()) == ["fast-io"]
+    board.close("time is up")
+    assert [one.ending for one in polished] == ["not needed", "no time"]
+
+
+def test_finalists_are_the_fastest_decidable_and_the_fastest_of_all() -> None:
+    board = Board(
+        standings=[
+            standing("first", 1.5, 0.0),
+            standing("second", 1.4, 0.0),
+            standing("third", 1.3, 0.0),
+            standing("likely", 3.0, -0.004, decidable=False),
+            standing("lost", 4.0, -0.3, decidable=False),
+        ]
+    )
+    assert names(board.finalists(3)) == ["likely", "first", "second"]
+    assert names(board.finalists(1)) == ["likely"]
+    assert names(board.finalists(9)) == ["likely", "first", "second", "third"]
+
+
+@pytest.mark.parametrize(
+    ("delta", "low", "needed"), [(0.0, -0.02, 800), (-0.005, -0.025, 3200), (-0.01, -0.03, None), (0.01, 0.0, 50)]
+)
+def test_how_many_examples_decide(delta: float, low: float, needed: int | None) -> None:
+    assert examples_to_decide(delta, low, 0.01, 200) == needed
+
+
+def test_a_drift_is_decidable_where_the_test_split_is_large_enough() -> None:
+    accuracy = Accuracy(
+        metric="accuracy",
+        value=0.9,
+        low=0.85,
+        high=0.94,
+        n=200,
+        delta=0.0,
+        delta_low=-0.02,
+        delta_high=0.02,
+        flips=2,
+        p=1.0,
+        margin=0.01,
+        verdict="UNDECIDED",
+    )
+    large, small = drift_of(accuracy, 800), drift_of(accuracy, 799)
+    assert large is not None
+    assert small is not None
+    assert (large.decidable, small.decidable, small.needed) == (True, False, 800)
