@@ -1,13 +1,14 @@
 """Runs that are killed at random moments, and runs side by side: what is left, and is the next run right?
 
-    python benchmarks/kills.py [MOMENTS] [--seed 0] [--training] [--folder DIR]
+    python benchmarks/kills.py [MOMENTS] [--seed 0] [--training | --search] [--folder DIR]
 
 Each moment starts a real run on a small model, waits for a random time, and sends a signal (KILL, TERM, INT or HUP) to
 the run, or KILL to one of its processes or to a template. Then the same command runs to its end. Right is: no process
 lives on, no entry of the store is damaged, nothing is left in TMPDIR, in the store or under a hidden name in outputs
 once the next run has ended, and its figures that don't depend on time are those of a run that nobody disturbed.
-``--training`` trains too: moments then fall into fine-tuning, whose checkpoints the next run continues from. Without
-it, runs are started side by side at the end. Linux only.
+``--training`` trains too: moments then fall into fine-tuning, whose checkpoints the next run continues from.
+``--search`` searches: no trial that had ended may be lost or tried again, and the same space must be finished. Without
+either, runs are started side by side at the end. Linux only.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ import numpy as np
 
 from pipeline.artifact.store import Store
 from pipeline.errors import CorruptEntry
+from pipeline.search.journal import Journal
 
 MARK = "SLIMLINE_KILLS"
 """Names a workplace in the environment of every process that it starts, so that one that lives on is found."""
@@ -48,6 +50,11 @@ TRAINING = (
     "model.inputs={x:{shape:[64],dtype:float32}}", "data=npz", "data.path=data.npz", "target=[ort_cpu]",
     "variant=[baseline,pruned]", "variants.pruned.stages.finetune.epochs=12",
     "variants.pruned.stages.finetune.batch_size=16", *MEASURE,
+)  # fmt: skip
+SEARCH = (
+    "experiment=best", "model=onnx", "model.path=model.onnx", "data=npz", "data.path=data.npz",
+    "target=[ort_cpu,openvino_cpu]", "variant=[baseline,fixed_shapes,dynamic_int8,static_int8,weights_int8]",
+    "search.rules=false", "search.budget_s=60", "~search.rescue_chains", "~search.ranges", *MEASURE,
 )  # fmt: skip
 NETWORK = """\
 from torch import nn
@@ -181,13 +188,29 @@ class Workplace:
         hidden = [path for path in outputs.rglob(".*") if path.name != ".hydra"]
         return [path.relative_to(self.folder).as_posix() for path in [*found, *hidden, *outputs.rglob("*.tmp")]]
 
+    def trials(self) -> dict[str, Any]:
+        """The trials that a search which was stopped has in its journal, by candidate; none where none was stopped."""
+        found: dict[str, Any] = {}
+        for path in (self.store / ".search").glob("*.journal"):
+            journal = Journal(path=path, seed=0)
+            journal.open()
+            found |= {f"{trial.variant}@{trial.target}": asdict(trial) for trial in journal.ended.values()}
+        return found
+
     def runs(self) -> list[Path]:
         """The folders of runs that have a report, the oldest first."""
         return sorted(path.parent for path in (self.folder / "outputs").glob("*/*/report.json"))
 
+    def report(self) -> dict[str, Any]:
+        """The newest report."""
+        found: dict[str, Any] = json.loads((self.folder / "outputs" / "latest" / "report.json").read_text())
+        return found
+
     def figures(self) -> dict[str, Any]:
         """What the newest report says that depends on no clock: each row's status, accuracy and model."""
-        report = json.loads((self.folder / "outputs" / "latest" / "report.json").read_text())
+        report = self.report()
+        if report["search"] is not None:  # which candidates are finalists depends on the clock
+            return {"candidates": sorted(f"{one['variant']}@{one['target']}" for one in report["search"]["trials"])}
         return {
             f"{variant['name']} {row['target']}": (
                 row["status"],
@@ -298,13 +321,32 @@ def try_moment(place: Workplace, moment: Moment, right: dict[str, Any], rng: ran
     outcome.wrong += [f"lives on: {command[-60:]}" for command in place.orphans()]
     outcome.left_at_once = len(place.left())
     outcome.wrong += place.damaged()
+    ended = place.trials()
     following = place.start().end()
+    if following.code == 0:
+        outcome.wrong += lost(ended, place.report())
     outcome.wrong += [f"next run: {words}" for words in following.wrong]
     outcome.wrong += [f"next run: code {following.code}"] if following.code != 0 else []
     outcome.wrong += [f"left: {name}" for name in place.left()]
     if following.code == 0 and place.figures() != right:
         outcome.wrong.append(f"figures: {place.figures()}")
     return outcome
+
+
+def lost(ended: dict[str, Any], report: dict[str, Any]) -> list[str]:
+    """What is wrong with a search that went on: trials that had ended and are gone or were tried again."""
+    if report["search"] is None:
+        return []
+    trials = {f"{one['variant']}@{one['target']}": one for one in report["search"]["trials"]}
+    wrong = [f"{key} was tried again" for key, one in ended.items() if speed(trials.get(key, {})) != speed(one)]
+    if report["search"]["continued"] != len(ended):
+        wrong.append(f"{report['search']['continued']} of {len(ended)} trials were taken up")
+    return wrong
+
+
+def speed(trial: dict[str, Any]) -> Any:
+    """The speed-up that a trial saw, which no two looks see alike."""
+    return (trial.get("speed") or {}).get("value")
 
 
 def strike(place: Workplace, run: Run, moment: Moment, rng: random.Random) -> str:
@@ -417,10 +459,12 @@ def main() -> None:
     parser.add_argument("moments", nargs="?", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--training", action="store_true", help="runs that train")
+    parser.add_argument("--search", action="store_true", help="runs that search")
     parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="kills-"))
-    place = Workplace(folder=folder, overrides=TRAINING if options.training else ONNX)
+    overrides = TRAINING if options.training else SEARCH if options.search else ONNX
+    place = Workplace(folder=folder, overrides=overrides)
     place.prepare()
     undisturbed = place.start().end()
     if undisturbed.code != 0:
@@ -432,7 +476,7 @@ def main() -> None:
         outcome = try_moment(place, moment, right, rng)
         failed += bool(outcome.wrong)
         print(f"{number + 1:>3}  {moment}  {outcome}", flush=True)
-    for what, wrong in side_by_side(place) if not options.training else ():
+    for what, wrong in side_by_side(place) if overrides == ONNX else ():
         failed += bool(wrong)
         print(f"     {what}: {'; '.join(wrong) or 'right'}", flush=True)
     print("all right" if not failed else f"{failed} were wrong")

@@ -6,7 +6,7 @@ import inspect
 import re
 import shlex
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
 from functools import cache
 from importlib.resources import files
@@ -25,6 +25,8 @@ from pipeline.plan.chains import with_beginnings
 from pipeline.plan.check import check, check_measure
 
 TARGET = "_target_"
+OF_VARIANTS = ("choices", "rescues", "rescue_chains", "ranges")
+"""The keys of ``search`` that begin with the name of a variant."""
 NAME = re.compile(r"[\w+-][\w.+-]*")
 """The characters of a variant's or a target's name: it is part of file names, and ``variant@target`` names a row."""
 
@@ -105,6 +107,7 @@ def build(cfg: DictConfig, output: Path, command: str) -> Plan:
         for name in plain["steps"]
         if name not in variants
     )
+    problems.extend(_unselected(command, variants, targets))
     if problems:
         raise UserError(*problems)
     plan = Plan(
@@ -141,6 +144,16 @@ def by_default(command: str, group: str, node: str, names: Iterable[str]) -> fro
         return frozenset()
     paths = [key.rpartition("@")[2].split(".") for key in keys]
     return frozenset(names) - {path[1] for path in paths if path[0] == node and len(path) > 1}
+
+
+def _unselected(command: str, variants: Iterable[str], targets: Iterable[str]) -> Iterator[str]:
+    """What was typed for a search about a variant or a target that is not selected. What an experiment says of such
+    ones does not count."""
+    names = {**{key: list(variants) for key in OF_VARIANTS}, "sessions": list(targets)}
+    for word in shlex.split(command):
+        group, *path = word.lstrip("+").partition("=")[0].split(".")
+        if group == "search" and len(path) > 1 and path[0] in names and path[1] not in names[path[0]]:
+            yield f"search.{path[0]}.{path[1]} is not selected; selected: {', '.join(names[path[0]])}"
 
 
 def _unknown(plain: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from functools import cache
@@ -252,6 +253,15 @@ def test_what_nothing_reads_and_what_can_not_be_is_refused(override: str, says: 
     with pytest.raises(UserError) as raised:
         plan(override)
     assert says in str(raised.value)
+
+
+def test_what_a_search_says_of_a_variant_counts_only_where_it_was_typed() -> None:
+    overrides = ["experiment=best", "variant=[baseline,static_int8]", "target=[ort_cpu]"]
+    assert plan(*overrides).search is not None
+    overrides.append("+search.choices.static_in8.quantize.symmetric=[true]")
+    with pytest.raises(UserError) as raised:
+        build(compose("config", overrides), Path("outputs/test"), shlex.join(["python", "-m", "pipeline", *overrides]))
+    assert str(raised.value) == "search.choices.static_in8 is not selected; selected: baseline, static_int8"
 
 
 def test_one_batch_size_needs_no_brackets() -> None:

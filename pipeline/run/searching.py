@@ -74,7 +74,7 @@ def search(
     try:
         candidates = space(plan)
     except ValueError as error:
-        raise UserError(*str(error).split("; ")) from error
+        raise UserError(str(error)) from error
     test = splits["test"]
     examples = deciding_examples(plan, splits)
     reference = _reference(plan, builder, axes_of(test.inputs))

@@ -46,15 +46,12 @@ def candidate_key(variant: str, target: str) -> str:
 def space(plan: Plan) -> list[Candidate]:
     """Every candidate of a plan, in the order of its variants, but for samples of ranges, which come as they are drawn.
 
-    Of each variant there is the chain as it is, its choices and its rescues, on every target. Raises ValueError for a
-    plan without a search, for a variant, a stage, a field or a target that does not exist, and for a value that a field
-    does not take.
+    Of each variant there is the chain as it is, its choices and its rescues, on every target. What is said of variants
+    and targets that are not selected does not count. Raises ValueError for a plan without a search, for a stage or a
+    field that does not exist, and for a value that a field does not take.
     """
     if plan.search is None:
         raise ValueError("the plan has no search")
-    problems = list(_problems(plan, plan.search))
-    if problems:
-        raise ValueError("; ".join(problems))
     return [
         candidate
         for variant in plan.variants.values()
@@ -113,15 +110,3 @@ def _values(choices: Mapping[str, Fields], variant: str) -> Iterator[tuple[Field
 def _named(name: str, field: str, value: Any) -> str:
     text = _NOT_IN_NAMES.sub("_", typed(value)).strip("_")
     return f"{name}-{field}-{text}"
-
-
-def _problems(plan: Plan, search: SearchSettings) -> Iterator[str]:
-    for group, existing, given in (
-        ("choices", plan.variants, search.choices),
-        ("rescues", plan.variants, search.rescues),
-        ("ranges", plan.variants, search.ranges),
-        ("rescue_chains", plan.variants, search.rescue_chains),
-        ("sessions", plan.targets, search.sessions),
-    ):
-        unknown = [name for name in given if name not in existing]
-        yield from (f"search.{group}.{name} does not exist; selected: {', '.join(existing)}" for name in unknown)

@@ -53,10 +53,6 @@ def test_a_changed_candidate_has_the_changed_stage_and_tells_what_to_type(tmp_pa
 @pytest.mark.parametrize(
     ("choices", "problem"),
     [
-        (
-            {"pruned": {"prune": {"pruning_ratio": (0.3,)}}},
-            "search.choices.pruned does not exist; selected: baseline",
-        ),
         ({"static_int8": {"prune": {"pruning_ratio": (0.3,)}}}, "prune is not in this run"),
         ({"static_int8": {"quantize": {"colour": (1,)}}}, "colour"),
         ({"static_int8": {"quantize": {"calibration": ("guess",)}}}, "calibration must be"),
@@ -67,3 +63,8 @@ def test_what_does_not_exist_is_told(
 ) -> None:
     with pytest.raises(ValueError, match=problem):
         space(searched(tmp_path, choices=choices))
+
+
+def test_what_is_said_of_variants_that_are_not_selected_does_not_count(tmp_path: Path) -> None:
+    asked = searched(tmp_path, choices={"pruned": {"prune": {"pruning_ratio": (0.3,)}}}, sessions={"gpu": {"x": (1,)}})
+    assert [candidate.key for candidate in space(asked)] == ["baseline@ort_cpu", "static_int8@ort_cpu"]
