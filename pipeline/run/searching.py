@@ -137,6 +137,8 @@ class _Search:
     judging_s: float = 0.0
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     """The models that were built, by the candidate's key."""
+    unbuilt: dict[str, str] = field(default_factory=dict)
+    """Why chains can't be built, by the chain's name: on another target they can't either."""
 
     def run(self) -> None:
         """Take up one candidate after another, until none waits or the time is up."""
@@ -210,8 +212,11 @@ class _Search:
     def _build(self, standing: Standing) -> None:
         """Build a candidate; raises Skipped or StageFailed with the reason."""
         candidate = standing.candidate
+        if candidate.variant.name in self.unbuilt:
+            raise Skipped(self.unbuilt[candidate.variant.name])
         built = self.builder.build(candidate.variant)
         if built.record.status != "ok":
+            self.unbuilt[candidate.variant.name] = str(built.record.reason)
             raise Skipped(str(built.record.reason))
         size = self.look.reference.batch_size
         artifact = runnable_at(candidate.variant, built, candidate.target, size, axes_of(self.look.feed))
