@@ -19,7 +19,6 @@ from pipeline.run import loop
 from pipeline.search.board import Board
 from pipeline.search.journal import Journal
 from pipeline.stages.fix_shapes import FixShapes
-from pipeline.stages.quantize_dynamic import QuantizeDynamic
 from tests.example import Scale, plan
 
 pytestmark = pytest.mark.slow
@@ -49,13 +48,12 @@ def run(chosen: Plan) -> tuple[int, dict[str, Any], str]:
     return code, json.loads((chosen.output / "report.json").read_text()), text.getvalue()
 
 
-SEARCH = SearchSettings(rules=False, finalists=2)
+SEARCH = SearchSettings(rules=False, finalists=1)
 CHAINS: dict[str, dict[str, Any]] = {
     "fixed": {"fix": FixShapes()},
     "broken": {"a": Scale(fail="it broke")},
     "again": {"fix": FixShapes(from_data=False)},
     "renamed": {"fixed": FixShapes()},
-    "int8": {"quantize": QuantizeDynamic()},
 }
 
 
@@ -65,7 +63,7 @@ def test_each_candidate_has_an_ending_and_the_finalists_are_the_rows(tmp_path: P
     trials = {trial["variant"]: trial for trial in search["trials"]}
     finalists = [name for name, trial in trials.items() if trial["ending"] == "finalist"]
     assert code == 0
-    assert list(trials) == ["fixed", "broken", "again", "int8"]
+    assert list(trials) == ["fixed", "broken", "again"]
     assert (trials["broken"]["ending"], trials["broken"]["reason"]) == ("failed", "a: RuntimeError: it broke")
     assert search["left_out"] == [
         {"variant": "renamed", "target": "ort_cpu", "reason": "it is the chain of fixed@ort_cpu under another name"}
@@ -74,7 +72,7 @@ def test_each_candidate_has_an_ending_and_the_finalists_are_the_rows(tmp_path: P
     assert {variant["name"] for variant in report["variants"]} == {"baseline", *finalists}
     assert all(trial["speed"]["rounds"] >= 1 for trial in trials.values() if trial["ending"] in ("finalist", "slower"))
     assert report["measure"]["reference"] == "baseline@ort_cpu"
-    assert "4 candidates from 4 chains on 1 runtime" in text
+    assert "3 candidates from 3 chains on 1 runtime" in text
     assert (tmp_path / "outputs" / "run" / "samples" / "search.journal").exists()
     assert not list((tmp_path / "store" / ".search").glob("*.journal"))
 
@@ -122,13 +120,12 @@ def test_ranges_are_sampled_where_a_chain_is_fast_enough_and_drifts_too_far(
 ) -> None:
     monkeypatch.setattr(Board, "wants_rescue", lambda board, standing: standing.judged and not standing.drawn)
     ranges = {"scaled": {"a": {"by": (1.5, 3.0)}}}
-    chosen = asked(tmp_path, replace(SEARCH, samples=2, ranges=ranges), scaled={"a": Scale()})
+    chosen = asked(tmp_path, replace(SEARCH, samples=1, ranges=ranges), scaled={"a": Scale()})
     _, report, _ = run(chosen)
     drawn = [trial for trial in report["search"]["trials"] if trial["changes"]]
     values = [float(trial["changes"][0].removeprefix("variants.scaled.stages.a.by=")) for trial in drawn]
-    assert len(values) == 2
-    assert all(1.5 <= value <= 3.0 for value in values)
-    assert all(trial["chain"] == "scaled" for trial in drawn)
+    assert [1.5 <= value <= 3.0 for value in values] == [True]
+    assert drawn[0]["chain"] == "scaled"
 
 
 def test_a_choice_that_does_not_exist_is_told_before_any_work(tmp_path: Path) -> None:
