@@ -36,6 +36,7 @@ from pipeline.results.figures import Speedup
 from pipeline.results.reading import load_record
 from pipeline.results.report import Report
 from pipeline.run import loop
+from pipeline.search.board import SAME_MODEL
 from pipeline.search.space import Candidate
 
 MODELS: Mapping[str, Sequence[str]] = {
@@ -48,8 +49,6 @@ MODELS: Mapping[str, Sequence[str]] = {
 """The models, each with what goes with it. The last two have random weights."""
 CLOSE = 0.98
 """An answer that is this many times as fast as the grid's best is within 2 %."""
-TWIN = "it is the same model as"
-"""How the reason begins of a candidate whose file and target another one has: the grid has it once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +113,7 @@ def whole_grid(place: Place, report: Report, grid_s: float | None) -> float:
         plan = place.plan()
         known = by_pair(plan)
         trials = [] if report.search is None else report.search.trials
-        pairs = [(one.variant, one.target) for one in trials if not (one.reason or "").startswith(TWIN)]
+        pairs = [(one.variant, one.target) for one in trials if not (one.reason or "").startswith(SAME_MODEL)]
         measure(plan, [known[pair] for pair in pairs if pair in known], reference(plan), out, grid_s)
 
     return place.step("grid", do)

@@ -46,6 +46,12 @@ class Split:
         labels = None if self.labels is None else self.labels[which]
         return replace(self, inputs=Inputs(arrays, axes_of(self.inputs)), labels=labels)
 
+    def followed_by(self, other: Split) -> Split:
+        """These examples and then those of another split, with labels where both have them; the notes are these."""
+        arrays = {name: np.concatenate([array, other.inputs[name]]) for name, array in self.inputs.items()}
+        both = None if self.labels is None or other.labels is None else np.concatenate([self.labels, other.labels])
+        return replace(self, inputs=Inputs(arrays, axes_of(self.inputs)), labels=both)
+
     def example_hashes(self) -> list[str]:
         """The sha256 of each example's inputs (not of its label), to tell whether splits overlap."""
         arrays = [np.ascontiguousarray(self.inputs[name]) for name in sorted(self.inputs)]

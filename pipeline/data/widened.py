@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numpy as np
-
-from pipeline.data.batches import Inputs, axes_of
 from pipeline.data.dataset import Dataset, Split, SplitName
 from pipeline.data.fitted import Around
 from pipeline.errors import NoExamples
@@ -44,8 +41,6 @@ def widened(data: Dataset) -> Dataset:
 def _with_more(test: Split, train: Split | None) -> Split:
     if train is None or not len(train):
         return test
-    arrays = {name: np.concatenate([array, train.inputs[name]]) for name, array in test.inputs.items()}
-    labels = None if test.labels is None or train.labels is None else np.concatenate([test.labels, train.labels])
     examples = f"{len(train):,} example{'s' if len(train) > 1 else ''}"
     note = f"no stage trains, so the train share ({examples}) is tested on too"
-    return Split(Inputs(arrays, axes_of(test.inputs)), labels, (*test.notes, note))
+    return replace(test.followed_by(train), notes=(*test.notes, note))

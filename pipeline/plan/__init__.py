@@ -6,7 +6,7 @@ from pipeline.plan.search import SearchSettings
 from pipeline.plan.settings import BASELINE, Constraints, Explain, MeasureSettings, RunLimits, Scenario
 from pipeline.plan.source import InputSignature, ModelSource
 from pipeline.plan.stage import Comparison, Context, Speed, Stage, Variant, is_export, role_of
-from pipeline.plan.target import Backend, Device, Enqueuing, Profiler, Resident, Session, Target, Waking
+from pipeline.plan.target import Backend, Device, Enqueuing, Profiler, Resident, Session, Target, Waking, unavailable
 
 __all__ = [
     "BASELINE",
@@ -36,4 +36,5 @@ __all__ = [
     "Waking",
     "is_export",
     "role_of",
+    "unavailable",
 ]

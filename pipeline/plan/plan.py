@@ -52,6 +52,13 @@ class Plan:
     pairs: frozenset[tuple[str, str]] | None = None
     """The variants and targets whose rows are measured; None: every variant on every target."""
 
+    @property
+    def searched(self) -> SearchSettings:
+        """The settings of the plan's search; raises ValueError where it has none."""
+        if self.search is None:
+            raise ValueError("the plan has no search")
+        return self.search
+
     def asked(self, variant: str, target: str) -> bool:
         """Whether the user named both; the baseline counts as named."""
         return variant not in self.default_variants and target not in self.default_targets

@@ -13,6 +13,7 @@ from pipeline.bounds import (
     Threads,
 )
 from pipeline.data.dataset import Feed
+from pipeline.errors import Skipped
 
 Device = Literal["cpu", "cuda"]
 
@@ -100,3 +101,12 @@ class Target:
     device: Device = "cpu"
     threads: Threads = 1
     session: Mapping[str, Any] = field(default_factory=dict)
+
+
+def unavailable(target: Target) -> str | None:
+    """Why this machine can't run a target; None where it can. Raises UserError for settings that do not exist."""
+    try:
+        target.backend.check(target)
+    except Skipped as error:
+        return str(error)
+    return None

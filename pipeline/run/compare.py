@@ -16,7 +16,7 @@ from pipeline.errors import Skipped, StageFailed
 from pipeline.machine.environment import describe_machine
 from pipeline.measure.group import Subject
 from pipeline.measure.latency import measure_latency
-from pipeline.plan import MeasureSettings, Plan, Speed, Target
+from pipeline.plan import MeasureSettings, Plan, Speed, Target, unavailable
 from pipeline.results.record import subject_key
 from pipeline.statistics.latency import paired_ratio
 
@@ -99,10 +99,8 @@ def fingerprint(plan: Plan) -> dict[str, Any]:
 
 def _target(plan: Plan) -> Target:
     for target in plan.targets.values():
-        if target.device == "cpu" and "onnx" in target.backend.runs:
-            with suppress(Skipped):
-                target.backend.check(target)
-                return target
+        if target.device == "cpu" and "onnx" in target.backend.runs and unavailable(target) is None:
+            return target
     raise Skipped("nothing here can be timed: select a target that runs ONNX on the CPU, such as target=[ort_cpu]")
 
 

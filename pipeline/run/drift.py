@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +12,9 @@ from numpy.typing import NDArray
 from pipeline.analyse.accuracy import accuracies
 from pipeline.analyse.recommend.eligible import accuracy_obstacles
 from pipeline.artifact import Artifact
-from pipeline.data.batches import Inputs, axes_of, count_of
+from pipeline.data.batches import Inputs, axes_of
 from pipeline.data.dataset import Split, SplitName, preprocess
 from pipeline.errors import SlimlineError
-from pipeline.isolated.run import Starter, fresh
 from pipeline.measure.accuracy import predict
 from pipeline.measure.outputs import OutputAxes
 from pipeline.metrics import class_path, fields_of
@@ -39,36 +39,35 @@ class DriftJudge:
     examples: Split
     """Raw examples that the test split does not have."""
     output_axes: OutputAxes | None
-    start: Starter = fresh
     inputs: Inputs = field(init=False)
     """The examples as the model reads them."""
-    _baseline: dict[int, NDArray[np.generic]] = field(default_factory=dict)
+    _baseline: NDArray[np.generic] | None = None
+    """The reference's predictions; all candidates are judged on as many examples."""
 
     def __post_init__(self) -> None:
         self.inputs = preprocess(self.examples.inputs, self.plan.model.preprocessing)
 
     def count(self, call_ms: float) -> int:
         """How many examples are judged on, for a model whose calls take ``call_ms``."""
-        search = self.plan.search
-        budget_s, most = (600.0, 500) if search is None else (search.budget_s, search.examples)
-        affordable = int(_LONGEST_SHARE * budget_s * _MS_PER_S / call_ms)
-        return min(len(self.examples), most, max(affordable, _FEWEST))
+        affordable = int(_LONGEST_SHARE * self.plan.searched.budget_s * _MS_PER_S / call_ms)
+        return min(len(self.examples), max(affordable, _FEWEST))
 
     def __call__(
-        self, key: str, artifact: Artifact, target: Target, reference: tuple[Artifact, Target], count: int
+        self, key: str, artifact: Artifact, target: Target, reference: tuple[Artifact, Target], call_ms: float
     ) -> tuple[Accuracy | None, str]:
-        """The accuracy of a candidate beside the reference's on the first ``count`` examples, and why it does not
-        keep the limit, or an empty text. The accuracy is None where the outputs can't be judged.
+        """The accuracy of a candidate beside the reference's, and why it does not keep the limit, or an empty text.
+        The accuracy is None where the outputs can't be judged. ``call_ms`` is the reference's call.
 
         Raises what ``predict`` raises.
         """
-        if count not in self._baseline:
-            self._baseline[count] = self._predicted(*reference, count)
+        if self._baseline is None:
+            self._baseline = self._predicted(*reference, self.count(call_ms))
+        count = len(self._baseline)
         name, on = self.plan.measure.reference_for(target.name)
         labels = self.examples.labels
         samples = AccuracySamples(
             labels=None if labels is None else labels[:count],
-            predictions={f"{name}@{on}": self._baseline[count], key: self._predicted(artifact, target, count)},
+            predictions={f"{name}@{on}": self._baseline, key: self._predicted(artifact, target, count)},
             metric=self.plan.metric.name,
             metric_class=class_path(self.plan.metric),
             metric_fields=fields_of(self.plan.metric),
@@ -86,7 +85,6 @@ class DriftJudge:
             max(self.plan.batch_sizes),
             output_axes=self.output_axes,
             limits=limits_for(self.plan),
-            start=self.start,
         )
         if predicted.predictions is None:
             raise SlimlineError(predicted.reason or "its outputs can't be judged")
@@ -96,13 +94,4 @@ class DriftJudge:
 def deciding_examples(plan: Plan, splits: Mapping[SplitName, Split]) -> Split | None:
     """The examples that a search decides on, those of the validation split first; None where the data has none."""
     parts = [split for name in DECIDING if (split := splits.get(name)) is not None and len(split)]
-    most = len(parts) and (plan.search.examples if plan.search is not None else None)
-    return _joined(parts).take(0, most or count_of(_joined(parts).inputs)) if parts else None
-
-
-def _joined(parts: list[Split]) -> Split:
-    first = parts[0]
-    arrays = {name: np.concatenate([part.inputs[name] for part in parts]) for name in first.inputs}
-    labels = [part.labels for part in parts if part.labels is not None]
-    joined = np.concatenate(labels) if len(labels) == len(parts) else None
-    return replace(first, inputs=Inputs(arrays, axes_of(first.inputs)), labels=joined)
+    return reduce(Split.followed_by, parts).take(0, plan.searched.examples) if parts else None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.measure.schedule import expect
-from pipeline.plan import BASELINE, Plan, SearchSettings
+from pipeline.plan import BASELINE, Plan
 from pipeline.search.space import Candidate
 
 _LEAST, _MOST = 0.15, 0.5
@@ -35,12 +35,12 @@ class Clock:
     @property
     def budget_s(self) -> float:
         """The time for the whole run."""
-        return self._search.budget_s
+        return self.plan.searched.budget_s
 
     @property
     def finalists(self) -> int:
         """How many candidates are proven."""
-        return self._search.finalists
+        return self.plan.searched.finalists
 
     def spent_s(self) -> float:
         """The time since the run began."""
@@ -61,10 +61,6 @@ class Clock:
         """What is left of the budget for the proof's rounds; at least a share of the budget."""
         beside_s = self._beside_s(self.call_ms or 1.0)
         return max(self.budget_s - self.spent_s() - beside_s, _LEAST * self.budget_s)
-
-    @property
-    def _search(self) -> SearchSettings:
-        return self.plan.search or SearchSettings()
 
     def _rounds_s(self, call_ms: float) -> float:
         """About what the rounds up to the first look take, for the finalists, the reference and its clone."""

@@ -10,7 +10,7 @@ from pipeline.artifact.onnx_graph import fixed_batch_of
 from pipeline.data.batches import Axes, axes_of
 from pipeline.errors import Skipped
 from pipeline.machine.environment import available_cores
-from pipeline.plan import Plan, Target, Variant
+from pipeline.plan import Plan, Target, Variant, unavailable
 from pipeline.plan.chains import place_run
 from pipeline.results.change import BatchSizes, StageField, unasked
 from pipeline.results.record import StageRecord, SubjectRecord
@@ -29,7 +29,7 @@ class Row:
 
 def rows(plan: Plan, built: Mapping[str, Built]) -> list[Row]:
     """All rows in the order of variants, targets and batch sizes."""
-    unavailable = {name: _unavailable(target, plan) for name, target in plan.targets.items()}
+    missing = {name: _unavailable(target, plan) for name, target in plan.targets.items()}
     axes = axes_of(plan.data.split("test").inputs)
     found = []
     for variant in plan.variants.values():
@@ -37,7 +37,7 @@ def rows(plan: Plan, built: Mapping[str, Built]) -> list[Row]:
             for batch_size in plan.batch_sizes:
                 if not plan.has_row(variant.name, target.name, batch_size):
                     continue
-                row = _row(variant, target, batch_size, built[variant.name], unavailable[target.name], axes)
+                row = _row(variant, target, batch_size, built[variant.name], missing[target.name], axes)
                 asked = plan.asked(variant.name, target.name)
                 found.append(replace(row, record=replace(row.record, asked=asked)))
     return found
@@ -104,10 +104,9 @@ def runnable_at(variant: Variant, built: Built, target: Target, batch_size: int,
 
 
 def _unavailable(target: Target, plan: Plan) -> str | None:
-    try:
-        target.backend.check(target)
-    except Skipped as error:
-        return str(error)
+    reason = unavailable(target)
+    if reason is not None:
+        return reason
     cores = available_cores()
     if plan.grid == "one_at_a_time" and target.device == "cpu" and target.threads > cores:
         # A step of the ladder; who asks for one such target alone gets it.

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
 from pipeline.artifact import Artifact
 from pipeline.data.batches import Axes, axes_of, batch_of
@@ -19,7 +18,7 @@ from pipeline.errors import Skipped, SlimlineError, UserError, reasoned
 from pipeline.folders.waiting import locked
 from pipeline.measure.group import Subject
 from pipeline.measure.outputs import OutputAxes
-from pipeline.plan import BASELINE, Plan, SearchSettings
+from pipeline.plan import BASELINE, Plan
 from pipeline.results.intervals import Unit
 from pipeline.results.record import subject_key
 from pipeline.results.search import Ending, LeftOut, SearchFindings
@@ -29,15 +28,13 @@ from pipeline.run.progress import ProgressDisplay
 from pipeline.run.proof import Clock, plan_of_proof
 from pipeline.run.rows import runnable_at
 from pipeline.run.sifting import identity_of_candidate, identity_of_search, learnt, sifted, with_reference
-from pipeline.search.board import Board, Standing, drift_of
+from pipeline.search import sampling
+from pipeline.search.board import SAME_MODEL, Board, Standing, drift_of
 from pipeline.search.journal import Journal
 from pipeline.search.look import TOGETHER, Look
-from pipeline.search.space import candidate_key, ranges_of, space, with_field
+from pipeline.search.space import candidate_key, space
 from pipeline.search.telling import best as best_so_far
 from pipeline.search.telling import line, planned
-
-if TYPE_CHECKING:
-    import optuna
 
 LABEL = "search"
 FOLDER = ".search"
@@ -46,8 +43,6 @@ JOURNAL = "search.journal"
 """The journal's name in the folder of the run's samples, once the search is over."""
 _BUILDING_S = 30.0
 """How long candidates are built before those that are ready are looked at."""
-_OF = ":"
-"""What stands between a candidate's key and the field, in the name of a sampled value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +145,7 @@ class _Search:
                 self._take_a_look(ready)
                 self._judge_all()
                 self._say_best()
-            self._draw_samples()
+            sampling.draw(self.plan, self.board, self.journal)
         self.board.close(f"the time for looking was over (search.budget_s={self.clock.budget_s:g})")
         self.display.step(LABEL, 1.0, f"{len(self.board.standings)} candidates, {self.clock.spent_s():.0f} s")
 
@@ -165,7 +160,7 @@ class _Search:
         """What the search tried, in the recorded form."""
         return SearchFindings(
             budget_s=self.clock.budget_s,
-            rules=self.plan.search is not None and self.plan.search.rules,
+            rules=self.plan.searched.rules,
             trials=[standing.trial() for standing in self.board.standings],
             left_out=list(left_out),
             continued=self.continued,
@@ -178,8 +173,7 @@ class _Search:
 
     def _take_up_ended(self) -> None:
         """Give the candidates what an earlier, stopped run of this search has seen of them."""
-        for values in self.journal.samples:
-            self._add_sample(values, None)
+        sampling.take_up(self.plan, self.board, self.journal)
         for standing in self.board.standings:
             trial = self.journal.ended.get(identity_of_candidate(standing.candidate))
             if trial is not None:
@@ -224,15 +218,14 @@ class _Search:
         self.artifacts[standing.key] = artifact
         twin = self._twin(standing)
         if twin is not None:
-            self._end(standing, "not needed", f"it is the same model as {twin}")
+            self._end(standing, "not needed", f"{SAME_MODEL} {twin}")
 
     def _twin(self, standing: Standing) -> str | None:
         """What runs the same model in the same place already."""
-        target = standing.candidate.target
-        if target == self.look.reference.target and standing.digest == self.look.reference.artifact.digest:
+        reference, target = self.look.reference, standing.candidate.target
+        if target == reference.target and standing.digest == reference.artifact.digest:
             return candidate_key(BASELINE, target.name)
-        others = (one for one in self.board.standings if one is not standing and one.digest == standing.digest)
-        return next((one.key for one in others if one.candidate.target == target), None)
+        return self.board.twin(standing)
 
     def _take_a_look(self, ready: Sequence[Standing]) -> None:
         """Time candidates beside the reference in a few short rounds, and drop what can't reach the best."""
@@ -289,39 +282,13 @@ class _Search:
             self.artifacts[standing.key],
             standing.candidate.target,
             (self.look.reference.artifact, self.look.reference.target),
-            self.judge.count(self.clock.call_ms or 1.0),
+            self.clock.call_ms or 1.0,
         )
         if accuracy is not None:
             self.unit = accuracy.unit
             standing.drift = drift_of(accuracy, self.clock.tested)
         if standing.drift is not None and standing.drift.high < -standing.drift.margin:
             self._end(standing, "drifts", why)
-
-    def _draw_samples(self) -> None:
-        """Draw a sample of the ranges of each chain that is fast enough and drifts too far."""
-        search = self.plan.search or SearchSettings()
-        for standing in list(self.board.standings):
-            candidate = standing.candidate
-            ranges = ranges_of(search.ranges, candidate.chain)
-            drawn = sum(one.candidate.after == standing.key and one.drawn for one in self.board.standings)
-            if candidate.changes or not ranges or drawn >= search.samples or not self.board.wants_rescue(standing):
-                continue
-            names = {f"{standing.key}{_OF}{stage}.{name}": ends for (stage, name), ends in ranges.items()}
-            sample = self.journal.sample(names)
-            self._add_sample(sample.params, sample)
-
-    def _add_sample(self, values: Mapping[str, float], sample: optuna.trial.Trial | None) -> None:
-        """Make a sample's values, by their names in the journal, a candidate."""
-        parents = {name.partition(_OF)[0] for name in values}
-        parent = next((one.candidate for one in self.board.standings if {one.key} == parents), None)
-        if parent is None:
-            return  # the space has changed since
-        candidate = parent
-        for name, value in values.items():
-            stage, _, field_name = name.partition(_OF)[2].partition(".")
-            candidate = with_field(self.plan, candidate, (stage, field_name), float(f"{value:.3g}"))
-        candidate = replace(candidate, after=parent.key)
-        self.board.standings.append(Standing(candidate=candidate, sample=sample, drawn=True))
 
     def _end(self, standing: Standing, ending: Ending, reason: str) -> None:
         standing.end(ending, reason)

@@ -11,10 +11,10 @@ from pipeline import __version__
 from pipeline.artifact import Artifact
 from pipeline.data.batches import Inputs, batch_of
 from pipeline.data.dataset import Split, SplitName
-from pipeline.errors import Skipped, UserError
+from pipeline.errors import UserError
 from pipeline.errors.contained import contained
 from pipeline.isolated import run
-from pipeline.plan import BASELINE, Plan, Stage, Target
+from pipeline.plan import BASELINE, Plan, Stage, Target, unavailable
 from pipeline.results.search import LeftOut
 from pipeline.run.build import Builder
 from pipeline.run.building import limits_for
@@ -35,7 +35,7 @@ def with_reference(plan: Plan) -> Plan:
     if plan.measure.reference is not None:
         return plan
     for target in plan.targets.values():
-        if _unavailable(target) is None:
+        if unavailable(target) is None:
             return replace(plan, measure=replace(plan.measure, reference=f"{BASELINE}@{target.name}"))
     raise UserError("none of the selected targets runs here: type target=[ort_cpu]")
 
@@ -44,14 +44,13 @@ def sifted(plan: Plan, candidates: Sequence[Candidate], facts: Facts) -> tuple[l
     """The candidates that can be built and run here and that the rules leave, and the others with the reason. The
     reference is neither."""
     name, on = plan.measure.reference_for("")
-    rules = plan.search is not None and plan.search.rules
     kept, left = [], []
-    known = {identity_of_candidate(one): one.key for one in reversed(candidates)}
+    known: dict[str, str] = {}
     for candidate in candidates:
-        first = known[identity_of_candidate(candidate)]
+        first = known.setdefault(identity_of_candidate(candidate), candidate.key)
         if candidate.key == candidate_key(name, on):
             continue
-        reason = left_out(candidate, facts, rules=rules) or _elsewhere(candidate, plan.targets[on])
+        reason = left_out(candidate, facts, rules=plan.searched.rules) or _elsewhere(candidate, plan.targets[on])
         if reason is None and first != candidate.key:
             reason = f"it is the chain of {first} under another name"
         if reason is None:
@@ -72,14 +71,6 @@ def learnt(plan: Plan, baseline: Artifact, sample: Inputs) -> Facts:
 
 def _unknown(reason: str) -> None:
     logger.warning("%s: the rules that go by it leave nothing out", reason)
-
-
-def _unavailable(target: Target) -> str | None:
-    try:
-        target.backend.check(target)
-    except Skipped as error:
-        return str(error)
-    return None
 
 
 def _elsewhere(candidate: Candidate, reference: Target) -> str | None:

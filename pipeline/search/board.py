@@ -15,6 +15,8 @@ from pipeline.search.space import Candidate
 if TYPE_CHECKING:
     import optuna
 
+SAME_MODEL = "it is the same model as"
+"""How the reason begins of a candidate whose model runs already in the same place."""
 _LEADS = 0.97
 """A chain is among the fastest from this share of the best one's speed on."""
 
@@ -146,6 +148,11 @@ class Board:
     def unjudged(self) -> list[Standing]:
         """The candidates in the race whose drift was not judged, the fastest first."""
         return sorted((one for one in self.standings if one.looked_at() and not one.judged), key=_value)[::-1]
+
+    def twin(self, standing: Standing) -> str | None:
+        """The key of another candidate that runs the same model on the same target."""
+        others = (one for one in self.standings if one is not standing and one.digest == standing.digest)
+        return next((one.key for one in others if one.candidate.target == standing.candidate.target), None)
 
     def finalists(self, count: int) -> list[Standing]:
         """The candidates to prove: the fastest of those that the test split can decide, and the fastest of all where

@@ -18,7 +18,7 @@ from pipeline.data.fitted import original
 from pipeline.data.noise import Noise
 from pipeline.errors import NoExamples, Skipped
 from pipeline.machine.environment import isa
-from pipeline.plan import Plan
+from pipeline.plan import Plan, unavailable
 from pipeline.plan.check import misfit
 from pipeline.plan.hints import requires
 from pipeline.stages.quantization.nodes import has_attention
@@ -85,7 +85,9 @@ def facts_of(plan: Plan, graph: Graph | None) -> Facts:
         labels=plan.data.split("test").labels is not None,
         batch_sizes=tuple(plan.batch_sizes),
         missing=frozenset(name for stage in stages for name in requires(stage) if find_spec(name) is None),
-        unavailable=_unavailable(plan),
+        unavailable={
+            name: reason for name, target in plan.targets.items() if (reason := unavailable(target)) is not None
+        },
     )
 
 
@@ -149,13 +151,3 @@ def _splits(data: Dataset, names: set[SplitName]) -> frozenset[SplitName]:
             if len(data.split(name)):
                 found.add(name)
     return frozenset(found)
-
-
-def _unavailable(plan: Plan) -> dict[str, str]:
-    reasons: dict[str, str] = {}
-    for name, target in plan.targets.items():
-        try:
-            target.backend.check(target)
-        except Skipped as error:
-            reasons[name] = str(error)
-    return reasons

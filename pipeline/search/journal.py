@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -85,8 +86,7 @@ class Journal:
     def finish(self, destination: Path) -> None:
         """Move the journal of a search that is over to its run. The next search begins a new one."""
         destination.parent.mkdir(parents=True, exist_ok=True)
-        destination.write_bytes(self.path.read_bytes())
-        self.path.unlink()
+        shutil.move(self.path, destination)
 
     def _opened(self) -> optuna.Study:
         import optuna

@@ -50,13 +50,11 @@ def space(plan: Plan) -> list[Candidate]:
     and targets that are not selected does not count. Raises ValueError for a plan without a search, for a stage or a
     field that does not exist, and for a value that a field does not take.
     """
-    if plan.search is None:
-        raise ValueError("the plan has no search")
     return [
         candidate
         for variant in plan.variants.values()
         for target in plan.targets.values()
-        for candidate in _family(plan, plan.search, variant, target)
+        for candidate in _family(plan, plan.searched, variant, target)
     ]
 
 
