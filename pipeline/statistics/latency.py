@@ -126,12 +126,17 @@ def trimmed_rounds_interval(round_estimates: Floats, alpha: float, cut: int = 1)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values corrected for their number by Holm's step-down method, in their order (through statsmodels)."""
-    if not p_values:
-        return []
-    from statsmodels.stats.multitest import multipletests
+    """The p-values corrected for their number by Holm's step-down method (Holm 1979), in their order.
 
-    return [float(p) for p in multipletests(p_values, method="holm")[1]]
+    statsmodels' ``multipletests`` gives the same, but collects the whole program's garbage at each call, which takes
+    longer than the rest of an analysis.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p)
+    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    corrected = np.empty_like(p)
+    corrected[order] = np.minimum(stepped, 1)
+    return [float(value) for value in corrected]
 
 
 def speed_verdict(

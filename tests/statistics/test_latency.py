@@ -182,6 +182,14 @@ def test_holm_steps_down_from_the_smallest() -> None:
     assert holm([]) == []
 
 
+@settings(deadline=None)  # the first call imports statsmodels
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_holm_is_that_of_statsmodels(p_values: list[float]) -> None:
+    from statsmodels.stats.multitest import multipletests
+
+    assert holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]))
+
+
 @pytest.mark.parametrize(
     ("estimate", "p", "verdict"),
     [
