@@ -54,17 +54,17 @@ class PairedDifference:
 
 
 def wilson(count: int, n: int, alpha: float = 0.05) -> Proportion:
-    """Wilson's score interval of a proportion (Wilson 1927, through statsmodels).
+    """Wilson's score interval of a proportion (Wilson 1927, through scipy).
 
     Raises ValueError for impossible counts.
     """
-    from statsmodels.stats.proportion import proportion_confint
+    from scipy.stats import binomtest
 
     if not 0 <= count <= n or n == 0:
         raise ValueError(f"{count} of {n} examples is not a proportion")
-    low, high = proportion_confint(count, n, alpha=alpha, method="wilson")
+    limits = binomtest(count, n).proportion_ci(1 - alpha, method="wilson")
     value = count / n
-    return Proportion(value=value, low=min(float(low), value), high=max(float(high), value), n=n)
+    return Proportion(value=value, low=min(float(limits.low), value), high=max(float(limits.high), value), n=n)
 
 
 def mean_interval(values: NDArray[np.float64], alpha: float = 0.05) -> Proportion:
@@ -187,10 +187,10 @@ def _as_wide_as_wilson(found: Proportion) -> Proportion:
 
 
 def exact_mcnemar(gained: int, lost: int) -> float:
-    """The two-sided p of "as many are gained as lost", from the binomial distribution (through statsmodels)."""
-    from statsmodels.stats.contingency_tables import mcnemar
+    """The two-sided p of "as many are gained as lost", from the binomial distribution (through scipy)."""
+    from scipy.stats import binomtest
 
-    return float(mcnemar([[0, gained], [lost, 0]], exact=True).pvalue)
+    return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
 
 
 def paired_difference(gained: int, lost: int, n: int, alpha: float = 0.05) -> PairedDifference:

@@ -126,11 +126,7 @@ def trimmed_rounds_interval(round_estimates: Floats, alpha: float, cut: int = 1)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values corrected for their number by Holm's step-down method (Holm 1979), in their order.
-
-    statsmodels' ``multipletests`` gives the same, but collects the whole program's garbage at each call, which takes
-    longer than the rest of an analysis.
-    """
+    """The p-values corrected for their number by Holm's step-down method (Holm 1979), in their order."""
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p)
     stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))

@@ -63,7 +63,7 @@ counts = st.integers(1, 20_000).flatmap(
 )
 
 
-@settings(deadline=None)  # the first call imports scipy and statsmodels
+@settings(deadline=None)  # the first call imports scipy
 @given(counts)
 def test_the_paired_interval_holds_the_estimate_and_stays_in_range(case: tuple[int, int, int]) -> None:
     interval = paired_difference(*case)
@@ -71,7 +71,7 @@ def test_the_paired_interval_holds_the_estimate_and_stays_in_range(case: tuple[i
     assert interval.low < interval.high
 
 
-@settings(deadline=None)  # the first call imports scipy and statsmodels
+@settings(deadline=None)  # the first call imports scipy
 @given(counts)
 def test_swapping_the_two_models_mirrors_the_interval(case: tuple[int, int, int]) -> None:
     gained, lost, n = case
