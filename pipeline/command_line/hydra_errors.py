@@ -63,11 +63,19 @@ def _explain(error: Exception) -> str:
         return f"'{name}' does not exist; available in '{group}': {', '.join(options)}"
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key and cause.parent_node is not None:
         keys = [str(key) for key in cause.parent_node if key != "hydra"]
+        group = str(cause.full_key).rpartition(".")[0]
+        if not keys and available(group):
+            return f"{cause.full_key} does not exist: nothing is chosen from '{group}'; add {_choice(group)}"
         return f"{cause.full_key} does not exist; available: {', '.join(keys)}"
     text = " ".join(str(error).split())
     if cause is not None:
         text += f": {str(cause).splitlines()[0]}"
     return text
+
+
+def _choice(group: str) -> str:
+    """What to type to choose from a group."""
+    return " or ".join(f"{group}={name}" for name in available(group))
 
 
 def _reason(message: str) -> str:
