@@ -37,7 +37,10 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["nope=1"], "nope does not exist; available: model, data"),
         (["measure.nope=1"], "measure.nope does not exist; available: profile, looks"),
         (["variants.pruned.stages.prune.nope=1"], "variants.pruned.stages.prune.nope does not exist; available: "),
-        (["search.budget_s=300"], "search.budget_s does not exist: nothing is chosen from 'search'; add search=default"),
+        (
+            ["search.budget_s=300"],
+            "search.budget_s does not exist: nothing is chosen from 'search'; add search=default",
+        ),
         (["variants.nope.devices=[cpu]"], "variants.nope does not exist"),
         (["target.nope.threads=2"], "target.nope does not exist"),
         (["target.ort_cpu.threads=0"], "target.ort_cpu.threads must be at least 1 (got 0)"),
