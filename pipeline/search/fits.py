@@ -72,7 +72,7 @@ def lacks_examples(candidate: Candidate, facts: Facts) -> str | None:
 
 
 def lacks_labels(candidate: Candidate, facts: Facts) -> str | None:
-    """Training learns from labels, unless the baseline teaches (``distill_weight=1``)."""
+    """Training that was asked to learn from labels, or can learn from nothing else, needs them."""
     name = None if facts.labels else first_stage(candidate, needs_labels)
     return None if name is None else f"{name} learns from labels, and the data has none"
 

@@ -42,9 +42,10 @@ class Finetune:
     """The share of all steps that lead up to the highest rate."""
     weight_decay: NotNegative = 5e-4
     augmentation: tuple[str, ...] = ()
-    distill_weight: Share = 0.0
+    distill_weight: Share | None = None
     """The share of the loss that the distance to the baseline's output makes (knowledge distillation, Hinton et al.
-    2015, arXiv:1503.02531). At 1 no labels are needed, and any model will do whose output the metric judges."""
+    2015, arXiv:1503.02531). At 1 no labels are needed, and any model will do whose output the metric judges. null: 0
+    where there are labels and the model tells classes, else 1."""
     temperature: Positive = 4.0
     """Scores of classes are divided by it before they are compared; vectors are compared by their cosine."""
     average: ShareBelowOne | None = None
@@ -64,7 +65,7 @@ class Finetune:
     role: ClassVar[Role] = "training"
     accepts: ClassVar[frozenset[Format]] = frozenset({"torch"})
     produces: ClassVar[Format] = "torch"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     reads: ClassVar[frozenset[SplitName]] = frozenset({"train", "validation"})
     libraries: ClassVar[tuple[str, ...]] = ("torch",)
     tolerance: ClassVar[float | None] = None
@@ -74,13 +75,13 @@ class Finetune:
 
     @property
     def uses_original(self) -> bool:
-        """Whether the stage learns from the baseline."""
-        return self.distill_weight > 0
+        """Whether the stage may learn from the baseline."""
+        return self.distill_weight is None or self.distill_weight > 0
 
     @property
     def needs_labels(self) -> bool:
-        """Whether labels have a share of the loss."""
-        return self.distill_weight < 1
+        """Whether labels must have a share of the loss."""
+        return self.distill_weight is not None and self.distill_weight < 1
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
         """Write the trained model; raises StageFailed where there is nothing to learn from, or to judge by."""
@@ -97,9 +98,10 @@ class Finetune:
         module = load_module(source.path)
         penalty = group_lasso(module, spec) if self.group_lasso else None
         module.to(device)
-        original = load_module(context.original().path).to(device) if self.uses_original else None
+        weight = self._distill_weight(module, train, validation, context)
+        original = load_module(context.original().path).to(device) if weight > 0 else None
         vectors, truth = self._truth(module if original is None else original, validation, context)
-        labelled = self.needs_labels
+        labelled = weight < 1
 
         def scores(model: nn.Module) -> Scores:
             return scores_of(model, train, context.metric, labelled=labelled and not vectors)
@@ -115,7 +117,7 @@ class Finetune:
             module,
             train,
             judge,
-            self._recipe(context.seed),
+            self._recipe(context.seed, weight),
             context.work / "finetune.ckpt",
             context.progress,
             None if original is None else Teacher(original, vectors, scores(original)),
@@ -125,13 +127,22 @@ class Finetune:
         )
         save_module(module.cpu(), spec, out)
         judged_by = "the baseline's output" if validation.labels is None or vectors else "labels"
+        context.note("distill_weight", weight)
         context.note("validation_judged_by", judged_by)
         context.note("validation_accuracy_before", before)
         context.note("validation_accuracy_by_epoch", history)
         context.note("kept_epoch", len(history) if self.patience is None else history.index(max(history)) + 1)
         context.note("training_examples", len(train))
 
-    def _recipe(self, seed: int) -> Recipe:
+    def _distill_weight(self, module: nn.Module, train: Examples, validation: Examples, context: Context) -> float:
+        """The baseline's share of the loss: all where labels are of no use, none where nothing else was asked for."""
+        if self.distill_weight is not None:
+            return self.distill_weight
+        if train.labels is None or validation.labels is None:
+            return 1.0
+        return 1.0 if self._truth(module, validation, context)[0] else 0.0
+
+    def _recipe(self, seed: int, distill_weight: float = 1.0) -> Recipe:
         return Recipe(
             epochs=self.epochs,
             learning_rate=self.learning_rate,
@@ -141,7 +152,7 @@ class Finetune:
             schedule=self.schedule,
             warmup_fraction=self.warmup_fraction,
             augmentation=tuple(self.augmentation),
-            distill_weight=self.distill_weight,
+            distill_weight=distill_weight,
             temperature=self.temperature,
             average=self.average,
             patience=self.patience,
@@ -157,14 +168,15 @@ class Finetune:
         if self.augmentation and len(inputs) > 1:
             names = ", ".join(entry.name for entry in inputs)
             raise StageFailed(f"augmentation is for models with one input, and this one has {names}: set it to []")
-        taught = self.distill_weight == 1
         return training_examples(
             context,
             inputs,
             what="fine-tuning",
             batch_size=self.batch_size,
             max_examples=self.max_examples,
-            without_labels=None if taught else ": set distill_weight to 1 to learn from the baseline's outputs alone",
+            without_labels=": set distill_weight to 1 to learn from the baseline's outputs alone"
+            if self.needs_labels
+            else None,
         )
 
     def _truth(self, model: nn.Module, validation: Examples, context: Context) -> tuple[bool, NDArray[Any]]:
@@ -177,7 +189,7 @@ class Finetune:
         except UserError as error:
             raise StageFailed(str(error)) from error
         vectors = not in_classes(truth)
-        if vectors and self.distill_weight < 1:
+        if vectors and self.needs_labels:
             raise StageFailed(
                 f"labels are of no use to a model without classes (metric {context.metric.name}): set distill_weight "
                 "to 1 to learn from the baseline's outputs"

@@ -224,7 +224,6 @@ CASES: tuple[Case, ...] = (
         make=networks.pixelshuffle,
         typed=network(
             IMAGE, "metric=cosine", "variant=[baseline,pruned,static_int8]", *pruned(16),
-            "variants.pruned.stages.finetune.distill_weight=1",
         ),
     ),
     Case(make=networks.old_weight_norm, typed=network(SOUND, "variant=[baseline,static_int8,pruned]", *pruned(8))),

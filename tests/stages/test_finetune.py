@@ -14,8 +14,8 @@ from pipeline.artifact import Artifact, folder_digest
 from pipeline.artifact.proof import check_output
 from pipeline.artifact.torch_module import load_module, load_spec
 from pipeline.errors import Skipped, StageFailed
-from pipeline.metrics import Cosine
-from pipeline.plan import Context
+from pipeline.metrics import Cosine, TopOne
+from pipeline.plan import Context, Metric
 from pipeline.stages.finetune import Finetune
 from pipeline.stages.prune import Prune
 from pipeline.training.examples import accuracy, examples_of
@@ -193,15 +193,27 @@ def test_a_data_set_without_labels_is_refused(workplace: Workplace, torch_model:
     with pytest.raises(
         StageFailed, match="fine-tuning needs labels, and the train split of memory has none: set distill"
     ):
-        workplace.build(STAGE, torch_model)
+        workplace.build(replace(STAGE, distill_weight=0.5), torch_model)
 
 
 def test_a_model_without_classes_is_taught_by_the_baseline_alone(workplace: Workplace, torch_model: Artifact) -> None:
+    workplace.original = torch_model
     context = replace(workplace.context(), metric=Cosine())
     with pytest.raises(
         StageFailed, match=r"no use to a model without classes \(metric cosine\): set distill_weight to 1"
     ):
-        STAGE(torch_model, workplace.new("out"), context)
+        replace(STAGE, distill_weight=0.5)(torch_model, workplace.new("out"), context)
+
+
+@pytest.mark.parametrize(("labels", "metric", "weight"), [
+    (True, TopOne(), 0.0), (False, TopOne(), 1.0), (True, Cosine(), 1.0),
+])  # fmt: skip
+def test_the_baseline_teaches_where_labels_are_of_no_use(
+    workplace: Workplace, torch_model: Artifact, labels: bool, metric: Metric, weight: float
+) -> None:
+    workplace.original, workplace.data = torch_model, MemoryDataset(labels=labels)
+    replace(STAGE, epochs=1)(torch_model, workplace.new("out"), replace(workplace.context(), metric=metric))
+    assert workplace.notes["distill_weight"] == weight
 
 
 def test_an_output_that_the_metric_can_not_judge_is_refused(workplace: Workplace) -> None:
