@@ -24,6 +24,12 @@ def layers_of(module: nn.Module) -> dict[str, nn.Module]:
     return {name: layer for name, layer in module.named_modules() if isinstance(layer, layer_types())}
 
 
+def outputs_of(layer: Any) -> int | None:
+    """The number of outputs of a convolution, linear layer or batch normalization; None for another module."""
+    names = ("out_features", "out_channels", "num_features")
+    return next((int(getattr(layer, name)) for name in names if hasattr(layer, name)), None)
+
+
 def named_in(name: str, patterns: Sequence[str]) -> bool:
     """Whether a layer, or a module that it is part of, is named or fits a pattern."""
     parts = name.split(".")

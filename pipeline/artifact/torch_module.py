@@ -64,6 +64,8 @@ class ModelSpec:
     """The shapes, by name, of weights and buffers that differ from the factory's."""
     attributes: Mapping[str, Mapping[str, int]] | None = None
     """Integers that differ from the factory's, by a module's name and the attribute's: channels, heads."""
+    kept: Mapping[str, Sequence[int]] | None = None
+    """The outputs that pruning has left, by the layer's name, in the numbers that they have in the factory's module."""
     rewrites: tuple[Mapping[str, Any], ...] = ()
     """The rewrites, in order, that put other layers in place of the factory's. ``_target_`` is the dotted path of a
     function that gets the module and these arguments, plain JSON values, and changes it. Shapes and integers come
@@ -163,6 +165,7 @@ def load_spec(folder: Path) -> ModelSpec:
         pruning_history=None if history is None else tuple(_round(entries) for entries in history),
         shapes=values.get("shapes"),
         attributes=values.get("attributes"),
+        kept=values.get("kept"),
         rewrites=tuple(values.get("rewrites", ())),
     )
 

@@ -136,7 +136,7 @@ class Prune:
         if not changed:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in alone.items()) or "it has no layers to prune"
             raise Skipped(f"no channel could be pruned ({reasons})")
-        save_module(module, spec_of_pruned(module, spec), out)
+        save_module(module, spec_of_pruned(module, replace(spec, kept=pruner.kept)), out)
         before_after = count_module(whole, spec), count_module(module, spec)
         for fact, old, new in zip(("parameters", "macs"), *before_after, strict=True):
             context.note(fact, {"before": old, "after": new})
@@ -190,7 +190,7 @@ class Prune:
         recipe = self._recipe(context.isa)
         if multiple is not None:
             recipe = replace(recipe, round_to=multiple)
-        return Pruner(module=module, spec=spec, recipe=recipe, context=context)
+        return Pruner(module=module, spec=spec, recipe=recipe, context=context, kept=dict(spec.kept or {}))
 
     def _multiple(self, isa: frozenset[str]) -> int:
         return self.round_to or vector_floats(isa) or UNKNOWN_VECTOR

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pipeline.artifact.torch_layers import named_in
+from pipeline.artifact.torch_layers import named_in, outputs_of
 from pipeline.artifact.torch_module import ModelSpec
 from pipeline.errors import StageFailed, first_line
 from pipeline.plan import Context
@@ -54,6 +54,8 @@ class Pruner:
     context: Context
     reasons: dict[str, str] = field(default_factory=dict)
     heads: dict[str, tuple[int, int]] = field(default_factory=dict)
+    kept: dict[str, Sequence[int]] = field(default_factory=dict)
+    """The outputs that are left, by the layer's name, in the numbers that they had at first."""
     _refused: dict[tuple[str, ...], str] = field(default_factory=dict)
     _first_counts: dict[tuple[str, ...], int] = field(default_factory=dict)
 
@@ -97,8 +99,18 @@ class Pruner:
             changes = self._changes(ranked, chosen)
             if changes is not None and self._agree(changes, probe):
                 break
-        apply(self.module, union(changes.values()))
+        change = union(changes.values())
+        apply(self.module, change)
+        self._keep(change)
         self._tell(groups, ranked, chosen)
+
+    def _keep(self, change: Change) -> None:
+        """Remember which outputs are left after a change that was made."""
+        for place, gone in change.cuts.items():
+            left = outputs_of(self.module.get_submodule(place.name)) if place.side == "out" else None
+            if left is not None:
+                before = self.kept.get(place.name, range(left + len(gone)))
+                self.kept[place.name] = [own for number, own in enumerate(before) if number not in gone]
 
     def _changes(self, ranked: list[Ranked], chosen: list[list[int]]) -> dict[tuple[str, ...], Change] | None:
         """What has to change in the module, by group; None where a group can't be followed, which is then refused."""

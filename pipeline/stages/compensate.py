@@ -1,0 +1,77 @@
+"""Compensation: after a stage that took channels out, what reads them is solved anew, without labels or gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from pipeline.artifact import Artifact, Format
+from pipeline.bounds import Count, NotNegative
+from pipeline.data.dataset import SplitName
+from pipeline.errors import Skipped, StageFailed
+from pipeline.plan import Context
+from pipeline.plan.roles import Role
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compensate:
+    """Solve each layer by ridge regression on calibration examples, so that its outputs are as near as they can be to
+    those of the same layer of the baseline.
+
+    Put it after ``prune`` (Kwon et al. 2022, arXiv:2204.09656). Layers are solved in the order in which they run, each
+    one on what the layers before it make by then. Only sums over the examples are kept, so that their number does not
+    matter for the memory.
+    """
+
+    ridge: NotNegative = 1e-3
+    """The pull towards the weights before, as a share of the mean square of what a layer reads."""
+    max_examples: Count | None = 512
+    """How many calibration examples to use, from the first on; null: all of the split."""
+    batch_size: Count = 64
+
+    role: ClassVar[Role] = "training"
+    accepts: ClassVar[frozenset[Format]] = frozenset({"torch"})
+    produces: ClassVar[Format] = "torch"
+    version: ClassVar[int] = 3
+    reads: ClassVar[frozenset[SplitName]] = frozenset({"calibration"})
+    libraries: ClassVar[tuple[str, ...]] = ("torch",)
+    tolerance: ClassVar[float | None] = None
+    uses_original: ClassVar[bool] = True
+
+    def __call__(self, source: Artifact, out: Path, context: Context) -> None:
+        """Write the model; raises Skipped where no layer has anything to make up for, StageFailed without examples."""
+        from pipeline.artifact.torch_module import load_module, load_spec, save_module
+        from pipeline.stages.pruning.refit import Refit
+        from pipeline.training.examples import best_device, examples_of
+
+        spec = load_spec(source.path)
+        examples = examples_of(context, "calibration", spec.inputs).first(self.max_examples)
+        if not len(examples):
+            raise StageFailed("compensation needs calibration data: set data.calibration_size above 0")
+        device = best_device()
+
+        def batches() -> Iterator[Sequence[Tensor]]:
+            for start in range(0, len(examples), self.batch_size):
+                yield examples.tensors(slice(start, start + self.batch_size), device)
+
+        refit = Refit(
+            whole=load_module(context.original().path).to(device),
+            pruned=load_module(source.path).to(device),
+            kept=spec.kept or {},
+            batches=batches,
+            ridge=self.ridge,
+            mask=next((place for place, entry in enumerate(spec.inputs) if entry.name.endswith("mask")), None),
+        )
+        layers = refit.run(context.progress)
+        if not layers:
+            why = "; ".join(f"{name}: {reason}" for name, reason in refit.reasons.items())
+            raise Skipped(f"every layer makes what the baseline's makes{f', or is left alone ({why})' if why else ''}")
+        save_module(refit.pruned.cpu(), spec, out)
+        context.note("layers", {name: asdict(layer) for name, layer in layers.items()})
+        context.note("left_alone", refit.reasons)
+        context.note("calibration_examples", len(examples))

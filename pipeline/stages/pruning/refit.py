@@ -1,0 +1,279 @@
+"""Solves layers anew, so that a pruned module's layers make what the whole module's layers make.
+
+A layer of the pruned module reads fewer channels, and what it reads has changed already. Of all weights, the ones are
+taken that bring its output nearest, by least squares over examples, to the output of the same layer of the whole
+module. Layers are solved in the order in which they run, so each one makes up for what those before it have lost.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from pipeline.artifact.torch_layers import layer_types, outputs_of
+from pipeline.stages.pruning.solvers import chosen, solver_of, why_not
+
+_SAME = 1e-6
+"""A layer whose squared error is a smaller share of its squared output has nothing to make up for."""
+Batches = Callable[[], Iterator[Sequence[Tensor]]]
+"""The examples as arguments of the modules, batch by batch, the same at every call."""
+
+
+class _Enough(Exception):
+    """Ends a forward pass whose rest nobody needs."""
+
+
+@dataclass(slots=True)
+class Moments:
+    """Sums over all places where a layer is applied, in G groups of F inputs and O outputs, in double precision."""
+
+    inputs: Tensor
+    """The products of inputs with inputs [G, F, F]."""
+    both: Tensor
+    """The products of inputs with wanted outputs [G, F, O]."""
+    outputs: Tensor
+    """The squares of the wanted outputs, summed [G, O]."""
+
+    @classmethod
+    def none(cls, groups: int, inputs: int, outputs: int) -> Moments:
+        """Before any example."""
+        zeros = torch.zeros(groups, inputs, inputs + outputs, dtype=torch.float64)
+        return cls(zeros[..., :inputs].clone(), zeros[..., inputs:].clone(), torch.zeros(groups, outputs).double())
+
+    def add(self, rows: Tensor, wanted: Tensor) -> None:
+        """Add places: ``rows`` [G, P, F] and ``wanted`` [G, P, O]."""
+        self.inputs += (rows.mT @ rows).double().cpu()
+        self.both += (rows.mT @ wanted).double().cpu()
+        self.outputs += wanted.double().square().sum(1).cpu()
+
+    def error(self, weights: Tensor) -> Tensor:
+        """The squared error of weights [G, F, O], by output [G, O]."""
+        fitted = (weights * (self.inputs @ weights - 2 * self.both)).sum(1)
+        error: Tensor = (self.outputs + fitted).clamp_min(0)
+        return error
+
+    def solved(self, before: Tensor, ridge: float) -> Tensor:
+        """The weights [G, F, O] of least error; ``ridge``, a share of the inputs' mean square, pulls them towards the
+        weights before."""
+        size = self.inputs.shape[-1]
+        mean = self.inputs.diagonal(dim1=-2, dim2=-1).mean(-1)
+        pull = (ridge * mean).clamp_min(torch.finfo(torch.float64).tiny)[:, None, None] * torch.eye(size).double()
+        step: Tensor = torch.linalg.solve_ex(self.inputs + pull, self.both - self.inputs @ before)[0]
+        return before + step
+
+
+@dataclass(frozen=True, slots=True)
+class Refitted:
+    """What became of one layer: the error of its output as a share of the output's square."""
+
+    before: float
+    after: float
+
+
+@dataclass(slots=True)
+class Refit:
+    """Solves the layers of ``pruned`` in place; ``kept`` has the outputs of each layer that are left of the whole
+    one's."""
+
+    whole: nn.Module
+    pruned: nn.Module
+    kept: Mapping[str, Sequence[int]]
+    batches: Batches
+    ridge: float
+    mask: int | None = None
+    """Which argument says by 1 and 0 which positions of a sequence count."""
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Why layers were left alone, by name."""
+
+    @torch.no_grad()
+    def run(self, progress: Callable[[float, str], None]) -> dict[str, Refitted]:
+        """Solve all layers that can be solved; returns what became of each, by name."""
+        found: dict[str, Refitted] = {}
+        steps = self._steps()
+        for number, names in enumerate(steps):
+            progress(number / max(len(steps), 1), f"layer {names[0]}, {number + 1} of {len(steps)}")
+            for name, moments in self._moments(names).items():
+                layer = solver_of(self.pruned.get_submodule(name))
+                before = layer.weights()
+                wrong, signal = float(moments.error(before).sum()), float(moments.outputs.sum())
+                if wrong <= _SAME * signal:
+                    continue
+                after = moments.solved(before, self.ridge)
+                left = float(moments.error(after).sum())
+                if not math.isfinite(left) or left >= wrong:
+                    self.reasons[name] = "no weights bring it nearer"
+                    continue
+                layer.take(after)
+                found[name] = Refitted(wrong / signal, left / signal)
+        return found
+
+    def _steps(self) -> list[list[str]]:
+        """The layers in the order in which they run, those together that read the same values."""
+        calls: list[tuple[str, Tensor]] = []
+        seen: dict[str, int] = {}
+        candidates = {name: layer for name, layer in self.pruned.named_modules() if self._may_be_solved(name, layer)}
+
+        def note(name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+            def hook(_: nn.Module, arguments: tuple[Any, ...]) -> None:
+                seen[name] = seen.get(name, 0) + 1
+                calls.append((name, arguments[0]))
+
+            return hook
+
+        with _hooked([candidates[name].register_forward_pre_hook(note(name)) for name in candidates]):
+            self.pruned(*next(self.batches()))
+        for name in candidates:
+            if seen.get(name, 0) != 1:
+                self.reasons[name] = "it does not run" if name not in seen else "it runs more than once"
+        once = [(name, value) for name, value in calls if seen[name] == 1]
+        steps = [[name] for name, _ in once[:1]]
+        for (_, before), (name, value) in pairwise(once):
+            if value is before:
+                steps[-1].append(name)
+            else:
+                steps.append([name])
+        return steps
+
+    def _may_be_solved(self, name: str, layer: nn.Module) -> bool:
+        """Whether a module is a layer that can be solved; the reasons are kept of those that can't."""
+        if not isinstance(layer, (*layer_types(), _BatchNorm)):
+            return False
+        reason = why_not(layer) or self._why_unlike(name, layer)
+        if reason is not None:
+            self.reasons[name] = reason
+        return reason is None
+
+    def _why_unlike(self, name: str, layer: nn.Module) -> str | None:
+        try:
+            original = self.whole.get_submodule(name)
+        except AttributeError:
+            return "the baseline has no such layer"
+        if type(original) is not type(layer):
+            return "it is of another type in the baseline"
+        kept = self.kept.get(name)
+        left = outputs_of(original) if kept is None else len(kept)
+        return None if left == outputs_of(layer) else "which of its outputs are left is not known"
+
+    def _moments(self, names: Sequence[str]) -> dict[str, Moments]:
+        moments: dict[str, Moments] = {}
+        solvers = {name: solver_of(self.pruned.get_submodule(name)) for name in names}
+        sums = self._sum_after(names[0]) if len(names) == 1 else None
+        for arguments in self.batches():
+            read = _captured(self.pruned, names, arguments, outputs=False)
+            wanted = (
+                self._wanted(names, arguments) if sums is None else {names[0]: self._missing(names[0], sums, arguments)}
+            )
+            for name, solver in solvers.items():
+                counted = self._counted(arguments, read[name], wanted[name])
+                for rows, targets in solver.places(*counted):
+                    own = moments.setdefault(name, Moments.none(rows.shape[0], rows.shape[2], targets.shape[2]))
+                    own.add(rows, targets)
+        return moments
+
+    def _counted(self, arguments: Sequence[Tensor], read: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+        """Without the positions that the mask leaves out, where the layer works on each position by itself."""
+        mask = None if self.mask is None else arguments[self.mask] != 0
+        if mask is None or read.shape[:-1] != mask.shape or wanted.shape[:-1] != mask.shape:
+            return read, wanted
+        return read[mask], wanted[mask]
+
+    def _wanted(self, names: Sequence[str], arguments: Sequence[Tensor]) -> dict[str, Tensor]:
+        """What the layers of the whole module make, of which the pruned one's outputs are a part."""
+        made = _captured(self.whole, names, arguments, outputs=True)
+        return {
+            name: chosen(value, self.pruned.get_submodule(name), self.kept.get(name)) for name, value in made.items()
+        }
+
+    def _missing(self, name: str, sums: str, arguments: Sequence[Tensor]) -> Tensor:
+        """What the layer should make for the sum that ``sums`` reads to be the whole module's."""
+        own = _captured(self.pruned, [name], arguments, outputs=True)[name]
+        here = _captured(self.pruned, [sums], arguments, outputs=False)[sums]
+        there = _captured(self.whole, [sums], arguments, outputs=False)[sums]
+        return own + chosen(there, self.pruned.get_submodule(name), self.kept.get(name)) - here
+
+    def _sum_after(self, name: str) -> str | None:
+        """The module that reads the sum of the layer's output and something else, the first there is; None where there
+        is none: what is added to the layer's output arrives there as it is."""
+        arguments = [value[:2] for value in next(self.batches())]
+        plain, made = _inputs(self.pruned, name, arguments, None)
+        generator = torch.Generator().manual_seed(0)
+        extra = torch.randn(made.shape, generator=generator).to(made) * made.std()
+        changed, _ = _inputs(self.pruned, name, arguments, extra)
+        for other, value in plain.items():
+            if value.shape == made.shape and not torch.equal(value, made):
+                arrived = changed[other] - value
+                if torch.allclose(arrived, extra, rtol=1e-3, atol=1e-4 * float(extra.abs().max())):
+                    return other
+        return None
+
+
+def _inputs(
+    module: nn.Module, name: str, arguments: Sequence[Tensor], extra: Tensor | None
+) -> tuple[dict[str, Tensor], Tensor]:
+    """What modules read that run after a layer, and what the layer makes, to which ``extra`` is added."""
+    made: list[Tensor] = []
+    found: dict[str, Tensor] = {}
+
+    def add(_: nn.Module, __: tuple[Any, ...], output: Tensor) -> Tensor:
+        made.append(output)
+        return output if extra is None else output + extra
+
+    def note(other: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+        def hook(_: nn.Module, given: tuple[Any, ...]) -> None:
+            if made and given and isinstance(given[0], Tensor):
+                found.setdefault(other, given[0].clone())
+
+        return hook
+
+    handles = [module.get_submodule(name).register_forward_hook(add)]
+    handles += [other.register_forward_pre_hook(note(key)) for key, other in module.named_modules()]
+    with _hooked(handles):
+        module(*arguments)
+    return found, made[0]
+
+
+def _captured(
+    module: nn.Module, names: Sequence[str], arguments: Sequence[Tensor], *, outputs: bool
+) -> dict[str, Tensor]:
+    """What layers make, or what they read; the rest of the pass is left out."""
+    found: dict[str, Tensor] = {}
+
+    def keep(name: str, value: Tensor) -> None:
+        found[name] = value
+        if len(found) == len(names):
+            raise _Enough
+
+    def reader(name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+        return lambda _, given: keep(name, given[0])
+
+    def maker(name: str) -> Callable[[nn.Module, tuple[Any, ...], Tensor], None]:
+        return lambda _, __, made: keep(name, made)
+
+    layers = {name: module.get_submodule(name) for name in names}
+    if outputs:
+        handles = [layer.register_forward_hook(maker(name)) for name, layer in layers.items()]
+    else:
+        handles = [layer.register_forward_pre_hook(reader(name)) for name, layer in layers.items()]
+    with _hooked(handles):
+        try:
+            module(*arguments)
+        except _Enough:
+            return found
+    return found
+
+
+@contextmanager
+def _hooked(handles: Sequence[Any]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
