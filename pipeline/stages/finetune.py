@@ -98,9 +98,7 @@ class Finetune:
         module = load_module(source.path)
         penalty = group_lasso(module, spec) if self.group_lasso else None
         module.to(device)
-        weight = self._distill_weight(module, train, validation, context)
-        original = load_module(context.original().path).to(device) if weight > 0 else None
-        vectors, truth = self._truth(module if original is None else original, validation, context)
+        original, weight, vectors, truth = self._lesson(module, train, validation, context)
         labelled = weight < 1
 
         def scores(model: nn.Module) -> Scores:
@@ -134,13 +132,26 @@ class Finetune:
         context.note("kept_epoch", len(history) if self.patience is None else history.index(max(history)) + 1)
         context.note("training_examples", len(train))
 
-    def _distill_weight(self, module: nn.Module, train: Examples, validation: Examples, context: Context) -> float:
-        """The baseline's share of the loss: all where labels are of no use, none where nothing else was asked for."""
-        if self.distill_weight is not None:
-            return self.distill_weight
-        if train.labels is None or validation.labels is None:
-            return 1.0
-        return 1.0 if self._truth(module, validation, context)[0] else 0.0
+    def _lesson(
+        self, module: nn.Module, train: Examples, validation: Examples, context: Context
+    ) -> tuple[nn.Module | None, float, bool, NDArray[Any]]:
+        """The baseline where it teaches, and its share of the loss; then what ``_truth`` tells.
+
+        Where no share was asked for, the baseline has all of it if labels are of no use, and none if they are.
+        """
+        from pipeline.artifact.torch_module import load_module
+        from pipeline.training.examples import best_device
+
+        asked = self.distill_weight
+        labelled = train.labels is not None and validation.labels is not None
+        weight = asked if asked is not None else 0.0 if labelled else 1.0
+        if weight == 0:
+            vectors, truth = self._truth(module, validation, context)
+            if asked is not None or not vectors:
+                return None, weight, vectors, truth
+            weight = 1.0
+        original = load_module(context.original().path).to(best_device())
+        return original, weight, *self._truth(original, validation, context)
 
     def _recipe(self, seed: int, distill_weight: float = 1.0) -> Recipe:
         return Recipe(

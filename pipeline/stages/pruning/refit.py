@@ -168,9 +168,10 @@ class Refit:
         sums = self._sum_after(names[0]) if len(names) == 1 else None
         for arguments in self.batches():
             read = _captured(self.pruned, names, arguments, outputs=False)
-            wanted = (
-                self._wanted(names, arguments) if sums is None else {names[0]: self._missing(names[0], sums, arguments)}
-            )
+            if sums is None:
+                wanted = self._wanted(names, arguments)
+            else:
+                wanted = {names[0]: self._missing(names[0], read[names[0]], sums, arguments)}
             for name, solver in solvers.items():
                 counted = self._counted(arguments, read[name], wanted[name])
                 for rows, targets in solver.places(*counted):
@@ -192,12 +193,13 @@ class Refit:
             name: chosen(value, self.pruned.get_submodule(name), self.kept.get(name)) for name, value in made.items()
         }
 
-    def _missing(self, name: str, sums: str, arguments: Sequence[Tensor]) -> Tensor:
-        """What the layer should make for the sum that ``sums`` reads to be the whole module's."""
-        own = _captured(self.pruned, [name], arguments, outputs=True)[name]
+    def _missing(self, name: str, read: Tensor, sums: str, arguments: Sequence[Tensor]) -> Tensor:
+        """What the layer should make of what it reads, for the sum that ``sums`` reads to be the whole module's."""
+        layer = self.pruned.get_submodule(name)
+        own: Tensor = layer(read)
         here = _captured(self.pruned, [sums], arguments, outputs=False)[sums]
         there = _captured(self.whole, [sums], arguments, outputs=False)[sums]
-        return own + chosen(there, self.pruned.get_submodule(name), self.kept.get(name)) - here
+        return own + chosen(there, layer, self.kept.get(name)) - here
 
     def _sum_after(self, name: str) -> str | None:
         """The module that reads the sum of the layer's output and something else, the first there is; None where there

@@ -77,10 +77,7 @@ class LinearSolver:
 
     def take(self, weights: Tensor) -> None:
         """The last row is the bias."""
-        weight, bias = _without_bias(weights, self._layer)
-        self._layer.weight.copy_(weight[0].mT)
-        if self._layer.bias is not None and bias is not None:
-            self._layer.bias.copy_(bias.flatten())
+        self._layer.weight.copy_(_bias_taken(weights, self._layer)[0].mT)
 
 
 class ConvolutionSolver:
@@ -119,10 +116,7 @@ class ConvolutionSolver:
 
     def take(self, weights: Tensor) -> None:
         """The last input is the bias."""
-        weight, bias = _without_bias(weights, self._layer)
-        self._layer.weight.copy_(weight.mT.reshape(self._layer.weight.shape))
-        if self._layer.bias is not None and bias is not None:
-            self._layer.bias.copy_(bias.flatten())
+        self._layer.weight.copy_(_bias_taken(weights, self._layer).mT.reshape(self._layer.weight.shape))
 
 
 class NormSolver:
@@ -134,7 +128,7 @@ class NormSolver:
     def places(self, read: Tensor, wanted: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """All places at once."""
         rows, made = (value.float().transpose(0, 1).flatten(1)[..., None] for value in (read, wanted))
-        yield torch.cat([rows, torch.ones_like(rows)], -1), made
+        yield functional.pad(rows, (0, 1), value=1.0), made
 
     def weights(self) -> Tensor:
         """[C, 2, 1]: the factor and the shift of each channel."""
@@ -175,5 +169,9 @@ def _with_bias(weight: Tensor, layer: Any) -> Tensor:
     return torch.cat([weight, layer.bias.double().cpu().reshape(weight.shape[0], 1, -1)], 1)
 
 
-def _without_bias(weights: Tensor, layer: Any) -> tuple[Tensor, Tensor | None]:
-    return (weights, None) if layer.bias is None else (weights[:, :-1], weights[:, -1])
+def _bias_taken(weights: Tensor, layer: Any) -> Tensor:
+    """Give the layer the bias that it has, the last input; returns the weights of the other inputs."""
+    if layer.bias is None:
+        return weights
+    layer.bias.copy_(weights[:, -1].flatten())
+    return weights[:, :-1]
