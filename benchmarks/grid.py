@@ -69,9 +69,9 @@ def speedups(report: Report) -> dict[Pair, Speedup]:
     return {(name, row.target): row.speedup for name, row in rows if row.speedup is not None}
 
 
-def best_of(report: Report, own: Pair) -> Pair:
-    """The fastest row of a grid that a run may recommend; its reference where none is faster."""
-    found = {}
+def leaders_of(report: Report, own: Pair, most: int) -> list[Pair]:
+    """The fastest rows of a grid that a run may recommend, the fastest first; its reference among them."""
+    found = {own: 1.0}
     for variant in report.variants:
         for result in variant.results:
             row = Row(variant=variant.name, size_bytes=variant.size_bytes, result=result)
@@ -79,4 +79,4 @@ def best_of(report: Report, own: Pair) -> Pair:
             if result.status != "ok" or obstacles(row, report.constraints, is_reference=pair == own, noisy=False):
                 continue
             found[pair] = 1.0 if result.speedup is None else result.speedup.value
-    return max(found, key=lambda pair: found[pair], default=own)
+    return sorted(found, key=lambda pair: -found[pair])[:most]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,6 +51,11 @@ def ran(artifact: Artifact, feed: Feed) -> Ran:
 
 def session_of(artifact: Artifact) -> onnxruntime.InferenceSession:
     """The model in ONNX Runtime on the CPU, as all checks run it; raises StageFailed where it can't be loaded."""
+    return session_at(artifact.onnx_path)
+
+
+def session_at(path: Path, *, integers: bool = True) -> onnxruntime.InferenceSession:
+    """The same, for a file of any name; without ``integers`` every operator runs as it is written."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -57,10 +63,12 @@ def session_of(artifact: Artifact) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = THREADS
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if not integers:
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
     try:
-        return onnxruntime.InferenceSession(str(artifact.onnx_path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except _onnxruntime_errors() as error:
-        raise StageFailed(f"ONNX Runtime can't load {artifact.onnx_path.name}: {first_line(error)}") from error
+        raise StageFailed(f"ONNX Runtime can't load {path.name}: {first_line(error)}") from error
 
 
 def fixed_batch(session: onnxruntime.InferenceSession, axes: Axes) -> int | None:

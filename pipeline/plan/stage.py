@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -71,6 +71,10 @@ class Context:
         A stage whose output takes their shapes has a class variable ``sized_by_data = True``.
         """
         return preprocess(sample_of(self.data, limit).inputs, self.preprocessing)
+
+    def part(self, start: float, end: float) -> Context:
+        """The context of a part of the work: its progress is a part of the whole's."""
+        return replace(self, progress=lambda done, text: self.progress(start + (end - start) * done, text))
 
 
 @runtime_checkable

@@ -41,7 +41,7 @@ class QuantizeMixed:
     role: ClassVar[Role] = "precision"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     reads: ClassVar[frozenset[SplitName]] = frozenset({"calibration", "validation"})
     libraries: ClassVar[tuple[str, ...]] = QuantizeStatic.libraries
     tolerance: ClassVar[float | None] = None
@@ -58,16 +58,17 @@ class QuantizeMixed:
         if is_large(source):
             raise Skipped("mixed precision tries many models, and this one is too large for that")
         # How much the whole loses is what the choices are about: no floor yet.
-        calibrated = self.static.settled(source, out, _part(context, 0.0, 0.3), floor=None)
+        alone = replace(self.static, compensation="none")
+        calibrated = alone.settled(source, out, context.part(0.0, 0.3), floor=None)
         fixed = (*calibrated.choice.excluded, *calibrated.way.kept)
         judge = Judge.of(source, context, self.examples)
-        trials = _Trials(self.static, calibrated, context)
+        trials = _Trials(calibrated, context)
         every = [node.name for node in calibrated.model.graph.node]
         layers = sensitivities(
             calibrated.model,
-            lambda name: trials.make("alone", [other for other in every if other != name]),
+            lambda name: trials.make("alone", alone, [other for other in every if other != name]),
             judge,
-            _part(context, 0.3, 0.7).progress,
+            context.part(0.3, 0.7).progress,
         )
         context.note("sensitivity", layers)
         if not layers:
@@ -78,7 +79,7 @@ class QuantizeMixed:
         chosen = max(choices, key=lambda choice: speeds[choice.name].low if choice.name in speeds else 0.0)
         context.note("choices", [choice.told(speeds.get(choice.name)) for choice in choices])
         context.note("kept_in_float", list(chosen.kept))
-        quantized = self.static.write(calibrated, chosen.kept, out, context)
+        quantized = self.static.write(calibrated, chosen.kept, out, context.part(0.95, 1.0))
         context.note("quantized", share_of(calibrated.model, quantized))
 
     def _choices(self, trials: _Trials, order: Sequence[str], judge: Judge, context: Context) -> list[_Choice]:
@@ -88,7 +89,7 @@ class QuantizeMixed:
         for count in _ladder(len(order)):
             context.progress(0.7 + 0.2 * count / len(order), f"the {count} most sensitive layers in float")
             kept = order[:count]
-            artifact = trials.make(f"{count}-in-float", kept)
+            artifact = trials.make(f"{count}-in-float", self.static, kept)
             drop = judge(artifact).drop
             smallest = min(smallest, drop)
             if drop <= self.max_accuracy_drop:
@@ -121,16 +122,15 @@ class _Choice:
 class _Trials:
     """Makes one model after the other, below the stage's work folder."""
 
-    static: QuantizeStatic
     calibrated: Calibrated
     context: Context
 
-    def make(self, name: str, excluded: Sequence[str]) -> Artifact:
+    def make(self, name: str, static: QuantizeStatic, excluded: Sequence[str]) -> Artifact:
         """The model with all but these nodes quantized; it takes the place of an earlier one of that name."""
         folder = self.context.work / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        self.static.write(self.calibrated, excluded, folder, self.context)
+        static.write(self.calibrated, excluded, folder, replace(self.context, progress=lambda *_: None))
         return Artifact(path=folder, format="onnx", digest="")
 
 
@@ -154,8 +154,3 @@ def _speeds(choices: Iterable[_Choice], source: Artifact, context: Context) -> d
     except Skipped as error:
         context.note("not_timed", str(error))
         return {}
-
-
-def _part(context: Context, start: float, end: float) -> Context:
-    """The context of a part of the work: its progress is a part of the whole's."""
-    return replace(context, progress=lambda done, text: context.progress(start + (end - start) * done, text))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -12,22 +14,25 @@ from annotated_types import Gt, Le
 
 from pipeline.artifact import ONNX_FILE, Artifact, Format
 from pipeline.artifact.onnx_rewriting import repair
-from pipeline.artifact.proof import Floor, floor_of
+from pipeline.artifact.proof import Floor, drift, floor_of
+from pipeline.artifact.run import run
 from pipeline.bounds import Count, Hint
 from pipeline.data.dataset import SplitName
-from pipeline.errors import StageFailed
+from pipeline.errors import StageFailed, first_line
 from pipeline.plan import Context
 from pipeline.plan.roles import Role
 from pipeline.stages.graphs.gentler import Asked, Way, proof, quantized_gently
 from pipeline.stages.graphs.library import is_large, library_call
-from pipeline.stages.quantization.calibration import METHODS, Calibration, Examples, calibrate
+from pipeline.stages.quantization.biases import biased, shift
+from pipeline.stages.quantization.calibration import METHODS, Calibration, Examples, Ranges, calibrate
 from pipeline.stages.quantization.choice import Choice, chosen_nodes
-from pipeline.stages.quantization.integers import WideIntegerType, reduces_range
+from pipeline.stages.quantization.integers import WideIntegerType, integer_limits, reduces_range
 from pipeline.stages.quantization.nodes import MIN_SQNR_DB, PRODUCTS, has_attention, require_quantized, weighted_nodes
+from pipeline.stages.quantization.observing import Observing
 from pipeline.stages.quantization.preparation import prepare, require_float
 from pipeline.stages.quantization.static_graph import (
     grouped_transposed,
-    keep_outputs_float,
+    keep_results_float,
     left_in_float,
     overrides,
     share_of,
@@ -36,20 +41,31 @@ from pipeline.stages.quantization.static_graph import (
 if TYPE_CHECKING:
     import onnx
 
+logger = logging.getLogger(__name__)
+
 QuantizedFormat = Literal["qdq", "qoperator"]
+Compensation = Literal["none", "bias", "full"]
 Percentile = Annotated[float, Gt(50), Le(100), Hint("99.99 leaves out the largest one of 10,000")]
+
+
+_CALIBRATED = 0.6
+"""The share of the work that is done when the ranges are known."""
+_JUDGING = 64
+"""How many calibration examples, the last ones, tell whether compensation brings the outputs nearer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibrated:
     """A model that is ready to be quantized, as a whole or in parts."""
 
+    source: Artifact
+    """The model that is to be quantized."""
     path: Path
+    """The same in the form that quantizers want."""
     model: onnx.ModelProto
-    """The same model, read."""
-    ranges: Path
-    examples: int
-    large: bool
+    """What ``path`` has, read."""
+    ranges: Ranges
+    examples: Examples
     choice: Choice
     way: Way = field(default_factory=Way)
     """The way in which the library is called."""
@@ -59,7 +75,7 @@ class Calibrated:
 class QuantizeStatic:
     """Quantize weights and activations of an ONNX model (Jacob et al. 2018, arXiv:1712.05877).
 
-    In qdq, outputs made by a Gemm or MatMul stay in float.
+    In qdq, what a Gemm or MatMul makes stays in float where it is read in float.
     """
 
     format: QuantizedFormat = "qdq"
@@ -91,6 +107,11 @@ class QuantizeStatic:
     exclude_nodes: tuple[str, ...] = ()
     """Names or glob patterns of nodes that stay in float."""
     exclude_op_types: tuple[str, ...] = ()
+    compensation: Compensation = "bias"
+    """What is done about the error that quantization adds, one product after the other, on calibration examples.
+    ``bias``: what it adds to the mean of a product's result is taken out of the product's bias. ``full``: the weights
+    are solved anew as well, and rounded so that their errors take each other back
+    (``pipeline.stages.quantization.compensation``)."""
     min_sqnr_db: float | None = MIN_SQNR_DB
     """The least signal over error of each output (``Floor``); null: the output may be as far from its source as it
     likes."""
@@ -98,7 +119,7 @@ class QuantizeStatic:
     role: ClassVar[Role] = "precision"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
-    version: ClassVar[int] = 7
+    version: ClassVar[int] = 8
     reads: ClassVar[frozenset[SplitName]] = frozenset({"calibration"})
     libraries: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-gpu", "onnx")
     tolerance: ClassVar[float | None] = None
@@ -127,7 +148,7 @@ class QuantizeStatic:
         if per_tensor:
             context.note("one_scale_per_tensor", f"{', '.join(per_tensor)}: grouped transposed convolutions")
         context.note("quantized", share_of(calibrated.model, quantized))
-        context.note("calibration_examples", calibrated.examples)
+        context.note("calibration_examples", len(calibrated.examples))
 
     def settled(self, source: Artifact, out: Path, context: Context, floor: Floor | None) -> Calibrated:
         """Write the quantized model in the first way that works, and return the calibrated model that it was made from,
@@ -156,8 +177,9 @@ class QuantizeStatic:
             if isinstance(found, StageFailed):
                 raise found
             calibrated = replace(found, way=way)
-            context.progress(0.95, "writing the quantized model")
-            quantized = self.write(calibrated, (), out, context)
+            writing = context.part(_CALIBRATED, 1.0)
+            writing.progress(0.0, "writing the quantized model")
+            quantized = self.write(calibrated, (), out, writing)
             require_quantized(weighted_nodes(calibrated.model), left_in_float(quantized))
             prove(out)
             return calibrated
@@ -196,26 +218,89 @@ class QuantizeStatic:
             max_memory_mb=self.max_memory_mb,
             large=is_large(source),
             work=context.work,
-            progress=context.progress,
+            progress=context.part(0.0, _CALIBRATED).progress,
         )
-        return Calibrated(
-            path=prepared,
-            model=model,
-            ranges=ranges,
-            examples=len(examples),
-            large=is_large(source),
-            choice=choice,
-        )
+        return Calibrated(source=source, path=prepared, model=model, ranges=ranges, examples=examples, choice=choice)
 
     def write(self, calibrated: Calibrated, excluded: Sequence[str], out: Path, context: Context) -> onnx.ModelProto:
         """Write the model quantized but for the ``excluded`` nodes and the other nodes that are left out, and return
         it."""
+        plain = self._written(calibrated, excluded, out, context)
+        if self.compensation == "none":
+            return plain
+        if is_large(calibrated.source):
+            context.note("compensation", "none: the model is too large to be looked into layer by layer")
+            return plain
+        work = context.work / "compensated"
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+        try:
+            better = self._compensated(calibrated, excluded, work, context)
+        except Exception as error:
+            logger.info("no compensation", exc_info=True)
+            context.note("compensation", f"none: {first_line(error)}")
+            return plain
+        feed = calibrated.examples.last(_JUDGING)
+        expected = run(calibrated.source, feed)
+        before, after = (drift(expected, run(Artifact(folder, "onnx", ""), feed))["sqnr_db"] for folder in (out, work))
+        context.note("sqnr_db", {"without_compensation": before, "with_it": after})
+        if before is None or (after is not None and after <= before):
+            return plain
+        shutil.copytree(work, out, dirs_exist_ok=True)
+        return better
+
+    def _compensated(
+        self, calibrated: Calibrated, excluded: Sequence[str], out: Path, context: Context
+    ) -> onnx.ModelProto:
+        """Write the quantized model with other biases, and other integers for weights."""
+        import onnx
+
+        from pipeline.stages.quantization.compensation import EXAMPLES_FOR_BIASES, EXAMPLES_FOR_WEIGHTS, Compensation
+
+        # What there is to make up for does not depend on how the quantized model is written.
+        as_qdq = replace(self, format="qdq")._written(calibrated, excluded, out, context)
+        places, alone = biased(calibrated.model)
+        solves = self.compensation == "full"
+        observing = Observing(
+            examples=calibrated.examples.first(EXAMPLES_FOR_WEIGHTS if solves else EXAMPLES_FOR_BIASES),
+            size=calibrated.ranges.size,
+            filled=calibrated.ranges.filled,
+            folder=context.work,
+            large=False,
+        )
+        found = Compensation(
+            model=onnx.load(calibrated.path),
+            quantized=as_qdq,
+            observing=observing,
+            limits=integer_limits(
+                self.weight_type,
+                reduce_range=reduces_range(self.reduce_range, self.weight_type, context.isa),
+                symmetric=self.weight_symmetric,
+            ),
+            weights=solves,
+        ).run(places, context.progress)
+        model = onnx.load(calibrated.path)
+        shift(model, found.shifts)
+        shifted = calibrated.path.with_name("shifted.onnx")
+        onnx.save(model, shifted)
+        quantized = self._written(replace(calibrated, path=shifted), excluded, out, context)
+        for tensor in quantized.graph.initializer:
+            if tensor.name in found.integers:
+                tensor.CopyFrom(onnx.numpy_helper.from_array(found.integers[tensor.name], tensor.name))
+        onnx.save(quantized, out / ONNX_FILE)
+        context.note("corrected_biases", len(found.shifts))
+        context.note("solved_weights", len(found.integers))
+        if alone:
+            context.note("left_alone", alone)
+        return quantized
+
+    def _written(self, calibrated: Calibrated, excluded: Sequence[str], out: Path, context: Context) -> onnx.ModelProto:
         import onnx
 
         reduce_range = reduces_range(self.reduce_range, self.weight_type, context.isa)
         self._quantize(calibrated, out / ONNX_FILE, excluded, reduce_range, context.work)
         quantized = onnx.load(out / ONNX_FILE, load_external_data=False)
-        changed = keep_outputs_float(quantized)
+        changed = keep_results_float(quantized, calibrated.model)
         if repair(quantized) or changed:
             onnx.save(quantized, out / ONNX_FILE)
         return quantized
@@ -244,12 +329,12 @@ class QuantizeStatic:
                 activation_type=types[self.activation_type],
                 weight_type=types[self.weight_type],
                 nodes_to_exclude=[*calibrated.choice.excluded, *excluded, *calibrated.way.kept],
-                use_external_data_format=calibrated.large,
+                use_external_data_format=is_large(calibrated.source),
                 calibrate_method=CalibrationMethod[METHODS[self.calibration]],
                 extra_options={
                     "ActivationSymmetric": self.symmetric,
                     "WeightSymmetric": self.weight_symmetric,
                     "TensorQuantOverrides": overrides(calibrated.model, reduce_range) if per_channel else {},
                 },
-                calibration_cache_path=calibrated.ranges,
+                calibration_cache_path=calibrated.ranges.path,
             )

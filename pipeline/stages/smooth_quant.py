@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact, Format
-from pipeline.artifact.onnx_graph import opset, reads
+from pipeline.artifact.onnx_graph import reads
 from pipeline.artifact.onnx_rewriting import drop_unused, repair, write
-from pipeline.artifact.run import fixed_batch, session_of
 from pipeline.bounds import Part
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, Unchanged
@@ -21,20 +20,21 @@ from pipeline.plan import Context
 from pipeline.plan.hints import Gain
 from pipeline.plan.roles import Role
 from pipeline.stages.graphs.library import is_large
-from pipeline.stages.quantization.calibration import BATCH, Examples
+from pipeline.stages.quantization.calibration import Examples
+from pipeline.stages.quantization.channel_ranges import Channelled, Floats, Ranges, Reader, channel_ranges
 from pipeline.stages.quantization.nodes import SMOOTHED
 from pipeline.stages.quantization.preparation import require_float
 
 if TYPE_CHECKING:
     import onnx
-    import onnxruntime
 
-Floats = NDArray[np.float32]
+ALPHAS = (0.25, 0.5, 0.75, 1.0)
+"""What is tried for each tensor."""
 SMALLEST = 1e-5
 """A channel whose largest weight is below this counts as this. A channel whose largest activation is below it stays as
 it is, because nothing is known of it."""
-_AXES_ARE_INPUTS = 18
-"""The opset from which ReduceMax takes its axes as an input."""
+_WORTH_A_NODE = 0.8
+"""A multiplication is inserted where no more than this share of the error is left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +47,9 @@ class SmoothQuant:
     the division becomes part of it and costs nothing.
     """
 
-    alpha: Part = 0.5
-    """The part of the difficulty that moves to the weights, 0 to 1."""
+    alpha: Part | None = None
+    """The part of the difficulty that moves to the weights, 0 to 1; null: for each tensor the one of ``ALPHAS`` with
+    the least error of what its products make, as the ranges and the weights tell it, or none at all."""
     insert: bool = True
     """Whether a multiplication is put before the products where no LayerNormalization can take the division."""
 
@@ -56,7 +57,7 @@ class SmoothQuant:
     gains_by: ClassVar[Gain] = "smoothed layers"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     reads: ClassVar[frozenset[SplitName]] = frozenset({"calibration"})
     libraries: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-gpu", "onnx")
     tolerance: ClassVar[float | None] = 1e-3
@@ -74,16 +75,44 @@ class SmoothQuant:
         if not len(examples):
             raise StageFailed("SmoothQuant needs calibration data: set data.calibration_size above 0")
         context.work.mkdir(parents=True, exist_ok=True)
-        largest = _largest_activations(source, groups, examples, context)
         weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+        observed = onnx.ModelProto()
+        observed.CopyFrom(model)
+        kinds = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+        values = {
+            group.tensor: Channelled(channels=group.channels, behind=0, kind=kinds[group.products[0].weight])
+            for group in groups
+        }
+        ranges = channel_ranges(observed, source, values, examples, context)
+        alphas = {}
         for number, group in enumerate(groups):
-            factors = _factors(largest[group.tensor], [product.rows(weights) for product in group.products], self.alpha)
-            _smooth(model, group, factors, weights, f"smooth_{number}")
-        context.note("smoothed", sum(len(group.products) for group in groups))
-        context.note("inserted", sum(group.norm is None for group in groups))
+            chosen = self._chosen(ranges[group.tensor], [product.rows(weights) for product in group.products], group)
+            if chosen is not None:
+                alphas[group.tensor], factors = chosen
+                _smooth(model, group, factors, weights, f"smooth_{number}")
+        if not alphas:
+            raise Unchanged("smoothing takes no error out of any matrix product")
+        context.note("alphas", alphas)
+        context.note("smoothed", sum(len(group.products) for group in groups if group.tensor in alphas))
+        context.note("inserted", sum(group.norm is None for group in groups if group.tensor in alphas))
         drop_unused(model)
         repair(model)
         write(model, out, is_large(source))
+
+    def _chosen(self, seen: Ranges, rows: Sequence[Floats], group: Group) -> tuple[float, Floats] | None:
+        """The strength and the factors of a tensor; None where it is better left as it is."""
+        if self.alpha is not None:
+            return self.alpha, _factors(seen.largest, rows, self.alpha)
+        channels = np.arange(group.channels)
+        readers = [Reader(array.T[..., None], np.broadcast_to(channels, array.T.shape)) for array in rows]
+
+        def error(factors: Floats) -> float:
+            return sum(reader.error(seen, factors) for reader in readers)
+
+        choices = [(alpha, _factors(seen.largest, rows, alpha)) for alpha in ALPHAS]
+        best = min(choices, key=lambda choice: error(choice[1]))
+        worth = 1.0 if group.norm is not None else _WORTH_A_NODE
+        return best if error(best[1]) < worth * error(np.ones(group.channels)) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +126,7 @@ class Product:
 
     def rows(self, weights: Mapping[str, NDArray[np.generic]]) -> Floats:
         """The weights [K, N], where K channels enter."""
-        array: Floats = weights[self.weight].astype(np.float32)
+        array: Floats = weights[self.weight].astype(np.float64)
         return array.T if self.transposed else array
 
 
@@ -167,73 +196,8 @@ def _factors(largest: Floats, rows: Sequence[Floats], alpha: float) -> Floats:
     """One factor a channel [K]: what the activations are divided by."""
     weight = np.max([np.abs(array).max(axis=1) for array in rows], axis=0)
     factors = np.maximum(largest, SMALLEST) ** alpha / np.maximum(weight, SMALLEST) ** (1 - alpha)
-    return np.asarray(np.where(largest < SMALLEST, 1.0, factors), np.float32)
-
-
-def _largest_activations(
-    source: Artifact, groups: Sequence[Group], examples: Examples, context: Context
-) -> dict[str, Floats]:
-    """The largest absolute value of each channel [K] on the calibration examples, by tensor."""
-    import onnx
-
-    model = onnx.load(source.onnx_path)
-    names = _add_maxima(model, groups)
-    folder = context.work / "maxima"
-    folder.mkdir(exist_ok=True)
-    write(model, folder, is_large(source))
-    session = session_of(Artifact(path=folder, format="onnx", digest=""))
-    fixed = fixed_batch(session, examples.axes)
-    try:
-        return _maxima(session, names, groups, examples, fixed or examples.together(BATCH), context)
-    except Exception:
-        if fixed:
-            raise
-        # A batch of 1 is written inside some models.
-        return _maxima(session, names, groups, examples, 1, context)
-
-
-def _maxima(
-    session: onnxruntime.InferenceSession,
-    names: Sequence[str],
-    groups: Sequence[Group],
-    examples: Examples,
-    size: int,
-    context: Context,
-) -> dict[str, Floats]:
-    wanted = {value.name for value in session.get_inputs()}
-    found: dict[str, Floats] = {}
-    for start in range(0, len(examples), size):
-        batch = {name: array for name, array in examples.batch(start, size, size).items() if name in wanted}
-        for group, values in zip(groups, session.run(names, batch), strict=True):
-            found[group.tensor] = np.maximum(found.get(group.tensor, 0.0), values)
-        done = min(start + size, len(examples))
-        context.progress(0.9 * done / len(examples), f"largest activations, {done} examples")
-    return found
-
-
-def _add_maxima(model: onnx.ModelProto, groups: Sequence[Group]) -> list[str]:
-    """Give the model an output [K] for each group: the largest absolute value of each channel."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    graph = model.graph
-    axes_as_input = opset(model) >= _AXES_ARE_INPUTS
-    graph.initializer.append(numpy_helper.from_array(np.array([0], np.int64), "smooth_axis"))
-    names = []
-    for number, group in enumerate(groups):
-        prefix = f"smooth_maximum_{number}"
-        shape = numpy_helper.from_array(np.array([-1, group.channels], np.int64), f"{prefix}_shape")
-        graph.initializer.append(shape)
-        graph.node.append(helper.make_node("Abs", [group.tensor], [f"{prefix}_abs"]))
-        graph.node.append(helper.make_node("Cast", [f"{prefix}_abs"], [f"{prefix}_float"], to=TensorProto.FLOAT))
-        graph.node.append(helper.make_node("Reshape", [f"{prefix}_float", shape.name], [f"{prefix}_rows"]))
-        inputs = [f"{prefix}_rows", *(["smooth_axis"] if axes_as_input else [])]
-        reduce = helper.make_node("ReduceMax", inputs, [prefix], keepdims=0)
-        if not axes_as_input:
-            reduce.attribute.append(helper.make_attribute("axes", [0]))
-        graph.node.append(reduce)
-        graph.output.append(helper.make_tensor_value_info(prefix, TensorProto.FLOAT, [group.channels]))
-        names.append(prefix)
-    return names
+    chosen: Floats = np.where(largest < SMALLEST, 1.0, factors)
+    return chosen
 
 
 def _smooth(
@@ -259,7 +223,7 @@ def _smooth(
             if norm.input[position]:
                 name = f"{prefix}_norm_{position}"
                 parameters = weights[norm.input[position]]
-                divided = (parameters.astype(np.float32) / factors).astype(parameters.dtype)
+                divided = (parameters.astype(np.float64) / factors).astype(parameters.dtype)
                 graph.initializer.append(numpy_helper.from_array(divided, name))
                 norm.input[position] = name
         return

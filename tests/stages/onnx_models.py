@@ -168,3 +168,40 @@ def tied() -> onnx.ModelProto:
     ]
     weights = [weight("table", 100, 16), weight("h", 16, 16), weight("c", 16), weight("d", 100)]
     return graph_model(nodes, ("n", 12), ("n", 100), weights)
+
+
+def uneven_channels() -> onnx.ModelProto:
+    """A mobile network's block whose channels differ a hundredfold: expansion, a convolution for each channel, both cut
+    at 6, and a projection; then a pooling and a classifier behind a grouped convolution."""
+    spread = np.geomspace(0.02, 2.0, 16, dtype=np.float32)
+
+    def rows(name: str, *shape: int, factors: Any = 1.0) -> onnx.TensorProto:
+        plain = numpy_helper.to_array(weight(name, *shape))
+        return numpy_helper.from_array((plain * np.reshape(factors, (-1, 1, 1, 1))).astype(np.float32), name)
+
+    window: dict[str, Any] = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
+    nodes = [
+        helper.make_node("Conv", ["x", "w0", "b0"], ["a"], name="expand", **window),
+        helper.make_node("Clip", ["a", "zero", "six"], ["r"], name="relu6"),
+        helper.make_node("Conv", ["r", "w1", "b1"], ["c"], name="each", group=16, **window),
+        helper.make_node("Clip", ["c", "zero", "six"], ["s"], name="another6"),
+        helper.make_node("Conv", ["s", "w2"], ["p"], name="project", kernel_shape=[1, 1]),
+        helper.make_node("Conv", ["p", "w3", "b3"], ["g"], name="grouped", group=2, **window),
+        helper.make_node("Relu", ["g"], ["t"], name="relu"),
+        helper.make_node("GlobalAveragePool", ["t"], ["q"], name="pool"),
+        helper.make_node("Conv", ["q", "w4", "b4"], ["k"], name="classify", kernel_shape=[1, 1]),
+        helper.make_node("Flatten", ["k"], ["y"], name="flatten"),
+    ]
+    weights = [
+        rows("w0", 16, 3, 3, 3, factors=spread),
+        weight("b0", 16, scale=0.05),
+        rows("w1", 16, 1, 3, 3, factors=spread[::-1]),
+        weight("b1", 16, scale=0.05),
+        weight("w2", 8, 16, 1, 1),
+        weight("w3", 8, 4, 3, 3),
+        weight("b3", 8),
+        weight("w4", 5, 8, 1, 1),
+        weight("b4", 5),
+        *(numpy_helper.from_array(np.array(value, np.float32), name) for name, value in (("zero", 0), ("six", 6))),
+    ]
+    return graph_model(nodes, ("n", 3, 8, 8), ("n", 5), weights)

@@ -11,8 +11,8 @@ from pipeline.artifact.proof import check_output
 from pipeline.artifact.torch_module import load_spec
 from pipeline.errors import Skipped, StageFailed
 from pipeline.stages.compensate import Compensate
+from pipeline.stages.linear.solvers import solver_of
 from pipeline.stages.prune import Prune
-from pipeline.stages.pruning.solvers import solver_of
 from tests.stages.models import SHAPE, MemoryDataset, Workplace, resnet, resnet_spec, spec_of
 
 

@@ -230,5 +230,17 @@ def test_of_a_transformer_only_the_products_are_quantized(workplace: Workplace, 
     assert found[1] < found[0] - 0.01
 
 
+def test_what_is_read_in_float_is_not_rounded_to_256_levels(workplace: Workplace, onnx_encoder: Artifact) -> None:
+    """Between the products of a transformer everything runs in float."""
+    workplace.data = TextDataset()
+    quantized = workplace.build(QuantizeStatic(), onnx_encoder)
+    nodes = onnx.load(quantized.onnx_path).graph.node
+    makers = {name: node for node in nodes for name in node.output}
+    readers = {name: node for node in nodes for name in node.input}
+    rounded = [node for node in nodes if node.op_type == "QuantizeLinear" and makers[node.input[0]].op_type == "MatMul"]
+    assert {readers[readers[node.output[0]].output[0]].op_type for node in rounded} <= {"MatMul", "Gemm"}
+    assert "MatMulIntegerToFloat" in loaded_op_types(quantized, workplace.folder)
+
+
 def test_convolution_networks_are_quantized_as_a_whole(onnx_model: Artifact) -> None:
     assert not has_attention(onnx.load(onnx_model.onnx_path))

@@ -45,9 +45,10 @@ def outliers(workplace: Workplace) -> Artifact:
 
 def test_the_smoothed_model_computes_the_same(workplace: Workplace, onnx_encoder: Artifact) -> None:
     workplace.data = TextDataset()
-    smoothed = workplace.build(SmoothQuant(), onnx_encoder)
+    smoothed = workplace.build(SmoothQuant(alpha=0.5), onnx_encoder)
     assert check_output(onnx_encoder, smoothed, SmoothQuant.tolerance, sentences())["cosine_min"] > 0.9999
     assert workplace.notes["smoothed"] == 13
+    assert set(workplace.notes["alphas"].values()) == {0.5}
     assert smoothed.size_bytes < 1.1 * onnx_encoder.size_bytes
 
 
@@ -74,11 +75,22 @@ def test_quantization_loses_less_afterwards(workplace: Workplace, outliers: Arti
     assert losses[1] > losses[0] + 3
 
 
+def test_each_tensor_gets_the_strength_with_the_least_error(workplace: Workplace, onnx_encoder: Artifact) -> None:
+    workplace.data = TextDataset()
+    smoothed = workplace.build(SmoothQuant(), onnx_encoder)
+    assert len(set(workplace.notes["alphas"].values())) > 1
+    losses = []
+    for number, source in enumerate((onnx_encoder, smoothed)):
+        quantized = workplace.build(QuantizeStatic(compensation="none"), source, f"quantized_{number}")
+        losses.append(check_output(onnx_encoder, quantized, None, sentences())["sqnr_db"])
+    assert losses[1] > losses[0]
+
+
 def test_batches_do_not_change_the_factors(
     workplace: Workplace, outliers: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = workplace.build(SmoothQuant(), outliers, "whole")
-    monkeypatch.setattr("pipeline.stages.smooth_quant.BATCH", 5)
+    monkeypatch.setattr("pipeline.stages.quantization.channel_ranges._BATCH", 5)
     assert workplace.build(SmoothQuant(), outliers, "pieces").digest == whole.digest
 
 

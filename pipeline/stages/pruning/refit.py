@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline.artifact.torch_layers import layer_types, outputs_of
-from pipeline.stages.pruning.solvers import chosen, solver_of, why_not
+from pipeline.stages.linear.moments import Moments
+from pipeline.stages.linear.solvers import chosen, solver_of, why_not
 
 _SAME = 1e-6
 """A layer whose squared error is a smaller share of its squared output has nothing to make up for."""
@@ -29,45 +30,6 @@ Batches = Callable[[], Iterator[Sequence[Tensor]]]
 
 class _Enough(Exception):
     """Ends a forward pass whose rest nobody needs."""
-
-
-@dataclass(slots=True)
-class Moments:
-    """Sums over all places where a layer is applied, in G groups of F inputs and O outputs, in double precision."""
-
-    inputs: Tensor
-    """The products of inputs with inputs [G, F, F]."""
-    both: Tensor
-    """The products of inputs with wanted outputs [G, F, O]."""
-    outputs: Tensor
-    """The squares of the wanted outputs, summed [G, O]."""
-
-    @classmethod
-    def none(cls, groups: int, inputs: int, outputs: int) -> Moments:
-        """Before any example."""
-        zeros = torch.zeros(groups, inputs, inputs + outputs, dtype=torch.float64)
-        return cls(zeros[..., :inputs].clone(), zeros[..., inputs:].clone(), torch.zeros(groups, outputs).double())
-
-    def add(self, rows: Tensor, wanted: Tensor) -> None:
-        """Add places: ``rows`` [G, P, F] and ``wanted`` [G, P, O]."""
-        self.inputs += (rows.mT @ rows).double().cpu()
-        self.both += (rows.mT @ wanted).double().cpu()
-        self.outputs += wanted.double().square().sum(1).cpu()
-
-    def error(self, weights: Tensor) -> Tensor:
-        """The squared error of weights [G, F, O], by output [G, O]."""
-        fitted = (weights * (self.inputs @ weights - 2 * self.both)).sum(1)
-        error: Tensor = (self.outputs + fitted).clamp_min(0)
-        return error
-
-    def solved(self, before: Tensor, ridge: float) -> Tensor:
-        """The weights [G, F, O] of least error; ``ridge``, a share of the inputs' mean square, pulls them towards the
-        weights before."""
-        size = self.inputs.shape[-1]
-        mean = self.inputs.diagonal(dim1=-2, dim2=-1).mean(-1)
-        pull = (ridge * mean).clamp_min(torch.finfo(torch.float64).tiny)[:, None, None] * torch.eye(size).double()
-        step: Tensor = torch.linalg.solve_ex(self.inputs + pull, self.both - self.inputs @ before)[0]
-        return before + step
 
 
 @dataclass(frozen=True, slots=True)

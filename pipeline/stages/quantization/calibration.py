@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.artifact.run import fixed_batch
-from pipeline.data.batches import Axes, axes_of, batch, together
+from pipeline.data.batches import Axes, Feed, axes_of, batch, together
 from pipeline.data.dataset import Split, preprocess
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import StageFailed, first_line
@@ -56,6 +56,15 @@ class Examples:
     def __len__(self) -> int:
         return len(self.raw) if self.raw.inputs else 0
 
+    def first(self, count: int) -> Examples:
+        """The first few."""
+        return replace(self, raw=self.raw.take(0, count))
+
+    def last(self, count: int) -> Feed:
+        """The last few, preprocessed: an array [N, ...] for each input."""
+        kept = self.raw.take(max(0, len(self.raw) - count), len(self.raw))
+        return preprocess(kept.inputs, self.preprocessing)
+
     @property
     def axes(self) -> Axes:
         """The axes where the model has the examples, if these are not first."""
@@ -71,6 +80,18 @@ class Examples:
         return batch(preprocess(self.raw.take(start, start + size).inputs, self.preprocessing), 0, size, filled)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranges:
+    """Every activation's range, and how the model was run for them."""
+
+    path: Path
+    """A file that ONNX Runtime's ``quantize_static`` reads."""
+    size: int
+    """How many examples ran in one call."""
+    filled: int | None
+    """The only number of examples that the model takes, if there is one."""
+
+
 def calibrate(
     model: Path,
     examples: Examples,
@@ -83,12 +104,11 @@ def calibrate(
     large: bool,
     work: Path,
     progress: Callable[[float, str], None],
-) -> Path:
-    """Run the model on all examples and write every activation's range, as a file that ONNX Runtime's
-    ``quantize_static`` reads. ``levels`` is the number of integers that stand for a range. The batches are small enough
-    for the activations to stay within ``max_memory_mb``, whatever the number of examples; one example is run in any
-    case. A batch that the model fixes is filled up with the last example. Raises StageFailed without examples, or where
-    the model can't run them."""
+) -> Ranges:
+    """Run the model on all examples and write every activation's range. ``levels`` is the number of integers that stand
+    for a range. The batches are small enough for the activations to stay within ``max_memory_mb``, whatever the number
+    of examples; one example is run in any case. A batch that the model fixes is filled up with the last example. Raises
+    StageFailed without examples, or where the model can't run them."""
     from onnxruntime.quantization import calibrate as library
 
     count = len(examples)
@@ -118,14 +138,14 @@ def calibrate(
             if fixed or size == 1:
                 raise
             # A batch of 1 is written inside some models.
-            made = calibrator()
-            _collect_all(made, examples, 1, None, progress)
+            made, size = calibrator(), 1
+            _collect_all(made, examples, size, fixed, progress)
         progress(0.9, "choosing the ranges")
         ranges = work / "ranges.json"
         ranges.unlink(missing_ok=True)
         found = _least_error(made, symmetric, levels) if method == "mse" else _within_observed(made)
         library.save_tensors_data(found, ranges)
-    return ranges
+    return Ranges(path=ranges, size=size, filled=fixed)
 
 
 def _finite_range(lowest: Any, highest: Any) -> tuple[Any, Any]:

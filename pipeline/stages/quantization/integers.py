@@ -19,3 +19,13 @@ def reduces_range(asked: bool | None, weight_type: WideIntegerType, isa: frozens
     if asked is not None:
         return asked
     return weight_type == "int8" and lacks_dot_products(isa)
+
+
+def integer_limits(weight_type: WideIntegerType, *, reduce_range: bool, symmetric: bool) -> tuple[int, int]:
+    """The least and the largest integer that ONNX Runtime's quantizer gives to weights."""
+    from onnx import TensorProto
+    from onnxruntime.quantization.quant_utils import get_qmin_qmax_for_qType
+
+    kind = TensorProto.DataType.Value(weight_type.upper())
+    low, high = get_qmin_qmax_for_qType(kind, reduce_range, symmetric or weight_type.startswith("int"))
+    return int(low), int(high)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.errors import Unchanged
@@ -40,6 +40,13 @@ def has_attention(model: onnx.ModelProto) -> bool:
 def weighted_nodes(model: onnx.ModelProto) -> Counter[str]:
     """How many nodes of each type with weights the model has in floating point."""
     return Counter(node.op_type for node in model.graph.node if node.op_type in PRODUCTS)
+
+
+def products(model: onnx.ModelProto) -> Sequence[onnx.NodeProto]:
+    """The nodes that quantization is about: the products with constant weights."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    kinds = weighted_nodes(model)
+    return [node for node in model.graph.node if node.op_type in kinds and node.input[1] in constants]
 
 
 def quantized_share(before: Mapping[str, int], left: Mapping[str, int]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from pipeline.data.dataset import Feed
 from pipeline.errors import StageFailed, UserError
 from pipeline.metrics import judging_of
 from pipeline.plan import Context, Metric
-from pipeline.stages.quantization.nodes import weighted_nodes
+from pipeline.stages.quantization.nodes import products
 
 if TYPE_CHECKING:
     import onnx
@@ -90,10 +90,3 @@ def sensitivities(
         loss = judge(quantized_alone(node.name))
         found.append({"node": node.name, "op": node.op_type, "sqnr_db": loss.sqnr_db, "drop": loss.drop})
     return sorted(found, key=lambda layer: np.inf if layer["sqnr_db"] is None else layer["sqnr_db"])
-
-
-def products(model: onnx.ModelProto) -> Sequence[onnx.NodeProto]:
-    """The nodes that quantization is about: the products with constant weights."""
-    constants = {tensor.name for tensor in model.graph.initializer}
-    kinds = weighted_nodes(model)
-    return [node for node in model.graph.node if node.op_type in kinds and node.input[1] in constants]

@@ -1,0 +1,1 @@
+"""Layers as linear maps, whose weights can be solved anew."""
