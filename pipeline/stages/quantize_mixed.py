@@ -15,9 +15,10 @@ from pipeline.errors import Skipped, StageFailed, Unchanged
 from pipeline.plan import Context, Speed
 from pipeline.plan.roles import Role
 from pipeline.stages.graphs.library import is_large
+from pipeline.stages.quantization.calibrated import Calibrated
 from pipeline.stages.quantization.sensitivity import Judge, sensitivities
 from pipeline.stages.quantization.static_graph import share_of
-from pipeline.stages.quantize_static import Calibrated, QuantizeStatic
+from pipeline.stages.quantize_static import QuantizeStatic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -14,21 +12,20 @@ from annotated_types import Gt, Le
 
 from pipeline.artifact import ONNX_FILE, Artifact, Format
 from pipeline.artifact.onnx_rewriting import repair
-from pipeline.artifact.proof import Floor, drift, floor_of
-from pipeline.artifact.run import run
+from pipeline.artifact.proof import Floor, floor_of
 from pipeline.bounds import Count, Hint
 from pipeline.data.dataset import SplitName
-from pipeline.errors import StageFailed, first_line
+from pipeline.errors import StageFailed
 from pipeline.plan import Context
 from pipeline.plan.roles import Role
 from pipeline.stages.graphs.gentler import Asked, Way, proof, quantized_gently
 from pipeline.stages.graphs.library import is_large, library_call
-from pipeline.stages.quantization.biases import biased, shift
-from pipeline.stages.quantization.calibration import METHODS, Calibration, Examples, Ranges, calibrate
-from pipeline.stages.quantization.choice import Choice, chosen_nodes
+from pipeline.stages.quantization.calibrated import Calibrated
+from pipeline.stages.quantization.calibration import METHODS, Calibration, Examples, calibrate
+from pipeline.stages.quantization.choice import chosen_nodes
+from pipeline.stages.quantization.compensated import QuantizedFormat, Settings, compensated
 from pipeline.stages.quantization.integers import WideIntegerType, integer_limits, reduces_range
 from pipeline.stages.quantization.nodes import MIN_SQNR_DB, PRODUCTS, has_attention, require_quantized, weighted_nodes
-from pipeline.stages.quantization.observing import Observing
 from pipeline.stages.quantization.preparation import prepare, require_float
 from pipeline.stages.quantization.static_graph import (
     grouped_transposed,
@@ -41,34 +38,12 @@ from pipeline.stages.quantization.static_graph import (
 if TYPE_CHECKING:
     import onnx
 
-logger = logging.getLogger(__name__)
-
-QuantizedFormat = Literal["qdq", "qoperator"]
 Compensation = Literal["none", "bias", "full"]
 Percentile = Annotated[float, Gt(50), Le(100), Hint("99.99 leaves out the largest one of 10,000")]
 
 
 _CALIBRATED = 0.6
 """The share of the work that is done when the ranges are known."""
-_JUDGING = 64
-"""How many calibration examples, the last ones, tell whether compensation brings the outputs nearer."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Calibrated:
-    """A model that is ready to be quantized, as a whole or in parts."""
-
-    source: Artifact
-    """The model that is to be quantized."""
-    path: Path
-    """The same in the form that quantizers want."""
-    model: onnx.ModelProto
-    """What ``path`` has, read."""
-    ranges: Ranges
-    examples: Examples
-    choice: Choice
-    way: Way = field(default_factory=Way)
-    """The way in which the library is called."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,71 +203,21 @@ class QuantizeStatic:
         plain = self._written(calibrated, excluded, out, context)
         if self.compensation == "none":
             return plain
-        if is_large(calibrated.source):
-            context.note("compensation", "none: the model is too large to be looked into layer by layer")
-            return plain
-        work = context.work / "compensated"
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir()
-        try:
-            better = self._compensated(calibrated, excluded, work, context)
-        except Exception as error:
-            logger.info("no compensation", exc_info=True)
-            context.note("compensation", f"none: {first_line(error)}")
-            return plain
-        feed = calibrated.examples.last(_JUDGING)
-        expected = run(calibrated.source, feed)
-        before, after = (drift(expected, run(Artifact(folder, "onnx", ""), feed))["sqnr_db"] for folder in (out, work))
-        context.note("sqnr_db", {"without_compensation": before, "with_it": after})
-        if before is None or (after is not None and after <= before):
-            return plain
-        shutil.copytree(work, out, dirs_exist_ok=True)
-        return better
-
-    def _compensated(
-        self, calibrated: Calibrated, excluded: Sequence[str], out: Path, context: Context
-    ) -> onnx.ModelProto:
-        """Write the quantized model with other biases, and other integers for weights."""
-        import onnx
-
-        from pipeline.stages.quantization.compensation import EXAMPLES_FOR_BIASES, EXAMPLES_FOR_WEIGHTS, Compensation
-
-        # What there is to make up for does not depend on how the quantized model is written.
-        as_qdq = replace(self, format="qdq")._written(calibrated, excluded, out, context)
-        places, alone = biased(calibrated.model)
-        solves = self.compensation == "full"
-        observing = Observing(
-            examples=calibrated.examples.first(EXAMPLES_FOR_WEIGHTS if solves else EXAMPLES_FOR_BIASES),
-            size=calibrated.ranges.size,
-            filled=calibrated.ranges.filled,
-            folder=context.work,
-            large=False,
-        )
-        found = Compensation(
-            model=onnx.load(calibrated.path),
-            quantized=as_qdq,
-            observing=observing,
-            limits=integer_limits(
-                self.weight_type,
-                reduce_range=reduces_range(self.reduce_range, self.weight_type, context.isa),
-                symmetric=self.weight_symmetric,
+        reduce_range = reduces_range(self.reduce_range, self.weight_type, context.isa)
+        better = compensated(
+            calibrated,
+            out,
+            lambda path, form, folder: replace(self, format=form)._written(
+                replace(calibrated, path=path), excluded, folder, context
             ),
-            weights=solves,
-        ).run(places, context.progress)
-        model = onnx.load(calibrated.path)
-        shift(model, found.shifts)
-        shifted = calibrated.path.with_name("shifted.onnx")
-        onnx.save(model, shifted)
-        quantized = self._written(replace(calibrated, path=shifted), excluded, out, context)
-        for tensor in quantized.graph.initializer:
-            if tensor.name in found.integers:
-                tensor.CopyFrom(onnx.numpy_helper.from_array(found.integers[tensor.name], tensor.name))
-        onnx.save(quantized, out / ONNX_FILE)
-        context.note("corrected_biases", len(found.shifts))
-        context.note("solved_weights", len(found.integers))
-        if alone:
-            context.note("left_alone", alone)
-        return quantized
+            Settings(
+                format=self.format,
+                solves_weights=self.compensation == "full",
+                limits=integer_limits(self.weight_type, reduce_range=reduce_range, symmetric=self.weight_symmetric),
+            ),
+            context,
+        )
+        return plain if better is None else better
 
     def _written(self, calibrated: Calibrated, excluded: Sequence[str], out: Path, context: Context) -> onnx.ModelProto:
         import onnx

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     import onnx
 
 Floats = NDArray[np.float64]
-EXAMPLES_FOR_BIASES = 32
-EXAMPLES_FOR_WEIGHTS = 64
-"""How many calibration examples the layers are solved on, from the first on."""
 _UNSURE = 1e-5
 """What sums in single precision leave of the inputs' mean square where it is all mean."""
 _RIDGES = (1e-2, 1e-1)
