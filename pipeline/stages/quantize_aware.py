@@ -17,7 +17,7 @@ from pipeline.errors import Skipped, StageFailed, first_line
 from pipeline.metrics import in_classes, judging_of
 from pipeline.plan import Context, Metric
 from pipeline.plan.roles import Role
-from pipeline.stages.quantization.integers import reduces_range
+from pipeline.stages.quantization.integers import ForIsa, reduces_range
 from pipeline.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ class QuantizeAware:
     max_examples: Count | None = None
     """How many training examples to use, from the first on; null: the whole train split."""
     reduce_range: bool | None = None
-    """Whether weights get 7 bits; null asks the processor (``reduces_range``)."""
+    """Whether weights get 7 bits; null asks ``for_isa`` (``reduces_range``)."""
+    for_isa: ForIsa = "this"
+    """The processor whose kernels the weights have to suit: this machine's, any, or one with this instruction set."""
 
     role: ClassVar[Role] = "precision"
     accepts: ClassVar[frozenset[Format]] = frozenset({"torch"})
@@ -70,7 +72,7 @@ class QuantizeAware:
 
     def machine_key(self, isa: frozenset[str]) -> Mapping[str, Any]:
         """The part of the cache key that depends on this machine."""
-        return {"reduce_range": reduces_range(self.reduce_range, "int8", isa)}
+        return {"reduce_range": reduces_range(self.reduce_range, self.for_isa, "int8", isa)}
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
         """Write the trained and quantized model.
@@ -99,7 +101,7 @@ class QuantizeAware:
         _require_logits(module, inputs, context.metric)
         scores = scores_of(module, train, context.metric, labelled=True)
         before = accuracy(module, validation, context.metric)
-        reduce_range = reduces_range(self.reduce_range, "int8", context.isa)
+        reduce_range = reduces_range(self.reduce_range, self.for_isa, "int8", context.isa)
         with remarks_hidden():
             network = _prepare(module, inputs, _REDUCED if reduce_range else _FULL)
         history = self._train(network, train, validation, before, context, scores)

@@ -18,7 +18,7 @@ from pipeline.plan.roles import Role
 from pipeline.stages.graphs.gentler import Asked, Way, proof, quantized_gently
 from pipeline.stages.graphs.library import is_large, library_call
 from pipeline.stages.quantization.choice import Choice, chosen_nodes
-from pipeline.stages.quantization.integers import IntegerType, reduces_range
+from pipeline.stages.quantization.integers import ForIsa, IntegerType, reduces_range
 from pipeline.stages.quantization.nodes import MIN_SQNR_DB, PRODUCTS, quantized_share, require_quantized
 from pipeline.stages.quantization.preparation import prepare, require_float
 
@@ -37,7 +37,9 @@ class QuantizeDynamic:
     weight_type: IntegerType = "int8"
     per_channel: bool = True
     reduce_range: bool | None = None
-    """Whether weights get 7 bits; null asks the processor (``reduces_range``)."""
+    """Whether weights get 7 bits; null asks ``for_isa`` (``reduces_range``)."""
+    for_isa: ForIsa = "this"
+    """The processor whose kernels the weights have to suit: this machine's, any, or one with this instruction set."""
     op_types: tuple[str, ...] | None = None
     """The operator types to quantize; null: all that ONNX Runtime can quantize. A Gemm counts as the MatMul that it is
     turned into."""
@@ -59,7 +61,7 @@ class QuantizeDynamic:
 
     def machine_key(self, isa: frozenset[str]) -> Mapping[str, Any]:
         """The part of the cache key that depends on this machine."""
-        return {"reduce_range": reduces_range(self.reduce_range, self.weight_type, isa)}
+        return {"reduce_range": reduces_range(self.reduce_range, self.for_isa, self.weight_type, isa)}
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
         """Write the quantized model; raises Unchanged where nothing can be quantized, Skipped where the model is
@@ -93,7 +95,7 @@ class QuantizeDynamic:
             out,
             context.note,
         )
-        context.note("reduce_range", reduces_range(self.reduce_range, self.weight_type, context.isa))
+        context.note("reduce_range", reduces_range(self.reduce_range, self.for_isa, self.weight_type, context.isa))
         context.note("quantized", quantized_share(before, left))
 
     def _quantize(
@@ -117,7 +119,7 @@ class QuantizeDynamic:
                 out / ONNX_FILE,
                 op_types_to_quantize=_without_gemms(choice.op_types),
                 per_channel=self.per_channel and way.per_channel,
-                reduce_range=reduces_range(self.reduce_range, self.weight_type, context.isa),
+                reduce_range=reduces_range(self.reduce_range, self.for_isa, self.weight_type, context.isa),
                 weight_type=QuantType.QInt8 if self.weight_type == "int8" else QuantType.QUInt8,
                 # A Gemm is turned into a MatMul of this name first.
                 nodes_to_exclude=[*excluded, *(f"{name}_MatMul" for name in excluded)],

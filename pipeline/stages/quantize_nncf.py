@@ -26,7 +26,7 @@ from pipeline.stages.graphs.gentler import Asked, Way, proof, quantized_gently
 from pipeline.stages.graphs.library import is_large
 from pipeline.stages.quantization.calibration import Examples
 from pipeline.stages.quantization.choice import chosen_nodes
-from pipeline.stages.quantization.integers import reduces_range
+from pipeline.stages.quantization.integers import ForIsa, reduces_range
 from pipeline.stages.quantization.nncf_library import Fed, kinds_of, nncf_call, number_anew, openvino_names
 from pipeline.stages.quantization.nodes import (
     MIN_SQNR_DB,
@@ -85,8 +85,10 @@ class QuantizeNncf:
     calibration_examples: Count | None = 300
     """How many calibration examples to use, from the first on: NNCF's own choice; null: the whole split."""
     reduce_range: bool | None = None
-    """Whether all weights get 7 bits; null asks the processor (``reduces_range``). NNCF gives 7 bits to the first
+    """Whether all weights get 7 bits; null asks ``for_isa`` (``reduces_range``). NNCF gives 7 bits to the first
     layer's in any case."""
+    for_isa: ForIsa = "this"
+    """The processor whose kernels the weights have to suit: this machine's, any, or one with this instruction set."""
     exclude_nodes: tuple[str, ...] = ()
     """Names or glob patterns of the ONNX model's nodes that stay in float."""
     exclude_op_types: tuple[str, ...] = ()
@@ -119,7 +121,7 @@ class QuantizeNncf:
 
     def machine_key(self, isa: frozenset[str]) -> Mapping[str, Any]:
         """The part of the cache key that depends on this machine."""
-        return {"reduce_range": reduces_range(self.reduce_range, "int8", isa)}
+        return {"reduce_range": reduces_range(self.reduce_range, self.for_isa, "int8", isa)}
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
         """Write the quantized model; raises Skipped without NNCF or where the model is quantized already, StageFailed
@@ -207,7 +209,7 @@ class QuantizeNncf:
 
     def _settings(self, nncf: Any, plain: onnx.ModelProto, source: Artifact, context: Context) -> dict[str, Any]:
         transformer = self.model_type == "transformer" or (self.model_type is None and _is_transformer(plain))
-        reduce_range = reduces_range(self.reduce_range, "int8", context.isa)
+        reduce_range = reduces_range(self.reduce_range, self.for_isa, "int8", context.isa)
         context.note("model_type", "transformer" if transformer else "other")
         context.note("reduce_range", reduce_range)
         advanced: dict[str, Any] = {"overflow_fix": nncf.OverflowFix.ENABLE} if reduce_range else {}

@@ -24,7 +24,7 @@ from pipeline.stages.quantization.calibrated import Calibrated
 from pipeline.stages.quantization.calibration import METHODS, Calibration, Examples, calibrate
 from pipeline.stages.quantization.choice import chosen_nodes
 from pipeline.stages.quantization.compensated import QuantizedFormat, Settings, compensated
-from pipeline.stages.quantization.integers import WideIntegerType, integer_limits, reduces_range
+from pipeline.stages.quantization.integers import ForIsa, WideIntegerType, integer_limits, reduces_range
 from pipeline.stages.quantization.nodes import MIN_SQNR_DB, PRODUCTS, has_attention, require_quantized, weighted_nodes
 from pipeline.stages.quantization.preparation import prepare, require_float
 from pipeline.stages.quantization.static_graph import (
@@ -72,7 +72,9 @@ class QuantizeStatic:
     weight_symmetric: bool = True
     """Whether the zero points of weights stay at the middle."""
     reduce_range: bool | None = None
-    """Whether weights get 7 bits; null asks the processor (``reduces_range``)."""
+    """Whether weights get 7 bits; null asks ``for_isa`` (``reduces_range``)."""
+    for_isa: ForIsa = "this"
+    """The processor whose kernels the weights have to suit: this machine's, any, or one with this instruction set."""
     activation_type: WideIntegerType = "uint8"
     """The integer type of activations. 16-bit types need qdq; on most processors such products run in float."""
     weight_type: WideIntegerType = "int8"
@@ -107,7 +109,7 @@ class QuantizeStatic:
 
     def machine_key(self, isa: frozenset[str]) -> Mapping[str, Any]:
         """The part of the cache key that depends on this machine."""
-        return {"reduce_range": reduces_range(self.reduce_range, self.weight_type, isa)}
+        return {"reduce_range": reduces_range(self.reduce_range, self.for_isa, self.weight_type, isa)}
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
         """Write the quantized model; raises StageFailed without calibration data, Unchanged where nothing can be
@@ -116,7 +118,7 @@ class QuantizeStatic:
 
         calibrated = self.settled(source, out, context, floor_of(self, context.override))
         quantized = onnx.load(out / ONNX_FILE, load_external_data=False)
-        context.note("reduce_range", reduces_range(self.reduce_range, self.weight_type, context.isa))
+        context.note("reduce_range", reduces_range(self.reduce_range, self.for_isa, self.weight_type, context.isa))
         if self.op_types is None and calibrated.choice.op_types is not None:
             context.note("op_types", list(calibrated.choice.op_types))
         per_tensor = sorted(grouped_transposed(calibrated.model)) if self.per_channel else []
@@ -203,7 +205,7 @@ class QuantizeStatic:
         plain = self._written(calibrated, excluded, out, context)
         if self.compensation == "none":
             return plain
-        reduce_range = reduces_range(self.reduce_range, self.weight_type, context.isa)
+        reduce_range = reduces_range(self.reduce_range, self.for_isa, self.weight_type, context.isa)
         better = compensated(
             calibrated,
             out,
@@ -222,7 +224,7 @@ class QuantizeStatic:
     def _written(self, calibrated: Calibrated, excluded: Sequence[str], out: Path, context: Context) -> onnx.ModelProto:
         import onnx
 
-        reduce_range = reduces_range(self.reduce_range, self.weight_type, context.isa)
+        reduce_range = reduces_range(self.reduce_range, self.for_isa, self.weight_type, context.isa)
         self._quantize(calibrated, out / ONNX_FILE, excluded, reduce_range, context.work)
         quantized = onnx.load(out / ONNX_FILE, load_external_data=False)
         changed = keep_results_float(quantized, calibrated.model)

@@ -18,11 +18,15 @@ from pipeline.stages.graphs import library
 from pipeline.stages.quantization import calibration
 from pipeline.stages.quantization.calibration import Calibration
 from pipeline.stages.quantization.nodes import has_attention
+from pipeline.stages.quantize_aware import QuantizeAware
+from pipeline.stages.quantize_dynamic import QuantizeDynamic
+from pipeline.stages.quantize_nncf import QuantizeNncf
 from pipeline.stages.quantize_static import QuantizeStatic
 from tests.stages.models import MemoryDataset, TextDataset, Workplace, op_types, sentences
 from tests.stages.refusal import refusal
 
 Feed = dict[str, NDArray[Any]]
+WEIGHTS: dict[type[Any], dict[str, str]] = {QuantizeDynamic: {"weight_type": "int8"}}
 
 
 def loaded_op_types(artifact: Artifact, folder: Any) -> set[str]:
@@ -136,6 +140,18 @@ def test_the_weights_range_follows_the_processor_unless_asked(
     assert stage.machine_key(frozenset(isa)) == {"reduce_range": expected}
 
 
+@pytest.mark.parametrize(
+    ("for_isa", "expected"), [("this", False), ("any", True), ("avx2", True), ("avx512_vnni", False), ("asimd", False)]
+)
+@pytest.mark.parametrize("kind", [QuantizeStatic, QuantizeDynamic, QuantizeNncf, QuantizeAware])
+def test_the_weights_range_follows_the_processor_that_will_run_them(
+    kind: type[Any], for_isa: str, expected: bool
+) -> None:
+    here = frozenset({"avx2", "avx512_vnni"})
+    assert kind(for_isa=for_isa, **WEIGHTS.get(kind, {})).machine_key(here) == {"reduce_range": expected}
+    assert kind(for_isa=for_isa, reduce_range=True).machine_key(here) == {"reduce_range": True}
+
+
 @pytest.mark.parametrize(("isa", "largest"), [({"avx2"}, 64), ({"avx2", "avx512_vnni"}, 127)])
 def test_a_reduced_range_uses_seven_bits(
     workplace: Workplace, onnx_model: Artifact, isa: set[str], largest: int
@@ -211,6 +227,7 @@ def test_nothing_is_printed(workplace: Workplace, onnx_model: Artifact, capfd: p
 
 def test_what_does_not_exist_is_refused() -> None:
     assert "stage.calibration must be 'minmax', 'entropy', " in refusal(QuantizeStatic, calibration="mean")
+    assert "stage.for_isa must be 'this', 'any', 'avx2', " in refusal(QuantizeStatic, for_isa="vnni")
     assert "stage.percentile must be above 50 (got 0.99)" in refusal(QuantizeStatic, percentile=0.99)
     assert "'int16' or 'uint16' (got 'int4')" in refusal(QuantizeStatic, weight_type="int4")
     with pytest.raises(ValueError, match="set weight_type=int8"):
