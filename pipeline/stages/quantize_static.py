@@ -206,8 +206,9 @@ class QuantizeStatic:
         if self.compensation == "none":
             return plain
         reduce_range = reduces_range(self.reduce_range, self.for_isa, self.weight_type, context.isa)
-        better = compensated(
+        return compensated(
             calibrated,
+            plain,
             out,
             lambda path, form, folder: replace(self, format=form)._written(
                 replace(calibrated, path=path), excluded, folder, context
@@ -219,7 +220,6 @@ class QuantizeStatic:
             ),
             context,
         )
-        return plain if better is None else better
 
     def _written(self, calibrated: Calibrated, excluded: Sequence[str], out: Path, context: Context) -> onnx.ModelProto:
         import onnx

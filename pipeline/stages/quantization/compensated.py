@@ -45,37 +45,43 @@ class Settings:
 
 
 def compensated(
-    calibrated: Calibrated, out: Path, write: Writing, settings: Settings, context: Context
-) -> onnx.ModelProto | None:
-    """Write the model with other biases, and other integers for weights, over the plain one in ``out``; returns None,
-    and leaves that, where the outputs come no nearer to the source's, or where it can't be done."""
+    calibrated: Calibrated, plain: onnx.ModelProto, out: Path, write: Writing, settings: Settings, context: Context
+) -> onnx.ModelProto:
+    """Write the model with other biases, and other integers for weights, over the ``plain`` one in ``out``, and return
+    it; returns the plain one, and leaves it there, where the outputs come no nearer to the source's, or where it can't
+    be done."""
     if is_large(calibrated.source):
         context.note("compensation", "none: the model is too large to be looked into layer by layer")
-        return None
+        return plain
     work = context.work / "compensated"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
     try:
-        made = _made(calibrated, work, write, settings, context)
+        made = _made(calibrated, plain, work, write, settings, context)
         feed = calibrated.examples.last(_JUDGING)
         expected = run(calibrated.source, feed)
         before, after = (drift(expected, run(Artifact(folder, "onnx", ""), feed))["sqnr_db"] for folder in (out, work))
     except Exception as error:  # the libraries raise what they like, and the plain model is there
         logger.info("no compensation", exc_info=True)
         context.note("compensation", f"none: {first_line(error)}")
-        return None
+        return plain
     context.note("sqnr_db", {"without_compensation": before, "with_it": after})
     if before is None or (after is not None and after <= before):
-        return None
+        return plain
     shutil.copytree(work, out, dirs_exist_ok=True)
     return made
 
 
-def _made(calibrated: Calibrated, work: Path, write: Writing, settings: Settings, context: Context) -> onnx.ModelProto:
+def _made(
+    calibrated: Calibrated, plain: onnx.ModelProto, work: Path, write: Writing, settings: Settings, context: Context
+) -> onnx.ModelProto:
     import onnx
 
     from pipeline.stages.quantization.compensation import Compensation
 
+    quantized = onnx.ModelProto()
+    # What there is to make up for does not depend on how the quantized model is written.
+    quantized.CopyFrom(plain if settings.format == "qdq" else write(calibrated.path, "qdq", work))
     places, alone = biased(calibrated.model)
     observing = Observing(
         examples=calibrated.examples.first(_FOR_WEIGHTS if settings.solves_weights else _FOR_BIASES),
@@ -86,8 +92,7 @@ def _made(calibrated: Calibrated, work: Path, write: Writing, settings: Settings
     )
     found = Compensation(
         model=onnx.load(calibrated.path),
-        # What there is to make up for does not depend on how the quantized model is written.
-        quantized=write(calibrated.path, "qdq", work),
+        quantized=quantized,
         observing=observing,
         limits=settings.limits,
         weights=settings.solves_weights,
@@ -96,13 +101,13 @@ def _made(calibrated: Calibrated, work: Path, write: Writing, settings: Settings
     shift(model, found.shifts)
     shifted = calibrated.path.with_name("shifted.onnx")
     onnx.save(model, shifted)
-    quantized = write(shifted, settings.format, work)
-    for tensor in quantized.graph.initializer:
+    made = write(shifted, settings.format, work)
+    for tensor in made.graph.initializer:
         if tensor.name in found.integers:
             tensor.CopyFrom(onnx.numpy_helper.from_array(found.integers[tensor.name], tensor.name))
-    onnx.save(quantized, work / ONNX_FILE)
+    onnx.save(made, work / ONNX_FILE)
     context.note("corrected_biases", len(found.shifts))
     context.note("solved_weights", len(found.integers))
     if alone:
         context.note("left_alone", alone)
-    return quantized
+    return made
