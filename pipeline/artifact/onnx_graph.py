@@ -78,6 +78,16 @@ def reads(node: onnx.NodeProto) -> Iterator[str]:
     yield from inner_reads(node)
 
 
+def readers_of(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
+    """The nodes that read each value, in the order of the graph, those whose inner graphs read it too; no entry where
+    none does."""
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for name in reads(node):
+            readers.setdefault(name, []).append(node)
+    return readers
+
+
 def inner_reads(node: onnx.NodeProto) -> Iterator[str]:
     """The values from outside that the graphs within a node read."""
     for graph in inner_graphs(node):

@@ -13,7 +13,7 @@ from pipeline.artifact import Artifact, Format
 from pipeline.artifact.onnx_rewriting import name_nodes, write
 from pipeline.bounds import Count, Share
 from pipeline.data.dataset import SplitName
-from pipeline.errors import StageFailed, Unchanged
+from pipeline.errors import Unchanged
 from pipeline.plan import Context
 from pipeline.plan.roles import Role
 from pipeline.stages.graphs.library import is_large
@@ -64,14 +64,9 @@ class Equalize:
         found = links(model)
         if not found:
             raise Unchanged("no layer's channels are read by layers alone, through a ReLU or nothing")
-        raw = context.data.split("calibration")
-        examples = Examples(raw=raw.take(0, self.max_examples or len(raw)), preprocessing=context.preprocessing)
-        if not len(examples):
-            raise StageFailed("equalization needs calibration data: set data.calibration_size above 0")
+        examples = Examples.of(context, "equalization", self.max_examples)
         context.work.mkdir(parents=True, exist_ok=True)
-        observed = onnx.ModelProto()
-        observed.CopyFrom(model)
-        ranges = channel_ranges(observed, source, {link.name: link.value for link in found}, examples, context)
+        ranges = channel_ranges(model, source, {link.name: link.value for link in found}, examples, context)
         nodes = {node.name: node for node in model.graph.node}
         arrays = {tensor.name: tensor for tensor in model.graph.initializer}
         strengths, factors = {}, {}
@@ -79,7 +74,7 @@ class Equalize:
             layers = [nodes[name] for name in link.readers]
             readers = [reader_of(node, onnx.numpy_helper.to_array(arrays[node.input[1]])) for node in layers]
             strengths[link.maker], factors[link] = self._chosen(ranges[link.name], readers)
-        scale(model, factors, source.path)
+        scale(model, factors)
         write(model, out, is_large(source))
         context.note("strengths", strengths)
         context.note("calibration_examples", len(examples))

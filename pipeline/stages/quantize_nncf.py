@@ -17,7 +17,7 @@ from pipeline.artifact.openvino_count import products_by_type
 from pipeline.artifact.proof import floor_of
 from pipeline.bounds import Count
 from pipeline.data.dataset import SplitName
-from pipeline.errors import Skipped, StageFailed
+from pipeline.errors import Skipped
 from pipeline.libraries.telemetry import without_telemetry
 from pipeline.plan import Context
 from pipeline.plan.hints import Gain
@@ -187,10 +187,7 @@ class QuantizeNncf:
     ) -> Any:
         if self.weights_only:
             return nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_ASYM, ignored_scope=ignored)
-        raw = context.data.split("calibration")
-        examples = Examples(raw=raw.take(0, self.calibration_examples or len(raw)), preprocessing=context.preprocessing)
-        if not len(examples):
-            raise StageFailed("static quantization needs calibration data: set data.calibration_size above 0")
+        examples = Examples.of(context, "static quantization", self.calibration_examples)
         fed = Fed(
             examples=examples,
             size=fixed_batch_of(source, examples.axes) or 1,

@@ -132,10 +132,7 @@ class QuantizeStatic:
         with that way."""
         import onnx
 
-        raw = context.data.split("calibration")
-        examples = Examples(raw=raw.take(0, self.calibration_examples or len(raw)), preprocessing=context.preprocessing)
-        if not len(examples):
-            raise StageFailed("static quantization needs calibration data: set data.calibration_size above 0")
+        examples = Examples.of(context, "static quantization", self.calibration_examples)
         plain = onnx.load(source.onnx_path, load_external_data=False)
         require_float(plain)
         prove = proof(source, context, floor)

@@ -15,7 +15,7 @@ from pipeline.artifact.onnx_graph import reads
 from pipeline.artifact.onnx_rewriting import drop_unused, repair, write
 from pipeline.bounds import Part
 from pipeline.data.dataset import SplitName
-from pipeline.errors import StageFailed, Unchanged
+from pipeline.errors import Unchanged
 from pipeline.plan import Context
 from pipeline.plan.hints import Gain
 from pipeline.plan.roles import Role
@@ -71,19 +71,15 @@ class SmoothQuant:
         groups = [group for group in find_groups(model) if group.norm is not None or self.insert]
         if not groups:
             raise Unchanged("there is no matrix product with constant weights to smooth")
-        examples = Examples(raw=context.data.split("calibration"), preprocessing=context.preprocessing)
-        if not len(examples):
-            raise StageFailed("SmoothQuant needs calibration data: set data.calibration_size above 0")
+        examples = Examples.of(context, "SmoothQuant")
         context.work.mkdir(parents=True, exist_ok=True)
         weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-        observed = onnx.ModelProto()
-        observed.CopyFrom(model)
         kinds = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
         values = {
             group.tensor: Channelled(channels=group.channels, behind=0, kind=kinds[group.products[0].weight])
             for group in groups
         }
-        ranges = channel_ranges(observed, source, values, examples, context)
+        ranges = channel_ranges(model, source, values, examples, context)
         alphas = {}
         for number, group in enumerate(groups):
             chosen = self._chosen(ranges[group.tensor], [product.rows(weights) for product in group.products], group)

@@ -50,11 +50,11 @@ def test_every_layer_is_judged_alone_and_the_most_sensitive_comes_first(
 
 def test_most_layers_alone_lose_less_than_all_together(workplace: Workplace, onnx_model: Artifact) -> None:
     workplace.build(QuantizeMixed(max_accuracy_drop=0.5, measured=1), onnx_model)
-    whole = workplace.build(QuantizeStatic(), onnx_model, "whole")
+    whole = workplace.build(QuantizeStatic(compensation="none"), onnx_model, "whole")
     feed = workplace.context().feed("validation")
     together = check_output(onnx_model, whole, None, feed)["sqnr_db"]
     alone = [layer["sqnr_db"] for layer in workplace.notes["sensitivity"]]
-    assert sorted(alone)[len(alone) // 2] > together
+    assert sorted(alone)[len(alone) // 2] > together + 3
 
 
 def test_layers_stay_in_float_until_the_accuracy_is_kept(

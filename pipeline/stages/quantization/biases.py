@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.artifact.onnx_graph import reads
+from pipeline.artifact.onnx_graph import readers_of, reads
 from pipeline.artifact.onnx_rewriting import drop_unused, fresh_name
 from pipeline.stages.quantization.nodes import products
+from pipeline.stages.quantization.products import channel_axis
 
 if TYPE_CHECKING:
     import onnx
@@ -40,10 +41,7 @@ def biased(model: onnx.ModelProto) -> tuple[list[Biased], dict[str, str]]:
     graph = model.graph
     sizes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     kinds = {tensor.name: tensor.data_type for tensor in graph.initializer}
-    readers: dict[str, list[onnx.NodeProto]] = {value.name: [] for value in graph.output}
-    for node in graph.node:
-        for name in reads(node):
-            readers.setdefault(name, []).append(node)
+    readers = readers_of(graph)
     outputs = {value.name for value in graph.output}
     found, alone = [], {}
     for node in products(model):
@@ -118,12 +116,8 @@ def steps(model: onnx.ModelProto, places: Sequence[Biased]) -> list[list[Biased]
 
 
 def _channels(node: onnx.NodeProto, weights: Sequence[int]) -> int:
-    given = {entry.name: entry.i for entry in node.attribute}
-    if node.op_type == "Conv" or (node.op_type == "Gemm" and given.get("transB")):
-        return weights[0]
-    if node.op_type == "ConvTranspose":
-        return weights[1] * given.get("group", 1)
-    return weights[-1]
+    groups = next((entry.i for entry in node.attribute if entry.name == "group"), 1)
+    return weights[channel_axis(node, len(weights))] * (groups if node.op_type == "ConvTranspose" else 1)
 
 
 def _added(model: onnx.ModelProto, name: str, values: NDArray[np.generic]) -> str:

@@ -16,6 +16,7 @@ from pipeline.data.dataset import Split, preprocess
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import StageFailed, first_line
 from pipeline.libraries.muted import prints_logged
+from pipeline.plan import Context
 from pipeline.stages.graphs.library import library_call
 from pipeline.stages.quantization.least_error import least_error_range
 
@@ -52,6 +53,16 @@ class Examples:
 
     raw: Split
     preprocessing: Mapping[str, Preprocessing]
+
+    @staticmethod
+    def of(context: Context, what: str, most: int | None = None) -> Examples:
+        """The first of the calibration split, at ``most`` so many; raises StageFailed where there are none, and says
+        ``what`` needs them."""
+        raw = context.data.split("calibration")
+        examples = Examples(raw=raw.take(0, most or len(raw)), preprocessing=context.preprocessing)
+        if not len(examples):
+            raise StageFailed(f"{what} needs calibration data: set data.calibration_size above 0")
+        return examples
 
     def __len__(self) -> int:
         return len(self.raw) if self.raw.inputs else 0

@@ -82,8 +82,12 @@ def channel_ranges(
     examples: Examples,
     context: Context,
 ) -> dict[str, Ranges]:
-    """The ranges of values of a model, which is ``source`` read and is changed, over all examples, by their names."""
-    expose(model, {name: value.kind for name, value in values.items()})
+    """The ranges of values of a model, which is ``source`` as it was read, over all examples, by their names."""
+    import onnx
+
+    observed = onnx.ModelProto()
+    observed.CopyFrom(model)
+    expose(observed, {name: value.kind for name, value in values.items()})
     fixed = fixed_batch_of(source, examples.axes)
     observing = Observing(
         examples=examples,
@@ -92,7 +96,7 @@ def channel_ranges(
         folder=context.work,
         large=is_large(source),
     )
-    session = observing.session(model, "observed")
+    session = observing.session(observed, "observed")
     try:
         return _ranges(observing, session, values, context)
     except Exception:

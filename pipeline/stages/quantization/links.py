@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.artifact.onnx_graph import reads
+from pipeline.artifact.onnx_graph import readers_of
 from pipeline.artifact.onnx_rewriting import drop_unused, fresh_name
 from pipeline.stages.quantization.channel_ranges import Channelled, Floats, Reader
+from pipeline.stages.quantization.products import channel_axis
 
 if TYPE_CHECKING:
     import onnx
@@ -39,10 +39,7 @@ def links(model: onnx.ModelProto) -> list[Link]:
     """Every layer of a graph whose channels can be scaled, in the order of the graph."""
     graph = model.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
-    read: dict[str, list[onnx.NodeProto]] = {}
-    for node in graph.node:
-        for name in reads(node):
-            read.setdefault(name, []).append(node)
+    read = readers_of(graph)
     outputs = {value.name for value in graph.output}
     found = []
     for node in graph.node:
@@ -58,7 +55,8 @@ def links(model: onnx.ModelProto) -> list[Link]:
             value = behind.output[0]
             seen = seen if pooled else value
         readers = read.get(value, [])
-        channels = _made_channels(node, constants)
+        dims = constants[node.input[1]].dims
+        channels = dims[channel_axis(node, len(dims))]
         if value in outputs or not readers or not all(_reads(each, value, channels, constants) for each in readers):
             continue
         names = tuple(each.name for each in readers)
@@ -80,9 +78,8 @@ def reader_of(node: onnx.NodeProto, weights: NDArray[np.generic]) -> Reader:
     return Reader(array.reshape(outputs, each, -1), first[:, None] + np.arange(each))
 
 
-def scale(model: onnx.ModelProto, factors: Mapping[Link, Floats], folder: Path) -> None:
-    """Divide what each link's maker makes by factors [C], and multiply the weights that read it; ``folder`` holds the
-    weights of a large model."""
+def scale(model: onnx.ModelProto, factors: Mapping[Link, Floats]) -> None:
+    """Divide what each link's maker makes by factors [C], and multiply the weights that read it."""
     from onnx import numpy_helper
 
     graph = model.graph
@@ -90,7 +87,7 @@ def scale(model: onnx.ModelProto, factors: Mapping[Link, Floats], folder: Path) 
     arrays = {tensor.name: tensor for tensor in graph.initializer}
 
     def change(node: onnx.NodeProto, position: int, factor: Floats) -> None:
-        before = numpy_helper.to_array(arrays[node.input[position]], str(folder))
+        before = numpy_helper.to_array(arrays[node.input[position]])
         fresh = fresh_name(model, f"{node.input[position]}_equalized")
         after = numpy_helper.from_array((before * factor).astype(before.dtype), fresh)
         graph.initializer.append(after)
@@ -100,7 +97,7 @@ def scale(model: onnx.ModelProto, factors: Mapping[Link, Floats], folder: Path) 
     for link, factor in factors.items():
         maker = nodes[link.maker]
         rank = len(arrays[maker.input[1]].dims)
-        change(maker, 1, _along(1 / factor, rank, 1 if maker.op_type == "Gemm" and not _turned(maker) else 0))
+        change(maker, 1, _along(1 / factor, rank, channel_axis(maker, rank)))
         if len(maker.input) > 2 and maker.input[2]:
             change(maker, 2, 1 / factor)
         for name in link.readers:
@@ -142,11 +139,6 @@ def _reads(node: onnx.NodeProto, value: str, channels: int, constants: Mapping[s
     if node.op_type == "Gemm":
         return _is_plain(node) and dims[1 if _turned(node) else 0] == channels
     return bool(dims[1] * _group(node) == channels)
-
-
-def _made_channels(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) -> int:
-    dims = constants[node.input[1]].dims
-    return int(dims[1] if node.op_type == "Gemm" and not _turned(node) else dims[0])
 
 
 def _is_plain(gemm: onnx.NodeProto) -> bool:

@@ -66,14 +66,14 @@ def separate_constants(model: onnx.ModelProto) -> None:
         weight = node.input[1]
         if weight not in constants:
             continue
-        key = weight, _channel_axis(node, len(constants[weight].dims))
+        key = weight, channel_axis(node, len(constants[weight].dims))
         if key not in copies:
             first = all(name != weight for name, _ in copies)
             copies[key] = weight if first else _copied(model, constants[weight])
         node.input[1] = copies[key]
 
 
-def _channel_axis(node: onnx.NodeProto, axes: int) -> int:
+def channel_axis(node: onnx.NodeProto, axes: int) -> int:
     """The axis of a product's weights that its result's channels lie on."""
     turned = any(entry.name == "transB" and entry.i for entry in node.attribute)
     if node.op_type == "Conv" or turned:

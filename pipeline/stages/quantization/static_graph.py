@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifact.onnx_graph import reads
+from pipeline.artifact.onnx_graph import readers_of
 from pipeline.artifact.onnx_rewriting import drop_unused
 from pipeline.artifact.work import restored_values
 from pipeline.stages.quantization.nodes import PRODUCTS, quantized_share, weighted_nodes
@@ -25,10 +25,7 @@ def keep_results_float(model: onnx.ModelProto, source: onnx.ModelProto) -> bool:
     nodes = model.graph.node
     results = {node.name: node.output[0] for node in source.graph.node}
     makers = {name: node for node in nodes for name in node.output}
-    readers: dict[str, list[onnx.NodeProto]] = {}
-    for node in nodes:
-        for name in reads(node):
-            readers.setdefault(name, []).append(node)
+    readers = readers_of(model.graph)
     outputs = {value.name for value in model.graph.output}
     floats = {tensor.name for tensor in model.graph.initializer if tensor.data_type in _float_types()}
 
