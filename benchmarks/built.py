@@ -13,6 +13,8 @@ from pipeline.data.batches import Inputs
 from pipeline.data.dataset import preprocess
 from pipeline.plan import Plan
 from pipeline.run.build import builder
+from pipeline.run.fitting import acquainted, with_fitted_data
+from pipeline.run.preflight import preflight
 from pipeline.run.rows import Row, rows
 
 
@@ -29,8 +31,10 @@ class Experiment:
 def built(overrides: Sequence[str]) -> Iterator[Experiment]:
     """Of what stands behind ``python -m pipeline``; models come from the store, or are built and kept there."""
     with tempfile.TemporaryDirectory() as folder:
-        plan = composed(overrides, Path(folder))
+        plan = with_fitted_data(composed(overrides, Path(folder)))
+        splits = preflight(plan)
         with builder(plan, lambda *_: None) as making:
+            plan = making.plan = acquainted(plan, making.source().artifact, splits).plan
             models = {name: making.build(variant) for name, variant in plan.variants.items()}
         inputs = preprocess(plan.data.split("test").inputs, plan.model.preprocessing)
         yield Experiment(plan=plan, rows=rows(plan, models), inputs=inputs)

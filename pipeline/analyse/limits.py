@@ -75,11 +75,13 @@ def limits(
 
 
 def _told_more(found: Limits, row: Result, profile: Mapping[str, Any]) -> LimitVerdict | None:
-    """What holds a row back that reaches neither limit.
+    """What holds a row back that reaches neither limit, or whose device waits for the host.
 
     Of an accelerator its own time tells: a profile has what the host takes to ask for the operators, or kernels that a
     CUDA graph starts otherwise.
     """
+    if found.verdict is not None and row.device_ms is not None and row.device_ms.launch_bound:
+        return "overhead"
     if found.verdict != "neither" or row.latency_ms is None:
         return found.verdict
     if row.device == "cpu":
@@ -88,8 +90,7 @@ def _told_more(found: Limits, row: Result, profile: Mapping[str, Any]) -> LimitV
         return "overhead" if _overhead(profile) >= MOSTLY else "slow kernels"
     if row.device_ms is None:
         return "neither"
-    waits = row.device_ms.launch_bound or row.device_ms.value < MOSTLY * row.latency_ms.p50.value
-    return "overhead" if waits else "slow kernels"
+    return "overhead" if row.device_ms.value < MOSTLY * row.latency_ms.p50.value else "slow kernels"
 
 
 def _overhead(profile: Mapping[str, Any]) -> float:

@@ -12,6 +12,8 @@ LARGEST_GROUP = 40
 FEWEST_BLOCKS = 4
 FEWEST_ROUNDS = 2
 """The fewest rounds that are measured whatever the budget says: one round has no interval."""
+WORTH_CUTTING = 0.25
+"""Blocks that together take less than this share of a round's start are not cut: that would save next to nothing."""
 _VISIT_MS = 0.5
 """What a visit costs beside the calls: two messages over a pipe, and reading the worker's counters."""
 _MS_PER_S = 1e3
@@ -45,14 +47,16 @@ def expect(
 ) -> Expected:
     """Plan the rounds of subjects whose calls take ``call_ms``, if starting and loading all of them takes ``setup_s``.
 
-    A budget first makes rounds shorter, so that as many as the first look needs fit into it, then fewer.
+    A budget first makes rounds shorter, so that as many as the first look needs fit into it, then fewer. Where starting
+    takes most of a round, its blocks stay.
     """
     block_s = sum(_visit_ms(call, settings) for call in call_ms.values()) / _MS_PER_S
     full_blocks = blocks = blocks_per_round(list(call_ms.values()), settings)
     fewest, most = settings.looks[0], settings.looks[-1]
     if budget_s is not None:
         affordable = int((budget_s / fewest - setup_s) / block_s)
-        blocks = min(blocks, max(affordable, FEWEST_BLOCKS))
+        nearly_free = int(WORTH_CUTTING * setup_s / block_s)
+        blocks = min(blocks, max(affordable, nearly_free, FEWEST_BLOCKS))
     round_s = setup_s + blocks * block_s
     if budget_s is not None:
         most = max(FEWEST_ROUNDS, min(most, int(budget_s / round_s) + 1))

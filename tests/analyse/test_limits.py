@@ -197,6 +197,21 @@ def test_on_a_card_the_cards_own_time_tells_what_holds_a_row_back(of_call: float
     assert told.verdict == verdict
 
 
+def test_a_row_that_waits_for_the_host_is_held_back_by_no_peak_however_near_it_is() -> None:
+    """BERT-Base by torch.compile on an H200: 11 % of the fp32 peak, and the host asks all the time."""
+    record = make_record(targets={"ort_cuda": "cuda"})
+    near = replace(PEAKS, device="cuda", fp32_macs_per_s=1e8 / (1e-3 * BASELINE_MS) / 0.11, bytes_per_s=1e13)
+    for asking, verdict in ((1.0, "overhead"), (0.1, "compute-bound")):
+        subjects = [
+            replace(subject, device_ms=[BASELINE_MS] * 3, enqueue_share=[asking] * 3) for subject in record.subjects
+        ]
+        variants = [variant(name=each.name) for each in record.variants]
+        report = analyse(replace(record, variants=variants, subjects=subjects, peaks={"ort_cuda": near}))
+        told = report.variants[0].results[0].limits
+        assert told is not None
+        assert told.verdict == verdict
+
+
 def test_what_is_known_stays_where_the_rest_is_not() -> None:
     found = limits(variant(activation_bytes=None), 1, 20.0, PEAKS, {})
     assert found.compute_share == pytest.approx(0.5)

@@ -16,6 +16,7 @@ from pipeline.analyse.explain.evidence import (
     COPIES,
     LAYOUT,
     ON_CPU,
+    ONNX_RUNTIME,
     QUANTIZE,
     Evidence,
 )
@@ -33,19 +34,18 @@ from pipeline.results.change import BatchSizes, Change, SessionSetting, StageDro
 from pipeline.results.explanation import Cause
 
 _SHOWN = 5
-_ONNX_RUNTIME = "onnxruntime"
 
 
 def fused_away(row: Evidence) -> Iterator[Cause]:
     """Attention that was fused before static quantization, which then finds none of its products."""
     stage, fuse = row.noting(CALIBRATED), row.noting("fused")
     nodes = row.profile.select(ATTENTION, "float")
-    share = row.profile.share(nodes)
+    share = row.share(nodes)
     if stage is None or fuse is None or share < WORTH_TELLING:
         return
     yield Cause(
-        what=f"{show.share(share)} of a call goes into {kinds_of(nodes)} in fp32: fused as one operator, its products "
-        "are none that static quantization knows",
+        what=f"{show.share(share)} {row.of_a_call} goes into {kinds_of(nodes)} in fp32: fused as one operator, its "
+        "products are none that static quantization knows",
         share=share,
         change=StageDropped(variant=row.variant.name, stage=fuse.name),
     )
@@ -63,7 +63,7 @@ def unfused_pairs(row: Evidence) -> Iterator[Cause]:
     only = bool(products) and stage is row.noting(CALIBRATED) and stage.fields.get("op_types", "") is None
     change = row.with_field(stage, "op_types", tuple(products)) if only else None
     yield Cause(
-        what=f"{show.share(share)} of a call goes into {kinds_of(nodes)} that no integer kernel took in",
+        what=f"{show.share(share)} {row.of_a_call} goes into {kinds_of(nodes)} that no integer kernel took in",
         share=share,
         change=change,
     )
@@ -77,10 +77,10 @@ def other_providers(row: Evidence) -> Iterator[Cause]:
     copies = row.profile.select(COPIES)
     if not away and not copies:
         return
-    share = row.profile.share([*away, *(node for node in copies if node not in away)])
+    share = row.share([*away, *(node for node in copies if node not in away)])
     yield Cause(
         what=f"{count_of(away, 'operator')} ran on the CPU ({kinds_of(away) or 'none'}), with "
-        f"{count_of(copies, 'copy', 'copies')} between host and device: {show.share(share)} of a call",
+        f"{count_of(copies, 'copy', 'copies')} between host and device: {show.share(share)} {row.of_a_call}",
         share=share,
     )
 
@@ -101,13 +101,13 @@ def launch_bound(row: Evidence) -> Iterator[Cause]:
 def casts(row: Evidence) -> Iterator[Cause]:
     """Half precision on a runtime that computes in fp32."""
     nodes = row.profile.select(CASTS)
-    share = row.profile.share(nodes)
+    share = row.share(nodes)
     if share < WORTH_TELLING or share <= row.reference_share(CASTS):
         return
-    half = row.computes("fp16") and row.device == "cpu" and row.backend == _ONNX_RUNTIME
+    half = row.computes("fp16") and row.device == "cpu" and row.backend == ONNX_RUNTIME
     why = ": ONNX Runtime has few float16 kernels on the CPU, and computes in fp32" if half else ""
     yield Cause(
-        what=f"{show.share(share)} of a call goes into {kinds_of(nodes)}{why}",
+        what=f"{show.share(share)} {row.of_a_call} goes into {kinds_of(nodes)}{why}",
         share=share,
         change=Targets(names=("ort_cuda",)) if half and row.has_gpu else None,
     )
@@ -116,11 +116,11 @@ def casts(row: Evidence) -> Iterator[Cause]:
 def layouts(row: Evidence) -> Iterator[Cause]:
     """Tensors that are laid out anew between operators."""
     nodes = row.profile.select(LAYOUT)
-    share = row.profile.share(nodes)
+    share = row.share(nodes)
     if share < WORTH_TELLING or share < 2 * row.reference_share(LAYOUT):
         return
     yield Cause(
-        what=f"{show.share(share)} of a call lays tensors out anew between operators: {kinds_of(nodes)}",
+        what=f"{show.share(share)} {row.of_a_call} lays tensors out anew between operators: {kinds_of(nodes)}",
         share=share,
     )
 

@@ -26,6 +26,7 @@ INTEGER_CONVOLUTIONS = frozenset({"ConvInteger"})
 QUANTIZE = frozenset({"QuantizeLinear", "DequantizeLinear", "FakeQuantize"})
 DYNAMIC = frozenset({"DynamicQuantizeLinear"})
 ON_CPU = "CPUExecutionProvider"
+ONNX_RUNTIME = "onnxruntime"
 COPIES = frozenset({"MemcpyToHost", "MemcpyFromHost"})
 LAYOUT = frozenset({"ReorderInput", "ReorderOutput", "Transpose", "Reorder"})
 CASTS = frozenset({"Cast", "Convert"})
@@ -127,6 +128,28 @@ class Evidence:
     siblings: Sequence[Sibling] = ()
     has_gpu: bool = True
     """Whether the machine has a graphics card, so that one may be proposed."""
+
+    @property
+    def _by_asking(self) -> bool:
+        """Whether the profile has the time that the host takes to ask for operators, not that of their kernels."""
+        return self.device != "cpu" and self.backend == ONNX_RUNTIME
+
+    @property
+    def of_a_call(self) -> str:
+        """What the shares of the profile are shares of."""
+        if not self._by_asking:
+            return "of a call"
+        asks = "would ask" if self._in_a_graph else "asks"
+        return f"of the time in which the host {asks} for a call's operators"
+
+    @property
+    def _in_a_graph(self) -> bool:
+        """Whether a CUDA graph asks for all operators at once; the profile is that of a session without."""
+        return bool(self.session.get("cuda_graph", False))
+
+    def share(self, nodes: Sequence[Node]) -> float:
+        """The share (``of_a_call``) that these nodes take; 0 where a CUDA graph leaves nothing to ask for."""
+        return 0.0 if self._by_asking and self._in_a_graph else self.profile.share(nodes)
 
     def calibrated_instead_of(self, stage: StageRecord) -> Sibling | None:
         """The fastest sibling whose chain calibrates where this one has the stage, and is otherwise the same."""

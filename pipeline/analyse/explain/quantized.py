@@ -24,12 +24,12 @@ from pipeline.results.record import StageRecord
 def dynamic_convolutions(row: Evidence) -> Iterator[Cause]:
     """Dynamic quantization of convolutions has no fast kernels on CPUs."""
     slow = row.profile.select(INTEGER_CONVOLUTIONS)
-    share = row.profile.share(slow)
+    share = row.share(slow)
     stage = row.stage("precision")
     if not slow or stage is None or share < WORTH_TELLING:
         return
     what = (
-        f"{show.share(share)} of a call goes into {count_of(slow, 'dynamically quantized convolution')} "
+        f"{show.share(share)} {row.of_a_call} goes into {count_of(slow, 'dynamically quantized convolution')} "
         "(ConvInteger), for which ONNX Runtime has no fast kernel: static quantization has"
     )
     if row.reference_share(MATRIX_PRODUCTS - ATTENTION) >= MATRIX_MODEL and "op_types" in stage.fields:
@@ -41,13 +41,13 @@ def dynamic_convolutions(row: Evidence) -> Iterator[Cause]:
 def ranges_in_every_call(row: Evidence) -> Iterator[Cause]:
     """Dynamic quantization looks for the activations' ranges in every call."""
     nodes = row.profile.select(DYNAMIC)
-    share = row.profile.share(nodes)
+    share = row.share(nodes)
     stage = row.stage("precision")
     if share >= WORTH_TELLING:
         yield _static_instead(
             row,
             stage,
-            f"{show.share(share)} of a call goes into taking the activations' ranges anew "
+            f"{show.share(share)} {row.of_a_call} goes into taking the activations' ranges anew "
             f"({count_of(nodes, 'DynamicQuantizeLinear')}), which static quantization does once, on calibration data",
             share,
         )
@@ -63,7 +63,7 @@ def left_in_float(row: Evidence) -> Iterator[Cause]:
         return
     excluding = next((name for name in ("exclude_nodes", "exclude_op_types") if stage.fields.get(name)), None)
     yield Cause(
-        what=f"{show.share(share)} of a call is products that still run in fp32: {kinds_of(nodes)}",
+        what=f"{show.share(share)} {row.of_a_call} is products that still run in fp32: {kinds_of(nodes)}",
         share=share,
         change=None if excluding is None else row.with_field(stage, excluding, ()),
     )
