@@ -158,13 +158,14 @@ def test_an_override_reaches_one_variant_and_not_the_other() -> None:
 
 
 def test_the_stages_of_a_variant_stay_in_order() -> None:
-    assert list(plan().variants["pruned_int8"].stages) == ["prune", "finetune", "export", "quantize"]
+    assert list(plan().variants["pruned_int8"].stages) == ["prune", "compensate", "finetune", "export", "quantize"]
 
 
 def test_a_chain_is_measured_step_by_step_where_that_is_asked() -> None:
     assert list(plan("variant=[baseline,pruned_int8]", "steps=[pruned_int8]").variants) == [
         "baseline",
         "pruned_int8.prune",
+        "pruned_int8.compensate",
         "pruned_int8.finetune",
         "pruned_int8",
     ]

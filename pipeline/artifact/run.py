@@ -205,7 +205,11 @@ def _one_by_one(call: Callable[[Feed], list[Any]], feed: Feed, names: Sequence[s
 def _collected(call: Callable[[Feed], list[Any]], feed: Feed, size: int, names: Sequence[str]) -> Ran:
     """All examples in batches of ``size``, the last one filled up, and of each output what has the batch."""
     count = count_of(feed)
-    calls = [call(batch(feed, start, size, size)) for start in range(0, count, size)]
+    return collected([call(batch(feed, start, size, size)) for start in range(0, count, size)], size, count, names)
+
+
+def collected(calls: Sequence[Sequence[Any]], size: int, count: int, names: Sequence[str]) -> Ran:
+    """Of each output of calls of ``size`` examples what has the batch, for the first ``count`` examples."""
     joined = [_joined(parts, size, count) for parts in zip(*calls, strict=True)]
     return Ran(
         outputs=[np.zeros((count, 0), np.float32) if isinstance(found, str) else found for found in joined],

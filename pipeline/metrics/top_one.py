@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, softmax
 
 from pipeline.errors import UserError
 from pipeline.metrics.judging import CLASSES, Judging
@@ -16,6 +17,8 @@ from pipeline.metrics.outputs import place_of, taken
 NO_PREDICTION = -1
 """The prediction where the scores hold a value that is not a number; no label is -1, so it never counts as right."""
 _PROBABILITY, _LOGIT = 0.5, 0.0
+_ROUNDING = 1e-2
+"""Probabilities of a model in 16 or 8 bits add up to 1 but for so much."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +73,7 @@ class TopOne:
         scores = taken(list(outputs.values()), place, self.name)
         if self.threshold is not None or not _is_single(scores):
             return found, None
-        probable = bool(((scores >= 0) & (scores <= 1)).all())
+        probable = _all_shares(scores)
         threshold = _PROBABILITY if probable else _LOGIT
         why = "all of them lie between 0 and 1" if probable else "they are no probabilities"
         note = (
@@ -78,6 +81,24 @@ class TopOne:
             "(metric.threshold sets another)"
         )
         return replace(found, threshold=threshold), note
+
+    def probabilities(self, outputs: Sequence[NDArray[Any]]) -> NDArray[np.float64] | None:
+        """The probability of each class [..., C], classes last: the scores where they are probabilities, else what
+        their softmax or sigmoid gives; None where the model gives classes, or another shape."""
+        scores = taken(outputs, self.output, self.name)
+        if scores.dtype.kind != "f" or scores.size == 0:
+            return None
+        scores = scores.astype(np.float64)
+        if _is_single(scores):
+            single = scores.reshape(-1)
+            one = single if self.threshold == _PROBABILITY or _all_shares(single) else expit(single)
+            return np.stack([1 - one, one], -1)
+        if not 0 < self._axis(scores) < scores.ndim:
+            return None
+        scores = np.moveaxis(scores, self._axis(scores), -1)
+        sums = scores.sum(-1)
+        probable = _all_shares(scores) and bool(np.allclose(sums, 1, atol=_ROUNDING))
+        return scores if probable else np.asarray(softmax(scores, axis=-1))
 
     def classes(self, outputs: Sequence[NDArray[Any]]) -> int | None:
         """How many classes the scores tell apart; None where whole numbers are predicted."""
@@ -101,3 +122,7 @@ class TopOne:
 def _is_single(scores: NDArray[Any]) -> bool:
     """Whether there is one score an example."""
     return scores.dtype.kind == "f" and (scores.ndim == 1 or (scores.ndim == 2 and scores.shape[1] == 1))
+
+
+def _all_shares(scores: NDArray[Any]) -> bool:
+    return bool(((scores >= 0) & (scores <= 1)).all())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import TYPE_CHECKING, ClassVar
 from pipeline.artifact import Artifact, Format
 from pipeline.bounds import Count, NotNegative
 from pipeline.data.dataset import SplitName
-from pipeline.errors import Skipped, StageFailed
+from pipeline.errors import StageFailed, Unchanged, first_line
 from pipeline.plan import Context
 from pipeline.plan.roles import Role
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +47,11 @@ class Compensate:
     uses_original: ClassVar[bool] = True
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
-        """Write the model; raises Skipped where no layer has anything to make up for, StageFailed without examples."""
+        """Write the model; raises Unchanged where no layer has anything to make up for or can be solved, StageFailed
+        without examples."""
         from pipeline.artifact.torch_module import load_module, load_spec, save_module
-        from pipeline.stages.pruning.refit import Refit
+        from pipeline.stages.pruning.cut import FAILURES
+        from pipeline.stages.pruning.refit import Refit, mask_of
         from pipeline.training.examples import best_device, examples_of
 
         spec = load_spec(source.path)
@@ -65,12 +70,18 @@ class Compensate:
             kept=spec.kept or {},
             batches=batches,
             ridge=self.ridge,
-            mask=next((place for place, entry in enumerate(spec.inputs) if entry.name.endswith("mask")), None),
+            mask=mask_of(spec.inputs),
         )
-        layers = refit.run(context.progress)
+        try:
+            layers = refit.run(context.progress)
+        except FAILURES as error:
+            logger.info("no compensation", exc_info=True)
+            raise Unchanged(f"its layers can't be looked into ({first_line(error)})") from error
         if not layers:
             why = "; ".join(f"{name}: {reason}" for name, reason in refit.reasons.items())
-            raise Skipped(f"every layer makes what the baseline's makes{f', or is left alone ({why})' if why else ''}")
+            raise Unchanged(
+                f"every layer makes what the baseline's makes{f', or is left alone ({why})' if why else ''}"
+            )
         save_module(refit.pruned.cpu(), spec, out)
         context.note("layers", {name: asdict(layer) for name, layer in layers.items()})
         context.note("left_alone", refit.reasons)

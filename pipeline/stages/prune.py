@@ -19,7 +19,7 @@ from pipeline.machine.instruction_sets import vector_floats
 from pipeline.patterns import check_matches
 from pipeline.plan import Context
 from pipeline.plan.roles import Role
-from pipeline.stages.pruning.importance import Importance
+from pipeline.stages.pruning.importance import CALIBRATED, Importance
 from pipeline.stages.pruning.pruner import ROUNDED, Pruner, Recipe
 from pipeline.stages.pruning.rank import Scope
 from pipeline.stages.pruning.sensitivity import sensitivity
@@ -32,14 +32,14 @@ UNKNOWN_VECTOR = 8
 
 
 class _Reads:
-    """The splits that a stage reads: ``taylor`` takes gradients on calibration examples, ``sensitivity`` is judged on
-    validation examples."""
+    """The splits that a stage reads: ``taylor`` and ``reconstruction`` look at calibration examples, ``sensitivity`` is
+    judged on validation examples."""
 
     def __get__(self, stage: Prune | None, owner: type[Prune]) -> frozenset[SplitName]:
         if stage is None:
             return frozenset()
         reads: dict[SplitName, bool] = {
-            "calibration": stage.importance == "taylor",
+            "calibration": stage.importance in CALIBRATED,
             "validation": bool(stage.sensitivity),
         }
         return frozenset(split for split, is_read in reads.items() if is_read)
@@ -73,9 +73,10 @@ class Prune:
     importance: Importance = "l2"
     """The rank of a channel: the norm of its weights (l1, l2), the scale of its batch normalization (bn_scale,
     arXiv:1708.06519), layer-adaptive magnitude (lamp, arXiv:2010.07611), the change of the loss to first order (taylor;
-    Molchanov et al. 2019), or random, to compare with."""
+    Molchanov et al. 2019), what the layers that read it lose where ``Compensate`` makes up for it (reconstruction;
+    ``pipeline.stages.pruning.reconstruction``), or random, to compare with."""
     importance_examples: Count = 128
-    """How many calibration examples taylor takes."""
+    """How many calibration examples taylor and reconstruction take."""
     scope: Scope = "local"
     """The channels that are ranked together: each group of layers by itself (local), all groups (global), or groups
     that are built alike (isomorphic, arXiv:2407.04616)."""

@@ -61,3 +61,30 @@ def test_a_sequence_is_no_output_to_judge() -> None:
 def test_parts_that_are_ignored_do_not_count() -> None:
     truth = np.array([[1, 2, IGNORED], [IGNORED] * 3, [0, 0, 0]])
     assert CLASSES.scores(np.array([[1, 0, 9], [1, 2, 3], [0, 0, 0]]), truth).tolist() == [0.5, 1.0]
+
+
+def test_scores_become_probabilities_and_probabilities_stay() -> None:
+    scores = np.array([[0.0, np.log(3.0)], [2.0, 2.0]], np.float32)
+    assert TopOne().probabilities([scores]) == pytest.approx(np.array([[0.25, 0.75], [0.5, 0.5]]))
+    shares = np.array([[0.1, 0.9], [0.7, 0.3]], np.float32)
+    assert TopOne().probabilities([shares]) == pytest.approx(shares)
+
+
+@pytest.mark.parametrize(
+    ("single", "one"), [([0.2, 0.9], [0.2, 0.9]), ([0.0, -np.log(3.0)], [0.5, 0.25])], ids=["share", "logit"]
+)
+def test_a_single_score_is_the_probability_of_class_1_or_its_logit(single: list[float], one: list[float]) -> None:
+    found = TopOne().probabilities([np.array(single, np.float32)[:, None]])
+    assert found is not None
+    assert found[:, 1] == pytest.approx(one)
+    assert found.sum(1) == pytest.approx(1.0)
+
+
+def test_the_classes_of_an_image_s_pixels_come_last() -> None:
+    found = TopOne().probabilities([np.zeros((2, 5, 3, 4), np.float32)])
+    assert found is not None
+    assert found.shape == (2, 3, 4, 5)
+
+
+def test_classes_have_no_probabilities() -> None:
+    assert TopOne().probabilities([np.array([1, 2])]) is None

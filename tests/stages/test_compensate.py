@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from pipeline.artifact import Artifact
 from pipeline.artifact.proof import check_output
 from pipeline.artifact.torch_module import load_spec
-from pipeline.errors import Skipped, StageFailed
+from pipeline.errors import StageFailed, Unchanged
 from pipeline.stages.compensate import Compensate
 from pipeline.stages.linear.solvers import solver_of
 from pipeline.stages.prune import Prune
@@ -119,7 +119,7 @@ class Twice(nn.Module):
 
 
 def test_a_model_that_lost_nothing_is_skipped(workplace: Workplace, redundant: Artifact) -> None:
-    with pytest.raises(Skipped, match="every layer makes what the baseline's makes"):
+    with pytest.raises(Unchanged, match="every layer makes what the baseline's makes"):
         workplace.build(Compensate(), redundant)
 
 

@@ -47,7 +47,7 @@ def test_every_importance_takes_out_the_share_asked_for(
     assert drift["max_abs"] > 0
 
 
-@pytest.mark.parametrize("importance", ["l1", "l2", "bn_scale", "lamp", "taylor"])
+@pytest.mark.parametrize("importance", ["l1", "l2", "bn_scale", "lamp", "taylor", "reconstruction"])
 def test_channels_that_do_nothing_go_first(workplace: Workplace, importance: Importance, feed: Feed) -> None:
     spec = resnet_spec((16, 32))
     module = resnet(spec)
@@ -177,22 +177,27 @@ def test_the_multiple_is_what_a_vector_holds(workplace: Workplace, wide: Artifac
     assert Prune(round_to=2).machine_key(workplace.isa) == {"round_to": 2}
 
 
-@pytest.mark.parametrize("labels", [True, False])
-def test_taylor_judges_by_the_first_calibration_examples(workplace: Workplace, wide: Artifact, labels: bool) -> None:
+@pytest.mark.parametrize(("importance", "labels"), [("taylor", True), ("taylor", False), ("reconstruction", False)])
+def test_calibration_examples_judge_the_first_of_them(
+    workplace: Workplace, wide: Artifact, importance: Importance, labels: bool
+) -> None:
     workplace.data = MemoryDataset(labels=labels)
     few, all_of_them = (
-        workplace.build(Prune(importance="taylor", importance_examples=count), wide, str(count)).digest
+        workplace.build(Prune(importance=importance, importance_examples=count), wide, str(count)).digest
         for count in (4, 1000)
     )
     assert few != all_of_them
-    assert Prune(importance="taylor").reads == {"calibration"}
+    assert Prune(importance=importance).reads == {"calibration"}
     assert Prune().reads == frozenset()
 
 
-def test_taylor_without_examples_is_refused(workplace: Workplace, wide: Artifact, empty: MemoryDataset) -> None:
+@pytest.mark.parametrize("importance", ["taylor", "reconstruction"])
+def test_what_looks_at_examples_is_refused_without_any(
+    workplace: Workplace, wide: Artifact, empty: MemoryDataset, importance: Importance
+) -> None:
     workplace.data = empty
-    with pytest.raises(StageFailed, match=r"set data\.calibration_size above 0"):
-        workplace.build(Prune(importance="taylor"), wide)
+    with pytest.raises(StageFailed, match=rf"importance={importance} needs .*set data\.calibration_size above 0"):
+        workplace.build(Prune(importance=importance), wide)
 
 
 def test_what_an_importance_can_not_judge_is_left_alone(workplace: Workplace, torch_encoder: Artifact) -> None:
@@ -231,7 +236,7 @@ def test_a_ratio_out_of_range_is_refused(ratio: float) -> None:
 
 
 def test_other_fields_out_of_range_are_refused() -> None:
-    assert "'lamp', 'taylor' or 'random' (got 'size')" in refusal(Prune, importance="size")
+    assert "'taylor', 'reconstruction' or 'random' (got 'size')" in refusal(Prune, importance="size")
     assert "stage.round_to must be at least 1 (got 0)" in refusal(Prune, round_to=0)
     assert "stage.scope must be 'local', 'global' or 'isomorphic' (got 'all')" in refusal(Prune, scope="all")
     assert "stage.layer_ratios.a must be below 1 (got 1)" in refusal(Prune, layer_ratios={"a": 1})

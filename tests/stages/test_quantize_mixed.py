@@ -20,7 +20,7 @@ from tests.stages.refusal import refusal
 
 @pytest.fixture
 def losses(monkeypatch: pytest.MonkeyPatch) -> dict[int, float]:
-    """The drop of a model by how many of its products run in float; 0 for what is not named."""
+    """The drop of a whole model by how many of its products run in float; 0 for what is not named."""
     drops: dict[int, float] = {}
 
     def judged(self: sensitivity.Judge, candidate: Artifact) -> Loss:
@@ -28,7 +28,8 @@ def losses(monkeypatch: pytest.MonkeyPatch) -> dict[int, float]:
         restored = {node.output[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
         products = [node for node in model.graph.node if node.op_type in ("Conv", "Gemm")]
         in_float = sum(not set(node.input[:2]) <= restored for node in products)
-        return Loss(sqnr_db=float(len(products[0].name) + in_float), drop=drops.get(in_float, 0.0))
+        drop = drops.get(in_float, 0.0)
+        return Loss(sqnr_db=20.0 + in_float, drop=drop, certain_drop=drop)
 
     monkeypatch.setattr(sensitivity.Judge, "__call__", judged)
     return drops
@@ -57,6 +58,30 @@ def test_most_layers_alone_lose_less_than_all_together(workplace: Workplace, onn
     assert sorted(alone)[len(alone) // 2] > together + 3
 
 
+@pytest.mark.parametrize(
+    ("loss", "kept"),
+    [
+        (Loss(sqnr_db=20.0, drop=0.004, certain_drop=-0.01), True),
+        (Loss(sqnr_db=20.0, drop=0.0067, certain_drop=-0.01), False),
+        (Loss(sqnr_db=20.0, drop=0.0067, certain_drop=-0.01, expected_drop=0.001), True),
+        (Loss(sqnr_db=20.0, drop=0.02, certain_drop=0.008, expected_drop=0.001), False),
+        (Loss(sqnr_db=20.0, drop=0.0, certain_drop=-0.02, expected_drop=0.03), True),
+    ],
+    ids=["few flips", "one flip of 150", "one flip, and no probability", "for certain", "no flip"],
+)
+def test_one_flip_of_few_examples_is_no_drop_where_the_probabilities_stay(loss: Loss, kept: bool) -> None:
+    assert loss.within(0.005) is kept
+
+
+def test_with_few_examples_a_model_that_only_rounds_is_kept(workplace: Workplace, onnx_model: Artifact) -> None:
+    """A single flip of 24 examples is a drop of 4 points."""
+    stage = QuantizeMixed(examples=24, measured=1)
+    workplace.build(stage, onnx_model)
+    (choice,) = workplace.notes["choices"]
+    assert abs(choice["expected_drop"]) < 0.005
+    assert choice["sqnr_db"] > 10
+
+
 def test_layers_stay_in_float_until_the_accuracy_is_kept(
     workplace: Workplace, onnx_model: Artifact, losses: dict[int, float]
 ) -> None:
@@ -64,7 +89,9 @@ def test_layers_stay_in_float_until_the_accuracy_is_kept(
     mixed = workplace.build(QuantizeMixed(max_accuracy_drop=0.1, measured=1), onnx_model)
     assert len(workplace.notes["kept_in_float"]) == 2
     assert op_types(mixed)["Conv"] == 6
-    assert workplace.notes["choices"] == [{"kept_in_float": 2, "drop": 0.0, "times_as_fast": None}]
+    assert workplace.notes["choices"] == [
+        {"kept_in_float": 2, "drop": 0.0, "expected_drop": None, "sqnr_db": 22.0, "times_as_fast": None}
+    ]
 
 
 def test_of_the_choices_that_keep_the_accuracy_the_fastest_is_taken(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.artifact.torch_module import ModelSpec, as_tensors
@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-Importance = Literal["l1", "l2", "bn_scale", "lamp", "taylor", "random"]
+    from pipeline.training.examples import Examples
+
+Importance = Literal["l1", "l2", "bn_scale", "lamp", "taylor", "reconstruction", "random"]
+CALIBRATED: frozenset[Importance] = frozenset({"taylor", "reconstruction"})
+"""What looks at calibration examples."""
 BATCH = 32
 
 
@@ -55,12 +59,7 @@ def accumulate_gradients(module: nn.Module, spec: ModelSpec, context: Context, e
     """
     import torch
 
-    from pipeline.training.examples import examples_of
-
-    split = context.data.split("calibration")
-    if not split.inputs or not len(split):
-        raise StageFailed("importance=taylor needs calibration data: set data.calibration_size above 0")
-    chosen = examples_of(context, "calibration", spec.inputs).first(examples)
+    chosen = _examples("taylor", spec, context, examples)
     device = next(module.parameters()).device
     module.zero_grad(set_to_none=False)
     for parameter in module.parameters():
@@ -72,6 +71,33 @@ def accumulate_gradients(module: nn.Module, spec: ModelSpec, context: Context, e
         labels = None if chosen.labels is None else torch.from_numpy(chosen.labels[batch])
         (_loss(outputs, labels) / len(chosen)).backward()  # type: ignore[no-untyped-call]
     return len(chosen)
+
+
+def reconstruction_scores(
+    prunable: Prunable, module: nn.Module, spec: ModelSpec, context: Context, examples: int
+) -> torch.Tensor | None:
+    """The score of each unit by the first calibration examples (``reconstruction.scores``); raises StageFailed without
+    examples."""
+    from pipeline.stages.pruning.reconstruction import scores
+    from pipeline.stages.pruning.refit import mask_of
+
+    chosen = _examples("reconstruction", spec, context, examples)
+    device = next(module.parameters()).device
+
+    def batches() -> Iterator[Sequence[torch.Tensor]]:
+        for start in range(0, len(chosen), BATCH):
+            yield chosen.tensors(slice(start, start + BATCH), device)
+
+    return scores(prunable, module, batches, mask_of(spec.inputs))
+
+
+def _examples(importance: Importance, spec: ModelSpec, context: Context, count: int) -> Examples:
+    from pipeline.training.examples import examples_of
+
+    split = context.data.split("calibration")
+    if not split.inputs or not len(split):
+        raise StageFailed(f"importance={importance} needs calibration data: set data.calibration_size above 0")
+    return examples_of(context, "calibration", spec.inputs).first(count)
 
 
 def _loss(outputs: list[torch.Tensor], labels: torch.Tensor | None) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,13 +13,20 @@ from pipeline.errors import StageFailed, first_line
 from pipeline.plan import Context
 from pipeline.stages.pruning.cut import FAILURES, Change, apply, disagreement, probe_inputs, union
 from pipeline.stages.pruning.groups import Groups, Prunable, find_groups
-from pipeline.stages.pruning.importance import Importance, accumulate_gradients, scorer, unit_scores
+from pipeline.stages.pruning.importance import (
+    Importance,
+    accumulate_gradients,
+    reconstruction_scores,
+    scorer,
+    unit_scores,
+)
 from pipeline.stages.pruning.rank import Ranked, Scope, choose
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
+logger = logging.getLogger(__name__)
 ROUNDED = "too few channels to take any out"
 """The beginning of the reason of a layer that is too narrow for ``round_to``."""
 
@@ -125,13 +133,12 @@ class Pruner:
         return changes
 
     def _ranked(self, groups: Groups, ratio: float, share: float) -> list[Ranked]:
-        score = scorer(self.recipe.importance)
         ranked = []
         for prunable in groups.prunable:
             if prunable.layers in self._refused:
                 continue
             try:
-                scores = unit_scores(prunable, score)
+                scores = self._scores(prunable)
             except FAILURES as error:
                 self._refused[prunable.layers] = f"its channels can't be told apart ({first_line(error)})"
                 continue
@@ -150,6 +157,18 @@ class Pruner:
                 )
             )
         return ranked
+
+    def _scores(self, prunable: Prunable) -> torch.Tensor | None:
+        recipe = self.recipe
+        if recipe.importance != "reconstruction":
+            return unit_scores(prunable, scorer(recipe.importance))
+        try:
+            found = reconstruction_scores(prunable, self.module, self.spec, self.context, recipe.importance_examples)
+        except FAILURES:
+            logger.info("%s can't be looked into", ", ".join(prunable.layers), exc_info=True)
+            found = None
+        # What reads a group may be none that could make up for anything: then its weights rank it.
+        return unit_scores(prunable, scorer("l2")) if found is None else found
 
     def _agree(self, changes: Mapping[tuple[str, ...], Change], probe: tuple[torch.Tensor, ...]) -> bool:
         """Whether all the changes together do what they should; else the groups are refused that alone do not, or not

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline.artifact.torch_layers import layer_types, outputs_of
+from pipeline.artifact.torch_module import ModelInput
 from pipeline.stages.linear.moments import Moments
 from pipeline.stages.linear.solvers import chosen, solver_of, why_not
 
@@ -129,28 +130,20 @@ class Refit:
         solvers = {name: solver_of(self.pruned.get_submodule(name)) for name in names}
         sums = self._sum_after(names[0]) if len(names) == 1 else None
         for arguments in self.batches():
-            read = _captured(self.pruned, names, arguments, outputs=False)
+            read = captured(self.pruned, names, arguments, outputs=False)
             if sums is None:
                 wanted = self._wanted(names, arguments)
             else:
                 wanted = {names[0]: self._missing(names[0], read[names[0]], sums, arguments)}
             for name, solver in solvers.items():
-                counted = self._counted(arguments, read[name], wanted[name])
-                for rows, targets in solver.places(*counted):
+                for rows, targets in solver.places(*counted(self.mask, arguments, read[name], wanted[name])):
                     own = moments.setdefault(name, Moments.none(rows.shape[0], rows.shape[2], targets.shape[2]))
                     own.add(rows, targets)
         return moments
 
-    def _counted(self, arguments: Sequence[Tensor], read: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-        """Without the positions that the mask leaves out, where the layer works on each position by itself."""
-        mask = None if self.mask is None else arguments[self.mask] != 0
-        if mask is None or read.shape[:-1] != mask.shape or wanted.shape[:-1] != mask.shape:
-            return read, wanted
-        return read[mask], wanted[mask]
-
     def _wanted(self, names: Sequence[str], arguments: Sequence[Tensor]) -> dict[str, Tensor]:
         """What the layers of the whole module make, of which the pruned one's outputs are a part."""
-        made = _captured(self.whole, names, arguments, outputs=True)
+        made = captured(self.whole, names, arguments, outputs=True)
         return {
             name: chosen(value, self.pruned.get_submodule(name), self.kept.get(name)) for name, value in made.items()
         }
@@ -159,8 +152,8 @@ class Refit:
         """What the layer should make of what it reads, for the sum that ``sums`` reads to be the whole module's."""
         layer = self.pruned.get_submodule(name)
         own: Tensor = layer(read)
-        here = _captured(self.pruned, [sums], arguments, outputs=False)[sums]
-        there = _captured(self.whole, [sums], arguments, outputs=False)[sums]
+        here = captured(self.pruned, [sums], arguments, outputs=False)[sums]
+        there = captured(self.whole, [sums], arguments, outputs=False)[sums]
         return own + chosen(there, layer, self.kept.get(name)) - here
 
     def _sum_after(self, name: str) -> str | None:
@@ -204,7 +197,21 @@ def _inputs(
     return found, made[0]
 
 
-def _captured(
+def counted(place: int | None, arguments: Sequence[Tensor], read: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
+    """What a layer reads and makes without the positions that the mask, the argument at ``place``, leaves out; all of
+    it where the layer does not work on each position by itself."""
+    mask = None if place is None else arguments[place] != 0
+    if mask is None or read.shape[:-1] != mask.shape or made.shape[:-1] != mask.shape:
+        return read, made
+    return read[mask], made[mask]
+
+
+def mask_of(inputs: Sequence[ModelInput]) -> int | None:
+    """Which input says by 1 and 0 which positions of a sequence count: the one whose name ends so."""
+    return next((place for place, entry in enumerate(inputs) if entry.name.endswith("mask")), None)
+
+
+def captured(
     module: nn.Module, names: Sequence[str], arguments: Sequence[Tensor], *, outputs: bool
 ) -> dict[str, Tensor]:
     """What layers make, or what they read; the rest of the pass is left out."""

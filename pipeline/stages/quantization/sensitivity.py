@@ -1,10 +1,10 @@
-"""Measures how much a model loses by each of its layers being quantized."""
+"""Measures how much a model loses by its layers being quantized, each by itself and several together."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from pipeline.artifact import Artifact
 from pipeline.artifact.proof import drift
 from pipeline.artifact.run import Outputs, run
-from pipeline.data.dataset import Feed
+from pipeline.data.batches import Feed, Inputs, axes_of
 from pipeline.errors import StageFailed, UserError
-from pipeline.metrics import judging_of
+from pipeline.metrics import TopOne, judging_of
 from pipeline.plan import Context, Metric
+from pipeline.stages.quantization.alone import Alone
 from pipeline.stages.quantization.nodes import products
 
-if TYPE_CHECKING:
-    import onnx
+EXAMPLES = 100
+"""How many examples tell what a layer loses by itself, at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,20 @@ class Loss:
     drop: float
     """The drop of the metric's figure: by labels where the metric uses them, else beside the source's own
     predictions."""
+    certain_drop: float
+    """The lower end of the drop's 95 % interval."""
+    expected_drop: float | None = None
+    """The drop of the mean probability of what is right: it moves with every score, where the figure moves with a
+    whole example. None where the model gives no probabilities of classes."""
+
+    @property
+    def likely_drop(self) -> float:
+        """The smaller one of what was counted and what is expected."""
+        return self.drop if self.expected_drop is None else min(self.drop, self.expected_drop)
+
+    def within(self, most: float) -> bool:
+        """Whether the examples allow a drop of ``most`` at the most: it may be no more, and most likely is no more."""
+        return self.certain_drop <= most and self.likely_drop <= most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,26 +82,51 @@ class Judge:
         """The loss of a candidate on the same examples."""
         outputs = run(candidate, self.feed)
         now, before = (self.metric.predictions(found) for found in (outputs, self.outputs))
+        change = judging_of(self.metric, now).change(now, before, self.truth)
+        right = [self._right(found, predictions) for found, predictions in ((self.outputs, before), (outputs, now))]
+        return Loss(
+            sqnr_db=drift(self.outputs, outputs)["sqnr_db"],
+            drop=-change.value,
+            certain_drop=-change.high,
+            expected_drop=None if right[0] is None or right[1] is None else right[0] - right[1],
+        )
+
+    def first(self, count: int) -> Feed:
+        """The first few examples."""
+        return Inputs({name: array[:count] for name, array in self.feed.items()}, axes_of(self.feed))
+
+    def of_the_first(self, outputs: Outputs) -> dict[str, float | None]:
+        """The signal over the noise and the drop of outputs for the first N examples."""
+        count = len(outputs[0])
+        own, truth = [array[:count] for array in self.outputs], self.truth[:count]
+        now, before = (self.metric.predictions(found) for found in (outputs, own))
         judging = judging_of(self.metric, now)
-        drop = judging.value(before, self.truth) - judging.value(now, self.truth)
-        return Loss(sqnr_db=drift(self.outputs, outputs)["sqnr_db"], drop=drop)
+        drop = judging.value(before, truth) - judging.value(now, truth)
+        return {"sqnr_db": drift(own, outputs)["sqnr_db"], "drop": drop}
+
+    def _right(self, outputs: Outputs, predictions: NDArray[Any]) -> float | None:
+        """The mean probability of what is right; None where there are no probabilities, or they are not the figure."""
+        if not isinstance(self.metric, TopOne) or self.metric.judging.unit != "percent":
+            return None
+        probabilities = self.metric.probabilities(outputs)
+        if probabilities is None or not probabilities.shape[:-1] == self.truth.shape == predictions.shape:
+            return None
+        truth = self.truth.reshape(-1).astype(np.int64)
+        counted = (truth >= 0) & (truth < probabilities.shape[-1])
+        if not counted.any():
+            return None
+        each = probabilities.reshape(-1, probabilities.shape[-1])
+        return float(each[counted, truth[counted]].mean())
 
 
-def sensitivities(
-    model: onnx.ModelProto,
-    quantized_alone: Callable[[str], Artifact],
-    judge: Judge,
-    progress: Callable[[float, str], None],
-) -> list[dict[str, Any]]:
+def sensitivities(alone: Alone, judge: Judge, progress: Callable[[float, str], None]) -> list[dict[str, Any]]:
     """The loss with each product with weights quantized by itself: ``node``, ``op``, ``sqnr_db``, ``drop``; the most
-    sensitive first.
-
-    ``quantized_alone`` makes the model in which only the node of that name is quantized.
-    """
-    nodes = products(model)
+    sensitive first."""
+    nodes = {node.name: node for node in products(alone.model)}
+    feed = judge.first(EXAMPLES)
     found = []
-    for number, node in enumerate(nodes):
+    for number, (name, outputs) in enumerate(alone.outputs(list(nodes), feed)):
         progress(number / len(nodes), f"layer {number + 1} of {len(nodes)} alone")
-        loss = judge(quantized_alone(node.name))
-        found.append({"node": node.name, "op": node.op_type, "sqnr_db": loss.sqnr_db, "drop": loss.drop})
+        loss = {"sqnr_db": None, "drop": 0.0} if outputs is None else judge.of_the_first(outputs)
+        found.append({"node": name, "op": nodes[name].op_type, **loss})
     return sorted(found, key=lambda layer: np.inf if layer["sqnr_db"] is None else layer["sqnr_db"])
