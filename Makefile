@@ -34,12 +34,11 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "slimline needs Python 3.11 or newer: make PYTHON=python3.12"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
-# onnxruntime and onnxruntime-gpu exclude each other; torch comes first, so that nothing else chooses its build. Python
-# compiles what is imported, when it is imported: a small part of what is installed.
+# onnxruntime and onnxruntime-gpu exclude each other; torch comes first, so that nothing else chooses its build.
 $(VENV)/installed-%: pyproject.toml constraints.txt | $(BIN)/python
 	@$(PIP) uninstall --quiet --yes $(if $(findstring gpu,$*),onnxruntime,onnxruntime-gpu) 2>/dev/null
-	$(PIP) install --quiet --no-compile $(CONSTRAINTS) torch
-	$(PIP) install --quiet --no-compile $(CONSTRAINTS) --editable '.[$(subst -,$(comma),$*)]'
+	$(PIP) install --quiet $(CONSTRAINTS) torch
+	$(PIP) install --quiet $(CONSTRAINTS) --editable '.[$(subst -,$(comma),$*)]'
 	@touch $@
 
 comma := ,
