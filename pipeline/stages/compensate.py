@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pipeline.artifact import Artifact, Format
 from pipeline.bounds import Count, NotNegative
 from pipeline.data.dataset import SplitName
-from pipeline.errors import StageFailed, Unchanged, first_line
+from pipeline.errors import Unchanged, first_line
 from pipeline.plan import Context
 from pipeline.plan.roles import Role
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
@@ -52,23 +48,16 @@ class Compensate:
         from pipeline.artifact.torch_module import load_module, load_spec, save_module
         from pipeline.stages.pruning.cut import FAILURES
         from pipeline.stages.pruning.refit import Refit, mask_of
-        from pipeline.training.examples import best_device, examples_of
+        from pipeline.training.examples import best_device, calibration_examples
 
         spec = load_spec(source.path)
-        examples = examples_of(context, "calibration", spec.inputs).first(self.max_examples)
-        if not len(examples):
-            raise StageFailed("compensation needs calibration data: set data.calibration_size above 0")
+        examples = calibration_examples(context, spec.inputs, "compensation", self.max_examples)
         device = best_device()
-
-        def batches() -> Iterator[Sequence[Tensor]]:
-            for start in range(0, len(examples), self.batch_size):
-                yield examples.tensors(slice(start, start + self.batch_size), device)
-
         refit = Refit(
             whole=load_module(context.original().path).to(device),
             pruned=load_module(source.path).to(device),
             kept=spec.kept or {},
-            batches=batches,
+            batches=lambda: examples.batches(self.batch_size, device),
             ridge=self.ridge,
             mask=mask_of(spec.inputs),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,6 +42,11 @@ class Examples:
         """The first examples, this many of them; None: all."""
         return self if count is None else replace(self, split=self.split.take(0, count))
 
+    def batches(self, size: int, device: torch.device) -> Iterator[list[Tensor]]:
+        """All examples as the model's arguments, ``size`` at a time."""
+        for start in range(0, len(self), size):
+            yield self.tensors(slice(start, start + size), device)
+
     def tensors(
         self,
         chosen: slice | NDArray[np.intp],
@@ -55,6 +60,17 @@ class Examples:
             array = self.preprocessing.get(entry.name, Preprocessing())(raw)
             tensors.append(torch.from_numpy(np.ascontiguousarray(array)).to(device, getattr(torch, entry.dtype)))
         return tensors
+
+
+def calibration_examples(
+    context: Context, inputs: tuple[ModelInput, ...], what: str, most: int | None = None
+) -> Examples:
+    """The first of the calibration split, at ``most`` so many; raises StageFailed where there are none, and says
+    ``what`` needs them."""
+    split = context.data.split("calibration")
+    if not split.inputs or not len(split):
+        raise StageFailed(f"{what} needs calibration data: set data.calibration_size above 0")
+    return examples_of(context, "calibration", inputs).first(most)
 
 
 def examples_of(context: Context, split: SplitName, inputs: tuple[ModelInput, ...]) -> Examples:

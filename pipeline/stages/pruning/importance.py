@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.artifact.torch_module import ModelSpec, as_tensors
-from pipeline.errors import StageFailed
 from pipeline.plan import Context
 from pipeline.stages.pruning.groups import Prunable
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-    from pipeline.training.examples import Examples
-
 Importance = Literal["l1", "l2", "bn_scale", "lamp", "taylor", "reconstruction", "random"]
 CALIBRATED: frozenset[Importance] = frozenset({"taylor", "reconstruction"})
 """What looks at calibration examples."""
@@ -59,7 +55,9 @@ def accumulate_gradients(module: nn.Module, spec: ModelSpec, context: Context, e
     """
     import torch
 
-    chosen = _examples("taylor", spec, context, examples)
+    from pipeline.training.examples import calibration_examples
+
+    chosen = calibration_examples(context, spec.inputs, "importance=taylor", examples)
     device = next(module.parameters()).device
     module.zero_grad(set_to_none=False)
     for parameter in module.parameters():
@@ -80,24 +78,11 @@ def reconstruction_scores(
     examples."""
     from pipeline.stages.pruning.reconstruction import scores
     from pipeline.stages.pruning.refit import mask_of
+    from pipeline.training.examples import calibration_examples
 
-    chosen = _examples("reconstruction", spec, context, examples)
+    chosen = calibration_examples(context, spec.inputs, "importance=reconstruction", examples)
     device = next(module.parameters()).device
-
-    def batches() -> Iterator[Sequence[torch.Tensor]]:
-        for start in range(0, len(chosen), BATCH):
-            yield chosen.tensors(slice(start, start + BATCH), device)
-
-    return scores(prunable, module, batches, mask_of(spec.inputs))
-
-
-def _examples(importance: Importance, spec: ModelSpec, context: Context, count: int) -> Examples:
-    from pipeline.training.examples import examples_of
-
-    split = context.data.split("calibration")
-    if not split.inputs or not len(split):
-        raise StageFailed(f"importance={importance} needs calibration data: set data.calibration_size above 0")
-    return examples_of(context, "calibration", spec.inputs).first(count)
+    return scores(prunable, module, lambda: chosen.batches(BATCH, device), mask_of(spec.inputs))
 
 
 def _loss(outputs: list[torch.Tensor], labels: torch.Tensor | None) -> torch.Tensor:

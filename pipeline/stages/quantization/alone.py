@@ -133,14 +133,17 @@ class Alone:
                 mine.input[number] = f"{_OWN}_{number}"
                 before += self._copies(restored, name, mine.input[number], constants)
         after: list[onnx.NodeProto] = []
-        readers = (each for each in self.simulated.nodes.values() if each.op_type == "QuantizeLinear")
-        rounding = next((each for each in readers if each.input[0] == quantized.output[0]), None)
-        restores = (each for each in self.simulated.nodes.values() if each.op_type == "DequantizeLinear")
-        restore = next((each for each in restores if rounding and each.input[0] == rounding.output[0]), None)
+        rounding = self._reader("QuantizeLinear", quantized.output[0])
+        restore = None if rounding is None else self._reader("DequantizeLinear", rounding.output[0])
         if rounding is not None and restore is not None:
             mine.output[0] = f"{_OWN}_made"
             after = self._copies((rounding, restore), mine.output[0], node.output[0], constants)
         return [*before, mine, *after], constants
+
+    def _reader(self, kind: str, name: str) -> onnx.NodeProto | None:
+        """The node of this type that reads a value first in the quantized model."""
+        nodes = self.simulated.nodes.values()
+        return next((node for node in nodes if node.op_type == kind and node.input[0] == name), None)
 
     def _copies(
         self, pair: tuple[onnx.NodeProto, onnx.NodeProto], name: str, made: str, constants: dict[str, NDArray[Any]]
