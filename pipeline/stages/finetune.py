@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,6 +13,7 @@ from pipeline.artifact import Artifact, Format
 from pipeline.bounds import Count, NotNegative, Positive, Share, ShareBelowOne
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, UserError
+from pipeline.machine.instruction_sets import BF16
 from pipeline.metrics import in_classes
 from pipeline.plan import Context
 from pipeline.plan.roles import Role
@@ -57,18 +59,23 @@ class Finetune:
     group_lasso: NotNegative = 0.0
     """Sparse training, before pruning: the weight in the loss of the norms of whole channels (1e-4, say), which makes
     channels small that do little."""
-    precision: Precision = "float32"
-    """``bfloat16`` is faster on GPUs and on processors with AMX or AVX512_BF16, and slower on others."""
+    precision: Precision | None = None
+    """``bfloat16`` is faster on GPUs and on processors with AMX or AVX512_BF16, and slower on others. null: bfloat16
+    where the processor has one of the two and the model runs in it, else float32."""
     max_examples: Count | None = None
     """How many training examples to use, from the first on; null: the whole train split."""
 
     role: ClassVar[Role] = "training"
     accepts: ClassVar[frozenset[Format]] = frozenset({"torch"})
     produces: ClassVar[Format] = "torch"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     reads: ClassVar[frozenset[SplitName]] = frozenset({"train", "validation"})
     libraries: ClassVar[tuple[str, ...]] = ("torch",)
     tolerance: ClassVar[float | None] = None
+
+    def machine_key(self, isa: frozenset[str]) -> Mapping[str, Any]:
+        """The part of the cache key that depends on this machine."""
+        return {"precision": self._precision(isa)}
 
     def __post_init__(self) -> None:
         self._recipe(seed=0)  # knows which augmentations there are
@@ -90,7 +97,8 @@ class Finetune:
         from pipeline.training.class_scores import scores_of
         from pipeline.training.examples import best_device, score
         from pipeline.training.loop import fit
-        from pipeline.training.loss import Teacher
+        from pipeline.training.loss import runs_in_precision
+        from pipeline.training.teacher import Teacher
 
         spec = load_spec(source.path)
         train, validation = self._data(context, spec.inputs)
@@ -100,6 +108,11 @@ class Finetune:
         module.to(device)
         original, weight, vectors, truth = self._lesson(module, train, validation, context)
         labelled = weight < 1
+
+        recipe = self._recipe(context.seed, weight, self._precision(context.isa))
+        chosen_here = self.precision is None and recipe.precision != "float32"
+        if chosen_here and not runs_in_precision(module, train.tensors(slice(0, 2), device), recipe):
+            recipe = replace(recipe, precision="float32")
 
         def scores(model: nn.Module) -> Scores:
             return scores_of(model, train, context.metric, labelled=labelled and not vectors)
@@ -115,7 +128,7 @@ class Finetune:
             module,
             train,
             judge,
-            self._recipe(context.seed, weight),
+            recipe,
             context.work / "finetune.ckpt",
             context.progress,
             None if original is None else Teacher(original, vectors, scores(original)),
@@ -126,6 +139,7 @@ class Finetune:
         save_module(module.cpu(), spec, out)
         judged_by = "the baseline's output" if validation.labels is None or vectors else "labels"
         context.note("distill_weight", weight)
+        context.note("precision", recipe.precision)
         context.note("validation_judged_by", judged_by)
         context.note("validation_accuracy_before", before)
         context.note("validation_accuracy_by_epoch", history)
@@ -153,7 +167,10 @@ class Finetune:
         original = load_module(context.original().path).to(best_device())
         return original, weight, *self._truth(original, validation, context)
 
-    def _recipe(self, seed: int, distill_weight: float = 1.0) -> Recipe:
+    def _precision(self, isa: frozenset[str]) -> Precision:
+        return self.precision or ("bfloat16" if isa & set(BF16) else "float32")
+
+    def _recipe(self, seed: int, distill_weight: float = 1.0, precision: Precision = "float32") -> Recipe:
         return Recipe(
             epochs=self.epochs,
             learning_rate=self.learning_rate,
@@ -168,7 +185,7 @@ class Finetune:
             average=self.average,
             patience=self.patience,
             group_lasso=self.group_lasso,
-            precision=self.precision,
+            precision=precision,
             seed=seed,
         )
 

@@ -44,9 +44,11 @@ class Scores:
         return outputs[self.place].float()
 
     def of(self, outputs: Sequence[Tensor]) -> Tensor:
-        """Logits [M, C] of M examples, tokens or pixels. A single column becomes (0, logit), whose softmax is its
-        sigmoid."""
-        output = self.output(outputs)
+        """Logits [M, C] of M examples, tokens or pixels, from all outputs."""
+        return self.logits(self.output(outputs))
+
+    def logits(self, output: Tensor) -> Tensor:
+        """Logits [M, C] from the output itself. A single column becomes (0, logit), whose softmax is its sigmoid."""
         if self.ending == "sigmoid":
             output = torch.logit(output, _LEAST)
         elif self.ending == "softmax":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,10 @@ from torch import Tensor, nn
 from pipeline.data.augmentation import augment
 from pipeline.training.class_scores import LOGITS, Scores
 from pipeline.training.examples import Examples, device_of
-from pipeline.training.loss import Teacher, check_loss, loss_of
+from pipeline.training.loss import check_loss, loss_of
 from pipeline.training.recipe import Recipe
 from pipeline.training.state import State
+from pipeline.training.teacher import Teacher
 
 logger = logging.getLogger(__name__)
 Progress = Callable[[float, str], None]
@@ -53,6 +55,9 @@ def fit(
         raise ValueError(f"training needs at least one batch of {recipe.batch_size} examples, there are {len(train)}")
     state = State.new(model, recipe, steps)
     state.resume(checkpoint)
+    taught = teacher is not None and recipe.distill_weight > 0 and not state.is_over
+    if teacher is not None and taught:
+        teacher = teacher.prepared(train, recipe, partial(progress, len(state.history) / recipe.epochs))
     clock = _Clock(len(state.history), recipe.epochs)
     while not state.is_over:
         epoch = len(state.history)
@@ -98,7 +103,10 @@ def _train_epoch(
         if recipe.channels_last:
             inputs = [tensor.to(memory_format=torch.channels_last) for tensor in inputs]
         labels = None if train.labels is None else torch.from_numpy(train.labels[chosen]).to(device)
-        loss = loss_of(state.model, inputs, labels, teacher, recipe, scores)
+        lesson = None
+        if teacher is not None and recipe.distill_weight > 0:
+            lesson = teacher.lesson(inputs, chosen, recipe)
+        loss = loss_of(state.model, inputs, labels, lesson, recipe, scores)
         if penalty is not None:
             loss = loss + recipe.group_lasso * penalty()
         state.step(loss)

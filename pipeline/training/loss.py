@@ -10,19 +10,38 @@ from torch.nn import functional
 
 from pipeline.artifact.torch_module import as_tensors
 from pipeline.errors import StageFailed
-from pipeline.training.class_scores import LOGITS, Scores, cross_entropy
+from pipeline.training.class_scores import Scores, cross_entropy
 from pipeline.training.recipe import Recipe
 
 _ONE_VALUE = "Expected more than 1 value per channel"
 
 
 @dataclass(frozen=True, slots=True)
-class Teacher:
-    """A model to learn from: by its scores of classes, or by vectors whose direction counts."""
+class Lesson:
+    """What a teacher says of a batch: scores of classes, or vectors whose direction counts (``scores`` is None)."""
 
-    model: nn.Module
-    vectors: bool = False
-    scores: Scores = LOGITS
+    output: Tensor
+    scores: Scores | None
+
+
+def in_precision(recipe: Recipe, device: torch.device) -> torch.autocast:
+    """The context in which models are run while they are trained."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
+
+
+def runs_in_precision(model: nn.Module, inputs: list[Tensor], recipe: Recipe) -> bool:
+    """Whether a model runs, forwards and back, in the recipe's precision: code may mix types by hand."""
+    model.eval()
+    try:
+        with in_precision(recipe, inputs[0].device):
+            outputs = as_tensors(model(*inputs))
+        total = torch.stack([output.float().sum() for output in outputs if output.requires_grad]).sum()
+        torch.autograd.backward(total)
+    except RuntimeError:
+        return False
+    finally:
+        model.zero_grad(set_to_none=True)
+    return True
 
 
 def check_loss(loss: Tensor, epoch: int, step: int, recipe: Recipe) -> None:
@@ -38,7 +57,7 @@ def loss_of(
     model: nn.Module,
     inputs: list[Tensor],
     labels: Tensor | None,
-    teacher: Teacher | None,
+    lesson: Lesson | None,
     recipe: Recipe,
     scores: Scores,
 ) -> Tensor:
@@ -46,20 +65,16 @@ def loss_of(
     weight = recipe.distill_weight
     if weight < 1 and labels is None:
         raise ValueError("training without labels takes a teacher and distill_weight=1")
-    with torch.autocast(inputs[0].device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+    with in_precision(recipe, inputs[0].device):
         outputs = _outputs(model, inputs)
-        expected = None
-        if teacher is not None and weight > 0:
-            with torch.no_grad():
-                expected = as_tensors(teacher.model(*inputs))
     told = cross_entropy(scores.of(outputs), labels) if labels is not None and weight < 1 else None
-    if expected is None or teacher is None:
+    if lesson is None:
         assert told is not None
         return told
-    if teacher.vectors:
-        taught = _vector_distance(scores.output(outputs), teacher.scores.output(expected))
+    if lesson.scores is None:
+        taught = _vector_distance(scores.output(outputs), lesson.output)
     else:
-        taught = _distance(scores.of(outputs), teacher.scores.of(expected), recipe.temperature)
+        taught = _distance(scores.of(outputs), lesson.scores.logits(lesson.output), recipe.temperature)
     return taught if told is None else (1 - weight) * told + weight * taught
 
 

@@ -16,9 +16,10 @@ from pipeline.data.dataset import Split
 from pipeline.errors import StageFailed
 from pipeline.training.examples import Examples
 from pipeline.training.loop import _train_epoch, fit
-from pipeline.training.loss import Teacher, _distance, _vector_distance
+from pipeline.training.loss import _distance, _vector_distance
 from pipeline.training.recipe import Recipe
 from pipeline.training.state import State, schedule_for
+from pipeline.training.teacher import Teacher
 
 RECIPE = Recipe(epochs=5, learning_rate=0.1, batch_size=8)
 
