@@ -1,7 +1,9 @@
-"""A stage, a backend and a data set of the user's own: for each a class in one file and a YAML, and nothing else."""
+"""A stage, a backend, a data set and a metric of the user's own: for each a class in one file and a YAML, and nothing
+else."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -11,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
+from rich.console import Console
 
 from pipeline.report import report_schema
 from pipeline.results.reading import load_record
+from pipeline.run import loop
 from tests.example import linear_model
 
 STAGE = '''
@@ -98,14 +103,39 @@ class Blobs:
         x = rng.normal(size=(self.examples, 8)) + labels[:, None]
         return Split({"x": x.astype(np.float32)}, labels)
 '''
+METRIC = """
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pipeline.metrics import Overall
+
+
+@dataclass(frozen=True)
+class OwnF1:
+    name: ClassVar[str] = "own F1"
+    positive: int = 1
+
+    def predictions(self, outputs):
+        return outputs[0].argmax(axis=1)
+
+    @property
+    def judging(self):
+        return Overall(figure=self.f1, unit="number")
+
+    def f1(self, predictions, labels):
+        told, true = predictions == self.positive, labels == self.positive
+        return 2 * (told & true).sum() / max(told.sum() + true.sum(), 1)
+"""
 YAMLS: Mapping[str, str] = {
     "stage/rounded.yaml": "_target_: own_stage.Rounded\nstep: 0.25\n",
     "target/reference.yaml": "# @package target.reference\n_target_: pipeline.plan.Target\n"
     "backend: {_target_: own_backend.Reference}\ndevice: cpu\nthreads: 1\nsession: {}\n",
     "data/blobs.yaml": "_target_: own_data.Blobs\nexamples: 300\n",
+    "metric/own_f1.yaml": "_target_: own_metrics.OwnF1\npositive: 2\n",
 }
 TYPED = (
-    "model=onnx", "model.path=model.onnx", "data=blobs", "data.examples=200", "target=[ort_cpu,reference]",
+    "model=onnx", "model.path=model.onnx", "data=blobs", "data.examples=2000", "metric=own_f1",
+    "target=[ort_cpu,reference]",
     "variant=[baseline,dynamic_int8]", "stage@variants.dynamic_int8.stages.quantize=rounded",
     "measure=quick", "measure.looks=[3]", "measure.blocks=4", "measure.cell_ms=0.5", "measure.explain=none",
     "measure.energy_s=null", "measure.peaks=false", "measure.exclusive=false",
@@ -121,24 +151,39 @@ def _slimline(folder: Path, *typed: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-@pytest.fixture(name="folder")
-def _folder(tmp_path: Path) -> Path:
-    for name, text in {"own_stage.py": STAGE, "own_backend.py": BACKEND, "own_data.py": DATA}.items():
-        (tmp_path / name).write_text(text)
-    for name, text in YAMLS.items():
-        path = tmp_path / "conf" / name
+def _written(folder: Path) -> Path:
+    files = {"own_stage.py": STAGE, "own_backend.py": BACKEND, "own_data.py": DATA, "own_metrics.py": METRIC}
+    for name, text in {**files, **{f"conf/{name}": text for name, text in YAMLS.items()}}.items():
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    linear_model(tmp_path / "model.onnx")
-    return tmp_path
+    linear_model(folder / "model.onnx")
+    return folder
+
+
+@pytest.fixture(name="folder")
+def _folder(tmp_path: Path) -> Path:
+    return _written(tmp_path)
+
+
+@pytest.fixture(name="ran", scope="module")
+def _ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder with a run of all four, and what it printed."""
+    folder = _written(tmp_path_factory.mktemp("additions"))
+    ended = _slimline(folder)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return folder, ended.stdout
+
+
+def _report(folder: Path) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads((folder / "run" / "report.json").read_text())
+    return report
 
 
 @pytest.mark.slow
-def test_a_stage_a_backend_and_a_data_set_are_a_class_and_a_yaml_each(folder: Path) -> None:
-    ended = _slimline(folder)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-
-    report: dict[str, Any] = json.loads((folder / "run" / "report.json").read_text())
+def test_a_stage_a_backend_and_a_data_set_are_a_class_and_a_yaml_each(ran: tuple[Path, str]) -> None:
+    folder, printed = ran
+    report = _report(folder)
     jsonschema.validate(report, report_schema())
     rows = {(variant["name"], row["target"]): row for variant in report["variants"] for row in variant["results"]}
     assert {(name, row["status"]) for name, row in rows.items()} == {
@@ -154,12 +199,53 @@ def test_a_stage_a_backend_and_a_data_set_are_a_class_and_a_yaml_each(folder: Pa
     assert record.targets["reference"].backend == "onnx_reference"
     assert record.data == "blobs"
     here, there = (record.accuracy.predictions[f"baseline@{target}"] for target in ("ort_cpu", "reference"))
-    assert len(here) == 200
+    assert len(here) == 2000
     assert (here == there).mean() > 0.99
     assert rows["dynamic_int8", "reference"]["speedup"] is not None
-    for text in ((folder / "run" / "report.md").read_text(), ended.stdout):
+    for text in ((folder / "run" / "report.md").read_text(), printed):
         assert "blobs" in text
         assert "reference" in text
+
+
+def _f1(predictions: np.ndarray, labels: np.ndarray) -> float:
+    told, true = predictions == 2, labels == 2
+    precision, recall = (told & true).sum() / told.sum(), (told & true).sum() / true.sum()
+    return float(2 * precision * recall / (precision + recall))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
+def test_a_metric_is_a_class_and_a_yaml(ran: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, printed = ran
+    run, report = folder / "run", _report(folder)
+    samples = load_record(run / "samples").accuracy
+    assert (samples.metric_class, samples.metric_fields) == ("own_metrics.OwnF1", {"positive": 2})
+    assert samples.labels is not None
+    before, after = (
+        _f1(samples.predictions[f"{name}@ort_cpu"], samples.labels) for name in ("baseline", "dynamic_int8")
+    )
+    baseline, found = (variant["results"][0]["accuracy"] for variant in report["variants"])
+    assert baseline["value"] == pytest.approx(before)
+    assert found["value"] == pytest.approx(after)
+    assert found["delta"] == pytest.approx(after - before)
+    assert found["low"] < found["value"] < found["high"]
+    assert found["delta_low"] < found["delta"] < found["delta_high"]
+    assert (found["metric"], found["unit"], found["against"]) == ("own F1", "number", "labels")
+    assert found["verdict"] in {"UNDECIDED", "NO MEANINGFUL DROP", "SMALL REAL DROP", "DROP", "FAILS MARGIN"}
+    for text in ((run / "report.md").read_text(), (run / "report.html").read_text(), printed):
+        assert "own F1" in text
+        assert f"{after:.4f}" in text
+        assert f"{100 * after:.2f} %" not in text
+
+    monkeypatch.syspath_prepend(folder)
+    assert loop.report(run, Console(file=io.StringIO())) == 0
+    assert _report(folder) == report
+
+    (folder / "own_metrics.py").rename(folder / "elsewhere.py")
+    monkeypatch.delitem(sys.modules, "own_metrics")
+    loop.report(run, Console(file=io.StringIO()))
+    [fault] = _report(folder)["faults"]
+    assert fault.startswith("accuracy could not be made: predictions were judged by own_metrics.OwnF1")
 
 
 @pytest.mark.slow
