@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
 from functools import cache
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,15 @@ from pipeline.errors import UserError
 from pipeline.folders.outputs import new_folder
 from pipeline.libraries.installed import locate
 from pipeline.plan import BASELINE, Constraints, MeasureSettings, Plan, RunLimits, SearchSettings
-from pipeline.plan.chains import with_beginnings
+from pipeline.plan.chains import with_beginnings, with_reader
 from pipeline.plan.check import check, check_measure
+from pipeline.stages.from_onnx import PACKAGE, FromOnnx
 
 TARGET = "_target_"
 OF_VARIANTS = ("choices", "rescues", "rescue_chains", "ranges")
 """The keys of ``search`` that begin with the name of a variant."""
+FROM_ONNX = "from_onnx"
+"""The name, in its chain, of the stage that makes a PyTorch model of an ONNX file."""
 NAME = re.compile(r"[\w+-][\w.+-]*")
 """The characters of a variant's or a target's name: it is part of file names, and ``variant@target`` names a row."""
 
@@ -110,6 +114,8 @@ def build(cfg: DictConfig, output: Path, command: str) -> Plan:
     problems.extend(_unselected(command, variants, targets))
     if problems:
         raise UserError(*problems)
+    if model.format == "onnx" and find_spec(PACKAGE) is not None:
+        variants = with_reader(variants, FROM_ONNX, FromOnnx())
     plan = Plan(
         model=model,
         data=data,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from pipeline.report.charts import figures as charts
 
 os.environ[RAISING] = "1"  # a fault of our own fails the test instead of becoming a part's reason
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # several threads only wait for each other on models this small
+_OPERATORS = Path(__file__).parent / "torchvision_operators"
+runpy.run_path(str(_OPERATORS / "sitecustomize.py"))
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_OPERATORS), os.environ.get("PYTHONPATH"))))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

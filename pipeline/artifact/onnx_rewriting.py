@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,7 +71,7 @@ def name_nodes(model: onnx.ModelProto) -> int:
     named = 0
     for node in model.graph.node:
         if not node.name or node.name in seen:
-            node.name = _fresh(node.name or f"{node.op_type}_{named}", taken)
+            node.name = free_name(node.name or f"{node.op_type}_{named}", taken)
             taken.add(node.name)
             named += 1
         seen.add(node.name)
@@ -90,10 +90,10 @@ def expose_inner_reads(model: onnx.ModelProto) -> int:
     made = {name for node in graph.node for name in node.output if name}
     taken = made | made_in(graph) | set(read_in(graph))
     found = sorted({name for node in graph.node for name in inner_reads(node) if name in made})
-    fresh = {name: _fresh(f"{name}_within", taken) for name in found}
+    fresh = {name: free_name(f"{name}_within", taken) for name in found}
     for node in graph.node:
         for inner in inner_graphs(node):
-            _rename_reads(inner, fresh)
+            rename_reads(inner, fresh)
     graph.node.extend(helper.make_node("Identity", [old], [new], name=new) for old, new in fresh.items())
     sort_nodes(graph)
     return len(found)
@@ -109,19 +109,20 @@ def own_names_within(model: onnx.ModelProto) -> None:
 
 
 def _rename_constants(graph: onnx.GraphProto, taken: set[str]) -> None:
-    fresh = {tensor.name: _fresh(tensor.name, taken) for tensor in graph.initializer}
+    fresh = {tensor.name: free_name(tensor.name, taken) for tensor in graph.initializer}
     taken |= set(fresh.values())
     for tensor in graph.initializer:
         tensor.name = fresh[tensor.name]
     for value in graph.input:
         value.name = fresh.get(value.name, value.name)
-    _rename_reads(graph, {old: new for old, new in fresh.items() if old != new})
+    rename_reads(graph, {old: new for old, new in fresh.items() if old != new})
     for node in graph.node:
         for inner in inner_graphs(node):
             _rename_constants(inner, taken)
 
 
-def _rename_reads(graph: onnx.GraphProto, fresh: dict[str, str]) -> None:
+def rename_reads(graph: onnx.GraphProto, fresh: Mapping[str, str]) -> None:
+    """Let a graph within a node, and the graphs within it, read values from outside by their new names, in place."""
     own = made_in(graph)
     outside = {old: new for old, new in fresh.items() if old not in own}
     for value in graph.output:
@@ -130,12 +131,12 @@ def _rename_reads(graph: onnx.GraphProto, fresh: dict[str, str]) -> None:
         for position, name in enumerate(node.input):
             node.input[position] = outside.get(name, name)
         for inner in inner_graphs(node):
-            _rename_reads(inner, outside)
+            rename_reads(inner, outside)
 
 
 def fresh_name(model: onnx.ModelProto, wanted: str) -> str:
     """``wanted``, with a number where a value of the model has that name."""
-    return _fresh(wanted, made_in(model.graph) | set(read_in(model.graph)))
+    return free_name(wanted, made_in(model.graph) | set(read_in(model.graph)))
 
 
 def make_outputs(model: onnx.ModelProto) -> None:
@@ -152,11 +153,11 @@ def make_outputs(model: onnx.ModelProto) -> None:
             for position, name in enumerate(node.input):
                 node.input[position] = constant.name if name == value.name else name
             for inner in inner_graphs(node):
-                _rename_reads(inner, {value.name: constant.name})
+                rename_reads(inner, {value.name: constant.name})
         graph.node.insert(0, helper.make_node("Identity", [constant.name], [value.name], name=constant.name))
 
 
-def _fresh(wanted: str, taken: Iterable[str]) -> str:
+def free_name(wanted: str, taken: Collection[str]) -> str:
     """``wanted``, with a number where that name is taken."""
     numbered = (wanted if not number else f"{wanted}_{number}" for number in count())
     return next(name for name in numbered if name not in taken)
@@ -184,7 +185,7 @@ def _rename_second_definitions(model: onnx.ModelProto) -> int:
         for position, name in enumerate(node.input):
             node.input[position] = current.get(name, name)
         for inner in inner_graphs(node):
-            _rename_reads(inner, current)
+            rename_reads(inner, current)
         for position, name in enumerate(node.output):
             if not name:
                 continue

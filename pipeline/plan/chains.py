@@ -13,6 +13,27 @@ from pipeline.plan.stage import Stage, Variant, is_export
 from pipeline.plan.target import Backend
 
 
+def with_reader(variants: Mapping[str, Variant], name: str, reader: Stage) -> dict[str, Variant]:
+    """The variants of an ONNX model, with ``reader``, a stage that makes a PyTorch model of it, in front of each chain
+    that takes nothing else."""
+    return {
+        key: variant
+        if misfit(variant, "onnx") is None or misfit(variant, "torch") is not None
+        else replace(variant, stages={name: reader, **variant.stages})
+        for key, variant in variants.items()
+    }
+
+
+def misfit(variant: Variant, source: Format) -> str | None:
+    """The first stage that does not accept the output before it, or None where the chain fits."""
+    current = source
+    for name, stage in variant.stages.items():
+        if current not in stage.accepts:
+            return name
+        current = stage.produces
+    return None
+
+
 def with_beginnings(variants: Mapping[str, Variant], wanted: Iterable[str]) -> dict[str, Variant]:
     """The variants, with every beginning of the wanted variants' chains before them, unless it is a variant already.
 

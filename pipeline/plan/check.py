@@ -5,22 +5,12 @@ from __future__ import annotations
 from inspect import signature
 from typing import get_args
 
-from pipeline.artifact import Format
 from pipeline.bounds import BatchSize, NotNegative, Seed, Threads, fitted, out_of_bounds
+from pipeline.plan.chains import misfit
 from pipeline.plan.plan import Grid, Plan
 from pipeline.plan.roles import Role
 from pipeline.plan.settings import BASELINE, MeasureSettings, Scenario
 from pipeline.plan.stage import Variant, role_of
-
-
-def misfit(variant: Variant, source: Format) -> str | None:
-    """The first stage that does not accept the output before it, or None where the chain fits."""
-    current = source
-    for name, stage in variant.stages.items():
-        if current not in stage.accepts:
-            return name
-        current = stage.produces
-    return None
 
 
 def check(plan: Plan) -> list[str]:

@@ -34,7 +34,7 @@ from pipeline.isolated.template import Template
 from pipeline.libraries.installed import version
 from pipeline.machine.environment import isa
 from pipeline.plan import Plan, Stage, Variant, role_of
-from pipeline.plan.check import misfit
+from pipeline.plan.chains import misfit
 from pipeline.results.change import stage_key
 from pipeline.results.record import StageRecord, VariantRecord
 from pipeline.run.building import (
@@ -54,6 +54,7 @@ from pipeline.run.building import (
 from pipeline.run.built import UNCHANGED, Built, require_change
 from pipeline.run.compare import fingerprint
 from pipeline.run.identity import digest_of, identity_of, own_code
+from pipeline.stages.from_onnx import PACKAGE as FROM_ONNX
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -92,16 +93,21 @@ class Builder:
         model = self.plan.model
         stage_name = misfit(variant, model.format)
         if stage_name is not None:
-            reason = f"{stage_name} needs a PyTorch model, and {model.name} is an ONNX file"
+            reason = (
+                f"{stage_name} needs a PyTorch model, and {model.name} is an ONNX file: pip install {FROM_ONNX} makes "
+                "one of it"
+            )
             return Built(self._record(variant.name, "skipped", reason, [], None), [])
         source = self.source()
         artifacts = [source.artifact]
+        original = source.artifact
         records: list[StageRecord] = []
         failures: list[SlimlineError] = []
         with reasoned(failures.append):
             for name, stage in variant.stages.items():
-                artifact, record = self._stage(variant, name, stage, artifacts[-1])
+                artifact, record = self._stage(variant, name, stage, artifacts[-1], original)
                 artifacts.append(artifact)
+                original = artifact if role_of(stage) == "import" else original
                 records.append(record)
             require_change(variant, records)
         for error in failures:
@@ -127,16 +133,19 @@ class Builder:
         entry, _ = self._get_or_make(key, f"model {model.name}", model.format, write)
         return entry
 
-    def _stage(self, variant: Variant, name: str, stage: Stage, source: Artifact) -> tuple[Artifact, StageRecord]:
-        """The stage's output; its source, with the reason in the notes, where the stage has nothing to do."""
+    def _stage(
+        self, variant: Variant, name: str, stage: Stage, source: Artifact, original: Artifact
+    ) -> tuple[Artifact, StageRecord]:
+        """The stage's output; its source, with the reason in the notes, where the stage has nothing to do. ``original``
+        is the model that the chain starts from, in the format of its first stages."""
         fields = asdict(stage)  # type: ignore[call-overload]  # every stage is a dataclass
-        key = self._key(stage, fields, source)
+        key = self._key(stage, fields, source, original)
         label = f"{variant.name}: {name}"
         if key in self._failed:
             raise self._failed[key]
 
         def write(out: Path) -> Mapping[str, Any]:
-            return self._run(stage, source, out, key, label, stage_key(variant.name, name))
+            return self._run(stage, source, original, out, key, label, stage_key(variant.name, name))
 
         try:
             entry, seconds = self._get_or_make(key, label, stage.produces, write)
@@ -191,12 +200,14 @@ class Builder:
             self.store.remove(key)
             return None
 
-    def _run(self, stage: Stage, source: Artifact, out: Path, key: str, label: str, override: str) -> Mapping[str, Any]:
+    def _run(
+        self, stage: Stage, source: Artifact, original: Artifact, out: Path, key: str, label: str, override: str
+    ) -> Mapping[str, Any]:
         task = Task(
             stage=stage,
             plan=replace(self.plan, variants={}, data=examples_for(self.plan, stage)),
             source=source,
-            original=self.source().artifact,
+            original=original,
             out=out,
             work=self.store.work(key),
             label=label,
@@ -216,7 +227,7 @@ class Builder:
         """Call what runs the user's model; raises WorkerFailed with the reason where that goes wrong."""
         return run(function, *arguments, limits=limits_for(self.plan), hear=hear, start=self.start)
 
-    def _key(self, stage: Stage, fields: Mapping[str, Any], source: Artifact) -> str:
+    def _key(self, stage: Stage, fields: Mapping[str, Any], source: Artifact, original: Artifact) -> str:
         kind = type(stage)
         machine_key = getattr(stage, "machine_key", None)
         parts = {
@@ -235,7 +246,7 @@ class Builder:
         if parts["code"] is not None or "validation" in stage.reads:
             parts["metric"] = identity_of(self.plan.metric)
         if getattr(stage, "uses_original", False):
-            parts["original"] = self.source().artifact.digest
+            parts["original"] = original.digest
         if calibrates(stage):
             parts["unseen"] = self._split_digest("test", SAMPLE_SIZE)
         if getattr(stage, "sized_by_data", False):
@@ -298,6 +309,8 @@ class Builder:
 @contextmanager
 def builder(plan: Plan, progress: Progress, in_use: InUse | None = None) -> Iterator[Builder]:
     """A Builder whose processes are forked from one that has imported what they need."""
-    libraries = ("torch",) if plan.model.format == "torch" else ()
+    stages = (stage for variant in plan.variants.values() for stage in variant.stages.values())
+    trains = plan.model.format == "torch" or any(stage.produces == "torch" for stage in stages)
+    libraries = ("torch",) if trains else ()
     with Template((*libraries, "onnx", "onnxruntime", run_stage.__module__)) as template:
         yield Builder(plan, progress, template, in_use or InUse())

@@ -15,7 +15,7 @@ from pipeline.data.dataset import Split, SplitName, preprocess
 from pipeline.errors import NoExamples, Skipped, UserError
 from pipeline.measure.accuracy import assert_disjoint
 from pipeline.plan import InputSignature, Plan
-from pipeline.plan.check import misfit
+from pipeline.plan.chains import misfit
 from pipeline.run.drift import DECIDING
 
 

@@ -19,7 +19,7 @@ from pipeline.data.noise import Noise
 from pipeline.errors import NoExamples, Skipped
 from pipeline.machine.environment import isa
 from pipeline.plan import Plan, unavailable
-from pipeline.plan.check import misfit
+from pipeline.plan.chains import misfit
 from pipeline.plan.hints import requires
 from pipeline.stages.quantization.nodes import has_attention
 from pipeline.stages.quantization.preparation import require_float

@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from pipeline.artifact import Format
 from pipeline.errors import Skipped
 from pipeline.plan import Stage, role_of
-from pipeline.plan.chains import place_run
-from pipeline.plan.check import misfit
+from pipeline.plan.chains import misfit, place_run
 from pipeline.plan.hints import needs_labels, requires
 from pipeline.results.change import unasked
 from pipeline.search.facts import Facts

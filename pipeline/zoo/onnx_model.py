@@ -27,7 +27,7 @@ SMALL_BYTES = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnnxModel:
-    """An ONNX file of the user's; stages that need PyTorch are skipped for it."""
+    """An ONNX file of the user's. Stages that need PyTorch take the module that ``FromOnnx`` makes of it."""
 
     path: Path
     preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)

@@ -22,8 +22,8 @@ def test_a_stages_role_is_one_of_those_that_there_are(tmp_path: Path) -> None:
     odd = type("Odd", (Scale,), {"role": "colour"})
     [problem] = check(plan(tmp_path, {"baseline": {}, "v": {"export": ExportOnnx(), "a": odd()}}))
     assert problem == (
-        "variants.v.stages.a: its role must be one of precision, architecture, training, export, input, graph "
-        "(got colour)"
+        "variants.v.stages.a: its role must be one of precision, architecture, training, export, import, input, "
+        "graph (got colour)"
     )
 
 

@@ -1,0 +1,126 @@
+"""The operators of onnx2pytorch that exporters can't follow, in a form that they can.
+
+The library hands sizes and axes to an operator as tensors and reads their values at each call. Here an operator has
+constant ones as numbers, and gets those that other nodes make as numbers (``pipeline.artifact.onnx_shapes``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from onnx2pytorch import operations
+from onnx2pytorch.utils import extract_padding_params
+from torch import nn
+
+from pipeline.artifact.onnx_shapes import ExpandTo, Fill, OnTensors
+
+Numbers = Sequence[list[Any] | float | int | None]
+"""The values of an operator's inputs after the first; None where one is left out."""
+_REDUCTIONS = tuple(kind for name, kind in vars(operations).items() if name.startswith("Reduce"))
+
+
+class Gather(nn.Module):
+    """Takes entries along an axis; the library's own indexes with a list, which PyTorch reads in another way."""
+
+    def __init__(self, axis: int) -> None:
+        super().__init__()
+        self.axis = axis
+
+    def forward(self, data: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
+        """Any data and whole numbers."""
+        place: Any = (*(slice(None),) * self.axis, indices.long())
+        return data[place]
+
+
+class Slice(nn.Module):
+    """Takes a part of each axis, forwards."""
+
+    def __init__(self, parts: dict[int, slice]) -> None:
+        super().__init__()
+        self.parts = parts
+
+    def forward(self, data: torch.Tensor) -> torch.Tensor:
+        """Data of any shape."""
+        parts = {axis % data.ndim: part for axis, part in self.parts.items()}
+        return data[tuple(parts.get(axis, slice(None)) for axis in range(data.ndim))]
+
+
+class Expand(nn.Module):
+    """Repeats what has one entry on an axis."""
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.sizes = tuple(sizes)
+
+    def forward(self, data: torch.Tensor) -> torch.Tensor:
+        """Data that the sizes can be broadcast with."""
+        sizes = torch.broadcast_shapes(data.shape, self.sizes)  # type: ignore[no-untyped-call]
+        return data.expand(sizes)
+
+
+class Resize(nn.Module):
+    """The library's, with its scales or sizes as numbers."""
+
+    def __init__(self, layer: Any, scales: Sequence[float], sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.layer, self.scales, self.sizes = layer, list(scales), list(sizes)
+
+    def forward(self, data: torch.Tensor) -> torch.Tensor:
+        """Pictures [N, C, ...]."""
+        resized: torch.Tensor = self.layer.interpolate(data, None, self.scales, self.sizes)
+        return resized
+
+
+def reading_sizes(layer: Any) -> Any:
+    """The operator with sizes that other nodes make as numbers."""
+    if isinstance(layer, operations.Reshape):
+        return layer
+    if isinstance(layer, operations.Expand):
+        return ExpandTo()
+    return Fill(layer.constant) if isinstance(layer, operations.ConstantOfShape) else OnTensors(layer)
+
+
+def settled(layer: Any, numbers: Numbers) -> Any:
+    """The operator with its constant inputs in it, so that it is called with the first input only; None where it is
+    none of those that need it, or they are left out."""
+    first = numbers[0] if numbers else None
+    if isinstance(layer, operations.Clip):
+        layer.min, layer.max = (*numbers, None, None)[:2]
+        return layer
+    if isinstance(layer, operations.Resize):
+        _, scales, sizes = (*numbers, None, None, None)[:3]
+        return Resize(layer, *(value if isinstance(value, list) else [] for value in (scales, sizes)))
+    if not isinstance(first, list):
+        return None
+    if isinstance(layer, operations.Reshape):
+        layer.shape = first
+    elif isinstance(layer, _REDUCTIONS):
+        layer.dim = tuple(first) or layer.dim
+    elif isinstance(layer, (operations.Squeeze, operations.Unsqueeze)):
+        layer.dim, layer.opset_version = first, 1  # so it reads its own axes
+    elif isinstance(layer, operations.Split):
+        layer.split_size_or_sections = tuple(first)
+    elif isinstance(layer, operations.Expand):
+        return Expand(first)
+    elif isinstance(layer, operations.Slice):
+        return _slice(layer, numbers)
+    elif isinstance(layer, operations.Pad) and len(numbers) < 3:
+        layer.padding = extract_padding_params(first)
+        layer.value = numbers[1] if len(numbers) > 1 and numbers[1] is not None else layer.value
+    else:
+        return None
+    return layer
+
+
+def _slice(layer: Any, numbers: Numbers) -> Slice | None:
+    starts, ends, axes, steps = (value if isinstance(value, list) else None for value in (*numbers, None, None)[:4])
+    assert starts is not None
+    if ends is None:
+        return None
+    axes = axes or list(range(len(starts)))
+    steps = steps or [1] * len(starts)
+    if min(steps) < 1:
+        return None
+    return Slice({axis: slice(*part) for axis, *part in zip(axes, starts, ends, steps, strict=True)})
