@@ -90,7 +90,7 @@ class OnnxNetwork(ConvertModel):  # type: ignore[misc]  # the library has no typ
             node.input.extend(inputs)
 
     def _readers(self) -> dict[str, set[str]]:
-        """The operators that get each constant at a call: layers have taken theirs, and so has a reshaping."""
+        """The operators that get each constant at a call; layers have taken theirs."""
         readers: dict[str, set[str]] = {}
         for node in self.onnx_model.graph.node:
             layer = getattr(self, self.mapping[node.output[0]])

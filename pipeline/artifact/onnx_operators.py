@@ -14,7 +14,7 @@ from onnx2pytorch import operations
 from onnx2pytorch.utils import extract_padding_params
 from torch import nn
 
-from pipeline.artifact.onnx_shapes import ExpandTo, Fill, OnTensors
+from pipeline.artifact.onnx_shapes import Expand, Fill, OnTensors
 
 Numbers = Sequence[list[Any] | float | int | None]
 """The values of an operator's inputs after the first; None where one is left out."""
@@ -47,19 +47,6 @@ class Slice(nn.Module):
         return data[tuple(parts.get(axis, slice(None)) for axis in range(data.ndim))]
 
 
-class Expand(nn.Module):
-    """Repeats what has one entry on an axis."""
-
-    def __init__(self, sizes: Sequence[int]) -> None:
-        super().__init__()
-        self.sizes = tuple(sizes)
-
-    def forward(self, data: torch.Tensor) -> torch.Tensor:
-        """Data that the sizes can be broadcast with."""
-        sizes = torch.broadcast_shapes(data.shape, self.sizes)  # type: ignore[no-untyped-call]
-        return data.expand(sizes)
-
-
 class Resize(nn.Module):
     """The library's, with its scales or sizes as numbers."""
 
@@ -78,7 +65,7 @@ def reading_sizes(layer: Any) -> Any:
     if isinstance(layer, operations.Reshape):
         return layer
     if isinstance(layer, operations.Expand):
-        return ExpandTo()
+        return Expand()
     return Fill(layer.constant) if isinstance(layer, operations.ConstantOfShape) else OnTensors(layer)
 
 

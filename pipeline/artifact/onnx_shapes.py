@@ -47,21 +47,28 @@ class OnSizes(nn.Module):
 class Fill(nn.Module):
     """A tensor of one value (ConstantOfShape)."""
 
+    like: torch.Tensor
+
     def __init__(self, value: torch.Tensor) -> None:
         super().__init__()
-        self.value, self.dtype = value.item(), value.dtype
+        self.value = value.item()
+        self.register_buffer("like", value, persistent=False)  # it follows the model to its device
 
     def forward(self, sizes: Sequence[int]) -> torch.Tensor:
         """The sizes of the tensor."""
-        return torch.full(tuple(sizes), self.value, dtype=self.dtype)
+        return torch.full(tuple(sizes), self.value, dtype=self.like.dtype, device=self.like.device)
 
 
-class ExpandTo(nn.Module):
-    """Repeats what has one entry on an axis."""
+class Expand(nn.Module):
+    """Repeats what has one entry on an axis; ``sizes`` are constant, or come with each call."""
 
-    def forward(self, data: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
+    def __init__(self, sizes: Sequence[int] = ()) -> None:
+        super().__init__()
+        self.sizes = tuple(sizes)
+
+    def forward(self, data: torch.Tensor, sizes: Sequence[int] = ()) -> torch.Tensor:
         """Data, and sizes that it can be broadcast with."""
-        wanted = torch.broadcast_shapes(data.shape, tuple(sizes))  # type: ignore[no-untyped-call]
+        wanted = torch.broadcast_shapes(data.shape, tuple(sizes) or self.sizes)  # type: ignore[no-untyped-call]
         return data.expand(wanted)
 
 
@@ -74,7 +81,8 @@ class OnTensors(nn.Module):
 
     def forward(self, *values: Any) -> Any:
         """Tensors and sizes."""
-        tensors = [value if isinstance(value, torch.Tensor) else torch.tensor(value) for value in values]
+        device = next((value.device for value in values if isinstance(value, torch.Tensor)), None)
+        tensors = [value if isinstance(value, torch.Tensor) else torch.tensor(value, device=device) for value in values]
         return self.layer(tensors) if isinstance(self.layer, partial) else self.layer(*tensors)
 
 

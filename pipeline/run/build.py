@@ -54,7 +54,7 @@ from pipeline.run.building import (
 from pipeline.run.built import UNCHANGED, Built, require_change
 from pipeline.run.compare import fingerprint
 from pipeline.run.identity import digest_of, identity_of, own_code
-from pipeline.stages.from_onnx import PACKAGE as FROM_ONNX
+from pipeline.stages.from_onnx import PACKAGE as READER
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -94,7 +94,7 @@ class Builder:
         stage_name = misfit(variant, model.format)
         if stage_name is not None:
             reason = (
-                f"{stage_name} needs a PyTorch model, and {model.name} is an ONNX file: pip install {FROM_ONNX} makes "
+                f"{stage_name} needs a PyTorch model, and {model.name} is an ONNX file: pip install {READER} makes "
                 "one of it"
             )
             return Built(self._record(variant.name, "skipped", reason, [], None), [])

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pipeline.artifact import Artifact, Format
+from pipeline.artifact import ONNX_FILE, Artifact, Format
 from pipeline.artifact.run import session_at
 from pipeline.bounds import Count, ShareBelowOne
 from pipeline.data.dataset import SplitName
@@ -35,8 +35,9 @@ class QuantizeMixed:
     """Quantize as ``static`` says, but for the layers that lose most.
 
     First each product with weights is quantized by itself, and the layers are ordered by the noise that this gives the
-    output. Then the most sensitive 0, 1, 2, 3, 4, 6, 8, 12 ... stay in float, until ``measured`` choices keep the
-    accuracy. These are timed, and the fastest is written. The test split has no part in it.
+    output. Then the most sensitive 0, 1, 2, 3, 4, 6, 8, 12 ... stay in float, until a choice keeps the accuracy. It is
+    timed beside the next ones, ``measured`` together: more layers in float may be faster. The fastest that keeps the
+    accuracy is written. The test split has no part in it.
 
     Where examples are few, a single one that flips is a large drop. So a choice also keeps the accuracy where the mean
     probability of what is right falls by no more, unless the examples show for certain that the accuracy falls further.
@@ -47,14 +48,14 @@ class QuantizeMixed:
     examples: Count = 1000
     """How many examples of the validation split judge, from the first on."""
     measured: Count = 3
-    """How many choices that keep the accuracy are timed."""
+    """How many choices are timed: the first that keeps the accuracy, and those with more layers in float."""
     static: QuantizeStatic = field(default_factory=QuantizeStatic)
     """Fields of ``QuantizeStatic``, such as ``{calibration: entropy}``."""
 
     role: ClassVar[Role] = "precision"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     reads: ClassVar[frozenset[SplitName]] = frozenset({"calibration", "validation"})
     libraries: ClassVar[tuple[str, ...]] = QuantizeStatic.libraries
     tolerance: ClassVar[float | None] = None
@@ -68,6 +69,8 @@ class QuantizeMixed:
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
         """Write the fastest choice that keeps the accuracy; raises StageFailed where none does, Unchanged where nothing
         can be quantized."""
+        import onnx
+
         if is_large(source):
             raise Skipped("mixed precision tries many models, and this one is too large for that")
         # How much the whole loses is what the choices are about: no floor yet.
@@ -75,19 +78,21 @@ class QuantizeMixed:
         calibrated = alone.settled(source, out, context.part(0.0, 0.3), floor=None)
         fixed = (*calibrated.choice.excluded, *calibrated.way.kept)
         judge = Judge.of(source, context, self.examples)
-        trials = _Trials(calibrated, context)
         layers = sensitivities(self._one_at_a_time(calibrated, context), judge, context.part(0.3, 0.7).progress)
         context.note("sensitivity", layers)
         if not layers:
             raise Unchanged("no product has constant float weights")
         order = [layer["node"] for layer in layers if layer["node"] not in fixed]
-        choices = self._choices(trials, order, judge, context)
-        speeds = _speeds(choices, source, context)
-        chosen = max(choices, key=lambda choice: speeds[choice.name].low if choice.name in speeds else 0.0)
-        context.note("choices", [choice.told(speeds.get(choice.name)) for choice in choices])
+        trials = _Trials(static=self.static, calibrated=calibrated, judge=judge, context=context)
+        choices = {choice.name: choice for choice in self._choices(trials, order, context)}
+        speeds = _speeds(choices.values(), source, context)
+        chosen = self._chosen(choices, speeds, trials)
+        context.note("choices", [choice.told(speeds.get(name)) for name, choice in choices.items()])
         context.note("kept_in_float", list(chosen.kept))
-        quantized = self.static.write(calibrated, chosen.kept, out, context.part(0.95, 1.0))
-        context.note("quantized", share_of(calibrated.model, quantized))
+        shutil.copytree(chosen.artifact.path, out, dirs_exist_ok=True)
+        for name, value in chosen.notes.items():
+            context.note(name, value)
+        context.note("quantized", share_of(calibrated.model, onnx.load(out / ONNX_FILE)))
 
     def _one_at_a_time(self, calibrated: Calibrated, context: Context) -> Alone:
         """The model, and the same one quantized in the format of which single layers can be taken."""
@@ -111,18 +116,18 @@ class QuantizeMixed:
             most_bytes=self.static.max_memory_mb * _MIB,
         )
 
-    def _choices(self, trials: _Trials, order: Sequence[str], judge: Judge, context: Context) -> list[_Choice]:
-        """The first few that keep the accuracy, the one with most layers quantized first."""
+    def _choices(self, trials: _Trials, order: Sequence[str], context: Context) -> list[_Choice]:
+        """The first that keeps the accuracy, the one with most layers quantized, and the next ones after it."""
         found: list[_Choice] = []
         smallest = 1.0
         for count in _ladder(len(order)):
             context.progress(0.7 + 0.2 * count / len(order), f"the {count} most sensitive layers in float")
-            kept = order[:count]
-            artifact = trials.make(f"{count}-in-float", self.static, kept)
-            loss = judge(artifact)
-            smallest = min(smallest, loss.likely_drop)
-            if loss.within(self.max_accuracy_drop):
-                found.append(_Choice(name=f"{count} in float", kept=kept, loss=loss, artifact=artifact))
+            if found:
+                found.append(trials.plain(order[:count]))
+            else:
+                choice, loss = trials.judged(order[:count])
+                smallest = min(smallest, loss.likely_drop)
+                found = [choice] if loss.within(self.max_accuracy_drop) else []
             if len(found) == self.measured:
                 break
         if not found:
@@ -132,41 +137,65 @@ class QuantizeMixed:
             )
         return found
 
+    def _chosen(self, choices: dict[str, _Choice], speeds: Mapping[str, Speed], trials: _Trials) -> _Choice:
+        """The fastest that keeps the accuracy; those that had to be judged for it are judged in ``choices``, too."""
+        first = next(iter(choices))
+        for name in sorted(choices, key=lambda name: speeds[name].low if name in speeds else 0.0, reverse=True):
+            if name == first:
+                break
+            choices[name], loss = trials.judged(choices[name].kept)
+            if loss.within(self.max_accuracy_drop):
+                return choices[name]
+        return choices[first]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Choice:
-    name: str
     kept: Sequence[str]
     """The layers that stay in float."""
-    loss: Loss
     artifact: Artifact
+    loss: Loss | None = None
+    """None where it was not judged."""
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return f"{len(self.kept)} in float"
 
     def told(self, speed: Speed | None) -> dict[str, Any]:
         """The choice as it is noted."""
         times = None if speed is None else {"value": speed.value, "low": speed.low, "high": speed.high}
-        return {
-            "kept_in_float": len(self.kept),
-            "drop": self.loss.drop,
-            "expected_drop": self.loss.expected_drop,
-            "sqnr_db": self.loss.sqnr_db,
-            "times_as_fast": times,
-        }
+        loss = {name: getattr(self.loss, name, None) for name in ("drop", "expected_drop", "sqnr_db")}
+        return {"kept_in_float": len(self.kept), **loss, "times_as_fast": times}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Trials:
     """Makes one model after the other, below the stage's work folder."""
 
+    static: QuantizeStatic
     calibrated: Calibrated
+    judge: Judge
     context: Context
 
-    def make(self, name: str, static: QuantizeStatic, excluded: Sequence[str]) -> Artifact:
-        """The model with all but these nodes quantized; it takes the place of an earlier one of that name."""
-        folder = self.context.work / name
+    def judged(self, kept: Sequence[str]) -> tuple[_Choice, Loss]:
+        """The model with all but these nodes quantized, and what it loses."""
+        choice = self._made(self.static, kept)
+        loss = self.judge(choice.artifact)
+        return replace(choice, loss=loss), loss
+
+    def plain(self, kept: Sequence[str]) -> _Choice:
+        """The same to be timed only: layers that make up for rounding have other numbers, and take the same time."""
+        return self._made(replace(self.static, compensation="none"), kept)
+
+    def _made(self, static: QuantizeStatic, kept: Sequence[str]) -> _Choice:
+        folder = self.context.work / f"{len(kept)}-in-float"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        static.write(self.calibrated, excluded, folder, replace(self.context, progress=lambda *_: None))
-        return Artifact(path=folder, format="onnx", digest="")
+        notes: dict[str, Any] = {}
+        quiet = replace(self.context, progress=lambda *_: None, note=notes.__setitem__)
+        static.write(self.calibrated, kept, folder, quiet)
+        return _Choice(kept=kept, artifact=Artifact(path=folder, format="onnx", digest=""), notes=notes)
 
 
 def _ladder(most: int) -> Iterator[int]:

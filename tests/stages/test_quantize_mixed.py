@@ -103,6 +103,16 @@ def test_of_the_choices_that_keep_the_accuracy_the_fastest_is_taken(
     assert len(workplace.notes["kept_in_float"]) == 1
 
 
+def test_a_faster_choice_is_judged_before_it_is_taken(
+    workplace: Workplace, onnx_model: Artifact, losses: dict[int, float]
+) -> None:
+    workplace.speeds = {"1 in float": 1.8, "0 in float": 1.5}
+    losses[1] = 0.3
+    workplace.build(QuantizeMixed(max_accuracy_drop=0.1, measured=3), onnx_model)
+    assert workplace.notes["kept_in_float"] == []
+    assert [choice["drop"] for choice in workplace.notes["choices"]] == [0.0, 0.3, None]
+
+
 def test_where_nothing_keeps_the_accuracy_it_says_how_close_it_came(
     workplace: Workplace, onnx_model: Artifact, losses: dict[int, float]
 ) -> None:

@@ -6,6 +6,7 @@ identifier.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -21,27 +22,32 @@ if TYPE_CHECKING:
 
     Weights = Mapping[str, onnx.TensorProto]
 
+logger = logging.getLogger(__name__)
+
 BATCH = "batch"
 
 
 def ready(model: onnx.ModelProto, batch: int | None) -> onnx.ModelProto:
     """The graph in that form; ``batch`` is the only batch size that it takes, None where any will do.
 
-    Raises StageFailed where the shapes contradict each other.
+    The given graph may be changed. Raises StageFailed where the shapes contradict each other.
     """
     from onnxscript import optimizer
 
     if batch is not None:
         model = _with_free_batch(model, batch)
-    folded: onnx.ModelProto = optimizer.optimize(model)
-    clean(folded)
-    trim_inputs(folded)
-    plain_gemms(folded)
-    _plain_biases(folded)
-    _hide_other_factors(folded)
-    _join_biases(folded)
-    _give_identifiers(folded)
-    return folded
+    try:
+        model = optimizer.optimize(model)
+    except Exception:  # noqa: BLE001 - it folds constants, and what it can't fold may be read as it is
+        logger.info("constants are not folded", exc_info=True)
+    clean(model)
+    trim_inputs(model)
+    plain_gemms(model)
+    _plain_biases(model)
+    _hide_other_factors(model)
+    _join_biases(model)
+    _give_identifiers(model)
+    return model
 
 
 def _with_free_batch(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
@@ -124,9 +130,8 @@ def _join_biases(model: onnx.ModelProto) -> None:
         product = node.output[0]
         following = [] if product in outputs else readers.get(product, [])
         adds = [reader for reader in following if reader.op_type == "Add"]
-        bias = (
-            _bias(model, adds[0], product, weights[node.input[1]].dims[1]) if len(following) == len(adds) == 1 else None
-        )
+        alone = len(following) == len(adds) == 1
+        bias = _bias(model, adds[0], product, weights[node.input[1]].dims[1]) if alone else None
         if bias is not None:
             joined = helper.make_node("Add", [product, bias], list(adds[0].output), name=adds[0].name)
             graph.node.remove(adds[0])
