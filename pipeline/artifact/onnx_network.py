@@ -53,6 +53,9 @@ class OnnxNetwork(ConvertModel):  # type: ignore[misc]  # the library has no typ
         """Convert the graph, which is changed; ``fixed`` names the constants that are no parameters."""
         super().__init__(model)
         self._settle(model)
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear):  # the library turns weights round, and not what it says of them
+                layer.out_features, layer.in_features = layer.weight.shape
         self._values: dict[str, torch.Tensor] = {}
         readers = self._readers()
         for tensor in list(model.graph.initializer):

@@ -130,6 +130,23 @@ def test_sizes_that_the_graph_computes_stay_free(vectors: Workplace, tmp_path: P
         assert np.allclose(run(source, values)[0], run(exported, values)[0], atol=1e-5)
 
 
+def test_the_channels_before_a_flattening_can_go(workplace: Workplace, tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w", "b"], ["a"], name="conv", kernel_shape=[3, 3]),
+        helper.make_node("Relu", ["a"], ["r"], name="relu"),
+        helper.make_node("GlobalAveragePool", ["r"], ["p"], name="pool"),
+        helper.make_node("Reshape", ["p", "sizes"], ["f"], name="flatten"),
+        helper.make_node("Gemm", ["f", "v"], ["y"], name="head"),
+    ]
+    weights = [weight("w", 16, 1, 3, 3), weight("b", 16), weight("v", 16, 4)]
+    weights.append(numpy_helper.from_array(np.array([-1, 16]), "sizes"))
+    model = graph_model(nodes, ("n", 1, 12, 12), ("n", 4), weights)
+    model.graph.input[0].name = model.graph.node[0].input[0] = "image"
+    module = proven(workplace, saved(model, tmp_path / "source"))
+    workplace.build(Prune(pruning_ratio=0.5, round_to=1), module, "pruned")
+    assert workplace.notes["channels"] == {"Conv_conv": [16, 8]}
+
+
 def test_products_are_read_as_what_they_are(vectors: Workplace, tmp_path: Path) -> None:
     """A bias for all, one for each position, a matrix on the left, a stack of matrices, a bias that is read twice."""
     nodes = [

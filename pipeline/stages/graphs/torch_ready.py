@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from pipeline.artifact.onnx_graph import Shape, fed_inputs, inner_graphs, readers_of, shape_of
+from pipeline.artifact.onnx_graph import Shape, fed_inputs, inner_graphs, readers_of, shape_of, symbols_of
 from pipeline.artifact.onnx_rewriting import free_name, fresh_name, rename_reads, trim_inputs
 from pipeline.errors import StageFailed, first_line
 from pipeline.importing.clean import clean
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import onnx
 
     Weights = Mapping[str, onnx.TensorProto]
+    Symbols = tuple[int | str | None, ...]
 
 logger = logging.getLogger(__name__)
 
@@ -38,9 +39,10 @@ def ready(model: onnx.ModelProto, batch: int | None) -> onnx.ModelProto:
         model = _with_free_batch(model, batch)
     try:
         model = optimizer.optimize(model)
-    except Exception:  # noqa: BLE001 - it folds constants, and what it can't fold may be read as it is
+    except Exception:
         logger.info("constants are not folded", exc_info=True)
     clean(model)
+    _follow_reshapes(model)
     trim_inputs(model)
     plain_gemms(model)
     _plain_biases(model)
@@ -84,6 +86,40 @@ def _sizes(result: Shape | None, source: Shape | None, batch: int) -> list[int] 
     if not result or not source or None in result or 0 in result or result[0] != batch:
         return None
     return [0 if source[0] == batch else -1, *(int(size or 0) for size in result[1:])]
+
+
+def _follow_reshapes(model: onnx.ModelProto) -> None:
+    """Let reshapings, in place, take from what they read every size that stays: with the number of channels written
+    inside, none could be taken out."""
+    import numpy as np
+    from onnx import numpy_helper, shape_inference
+
+    try:
+        graph = shape_inference.infer_shapes(model, data_prop=True).graph
+    except shape_inference.InferenceError:
+        return
+    shapes = {value.name: symbols_of(value) for value in (*graph.input, *graph.output, *graph.value_info)}
+    weights = _weights(model)
+    for node in [node for node in model.graph.node if node.op_type == "Reshape" and node.input[1] in weights]:
+        sizes = _followed(shapes.get(node.output[0]), shapes.get(node.input[0]))
+        if sizes is None or any(entry.name == "allowzero" and entry.i for entry in node.attribute):
+            continue
+        node.input[1] = fresh_name(model, f"{node.output[0]}_sizes")
+        model.graph.initializer.append(numpy_helper.from_array(np.array(sizes, np.int64), node.input[1]))
+
+
+def _followed(result: Symbols | None, source: Symbols | None) -> list[int] | None:
+    """A reshaping's sizes: 0 where an axis stays, -1 for the first that does not, or the one that is not known; None
+    where they can't be told."""
+    if not result or not source or 0 in result:
+        return None
+    stays = [axis < len(source) and size is not None and size == source[axis] for axis, size in enumerate(result)]
+    new = [axis for axis, same in enumerate(stays) if not same]
+    unknown = [axis for axis in new if not isinstance(result[axis], int)]
+    if len(unknown) > 1:
+        return None
+    rest = next(iter(unknown or new), None)
+    return [0 if same else -1 if axis == rest else int(result[axis] or 0) for axis, same in enumerate(stays)]
 
 
 def _plain_biases(model: onnx.ModelProto) -> None:
