@@ -15,6 +15,7 @@ from pipeline.data.batches import Inputs, axes_of
 from pipeline.data.dataset import SplitName
 from pipeline.errors import Skipped, Unchanged, first_line
 from pipeline.importing.interface import fed_type
+from pipeline.libraries.installed import version
 from pipeline.plan import Context
 from pipeline.plan.roles import Role
 from pipeline.stages.graphs.torch_ready import ready
@@ -59,8 +60,11 @@ class FromOnnx:
 
         try:
             from pipeline.artifact.onnx_network import as_text, fixed_in, from_text, network_of
-        except (ImportError, RuntimeError) as error:  # torchvision, which it needs, is made for one version of torch
-            raise Skipped(f"{PACKAGE} can't be imported: {first_line(error)}") from error
+        except (ImportError, RuntimeError) as error:
+            raise Skipped(
+                f"{PACKAGE} can't be imported ({first_line(error)}): torchvision, which it needs, has to be the build "
+                f"that belongs to torch {version('torch')}"
+            ) from error
 
         model = onnx.load(source.onnx_path)
         require_float(model)

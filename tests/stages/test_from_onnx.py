@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +215,9 @@ def test_it_is_skipped_where_it_makes_no_sense(
     vectors.data = Vectors(axis=1)
     with pytest.raises(Skipped, match="has the examples in axis 1"):
         vectors.build(FromOnnx(), source, "b")
+    monkeypatch.setitem(sys.modules, "pipeline.artifact.onnx_network", None)
+    with pytest.raises(Skipped, match=r"can't be imported \(.*\): torchvision, which it needs, has to be the build"):
+        vectors.build(FromOnnx(), onnx_model, "d")
     monkeypatch.setattr(from_onnx, "find_spec", lambda name: None)
     with pytest.raises(Skipped, match="pip install onnx2pytorch"):
         vectors.build(FromOnnx(), onnx_model, "c")
