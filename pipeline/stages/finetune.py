@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from pipeline.training.class_scores import Scores
     from pipeline.training.examples import Examples
 
+logger = logging.getLogger(__name__)
+_LOWERED = 2
+"""How often training begins anew with a tenth of the rate."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finetune:
@@ -35,7 +40,8 @@ class Finetune:
 
     epochs: Count = 2
     learning_rate: Positive = 0.02
-    """The highest rate of the schedule."""
+    """The highest rate of the schedule. Where the loss becomes infinite, training begins anew with a tenth of it, twice
+    at most: a network without batch normalization, as in most ONNX files, bears less."""
     batch_size: Count = 128
     optimizer: Optimizer = "sgd"
     schedule: Schedule = "one_cycle"
@@ -97,7 +103,7 @@ class Finetune:
         from pipeline.training.class_scores import scores_of
         from pipeline.training.examples import best_device, score
         from pipeline.training.loop import fit
-        from pipeline.training.loss import runs_in_precision
+        from pipeline.training.loss import Diverged, runs_in_precision
         from pipeline.training.teacher import Teacher
 
         spec = load_spec(source.path)
@@ -124,22 +130,35 @@ class Finetune:
             before = judge(module)
         except UserError as error:
             raise StageFailed(str(error)) from error
-        history = fit(
-            module,
-            train,
-            judge,
-            recipe,
-            context.work / "finetune.ckpt",
-            context.progress,
-            None if original is None else Teacher(original, vectors, scores(original)),
-            penalty,
-            before,
-            scores(module),
-        )
+        teacher = None if original is None else Teacher(original, vectors, scores(original))
+        lower = [replace(recipe, learning_rate=recipe.learning_rate / 10**power) for power in range(1, _LOWERED + 1)]
+        while True:
+            try:
+                history = fit(
+                    module,
+                    train,
+                    judge,
+                    recipe,
+                    context.work / "finetune.ckpt",
+                    context.progress,
+                    teacher,
+                    penalty,
+                    before,
+                    scores(module),
+                )
+                break
+            except Diverged as error:
+                if not lower:
+                    raise
+                logger.info("%s", error)
+                recipe = lower.pop(0)
+                module = load_module(source.path).to(device)
+                penalty = group_lasso(module, spec) if self.group_lasso else None
         save_module(module.cpu(), spec, out)
         judged_by = "the baseline's output" if validation.labels is None or vectors else "labels"
         context.note("distill_weight", weight)
         context.note("precision", recipe.precision)
+        context.note("learning_rate", recipe.learning_rate)
         context.note("validation_judged_by", judged_by)
         context.note("validation_accuracy_before", before)
         context.note("validation_accuracy_by_epoch", history)

@@ -44,10 +44,14 @@ def runs_in_precision(model: nn.Module, inputs: list[Tensor], recipe: Recipe) ->
     return True
 
 
+class Diverged(StageFailed):
+    """The loss is no finite number any more."""
+
+
 def check_loss(loss: Tensor, epoch: int, step: int, recipe: Recipe) -> None:
-    """Raise StageFailed where the loss is no finite number."""
+    """Raise Diverged where the loss is no finite number."""
     if not bool(torch.isfinite(loss)):
-        raise StageFailed(
+        raise Diverged(
             f"the loss is {loss.item()} in epoch {epoch}, step {step}: take a lower learning_rate "
             f"(it is {recipe.learning_rate:g}), or look for values in the data that are no numbers"
         )

@@ -21,6 +21,8 @@ from pipeline.plan import Context, Metric
 from pipeline.stages.finetune import Finetune
 from pipeline.stages.prune import Prune
 from pipeline.training.examples import accuracy, examples_of
+from pipeline.training.loss import check_loss
+from pipeline.training.recipe import Recipe
 from tests.stages.models import SHAPE, MemoryDataset, TextDataset, TwoInputs, TwoOutputs, Workplace, spec_of
 from tests.stages.refusal import refusal
 
@@ -179,6 +181,25 @@ def test_the_average_of_the_weights_is_what_is_judged_and_kept(workplace: Workpl
     history = workplace.notes["validation_accuracy_by_epoch"]
     validation = examples_of(workplace.context(), "validation", load_spec(built["mean"].path).inputs)
     assert accuracy(load_module(built["mean"].path), validation) == history[-1]
+
+
+def test_training_begins_anew_with_a_lower_rate_where_the_loss_is_infinite(
+    workplace: Workplace, torch_model: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[float] = []
+
+    def check(loss: torch.Tensor, epoch: int, step: int, recipe: Recipe) -> None:
+        tried.append(recipe.learning_rate)
+        check_loss(loss * (torch.inf if recipe.learning_rate > 0.01 else 1), epoch, step, recipe)
+
+    monkeypatch.setattr("pipeline.training.loop.check_loss", check)
+    workplace.build(replace(STAGE, learning_rate=0.05), torch_model)
+    assert workplace.notes["learning_rate"] == pytest.approx(0.005)
+    assert len(workplace.notes["validation_accuracy_by_epoch"]) == 2
+    tried.clear()
+    with pytest.raises(StageFailed, match=r"take a lower learning_rate \(it is 0\.02\)"):
+        workplace.build(replace(STAGE, learning_rate=2.0), torch_model, "too high")
+    assert tried == pytest.approx([2.0, 0.2, 0.02])
 
 
 class Mixing(nn.Module):
