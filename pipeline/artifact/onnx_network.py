@@ -35,7 +35,7 @@ from pipeline.artifact.onnx_operators import Gather, reading_sizes, settled
 from pipeline.artifact.onnx_shapes import OnSizes, ShapeOf, computes_with_sizes
 from pipeline.errors import StageFailed, first_line
 
-SMALL_BYTES = 256
+_SMALL_BYTES = 256
 """Constants of up to this size keep their values in the text."""
 _LARGEST = 1e4
 """A constant with larger values, or infinite ones, is a mask and no parameter."""
@@ -122,10 +122,10 @@ def _settled(node: onnx.NodeProto, layer: Any, constants: Mapping[str, Any], siz
     return (layer if sizes.isdisjoint(inputs) else reading_sizes(layer)), inputs
 
 
-def network_of(model: onnx.ModelProto) -> nn.Module:
-    """The module of a graph, with its weights, in evaluation mode; raises StageFailed with the operator that can't be
-    read."""
-    return _made(_copy(model), fixed_in(model))
+def network_of(model: onnx.ModelProto, fixed: Collection[str]) -> nn.Module:
+    """The module of a graph, with its weights, in evaluation mode; ``fixed`` names the constants that are no
+    parameters. Raises StageFailed with the operator that can't be read."""
+    return _made(_copy(model), fixed)
 
 
 def as_text(model: onnx.ModelProto) -> str:
@@ -153,7 +153,7 @@ def fixed_in(model: onnx.ModelProto) -> list[str]:
     return [tensor.name for tensor in floats if not (np.abs(numpy_helper.to_array(tensor)) <= _LARGEST).all()]
 
 
-def operator_in(error: BaseException) -> str | None:
+def _operator_in(error: BaseException) -> str | None:
     """The operator that the library was at when it failed, with the node's name; None where it was at none."""
     found: onnx.NodeProto | None = None
     place: TracebackType | None = error.__traceback__
@@ -171,7 +171,7 @@ def _made(model: onnx.ModelProto, fixed: Collection[str]) -> nn.Module:
             network: nn.Module = OnnxNetwork(model, fixed)
             return network.eval()
         except Exception as error:
-            raise StageFailed(f"onnx2pytorch can't read {operator_in(error) or 'it'}: {first_line(error)}") from error
+            raise StageFailed(f"onnx2pytorch can't read {_operator_in(error) or 'it'}: {first_line(error)}") from error
 
 
 def _is_standard(layer: Any) -> bool:
@@ -181,7 +181,7 @@ def _is_standard(layer: Any) -> bool:
 
 
 def _is_small(tensor: onnx.TensorProto) -> bool:
-    return tensor.data_type == tensor.STRING or math.prod(tensor.dims) * _type(tensor).itemsize <= SMALL_BYTES
+    return tensor.data_type == tensor.STRING or math.prod(tensor.dims) * _type(tensor).itemsize <= _SMALL_BYTES
 
 
 def _type(tensor: onnx.TensorProto) -> np.dtype[Any]:

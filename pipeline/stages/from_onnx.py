@@ -71,13 +71,14 @@ class FromOnnx:
         sample = context.sample(1)
         inputs = tuple(_inputs(model, source, sample))
         graph = ready(model, fixed_batch_of(source, axes_of(sample)))
+        fixed = fixed_in(graph)
         factory = {
             "_target_": f"{from_text.__module__}.{from_text.__name__}",
             "graph": as_text(graph),
-            "fixed": fixed_in(graph),
+            "fixed": fixed,
         }
         outputs = tuple(value.name for value in model.graph.output)
-        save_module(network_of(graph), ModelSpec(factory=factory, inputs=inputs, outputs=outputs), out)
+        save_module(network_of(graph, fixed), ModelSpec(factory=factory, inputs=inputs, outputs=outputs), out)
 
 
 def _inputs(model: onnx.ModelProto, source: Artifact, sample: Inputs) -> Iterator[ModelInput]:

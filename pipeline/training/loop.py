@@ -55,9 +55,8 @@ def fit(
         raise ValueError(f"training needs at least one batch of {recipe.batch_size} examples, there are {len(train)}")
     state = State.new(model, recipe, steps)
     state.resume(checkpoint)
-    taught = teacher is not None and recipe.distill_weight > 0 and not state.is_over
-    if teacher is not None and taught:
-        teacher = teacher.prepared(train, recipe, partial(progress, len(state.history) / recipe.epochs))
+    if teacher is not None and recipe.distill_weight > 0 and not state.is_over:
+        teacher.prepare(train, recipe, partial(progress, len(state.history) / recipe.epochs))
     clock = _Clock(len(state.history), recipe.epochs)
     while not state.is_over:
         epoch = len(state.history)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ MOST_BYTES = 2**29
 """Outputs for all examples are kept up to this size."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Teacher:
     """A model to learn from."""
 
@@ -40,25 +40,25 @@ class Teacher:
             output = self.known[torch.from_numpy(chosen)].to(inputs[0].device)
         return Lesson(output, None if self.vectors else self.scores)
 
-    def prepared(self, train: Examples, recipe: Recipe, tell: Callable[[str], Any]) -> Teacher:
-        """The teacher, asked once about every example where epochs would ask it again and again.
+    def prepare(self, train: Examples, recipe: Recipe, tell: Callable[[str], Any]) -> None:
+        """Ask it once about every example where epochs, or a training that begins anew, would ask it again and again.
 
         It is not asked before where there is one epoch, where each epoch changes the examples, and where its outputs
         take more than ``MOST_BYTES``.
         """
-        if recipe.epochs == 1 or recipe.augmentation:
-            return self
+        if self.known is not None or recipe.epochs == 1 or recipe.augmentation:
+            return
         device, size, count = device_of(self.model), recipe.batch_size, len(train)
         known: Tensor | None = None
         for start in range(0, count, size):
             found = self._asked(train.tensors(slice(start, start + size), device), recipe).cpu()
             if known is None:
                 if found[0].nbytes * count > MOST_BYTES:
-                    return self
+                    return
                 known = found.new_empty((count, *found.shape[1:]))
             known[start : start + len(found)] = found
             tell(f"the baseline's outputs, {start + len(found)} of {count}")
-        return replace(self, known=known)
+        self.known = known
 
     @torch.no_grad()
     def _asked(self, inputs: list[Tensor], recipe: Recipe) -> Tensor:

@@ -167,7 +167,8 @@ def _join_biases(model: onnx.ModelProto) -> None:
         following = [] if product in outputs else readers.get(product, [])
         adds = [reader for reader in following if reader.op_type == "Add"]
         alone = len(following) == len(adds) == 1
-        bias = _bias(model, adds[0], product, weights[node.input[1]].dims[1]) if alone else None
+        added = weights.get(next((name for name in adds[0].input if name != product), "")) if alone else None
+        bias = None if added is None else _bias(model, added, weights[node.input[1]].dims[1])
         if bias is not None:
             joined = helper.make_node("Add", [product, bias], list(adds[0].output), name=adds[0].name)
             graph.node.remove(adds[0])
@@ -178,12 +179,9 @@ def _join_biases(model: onnx.ModelProto) -> None:
             graph.node.insert(place + 1, behind)
 
 
-def _bias(model: onnx.ModelProto, add: onnx.NodeProto, product: str, width: int) -> str | None:
-    """The constant that is added to a product, as a vector; None where it is no constant vector."""
-    tensor = _weights(model).get(next((name for name in add.input if name != product), ""))
-    if tensor is None or list(tensor.dims)[-1:] != [width]:
-        return None
-    return _vector(model, tensor, width)
+def _bias(model: onnx.ModelProto, added: onnx.TensorProto, width: int) -> str | None:
+    """The constant that is added to a product, as a vector; None where it is none."""
+    return _vector(model, added, width) if list(added.dims)[-1:] == [width] else None
 
 
 def _is_linear(node: onnx.NodeProto, weights: Weights) -> bool:
