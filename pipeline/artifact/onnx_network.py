@@ -32,6 +32,7 @@ from torch import nn
 
 from pipeline.artifact.onnx_graph import inner_reads
 from pipeline.artifact.onnx_operators import Gather, reading_sizes, settled
+from pipeline.artifact.onnx_rewriting import copied
 from pipeline.artifact.onnx_shapes import OnSizes, ShapeOf, computes_with_sizes
 from pipeline.errors import StageFailed, first_line
 
@@ -125,12 +126,12 @@ def _settled(node: onnx.NodeProto, layer: Any, constants: Mapping[str, Any], siz
 def network_of(model: onnx.ModelProto, fixed: Collection[str]) -> nn.Module:
     """The module of a graph, with its weights, in evaluation mode; ``fixed`` names the constants that are no
     parameters. Raises StageFailed with the operator that can't be read."""
-    return _made(_copy(model), fixed)
+    return _made(copied(model), fixed)
 
 
 def as_text(model: onnx.ModelProto) -> str:
     """The graph without its large weights, as text."""
-    bare = _copy(model)
+    bare = copied(model)
     for tensor in bare.graph.initializer:
         if not _is_small(tensor):
             named = onnx.TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
@@ -186,9 +187,3 @@ def _is_small(tensor: onnx.TensorProto) -> bool:
 
 def _type(tensor: onnx.TensorProto) -> np.dtype[Any]:
     return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type))
-
-
-def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    return copy

@@ -19,6 +19,13 @@ CONTRIBUTED = "com.microsoft"
 """The domain of ONNX Runtime's own operators."""
 
 
+def copied(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of a model, to be changed."""
+    copy = type(model)()
+    copy.CopyFrom(model)
+    return copy
+
+
 def operators(model: onnx.ModelProto) -> Counter[str]:
     """How many nodes of each type a model has."""
     return Counter(node.op_type for node in model.graph.node)

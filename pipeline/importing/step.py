@@ -12,7 +12,7 @@ from pipeline.artifact import ONNX_FILE, Artifact
 from pipeline.artifact.agreement import unlike
 from pipeline.artifact.onnx_file import read_onnx, tolerance
 from pipeline.artifact.onnx_graph import Shape, fixed_batch_of, opset, shape_of
-from pipeline.artifact.onnx_rewriting import repair
+from pipeline.artifact.onnx_rewriting import copied, repair
 from pipeline.artifact.onnx_sizes import set_batch, set_free, set_ranks
 from pipeline.artifact.proof import invalid
 from pipeline.artifact.run import Outputs, run, session_of
@@ -111,7 +111,7 @@ class _Import:
 
     def _best(self, model: onnx.ModelProto, expected: Outputs) -> onnx.ModelProto:
         """The model mended, and at an opset that the stages can use, as far as that gives the same."""
-        mended = _copy(model)
+        mended = copied(model)
         notes = clean(mended)
         before = opset(mended)
         newer = self._raised(mended, expected) if 0 < before < OPSET else None
@@ -141,7 +141,7 @@ class _Import:
     def _mended_in_steps(self, model: onnx.ModelProto, expected: Outputs) -> onnx.ModelProto:
         """The model with those mends that give the same."""
         for mend in MENDS:
-            mended = _copy(model)
+            mended = copied(model)
             note = mend(mended)
             reason = self._unlike(mended, expected) if note else None
             if note and reason:
@@ -166,7 +166,7 @@ class _Import:
         reason = invalid(self._artifact)
         if reason is None:
             return
-        bare = _copy(model)
+        bare = copied(model)
         drop_shapes(bare)
         for value, actual in zip(bare.graph.output, found.shapes, strict=False):
             set_free(value, len(actual))
@@ -223,12 +223,6 @@ def _repaired(model: onnx.ModelProto) -> str | None:
     except StageFailed as error:  # what can't be repaired is the reason that the runtime gives already
         logger.info("%s", error)
         return None
-
-
-def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
-    copy = type(model)()
-    copy.CopyFrom(model)
-    return copy
 
 
 def _contradicts(declared: Shape, actual: tuple[int, ...]) -> bool:

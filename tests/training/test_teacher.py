@@ -59,6 +59,14 @@ def test_it_is_asked_once_about_each_example(tmp_path: Path) -> None:
     assert "the baseline's outputs, 16 of 20" in lines
 
 
+def test_a_training_that_begins_anew_does_not_ask_it_again() -> None:
+    model = Counting(4, 3).eval()
+    teacher, recipe = Teacher(model), Recipe(epochs=3, learning_rate=0.1, batch_size=SIZE, distill_weight=1.0)
+    for _ in range(2):
+        teacher.prepare(examples(), recipe, lambda line: None)
+    assert model.asked == COUNT
+
+
 def test_it_is_asked_at_each_step_where_the_examples_change(tmp_path: Path) -> None:
     assert taught(tmp_path, augmentation=("flip",))[0].asked == 3 * 2 * SIZE
     assert taught(tmp_path, epochs=1)[0].asked == 2 * SIZE
