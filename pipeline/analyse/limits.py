@@ -75,12 +75,12 @@ def limits(
 
 
 def _told_more(found: Limits, row: Result, profile: Mapping[str, Any]) -> LimitVerdict | None:
-    """What holds a row back that reaches neither limit, or whose device waits for the host.
+    """What holds a row back that reaches neither limit, or whose device is idle in most of a call.
 
     Of an accelerator its own time tells: a profile has what the host takes to ask for the operators, or kernels that a
     CUDA graph starts otherwise.
     """
-    if found.verdict is not None and row.device_ms is not None and row.device_ms.launch_bound:
+    if found.verdict is not None and _idle(row):
         return "overhead"
     if found.verdict != "neither" or row.latency_ms is None:
         return found.verdict
@@ -88,9 +88,13 @@ def _told_more(found: Limits, row: Result, profile: Mapping[str, Any]) -> LimitV
         if "reason" in profile:
             return "neither"
         return "overhead" if _overhead(profile) >= MOSTLY else "slow kernels"
-    if row.device_ms is None:
-        return "neither"
-    return "overhead" if row.device_ms.value < MOSTLY * row.latency_ms.p50.value else "slow kernels"
+    return "neither" if row.device_ms is None else "slow kernels"
+
+
+def _idle(row: Result) -> bool:
+    """Whether an accelerator waits for the host in most of a call: for the next kernel, or for inputs and outputs."""
+    time, latency = row.device_ms, row.latency_ms
+    return time is not None and latency is not None and (time.launch_bound or time.share_of(latency.p50.value) < MOSTLY)
 
 
 def _overhead(profile: Mapping[str, Any]) -> float:

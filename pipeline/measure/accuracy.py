@@ -28,7 +28,7 @@ from pipeline.isolated import Limits, run
 from pipeline.isolated.run import Starter, fresh
 from pipeline.measure.outputs import Kept, OutputAxes, by_example, not_numbers, relative_difference
 from pipeline.metrics import output_of, place_read
-from pipeline.plan import Metric, Session, Target
+from pipeline.plan import Metric, Session, Target, as_read
 
 _REPORTS = 100
 """The most messages about progress."""
@@ -177,7 +177,7 @@ class _Outputs:
 
 
 def _run_one(session: Session, feed: Feed, asked: Asked, size: int) -> _Outputs:
-    raw = session(feed)
+    raw = session(as_read(session, feed))
     return _Outputs(raw, by_example(raw, asked.output_axes, size))
 
 

@@ -14,7 +14,7 @@ from pipeline.artifact.onnx_graph import fixed_batch_of
 from pipeline.artifact.openvino_file import output_names, read_graph
 from pipeline.data.batches import Inputs, axes_of, batch, count_of, together
 from pipeline.measure.outputs import OutputAxes, axes_in, by_example, relative_difference
-from pipeline.plan import Session, Target
+from pipeline.plan import Session, Target, as_read
 
 _BATCH = 16
 MOST = 64
@@ -49,7 +49,7 @@ def look(artifact: Artifact, target: Target, inputs: Inputs) -> Look:
     count = count_of(inputs)
     size = fixed or together(inputs, min(count, _BATCH))
     raw = _batches(session, inputs, size, fixed)
-    again = session(batch(inputs, 0, min(size, count), fixed))
+    again = session(as_read(session, batch(inputs, 0, min(size, count), fixed)))
     axes = _axes(session, inputs, raw[0], fixed, size)
     sizes = [fixed or min(size, count - start) for start in range(0, count, size)]
     moved = [by_example(outputs, axes, length) for outputs, length in zip(raw, sizes, strict=True)]
@@ -70,7 +70,7 @@ def look(artifact: Artifact, target: Target, inputs: Inputs) -> Look:
 
 
 def _batches(session: Session, inputs: Inputs, size: int, fixed: int | None) -> list[Sequence[Any]]:
-    return [session(batch(inputs, start, size, fixed)) for start in range(0, count_of(inputs), size)]
+    return [session(as_read(session, batch(inputs, start, size, fixed))) for start in range(0, count_of(inputs), size)]
 
 
 def _axes(session: Session, inputs: Inputs, first: Sequence[Any], fixed: int | None, size: int) -> OutputAxes:

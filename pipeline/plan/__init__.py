@@ -6,7 +6,19 @@ from pipeline.plan.search import SearchSettings
 from pipeline.plan.settings import BASELINE, Constraints, Explain, MeasureSettings, RunLimits, Scenario
 from pipeline.plan.source import InputSignature, ModelSource
 from pipeline.plan.stage import Comparison, Context, Speed, Stage, Variant, is_export, role_of
-from pipeline.plan.target import Backend, Device, Enqueuing, Profiler, Resident, Session, Target, Waking, unavailable
+from pipeline.plan.target import (
+    Backend,
+    Device,
+    Enqueuing,
+    Profiler,
+    Reading,
+    Resident,
+    Session,
+    Target,
+    Waking,
+    as_read,
+    unavailable,
+)
 
 __all__ = [
     "BASELINE",
@@ -24,6 +36,7 @@ __all__ = [
     "ModelSource",
     "Plan",
     "Profiler",
+    "Reading",
     "Resident",
     "RunLimits",
     "Scenario",
@@ -34,6 +47,7 @@ __all__ = [
     "Target",
     "Variant",
     "Waking",
+    "as_read",
     "is_export",
     "role_of",
     "unavailable",

@@ -47,6 +47,20 @@ class Enqueuing(Protocol):
         ...
 
 
+@runtime_checkable
+class Reading(Protocol):
+    """A session that knows the types of what its model reads, which a stage may have changed."""
+
+    def as_read(self, feed: Feed) -> Feed:
+        """The batch in the types that the model reads."""
+        ...
+
+
+def as_read(session: Session, feed: Feed) -> Feed:
+    """The batch in the types that the session's model reads; not to be timed."""
+    return session.as_read(feed) if isinstance(session, Reading) else feed
+
+
 class Backend(Protocol):
     """A runtime. Backends are frozen dataclasses, so that a worker process can be handed one."""
 

@@ -163,3 +163,8 @@ class DeviceTime:
     """The share of that time in which the host asked for the runs."""
     launch_bound: bool
     """Whether the host takes more than four fifths of the time to ask for the runs, so that the device waits for it."""
+
+    def share_of(self, call_ms: float) -> float:
+        """The share of a call of ``call_ms`` in which the device works; in the rest inputs and outputs are handed
+        over."""
+        return self.value / call_ms

@@ -15,7 +15,7 @@ from pipeline import __version__
 from pipeline.bounds import fitted, hints_of
 from pipeline.errors import first_line
 from pipeline.plan.roles import Role
-from pipeline.results.record import COLUMNS, RECORD_VERSION, AccuracySamples, LatencySamples, Record
+from pipeline.results.record import COLUMNS, RECORD_FILE, RECORD_VERSION, AccuracySamples, LatencySamples, Record
 
 T = TypeVar("T")
 ROLES_BEFORE: Mapping[str, Role] = {
@@ -56,7 +56,7 @@ _NOT_YET = {"explain": "none", "energy_s": None, "peaks": False, "exclusive": Fa
 
 def load_record(folder: Path) -> Record:
     """Read ``samples/`` back; raises FileNotFoundError, or ValueError with one line for a file that can't be read."""
-    path = folder / "record.json"
+    path = folder / RECORD_FILE
     if not path.exists():
         raise FileNotFoundError(path)
     plain = _read(path, _plain)

@@ -23,6 +23,7 @@ from pipeline.results.explanation import Outcome
 from pipeline.results.header import Header
 
 RECORD_VERSION = 1
+RECORD_FILE = "record.json"
 Status = Literal["ok", "failed", "skipped"]
 
 
@@ -270,4 +271,4 @@ def save_record(record: Record, folder: Path) -> None:
         del facts["latency"][name]
     for name in ("labels", "predictions"):
         del facts["accuracy"][name]
-    write_whole(folder / "record.json", json.dumps({"record_version": RECORD_VERSION, **facts}, indent=1) + "\n")
+    write_whole(folder / RECORD_FILE, json.dumps({"record_version": RECORD_VERSION, **facts}, indent=1) + "\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
@@ -97,13 +98,22 @@ def evaluate_all(
         for subject in models[name][1]:
             for text in remarks_on(predicted, count_of(inputs)):
                 table.remark(subject.key, text)
-    return AccuracySamples(
+    return replace(
+        samples_of(plan),
         labels=labels,
         predictions={name: one.predictions for name, one in found.items() if one.predictions is not None},
+        likeness=likenesses({name: kept[name] for name in found}, plan.measure),
+    )
+
+
+def samples_of(plan: Plan) -> AccuracySamples:
+    """The samples of a plan before a model has predicted anything."""
+    return AccuracySamples(
+        labels=None,
+        predictions={},
         metric=plan.metric.name,
         metric_class=class_path(plan.metric),
         metric_fields=fields_of(plan.metric),
-        likeness=likenesses({name: kept[name] for name in found}, plan.measure),
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -31,7 +32,7 @@ from pipeline.report.formats.printing import tell
 from pipeline.results import numbers as show
 from pipeline.results.header import TargetRecord
 from pipeline.results.reading import load_record
-from pipeline.results.record import Record, Trial, save_record
+from pipeline.results.record import RECORD_FILE, Record, Trial, save_record
 from pipeline.results.report import Report
 from pipeline.run.build import Builder
 from pipeline.run.build import builder as making
@@ -47,6 +48,7 @@ from pipeline.run.tries import try_changes
 
 logger = logging.getLogger(__name__)
 SAMPLES = "samples"
+UNFINISHED = "the run was stopped when the latencies were measured, and before the accuracy was"
 
 
 def run(plan: Plan, console: Console) -> int:
@@ -55,7 +57,13 @@ def run(plan: Plan, console: Console) -> int:
     Store(plan.store).check()
     plan = with_fitted_data(plan)
     splits = preflight(plan)
-    with reporting_disk(plan.output), claimed(plan.output), logging_to(plan.output / LOG), InUse() as in_use:
+    with (
+        reporting_disk(plan.output),
+        claimed(plan.output),
+        logging_to(plan.output / LOG),
+        telling_what_is_kept(plan.output, console),
+        InUse() as in_use,
+    ):
         Store(plan.store).sweep()
         sweep_outputs(plan.output)
         with ProgressDisplay(console) as display:
@@ -73,9 +81,15 @@ def run(plan: Plan, console: Console) -> int:
                     builder.plan = plan
                 built = build(builder, display)
             test = plan.data.split("test")
-            measured = measure(plan, built, test, display, known.output_axes)
-            record = replace(make_record(plan, built, measured, notes), search=findings)
-            save_record(record, plan.output / SAMPLES)  # before the tries, so that one stopped in them loses nothing
+
+            def recorded(measured: Measured, *more: str) -> Record:
+                made = replace(make_record(plan, built, measured, [*notes, *more]), search=findings)
+                save_record(made, plan.output / SAMPLES)
+                return made
+
+            # Saved after each long part, so that a run that is stopped in the next one has lost nothing.
+            measured = measure(plan, built, test, display, known.output_axes, lambda timed: recorded(timed, UNFINISHED))
+            record = recorded(measured)
             trials = tried(plan, record, test, display)
         if trials:
             record = replace(record, trials=trials)
@@ -92,6 +106,24 @@ def run(plan: Plan, console: Console) -> int:
         collect(plan)
     tell(console, f"Report: {plan.output / 'report.html'}")
     return 1 if failed_rows(plan, record) or report.faults or faults.sentences else 0
+
+
+@contextmanager
+def telling_what_is_kept(folder: Path, console: Console) -> Iterator[None]:
+    """Say how to read a run that is stopped, where it has measured something."""
+    before = _samples_of(folder)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if _samples_of(folder) != before:
+            tell(console, f"What was measured is kept: python -m pipeline report {folder}")
+        raise
+
+
+def _samples_of(folder: Path) -> int | None:
+    """When a run's samples were written, in nanoseconds; None: there are none."""
+    path = folder / SAMPLES / RECORD_FILE
+    return path.stat().st_mtime_ns if path.exists() else None
 
 
 def failed_rows(plan: Plan, record: Record) -> list[str]:
@@ -232,7 +264,7 @@ def report(run_folder: Path, console: Console) -> int:
         record = load_record(run_folder / SAMPLES)
     except FileNotFoundError as error:
         raise UserError(
-            f"{run_folder} is not a finished run: {run_folder / SAMPLES / 'record.json'} does not exist; "
+            f"{run_folder} is not a finished run: {run_folder / SAMPLES / RECORD_FILE} does not exist; "
             "type a run's folder, such as outputs/latest"
         ) from error
     except ValueError as error:

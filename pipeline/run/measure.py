@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from pipeline.measure.outputs import OutputAxes
 from pipeline.plan import Plan
 from pipeline.results.header import Peaks
 from pipeline.results.record import AccuracySamples, LatencySamples, SubjectRecord
-from pipeline.run.accuracy import evaluate_all
+from pipeline.run.accuracy import evaluate_all, samples_of
 from pipeline.run.alone import run_each_alone, run_scenarios
 from pipeline.run.built import Built
 from pipeline.run.progress import ProgressDisplay
@@ -42,19 +42,26 @@ def measure(
     test: Split,
     display: ProgressDisplay,
     output_axes: OutputAxes | None = None,
+    keep: Callable[[Measured], object] = lambda _: None,
 ) -> Measured:
     """Measure every row that can be measured here; every other row keeps the reason why it was not.
 
-    ``output_axes`` says where the models' outputs have the examples. Other runs on the machine wait meanwhile with
-    their timing; they also wait for accuracy, which takes every core.
+    ``output_axes`` says where the models' outputs have the examples. ``keep`` is handed what was timed before anything
+    else is asked of the models. Other runs on the machine wait meanwhile with their timing; they also wait for
+    accuracy, which takes every core.
     """
     with measuring(plan.measure.exclusive) as beside:
-        measured = _measure(plan, built, test, display, output_axes)
+        measured = _measure(plan, built, test, display, output_axes, keep)
     return replace(measured, latency=replace(measured.latency, beside=beside))
 
 
 def _measure(
-    plan: Plan, built: Mapping[str, Built], test: Split, display: ProgressDisplay, output_axes: OutputAxes | None
+    plan: Plan,
+    built: Mapping[str, Built],
+    test: Split,
+    display: ProgressDisplay,
+    output_axes: OutputAxes | None,
+    keep: Callable[[Measured], object],
 ) -> Measured:
     inputs = preprocess(test.inputs, plan.model.preprocessing)
     feeds = {size: batch_of(inputs, size) for size in plan.batch_sizes}
@@ -66,6 +73,7 @@ def _measure(
     for device in devices:
         with reasoned(partial(table.fail_all, table.subjects(device))):
             latency.append(time_rows(plan, device, len(devices), table, inputs, feeds, display))
+    keep(Measured(list(table.records.values()), LatencySamples.concatenate(latency), samples_of(plan), {}))
     peaks = measure_all_peaks(table, display) if plan.measure.peaks else {}
     run_scenarios(plan, table, inputs, feeds, display)
     with TemporaryDirectory(prefix="slimline-accuracy-") as folder:

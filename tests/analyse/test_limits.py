@@ -212,6 +212,22 @@ def test_a_row_that_waits_for_the_host_is_held_back_by_no_peak_however_near_it_i
         assert told.verdict == verdict
 
 
+def test_a_row_that_mostly_waits_for_its_inputs_is_held_back_by_no_peak_either() -> None:
+    """ResNet-50 in float16 at batch 256 on an H200: 11 % of the copy's peak, and the card worked for 44 % of a call."""
+    record = make_record(targets={"ort_cuda": "cuda"})
+    near = replace(PEAKS, device="cuda", fp32_macs_per_s=1e8 / (1e-3 * BASELINE_MS) / 0.11, bytes_per_s=1e13)
+    for of_call, verdict in ((0.44, "overhead"), (0.56, "compute-bound")):
+        subjects = [
+            replace(subject, device_ms=[of_call * BASELINE_MS] * 3, enqueue_share=[0.01] * 3)
+            for subject in record.subjects
+        ]
+        variants = [variant(name=each.name) for each in record.variants]
+        report = analyse(replace(record, variants=variants, subjects=subjects, peaks={"ort_cuda": near}))
+        told = report.variants[0].results[0].limits
+        assert told is not None
+        assert told.verdict == verdict
+
+
 def test_what_is_known_stays_where_the_rest_is_not() -> None:
     found = limits(variant(activation_bytes=None), 1, 20.0, PEAKS, {})
     assert found.compute_share == pytest.approx(0.5)

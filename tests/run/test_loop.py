@@ -31,9 +31,11 @@ from pipeline.report.charts import figures as charts
 from pipeline.results.reading import load_record
 from pipeline.results.report import Recommendation
 from pipeline.run import loop
+from pipeline.run import measure as measuring
 from pipeline.run.build import Builder
 from pipeline.run.progress import ProgressDisplay
 from pipeline.run.run_log import logging_to
+from pipeline.stages.convert_fp16 import ConvertFp16
 from tests.example import Arrays, MostlyIdle, Scale, linear_model, plan
 
 pytestmark = pytest.mark.slow
@@ -260,6 +262,19 @@ def test_a_fixed_batch_is_measured_at_its_size(tmp_path: Path) -> None:
     assert [row["status"] for row in rows] == ["skipped", "ok"]
 
 
+def test_a_variant_that_reads_other_types_than_the_baseline_is_measured_like_any_other(
+    tmp_path: Path, store: Path
+) -> None:
+    chain = {"convert": ConvertFp16(keep_io_types=False)}
+    chosen = plan(tmp_path, variants(half=chain), measure=replace(REAL, explain="all"), store=store)
+    code, printed = run(chosen, drawn=False)
+    assert code == 0, printed
+    row = row_of(chosen, "half")
+    assert row["status"] == "ok", row["reason"]
+    assert row["accuracy"]["value"] > 0
+    assert row["explanation"]["reason"] is None, "it was profiled, too"
+
+
 def test_nothing_is_recommended_under_a_limit_that_none_keeps(limited: Finished) -> None:
     chosen, code, _ = limited
     found = report_of(chosen)
@@ -283,17 +298,24 @@ def test_scenarios_that_were_asked_for_are_in_the_report_and_their_logs_in_the_r
     assert row["energy"]["reason"] == "not measured: measure.energy_s is null"
 
 
-def test_a_run_stopped_while_changes_are_tried_keeps_what_it_measured(
-    tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("part", ["accuracy", "tries"])
+def test_a_run_that_is_stopped_keeps_what_it_measured_and_its_report_can_be_made(
+    part: str, tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop, "try_changes", stopped)
-    chosen = plan(tmp_path, variants(), measure=replace(REAL, try_s=5.0), store=store)
+    module, name = {"accuracy": (measuring, "evaluate_all"), "tries": (loop, "try_changes")}[part]
+    monkeypatch.setattr(module, name, stopped)
+    chosen = plan(tmp_path, variants(scaled={"a": Scale()}), measure=replace(REAL, try_s=5.0), store=store)
+    text = io.StringIO()
     with pytest.raises(KeyboardInterrupt):
-        run(chosen)
-    assert len(load_record(chosen.output / "samples").latency.duration_ns) > 0
+        loop.run(chosen, Console(file=text, width=300))
+    assert f"What was measured is kept: python -m pipeline report {chosen.output}" in text.getvalue()
+    assert loop.report(chosen.output, Console(file=text, width=300)) == 0
+    assert row_of(chosen)["speedup"]["value"] > 0
+    assert (row_of(chosen)["accuracy"] is None) is (part == "accuracy")
+    assert (loop.UNFINISHED in report_of(chosen)["notes"]) is (part == "accuracy")
 
 
 def test_a_bundle_that_fails_costs_the_report_nothing(

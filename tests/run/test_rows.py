@@ -191,7 +191,7 @@ def test_what_a_stage_did_otherwise_is_a_remark_on_its_rows(tmp_path: Path) -> N
     found = built("v", ["onnx", "onnx"])
     notes: list[dict[str, Any]] = [
         {"changed_nothing": "nothing was fused"},
-        {"done_instead": "one scale per tensor, since as asked: no kernel"},
+        {"done_instead": "one scale per tensor, since otherwise: no kernel"},
         {"drift": {"not_compared": ["'picked': no axis of its shape [5, 3] is the batch of 16"]}},
     ]
     stages = [
@@ -202,6 +202,6 @@ def test_what_a_stage_did_otherwise_is_a_remark_on_its_rows(tmp_path: Path) -> N
     (row,) = rows(chosen, {"v": replace(found, record=replace(found.record, stages=stages))})
     assert row.record.remarks == [
         "fuse changed nothing: nothing was fused",
-        "quantize: one scale per tensor, since as asked: no kernel",
+        "quantize: one scale per tensor, since otherwise: no kernel",
         "an output is not compared with the source's, 'picked': no axis of its shape [5, 3] is the batch of 16",
     ]

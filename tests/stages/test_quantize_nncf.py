@@ -111,7 +111,7 @@ def test_a_layer_that_openvino_can_not_load_quantized_stays_in_float(workplace: 
     workplace.data = ArrayDataset("x", (5, 4), axis=1)
     quantized = workplace.build(QuantizeNncf(), source)
     assert workplace.notes["quantized"] == {"MatMul": "1 of 1"}
-    assert workplace.notes["done_instead"].startswith("gru in float, since as asked: OpenVINO can't load model.xml")
+    assert workplace.notes["done_instead"].startswith("gru in float, since otherwise: OpenVINO can't load model.xml")
     assert fixed_batch_of(quantized, {"x": 1}) is None
 
 

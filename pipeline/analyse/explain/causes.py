@@ -14,19 +14,21 @@ from pipeline.analyse.explain.evidence import (
     CALIBRATED,
     CASTS,
     COPIES,
-    LAYOUT,
-    ON_CPU,
+    FLOAT_PRODUCTS,
     ONNX_RUNTIME,
     QUANTIZE,
+    TORCH,
     Evidence,
 )
 from pipeline.analyse.explain.quantized import (
     dynamic_convolutions,
     left_in_float,
     no_dot_products,
+    outcome_of,
     ranges_in_every_call,
 )
 from pipeline.analyse.explain.telling import MEMORY_BOUND, MOSTLY_BETWEEN, PRODUCTS, WORTH_TELLING, count_of, kinds_of
+from pipeline.analyse.limits import MOSTLY
 from pipeline.backends.torch.backend import OWN_GRAPHS
 from pipeline.machine.instruction_sets import vector_floats
 from pipeline.results import numbers as show
@@ -34,6 +36,9 @@ from pipeline.results.change import BatchSizes, Change, SessionSetting, StageDro
 from pipeline.results.explanation import Cause
 
 _SHOWN = 5
+CHANNELS_LAST = "channels_last"
+IO_TYPES = "keep_io_types"
+"""A stage's field: whether inputs and outputs stay in fp32, which is twice the bytes of float16."""
 
 
 def fused_away(row: Evidence) -> Iterator[Cause]:
@@ -59,22 +64,27 @@ def unfused_pairs(row: Evidence) -> Iterator[Cause]:
     # The model's own input and output are quantized and restored in any case.
     if stage is None or share < WORTH_TELLING or len(nodes) <= 2:
         return
+    what = f"{show.share(share)} {row.of_a_call} goes into {kinds_of(nodes)} that no integer kernel took in"
+    if row.device == "cuda" and all(node.type == "float" for node in row.profile.select(FLOAT_PRODUCTS)):
+        half = row.fastest_in("fp16")
+        yield Cause(
+            what=f"{what}: none of its products ran in integers on this card, whose fast precision here is float16 "
+            "(the variant fp16)",
+            share=share,
+            outcome=None if half is None else outcome_of(half),
+        )
+        return
     products = [kind for kind in PRODUCTS if row.has(PRODUCTS[kind])]
     only = bool(products) and stage is row.noting(CALIBRATED) and stage.fields.get("op_types", "") is None
     change = row.with_field(stage, "op_types", tuple(products)) if only else None
-    yield Cause(
-        what=f"{show.share(share)} {row.of_a_call} goes into {kinds_of(nodes)} that no integer kernel took in",
-        share=share,
-        change=change,
-    )
+    yield Cause(what=what, share=share, change=change)
 
 
 def other_providers(row: Evidence) -> Iterator[Cause]:
     """Operators that fell back to another execution provider, and the copies that this takes."""
     if row.device == "cpu":
         return
-    away = [node for node in row.profile.nodes if node.provider == ON_CPU]
-    copies = row.profile.select(COPIES)
+    away, copies = row.ran_on_cpu, row.profile.select(COPIES)
     if not away and not copies:
         return
     share = row.share([*away, *(node for node in copies if node not in away)])
@@ -91,10 +101,25 @@ def launch_bound(row: Evidence) -> Iterator[Cause]:
     if time is None or not time.launch_bound:
         return
     graphed = row.session.get("cuda_graph", False) or row.session.get("compile", False) in OWN_GRAPHS
+    none = graphed or bool(row.ran_on_cpu)  # a graph takes only what runs on the device from end to end
     yield Cause(
         what=f"launch-bound: the host takes {show.share(min(time.enqueue_share, 1.0))} of the device's time to ask for "
         "the runs, so the device waits for it and faster kernels don't help",
-        change=None if graphed else SessionSetting(target=row.target, setting="cuda_graph", value=True),
+        change=None if none else SessionSetting(target=row.target, setting="cuda_graph", value=True),
+    )
+
+
+def handed_over(row: Evidence) -> Iterator[Cause]:
+    """A device that is idle while its inputs and outputs are copied from the host and back."""
+    time, call_ms = row.device_time, row.call_ms
+    if time is None or time.launch_bound or not call_ms or time.share_of(call_ms) >= MOSTLY:
+        return
+    stage = next((one for one in reversed(row.variant.stages) if one.fields.get(IO_TYPES)), None)
+    yield Cause(
+        what=f"the device works for {show.share(time.share_of(call_ms))} of a call: in the rest the host hands inputs "
+        "and outputs over",
+        share=1 - time.share_of(call_ms),
+        change=None if stage is None else row.with_field(stage, IO_TYPES, False),
     )
 
 
@@ -115,13 +140,16 @@ def casts(row: Evidence) -> Iterator[Cause]:
 
 def layouts(row: Evidence) -> Iterator[Cause]:
     """Tensors that are laid out anew between operators."""
-    nodes = row.profile.select(LAYOUT)
+    nodes = row.profile.layouts
     share = row.share(nodes)
-    if share < WORTH_TELLING or share < 2 * row.reference_share(LAYOUT):
+    before = 0.0 if row.reference is None else row.reference.share(row.reference.layouts)
+    if share < WORTH_TELLING or share < 2 * before:
         return
+    turned = row.backend == TORCH and not row.session.get(CHANNELS_LAST, False)
     yield Cause(
         what=f"{show.share(share)} {row.of_a_call} lays tensors out anew between operators: {kinds_of(nodes)}",
         share=share,
+        change=SessionSetting(target=row.target, setting=CHANNELS_LAST, value=True) if turned else None,
     )
 
 
@@ -183,6 +211,7 @@ def same_work(row: Evidence) -> Iterator[Cause]:
 CAUSES: Sequence[Callable[[Evidence], Iterator[Cause]]] = (
     other_providers,
     launch_bound,
+    handed_over,
     dynamic_convolutions,
     ranges_in_every_call,
     fused_away,
@@ -197,7 +226,7 @@ CAUSES: Sequence[Callable[[Evidence], Iterator[Cause]]] = (
     no_dot_products,
 )
 """Every cause, in the order in which they are told where their shares do not give the order."""
-WITHOUT_PROFILE: Sequence[Callable[[Evidence], Iterator[Cause]]] = (launch_bound, memory_bound)
+WITHOUT_PROFILE: Sequence[Callable[[Evidence], Iterator[Cause]]] = (launch_bound, handed_over, memory_bound)
 """The causes that need no profile."""
 
 

@@ -27,8 +27,11 @@ QUANTIZE = frozenset({"QuantizeLinear", "DequantizeLinear", "FakeQuantize"})
 DYNAMIC = frozenset({"DynamicQuantizeLinear"})
 ON_CPU = "CPUExecutionProvider"
 ONNX_RUNTIME = "onnxruntime"
+TORCH = "torch"
 COPIES = frozenset({"MemcpyToHost", "MemcpyFromHost"})
 LAYOUT = frozenset({"ReorderInput", "ReorderOutput", "Transpose", "Reorder"})
+LAYOUT_KERNELS = ("nchwToNhwc", "nhwcToNchw")
+"""Parts of the names that cuDNN gives to its kernels of that kind."""
 CASTS = frozenset({"Cast", "Convert"})
 CALIBRATED = "calibration_examples"
 """The note of a stage that takes the activations' ranges from calibration data."""
@@ -78,6 +81,11 @@ class Profile:
         """The nodes of these types, with a first input of type ``kind`` if one is given."""
         return [node for node in self.nodes if node.op in ops and (kind is None or node.type == kind)]
 
+    @property
+    def layouts(self) -> list[Node]:
+        """The nodes that only lay a tensor out anew."""
+        return [node for node in self.nodes if node.op in LAYOUT or any(part in node.op for part in LAYOUT_KERNELS)]
+
     def share(self, nodes: Sequence[Node]) -> float:
         """The share of the call that these nodes take."""
         return sum(node.ms for node in nodes) / self.call_ms if self.call_ms else 0.0
@@ -124,10 +132,17 @@ class Evidence:
     threads: int = 1
     session: Mapping[str, Any] = field(default_factory=dict)
     """The settings of the target's session."""
+    call_ms: float | None = None
+    """The median call; None where the row was not timed."""
     device_time: DeviceTime | None = None
     siblings: Sequence[Sibling] = ()
     has_gpu: bool = True
     """Whether the machine has a graphics card, so that one may be proposed."""
+
+    @property
+    def ran_on_cpu(self) -> list[Node]:
+        """An accelerator's operators that fell back to the CPU."""
+        return [] if self.device == "cpu" else [node for node in self.profile.nodes if node.provider == ON_CPU]
 
     @property
     def _by_asking(self) -> bool:
@@ -156,6 +171,11 @@ class Evidence:
         chain = [None if other is stage else other.kind for other in self.variant.stages]
         alike = [sibling for sibling in self.siblings if sibling.kinds_but(CALIBRATED) == chain]
         return max(alike, key=lambda sibling: sibling.speedup.value, default=None)
+
+    def fastest_in(self, type: str) -> Sibling | None:
+        """The fastest sibling that has products of this type."""
+        found = [sibling for sibling in self.siblings if type in sibling.variant.macs_by_type]
+        return max(found, key=lambda sibling: sibling.speedup.value, default=None)
 
     def reference_share(self, ops: Collection[str]) -> float:
         """The share of the reference's call in operators of these types; 0 where its profile says nothing about

@@ -120,6 +120,7 @@ def _explanation(
         isa=frozenset(record.machine.isa),
         threads=target.threads,
         session=target.session,
+        call_ms=run.calls_ms.get(subject.key),
         device_time=row.device_ms,
         siblings=list(_siblings(run, variant, row, compared)),
         has_gpu=bool(record.machine.gpu),

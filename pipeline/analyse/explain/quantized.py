@@ -12,6 +12,7 @@ from pipeline.analyse.explain.evidence import (
     INTEGER_CONVOLUTIONS,
     MATRIX_PRODUCTS,
     Evidence,
+    Sibling,
 )
 from pipeline.analyse.explain.telling import MATRIX_MODEL, WORTH_TELLING, count_of, kinds_of
 from pipeline.machine.instruction_sets import lacks_dot_products
@@ -86,15 +87,19 @@ def _static_instead(row: Evidence, stage: StageRecord | None, what: str, share: 
     sibling = row.calibrated_instead_of(stage) if stage is not None else None
     if sibling is None:
         return Cause(what=what, share=share, change=None if stage is None else _static(row, stage))
+    return Cause(what=what, share=share, outcome=outcome_of(sibling))
+
+
+def outcome_of(sibling: Sibling) -> Outcome:
+    """How another row of this run did."""
     speedup = sibling.speedup
-    outcome = Outcome(
+    return Outcome(
         variant=sibling.variant.name,
         against=speedup.reference.variant,
         value=speedup.value,
         low=speedup.low,
         high=speedup.high,
     )
-    return Cause(what=what, share=share, outcome=outcome)
 
 
 def _static(row: Evidence, stage: StageRecord) -> Change:

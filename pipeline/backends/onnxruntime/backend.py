@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact, Format
 from pipeline.backends.cuda import wake
-from pipeline.backends.onnxruntime.binding import BoundSession
+from pipeline.backends.onnxruntime.binding import BoundSession, as_read
 from pipeline.backends.onnxruntime.libraries import CUDA, TENSORRT, why_unloadable
 from pipeline.backends.settings import check_keys, choice, switch
 from pipeline.data.dataset import Feed
@@ -57,6 +58,8 @@ SESSION_KEYS = (
 _CUDA_OPTIONS = {"tf32": "use_tf32", "nhwc": "prefer_nhwc", "cuda_graph": "enable_cuda_graph"}
 """What ONNX Runtime's CUDA provider calls a session key."""
 _TENSORRT_OPTIONS = {"cuda_graph": "trt_cuda_graph_enable"}
+_NO_GRAPH = "cannot use the graph capture feature"
+"""What ONNX Runtime says of a model that can't be launched as one CUDA graph."""
 ERRORS_ONLY = 3
 
 
@@ -114,7 +117,17 @@ class OnnxRuntime:
         import onnxruntime
 
         provider = _provider(target)
-        session = onnxruntime.InferenceSession(str(artifact.onnx_path), session_options(target), providers=[provider])
+        try:
+            session = onnxruntime.InferenceSession(
+                str(artifact.onnx_path), session_options(target), providers=[provider]
+            )
+        except Exception as error:
+            if _NO_GRAPH in str(error) and (away := _left_to_the_cpu(artifact, target)):
+                raise BackendUnavailable(
+                    f"a CUDA graph takes only what runs on the card from end to end, and here {away} on the CPU: "
+                    "measure this variant on a target without session.cuda_graph, such as ort_cuda"
+                ) from error
+            raise
         chosen = session.get_providers()[0]
         if chosen != provider[0]:
             raise BackendUnavailable(f"{provider[0]} could not be initialized; onnxruntime would have run {chosen}")
@@ -130,7 +143,7 @@ class OnnxRuntime:
 
         self.preload(target)
         # A captured graph is one launch, of which a profile tells nothing; its operators are those of a plain session.
-        plain = replace(target, session={**target.session, "cuda_graph": False})
+        plain = _without_graph(target)
         return profile_session(artifact, session_options(plain), [_provider(plain)], feed, calls)
 
 
@@ -147,9 +160,31 @@ class OnnxRuntimeSession:
         outputs: list[NDArray[Any]] = self.session.run(None, feed)
         return outputs
 
+    def as_read(self, feed: Feed) -> Feed:
+        """The batch in the types that the model reads."""
+        return as_read(self.session, feed)
+
     def resident(self, feed: Feed) -> Resident:
         """Copy a batch to the device."""
         return BoundSession(self.session, self.device, self.device_id).resident(feed)
+
+
+def _without_graph(target: Target) -> Target:
+    return replace(target, session={**target.session, "cuda_graph": False})
+
+
+def _left_to_the_cpu(artifact: Artifact, target: Target) -> str:
+    """The operators that the target's provider leaves to the CPU: ``54 DequantizeLinear run``; "" for none."""
+    import onnxruntime
+
+    plain = _without_graph(target)
+    options = session_options(plain)
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    session = onnxruntime.InferenceSession(str(artifact.onnx_path), options, providers=[_provider(plain)])
+    parts = [part for part in session.get_provider_graph_assignment_info() if part.ep_name == PROVIDERS["cpu"]]
+    counts = Counter(node.op_type for part in parts for node in part.get_nodes())
+    told = ", ".join(f"{count} {op}" for op, count in counts.most_common())
+    return f"{told} {'runs' if counts.total() == 1 else 'run'}" if told else ""
 
 
 def provider_name(target: Target) -> str:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.dataset import Feed
+from pipeline.data.batches import Feed, Inputs, axes_of
 from pipeline.plan import Device
 
 if TYPE_CHECKING:
     import onnxruntime
 
 _NO_GRAPH = -1
+_FLOATS = {"tensor(float16)": np.float16, "tensor(float)": np.float32, "tensor(double)": np.float64}
 Shapes = tuple[tuple[int, ...], ...]
 
 
@@ -61,6 +62,10 @@ class BoundSession:
         self.session.run_with_iobinding(found.binding, found.options)
         return [np.array(output.numpy()) for output in found.outputs]
 
+    def as_read(self, feed: Feed) -> Feed:
+        """The batch in the types that the model reads."""
+        return as_read(self.session, feed)
+
     def resident(self, feed: Feed) -> BoundBatch:
         """Copy a batch to the device."""
         found = self._bind(feed)
@@ -103,6 +108,18 @@ class BoundBatch:
     def wait(self) -> None:
         """Return once the outputs are there."""
         self.bound.binding.synchronize_outputs()
+
+
+def as_read(session: onnxruntime.InferenceSession, feed: Feed) -> Feed:
+    """The batch with its floating-point arrays in the widths that a session reads: float16 after a conversion that
+    keeps no fp32 inputs."""
+    kinds = {value.name: _FLOATS[value.type] for value in session.get_inputs() if value.type in _FLOATS}
+    other = {
+        name: array.astype(kinds[name])
+        for name, array in feed.items()
+        if name in kinds and array.dtype.kind == "f" and array.dtype != kinds[name]
+    }
+    return Inputs({**feed, **other}, axes_of(feed)) if other else feed
 
 
 def _run_options(graph: int | None) -> onnxruntime.RunOptions:

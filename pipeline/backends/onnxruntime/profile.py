@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.artifact import Artifact
 from pipeline.backends.channels import channels_of
+from pipeline.backends.onnxruntime.binding import as_read
 from pipeline.data.dataset import Feed
 
 if TYPE_CHECKING:
@@ -33,8 +34,9 @@ def profile_session(
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
         session = onnxruntime.InferenceSession(str(artifact.onnx_path), options, providers=list(providers))
+        read = as_read(session, feed)
         for _ in range(WARM_CALLS + calls):
-            session.run(None, feed)
+            session.run(None, read)
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
     return {**read_profile(events, WARM_CALLS), "channels": channels_of(artifact)}
 

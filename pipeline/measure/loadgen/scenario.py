@@ -24,6 +24,7 @@ from pipeline.measure.loadgen.log import read_scenario
 from pipeline.measure.loadgen.serving import Query, Serving, Waiting, batch_shapes
 from pipeline.measure.workers.start import alone
 from pipeline.measure.workers.worker import Job, Load, State
+from pipeline.plan import as_read
 
 MOST_SAMPLES = 1024
 """The number of examples that LoadGen chooses from; they are held in memory."""
@@ -114,7 +115,7 @@ class RunScenario:
 
         session, _ = state.loaded
         samples = self.examples.read()
-        serving = Serving(session, samples, self.shapes, done)
+        serving = Serving(session, as_read(session, samples), self.shapes, done)
         settings = _settings(self.ask, serving.warm_up())
         count = len(next(iter(samples.values())))
         if self.ask.scenario == "Server":

@@ -106,7 +106,7 @@ def first_that_works(
             continue
         if failures:
             reason = str(failures[0]).partition(KEEP)[0]
-            note(DONE_INSTEAD, f"{way.words}, since as asked: {reason}")
+            note(DONE_INSTEAD, f"{way.words}, since otherwise: {reason}")
         return found
     raise failures[0]
 

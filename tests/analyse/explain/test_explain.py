@@ -292,6 +292,47 @@ def test_a_device_that_is_busy_is_no_cause_and_its_time_is_not_taken_for_the_run
     assert causes(on_device(replace(WAITING, enqueue_share=0.3, launch_bound=False))) == []
 
 
+def test_a_graph_is_not_proposed_to_a_row_whose_operators_run_on_the_cpu_too() -> None:
+    """ResNet-50 in int8 on an H200: 54 DequantizeLinear ran on the CPU, and ONNX Runtime refuses a graph of that."""
+    on_card = [replace(node, provider="CUDAExecutionProvider") for node in nodes(("Conv", 0.9))]
+    row = evidence(profile([*on_card, *nodes(("DequantizeLinear", 0.1))]), device="cuda")
+    told = causes(replace(row, device_time=WAITING))
+    assert [cause.what.split(":")[0].split(" (")[0] for cause in told] == ["1 operator ran on the CPU", "launch-bound"]
+    assert [cause.change for cause in told] == [None, None]
+
+
+def test_a_device_that_is_idle_while_the_host_copies_is_told_so_and_sent_to_smaller_inputs() -> None:
+    """ResNet-50 in float16 at batch 256 on an H200: 17.5 of 40.2 ms, and the copy of its inputs was not told."""
+    busy = DeviceTime(value=17.5, low=17.4, high=17.6, enqueue_share=0.01, launch_bound=False)
+    convert = stage("convert", "ConvertFp16", keep_io_types=True)
+    converted = evidence(PLAIN, convert, macs_by_type={"fp16": 1}).variant
+    row = replace(on_device(busy), call_ms=40.2, variant=converted)
+    (cause,) = causes(row)
+    assert cause.what == "the device works for 44 % of a call: in the rest the host hands inputs and outputs over"
+    assert cause.share == pytest.approx(1 - 17.5 / 40.2)
+    assert str(cause.change) == "variants.mine.stages.convert.keep_io_types=false"
+    assert causes(replace(row, call_ms=25.0)) == [], "it works for more than half of such a call"
+
+
+def test_a_model_whose_integer_products_no_card_s_kernel_took_is_sent_to_float16() -> None:
+    """ResNet-50 in int8 on an H200: every product ran in fp32, and other op_types were proposed."""
+    ran = nodes(("Conv", 0.5), ("DequantizeLinear", 0.2), ("QuantizeLinear", 0.2), ("DequantizeLinear", 0.1))
+    found = profile([replace(node, provider="CUDAExecutionProvider") for node in ran])
+    half = sibling("fp16", 5.6)
+    half = replace(half, variant=replace(half.variant, macs_by_type={"fp16": 1}))
+    quantized = stage("q", "QuantizeStatic", op_types=None)
+    row = replace(evidence(found, quantized, device="cuda"), siblings=[half, sibling("other", 9.0)])
+    told = next(cause for cause in causes(row) if "no integer kernel took in" in cause.what)
+    assert "took in: none of its products ran in integers on this card" in told.what
+    assert told.change is None
+    assert told.outcome is not None
+    assert (told.outcome.variant, told.outcome.against, told.outcome.value) == ("fp16", "baseline", 5.6)
+    took = [*ran, *nodes(("QLinearConv", 0.1, "uint8"), ("MatMul", 0.1, "uint8"))]
+    partly = replace(row, profile=profile([replace(node, provider="CUDAExecutionProvider") for node in took]))
+    told = next(cause for cause in causes(partly) if "no integer" in cause.what)
+    assert str(told.change) == "variants.mine.stages.q.op_types=[Conv,Gemm,MatMul]"
+
+
 def test_a_row_without_a_profile_is_told_that_it_is_launch_bound() -> None:
     record = on_cuda("all", "CUDAExecutionProvider")
     subjects = [
@@ -378,6 +419,19 @@ def test_tensors_laid_out_anew_are_told() -> None:
     found = profile(nodes(("Conv", 0.7), ("ReorderInput", 0.2), ("Transpose", 0.1)))
     (cause,) = causes(evidence(found))
     assert cause.what == "30 % of a call lays tensors out anew between operators: 1 ReorderInput, 1 Transpose"
+
+
+def test_kernels_that_turn_tensors_on_a_card_are_told_and_channels_last_is_proposed() -> None:
+    """ResNet-50 as a CUDA graph on an H200: 54 such kernels took 9 % of a call, and no cause was told."""
+    turning = nodes(("cudnn::engines_precompiled::nchwToNhwcKernel", 0.1), ("cudnn::ops::nhwcToNchwKernel<f>", 0.1))
+    found = profile([*nodes(("cutlass::Kernel2", 0.8)), *turning])
+    row = replace(evidence(found, device="cuda", backend="torch", reference=None), target="torch_cuda_graph")
+    row = replace(row, profile=profile([replace(node, provider="cuda") for node in found.nodes]))
+    (cause,) = causes(row)
+    assert cause.what.startswith("20 % of a call lays tensors out anew between operators: 1 cudnn::")
+    assert str(cause.change) == "target.torch_cuda_graph.session.channels_last=true"
+    (cause,) = causes(replace(row, session={"channels_last": True}))
+    assert cause.change is None
 
 
 def test_the_largest_share_comes_first_and_what_has_none_last() -> None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
+from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from pipeline.artifact import Artifact
-from pipeline.backends.onnxruntime import OnnxRuntime
+from pipeline.backends.onnxruntime import OnnxRuntime, backend
 from pipeline.backends.onnxruntime.backend import provider_options, session_options, session_settings
 from pipeline.backends.onnxruntime.binding import BoundBatch, BoundSession
 from pipeline.errors import BackendUnavailable, UserError
 from pipeline.measure.probe import SIZE, write_probe
-from pipeline.plan import Enqueuing, Target
-from tests.example import graphs_asked_for
+from pipeline.plan import Enqueuing, Target, as_read
+from tests.example import FEATURES, graphs_asked_for, linear_model
 
 
 def target(threads: int = 1, **session: Any) -> Target:
@@ -136,6 +139,40 @@ def test_keys_of_nvidias_cards_are_refused_elsewhere() -> None:
         session_settings(target(tf32=True))
     with pytest.raises(UserError, match=r"target.ort_cuda.session.nhwc=true is not for the provider tensorrt"):
         session_settings(on_cuda(provider="tensorrt", nhwc=True))
+
+
+def test_a_model_that_needs_the_cpu_too_is_no_graph_and_its_operators_are_named(
+    probe: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ONNX Runtime says of ResNet-50 in int8 on a card; its CPU stands in for what is left to the CPU there."""
+    make = onnxruntime.InferenceSession
+
+    def refused(path: str, options: Any, providers: Any) -> Any:
+        if providers[0][1].get("enable_cuda_graph") == "1":
+            raise RuntimeError(
+                "This session cannot use the graph capture feature as requested by the user as all compute graph nodes "
+                "have not been partitioned to the CUDAExecutionProvider"
+            )
+        return make(path, options, providers=["CPUExecutionProvider"])
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", refused)
+    with pytest.raises(BackendUnavailable, match=r"and here 3 Conv, 3 Relu, 1 \w+ run on the CPU: measure"):
+        OnnxRuntime().load(probe, on_cuda(cuda_graph=True))
+    monkeypatch.setattr(backend, "_left_to_the_cpu", lambda *_: "")
+    with pytest.raises(RuntimeError, match="partitioned"):
+        OnnxRuntime().load(probe, on_cuda(cuda_graph=True))
+
+
+def test_a_batch_is_handed_over_in_the_widths_that_the_model_reads(tmp_path: Path) -> None:
+    half = Artifact(tmp_path, "onnx", "")
+    model = onnx.load(linear_model(tmp_path / "whole.onnx"))
+    onnx.save(convert_float_to_float16(model, keep_io_types=False), half.onnx_path)
+    given = {"x": np.ones((2, FEATURES), np.float32)}
+    for session in (OnnxRuntime().load(half, target(1, io_binding=bound)) for bound in (False, True)):
+        read = as_read(session, given)
+        assert read["x"].dtype == np.float16
+        assert as_read(session, read) is read, "nothing is copied where nothing changes"
+        assert session(read)[0].dtype == np.float16
 
 
 def test_every_shape_has_a_cuda_graph_of_its_own_and_the_first_call_none(

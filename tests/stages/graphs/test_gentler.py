@@ -56,7 +56,7 @@ def test_each_way_is_gentler_than_the_one_before(tmp_path: Path) -> None:
         "only Conv, ConvTranspose, Gemm, MatMul",
         "every Conv in float",
     ]
-    assert notes == {"done_instead": "every Conv in float, since as asked: RuntimeError: it broke"}
+    assert notes == {"done_instead": "every Conv in float, since otherwise: RuntimeError: it broke"}
 
 
 @pytest.mark.parametrize("text", ["no kernel for a1", "node 'b' has none", "Name:'b_quant' failed"])
@@ -94,7 +94,7 @@ def test_weights_that_no_kernel_takes_stay_in_float(workplace: Workplace, tmp_pa
     output = workplace.build(stage, source)
     assert check_output(source, output, None, workplace.context().sample(64))["sqnr_db"] > 30
     assert workplace.notes["quantized"] == {"MatMul": "2 of 3"}
-    assert workplace.notes["done_instead"].startswith("experts in float, since as asked: ONNX Runtime can't run")
+    assert workplace.notes["done_instead"].startswith("experts in float, since otherwise: ONNX Runtime can't run")
 
 
 def test_the_reader_of_a_shared_table_stays_in_float(workplace: Workplace, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_the_reader_of_a_shared_table_stays_in_float(workplace: Workplace, tmp_p
     output = workplace.build(QuantizeStatic(), source)
     assert check_output(source, output, None, workplace.context().sample(64))["sqnr_db"] > 30
     assert workplace.notes["quantized"] == {"Gemm": "2 of 2"}
-    assert workplace.notes["done_instead"].startswith("embedding in float, since as asked: ONNX Runtime can't run")
+    assert workplace.notes["done_instead"].startswith("embedding in float, since otherwise: ONNX Runtime can't run")
 
 
 def test_a_model_that_preparing_breaks_is_quantized_without(
@@ -118,4 +118,4 @@ def test_a_model_that_preparing_breaks_is_quantized_without(
     for number, stage in enumerate(stages):
         workplace.build(stage, source, str(number))
         assert workplace.notes.pop("quantized") == {"Conv": "2 of 2", "Gemm": "1 of 1"}
-        assert workplace.notes.pop("done_instead").startswith("without ONNX Runtime's preparation, since as asked")
+        assert workplace.notes.pop("done_instead").startswith("without ONNX Runtime's preparation, since otherwise")
