@@ -35,9 +35,9 @@ _EXPLANATION = (
     "and the activations that can't be worked on in passing. compute-bound: the products' peak is the nearer limit, "
     "memory-bound: the copy's; a low share of it means slow kernels, or much besides. neither: no share reaches 10 %. "
     "Where the row's profile tells more, it is called overhead (half of a call passes beside the operators or in "
-    "starting them, 5 microseconds each; on an accelerator: the device is idle for most of it) or slow kernels (it passes "
-    "inside them). A share may exceed 100 %: a small "
-    "model's bytes stay in the cache, and a runtime may have a faster way than the product that the peak was measured "
+    "starting them, 5 microseconds each; on an accelerator: the device is idle for most of it) or slow kernels (it "
+    "passes inside them). A share may exceed 100 %: a small model's bytes stay in the cache, and a runtime may have a "
+    "faster way than the product that the peak was measured "
     "with."
 )
 
