@@ -76,7 +76,7 @@ def search(
     inputs = preprocess((examples or test).take(0, reference.batch_size).inputs, plan.model.preprocessing)
     facts = learnt(plan, reference.artifact, inputs)
     kept, left_out = sifted(plan, candidates, facts)
-    board = Board(standings=[Standing(candidate=one) for one in kept])
+    board = Board(standings=[Standing(candidate=one) for one in kept], built={plan.measure.reference_for("")[0]})
     clock = Clock(plan=plan, began=began, tested=len(test))
     display.say(planned(kept, len(left_out), clock.budget_s, clock.proof_s()))
     path = plan.store / FOLDER / f"{identity_of_search(plan, builder, splits)}.journal"
@@ -130,6 +130,8 @@ class _Search:
     building_s: float = 0.0
     timing_s: float = 0.0
     judging_s: float = 0.0
+    looked: int = 0
+    """How many candidates were looked at."""
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     """The models that were built, by the candidate's key."""
     unbuilt: dict[str, str] = field(default_factory=dict)
@@ -187,8 +189,10 @@ class _Search:
         ready: list[Standing] = []
         began = time.monotonic()
         for standing in self.board.waiting():
-            enough = len(ready) >= TOGETHER or (ready and time.monotonic() - began > _BUILDING_S)
-            if enough or self.clock.left_s() <= 0:
+            enough = len(ready) >= self._together() or (ready and time.monotonic() - began > _BUILDING_S)
+            # The first answer waits for nothing that is still to be built.
+            first = ready and self.first_answer_s is None and standing.candidate.variant.name not in self.board.built
+            if enough or first or self.clock.left_s() <= 0:
                 break
             started = time.monotonic()
             self._step(f"building {standing.key}")
@@ -203,6 +207,14 @@ class _Search:
         self.building_s += time.monotonic() - began
         return ready
 
+    def _together(self) -> int:
+        """How many candidates are looked at together: as many as can be timed and judged in the time that is left, if
+        each takes what those before took."""
+        if not self.looked:
+            return TOGETHER
+        each_s = (self.timing_s + self.judging_s) / self.looked
+        return max(1, min(TOGETHER, int(self.clock.left_s() / each_s)))
+
     def _build(self, standing: Standing) -> None:
         """Build a candidate; raises Skipped or StageFailed with the reason."""
         candidate = standing.candidate
@@ -212,6 +224,7 @@ class _Search:
         if built.record.status != "ok":
             self.unbuilt[candidate.variant.name] = str(built.record.reason)
             raise Skipped(str(built.record.reason))
+        self.board.built.add(candidate.variant.name)
         size = self.look.reference.batch_size
         artifact = runnable_at(candidate.variant, built, candidate.target, size, axes_of(self.look.feed))
         standing.digest, standing.size_bytes = artifact.digest, artifact.size_bytes
@@ -238,6 +251,7 @@ class _Search:
         self.clock.call_ms = looked.call_ms
         seconds = time.monotonic() - began
         self.timing_s += seconds
+        self.looked += len(ready)
         for standing in ready:
             standing.look_s += seconds / len(ready)
             if standing.key in looked.ended:
@@ -253,9 +267,12 @@ class _Search:
         )
 
     def _judge_all(self) -> None:
-        """Judge the drift of the candidates that are fast enough, the fastest first."""
+        """Judge the drift of the candidates that are fast enough, the fastest first. When the time is up, as many are
+        judged as are proven."""
         began = time.monotonic()
         for standing in self.board.unjudged():
+            if self.clock.left_s() <= 0 and len(self.board.judged()) >= self.clock.finalists:
+                break
             reason = None if standing.speed is None else self.board.overtaken(standing.speed.high)
             if reason is not None:
                 self._end(standing, "slower", reason)

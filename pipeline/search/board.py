@@ -118,14 +118,18 @@ class Board:
     """All candidates of a search, in the order in which they are taken up."""
 
     standings: list[Standing] = field(default_factory=list)
+    built: set[str] = field(default_factory=set)
+    """The names of the variants whose model is there."""
 
     def __getitem__(self, key: str) -> Standing:
         return next(one for one in self.standings if one.key == key)
 
     def waiting(self) -> list[Standing]:
-        """The candidates that are to be built next. Settings of sessions come when all else is done."""
+        """The candidates that are to be built next, those first whose model is there already: another runtime costs no
+        time to build, and is often the largest step. Settings of sessions come when all else is done."""
         wanted = [one for one in self.standings if one.ending is None and one.speed is None and self._needed(one)]
-        return [one for one in wanted if one.candidate.when != "leads"] or wanted
+        first = [one for one in wanted if one.candidate.when != "leads"] or wanted
+        return sorted(first, key=lambda one: one.candidate.variant.name not in self.built)
 
     def bar(self) -> Standing | None:
         """The fastest for sure of those that keep the limit; None: nothing is faster than the baseline for sure."""
@@ -148,6 +152,10 @@ class Board:
     def unjudged(self) -> list[Standing]:
         """The candidates in the race whose drift was not judged, the fastest first."""
         return sorted((one for one in self.standings if one.looked_at() and not one.judged), key=_value)[::-1]
+
+    def judged(self) -> list[Standing]:
+        """The candidates in the race whose drift was judged."""
+        return [one for one in self.standings if one.looked_at() and one.judged]
 
     def twin(self, standing: Standing) -> str | None:
         """The key of another candidate that runs the same model on the same target."""

@@ -85,6 +85,12 @@ def test_settings_of_a_session_come_last_and_only_for_the_fastest() -> None:
     assert [one.ending for one in polished] == ["not needed", "no time"]
 
 
+def test_what_needs_no_building_comes_first() -> None:
+    """ViT-Base: an export of 37 s came before the baseline on OpenVINO, which was twice as fast and already there."""
+    board = Board(standings=[standing("slow-export"), standing("baseline"), standing("int8")], built={"baseline"})
+    assert names(board.waiting()) == ["baseline", "slow-export", "int8"]
+
+
 def test_finalists_are_the_fastest_decidable_and_the_fastest_of_all() -> None:
     board = Board(
         standings=[
