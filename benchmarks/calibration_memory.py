@@ -25,7 +25,7 @@ from pipeline.stages.quantization.calibration import Calibration
 from pipeline.stages.quantize_static import QuantizeStatic
 
 COUNTS = (100, 1_000, 10_000)
-METHODS: tuple[Calibration, ...] = ("minmax", "percentile", "entropy", "mse")
+METHODS: tuple[Calibration, ...] = ("minmax", "percentile", "entropy", "mse", "output")
 _MIB = 2**20
 
 

@@ -17,8 +17,8 @@ from pipeline.errors import Unchanged
 from pipeline.plan import Context
 from pipeline.plan.roles import Role
 from pipeline.stages.graphs.library import is_large
-from pipeline.stages.quantization.calibration import Examples
 from pipeline.stages.quantization.channel_ranges import Floats, Ranges, Reader, channel_ranges
+from pipeline.stages.quantization.examples import Examples
 from pipeline.stages.quantization.links import links, reader_of, scale
 from pipeline.stages.quantization.preparation import require_float
 

@@ -24,8 +24,8 @@ from pipeline.plan.hints import Gain
 from pipeline.plan.roles import Role
 from pipeline.stages.graphs.gentler import Asked, Way, proof, quantized_gently
 from pipeline.stages.graphs.library import is_large
-from pipeline.stages.quantization.calibration import Examples
 from pipeline.stages.quantization.choice import chosen_nodes
+from pipeline.stages.quantization.examples import Examples
 from pipeline.stages.quantization.integers import ForIsa, reduces_range
 from pipeline.stages.quantization.nncf_library import Fed, kinds_of, nncf_call, number_anew, openvino_names
 from pipeline.stages.quantization.nodes import (

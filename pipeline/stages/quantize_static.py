@@ -21,9 +21,10 @@ from pipeline.plan.roles import Role
 from pipeline.stages.graphs.gentler import Asked, Way, proof, quantized_gently
 from pipeline.stages.graphs.library import is_large, library_call
 from pipeline.stages.quantization.calibrated import Calibrated
-from pipeline.stages.quantization.calibration import METHODS, Calibration, Examples, calibrate
+from pipeline.stages.quantization.calibration import METHODS, Calibration, calibrate
 from pipeline.stages.quantization.choice import chosen_nodes
 from pipeline.stages.quantization.compensated import QuantizedFormat, Settings, compensated
+from pipeline.stages.quantization.examples import Examples
 from pipeline.stages.quantization.integers import ForIsa, WideIntegerType, integer_limits, reduces_range
 from pipeline.stages.quantization.nodes import MIN_SQNR_DB, PRODUCTS, has_attention, require_quantized, weighted_nodes
 from pipeline.stages.quantization.preparation import prepare, require_float
@@ -59,7 +60,8 @@ class QuantizeStatic:
     calibration: Calibration = "minmax"
     """The choice of the activations' ranges. ``minmax`` takes the smallest and the largest value. ``percentile`` cuts
     off the share beyond ``percentile``. ``entropy`` minimises the Kullback-Leibler divergence between the float and the
-    quantized histogram, ``mse`` the mean squared error. ``distribution`` is ONNX Runtime's method for float8, which in
+    quantized histogram, ``mse`` the mean squared error, ``output`` the error of the products that read a value: there
+    each channel counts as much as its weights are large. ``distribution`` is ONNX Runtime's method for float8, which in
     8-bit integers gives minmax's range."""
     percentile: Percentile = 99.99
     calibration_examples: Count | None = None

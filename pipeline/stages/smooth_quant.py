@@ -20,8 +20,8 @@ from pipeline.plan import Context
 from pipeline.plan.hints import Gain
 from pipeline.plan.roles import Role
 from pipeline.stages.graphs.library import is_large
-from pipeline.stages.quantization.calibration import Examples
 from pipeline.stages.quantization.channel_ranges import Channelled, Floats, Ranges, Reader, channel_ranges
+from pipeline.stages.quantization.examples import Examples
 from pipeline.stages.quantization.nodes import SMOOTHED
 from pipeline.stages.quantization.preparation import require_float
 

@@ -293,6 +293,77 @@ def resnet(spec: ModelSpec) -> nn.Module:
     return module
 
 
+class Gate(nn.Module):
+    """Squeeze and excite (Hu et al. 2018): each channel is weighted by what the whole image says."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.squeeze = nn.Conv2d(channels, channels // 4, 1)
+        self.excite = nn.Conv2d(channels // 4, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        squeezed = torch.relu(self.squeeze(x.mean((2, 3), keepdim=True)))
+        return x * nn.functional.hardsigmoid(self.excite(squeezed))
+
+
+class Inverted(nn.Module):
+    """A mobile network's block: expansion, a convolution for each channel, projection (Sandler et al. 2018)."""
+
+    def __init__(self, channels: int, gated: bool) -> None:
+        super().__init__()
+        wide = 4 * channels
+        active = nn.Hardswish if gated else nn.ReLU6
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, wide, 1, bias=False),
+            nn.BatchNorm2d(wide),
+            active(),
+            nn.Conv2d(wide, wide, 3, padding=1, groups=wide, bias=False),
+            nn.BatchNorm2d(wide),
+            active(),
+            *([Gate(wide)] if gated else []),
+            nn.Conv2d(wide, channels, 1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = x + self.layers(x)
+        return result
+
+
+class Mobile(nn.Module):
+    """A small MobileNetV2, or with gates MobileNetV3."""
+
+    def __init__(self, gated: bool = False, channels: int = 16, blocks: int = 4) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(1, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU())
+        self.blocks = nn.Sequential(*(Inverted(channels, gated) for _ in range(blocks)))
+        self.head = nn.Linear(channels, 12)
+
+    def forward(self, image: Tensor) -> Tensor:
+        result: Tensor = self.head(self.blocks(self.stem(image)).mean((2, 3)))
+        return result
+
+
+def mobile(gated: bool, seed: int = 0) -> nn.Module:
+    """An untrained one whose channels differ as a trained one's do: normalization gives some ninety times the spread of
+    others."""
+    torch.manual_seed(seed)
+    module = Mobile(gated)
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.normal_(layer.bias, 0.2, 0.3)
+            layer.weight.data = torch.exp(torch.empty_like(layer.weight).uniform_(-3.0, 1.5))
+    module.train()
+    with torch.no_grad():
+        for _ in range(20):
+            module(torch.randn(16, *SHAPE))
+    return module.eval()
+
+
+def mobile_spec(gated: bool) -> ModelSpec:
+    return spec_of(Mobile, {"image": SHAPE}, ["logits"], gated=gated)
+
+
 def encoder_spec(length: int = 16, **arguments: Any) -> ModelSpec:
     factory = {"_target_": "pipeline.zoo.encoder.Encoder", "vocabulary": 100, "hidden": 64, "positions": length}
     return ModelSpec(

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from pipeline.artifact import Artifact
 from pipeline.stages.graphs.gentler import Way
-from pipeline.stages.quantization.calibration import Examples, Ranges
+from pipeline.stages.quantization.calibration import Ranges
 from pipeline.stages.quantization.choice import Choice
+from pipeline.stages.quantization.examples import Examples
 
 if TYPE_CHECKING:
     import onnx

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,22 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.artifact.run import fixed_batch
-from pipeline.data.batches import Axes, Feed, axes_of, batch, together
-from pipeline.data.dataset import Split, preprocess
-from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import StageFailed, first_line
 from pipeline.libraries.muted import prints_logged
-from pipeline.plan import Context
 from pipeline.stages.graphs.library import library_call
+from pipeline.stages.quantization.examples import Examples
 from pipeline.stages.quantization.least_error import least_error_range
+from pipeline.stages.quantization.observing import Observing
+from pipeline.stages.quantization.output_error import weighed
 
-Calibration = Literal["minmax", "entropy", "percentile", "distribution", "mse"]
+Calibration = Literal["minmax", "entropy", "percentile", "distribution", "mse", "output"]
 METHODS = {
     "minmax": "MinMax",
     "entropy": "Entropy",
     "percentile": "Percentile",
     "distribution": "Distribution",
     "mse": "Entropy",  # for its histograms; the ranges are chosen here
+    "output": "Entropy",
 }
 HISTOGRAMS: dict[str, dict[str, int]] = {
     "minmax": {},
@@ -34,6 +34,7 @@ HISTOGRAMS: dict[str, dict[str, int]] = {
     "percentile": {"num_bins": 2048},
     "distribution": {"num_bins": 2048},
     "mse": {"num_bins": 2048, "num_quantized_bins": 256},
+    "output": {"num_bins": 2048, "num_quantized_bins": 256},
 }
 """Sizes of the histograms.
 
@@ -45,50 +46,6 @@ BATCH = 32
 COPIES = 4
 """How many times ONNX Runtime holds a batch's activations while it counts them."""
 _MIB = 2**20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Examples:
-    """Calibration data, preprocessed a batch at a time."""
-
-    raw: Split
-    preprocessing: Mapping[str, Preprocessing]
-
-    @staticmethod
-    def of(context: Context, what: str, most: int | None = None) -> Examples:
-        """The first of the calibration split, at ``most`` so many; raises StageFailed where there are none, and says
-        ``what`` needs them."""
-        raw = context.data.split("calibration")
-        examples = Examples(raw=raw.take(0, most or len(raw)), preprocessing=context.preprocessing)
-        if not len(examples):
-            raise StageFailed(f"{what} needs calibration data: set data.calibration_size above 0")
-        return examples
-
-    def __len__(self) -> int:
-        return len(self.raw) if self.raw.inputs else 0
-
-    def first(self, count: int) -> Examples:
-        """The first few."""
-        return replace(self, raw=self.raw.take(0, count))
-
-    def last(self, count: int) -> Feed:
-        """The last few, preprocessed: an array [N, ...] for each input."""
-        kept = self.raw.take(max(0, len(self.raw) - count), len(self.raw))
-        return preprocess(kept.inputs, self.preprocessing)
-
-    @property
-    def axes(self) -> Axes:
-        """The axes where the model has the examples, if these are not first."""
-        return axes_of(self.raw.inputs)
-
-    def together(self, size: int) -> int:
-        """How many of ``size`` examples may run in one call."""
-        return together(self.raw.inputs, size)
-
-    def batch(self, start: int, size: int, filled: int | None = None) -> dict[str, NDArray[Any]]:
-        """The examples from ``start`` on, at most ``size``; with ``filled``, the last one is repeated up to that
-        number."""
-        return batch(preprocess(self.raw.take(start, start + size).inputs, self.preprocessing), 0, size, filled)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +111,11 @@ def calibrate(
         progress(0.9, "choosing the ranges")
         ranges = work / "ranges.json"
         ranges.unlink(missing_ok=True)
-        found = _least_error(made, symmetric, levels) if method == "mse" else _within_observed(made)
+        if method == "output":
+            observing = Observing(examples=examples, size=size, filled=fixed, folder=work, large=large)
+            found = _least_error(made, symmetric, levels, _weighed(model, made, observing))
+        else:
+            found = _least_error(made, symmetric, levels, {}) if method == "mse" else _within_observed(made)
         library.save_tensors_data(found, ranges)
     return Ranges(path=ranges, size=size, filled=fixed)
 
@@ -197,12 +158,22 @@ def _collect_all(
         progress(0.9 * done / count, f"calibrating, {done} of {count} examples")
 
 
-def _least_error(calibrator: Any, symmetric: bool, levels: int) -> Any:
-    """The ranges with the smallest squared error, from the histograms that were collected."""
+def _weighed(model: Path, calibrator: Any, observing: Observing) -> dict[str, tuple[Any, Any]]:
+    """The histograms of the values that products read, weighed by what an error does to the products."""
+    import onnx
+
+    counted = calibrator.collector.histogram_dict.items()
+    ranges = {name: (float(low), float(high)) for name, (_, _, low, high, *_) in counted if low < high}
+    return weighed(onnx.load(model, load_external_data=True), observing, ranges)
+
+
+def _least_error(calibrator: Any, symmetric: bool, levels: int, instead: Mapping[str, tuple[Any, Any]]) -> Any:
+    """The ranges with the smallest squared error, from the histograms that were collected or those ``instead``."""
     from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
 
     ranges = {}
-    for name, (histogram, edges, low, high, *_) in calibrator.collector.histogram_dict.items():
+    for name, (counted, bins, low, high, *_) in calibrator.collector.histogram_dict.items():
+        histogram, edges = instead.get(name, (counted, bins))
         chosen = least_error_range(
             np.asarray(histogram),
             np.asarray(edges, np.float64),

@@ -13,7 +13,7 @@ from pipeline.artifact import Artifact
 from pipeline.artifact.onnx_graph import fixed_batch_of
 from pipeline.plan import Context
 from pipeline.stages.graphs.library import is_large
-from pipeline.stages.quantization.calibration import Examples
+from pipeline.stages.quantization.examples import Examples
 from pipeline.stages.quantization.observing import Observing, by_channel, expose
 
 if TYPE_CHECKING:

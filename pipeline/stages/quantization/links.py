@@ -69,7 +69,7 @@ def links(model: onnx.ModelProto) -> list[Link]:
 def reader_of(node: onnx.NodeProto, weights: NDArray[np.generic]) -> Reader:
     """A layer, and how it reads channels."""
     array = weights.astype(np.float64)
-    if node.op_type == "Gemm":
+    if node.op_type in ("Gemm", "MatMul"):
         turned = array if _turned(node) else array.T
         return Reader(turned[..., None], np.broadcast_to(np.arange(turned.shape[1]), turned.shape))
     outputs, each = array.shape[:2]

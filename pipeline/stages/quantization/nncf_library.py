@@ -20,7 +20,7 @@ from pipeline.errors import StageFailed
 from pipeline.libraries.hidden import hidden
 from pipeline.libraries.telemetry import without_telemetry
 from pipeline.stages.graphs.library import library_call
-from pipeline.stages.quantization.calibration import Examples
+from pipeline.stages.quantization.examples import Examples
 
 if TYPE_CHECKING:
     import onnx

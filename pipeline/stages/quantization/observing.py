@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.artifact.run import session_at, typed
 from pipeline.data.batches import Feed
-from pipeline.stages.quantization.calibration import Examples
+from pipeline.stages.quantization.examples import Examples
 
 if TYPE_CHECKING:
     import onnx
