@@ -15,6 +15,7 @@ from pipeline.analyse.explain.evidence import (
     CASTS,
     COPIES,
     FLOAT_PRODUCTS,
+    INTEGER_PRODUCTS,
     ONNX_RUNTIME,
     QUANTIZE,
     TORCH,
@@ -65,7 +66,8 @@ def unfused_pairs(row: Evidence) -> Iterator[Cause]:
     if stage is None or share < WORTH_TELLING or len(nodes) <= 2:
         return
     what = f"{show.share(share)} {row.of_a_call} goes into {kinds_of(nodes)} that no integer kernel took in"
-    if row.device == "cuda" and all(node.type == "float" for node in row.profile.select(FLOAT_PRODUCTS)):
+    ran = row.profile.select(FLOAT_PRODUCTS | INTEGER_PRODUCTS)
+    if row.device == "cuda" and ran and all(node.op in FLOAT_PRODUCTS and node.type == "float" for node in ran):
         half = row.fastest_in("fp16")
         yield Cause(
             what=f"{what}: none of its products ran in integers on this card, whose fast precision here is float16 "

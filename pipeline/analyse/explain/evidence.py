@@ -23,6 +23,7 @@ FLOAT_PRODUCTS = (
 """The operators that compute products in floating point. The last line has OpenVINO's names; no name means two
 things."""
 INTEGER_CONVOLUTIONS = frozenset({"ConvInteger"})
+INTEGER_PRODUCTS = INTEGER_CONVOLUTIONS | {"MatMulInteger", "QGemm", "QLinearConv", "QLinearMatMul"}
 QUANTIZE = frozenset({"QuantizeLinear", "DequantizeLinear", "FakeQuantize"})
 DYNAMIC = frozenset({"DynamicQuantizeLinear"})
 ON_CPU = "CPUExecutionProvider"
