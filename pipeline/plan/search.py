@@ -30,7 +30,7 @@ class SearchSettings:
     """The number of candidates that are timed anew and judged on the test split."""
     rules: bool = True
     """Whether the rules leave out what can't pay; False: everything that can be built is tried."""
-    examples: Count = 500
+    examples: Count = 5000
     """The most validation examples that a candidate's drift is judged on."""
     choices: Choices = field(default_factory=dict)
     """Other values of fields, each a candidate of its own: it may be faster than the chain as it is."""

@@ -25,7 +25,7 @@ from pipeline.run.building import limits_for
 
 DECIDING: tuple[SplitName, ...] = ("validation", "calibration")
 """The splits whose examples decide, in the order in which they are taken."""
-_LONGEST_SHARE = 0.04
+_LONGEST_SHARE = 0.015
 """The share of the search's budget that judging one candidate may take."""
 _FEWEST = 32
 _MS_PER_S = 1e3

@@ -41,6 +41,8 @@ FOLDER = ".search"
 """The folder of the store where the journals of searches lie until they are over."""
 JOURNAL = "search.journal"
 """The journal's name in the folder of the run's samples, once the search is over."""
+_BRIEF = 0.01
+"""The share of the budget up to which judging a candidate is done however late it is."""
 _BUILDING_S = 30.0
 """How long candidates are built before those that are ready are looked at."""
 
@@ -267,11 +269,11 @@ class _Search:
         )
 
     def _judge_all(self) -> None:
-        """Judge the drift of the candidates that are fast enough, the fastest first. When the time is up, as many are
-        judged as are proven."""
+        """Judge the drift of the candidates that are fast enough, the fastest first. Where judging takes long and the
+        time is up, as many are judged as are proven."""
         began = time.monotonic()
         for standing in self.board.unjudged():
-            if self.clock.left_s() <= 0 and len(self.board.judged()) >= self.clock.finalists:
+            if self.clock.left_s() <= 0 and self._has_judged_enough():
                 break
             reason = None if standing.speed is None else self.board.overtaken(standing.speed.high)
             if reason is not None:
@@ -288,6 +290,11 @@ class _Search:
             elif standing.ending is None:
                 self._keep(standing)
         self.judging_s += time.monotonic() - began
+
+    def _has_judged_enough(self) -> bool:
+        judged = len(self.board.judged())
+        slow = bool(judged) and self.judging_s / judged > _BRIEF * self.clock.budget_s
+        return slow and judged >= self.clock.finalists
 
     def _judge(self, standing: Standing) -> None:
         """Compare a candidate with the reference on the deciding examples; raises what running it raises."""
