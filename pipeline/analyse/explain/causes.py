@@ -37,8 +37,8 @@ from pipeline.results.change import BatchSizes, Change, SessionSetting, StageDro
 from pipeline.results.explanation import Cause
 
 _SHOWN = 5
-CHANNELS_LAST = "channels_last"
-IO_TYPES = "keep_io_types"
+_CHANNELS_LAST = "channels_last"
+_IO_TYPES = "keep_io_types"
 """A stage's field: whether inputs and outputs stay in fp32, which is twice the bytes of float16."""
 
 
@@ -103,11 +103,11 @@ def launch_bound(row: Evidence) -> Iterator[Cause]:
     if time is None or not time.launch_bound:
         return
     graphed = row.session.get("cuda_graph", False) or row.session.get("compile", False) in OWN_GRAPHS
-    none = graphed or bool(row.ran_on_cpu)  # a graph takes only what runs on the device from end to end
+    fits = not graphed and not row.ran_on_cpu  # a graph takes only what runs on the device from end to end
     yield Cause(
         what=f"launch-bound: the host takes {show.share(min(time.enqueue_share, 1.0))} of the device's time to ask for "
         "the runs, so the device waits for it and faster kernels don't help",
-        change=None if none else SessionSetting(target=row.target, setting="cuda_graph", value=True),
+        change=SessionSetting(target=row.target, setting="cuda_graph", value=True) if fits else None,
     )
 
 
@@ -116,12 +116,12 @@ def handed_over(row: Evidence) -> Iterator[Cause]:
     time, call_ms = row.device_time, row.call_ms
     if time is None or time.launch_bound or not call_ms or time.share_of(call_ms) >= MOSTLY:
         return
-    stage = next((one for one in reversed(row.variant.stages) if one.fields.get(IO_TYPES)), None)
+    stage = next((one for one in reversed(row.variant.stages) if one.fields.get(_IO_TYPES)), None)
     yield Cause(
         what=f"the device works for {show.share(time.share_of(call_ms))} of a call: in the rest the host hands inputs "
         "and outputs over",
         share=1 - time.share_of(call_ms),
-        change=None if stage is None else row.with_field(stage, IO_TYPES, False),
+        change=None if stage is None else row.with_field(stage, _IO_TYPES, False),
     )
 
 
@@ -147,11 +147,11 @@ def layouts(row: Evidence) -> Iterator[Cause]:
     before = 0.0 if row.reference is None else row.reference.share(row.reference.layouts)
     if share < WORTH_TELLING or share < 2 * before:
         return
-    turned = row.backend == TORCH and not row.session.get(CHANNELS_LAST, False)
+    turned = row.backend == TORCH and not row.session.get(_CHANNELS_LAST, False)
     yield Cause(
         what=f"{show.share(share)} {row.of_a_call} lays tensors out anew between operators: {kinds_of(nodes)}",
         share=share,
-        change=SessionSetting(target=row.target, setting=CHANNELS_LAST, value=True) if turned else None,
+        change=SessionSetting(target=row.target, setting=_CHANNELS_LAST, value=True) if turned else None,
     )
 
 

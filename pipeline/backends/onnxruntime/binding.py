@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.artifact.run import typed
 from pipeline.data.batches import Feed, Inputs, axes_of
 from pipeline.plan import Device
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 _NO_GRAPH = -1
-_FLOATS = {"tensor(float16)": np.float16, "tensor(float)": np.float32, "tensor(double)": np.float64}
+_FLOATS = ("tensor(float16)", "tensor(float)", "tensor(double)")
 Shapes = tuple[tuple[int, ...], ...]
 
 
@@ -113,13 +114,12 @@ class BoundBatch:
 def as_read(session: onnxruntime.InferenceSession, feed: Feed) -> Feed:
     """The batch with its floating-point arrays in the widths that a session reads: float16 after a conversion that
     keeps no fp32 inputs."""
-    kinds = {value.name: _FLOATS[value.type] for value in session.get_inputs() if value.type in _FLOATS}
-    other = {
-        name: array.astype(kinds[name])
-        for name, array in feed.items()
-        if name in kinds and array.dtype.kind == "f" and array.dtype != kinds[name]
-    }
-    return Inputs({**feed, **other}, axes_of(feed)) if other else feed
+    floats = {value.name for value in session.get_inputs() if value.type in _FLOATS}
+    given = {name: array for name, array in feed.items() if name in floats and array.dtype.kind == "f"}
+    read = typed(given, session)
+    if all(read[name] is array for name, array in given.items()):
+        return feed
+    return Inputs({**feed, **read}, axes_of(feed))
 
 
 def _run_options(graph: int | None) -> onnxruntime.RunOptions:

@@ -111,11 +111,12 @@ def calibrate(
         progress(0.9, "choosing the ranges")
         ranges = work / "ranges.json"
         ranges.unlink(missing_ok=True)
-        if method == "output":
+        if method in ("mse", "output"):
             observing = Observing(examples=examples, size=size, filled=fixed, folder=work, large=large)
-            found = _least_error(made, symmetric, levels, _weighed(model, made, observing))
+            instead = _weighed(model, made, observing) if method == "output" else {}
+            found = _least_error(made, symmetric, levels, instead)
         else:
-            found = _least_error(made, symmetric, levels, {}) if method == "mse" else _within_observed(made)
+            found = _within_observed(made)
         library.save_tensors_data(found, ranges)
     return Ranges(path=ranges, size=size, filled=fixed)
 

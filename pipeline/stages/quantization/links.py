@@ -126,7 +126,7 @@ def _makes(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) -> b
     bias = node.input[2] if len(node.input) > 2 else ""
     if bias and (bias not in constants or len(constants[bias].dims) != 1 or constants[bias].dims[0] == 1):
         return False
-    return node.op_type == "Conv" or _is_plain(node)
+    return node.op_type == "Conv" or is_plain(node)
 
 
 def _reads(node: onnx.NodeProto, value: str, channels: int, constants: Mapping[str, onnx.TensorProto]) -> bool:
@@ -137,11 +137,12 @@ def _reads(node: onnx.NodeProto, value: str, channels: int, constants: Mapping[s
         return False
     dims = constants[node.input[1]].dims
     if node.op_type == "Gemm":
-        return _is_plain(node) and dims[1 if _turned(node) else 0] == channels
+        return is_plain(node) and dims[1 if _turned(node) else 0] == channels
     return bool(dims[1] * _group(node) == channels)
 
 
-def _is_plain(gemm: onnx.NodeProto) -> bool:
+def is_plain(gemm: onnx.NodeProto) -> bool:
+    """Whether it reads its first factor as it is, not transposed."""
     return not any(entry.name == "transA" and entry.i for entry in gemm.attribute)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.stages.quantization.channel_ranges import Channelled, Floats
-from pipeline.stages.quantization.links import reader_of
+from pipeline.stages.quantization.links import is_plain, reader_of
 from pipeline.stages.quantization.observing import Observing, by_channel, expose
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def read_by_products(model: onnx.ModelProto) -> dict[str, tuple[Channelled, Floa
         if node.op_type not in _READING or node.input[0] in constants or node.input[1] not in constants:
             continue
         weights = constants[node.input[1]]
-        if node.op_type != "Conv" and (len(weights.dims) != 2 or _transposes_its_input(node)):
+        if node.op_type != "Conv" and (len(weights.dims) != 2 or not is_plain(node)):
             continue
         reader = reader_of(node, numpy_helper.to_array(weights))
         channels = int(reader.channels.max()) + 1
@@ -64,10 +64,7 @@ def weighed(
 def _counted(rows: NDArray[np.floating[Any]], low: float, high: float) -> NDArray[np.intp]:
     """How many of each channel's values [P, C] lie in each of the bins [C, B]."""
     channels = rows.shape[1]
-    places = np.clip((rows - low) * (_BINS / (high - low)), 0, _BINS - 1).astype(np.int32)
+    scaled = np.nan_to_num((rows - low) * (_BINS / (high - low)))
+    places = np.clip(scaled, 0, _BINS - 1).astype(np.int32)
     places += np.arange(channels, dtype=np.int32) * _BINS
     return np.bincount(places.ravel(), minlength=channels * _BINS).reshape(channels, _BINS)
-
-
-def _transposes_its_input(node: onnx.NodeProto) -> bool:
-    return any(entry.name == "transA" and entry.i for entry in node.attribute)
