@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import ClassVar
 
 from pipeline.artifact import Artifact, Format
@@ -23,8 +24,8 @@ class Compensate:
     those of the same layer of the baseline.
 
     Put it after ``prune`` (Kwon et al. 2022, arXiv:2204.09656). Layers are solved in the order in which they run, each
-    one on what the layers before it make by then. Only sums over the examples are kept, so that their number does not
-    matter for the memory.
+    one on what the layers before it make by then. Memory holds sums over the examples only, so their number does not
+    matter for it. Files hold what the settled part of the model makes of each example.
     """
 
     ridge: NotNegative = 1e-3
@@ -36,7 +37,7 @@ class Compensate:
     role: ClassVar[Role] = "training"
     accepts: ClassVar[frozenset[Format]] = frozenset({"torch"})
     produces: ClassVar[Format] = "torch"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     reads: ClassVar[frozenset[SplitName]] = frozenset({"calibration"})
     libraries: ClassVar[tuple[str, ...]] = ("torch",)
     tolerance: ClassVar[float | None] = None
@@ -53,19 +54,22 @@ class Compensate:
         spec = load_spec(source.path)
         examples = calibration_examples(context, spec.inputs, "compensation", self.max_examples)
         device = best_device()
-        refit = Refit(
-            whole=load_module(context.original().path).to(device),
-            pruned=load_module(source.path).to(device),
-            kept=spec.kept or {},
-            batches=lambda: examples.batches(self.batch_size, device),
-            ridge=self.ridge,
-            mask=mask_of(spec.inputs),
-        )
-        try:
-            layers = refit.run(context.progress)
-        except FAILURES as error:
-            logger.info("no compensation", exc_info=True)
-            raise Unchanged(f"its layers can't be looked into ({first_line(error)})") from error
+        context.work.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=context.work) as folder:
+            refit = Refit(
+                whole=load_module(context.original().path).to(device),
+                pruned=load_module(source.path).to(device),
+                kept=spec.kept or {},
+                batches=lambda: examples.batches(self.batch_size, device),
+                ridge=self.ridge,
+                folder=Path(folder),
+                mask=mask_of(spec.inputs),
+            )
+            try:
+                layers = refit.run(context.progress)
+            except FAILURES as error:
+                logger.info("no compensation", exc_info=True)
+                raise Unchanged(f"its layers can't be looked into ({first_line(error)})") from error
         if not layers:
             why = "; ".join(f"{name}: {reason}" for name, reason in refit.reasons.items())
             raise Unchanged(

@@ -10,7 +10,7 @@ means (VBP, arXiv:2507.12988).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +19,13 @@ from torch import Tensor, nn
 
 from pipeline.stages.linear.solvers import solver_of, why_not
 from pipeline.stages.pruning.groups import Prunable
-from pipeline.stages.pruning.refit import captured, counted
+from pipeline.stages.pruning.refit import counted
+from pipeline.stages.pruning.replay import Batches, captured
 
 _RIDGE = 1e-4
 """What keeps the moments invertible, as a share of the square of each input."""
 _PARTS = 64
 """In how many parts the units go."""
-Batches = Callable[[], Iterator[Sequence[Tensor]]]
 
 
 @dataclass(slots=True)

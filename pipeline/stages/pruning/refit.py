@@ -8,10 +8,10 @@ module. Layers are solved in the order in which they run, so each one makes up f
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,15 +22,12 @@ from pipeline.artifact.torch_layers import layer_types, outputs_of
 from pipeline.artifact.torch_module import ModelInput
 from pipeline.stages.linear.moments import Moments
 from pipeline.stages.linear.solvers import chosen, solver_of, why_not
+from pipeline.stages.pruning.replay import Batches, Replay, hooked
 
 _SAME = 1e-6
 """A layer whose squared error is a smaller share of its squared output has nothing to make up for."""
-Batches = Callable[[], Iterator[Sequence[Tensor]]]
-"""The examples as arguments of the modules, batch by batch, the same at every call."""
-
-
-class _Enough(Exception):
-    """Ends a forward pass whose rest nobody needs."""
+_SETTLINGS = 16
+"""So many times on the way through the layers, what comes before is settled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +48,8 @@ class Refit:
     kept: Mapping[str, Sequence[int]]
     batches: Batches
     ridge: float
+    folder: Path
+    """An empty one, for what parts of the modules make."""
     mask: int | None = None
     """Which argument says by 1 and 0 which positions of a sequence count."""
     reasons: dict[str, str] = field(default_factory=dict)
@@ -61,9 +60,14 @@ class Refit:
         """Solve all layers that can be solved; returns what became of each, by name."""
         found: dict[str, Refitted] = {}
         steps = self._steps()
+        whole, pruned = (self._replay(module, name) for module, name in ((self.whole, "w"), (self.pruned, "p")))
         for number, names in enumerate(steps):
             progress(number / max(len(steps), 1), f"layer {names[0]}, {number + 1} of {len(steps)}")
-            for name, moments in self._moments(names).items():
+            if number and number % max(1, len(steps) // _SETTLINGS) == 0:
+                ahead = {name for later in steps[number:] for name in later}
+                whole.settle(ahead)
+                pruned.settle(ahead)
+            for name, moments in self._moments(names, whole, pruned).items():
                 layer = solver_of(self.pruned.get_submodule(name))
                 before = layer.weights()
                 wrong, signal = float(moments.error(before).sum()), float(moments.outputs.sum())
@@ -91,7 +95,7 @@ class Refit:
 
             return hook
 
-        with _hooked([candidates[name].register_forward_pre_hook(note(name)) for name in candidates]):
+        with hooked([candidates[name].register_forward_pre_hook(note(name)) for name in candidates]):
             self.pruned(*next(self.batches()))
         for name in candidates:
             if seen.get(name, 0) != 1:
@@ -125,36 +129,39 @@ class Refit:
         left = outputs_of(original) if kept is None else len(kept)
         return None if left == outputs_of(layer) else "which of its outputs are left is not known"
 
-    def _moments(self, names: Sequence[str]) -> dict[str, Moments]:
+    def _replay(self, module: nn.Module, name: str) -> Replay:
+        folder = self.folder / name
+        folder.mkdir()
+        return Replay(module, self.batches, folder)
+
+    def _moments(self, names: Sequence[str], whole: Replay, pruned: Replay) -> dict[str, Moments]:
         moments: dict[str, Moments] = {}
         solvers = {name: solver_of(self.pruned.get_submodule(name)) for name in names}
         sums = self._sum_after(names[0]) if len(names) == 1 else None
-        for arguments in self.batches():
-            read = captured(self.pruned, names, arguments, outputs=False)
+        for number, arguments in enumerate(self.batches()):
             if sums is None:
-                wanted = self._wanted(names, arguments)
+                read = pruned.captured(number, arguments, names)
+                made = whole.captured(number, arguments, names, outputs=True)
+                wanted = {name: self._kept(name, value) for name, value in made.items()}
             else:
-                wanted = {names[0]: self._missing(names[0], read[names[0]], sums, arguments)}
+                read = pruned.captured(number, arguments, [names[0], sums])
+                there = whole.captured(number, arguments, [sums])[sums]
+                wanted = {names[0]: self._missing(names[0], read[names[0]], read[sums], there)}
             for name, solver in solvers.items():
                 for rows, targets in solver.places(*counted(self.mask, arguments, read[name], wanted[name])):
                     own = moments.setdefault(name, Moments.none(rows.shape[0], rows.shape[2], targets.shape[2]))
                     own.add(rows, targets)
         return moments
 
-    def _wanted(self, names: Sequence[str], arguments: Sequence[Tensor]) -> dict[str, Tensor]:
-        """What the layers of the whole module make, of which the pruned one's outputs are a part."""
-        made = captured(self.whole, names, arguments, outputs=True)
-        return {
-            name: chosen(value, self.pruned.get_submodule(name), self.kept.get(name)) for name, value in made.items()
-        }
+    def _kept(self, name: str, made: Tensor) -> Tensor:
+        """Of what a layer of the whole module makes, what the pruned one's makes too."""
+        return chosen(made, self.pruned.get_submodule(name), self.kept.get(name))
 
-    def _missing(self, name: str, read: Tensor, sums: str, arguments: Sequence[Tensor]) -> Tensor:
-        """What the layer should make of what it reads, for the sum that ``sums`` reads to be the whole module's."""
-        layer = self.pruned.get_submodule(name)
-        own: Tensor = layer(read)
-        here = captured(self.pruned, [sums], arguments, outputs=False)[sums]
-        there = captured(self.whole, [sums], arguments, outputs=False)[sums]
-        return own + chosen(there, layer, self.kept.get(name)) - here
+    def _missing(self, name: str, read: Tensor, here: Tensor, there: Tensor) -> Tensor:
+        """What the layer should make of what it reads, for the sum that it is a part of, ``here``, to be the whole
+        module's, ``there``."""
+        own: Tensor = self.pruned.get_submodule(name)(read)
+        return own + self._kept(name, there) - here
 
     def _sum_after(self, name: str) -> str | None:
         """The module that reads the sum of the layer's output and something else, the first there is; None where there
@@ -175,9 +182,10 @@ class Refit:
 def _inputs(
     module: nn.Module, name: str, arguments: Sequence[Tensor], extra: Tensor | None
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """What modules read that run after a layer, and what the layer makes, to which ``extra`` is added."""
+    """What modules read that run after a layer only, and what the layer makes, to which ``extra`` is added."""
     made: list[Tensor] = []
     found: dict[str, Tensor] = {}
+    before: set[str] = set()
 
     def add(_: nn.Module, __: tuple[Any, ...], output: Tensor) -> Tensor:
         made.append(output)
@@ -185,14 +193,16 @@ def _inputs(
 
     def note(other: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
         def hook(_: nn.Module, given: tuple[Any, ...]) -> None:
-            if made and given and isinstance(given[0], Tensor):
+            if not made:
+                before.add(other)
+            elif other not in before and given and isinstance(given[0], Tensor):
                 found.setdefault(other, given[0].clone())
 
         return hook
 
     handles = [module.get_submodule(name).register_forward_hook(add)]
     handles += [other.register_forward_pre_hook(note(key)) for key, other in module.named_modules()]
-    with _hooked(handles):
+    with hooked(handles):
         module(*arguments)
     return found, made[0]
 
@@ -209,42 +219,3 @@ def counted(place: int | None, arguments: Sequence[Tensor], read: Tensor, made: 
 def mask_of(inputs: Sequence[ModelInput]) -> int | None:
     """Which input says by 1 and 0 which positions of a sequence count: the one whose name ends so."""
     return next((place for place, entry in enumerate(inputs) if entry.name.endswith("mask")), None)
-
-
-def captured(
-    module: nn.Module, names: Sequence[str], arguments: Sequence[Tensor], *, outputs: bool
-) -> dict[str, Tensor]:
-    """What layers make, or what they read; the rest of the pass is left out."""
-    found: dict[str, Tensor] = {}
-
-    def keep(name: str, value: Tensor) -> None:
-        found[name] = value
-        if len(found) == len(names):
-            raise _Enough
-
-    def reader(name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-        return lambda _, given: keep(name, given[0])
-
-    def maker(name: str) -> Callable[[nn.Module, tuple[Any, ...], Tensor], None]:
-        return lambda _, __, made: keep(name, made)
-
-    layers = {name: module.get_submodule(name) for name in names}
-    if outputs:
-        handles = [layer.register_forward_hook(maker(name)) for name, layer in layers.items()]
-    else:
-        handles = [layer.register_forward_pre_hook(reader(name)) for name, layer in layers.items()]
-    with _hooked(handles):
-        try:
-            module(*arguments)
-        except _Enough:
-            return found
-    return found
-
-
-@contextmanager
-def _hooked(handles: Sequence[Any]) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
