@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import runpy
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from pipeline.report.charts import figures as charts
 
 os.environ[RAISING] = "1"  # a fault of our own fails the test instead of becoming a part's reason
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # several threads only wait for each other on models this small
+for _signal in (signal.SIGINT, signal.SIGHUP):  # nohup, and a shell's &, hand on that these are ignored
+    if signal.getsignal(_signal) is signal.SIG_IGN:
+        signal.signal(_signal, signal.default_int_handler if _signal is signal.SIGINT else signal.SIG_DFL)
 _OPERATORS = Path(__file__).parent / "torchvision_operators"
 runpy.run_path(str(_OPERATORS / "sitecustomize.py"))
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_OPERATORS), os.environ.get("PYTHONPATH"))))
