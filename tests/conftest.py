@@ -13,6 +13,7 @@ import pytest
 from pipeline.errors.contained import RAISING
 from pipeline.measure.exclusive import FOLDER
 from pipeline.report.charts import figures as charts
+from tests.shared_templates import sharing
 
 os.environ[RAISING] = "1"  # a fault of our own fails the test instead of becoming a part's reason
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # several threads only wait for each other on models this small
@@ -35,6 +36,12 @@ def _measuring_lock_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iter
     """Tests time nothing that counts, so they wait for no run on this machine, and none waits for them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(FOLDER, str(tmp_path_factory.mktemp("locks")))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _shared_templates() -> Iterator[None]:
+    with sharing():
         yield
 
 

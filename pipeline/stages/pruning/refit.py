@@ -27,7 +27,7 @@ from pipeline.stages.pruning.replay import Batches, Replay, hooked
 _SAME = 1e-6
 """A layer whose squared error is a smaller share of its squared output has nothing to make up for."""
 _SETTLINGS = 16
-"""So many times on the way through the layers, what comes before is settled."""
+"""So many times at most, on the way through the layers, what the layers before have made is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +60,13 @@ class Refit:
         """Solve all layers that can be solved; returns what became of each, by name."""
         found: dict[str, Refitted] = {}
         steps = self._steps()
-        whole, pruned = (self._replay(module, name) for module, name in ((self.whole, "w"), (self.pruned, "p")))
+        every = max(1, len(steps) // _SETTLINGS)
+        whole, pruned = self._replay(self.whole, "whole", every), self._replay(self.pruned, "pruned", every)
         for number, names in enumerate(steps):
             progress(number / max(len(steps), 1), f"layer {names[0]}, {number + 1} of {len(steps)}")
-            if number and number % max(1, len(steps) // _SETTLINGS) == 0:
-                ahead = {name for later in steps[number:] for name in later}
-                whole.settle(ahead)
-                pruned.settle(ahead)
+            ahead = {name for later in steps[number:] for name in later}
+            whole.settle(ahead)
+            pruned.settle(ahead)
             for name, moments in self._moments(names, whole, pruned).items():
                 layer = solver_of(self.pruned.get_submodule(name))
                 before = layer.weights()
@@ -129,10 +129,10 @@ class Refit:
         left = outputs_of(original) if kept is None else len(kept)
         return None if left == outputs_of(layer) else "which of its outputs are left is not known"
 
-    def _replay(self, module: nn.Module, name: str) -> Replay:
+    def _replay(self, module: nn.Module, name: str, every: int) -> Replay:
         folder = self.folder / name
         folder.mkdir()
-        return Replay(module, self.batches, folder)
+        return Replay(module, self.batches, folder, every)
 
     def _moments(self, names: Sequence[str], whole: Replay, pruned: Replay) -> dict[str, Moments]:
         moments: dict[str, Moments] = {}

@@ -8,6 +8,7 @@ changes any more, what the part makes is kept in a file, and the part does not r
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from pipeline.artifact.torch_module import as_tensors
@@ -26,6 +28,10 @@ Batches = Callable[[], Iterator[Sequence[Tensor]]]
 """The examples as arguments of a module, batch by batch, the same at every call."""
 Made = Tensor | tuple[Tensor, ...]
 """What a part of a module makes, where it can be kept."""
+_NARROW = 1.1
+"""A place is narrow where at most this many times as much is to be kept as at the narrowest so far."""
+_PATIENCE = 4
+"""After so many times ``every`` steps, a place that is not narrow will do."""
 _FEW = 2
 """So many examples show which parts of a module need each other."""
 _OF_DISK = 0.5
@@ -81,17 +87,22 @@ def hooked(handles: Sequence[Any]) -> Iterator[None]:
 
 @dataclass(slots=True)
 class Replay:
-    """A module that runs for the same batches many times. ``folder`` is an empty one for what its parts have made."""
+    """A module that runs for the same batches many times."""
 
     module: nn.Module
     batches: Batches
     folder: Path
+    """An empty one, for what its parts have made."""
+    every: int = 1
+    """So many steps are taken at least before what was settled meanwhile is kept."""
     _needed: frozenset[str] = frozenset()
     """The parts whose outputs are kept."""
     _over: list[dict[str, Made]] = field(default_factory=list)
     """For each batch, of the parts that only these need, zeros in the shapes of what they made, without memory."""
     _times: int = 0
     _works: bool = True
+    _waited: int = 0
+    _narrowest: float = math.inf
 
     def captured(
         self, number: int, arguments: Sequence[Tensor], names: Collection[str], *, outputs: bool = False
@@ -101,9 +112,10 @@ class Replay:
             return captured(self.module, names, arguments, outputs=outputs)
 
     def settle(self, changing: Collection[str]) -> None:
-        """Run no more what comes before the first of ``changing``, the names of all layers that may still change or be
-        asked for. Where a module can't be shortened, passes stay whole."""
-        if not self._works:
+        """Take a step: what comes before the first of ``changing``, the names of all layers that may still change or be
+        asked for, need not run any more. Where a module can't be shortened, passes stay whole."""
+        self._waited += 1
+        if not self._works or self._waited < self.every:
             return
         try:
             self._settle(changing)
@@ -115,17 +127,17 @@ class Replay:
         few = [value[:_FEW] for value in next(self.batches())]
         made = _made_before(self.module, few, changing)
         needed = _needed(self.module, few, made)
-        if needed == self._needed or not self._has_room(few, [made[name] for name in needed]):
+        if needed == self._needed or not self._is_worth_it(few, [made[name] for name in needed]):
             return
         over: list[dict[str, Made]] = []
         for number, arguments in enumerate(self.batches()):
             with self._shortened(number):
                 kept, others = _run_for(self.module, arguments, needed, made.keys() - needed)
-            torch.save(kept, self._file(self._times + 1, number))
+            save_file(_flat(kept), self._file(self._times + 1, number))
             over.append(others)
         for number in range(len(self._over)):
             self._file(self._times, number).unlink()
-        self._needed, self._over, self._times = needed, over, self._times + 1
+        self._needed, self._over, self._times, self._waited = needed, over, self._times + 1, 0
         self._prove()
 
     def _prove(self) -> None:
@@ -138,13 +150,17 @@ class Replay:
             if not torch.allclose(one, other, rtol=0, atol=_SAME * float(one.abs().max()), equal_nan=True):
                 raise ValueError("a shortened pass comes to something else")
 
-    def _has_room(self, few: Sequence[Tensor], made: Sequence[Made]) -> bool:
-        examples = sum(len(arguments[0]) for arguments in self.batches())
+    def _is_worth_it(self, few: Sequence[Tensor], made: Sequence[Made]) -> bool:
+        """Whether the place is narrow, or none has come for long, and the disk has room for what is to be kept."""
         each = sum(value.nbytes for one in made for value in _values(one)) / len(few[0])
+        self._narrowest = min(self._narrowest, each)
+        if each > _NARROW * self._narrowest and self._waited < _PATIENCE * self.every:
+            return False
+        examples = sum(len(arguments[0]) for arguments in self.batches())
         return examples * each <= _OF_DISK * shutil.disk_usage(self.folder).free
 
     def _file(self, times: int, number: int) -> Path:
-        return self.folder / f"{times}_{number}.pt"
+        return self.folder / f"{times}_{number}.safetensors"
 
     @contextmanager
     def _shortened(self, number: int) -> Iterator[None]:
@@ -153,7 +169,7 @@ class Replay:
             yield
             return
         device = next((value.device for value in self.module.parameters()), torch.device("cpu"))
-        kept: dict[str, Made] = torch.load(self._file(self._times, number), map_location=device)
+        kept = _nested(load_file(self._file(self._times, number), str(device)))
         with _replaced(self.module, self._over[number] | kept):
             yield
 
@@ -164,6 +180,30 @@ def _values(made: Made) -> tuple[Tensor, ...]:
 
 def _changed(made: Made, change: Callable[[Tensor], Tensor]) -> Made:
     return change(made) if isinstance(made, Tensor) else tuple(map(change, made))
+
+
+def _flat(made: Mapping[str, Made]) -> dict[str, Tensor]:
+    """Tensors by name, and those of a tuple by its name and a number."""
+    flat: dict[str, Tensor] = {}
+    for name, value in made.items():
+        if isinstance(value, Tensor):
+            flat[name] = value.contiguous()
+        else:
+            flat |= {f"{name}/{place}": one.contiguous() for place, one in enumerate(value)}
+    return flat
+
+
+def _nested(flat: Mapping[str, Tensor]) -> dict[str, Made]:
+    """What ``_flat`` was made of."""
+    made: dict[str, Made] = {}
+    places: dict[str, dict[int, Tensor]] = {}
+    for key, value in flat.items():
+        name, slash, place = key.rpartition("/")
+        if slash:
+            places.setdefault(name, {})[int(place)] = value
+        else:
+            made[key] = value
+    return made | {name: tuple(found[place] for place in range(len(found))) for name, found in places.items()}
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pipeline.stages.pruning.replay import Replay, captured
@@ -94,6 +95,12 @@ class Named(nn.Module):
         return {"x": self.inner(x)}
 
 
+def kept_in(folder: Path) -> set[str]:
+    """The parts that are kept, in a file for each batch."""
+    assert len(list(folder.iterdir())) == len(BATCHES)
+    return set(load_file(next(folder.glob("*_0.safetensors"))))
+
+
 def runs_of(module: nn.Module) -> Counter[str]:
     """How often each part runs, from now on."""
     found: Counter[str] = Counter()
@@ -142,11 +149,27 @@ def test_a_settled_part_runs_no_more(tmp_path: Path) -> None:
 
 def test_only_what_the_rest_needs_is_kept(tmp_path: Path) -> None:
     replay = Replay(Deep().eval(), batches, tmp_path)
+    for settled in range(2, 6):
+        replay.settle([f"blocks.{number}.up" for number in range(settled, 6)] + ["head"])
+        assert kept_in(tmp_path) == {"blocks.0", f"blocks.{settled - 1}"}
+
+
+def test_a_wide_place_will_do_only_when_no_narrow_one_comes(tmp_path: Path) -> None:
+    replay = Replay(Deep().eval(), batches, tmp_path)
+    found = []
     for settled in range(1, 6):
         replay.settle([f"blocks.{number}.up" for number in range(settled, 6)] + ["head"])
-        kept = torch.load(next(tmp_path.glob("*_0.pt")))
-        assert kept.keys() == {"blocks.0", f"blocks.{settled - 1}"}
-        assert len(list(tmp_path.iterdir())) == len(BATCHES)
+        found.append(kept_in(tmp_path))
+    assert found == [{"blocks.0"}] * 4 + [{"blocks.0", "blocks.4"}]
+
+
+def test_no_more_is_written_than_every_so_many_steps(tmp_path: Path) -> None:
+    replay = Replay(Deep().eval(), batches, tmp_path, every=3)
+    found = []
+    for settled in range(2, 6):
+        replay.settle([f"blocks.{number}.up" for number in range(settled, 6)] + ["head"])
+        found.append(bool(list(tmp_path.iterdir())))
+    assert found == [False, False, True, True]
 
 
 def test_a_module_that_cannot_be_shortened_runs_whole(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

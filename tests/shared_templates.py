@@ -1,0 +1,66 @@
+"""Processes that others are forked from, which tests share: each takes a second or more to start."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.isolated import template
+
+MOST = 3
+"""So many wait for the next test; each holds what it has imported."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared(template._Running):
+    """One that waits for the next test in place of ending."""
+
+    key: Any
+    idle: dict[Any, Shared]
+
+    def close(self) -> None:
+        if self.process.poll() is not None or self.key in self.idle:
+            super(Shared, self).close()
+            return
+        self.idle[self.key] = self
+        if len(self.idle) > MOST:
+            end(self.idle.pop(next(iter(self.idle))))
+
+
+def end(shared: Shared) -> None:
+    """End the process itself."""
+    template._Running.close(shared)
+
+
+def inherited() -> tuple[Any, ...]:
+    """All that a process made now would inherit; pytest's own word of the current test is none of it."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    return (frozenset(environment.items()), tuple(sys.path), Path.cwd(), tempfile.gettempdir())
+
+
+@contextmanager
+def sharing() -> Iterator[None]:
+    """Within, a process that ends is kept for the next test whose own would import and inherit the same."""
+    idle: dict[Any, Shared] = {}
+    start = template._start
+
+    def start_or_take(modules: tuple[str, ...]) -> template._Running:
+        key = (modules, inherited())
+        if key in idle:
+            return idle.pop(key)
+        made = start(modules)
+        return Shared(**{field.name: getattr(made, field.name) for field in fields(made)}, key=key, idle=idle)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(template, "_start", start_or_take)
+        yield
+    for shared in idle.values():
+        end(shared)
