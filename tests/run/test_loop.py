@@ -256,7 +256,7 @@ def test_without_labels_agreement_is_reported(unlabelled: Finished) -> None:
 
 def test_a_fixed_batch_is_measured_at_its_size(tmp_path: Path) -> None:
     linear_model(tmp_path / "linear.onnx", batch=4)
-    chosen = plan(tmp_path, variants(scaled={"a": Scale()}), batch_sizes=(1, 4))
+    chosen = plan(tmp_path, variants(scaled={"a": Scale()}), batch_sizes=(1, 4), measure=BRIEF)
     assert run(chosen, drawn=False)[0] == 0
     rows = next(variant for variant in report_of(chosen)["variants"] if variant["name"] == "scaled")["results"]
     assert [row["status"] for row in rows] == ["skipped", "ok"]
@@ -307,7 +307,8 @@ def test_a_run_that_is_stopped_keeps_what_it_measured_and_its_report_can_be_made
 
     module, name = {"accuracy": (measuring, "evaluate_all"), "tries": (loop, "try_changes")}[part]
     monkeypatch.setattr(module, name, stopped)
-    chosen = plan(tmp_path, variants(scaled={"a": Scale()}), measure=replace(REAL, try_s=5.0), store=store)
+    settings = {"accuracy": BRIEF, "tries": replace(REAL, try_s=5.0)}[part]
+    chosen = plan(tmp_path, variants(scaled={"a": Scale()}), measure=settings, store=store)
     text = io.StringIO()
     with pytest.raises(KeyboardInterrupt):
         loop.run(chosen, Console(file=text, width=300))
@@ -326,7 +327,7 @@ def test_a_bundle_that_fails_costs_the_report_nothing(
 
     monkeypatch.delenv(RAISING)
     monkeypatch.setattr(loop, "write_bundle", broken)
-    chosen = plan(tmp_path, variants(), measure=REAL, store=store)
+    chosen = plan(tmp_path, variants(), measure=BRIEF, store=store)
     code, printed = run(chosen, drawn=False)
     assert code == 1
     assert "The bundle could not be made: ZeroDivisionError" in printed
@@ -368,7 +369,7 @@ def test_a_full_disk_is_one_line_and_exit_code_1(tmp_path: Path, store: Path, mo
 
     monkeypatch.setattr(loop, "save_record", full)
     with pytest.raises(OutOfSpace, match="no space left") as caught:
-        run(plan(tmp_path, variants(), store=store))
+        run(plan(tmp_path, variants(), measure=BRIEF, store=store))
     assert caught.value.exit_code == 1
 
 

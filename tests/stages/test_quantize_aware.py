@@ -134,24 +134,29 @@ def weights(artifact: Artifact) -> list[tuple[NDArray[Any], NDArray[Any]]]:
     ]
 
 
-@pytest.fixture
-def trained(workplace: Workplace, torch_model: Artifact) -> Artifact:
-    workplace.data = MemoryDataset(train=192)
-    return workplace.build(replace(STAGE, epochs=4), torch_model)
+@pytest.fixture(scope="module")
+def training(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    """Where the model of ``trained`` was trained."""
+    return Workplace(tmp_path_factory.mktemp("training"), MemoryDataset(train=192))
+
+
+@pytest.fixture(scope="module")
+def trained(training: Workplace, torch_model: Artifact) -> Artifact:
+    return training.build(replace(STAGE, epochs=4), torch_model)
 
 
 @needs_torchao
 def test_the_network_learns_with_the_rounding_that_it_runs_with(
-    workplace: Workplace, torch_model: Artifact, trained: Artifact
+    torch_model: Artifact, trained: Artifact, training: Workplace
 ) -> None:
-    history = workplace.notes["validation_accuracy_by_epoch"]
+    history = training.notes["validation_accuracy_by_epoch"]
     assert len(history) == 4
-    assert history[-1] > workplace.notes["validation_accuracy_before"]
+    assert history[-1] > training.notes["validation_accuracy_before"]
     assert history[-1] > 0.5
-    assert abs(workplace.notes["validation_accuracy"] - history[-1]) <= 1 / 32
-    assert workplace.notes["quantized"] == "7 products"
-    assert workplace.progress == sorted(workplace.progress)
-    check_output(torch_model, trained, None, workplace.context().feed("calibration", 20))
+    assert abs(training.notes["validation_accuracy"] - history[-1]) <= 1 / 32
+    assert training.notes["quantized"] == "7 products"
+    assert training.progress == sorted(training.progress)
+    check_output(torch_model, trained, None, training.context().feed("calibration", 20))
 
 
 @needs_torchao
