@@ -31,7 +31,7 @@ from onnx2pytorch.convert.operations import get_buffer_name
 from torch import nn
 
 from pipeline.artifact.onnx_graph import inner_reads
-from pipeline.artifact.onnx_operators import Gather, reading_sizes, settled
+from pipeline.artifact.onnx_operators import Gather, over_axes, reading_sizes, settled
 from pipeline.artifact.onnx_rewriting import copied
 from pipeline.artifact.onnx_shapes import OnSizes, ShapeOf, computes_with_sizes
 from pipeline.errors import StageFailed, first_line
@@ -120,6 +120,8 @@ def _settled(node: onnx.NodeProto, layer: Any, constants: Mapping[str, Any], siz
             return known, inputs[:1]
     if isinstance(layer, operations.Gather):
         layer = Gather(len(layer.selection))
+    if len(inputs) == 1:
+        layer = over_axes(layer)
     return (layer if sizes.isdisjoint(inputs) else reading_sizes(layer)), inputs
 
 

@@ -6,7 +6,7 @@ constant ones as numbers, and gets those that other nodes make as numbers (``pip
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +19,12 @@ from pipeline.artifact.onnx_shapes import Expand, Fill, OnTensors
 Numbers = Sequence[list[Any] | float | int | None]
 """The values of an operator's inputs after the first; None where one is left out."""
 _REDUCTIONS = tuple(kind for name, kind in vars(operations).items() if name.startswith("Reduce"))
+_OVER_AXES: Mapping[type[nn.Module], Callable[..., torch.Tensor]] = {
+    operations.ReduceMean: torch.mean,
+    operations.ReduceSum: torch.sum,
+    operations.ReduceMax: torch.amax,
+    operations.ReduceMin: torch.amin,
+}
 
 
 class Gather(nn.Module):
@@ -32,6 +38,21 @@ class Gather(nn.Module):
         """Any data and whole numbers."""
         place: Any = (*(slice(None),) * self.axis, indices.long())
         return data[place]
+
+
+class Reduction(nn.Module):
+    """Reduces fractions over axes; the library's own makes a tensor of the axes' numbers at each call."""
+
+    def __init__(self, layer: Any, axes: Sequence[int]) -> None:
+        super().__init__()
+        self.layer, self.axes = layer, tuple(axes)
+
+    def forward(self, data: torch.Tensor) -> torch.Tensor:
+        """Any data."""
+        if not data.is_floating_point():
+            result: torch.Tensor = self.layer(data)
+            return result
+        return _OVER_AXES[type(self.layer)](data, dim=self.axes, keepdim=bool(self.layer.keepdim))
 
 
 class Slice(nn.Module):
@@ -85,6 +106,7 @@ def settled(layer: Any, numbers: Numbers) -> Any:
         layer.shape = first
     elif isinstance(layer, _REDUCTIONS):
         layer.dim = tuple(first) or layer.dim
+        return over_axes(layer)
     elif isinstance(layer, (operations.Squeeze, operations.Unsqueeze)):
         layer.dim, layer.opset_version = first, 1  # so it reads its own axes
     elif isinstance(layer, operations.Split):
@@ -99,6 +121,12 @@ def settled(layer: Any, numbers: Numbers) -> Any:
     else:
         return None
     return layer
+
+
+def over_axes(layer: Any) -> Any:
+    """A reduction over axes that it knows, as exporters can follow it; any other operator as it is."""
+    axes = (layer.dim,) if isinstance(getattr(layer, "dim", None), int) else getattr(layer, "dim", None)
+    return Reduction(layer, axes) if type(layer) in _OVER_AXES and axes else layer
 
 
 def _slice(layer: Any, numbers: Numbers) -> Slice | None:

@@ -257,7 +257,8 @@ def test_without_labels_agreement_is_reported(unlabelled: Finished) -> None:
 def test_a_fixed_batch_is_measured_at_its_size(tmp_path: Path) -> None:
     linear_model(tmp_path / "linear.onnx", batch=4)
     chosen = plan(tmp_path, variants(scaled={"a": Scale()}), batch_sizes=(1, 4), measure=BRIEF)
-    assert run(chosen, drawn=False)[0] == 0
+    code, printed = run(chosen, drawn=False)
+    assert code == 0, printed
     rows = next(variant for variant in report_of(chosen)["variants"] if variant["name"] == "scaled")["results"]
     assert [row["status"] for row in rows] == ["skipped", "ok"]
 

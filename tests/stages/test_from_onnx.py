@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import nn
 from pipeline.artifact import Artifact
 from pipeline.artifact.proof import check_output
 from pipeline.artifact.run import run
-from pipeline.artifact.torch_module import load_module, load_spec
+from pipeline.artifact.torch_module import export_program, load_module, load_spec
 from pipeline.data.batches import Inputs
 from pipeline.data.dataset import Split, SplitName
 from pipeline.errors import Skipped, StageFailed, Unchanged
@@ -24,6 +25,7 @@ from pipeline.stages.export import ExportOnnx
 from pipeline.stages.finetune import Finetune
 from pipeline.stages.from_onnx import FromOnnx
 from pipeline.stages.prune import Prune
+from pipeline.stages.quantize_aware import QuantizeAware
 from pipeline.stages.quantize_static import QuantizeStatic
 from tests.stages.models import TextDataset, Workplace
 from tests.stages.onnx_models import graph_model, saved, weight
@@ -69,6 +71,34 @@ def test_a_network_of_convolutions_is_pruned_trained_and_exported(workplace: Wor
     tuned = workplace.build(Finetune(epochs=1, batch_size=32), pruned, "tuned")
     exported = workplace.build(ExportOnnx(), tuned, "exported")
     check_output(tuned, exported, ExportOnnx.tolerance, workplace.context().sample(8))
+
+
+@pytest.mark.skipif(find_spec("torchao") is None, reason="needs the extra qat")
+def test_a_network_of_convolutions_is_trained_with_quantization(workplace: Workplace, onnx_model: Artifact) -> None:
+    module = proven(workplace, onnx_model)
+    quantized = workplace.build(QuantizeAware(epochs=1, batch_size=32, learning_rate=1e-4), module, "quantized")
+    assert workplace.notes["quantized"] == "7 products"
+    drift = check_output(module, quantized, None, workplace.context().sample(8))
+    assert drift["sqnr_db"] > 15
+
+
+@pytest.mark.parametrize("operator", ["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"])
+@pytest.mark.parametrize("kept", [0, 1])
+def test_reductions_can_be_followed_by_exporters(
+    vectors: Workplace, tmp_path: Path, operator: str, kept: int
+) -> None:
+    nodes = [
+        helper.make_node("Reshape", ["x", "sizes"], ["a"], name="reshape"),
+        helper.make_node(operator, ["a", "axes"], ["b"], keepdims=kept, name="reduce"),
+        helper.make_node("Reshape", ["b", "flat"], ["c"], name="flatten"),
+        helper.make_node("MatMul", ["c", "w"], ["y"], name="last"),
+    ]
+    numbers = {"sizes": [0, 2, 5, 2], "axes": [1, 3], "flat": [0, 5]}
+    weights = [weight("w", 5, 4), *(numpy_helper.from_array(np.array(value), name) for name, value in numbers.items())]
+    source = saved(graph_model(nodes, ("batch", 20), ("batch", 4), weights, opset=18), tmp_path / "source")
+    module = load_module(proven(vectors, source).path)
+    program = export_program(module, (torch.zeros(3, 20),))
+    assert program.module()(torch.zeros(5, 20)).shape == (5, 4)
 
 
 @pytest.mark.parametrize("fixture", ["onnx_encoder", "traced_encoder"])

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -103,6 +104,8 @@ class Replay:
     _works: bool = True
     _waited: int = 0
     _narrowest: float = math.inf
+    """The fewest bytes for each example."""
+    _examples: int | None = None
 
     def captured(
         self, number: int, arguments: Sequence[Tensor], names: Collection[str], *, outputs: bool = False
@@ -119,7 +122,7 @@ class Replay:
             return
         try:
             self._settle(changing)
-        except FAILURES:
+        except (*FAILURES, OSError, SafetensorError):
             logger.info("passes stay whole", exc_info=True)
             self._works = False
 
@@ -156,8 +159,9 @@ class Replay:
         self._narrowest = min(self._narrowest, each)
         if each > _NARROW * self._narrowest and self._waited < _PATIENCE * self.every:
             return False
-        examples = sum(len(arguments[0]) for arguments in self.batches())
-        return examples * each <= _OF_DISK * shutil.disk_usage(self.folder).free
+        if self._examples is None:
+            self._examples = sum(len(arguments[0]) for arguments in self.batches())
+        return self._examples * each <= _OF_DISK * shutil.disk_usage(self.folder).free
 
     def _file(self, times: int, number: int) -> Path:
         return self.folder / f"{times}_{number}.safetensors"
