@@ -132,7 +132,14 @@ def plan(folder: Path, variants: Mapping[str, Mapping[str, Any]], **changes: Any
         "targets": {"ort_cpu": Target(name="ort_cpu", backend=OnnxRuntime())},
         "batch_sizes": (1,),
         "measure": MeasureSettings(
-            profile="test", looks=(3,), blocks=4, cell_ms=0.5, screening=True, explain="none", energy_s=None, peaks=False
+            profile="test",
+            looks=(3,),
+            blocks=4,
+            cell_ms=0.5,
+            screening=True,
+            explain="none",
+            energy_s=None,
+            peaks=False,
         ),
         "constraints": Constraints(),
         "seed": 0,

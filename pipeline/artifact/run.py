@@ -49,6 +49,11 @@ def ran(artifact: Artifact, feed: Feed) -> Ran:
     return _RUN[artifact.format](artifact, feed)
 
 
+def ran_as_written(artifact: Artifact, feed: Feed) -> Ran:
+    """The outputs of an ONNX model, with every operator as it is written: no integer kernel takes Q/DQ pairs."""
+    return _run_onnx(artifact, feed, integers=False)
+
+
 def session_of(artifact: Artifact) -> onnxruntime.InferenceSession:
     """The model in ONNX Runtime on the CPU, as all checks run it; raises StageFailed where it can't be loaded."""
     return session_at(artifact.onnx_path)
@@ -76,8 +81,8 @@ def fixed_batch(session: onnxruntime.InferenceSession, axes: Axes) -> int | None
     return fixed_batch_in(batch_first({value.name: value.shape for value in session.get_inputs()}, axes))
 
 
-def _run_onnx(artifact: Artifact, feed: Feed) -> Ran:
-    session = session_of(artifact)
+def _run_onnx(artifact: Artifact, feed: Feed, *, integers: bool = True) -> Ran:
+    session = session_at(artifact.onnx_path, integers=integers)
     inputs = [value.name for value in session.get_inputs()]
     names = [value.name for value in session.get_outputs()]
     _check_inputs(inputs, feed)

@@ -16,12 +16,15 @@ from onnx import helper, numpy_helper
 from pipeline.artifact import Artifact, folder_digest
 from pipeline.artifact.onnx_graph import fixed_batch_of, shape_of
 from pipeline.artifact.proof import check_output
+from pipeline.artifact.run import ran
 from pipeline.data.batches import Inputs
 from pipeline.data.dataset import Split, SplitName
 from pipeline.errors import Skipped, StageFailed, Unchanged
 from pipeline.stages.fix_shapes import FixShapes
+from pipeline.stages.quantize_static import QuantizeStatic
 from tests.importing.graphs import model, numbers, save, value, weight
-from tests.stages.models import ArrayDataset, Workplace
+from tests.stages.models import ArrayDataset, TextDataset, Workplace, sentences
+from tests.stages.onnx_models import saved
 
 
 @dataclass(frozen=True)
@@ -167,3 +170,30 @@ def test_weights_beside_the_model_stay_beside_it(workplace: Workplace, tmp_path:
     fixed = workplace.build(FixShapes(axes={"length": 5}), source)
     assert (fixed.path / "w").read_bytes() == (source.path / "w").read_bytes()
     check_output(source, fixed, 1e-5, {"a": numbers(6, 5, 4), "b": numbers(6, 5, 4)})
+
+
+def test_a_quantized_model_may_get_other_integer_kernels(workplace: Workplace, onnx_encoder: Artifact) -> None:
+    """ONNX Runtime makes a Gemm of a product and a sum where it knows the shapes, and rounds at another place then."""
+    workplace.data = TextDataset()
+    quantized = workplace.build(QuantizeStatic(), onnx_encoder, "quantized")
+    fixed = workplace.build(FixShapes(batch_size=1), quantized, "fixed")
+    feed = sentences()
+    [before], [after] = (ran(each, feed).outputs for each in (quantized, fixed))
+    assert np.abs(before - after).max() > FixShapes.tolerance * np.abs(before).max(), "the kernels are others"
+    check_output(quantized, fixed, FixShapes.tolerance, feed)
+
+
+def test_a_quantized_model_that_computes_something_else_is_refused(
+    workplace: Workplace, onnx_encoder: Artifact
+) -> None:
+    workplace.data = TextDataset()
+    quantized = workplace.build(QuantizeStatic(), onnx_encoder, "quantized")
+    changed = onnx.load(quantized.onnx_path)
+    tensors = {tensor.name: tensor for tensor in changed.graph.initializer}
+    pairs = [node.input for node in changed.graph.node if node.op_type == "DequantizeLinear"]
+    first = next(scale for values, scale, _ in pairs if values in tensors and len(tensors[values].dims) == 2)
+    scale = tensors[first]
+    scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) * np.float32(1.1), first))
+    broken = saved(changed, workplace.folder / "changed")
+    with pytest.raises(StageFailed, match="differs from its source's"):
+        check_output(quantized, broken, FixShapes.tolerance, sentences())

@@ -84,9 +84,7 @@ def test_a_network_of_convolutions_is_trained_with_quantization(workplace: Workp
 
 @pytest.mark.parametrize("operator", ["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"])
 @pytest.mark.parametrize("kept", [0, 1])
-def test_reductions_can_be_followed_by_exporters(
-    vectors: Workplace, tmp_path: Path, operator: str, kept: int
-) -> None:
+def test_reductions_can_be_followed_by_exporters(vectors: Workplace, tmp_path: Path, operator: str, kept: int) -> None:
     nodes = [
         helper.make_node("Reshape", ["x", "sizes"], ["a"], name="reshape"),
         helper.make_node(operator, ["a", "axes"], ["b"], keepdims=kept, name="reduce"),
