@@ -11,7 +11,8 @@ from pipeline.plan import BASELINE, Plan
 from pipeline.search.space import Candidate
 
 _LEAST, _MOST, _WHOLE = 0.15, 0.5, 0.8
-"""The shares of the budget that are kept for the proof: at least, at most, and at most where the test split is slow."""
+"""The shares of the budget that are kept: at least for the proof's rounds, at most for the whole proof, and at most where
+the test split is slow."""
 _START_S = 1.0
 """About what starting and loading a model takes, in each round."""
 _ALONE_S, _WRITING_S = 3.0, 10.0
@@ -56,7 +57,7 @@ class Clock:
             return _MOST * self.budget_s
         beside_s, least_s = self._beside_s(self.call_ms), _LEAST * self.budget_s
         most_s = min(max(_MOST * self.budget_s, beside_s + least_s), _WHOLE * self.budget_s)
-        return min(max(self._rounds_s(self.call_ms) + beside_s, least_s), most_s)
+        return min(max(self._rounds_s(self.call_ms), least_s) + beside_s, most_s)
 
     def measuring_s(self) -> float:
         """What is left of the budget for the proof's rounds; at least a share of the budget."""

@@ -196,6 +196,10 @@ class _Search:
             first = ready and self.first_answer_s is None and standing.candidate.variant.name not in self.board.built
             if enough or first or self.clock.left_s() <= 0:
                 break
+            expected_s = self.board.build_s(standing)
+            if expected_s > self.clock.left_s():
+                standing.end("no time", f"building its like took {expected_s:.0f} s, and less was left")
+                continue
             started = time.monotonic()
             self._step(f"building {standing.key}")
             failures: list[SlimlineError] = []

@@ -180,6 +180,14 @@ class Board:
         best = self.best()
         return best is None or standing.speed.high > _value(best)
 
+    def build_s(self, standing: Standing) -> float:
+        """About how long a candidate takes to build: as long as the longest of its chain, which has other fields, and
+        nothing where its model was built already or none of its chain was."""
+        if standing.candidate.variant.name in self.built:
+            return 0.0
+        alike = (one for one in self.standings if one.candidate.chain == standing.candidate.chain)
+        return max((one.build_s for one in alike), default=0.0)
+
     def close(self, why: str) -> None:
         """End the candidates that still wait: they were not needed, or ``why`` says it."""
         for standing in self.standings:

@@ -115,6 +115,16 @@ def test_without_time_the_baseline_is_measured_and_the_rest_is_told(tmp_path: Pa
     assert [variant["name"] for variant in report["variants"]] == ["baseline"]
 
 
+def test_what_would_take_longer_to_build_than_is_left_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Board, "build_s", lambda board, standing: 1e6 if standing.candidate.changes else 0.0)
+    choices = {"scaled": {"a": {"by": (1.5,)}}}
+    _, report, _ = run(asked(tmp_path, replace(SEARCH, choices=choices), scaled={"a": Scale()}))
+    (left,) = [trial for trial in report["search"]["trials"] if trial["changes"]]
+    assert (left["ending"], left["reason"]) == ("no time", "building its like took 1000000 s, and less was left")
+
+
 def test_ranges_are_sampled_where_a_chain_is_fast_enough_and_drifts_too_far(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import pytest
@@ -89,6 +90,17 @@ def test_what_needs_no_building_comes_first() -> None:
     """ViT-Base: an export of 37 s came before the baseline on OpenVINO, which was twice as fast and already there."""
     board = Board(standings=[standing("slow-export"), standing("baseline"), standing("int8")], built={"baseline"})
     assert names(board.waiting()) == ["baseline", "slow-export", "int8"]
+
+
+def test_building_takes_what_it_took_for_others_of_the_chain() -> None:
+    first, second, other = standing("pruned"), standing("pruned-0.25"), standing("other")
+    second.candidate = replace(second.candidate, chain="pruned")
+    board = Board(standings=[first, second, other])
+    assert board.build_s(second) == 0
+    first.build_s = 90.0
+    assert [board.build_s(one) for one in (second, other)] == [90, 0]
+    board.built.add("pruned-0.25")
+    assert board.build_s(second) == 0
 
 
 def test_finalists_are_the_fastest_decidable_and_the_fastest_of_all() -> None:
