@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -57,6 +58,8 @@ def sharing() -> Iterator[None]:
         if key in idle:
             return idle.pop(key)
         made = start(modules)
+        if threading.current_thread() is not threading.main_thread():
+            return made  # the system ends it with the thread
         return Shared(**{field.name: getattr(made, field.name) for field in fields(made)}, key=key, idle=idle)
 
     with pytest.MonkeyPatch.context() as patch:

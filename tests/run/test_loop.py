@@ -218,7 +218,7 @@ def test_the_report_can_be_derived_anew_and_is_the_same(finished: Finished) -> N
 
 def test_a_second_run_builds_nothing_and_says_so(again: Finished) -> None:
     _, code, printed = again
-    assert code == 0
+    assert code == 0, printed
     assert "nothing to build: all 2 models came from" in printed
 
 
@@ -242,7 +242,7 @@ def test_what_an_explanation_proposes_is_tried_and_told_beside_it(thorough: Fini
     [cause] = [cause for cause in row["explanation"]["causes"] if cause["change"] == "batch_sizes=[1,8]"]
     assert cause["outcome"]["against"] == "baseline at batch 8"
     assert cause["outcome"]["low"] <= cause["outcome"]["value"] <= cause["outcome"]["high"]
-    assert code == 0
+    assert code == 0, printed
     assert "proposed changes: 1 tried in" in printed
     assert [row["batch_size"] for variant in found["variants"] for row in variant["results"]] == [1, 1]
     loop.report(chosen.output, Console(file=io.StringIO()))
@@ -277,9 +277,9 @@ def test_a_variant_that_reads_other_types_than_the_baseline_is_measured_like_any
 
 
 def test_nothing_is_recommended_under_a_limit_that_none_keeps(limited: Finished) -> None:
-    chosen, code, _ = limited
+    chosen, code, printed = limited
     found = report_of(chosen)
-    assert code == 0
+    assert code == 0, printed
     assert found["recommendation"] is None
     assert "max_size_mb" in found["why_none"]
     told = "this run did not wait for others that measure (measure.exclusive=false)"
@@ -291,7 +291,7 @@ def test_nothing_is_recommended_under_a_limit_that_none_keeps(limited: Finished)
 def test_scenarios_that_were_asked_for_are_in_the_report_and_their_logs_in_the_run(unlabelled: Finished) -> None:
     chosen, code, printed = unlabelled
     row = row_of(chosen)
-    assert code == 0
+    assert code == 0, printed
     assert [found["scenario"] for found in row["scenarios"]] == ["SingleStream", "Offline"]
     assert all(found["samples_per_s"] > 0 for found in row["scenarios"])
     assert (chosen.output / row["scenarios"][1]["logs"] / "mlperf_log_summary.txt").exists()
