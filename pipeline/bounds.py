@@ -87,8 +87,6 @@ Share = Annotated[float, Ge(0), Le(1)]
 ShareBelowOne = Annotated[float, Ge(0), Lt(1)]
 Part = Annotated[float, Gt(0), Lt(1), Hint("it is a share: 0.5 is half")]
 """A part of something: neither none of it nor all."""
-Difference = Annotated[float, Ge(-1), Le(1)]
-"""A difference of two shares."""
 Nonempty = Annotated[str, MinLen(1)]
 Sha256 = Annotated[str, Pattern("^[0-9a-f]{64}$")]
 End = Annotated[float, OrUnbounded()]

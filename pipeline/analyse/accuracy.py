@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.metrics import Judging, in_classes, judging_of, recorded_metric
+from pipeline.metrics import Judging, in_classes, judging_of, recorded_metric, scale_of
 from pipeline.plan import BASELINE, Constraints, MeasureSettings, Metric
 from pipeline.results import numbers as show
 from pipeline.results.figures import Accuracy
@@ -103,9 +103,13 @@ def _one(
     if baseline is None:
         return alone
     if labels is None:
-        return _compared(alone, judging.shortfall(predictions, truth, estimate), judging, _margin(constraints, 1.0))
+        return _compared(
+            alone, judging.shortfall(predictions, truth, estimate), judging, _margin(constraints, judging, 1.0)
+        )
     reference = judging.value(baseline, truth)
-    return _compared(alone, judging.change(predictions, baseline, truth), judging, _margin(constraints, reference))
+    return _compared(
+        alone, judging.change(predictions, baseline, truth), judging, _margin(constraints, judging, reference)
+    )
 
 
 def _compared(alone: Accuracy, change: PairedDifference, judging: Judging, margin: float) -> Accuracy:
@@ -136,9 +140,11 @@ def _equal(
     return replace(entry, verdict="EQUAL", n_to_decide=None)
 
 
-def _margin(constraints: Constraints, baseline: float) -> float:
-    """What may be lost, of a baseline this right."""
-    return _DEFAULT_MARGIN * baseline if constraints.max_accuracy_drop is None else constraints.max_accuracy_drop
+def _margin(constraints: Constraints, judging: Judging, baseline: float) -> float:
+    """What may be lost, of a baseline with this figure."""
+    if constraints.max_accuracy_drop is None:
+        return _DEFAULT_MARGIN * abs(baseline)
+    return constraints.max_accuracy_drop * scale_of(judging, baseline)
 
 
 def _corrected(found: Mapping[str, Accuracy]) -> dict[str, Accuracy]:

@@ -82,7 +82,7 @@ def _most_accurate(contest: Contest, winner: Row | None) -> Answer | None:
 
 
 def _figure(row: Row) -> float:
-    return 0.0 if row.result.accuracy is None else row.result.accuracy.value
+    return 0.0 if row.result.accuracy is None else row.result.accuracy.merit
 
 
 def _likely(trials: Sequence[SearchTrial], contest: Contest, winner: Row | None, claimed: bool) -> Answer | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from pipeline.plan import BASELINE
 from pipeline.results.figures import Accuracy
-from pipeline.results.intervals import Ratio
+from pipeline.results.intervals import Ratio, gain_sign
 from pipeline.results.report import Result
 
 Rows = Mapping[str, Sequence[Result]]
@@ -84,7 +84,8 @@ def _accuracy(found: Accuracy, variant: str) -> Ratio:
     if found.verdict == "EQUAL" or (variant == BASELINE and found.delta is None):
         return _NO_CHANGE
     if found.delta is None or found.delta_low is None or found.delta_high is None:
-        return Ratio(value=found.value, low=found.low, high=found.high)
+        ends = sorted(gain_sign(found.unit) * end for end in (found.low, found.high))
+        return Ratio(value=found.merit, low=ends[0], high=ends[1])
     return Ratio(value=found.delta, low=found.delta_low, high=found.delta_high)
 
 

@@ -10,9 +10,9 @@ from pipeline.results.report import Result
 
 _ACCURACY_WORDS = {
     "EQUAL": "the baseline's own outputs",
-    "IMPROVED": "a gain of {}",
-    "NO MEANINGFUL DROP": "no meaningful drop of {}",
-    "SMALL REAL DROP": "a small real drop of {}, within the margin",
+    "IMPROVED": "a {gain} of {metric}",
+    "NO MEANINGFUL DROP": "no meaningful {loss} of {metric}",
+    "SMALL REAL DROP": "a small real {loss} of {metric}, within the margin",
 }
 
 
@@ -60,10 +60,11 @@ def accuracy(found: Accuracy) -> str:
     now = show.figure(found.value, found.unit)
     if found.sentence is not None:
         return found.sentence.format(now)
-    if found.verdict is None or found.delta is None:
+    if found.verdict is None or found.before is None:
         return f"{found.metric} of {now}"
-    words = _ACCURACY_WORDS.get(found.verdict, f"{{}} {found.verdict}").format(found.metric)
-    return f"{words} ({show.figure(found.value - found.delta, found.unit)} to {now})"
+    words = _ACCURACY_WORDS.get(found.verdict, f"{{metric}} {found.verdict}")
+    told = words.format(metric=found.metric, loss=show.loss_word(found.unit), gain=show.gain_word(found.unit))
+    return f"{told} ({show.figure(found.before, found.unit)} to {now})"
 
 
 def _ratio(speedup: Speedup, value: float) -> str:

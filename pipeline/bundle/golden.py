@@ -19,7 +19,7 @@ from pipeline.bundle import manifest as manifests
 from pipeline.bundle.check import Check, from_problems
 from pipeline.bundle.slimline_infer.values import Arrays, InputError, checked, printable, value_range
 from pipeline.data.dataset import IGNORED, Split
-from pipeline.metrics import in_classes, place_read
+from pipeline.metrics import in_classes, place_read, told_classes
 from pipeline.plan import Metric
 
 MOST_BYTES = 2**31
@@ -39,10 +39,10 @@ def choose(examples: Split, batch_size: int) -> Split:
 
 
 def write(path: Path, golden: Split, outputs: Arrays) -> None:
-    """Write all arrays into one file."""
+    """Write all arrays into one file. Labels that are no class numbers are left out."""
     arrays: dict[str, NDArray[Any]] = {f"input.{name}": array for name, array in golden.inputs.items()}
     arrays.update({f"output.{name}": array for name, array in outputs.items()})
-    if golden.labels is not None:
+    if golden.labels is not None and golden.labels.dtype.kind in "iu":
         arrays["labels"] = golden.labels
     np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
 
@@ -55,7 +55,7 @@ def scores(metric: Metric | None, outputs: Arrays) -> dict[str, Any] | None:
     names = list(outputs)
     if metric is None:
         return {"output": names[0], "threshold": None}
-    if not in_classes(metric.predictions(list(outputs.values()))):
+    if not in_classes(told_classes(metric, list(outputs.values()))):
         return None
     return {"output": names[place_read(metric, len(names))], "threshold": getattr(metric, "threshold", None)}
 

@@ -202,10 +202,10 @@ def _interval(figure: Mapping[str, Any], unit: str) -> str:
 def _change(accuracy: Mapping[str, Any]) -> tuple[str, str]:
     """The change and its interval, in the metric's unit."""
     scale, places, unit = (100, 2, " points") if _in_percent(accuracy) else (1, 4, "")
-    value, low, high = (
-        None if accuracy[name] is None else f"{accuracy[name] * scale:+.{places}f}"
-        for name in ("delta", "delta_low", "delta_high")
-    )
+    names = ("delta", "delta_low", "delta_high")
+    if accuracy.get("unit") == "error":
+        scale, names = -1, ("delta", "delta_high", "delta_low")
+    value, low, high = (None if accuracy[name] is None else f"{accuracy[name] * scale:+.{places}f}" for name in names)
     return f"{value}{unit}", "-" if low is None or high is None else f"{low} to {high}{unit}"
 
 

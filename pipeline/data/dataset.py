@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,17 +19,26 @@ from pipeline.errors import NoExamples
 SplitName = Literal["train", "validation", "calibration", "test"]
 IGNORED = -100
 """A label that is not judged and not learnt from, as in PyTorch's cross-entropy."""
+Labels = NDArray[Any]
+"""Class numbers (int64), or the numbers that a model's outputs are to meet (float64)."""
+
+
+def labelled(labels: Labels) -> NDArray[np.bool_]:
+    """Which labels are judged: all but class numbers that are ``IGNORED``, and all but numbers that are NaN."""
+    found: NDArray[np.bool_] = ~np.isnan(labels) if labels.dtype.kind == "f" else labels != IGNORED
+    return found
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Raw inputs, one array [N, ...] per input name of the model, and class labels [N] where there are any.
+    """Raw inputs, one array [N, ...] per input name of the model, and labels [N] where there are any.
 
-    Labels are [N, ...] for a model that tells the class of each part of an example, such as a tagger.
+    Labels are [N, ...] for a model that tells the class of each part of an example, such as a tagger. They are class
+    numbers, or other numbers for a model that tells none.
     """
 
     inputs: Feed
-    labels: NDArray[np.int64] | None = None
+    labels: Labels | None = None
     notes: tuple[str, ...] = ()
     """Sentences for the report about how these examples were read."""
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pipeline.bounds import Positive
 from pipeline.data.axes import axis_of, examples_in, likely_axis
 from pipeline.data.batches import Inputs
-from pipeline.data.dataset import IGNORED, Split, SplitName
+from pipeline.data.dataset import IGNORED, Labels, Split, SplitName
 from pipeline.data.hashing import Partition, check_fractions, check_sizes, limited, partition, take_part
 from pipeline.data.labels import LabelRule
 from pipeline.data.sizes import check_file, check_npz
@@ -153,15 +153,13 @@ def read_npz(path: Path, reading: Reading = Reading()) -> Split:
     return Split(inputs, labels)
 
 
-def _labels(raw: NDArray[Any], reading: Reading, path: Path) -> NDArray[np.int64]:
+def _labels(raw: NDArray[Any], reading: Reading, path: Path) -> Labels:
     if not raw.ndim:
         raise UserError(f"{path}: 'labels' is a single value: give one for each example")
     return reading.rule(raw, f"{path}: 'labels'")
 
 
-def _by_example(
-    arrays: Mapping[str, NDArray[Any]], labels: NDArray[np.int64] | None, reading: Reading, path: Path
-) -> Inputs:
+def _by_example(arrays: Mapping[str, NDArray[Any]], labels: Labels | None, reading: Reading, path: Path) -> Inputs:
     """The arrays with the examples first, and where the file has them otherwise."""
     told = dict(reading.batch_axes)
     count = len(labels) if labels is not None else examples_in(arrays, told)
@@ -181,9 +179,7 @@ def _by_example(
     return Inputs(found, axes)
 
 
-def _differing(
-    arrays: Mapping[str, NDArray[Any]], labels: NDArray[np.int64] | None, path: Path, name: str, count: int
-) -> str:
+def _differing(arrays: Mapping[str, NDArray[Any]], labels: Labels | None, path: Path, name: str, count: int) -> str:
     shapes = {key: list(array.shape) for key, array in arrays.items()}
     if labels is not None:
         shapes[LABELS] = list(labels.shape)

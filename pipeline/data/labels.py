@@ -1,4 +1,4 @@
-"""Turns class labels as people store them into class numbers from 0 on."""
+"""Turns class labels as people store them into class numbers from 0 on, and keeps labels that are other numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.dataset import IGNORED
+from pipeline.data.dataset import IGNORED, Labels, labelled
 from pipeline.errors import UserError
 
 _SHOWN = 5
@@ -18,27 +18,31 @@ _SHOWN = 5
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelRule:
     """The rule that turns stored labels into class numbers. Names become their place in ``names``; ``offset`` is taken
-    from numbers; labels that are ``ignored`` are not judged."""
+    from whole numbers; labels that are ``ignored`` are not judged. Other numbers stay what they are."""
 
     names: tuple[str, ...] = ()
     offset: int = 0
     ignored: int = IGNORED
 
-    def __call__(self, raw: NDArray[Any], where: str) -> NDArray[np.int64]:
-        """The class numbers, in the same shape; ``IGNORED`` stands for labels that are not judged.
+    def __call__(self, raw: NDArray[Any], where: str) -> Labels:
+        """The class numbers, in the same shape; ``IGNORED`` stands for labels that are not judged. Numbers of which any
+        has a fraction are no class numbers: they stay, as float64.
 
-        Raises UserError, with ``where`` the labels are from, where they are neither whole numbers nor known names.
+        Raises UserError, with ``where`` the labels are from, where they are neither numbers nor known names.
         """
         if raw.ndim == 2 and raw.shape[1] == 1:
             raw = raw[:, 0]
+        if raw.dtype.kind == "f" and not (raw == np.rint(raw)).all():
+            if not np.isfinite(raw).all():
+                raise UserError(f"{where} must hold numbers, but holds {raw.dtype} of which some are not finite")
+            return raw.astype(np.float64)
         numbers = self._numbers(raw, where)
         return np.where(numbers == self.ignored, IGNORED, numbers - self.offset).astype(np.int64)
 
     def _numbers(self, raw: NDArray[Any], where: str) -> NDArray[np.int64]:
         if raw.dtype.kind in "US":
             return self._named(raw.astype(np.str_), where)
-        whole = raw.dtype.kind in "iub" or (raw.dtype.kind == "f" and bool((raw == np.rint(raw)).all()))
-        if not whole or (raw.size and float(np.abs(raw.astype(np.float64)).max()) >= 2**53):
+        if raw.dtype.kind not in "iubf" or (raw.size and float(np.abs(raw.astype(np.float64)).max()) >= 2**53):
             raise UserError(f"{where} must hold whole numbers (class numbers), but holds {raw.dtype} {list(raw.shape)}")
         return raw.astype(np.int64)
 
@@ -57,6 +61,11 @@ class LabelRule:
             )
         places = {name: number for number, name in enumerate(self.names)}
         return np.vectorize(places.__getitem__, otypes=[np.int64])(raw)  # type: ignore[no-any-return]
+
+
+def as_numbers(labels: Labels) -> NDArray[np.float64]:
+    """Labels as numbers to be met; NaN stands for those that are not judged."""
+    return np.where(labelled(labels), labels.astype(np.float64), np.nan)
 
 
 def _is_whole(text: str) -> bool:

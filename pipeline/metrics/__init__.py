@@ -4,21 +4,25 @@ from pipeline.metrics.cosine import Cosine
 from pipeline.metrics.judging import (
     CLASSES,
     VECTORS,
+    Average,
     ByExample,
     Judging,
-    Overall,
     Similarity,
     Wording,
     in_classes,
     judging_of,
+    merit,
+    scale_of,
 )
-from pipeline.metrics.outputs import output_of, place_read
+from pipeline.metrics.outputs import output_of, place_read, told_classes
+from pipeline.metrics.overall import Overall
 from pipeline.metrics.recorded import class_path, fields_of, recorded_metric
 from pipeline.metrics.top_one import TopOne
 
 __all__ = [
     "CLASSES",
     "VECTORS",
+    "Average",
     "ByExample",
     "Cosine",
     "Judging",
@@ -30,7 +34,10 @@ __all__ = [
     "fields_of",
     "in_classes",
     "judging_of",
+    "merit",
     "output_of",
     "place_read",
     "recorded_metric",
+    "scale_of",
+    "told_classes",
 ]

@@ -28,13 +28,7 @@ class Cosine:
 
     def predictions(self, outputs: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
         """The output [N, ...] as one vector [N, D] an example; raises UserError where the output holds no numbers."""
-        vectors = taken(outputs, self.output, self.name)
-        if vectors.ndim < 2 or vectors.size == 0 or vectors.dtype.kind not in "iubf":
-            raise UserError(
-                f"metric '{self.name}' needs output {self.output!r} to be a vector an example [examples, size], "
-                f"but it is {vectors.dtype} {list(vectors.shape)}: name another with metric.output"
-            )
-        return vectors.reshape(len(vectors), -1).astype(np.float32)
+        return vectors_of(outputs, self.output, self.name)
 
     def fitted(self, outputs: Mapping[str, NDArray[Any]]) -> tuple[Cosine, str | None]:
         """The metric for a model with such outputs by name, and a note or None."""
@@ -43,3 +37,14 @@ class Cosine:
         single = vectors.ndim > 1 and vectors[:1].size == 1
         note = "each example's output is one number: a cosine only tells whether its sign is the baseline's"
         return replace(self, output=place), note if single else None
+
+
+def vectors_of(outputs: Sequence[NDArray[Any]], output: int | str, metric: str) -> NDArray[np.float32]:
+    """An output [N, ...] as one vector [N, D] an example; raises UserError where the output holds no numbers."""
+    vectors = taken(outputs, output, metric)
+    if vectors.ndim < 2 or vectors.size == 0 or vectors.dtype.kind not in "iubf":
+        raise UserError(
+            f"metric '{metric}' needs output {output!r} to be a vector an example [examples, size], "
+            f"but it is {vectors.dtype} {list(vectors.shape)}: name another with metric.output"
+        )
+    return vectors.reshape(len(vectors), -1).astype(np.float32)

@@ -1,7 +1,10 @@
-"""Judges predictions against the truth, and tells the figure in its unit and words. There are three ways: ``ByExample``
-(each example is right, wrong or partly right), ``Similarity`` (each example is more or less like the baseline's),
-``Overall`` (one figure over all examples, such as F1). A metric carries one as its ``judging``; for a metric without
-one the type of its predictions decides."""
+"""Judges predictions against the truth, and tells the figure in its unit and words. There are four ways: ``ByExample``
+(each example is right, wrong or partly right), ``Average`` (each example has a value of any size), ``Similarity`` (each
+example is more or less like the baseline's), ``Overall`` (one figure over all examples, such as F1). A metric carries
+one as its ``judging``; for a metric without one the type of its predictions decides.
+
+``unit`` also says whether less of the figure is better (``gain_sign``). A change is a gain whatever the unit: below 0
+is worse, so that one set of verdicts serves all."""
 
 from __future__ import annotations
 
@@ -12,18 +15,17 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.dataset import IGNORED
-from pipeline.errors import SlimlineError, UserError
+from pipeline.data.labels import as_numbers
+from pipeline.errors import UserError
 from pipeline.metrics.scores import Predictions, Truth, cosines, right_shares
 from pipeline.plan import Metric
-from pipeline.results.intervals import AccuracyVerdict, Unit
+from pipeline.results.intervals import AccuracyVerdict, Unit, gain_sign
 from pipeline.statistics.accuracy import (
     PairedDifference,
     Proportion,
     accuracy_verdict,
     change_of_shares,
-    figure_change,
-    figure_interval,
+    mean_change,
     mean_interval,
     share_interval,
     similarity_verdict,
@@ -64,7 +66,7 @@ class Judging(Protocol):
         ...
 
     def value(self, predictions: Predictions, truth: Truth) -> float:
-        """The figure: more is better, and 1 is the best."""
+        """The figure as it is written: 1 is the best, or 0 of an ``error``."""
         ...
 
     def estimate(self, predictions: Predictions, truth: Truth) -> Proportion | None:
@@ -72,11 +74,11 @@ class Judging(Protocol):
         ...
 
     def change(self, after: Predictions, before: Predictions, truth: Truth) -> PairedDifference:
-        """The figure of ``after`` less the figure of ``before``, on the same examples."""
+        """The gain from ``before`` to ``after`` on the same examples: below 0 is worse, whatever the unit."""
         ...
 
     def shortfall(self, predictions: Predictions, truth: Truth, estimate: Proportion) -> PairedDifference:
-        """The figure, as ``estimate`` gives it, less the figure of the truth itself: the baseline's predictions."""
+        """The gain over the truth itself, the baseline's predictions; ``estimate`` is the figure."""
         ...
 
     def verdict(self, change: PairedDifference, margin: float) -> AccuracyVerdict:
@@ -101,7 +103,7 @@ class ByExample:
     def labels(self, predictions: Predictions, labels: NDArray[Any] | None) -> Truth | None:
         """The labels that are used; raises UserError where they are needed and there are none."""
         if self.needs_labels:
-            return _needed(predictions, labels)
+            return needed(predictions, labels)
         if labels is None or labels.shape[1:] != predictions.shape[1:]:
             return None
         return labels[: len(predictions)]
@@ -168,56 +170,42 @@ class Similarity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Overall:
-    """One figure over all examples together, such as F1, with the bootstrap over the examples, the same for both
-    models. The figure needs labels."""
+class Average:
+    """The mean of a value of each example, whatever its range, such as how far it is from its label: the bootstrap over
+    the examples. Labels are needed."""
 
-    figure: Callable[[Predictions, Truth], float]
-    """The function that gives the figure, 0 to 1, from predictions and labels [N, ...] of the same examples; more is
-    better. It must bear any sample of the examples, and labels that are ``IGNORED`` within an example."""
-    rests_on: Callable[[Predictions, Truth], int] = lambda predictions, truth: len(truth)
-    """How many examples can change the figure: the fewer, the less a sample without any error proves."""
-    unit: Unit = "percent"
+    scores: Callable[[Predictions, Truth], NDArray[np.float64]]
+    """The value of each of N examples, without the examples that have no label."""
+    unit: Unit = "error"
+    numbers: bool = False
+    """Whether labels are numbers to be met, and no classes (``as_numbers``)."""
     needs_labels: bool = True
     beside_baseline: Wording | None = None
 
     def labels(self, predictions: Predictions, labels: NDArray[Any] | None) -> Truth | None:
         """The labels; raises UserError where there are none."""
-        return _needed(predictions, labels)
+        return needed(predictions, labels, numbers=self.numbers)
 
     def value(self, predictions: Predictions, truth: Truth) -> float:
-        """The figure."""
-        return float(self.figure(predictions, truth))
+        """The mean over the examples."""
+        return float(self.scores(predictions, truth).mean())
 
     def estimate(self, predictions: Predictions, truth: Truth) -> Proportion | None:
-        """The figure with its interval; raises SlimlineError where it does not lie between 0 and 1."""
-        judged = _judged(truth)
-        if not judged.any():
-            return None
-        mine, right = predictions[judged], truth[judged]
-        found = figure_interval(
-            lambda rows: self.figure(mine[rows], right[rows]), len(right), self.rests_on(mine, right)
-        )
-        if not 0 <= found.value <= 1:
-            raise SlimlineError(f"the metric's figure is {found.value:g}, and it must lie between 0 and 1 (the best)")
-        return found
+        """The mean with its interval."""
+        values = self.scores(predictions, truth)
+        return mean_interval(values) if len(values) else None
 
     def change(self, after: Predictions, before: Predictions, truth: Truth) -> PairedDifference:
-        """The difference of two such figures."""
-        judged = _judged(truth)
-        mine, other, right = (array[judged] for array in (after, before, truth))
-        return figure_change(
-            lambda rows: self.figure(mine[rows], right[rows]) - self.figure(other[rows], right[rows]),
-            len(right),
-            min(self.rests_on(each, right) for each in (mine, other)),
-        )
+        """The gain of the mean."""
+        sign = gain_sign(self.unit)
+        return mean_change(sign * self.scores(after, truth), sign * self.scores(before, truth))
 
     def shortfall(self, predictions: Predictions, truth: Truth, estimate: Proportion) -> PairedDifference:
-        """The figure less the figure of the truth itself."""
+        """The gain over the truth itself."""
         return self.change(predictions, truth, truth)
 
     def verdict(self, change: PairedDifference, margin: float) -> AccuracyVerdict:
-        """The verdict by the interval of the difference."""
+        """The verdict by the interval of the gain."""
         return accuracy_verdict(change.low, change.high, margin)
 
 
@@ -244,13 +232,19 @@ def in_classes(predictions: Predictions) -> bool:
     return predictions.dtype.kind in "iub"
 
 
-def _needed(predictions: Predictions, labels: NDArray[Any] | None) -> Truth:
+def merit(judging: Judging, predictions: Predictions, truth: Truth) -> float:
+    """The figure where more of it is better, else its negative: the largest is the best."""
+    return gain_sign(judging.unit) * judging.value(predictions, truth)
+
+
+def scale_of(judging: Judging, figure: float) -> float:
+    """The size that a share of a figure is taken of: 1, and for an error, which nothing bounds, the figure itself."""
+    return abs(figure) if gain_sign(judging.unit) < 0 else 1.0
+
+
+def needed(predictions: Predictions, labels: NDArray[Any] | None, *, numbers: bool = False) -> Truth:
+    """The labels of these predictions, as ``numbers`` or as they are; raises UserError where there are none."""
     if labels is None:
         raise UserError("the metric needs labels, and the data has none: metric=top_one and metric=cosine need none")
-    return labels[: len(predictions)]
-
-
-def _judged(truth: Truth) -> NDArray[np.bool_]:
-    """Which examples [N] have anything to judge."""
-    found: NDArray[np.bool_] = (truth != IGNORED).reshape(len(truth), -1).any(axis=1)
-    return found
+    own = labels[: len(predictions)]
+    return as_numbers(own) if numbers else own

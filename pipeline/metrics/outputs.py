@@ -25,6 +25,14 @@ def place_read(metric: Metric, count: int) -> int:
     return output if isinstance(output, int) and -count <= output < count else 0
 
 
+def told_classes(metric: Metric, outputs: Sequence[Any]) -> NDArray[Any]:
+    """The classes that a model tells [N, ...], by the metric's ``told`` where its predictions are others; the
+    predictions where the metric judges no classes."""
+    told = getattr(metric, "told", metric.predictions)
+    found: NDArray[Any] = told(outputs)
+    return found
+
+
 def taken(outputs: Sequence[Any], output: int | str, metric: str) -> NDArray[Any]:
     """The output that a metric reads; raises UserError where the model has none there, or it is no array."""
     if not outputs:

@@ -96,9 +96,14 @@ class TopOne:
         if not 0 < self._axis(scores) < scores.ndim:
             return None
         scores = np.moveaxis(scores, self._axis(scores), -1)
-        sums = scores.sum(-1)
-        probable = _all_shares(scores) and bool(np.allclose(sums, 1, atol=_ROUNDING))
-        return scores if probable else np.asarray(softmax(scores, axis=-1))
+        return scores if are_probabilities(scores) else np.asarray(softmax(scores, axis=-1))
+
+    def class_scores(self, outputs: Sequence[NDArray[Any]]) -> NDArray[Any] | None:
+        """The scores [..., C], classes last; None where there is one score an example, or another shape."""
+        scores = taken(outputs, self.output, self.name)
+        if _is_single(scores) or scores.ndim < 2 or not 0 < self._axis(scores) < scores.ndim:
+            return None
+        return np.moveaxis(scores, self._axis(scores), -1)
 
     def classes(self, outputs: Sequence[NDArray[Any]]) -> int | None:
         """How many classes the scores tell apart; None where whole numbers are predicted."""
@@ -117,6 +122,11 @@ class TopOne:
         found = (scores >= (_LOGIT if self.threshold is None else self.threshold)).astype(np.int64)
         found[np.isnan(scores)] = NO_PREDICTION
         return found
+
+
+def are_probabilities(scores: NDArray[Any]) -> bool:
+    """Whether scores [..., C] lie between 0 and 1 and add up to 1."""
+    return _all_shares(scores) and bool(np.allclose(scores.sum(-1), 1, atol=_ROUNDING))
 
 
 def _is_single(scores: NDArray[Any]) -> bool:

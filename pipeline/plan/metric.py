@@ -16,7 +16,9 @@ class Metric(Protocol):
     - ``judging``: how predictions are judged, and in which unit (``pipeline.metrics.Judging``);
     - ``output``: the place of the output that it reads, 0 without;
     - ``fitted``: from the model's outputs by name, the metric for this model and a note or None;
-    - ``classes``: how many classes there are.
+    - ``classes``: how many classes there are;
+    - ``told``: from the model's outputs the classes that it tells [N, ...], where the predictions are others (scores,
+      say).
     """
 
     name: ClassVar[str]

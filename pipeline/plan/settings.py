@@ -31,7 +31,8 @@ class Constraints:
     min_speedup: Positive | None = None
     """The least that a change must bring for sure: 1.2 is 20 % faster. The reference itself need not be faster."""
     max_accuracy_drop: Drop | None = None
-    """The largest drop, as an absolute fraction: 0.01 is one point. None: 1 % of the baseline's accuracy."""
+    """The largest drop, as an absolute fraction: 0.01 is one point. None: 1 % of the baseline's accuracy. Of an error,
+    which nothing bounds, it is a part of the baseline's: 0.01 allows a rise by 1 %."""
     max_latency_ms: Positive | None = None
     """The limit on p50."""
     max_p99_ms: Positive | None = None

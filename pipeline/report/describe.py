@@ -43,9 +43,13 @@ def margin_lines(report: Report) -> list[str]:
         places.setdefault(show.size(margin, one.unit), []).append(target)
     best = f" below {show.figure(1, one.unit)}" if one.against == "baseline" else ""
     given = report.constraints.max_accuracy_drop is not None
-    why = "constraints.max_accuracy_drop" if given else _DEFAULT_MARGIN[one.against]
+    loss = show.loss_word(one.unit)
+    key = "constraints.max_accuracy_drop"
+    of_baseline = f"{show.percent(report.constraints.max_accuracy_drop or 0)} of the baseline's, {key}"
+    why = (of_baseline if loss == "rise" else key) if given else _DEFAULT_MARGIN[one.against]
+    less = "; less is better, so a rise counts as a drop" if loss == "rise" else ""
     return [
-        f"On {', '.join(targets)}, {one.metric} may drop{best} by {size} at most ({why})."
+        f"On {', '.join(targets)}, {one.metric} may {loss}{best} by {size} at most ({why}){less}."
         for size, targets in places.items()
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.bounds import Counted, Nonempty, Share, Whole
+from pipeline.bounds import Counted, Nonempty, Whole
 from pipeline.results.intervals import Ratio
 
 AnswerKind = Literal["fastest", "likely", "smallest", "most accurate"]
@@ -32,7 +32,7 @@ class Answer:
     """The answer in words, with its full stop."""
     screened: bool = False
     """Whether only the search saw it, so that its speed-up and its accuracy prove nothing."""
-    accuracy: Share | None = None
+    accuracy: float | None = None
     """The metric's figure on the test split; None where none is claimed."""
     size_bytes: Whole | None = None
     examples: Whole | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.bounds import Counted, End, Nonempty, NotNegative, Share, Whole
+from pipeline.bounds import Counted, End, Nonempty, NotNegative, Whole
 from pipeline.results.intervals import AccuracyVerdict, Ratio, Unit
 
 Factor = Literal["architecture", "hardware", "software", "input"]
@@ -30,7 +30,7 @@ class Level:
     parameters: Whole | None
     macs: Whole | None
     """Multiply-accumulates for one example."""
-    accuracy: Share | None
+    accuracy: float | None
     accuracy_verdict: AccuracyVerdict | None
     keeps_accuracy: bool
     """Whether it is the same model as the base row's, or one whose accuracy is within the margin for sure."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pipeline.bounds import Counted, Difference, Nonempty, NotNegative, Positive, Share, UpperEnd, Whole
+from pipeline.bounds import Counted, Nonempty, NotNegative, Positive, Share, UpperEnd, Whole
 from pipeline.plan import Scenario
-from pipeline.results.intervals import AccuracyVerdict, Quantile, Ratio, Unit
+from pipeline.results.intervals import AccuracyVerdict, Quantile, Ratio, Unit, gain_sign
 
 SpeedVerdict = Literal[
     "NOISY",
@@ -63,15 +63,16 @@ class Accuracy:
 
     metric: Nonempty
     """The metric's name: ``accuracy`` or ``F1``, say; against the baseline ``agreement`` of classes, or ``cosine``."""
-    value: Share
-    low: Share
+    value: float
+    low: float
     """The lower end of the 95 % interval: Wilson's for examples that are right or wrong, else the bootstrap's."""
-    high: Share
+    high: float
     n: Counted
-    delta: Difference | None
-    """The difference to the baseline, with Tango's interval or the bootstrap's; None on the baseline itself."""
-    delta_low: Difference | None
-    delta_high: Difference | None
+    delta: float | None
+    """The gain over the baseline, with Tango's interval or the bootstrap's: below 0 is worse, also where less of the
+    figure is better. None on the baseline itself."""
+    delta_low: float | None
+    delta_high: float | None
     flips: Whole | None
     """The number of examples whose correctness differs from the baseline's; None where a single one is neither right
     nor wrong."""
@@ -88,6 +89,16 @@ class Accuracy:
     """The truth: the labels, or the baseline's own predictions, whose figure is then the best there is (1)."""
     sentence: str | None = None
     """The sentence of the figure, with ``{}`` in its place; None: the metric's name is enough."""
+
+    @property
+    def merit(self) -> float:
+        """The figure where more of it is better, else its negative: the largest is the best."""
+        return gain_sign(self.unit) * self.value
+
+    @property
+    def before(self) -> float | None:
+        """The baseline's figure; None where it is not known."""
+        return None if self.delta is None else self.value - gain_sign(self.unit) * self.delta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

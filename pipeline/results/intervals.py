@@ -11,8 +11,14 @@ from pipeline.bounds import NotNegative, Positive, UpperEnd
 AccuracyVerdict = Literal[
     "EQUAL", "IMPROVED", "NO MEANINGFUL DROP", "SMALL REAL DROP", "FAILS MARGIN", "DROP", "UNDECIDED"
 ]
-Unit = Literal["percent", "number"]
-"""The unit in which a metric's figure is written: 0.9385 is ``93.85 %`` or ``0.9385``."""
+Unit = Literal["percent", "number", "error"]
+"""The unit in which a metric's figure is written: 0.9385 is ``93.85 %`` or ``0.9385``. An ``error`` is a number, and
+less of it is better."""
+
+
+def gain_sign(unit: Unit) -> Literal[1, -1]:
+    """The sign that turns a rise of a figure into a gain: -1 where less of it is better."""
+    return -1 if unit == "error" else 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
-from pipeline.results.intervals import Unit
+from pipeline.results.intervals import Unit, gain_sign
 
 MINUS = "\N{MINUS SIGN}"
 NONE = "\N{EN DASH}"
 INFINITE = "inf"
+_MOST_DECIMALS = 12
 
 
 def decimals_for(value: float) -> int:
@@ -69,27 +70,49 @@ def of_largest(fraction: float) -> str:
 
 def figure(value: float, unit: Unit) -> str:
     """A metric's figure in its unit: ``93.85 %`` or ``0.9385``."""
-    return percent(value) if unit == "percent" else number(value, 4)
+    return percent(value) if unit == "percent" else number(value, _places(unit, value))
 
 
 def figure_interval(low: float, high: float, unit: Unit) -> str:
     """The interval of a metric's figure, without the unit."""
-    return percent_interval(low, high) if unit == "percent" else interval(low, high, 4)
+    return percent_interval(low, high) if unit == "percent" else interval(low, high, _places(unit, low, high))
 
 
-def change(value: float, unit: Unit) -> str:
-    """A difference of a metric's figures: ``−0.12 pt`` or ``−0.0012``."""
-    return points(value) if unit == "percent" else signed(value, 4)
+def change(gain: float, unit: Unit) -> str:
+    """The change of a metric's figure: ``−0.12 pt`` or ``−0.0012``. Where less is better, a loss has a plus."""
+    return points(gain) if unit == "percent" else signed(gain_sign(unit) * gain, _places(unit, gain))
 
 
 def size(value: float, unit: Unit) -> str:
     """The size of a difference in words: ``0.94 points`` or ``0.0094``."""
-    return f"{number(100 * value, 2)} points" if unit == "percent" else number(value, 4)
+    return f"{number(100 * value, 2)} points" if unit == "percent" else number(value, _places(unit, value))
 
 
 def change_interval(low: float, high: float, unit: Unit) -> str:
-    """The interval of such a difference, without the unit."""
-    return points_interval(low, high) if unit == "percent" else f"[{signed(low, 4)}, {signed(high, 4)}]"
+    """The interval of such a change, without the unit."""
+    if unit == "percent":
+        return points_interval(low, high)
+    ends = sorted(gain_sign(unit) * end for end in (low, high))
+    first, last = (signed(end, _places(unit, low, high)) for end in ends)
+    return f"[{first}, {last}]"
+
+
+def loss_word(unit: Unit) -> str:
+    """The word for a change to the worse: ``drop``, or ``rise`` where less is better."""
+    return "rise" if gain_sign(unit) < 0 else "drop"
+
+
+def gain_word(unit: Unit) -> str:
+    """The word for a change to the better: ``gain``, or ``fall`` where less is better."""
+    return "fall" if gain_sign(unit) < 0 else "gain"
+
+
+def _places(unit: Unit, *values: float) -> int:
+    """The decimals of a figure: four of one that 1 bounds, and as many as leave four digits of an error."""
+    largest = max(map(abs, values))
+    if unit != "error" or not largest:
+        return 4
+    return min(max(0, 3 - math.floor(math.log10(largest))), _MOST_DECIMALS)
 
 
 def percent_interval(low: float, high: float) -> str:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.artifact import Format
 from pipeline.bounds import Counted, Nonempty, NotNegative, Positive, Sha256
+from pipeline.data.dataset import Labels
 from pipeline.folders.writing import write_whole
 from pipeline.plan.roles import Role
 from pipeline.results.explanation import Outcome
@@ -215,7 +216,7 @@ class LatencySamples:
 class AccuracySamples:
     """Predictions per example, by ``variant@target``, and the truth that they are judged by."""
 
-    labels: NDArray[np.int64] | None
+    labels: Labels | None
     """The labels [N, ...]; None: the data has none that the metric uses, and variants are compared with the
     baseline."""
     predictions: Mapping[str, NDArray[Any]]

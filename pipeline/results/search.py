@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pipeline.bounds import Difference, Nonempty, NotNegative, Positive, UpperEnd, Whole
+from pipeline.bounds import Nonempty, NotNegative, Positive, UpperEnd, Whole
 from pipeline.results.intervals import AccuracyVerdict
 
 Ending = Literal["finalist", "kept", "slower", "drifts", "failed", "not needed", "no time"]
@@ -35,9 +35,9 @@ class ScreenedSpeed:
 class Drift:
     """The change of accuracy against the baseline on the validation split, with its 95 % interval; fractions."""
 
-    delta: Difference
-    low: Difference
-    high: Difference
+    delta: float
+    low: float
+    high: float
     n: Whole
     """The number of examples."""
     flips: Whole | None

@@ -12,11 +12,9 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Event
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pipeline.artifact import Artifact
 from pipeline.data.batches import Feed, count_of
+from pipeline.data.dataset import Labels
 from pipeline.errors import OutOfSpace, UserError, reasoned
 from pipeline.isolated.template import Template
 from pipeline.machine.card import card_of
@@ -40,7 +38,7 @@ def evaluate_all(
     display: ProgressDisplay,
     output_axes: OutputAxes | None,
     folder: Path,
-    labels: NDArray[np.int64] | None,
+    labels: Labels | None,
 ) -> AccuracySamples:
     """The predictions of each ``variant@target``, at the largest batch size that was timed, and how alike their outputs
     are.

@@ -4,6 +4,7 @@ work."""
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,7 +16,7 @@ from pipeline.artifact import Artifact
 from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.backends.torch import Torch
 from pipeline.data.batches import Axes, Inputs
-from pipeline.data.dataset import Dataset, Split, SplitName, preprocess
+from pipeline.data.dataset import Dataset, Labels, Split, SplitName, preprocess
 from pipeline.data.fitted import Around, Fitted, Wanted, original
 from pipeline.data.labels import check_names, label_problem, one_hot_classes
 from pipeline.data.noise import Noise
@@ -24,7 +25,7 @@ from pipeline.errors import SlimlineError, UserError
 from pipeline.isolated import run
 from pipeline.measure.look import MOST, Look, look
 from pipeline.measure.outputs import OutputAxes, not_numbers
-from pipeline.metrics import in_classes, judging_of, place_read
+from pipeline.metrics import in_classes, judging_of, place_read, told_classes
 from pipeline.plan import Metric, Plan, Target
 from pipeline.results import numbers as show
 from pipeline.run.building import limits_for
@@ -102,7 +103,7 @@ def acquainted(plan: Plan, source: Artifact, splits: Mapping[SplitName, Split]) 
     plan = replace(plan, metric=metric)
     notes = [] if note is None else [note]
     _check_numbers(metric, seen)
-    predictions = _predictions(metric, seen)
+    predictions = _told(metric, seen)
     if predictions is not None and in_classes(predictions) and predictions.ndim > 1 and splits["test"].labels is None:
         output = seen.names[place_read(metric, len(seen.outputs))]
         raise UserError(
@@ -110,7 +111,10 @@ def acquainted(plan: Plan, source: Artifact, splits: Mapping[SplitName, Split]) 
             f"{list(predictions.shape[1:])}, and there are no labels for them: take metric=cosine, or name the output "
             "with the class scores with metric.output"
         )
-    if predictions is None or not in_classes(predictions):
+    if predictions is None:
+        return Acquainted(plan=plan, look=seen, notes=notes)
+    if not in_classes(predictions):
+        _check_judging(metric, seen, splits["test"].labels)
         return Acquainted(plan=plan, look=seen, notes=notes)
     classes = _classes(metric, seen)
     problems = _name_problems(plan.data, classes)
@@ -123,6 +127,7 @@ def acquainted(plan: Plan, source: Artifact, splits: Mapping[SplitName, Split]) 
     if problems:
         raise UserError(*dict.fromkeys(problems))
     labels = data.split("test").labels
+    _check_judging(metric, seen, labels)
     if labels is not None and (shift := _likely_shift(predictions, labels[: len(predictions)])) is not None:
         notes.append(shift)
     if labels is not None and judging_of(metric, predictions).labels(predictions, labels) is None:
@@ -165,11 +170,25 @@ def _check_numbers(metric: Metric, seen: Look) -> None:
         )
 
 
-def _predictions(metric: Metric, seen: Look) -> NDArray[Any] | None:
-    """The predictions; None where the judged output has no row for each example, and so has no accuracy."""
+def _told(metric: Metric, seen: Look) -> NDArray[Any] | None:
+    """What the model tells; None where the judged output has no row for each example, and so has no accuracy."""
     if not seen.outputs or seen.axes[place_read(metric, len(seen.outputs))] is None:
         return None
-    return metric.predictions(seen.outputs)
+    return told_classes(metric, seen.outputs)
+
+
+def _check_judging(metric: Metric, seen: Look, labels: Labels | None) -> None:
+    """Judge the few examples once, which raises UserError where the labels don't fit what is predicted."""
+    if labels is None or getattr(metric, "judging", None) is None:
+        return
+    predictions = metric.predictions(seen.outputs)
+    judging = judging_of(metric, predictions)
+    truth = judging.labels(predictions, labels)
+    if truth is None:
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of so few examples there may be none to judge
+        judging.value(predictions, truth)
 
 
 def _classes(metric: Metric, seen: Look) -> int | None:
@@ -205,8 +224,13 @@ def _with_labels(
 
 
 def _label_problems(
-    labels: NDArray[np.int64], predictions: NDArray[Any], classes: int | None, where: str, offset: int
+    labels: Labels, predictions: NDArray[Any], classes: int | None, where: str, offset: int
 ) -> list[str]:
+    if labels.dtype.kind == "f":
+        return [
+            f"the labels of {where} are numbers with fractions, and the metric judges classes: give class numbers, or "
+            "take a metric for numbers, such as metric=mean_absolute_error"
+        ]
     if labels.shape[1:] != predictions.shape[1:] and classes is not None:
         told, given = (["N", *shape[1:]] for shape in (predictions.shape, labels.shape))
         return [
@@ -219,7 +243,7 @@ def _label_problems(
     return [] if problem is None else [problem]
 
 
-def _likely_shift(predictions: NDArray[Any], labels: NDArray[np.int64]) -> str | None:
+def _likely_shift(predictions: NDArray[Any], labels: Labels) -> str | None:
     """A hint where labels fit the model far better if they are counted from one more or less."""
     if predictions.shape != labels.shape or len(labels) < _FEWEST_FOR_SHIFT:
         return None

@@ -15,8 +15,7 @@ from pipeline.bounds import Count, NotNegative, Positive, Share, ShareBelowOne
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, UserError
 from pipeline.machine.instruction_sets import BF16
-from pipeline.metrics import in_classes
-from pipeline.plan import Context
+from pipeline.plan import Context, Metric
 from pipeline.plan.roles import Role
 from pipeline.training.recipe import Optimizer, Precision, Recipe, Schedule
 
@@ -155,7 +154,8 @@ class Finetune:
                 module = load_module(source.path).to(device)
                 penalty = group_lasso(module, spec) if self.group_lasso else None
         save_module(module.cpu(), spec, out)
-        judged_by = "the baseline's output" if validation.labels is None or vectors else "labels"
+        labelled = validation.labels is not None and (not vectors or _needs_labels(context.metric))
+        judged_by = "labels" if labelled else "the baseline's output"
         context.note("distill_weight", weight)
         context.note("precision", recipe.precision)
         context.note("learning_rate", recipe.learning_rate)
@@ -229,16 +229,20 @@ class Finetune:
     def _truth(self, model: nn.Module, validation: Examples, context: Context) -> tuple[bool, NDArray[Any]]:
         """Whether the metric judges vectors; and what is right for the validation examples: their labels where they
         have any, else what ``model`` says."""
-        from pipeline.training.examples import truth_of
+        from pipeline.training.examples import tells_classes, truth_of
 
         try:
             truth = truth_of(model, validation, context.metric)
+            vectors = not tells_classes(model, validation, context.metric)
         except UserError as error:
             raise StageFailed(str(error)) from error
-        vectors = not in_classes(truth)
         if vectors and self.needs_labels:
             raise StageFailed(
                 f"labels are of no use to a model without classes (metric {context.metric.name}): set distill_weight "
                 "to 1 to learn from the baseline's outputs"
             )
         return vectors, truth
+
+
+def _needs_labels(metric: Metric) -> bool:
+    return bool(getattr(getattr(metric, "judging", None), "needs_labels", False))

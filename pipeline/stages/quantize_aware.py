@@ -14,7 +14,7 @@ from pipeline.artifact.run import run
 from pipeline.bounds import Count, NotNegative, Positive
 from pipeline.data.dataset import SplitName, preprocess
 from pipeline.errors import Skipped, StageFailed, first_line
-from pipeline.metrics import in_classes, judging_of
+from pipeline.metrics import in_classes, judging_of, merit, told_classes
 from pipeline.plan import Context, Metric
 from pipeline.plan.roles import Role
 from pipeline.stages.quantization.integers import ForIsa, reduces_range
@@ -160,7 +160,7 @@ def _require_logits(module: nn.Module, inputs: tuple[torch.Tensor, ...], metric:
         output = module(*inputs)
     if not isinstance(output, torch.Tensor) or output.ndim != 2:
         raise StageFailed(f"{_WHAT} takes classifiers with one output, of logits [N, classes]")
-    if not in_classes(metric.predictions([output.numpy()])):
+    if not in_classes(told_classes(metric, [output.numpy()])):
         raise StageFailed(f"{_WHAT} takes classifiers, and metric {metric.name} is for models without classes")
 
 
@@ -181,4 +181,4 @@ def _accuracy_of_file(out: Path, validation: Examples, metric: Metric) -> float:
     feed = preprocess(validation.split.inputs, validation.preprocessing)
     assert validation.labels is not None
     predictions = metric.predictions(run(Artifact(out, "onnx", ""), feed))
-    return judging_of(metric, predictions).value(predictions, validation.labels)
+    return merit(judging_of(metric, predictions), predictions, validation.labels)

@@ -24,6 +24,9 @@ _BATCH = 100
 """Resamples that are in memory together."""
 _MOST_JACKKNIFED = 2_000
 """With more examples than this, leaving each out in turn costs more than it corrects (by 1 / sqrt(n))."""
+Span = tuple[float, float]
+"""The least and the largest value that a figure can have; either may be infinite."""
+SHARE: Span = (0.0, 1.0)
 _EDGE = 1e-12
 """How close to -1 and 1 the score statistic is still evaluated; its variance is 0 at the ends themselves."""
 
@@ -84,38 +87,57 @@ def mean_interval(values: NDArray[np.float64], alpha: float = 0.05) -> Proportio
 
 
 def figure_interval(
-    figure: Callable[[NDArray[np.intp]], float], n: int, rests_on: int, alpha: float = 0.05
+    figure: Callable[[NDArray[np.intp]], float],
+    n: int,
+    rests_on: int | None,
+    alpha: float = 0.05,
+    *,
+    span: Span = SHARE,
 ) -> Proportion:
-    """A figure over n examples, 0 to 1, with a bootstrap interval over them, seeded; ``figure`` takes their places.
+    """A figure over n examples with a bootstrap interval over them, seeded; ``figure`` takes their places.
 
     A sample in which nothing varies proves little: the interval reaches as far as Wilson's does where ``rests_on``
-    examples are all alike.
+    examples are all alike. None: every example moves the figure, so that only an interval without length is widened.
+    ``span`` is the range of the figure.
     """
     value, low, high = _figure(figure, n, alpha)
-    unseen = _unseen(rests_on, alpha)
-    return Proportion(
-        value=value, low=min(low, value * (1 - unseen)), high=max(high, value + (1 - value) * unseen), n=n
-    )
+    unseen = _left_open(rests_on, n, low, high, alpha)
+    below, above = (abs(value) if math.isinf(end) else abs(value - end) for end in span)
+    return Proportion(value=value, low=min(low, value - below * unseen), high=max(high, value + above * unseen), n=n)
 
 
 def figure_change(
-    difference: Callable[[NDArray[np.intp]], float], n: int, rests_on: int, alpha: float = 0.05
+    difference: Callable[[NDArray[np.intp]], float],
+    n: int,
+    rests_on: int | None,
+    alpha: float = 0.05,
+    *,
+    span: Span = SHARE,
+    scale: float = 1.0,
 ) -> PairedDifference:
     """The difference of two figures over the same n examples, with a bootstrap interval over the examples, seeded.
 
     ``difference`` takes their places. The interval reaches as far on either side as Tango's does without any flip among
-    ``rests_on`` examples: the examples that can change a figure.
+    ``rests_on`` examples: the examples that can change a figure. None: every example does, as in ``figure_interval``.
+    ``span`` is the range of the figures, and ``scale`` the size of a whole figure.
     """
     value, low, high = _figure(difference, n, alpha)
-    unseen = _unseen(rests_on, alpha)
+    unseen = scale * _left_open(rests_on, n, low, high, alpha)
+    most = span[1] - span[0]
     return PairedDifference(
         value=value,
-        low=max(min(low, value - unseen), -1.0),
-        high=min(max(high, value + unseen), 1.0),
+        low=max(min(low, value - unseen), -most),
+        high=min(max(high, value + unseen), most),
         flips=None,
         n=n,
         p=None,
     )
+
+
+def _left_open(rests_on: int | None, n: int, low: float, high: float, alpha: float) -> float:
+    if rests_on is None:
+        return _unseen(n, alpha) if high - low < _EDGE else 0.0
+    return _unseen(rests_on, alpha)
 
 
 def _figure(figure: Callable[[NDArray[np.intp]], float], n: int, alpha: float) -> tuple[float, float, float]:
@@ -148,6 +170,19 @@ def _unseen(n: int, alpha: float) -> float:
     """The largest share that n examples without any leave open: where Wilson's interval of 0 among n ends."""
     z2 = _quantile(1 - alpha / 2) ** 2
     return z2 / (n + z2)
+
+
+def mean_change(after: NDArray[np.float64], before: NDArray[np.float64]) -> PairedDifference:
+    """The difference of two means over the same examples, with the bootstrap's interval over the examples.
+
+    Where no example differs, the interval reaches as far as Tango's does without any flip, in parts of the mean.
+    """
+    found = mean_interval(after - before)
+    low, high = found.low, found.high
+    if high - low < _EDGE:
+        reach = abs(float(before.mean())) * _unseen(found.n, 0.05)
+        low, high = low - reach, high + reach
+    return PairedDifference(value=found.value, low=low, high=high, flips=None, n=found.n, p=None)
 
 
 def share_interval(right: NDArray[np.float64]) -> Proportion:

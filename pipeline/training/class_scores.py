@@ -11,14 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.artifact.torch_module import as_tensors
-from pipeline.data.dataset import IGNORED
+from pipeline.data.dataset import IGNORED, Labels
 from pipeline.errors import StageFailed
 from pipeline.metrics import output_of
 from pipeline.plan import Metric
@@ -89,7 +87,7 @@ def cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
     return functional.cross_entropy(scores, labels.reshape(-1).long(), ignore_index=IGNORED)
 
 
-def _check_shape(output: Tensor, labels: NDArray[np.int64]) -> None:
+def _check_shape(output: Tensor, labels: Labels) -> None:
     """Raise StageFailed where scores [N, C], [N, T, C] or [N, C, H, W] are not one row for each label."""
     sizes = list(output.shape[1:])
     told = sizes[1:] if len(sizes) > 2 else sizes[:-1]
@@ -103,6 +101,8 @@ def _check_shape(output: Tensor, labels: NDArray[np.int64]) -> None:
 
 def _check_labels(examples: Examples, classes: int) -> None:
     assert examples.labels is not None
+    if examples.labels.dtype.kind == "f":
+        raise StageFailed("training on labels takes class numbers, and the labels are numbers with fractions")
     labels = examples.labels[examples.labels != IGNORED]
     if len(labels) and not (labels.min() >= 0 and labels.max() < classes):
         raise StageFailed(

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline.artifact.torch_module import ModelInput, as_tensors
-from pipeline.data.dataset import Split, SplitName
+from pipeline.data.dataset import Labels, Split, SplitName
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import Skipped, StageFailed
-from pipeline.metrics import TopOne, judging_of
+from pipeline.metrics import TopOne, in_classes, judging_of, merit, told_classes
 from pipeline.plan import Context, Metric
 
 _BATCH = 500
@@ -34,7 +34,7 @@ class Examples:
         return len(self.split)
 
     @property
-    def labels(self) -> NDArray[np.int64] | None:
+    def labels(self) -> Labels | None:
         """A class for each example [N]; None where there are none."""
         return self.split.labels
 
@@ -131,6 +131,15 @@ def predictions(model: nn.Module, examples: Examples, metric: Metric, batch_size
     return np.concatenate(found)
 
 
+def tells_classes(model: nn.Module, examples: Examples, metric: Metric) -> bool:
+    """Whether the metric takes the model's outputs for classes, by two examples; the model is left in evaluation
+    mode."""
+    model.eval()
+    with torch.no_grad():
+        outputs = as_tensors(model(*examples.tensors(slice(0, 2), device_of(model))))
+    return in_classes(told_classes(metric, [tensor.float().cpu().numpy() for tensor in outputs]))
+
+
 def truth_of(model: nn.Module, examples: Examples, metric: Metric) -> NDArray[Any]:
     """The truth for the examples: their labels where they have any that the metric uses, else the predictions of
     ``model``.
@@ -143,9 +152,9 @@ def truth_of(model: nn.Module, examples: Examples, metric: Metric) -> NDArray[An
 
 
 def score(model: nn.Module, examples: Examples, metric: Metric, truth: NDArray[Any]) -> float:
-    """The metric's figure of the model, 1 at best."""
+    """The metric's figure of the model, negative where less of it is better: the largest is the best."""
     own = predictions(model, examples, metric)
-    return judging_of(metric, own).value(own, truth)
+    return merit(judging_of(metric, own), own, truth)
 
 
 def accuracy(model: nn.Module, examples: Examples, metric: Metric | None = None) -> float:

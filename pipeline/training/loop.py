@@ -61,7 +61,7 @@ def fit(
     while not state.is_over:
         epoch = len(state.history)
         so_far = state.history[-1] if state.history else before
-        validation = "" if so_far is None else f", validation {so_far:.2%} so far"
+        validation = "" if so_far is None else f", validation {_figure(so_far)} so far"
 
         def step_done(step: int, loss: Tensor, epoch: int = epoch, validation: str = validation) -> None:
             if step % _EVERY == 0 or step == steps - 1:
@@ -74,7 +74,7 @@ def fit(
         state.history.append(judge(state.judged))
         state.remember_best()
         state.save(checkpoint)
-        line = f"epoch {epoch + 1}/{recipe.epochs} validation {state.history[-1]:.2%}"
+        line = f"epoch {epoch + 1}/{recipe.epochs} validation {_figure(state.history[-1])}"
         progress(*clock.at(epoch + 1, line))
     state.finish()
     checkpoint.unlink(missing_ok=True)
@@ -127,6 +127,10 @@ class _Clock:
             left_s = (time.monotonic() - self._started) / done * (self._epochs - epochs)
             line = f"{line}, {_duration(left_s)} left"
         return epochs / self._epochs, line
+
+
+def _figure(merit: float) -> str:
+    return f"{merit:.2%}" if 0 <= merit <= 1 else f"{merit:.4g}"
 
 
 def _duration(seconds: float) -> str:

@@ -128,7 +128,7 @@ def test_sizes_limit_calibration_and_test_only(tmp_path: Path) -> None:
     [
         ({"image": None}, "holds no inputs"),
         ({"labels": np.zeros(3, np.int64)}, "differ in their number of examples"),
-        ({"labels": np.full(200, 0.5)}, "'labels' must hold whole numbers"),
+        ({"labels": np.append(np.full(199, 0.5), np.inf)}, "'labels' must hold numbers, .* some are not finite"),
         ({"labels": np.array(["a", "b"] * 100)}, r"holds names: .* data\.class_names=\[a,b\]"),
         ({"labels": np.zeros(200, "datetime64[s]")}, "'labels' must hold whole numbers"),
         ({"labels": np.int64(1)}, "'labels' is a single value"),
@@ -248,3 +248,12 @@ def test_an_array_of_another_length_is_refused_and_taken_whole_where_that_is_sai
         npz(tmp_path / "d.npz").split("test")
     split = npz(tmp_path / "d.npz", batch_axes={"table": None}).split("test")
     assert batch(split.inputs, 0, 2)["table"].shape == (39, 2)
+
+
+def test_labels_with_fractions_stay_what_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    np.savez(path, x=np.zeros((4, 2), np.float32), labels=np.array([[0.5], [-100], [2], [3]], np.float32))
+    labels = read_npz(path).labels
+    assert labels is not None
+    assert labels.dtype == np.float64
+    assert labels.tolist() == [0.5, -100, 2, 3]

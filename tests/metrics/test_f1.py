@@ -1,8 +1,11 @@
-"""F1 of one class: the figure, its interval, and what it needs."""
+"""F1: the figure, its interval, and what it needs."""
+
+from typing import Literal
 
 import numpy as np
 import pytest
 from scipy.stats import bootstrap
+from sklearn.metrics import f1_score
 
 from pipeline.analyse.accuracy import accuracies
 from pipeline.data.dataset import IGNORED
@@ -13,8 +16,10 @@ from pipeline.plan import Constraints, MeasureSettings
 from pipeline.results.figures import Accuracy
 from pipeline.results.record import AccuracySamples
 from pipeline.statistics.accuracy import wilson
+from tests.metrics.judged import check_verdicts, class_scores, value
 
 METRIC = F1(output=0, positive=1)
+LABELS = np.random.default_rng(0).choice(4, 700, p=[0.4, 0.3, 0.2, 0.1])
 
 
 def _value(predictions: list[int], labels: list[int]) -> float:
@@ -31,6 +36,23 @@ def test_a_class_that_neither_occurs_nor_is_predicted_has_an_f1_of_0() -> None:
 
 def test_what_is_ignored_does_not_count() -> None:
     assert _value([1, 1, 1], [1, IGNORED, 0]) == _value([1, 1], [1, 0])
+
+
+@pytest.mark.parametrize("average", ["macro", "micro"])
+def test_the_average_over_classes_is_scikit_learns(average: Literal["macro", "micro"]) -> None:
+    scores = class_scores(LABELS, 4, 1.0)
+    expected = f1_score(LABELS, scores.argmax(1), average=average)
+    assert value(F1(average=average), scores, LABELS) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("average", ["macro", "micro"])
+def test_a_worse_average_is_found_worse_and_an_equal_one_is_not(average: Literal["macro", "micro"]) -> None:
+    check_verdicts(F1(average=average), class_scores(LABELS, 4, 3.0), class_scores(LABELS, 4, 2.0), LABELS)
+
+
+def test_labels_of_another_shape_are_refused() -> None:
+    with pytest.raises(UserError, match=r"a class number for each class that is told \[2\], and the labels are .*2, 3"):
+        METRIC.judging.value(np.zeros(2, np.int64), np.zeros((2, 3), np.int64))
 
 
 def test_a_class_that_the_model_does_not_have_is_refused() -> None:

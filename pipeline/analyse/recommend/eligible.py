@@ -86,7 +86,7 @@ def accuracy_obstacles(accuracy: Accuracy | None) -> list[str]:
         return ["its accuracy can't be compared: the baseline has none on this target"]
     if accuracy.verdict in KEEPS_MARGIN:
         return []
-    unit, limit = accuracy.unit, "(constraints.max_accuracy_drop)"
+    unit, limit, loss = accuracy.unit, "(constraints.max_accuracy_drop)", show.loss_word(accuracy.unit)
     needs = accuracy.n_to_decide
     enough = "" if needs is None else f"; about {show.count(needs)} test examples would decide"
     now, worst = show.figure(accuracy.value, unit), show.size(-accuracy.delta_low, unit)
@@ -98,10 +98,10 @@ def accuracy_obstacles(accuracy: Accuracy | None) -> list[str]:
         ]
     allowed = f"{show.size(accuracy.margin, unit)} are allowed {limit}"
     if accuracy.verdict == "UNDECIDED":
-        return [f"its {accuracy.metric} is UNDECIDED: the drop may be as large as {worst}, and {allowed}{enough}"]
-    before = show.figure(accuracy.value - accuracy.delta, unit)
+        return [f"its {accuracy.metric} is UNDECIDED: the {loss} may be as large as {worst}, and {allowed}{enough}"]
+    before = now if accuracy.before is None else show.figure(accuracy.before, unit)
     return [
-        f"its {accuracy.metric} drops by {show.size(-accuracy.delta, unit)} ({before} to {now}; at worst {worst}), "
+        f"its {accuracy.metric} {loss}s by {show.size(-accuracy.delta, unit)} ({before} to {now}; at worst {worst}), "
         f"and {allowed}"
     ]
 

@@ -97,7 +97,7 @@ def _preference(row: Row) -> tuple[tuple[int, int], float, float]:
 
 
 def _accuracy(row: Row) -> float:
-    return 1.0 if row.result.accuracy is None else row.result.accuracy.value
+    return 1.0 if row.result.accuracy is None else row.result.accuracy.merit
 
 
 def _preferred_for(winner: Row, other: Row) -> str:

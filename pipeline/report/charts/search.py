@@ -19,6 +19,7 @@ CAPTION = (
 _FINALIST, _OTHER = "finalist", "not a finalist"
 _FARTHEST, _FARTHEST_AT_LEAST = 5, 0.05
 """So many times the limit, or this fraction: a trial that drifts farther would push all others together."""
+_AXIS_NOTES: dict[Unit, str] = {"percent": " (points)", "error": " (below 0 is worse)"}
 _LABELLED = 12
 """With more points than this, only the finalists carry their names."""
 
@@ -47,7 +48,7 @@ def _panel(values: Values, unit: Unit) -> Panel:
         item["high"] = min(item["high"], 2 * top)  # one without an end goes to the edge of the chart
         item["name"] = shortened(item["trial"]) if len(values) <= _LABELLED or item["kind"] == _FINALIST else ""
     base = chart_of(values)
-    x = alt.X("drift:Q", title=f"drift{' (points)' if unit == 'percent' else ''}", scale=alt.Scale(zero=False))
+    x = alt.X("drift:Q", title=f"drift{_AXIS_NOTES.get(unit, '')}", scale=alt.Scale(zero=False))
     y = alt.Y("speed:Q", title="speed-up, SCREENED", scale=alt.Scale(zero=False))
     colour = alt.Color("kind:N", legend=None, scale=styled({_FINALIST: BLUE, _OTHER: GREY}))
     shape = alt.Shape("kind:N", legend=None, scale=styled({_FINALIST: "diamond", _OTHER: "circle"}))

@@ -20,6 +20,7 @@ from pipeline.report.charts.drawing import (
 from pipeline.report.fields import ACCURACY, header
 from pipeline.report.rows import Group, Row, unit_of
 from pipeline.results import numbers as show
+from pipeline.results.intervals import gain_sign
 
 if TYPE_CHECKING:
     import altair as alt
@@ -50,11 +51,11 @@ def tradeoff_panel(group: Group) -> Panel | None:
     _place_names(values)
     base = chart_of(values)
     metric = header(ACCURACY, group.rows)
-    percent = unit_of(*(row.variant for row in group.rows)) == "percent"
+    unit = unit_of(*(row.variant for row in group.rows))
     scale = _roomy([(item["low"], item["high"]) for item in values])
     x = alt.X("p50:Q", title="p50 (ms)", scale=scale, axis=alt.Axis(tickCount=8))
-    scale = _roomy([(item["accuracy_low"], item["accuracy_high"]) for item in values])
-    y = alt.Y("accuracy:Q", title=f"{metric} (%)" if percent else metric, scale=scale)
+    scale = _roomy([(item["accuracy_low"], item["accuracy_high"]) for item in values], reverse=gain_sign(unit) < 0)
+    y = alt.Y("accuracy:Q", title=f"{metric} (%)" if unit == "percent" else metric, scale=scale)
     shape = alt.Shape("front:N", scale=styled({_ON: "diamond", _OFF: "circle"}), legend=None)
     colour = alt.Color("front:N", scale=styled({_ON: BLUE, _OFF: GREY}), legend=None)
     tooltip = ["variant:N", "front:N", "shown_accuracy:N", "shown_p50:N"]
@@ -107,10 +108,13 @@ def _place_names(values: Values) -> None:
         value["place"] = f"{side} {'below' if rank % 2 else 'above'}"
 
 
-def _roomy(intervals: Sequence[tuple[float, float]]) -> alt.Scale:
-    """A scale over all intervals with some room for the points' names, never starting at 0 for the sake of it."""
+def _roomy(intervals: Sequence[tuple[float, float]], *, reverse: bool = False) -> alt.Scale:
+    """A scale over all intervals with some room for the points' names, never starting at 0 for the sake of it. What is
+    better is above: ``reverse`` puts less there."""
     import altair as alt
 
     low, high = min(item[0] for item in intervals), max(item[1] for item in intervals)
     room = 0.12 * (high - low) or 0.05 * abs(high) or 1.0
-    return alt.Scale(domain=[max(0.0, low - room), high + room], nice=False, zero=False)
+    least = low - room if low < 0 else max(0.0, low - room)
+    ends = [high + room, least] if reverse else [least, high + room]
+    return alt.Scale(domain=ends, nice=False, zero=False)

@@ -91,7 +91,7 @@ def _loss(outputs: list[torch.Tensor], labels: torch.Tensor | None) -> torch.Ten
 
     from pipeline.training.class_scores import Scores
 
-    if labels is not None and labels.ndim == 1 and not bool((labels < 0).any()):
+    if labels is not None and labels.ndim == 1 and not labels.is_floating_point() and not bool((labels < 0).any()):
         for place, output in enumerate(outputs):
             scores = Scores(place=place).of(outputs) if output.is_floating_point() and 0 < output.ndim < 3 else None
             if scores is not None and len(scores) == len(labels) and scores.shape[1] > int(labels.max()):

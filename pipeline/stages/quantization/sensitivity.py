@@ -14,7 +14,7 @@ from pipeline.artifact.proof import drift
 from pipeline.artifact.run import Outputs, run
 from pipeline.data.batches import Feed, Inputs, axes_of
 from pipeline.errors import StageFailed, UserError
-from pipeline.metrics import TopOne, judging_of
+from pipeline.metrics import Judging, TopOne, judging_of, merit, scale_of
 from pipeline.plan import Context, Metric
 from pipeline.stages.quantization.alone import Alone
 from pipeline.stages.quantization.nodes import products
@@ -31,7 +31,7 @@ class Loss:
     """The signal over the noise of the outputs; None: the outputs are the same."""
     drop: float
     """The drop of the metric's figure: by labels where the metric uses them, else beside the source's own
-    predictions."""
+    predictions. The rise of an error is given in parts of the source's error."""
     certain_drop: float
     """The lower end of the drop's 95 % interval."""
     expected_drop: float | None = None
@@ -82,12 +82,13 @@ class Judge:
         """The loss of a candidate on the same examples."""
         outputs = run(candidate, self.feed)
         now, before = (self.metric.predictions(found) for found in (outputs, self.outputs))
-        change = judging_of(self.metric, now).change(now, before, self.truth)
+        judging = judging_of(self.metric, now)
+        change, scale = judging.change(now, before, self.truth), _scale(judging, before, self.truth)
         right = [self._right(found, predictions) for found, predictions in ((self.outputs, before), (outputs, now))]
         return Loss(
             sqnr_db=drift(self.outputs, outputs)["sqnr_db"],
-            drop=-change.value,
-            certain_drop=-change.high,
+            drop=-change.value / scale,
+            certain_drop=-change.high / scale,
             expected_drop=None if right[0] is None or right[1] is None else right[0] - right[1],
         )
 
@@ -101,7 +102,8 @@ class Judge:
         own, truth = [array[:count] for array in self.outputs], self.truth[:count]
         now, before = (self.metric.predictions(found) for found in (outputs, own))
         judging = judging_of(self.metric, now)
-        drop = judging.value(before, truth) - judging.value(now, truth)
+        drop = merit(judging, before, truth) - merit(judging, now, truth)
+        drop /= _scale(judging, before, truth)
         return {"sqnr_db": drift(own, outputs)["sqnr_db"], "drop": drop}
 
     def _right(self, outputs: Outputs, predictions: NDArray[Any]) -> float | None:
@@ -117,6 +119,10 @@ class Judge:
             return None
         each = probabilities.reshape(-1, probabilities.shape[-1])
         return float(each[counted, truth[counted]].mean())
+
+
+def _scale(judging: Judging, before: NDArray[Any], truth: NDArray[Any]) -> float:
+    return scale_of(judging, judging.value(before, truth)) or 1.0
 
 
 def sensitivities(alone: Alone, judge: Judge, progress: Callable[[float, str], None]) -> list[dict[str, Any]]:
