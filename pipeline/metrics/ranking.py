@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,10 @@ class Ranking(TopOne):
         return Overall(
             figure=self._figure, prepare=self._ranks, rests_on=lambda predictions, truth: evened(truth), unit="number"
         )
+
+    def fitted(self, outputs: Mapping[str, NDArray[Any]]) -> tuple[Self, str | None]:
+        """The metric for a model with such outputs by name. A threshold moves no figure, so there is no note on it."""
+        return TopOne.fitted(self, outputs)[0], None
 
     def told(self, outputs: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
         """The best class [N]."""

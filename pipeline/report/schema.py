@@ -23,6 +23,16 @@ _MEASURED_OR_REASONED = {
     },
 }
 """What fields of a row decide together: one that was not measured has a reason and no figures."""
+_SHARES_IN_PERCENT = {
+    "if": {"properties": {"unit": {"const": "percent"}}},
+    "then": {
+        "properties": {
+            **{name: {"minimum": 0, "maximum": 1} for name in ("value", "low", "high")},
+            **{name: {"minimum": -1, "maximum": 1} for name in ("delta", "delta_low", "delta_high")},
+        }
+    },
+}
+"""A figure that is written in per cent is a share."""
 _LEFT_OUT = ("title", "default")
 """A field's name with a capital, and a default for what every report has."""
 _JSON_WORDS = {"None": "null", "True": "true", "False": "false"}
@@ -39,6 +49,7 @@ def report_schema(kind: type[Report] = Report) -> dict[str, Any]:
     # Pydantic reads the docstrings of a class's own fields only, so the header's come from the header.
     report["properties"] |= header["properties"]
     kinds["Result"] |= _MEASURED_OR_REASONED
+    kinds["Accuracy"] |= _SHARES_IN_PERCENT
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:slimline:report:{SCHEMA_VERSION}",

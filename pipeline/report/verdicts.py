@@ -25,11 +25,11 @@ SPEED_MEANINGS: Mapping[SpeedVerdict, str] = {
 }
 ACCURACY_MEANINGS: Mapping[AccuracyVerdict, str] = {
     "EQUAL": "every prediction is the baseline's, and so are the outputs, to 0.1 % of their largest value",
-    "IMPROVED": "the interval of the change lies above 0",
-    "NO MEANINGFUL DROP": "the interval of the change lies above the allowed margin and reaches 0",
-    "SMALL REAL DROP": "the change is below 0, but its interval stays above the allowed margin",
-    "FAILS MARGIN": "the whole interval lies below the allowed margin",
-    "DROP": "the change is below 0, and its interval reaches beyond the allowed margin",
+    "IMPROVED": "the whole interval of the change is a gain",
+    "NO MEANINGFUL DROP": "no part of the interval of the change is a loss beyond the allowed margin, and it reaches 0",
+    "SMALL REAL DROP": "the whole interval of the change is a loss, and no part of it is beyond the allowed margin",
+    "FAILS MARGIN": "the whole interval of the change is a loss beyond the allowed margin",
+    "DROP": "the whole interval of the change is a loss, and part of it is beyond the allowed margin",
     "UNDECIDED": "the interval holds both 0 and the margin; more test examples would decide",
 }
 TONES: Mapping[str, Tone] = {

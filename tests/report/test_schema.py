@@ -80,6 +80,12 @@ def test_the_schema_refuses_a_broken_report(document: dict[str, Any], change: Ca
         _check(document)
 
 
+def test_an_error_may_be_of_any_size(document: dict[str, Any]) -> None:
+    for key, figure in (("value", 93.85), ("high", 94.5), ("delta", -3.5), ("unit", "error")):
+        _set("variants", 1, "results", 0, "accuracy", key, value=figure)(document)
+    _check(document)
+
+
 @pytest.mark.parametrize("kind", [VariantResult, StageRecord, Result, Quantile, Peaks, Factors])
 def test_the_schema_requires_every_field_and_knows_no_other(kind: type[Any]) -> None:
     definition = known_schema()["$defs"][kind.__name__]

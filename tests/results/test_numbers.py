@@ -27,3 +27,11 @@ def test_shares_and_points() -> None:
     assert numbers.size(0.0042, "percent") == "0.42 points"
     assert numbers.of_largest(0.00123) == "0.12 %"
     assert numbers.of_largest(math.inf) == "more than all"
+
+
+def test_an_error_keeps_four_digits_and_a_loss_of_it_is_a_rise() -> None:
+    assert [numbers.figure(value, "error") for value in (12345.6, 16.2, 0.0001236)] == ["12,346", "16.20", "0.0001236"]
+    assert (numbers.change(-0.05, "error"), numbers.change(0.05, "error")) == ("+0.05000", f"{numbers.MINUS}0.05000")
+    assert numbers.change_interval(-0.2, 0.1, "error") == f"[{numbers.MINUS}0.1000, +0.2000]"
+    assert (numbers.loss_word("error"), numbers.gain_word("error")) == ("rise", "fall")
+    assert (numbers.loss_word("percent"), numbers.gain_word("number")) == ("drop", "gain")

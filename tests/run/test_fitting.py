@@ -21,7 +21,15 @@ from pipeline.data.hashing import DEFAULT_FRACTIONS
 from pipeline.data.noise import Noise
 from pipeline.errors import UserError
 from pipeline.metrics import Cosine, TopOne
+from pipeline.metrics.auroc import Auroc
+from pipeline.metrics.average_precision import AveragePrecision
 from pipeline.metrics.f1 import F1
+from pipeline.metrics.function import Function
+from pipeline.metrics.mean_absolute_error import MeanAbsoluteError
+from pipeline.metrics.mean_iou import MeanIou
+from pipeline.metrics.recall_at_k import RecallAtK
+from pipeline.metrics.top_k import TopK
+from pipeline.plan import Metric
 from pipeline.run.fitting import Acquainted, acquainted, with_fitted_data
 from pipeline.run.preflight import preflight
 from pipeline.zoo.source import InputSpec, OnnxModel, TorchModel
@@ -124,6 +132,37 @@ def test_a_metric_that_needs_labels_says_so_before_any_work(tmp_path: Path) -> N
     model = write(tmp_path, [("Relu", ["x"], ["y"])], [("x", FLOAT, ["n", 8])], [("y", FLOAT, ["n", 8])])
     with pytest.raises(UserError, match=r"metric 'F1' needs labels, and given has none: .* metric=top_one"):
         met(tmp_path, model, Given({"x": X}), metric=F1())
+
+
+def test_numbers_are_no_labels_of_classes(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"test split are numbers with fractions, .* such as metric=mean_absolute_error"
+    ):
+        met(tmp_path, classifier(tmp_path, 3), Given({"x": X}, np.linspace(0, 1, 40)))
+
+
+@pytest.mark.parametrize("metric", [TopK(k=2), Auroc(), AveragePrecision()])
+def test_labels_are_held_against_the_classes_of_a_metric_that_reads_scores(tmp_path: Path, metric: Metric) -> None:
+    model = classifier(tmp_path, 3)
+    assert met(tmp_path, model, Given({"x": X}, np.arange(40) % 3), metric=metric).plan.metric == metric
+    with pytest.raises(UserError, match="labels run from 0 to 4, the model has classes 0 to 2"):
+        met(tmp_path, model, Given({"x": X}, np.arange(40) % 5), metric=metric)
+
+
+@pytest.mark.parametrize(
+    ("metric", "labels", "says"),
+    [
+        (MeanAbsoluteError(), np.zeros((40, 2)), r"a label for each number that the model gives \[.*, 3\]"),
+        (RecallAtK(), np.zeros((40, 2), np.int64), "needs one class number an example"),
+        (MeanIou(), np.zeros((40, 2), np.int64), r"the model tells classes \[N\], and the labels of .* are \[N, 2\]"),
+        (Function(function="gone.metric"), np.zeros(40, np.int64), "gone.metric can't be imported"),
+    ],
+)
+def test_labels_that_do_not_fit_a_metric_are_refused_before_any_work(
+    tmp_path: Path, metric: Metric, labels: NDArray[Any], says: str
+) -> None:
+    with pytest.raises(UserError, match=says):
+        met(tmp_path, classifier(tmp_path, 3), Given({"x": X}, labels), metric=metric)
 
 
 def test_outputs_that_are_no_numbers_or_random_end_the_run(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,13 @@ def test_what_a_model_ends_in_is_told_from_its_graph(last: nn.Module, ending: st
 def test_labels_that_are_no_classes_are_refused() -> None:
     with pytest.raises(StageFailed, match="labels run from 0 to 3, and the model has classes 0 to 1"):
         scores_of(nn.Linear(4, 1), examples(4), TopOne(), labelled=True)
+
+
+def test_labels_with_fractions_are_refused() -> None:
+    given = examples(2)
+    numbers = Examples(replace(given.split, labels=np.linspace(0, 1, len(given))), given.inputs, given.preprocessing)
+    with pytest.raises(StageFailed, match="training on labels takes class numbers"):
+        scores_of(nn.Linear(4, 1), numbers, TopOne(), labelled=True)
 
 
 @pytest.mark.parametrize("last", [nn.Identity(), nn.Sigmoid()])
