@@ -205,7 +205,9 @@ def _change(accuracy: Mapping[str, Any]) -> tuple[str, str]:
     names = ("delta", "delta_low", "delta_high")
     if accuracy.get("unit") == "error":
         scale, names = -1, ("delta", "delta_high", "delta_low")
-    value, low, high = (None if accuracy[name] is None else f"{accuracy[name] * scale:+.{places}f}" for name in names)
+    value, low, high = (
+        None if accuracy[name] is None else f"{accuracy[name] * scale + 0.0:+.{places}f}" for name in names
+    )
     return f"{value}{unit}", "-" if low is None or high is None else f"{low} to {high}{unit}"
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import onnx
 import onnxruntime
@@ -85,6 +86,13 @@ def test_the_readme_writes_a_metrics_figure_in_its_unit(written: Path) -> None:
     text = readme(manifest)
     for expected in ("own F1 (10000 examples) | 0.9300 | 0.9250 to 0.9350", "| -0.0020 | -0.0040 to +0.0000 |"):
         assert expected in text
+
+
+def test_the_readme_writes_a_loss_of_an_error_as_a_rise(written: Path) -> None:
+    manifest = manifest_of(written)
+    manifest["measured"]["accuracy"] |= {"metric": "mean absolute error", "unit": "error"}
+    jsonschema.validate(manifest, manifests.schema())
+    assert "| +0.0020 | +0.0000 to +0.0040 |" in readme(manifest)
 
 
 def test_requirements_are_the_versions_that_the_figures_were_taken_with(written: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -15,8 +16,12 @@ from torch import nn
 from pipeline.artifact import Artifact, folder_digest
 from pipeline.artifact.proof import check_output
 from pipeline.artifact.torch_module import load_module, load_spec
+from pipeline.data.dataset import Split, SplitName
 from pipeline.errors import Skipped, StageFailed
 from pipeline.metrics import Cosine, TopOne
+from pipeline.metrics.auroc import Auroc
+from pipeline.metrics.mean_absolute_error import MeanAbsoluteError
+from pipeline.metrics.recall_at_k import RecallAtK
 from pipeline.plan import Context, Metric
 from pipeline.stages.finetune import Finetune
 from pipeline.stages.prune import Prune
@@ -261,7 +266,7 @@ def test_a_model_without_classes_is_taught_by_the_baseline_alone(workplace: Work
 
 
 @pytest.mark.parametrize(("labels", "metric", "weight"), [
-    (True, TopOne(), 0.0), (False, TopOne(), 1.0), (True, Cosine(), 1.0),
+    (True, TopOne(), 0.0), (False, TopOne(), 1.0), (True, Cosine(), 1.0), (True, Auroc(), 0.0), (True, RecallAtK(), 1.0),
 ])  # fmt: skip
 def test_the_baseline_teaches_where_labels_are_of_no_use(
     workplace: Workplace, torch_model: Artifact, labels: bool, metric: Metric, weight: float
@@ -269,6 +274,26 @@ def test_the_baseline_teaches_where_labels_are_of_no_use(
     workplace.original, workplace.data = torch_model, MemoryDataset(labels=labels)
     replace(STAGE, epochs=1)(torch_model, workplace.new("out"), replace(workplace.context(), metric=metric))
     assert workplace.notes["distill_weight"] == weight
+
+
+class Numbers(MemoryDataset):
+    """Images whose labels are a number for each output."""
+
+    def split(self, name: SplitName) -> Split:
+        split = MemoryDataset.split(self, name)
+        assert split.labels is not None
+        return replace(split, labels=np.eye(4)[split.labels] + 0.5)
+
+
+def test_a_model_of_numbers_learns_from_the_baseline_and_is_judged_by_its_error(
+    workplace: Workplace, torch_model: Artifact
+) -> None:
+    workplace.original, workplace.data = torch_model, Numbers()
+    context = replace(workplace.context(), metric=MeanAbsoluteError())
+    replace(STAGE, epochs=1)(torch_model, workplace.new("out"), context)
+    assert workplace.notes["distill_weight"] == 1.0
+    assert workplace.notes["validation_judged_by"] == "labels"
+    assert workplace.notes["validation_accuracy_before"] < 0
 
 
 def test_an_output_that_the_metric_can_not_judge_is_refused(workplace: Workplace) -> None:
