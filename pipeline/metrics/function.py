@@ -19,7 +19,7 @@ from pipeline.metrics.outputs import place_of, taken
 from pipeline.metrics.overall import Overall
 from pipeline.metrics.scores import Predictions, Truth
 from pipeline.results.intervals import Unit
-from pipeline.statistics.accuracy import SHARE, Span
+from pipeline.statistics.overall import SHARE, Span
 
 _SPANS: Mapping[Unit, Span] = {"percent": SHARE, "number": (-math.inf, math.inf), "error": (-math.inf, math.inf)}
 

@@ -14,15 +14,8 @@ from pipeline.errors import SlimlineError
 from pipeline.metrics.judging import Wording, needed
 from pipeline.metrics.scores import Predictions, Truth
 from pipeline.results.intervals import AccuracyVerdict, Unit, gain_sign
-from pipeline.statistics.accuracy import (
-    SHARE,
-    PairedDifference,
-    Proportion,
-    Span,
-    accuracy_verdict,
-    figure_change,
-    figure_interval,
-)
+from pipeline.statistics.accuracy import PairedDifference, Proportion, accuracy_verdict
+from pipeline.statistics.overall import SHARE, Span, figure_change, figure_interval
 
 
 def _as_they_are(predictions: Predictions, truth: Truth) -> NDArray[Any]:

@@ -27,7 +27,7 @@ class Perplexity(TopOne):
     """The exponential of the mean negative log-likelihood of the labels, over the labelled tokens of all examples. Less
     is better, and labels [N, T] are needed: each is the token that the scores beside it tell.
 
-    ``output`` and ``axis`` say where the scores [N, T, C] are, as for TopOne. All of them are kept until the run ends.
+    ``output`` and ``axis`` say where the scores [N, T, C] are, as for TopOne. All of them are recorded.
     Source: Jelinek et al. 1977, "Perplexity: a measure of the difficulty of speech recognition tasks".
     """
 

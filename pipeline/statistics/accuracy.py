@@ -22,12 +22,7 @@ _POWER = 0.8
 _RESAMPLES = 2_000
 _BATCH = 100
 """Resamples that are in memory together."""
-_MOST_JACKKNIFED = 2_000
-"""With more examples than this, leaving each out in turn costs more than it corrects (by 1 / sqrt(n))."""
-Span = tuple[float, float]
-"""The least and the largest value that a figure can have; either may be infinite."""
-SHARE: Span = (0.0, 1.0)
-_EDGE = 1e-12
+EDGE = 1e-12
 """How close to -1 and 1 the score statistic is still evaluated; its variance is 0 at the ends themselves."""
 
 
@@ -79,77 +74,14 @@ def mean_interval(values: NDArray[np.float64], alpha: float = 0.05) -> Proportio
     if not len(values):
         raise ValueError("there are no values to take the mean of")
     value = float(values.mean())
-    if np.ptp(values) < _EDGE:
+    if np.ptp(values) < EDGE:
         return Proportion(value=value, low=value, high=value, n=len(values))
     ends = (float(values.min()), float(values.max()))
-    low, high = _bootstrap(values, np.mean, alpha, method="BCa") or ends
+    low, high = bootstrap_ends(values, np.mean, alpha, method="BCa") or ends
     return Proportion(value=value, low=min(low, value), high=max(high, value), n=len(values))
 
 
-def figure_interval(
-    figure: Callable[[NDArray[np.intp]], float],
-    n: int,
-    rests_on: int | None,
-    alpha: float = 0.05,
-    *,
-    span: Span = SHARE,
-) -> Proportion:
-    """A figure over n examples with a bootstrap interval over them, seeded; ``figure`` takes their places.
-
-    A sample in which nothing varies proves little: the interval reaches as far as Wilson's does where ``rests_on``
-    examples are all alike. None: every example moves the figure, so that only an interval without length is widened.
-    ``span`` is the range of the figure.
-    """
-    value, low, high = _figure(figure, n, alpha)
-    unseen = _left_open(rests_on, n, low, high, alpha)
-    below, above = (abs(value) if math.isinf(end) else abs(value - end) for end in span)
-    return Proportion(value=value, low=min(low, value - below * unseen), high=max(high, value + above * unseen), n=n)
-
-
-def figure_change(
-    difference: Callable[[NDArray[np.intp]], float],
-    n: int,
-    rests_on: int | None,
-    alpha: float = 0.05,
-    *,
-    span: Span = SHARE,
-    scale: float = 1.0,
-) -> PairedDifference:
-    """The difference of two figures over the same n examples, with a bootstrap interval over the examples, seeded.
-
-    ``difference`` takes their places. The interval reaches as far on either side as Tango's does without any flip among
-    ``rests_on`` examples: the examples that can change a figure. None: every example does, as in ``figure_interval``.
-    ``span`` is the range of the figures, and ``scale`` the size of a whole figure.
-    """
-    value, low, high = _figure(difference, n, alpha)
-    unseen = scale * _left_open(rests_on, n, low, high, alpha)
-    most = span[1] - span[0]
-    return PairedDifference(
-        value=value,
-        low=max(min(low, value - unseen), -most),
-        high=min(max(high, value + unseen), most),
-        flips=None,
-        n=n,
-        p=None,
-    )
-
-
-def _left_open(rests_on: int | None, n: int, low: float, high: float, alpha: float) -> float:
-    if rests_on is None:
-        return _unseen(n, alpha) if high - low < _EDGE else 0.0
-    return _unseen(rests_on, alpha)
-
-
-def _figure(figure: Callable[[NDArray[np.intp]], float], n: int, alpha: float) -> tuple[float, float, float]:
-    """The figure and the ends of its interval: BCa, or the resamples' own percentiles of many examples."""
-    places = np.arange(n)
-    value = float(figure(places))
-    method = "BCa" if n <= _MOST_JACKKNIFED else "percentile"
-    low, high = _bootstrap(places, figure, alpha, method=method, vectorized=False) or (value, value)
-    return value, min(low, value), max(high, value)
-
-
-def _bootstrap(
+def bootstrap_ends(
     data: NDArray[Any], statistic: Callable[..., Any], alpha: float, **options: Any
 ) -> tuple[float, float] | None:
     """The ends of an interval (Efron & Tibshirani 1993, through scipy); None where the values are too alike for one."""
@@ -166,7 +98,7 @@ def _bootstrap(
     return ends if all(map(math.isfinite, ends)) else None
 
 
-def _unseen(n: int, alpha: float) -> float:
+def unseen(n: int, alpha: float) -> float:
     """The largest share that n examples without any leave open: where Wilson's interval of 0 among n ends."""
     z2 = _quantile(1 - alpha / 2) ** 2
     return z2 / (n + z2)
@@ -179,8 +111,8 @@ def mean_change(after: NDArray[np.float64], before: NDArray[np.float64]) -> Pair
     """
     found = mean_interval(after - before)
     low, high = found.low, found.high
-    if high - low < _EDGE:
-        reach = abs(float(before.mean())) * _unseen(found.n, 0.05)
+    if high - low < EDGE:
+        reach = abs(float(before.mean())) * unseen(found.n, 0.05)
         low, high = low - reach, high + reach
     return PairedDifference(value=found.value, low=low, high=high, flips=None, n=found.n, p=None)
 
@@ -250,7 +182,7 @@ def _lower_limit(gained: int, lost: int, n: int, alpha: float) -> float:
 
     estimate = (gained - lost) / n
     z = _quantile(1 - alpha / 2)
-    return float(brentq(lambda delta: _score(delta, gained, lost, n) - z, -1 + _EDGE, min(estimate, 1 - _EDGE)))
+    return float(brentq(lambda delta: _score(delta, gained, lost, n) - z, -1 + EDGE, min(estimate, 1 - EDGE)))
 
 
 def _score(delta: float, gained: int, lost: int, n: int) -> float:
@@ -261,7 +193,7 @@ def _score(delta: float, gained: int, lost: int, n: int) -> float:
     # The share of lost examples that is most likely under ``delta``: a quadratic's larger root, without cancellation.
     lost_share = -2 * constant / (linear + root) if linear > 0 else (root - linear) / (4 * n)
     variance = n * (2 * lost_share + delta * (1 - delta))
-    return (gained - lost - n * delta) / math.sqrt(max(variance, _EDGE))
+    return (gained - lost - n * delta) / math.sqrt(max(variance, EDGE))
 
 
 def accuracy_verdict(low: float, high: float, margin: float) -> AccuracyVerdict:

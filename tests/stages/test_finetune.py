@@ -266,7 +266,8 @@ def test_a_model_without_classes_is_taught_by_the_baseline_alone(workplace: Work
 
 
 @pytest.mark.parametrize(("labels", "metric", "weight"), [
-    (True, TopOne(), 0.0), (False, TopOne(), 1.0), (True, Cosine(), 1.0), (True, Auroc(), 0.0), (True, RecallAtK(), 1.0),
+    (True, TopOne(), 0.0), (False, TopOne(), 1.0), (True, Cosine(), 1.0),
+    (True, Auroc(), 0.0), (True, RecallAtK(), 1.0),
 ])  # fmt: skip
 def test_the_baseline_teaches_where_labels_are_of_no_use(
     workplace: Workplace, torch_model: Artifact, labels: bool, metric: Metric, weight: float
