@@ -11,8 +11,8 @@ from pipeline.plan import BASELINE, Plan
 from pipeline.search.space import Candidate
 
 _LEAST, _MOST, _WHOLE = 0.15, 0.5, 0.8
-"""The shares of the budget that are kept: at least for the proof's rounds, at most for the whole proof, and at most where
-the test split is slow."""
+"""The shares of the budget that are kept: at least for the proof's rounds, at most for the whole proof, and at most
+where the test split is slow."""
 _START_S = 1.0
 """About what starting and loading a model takes, in each round."""
 _ALONE_S, _WRITING_S = 3.0, 10.0
