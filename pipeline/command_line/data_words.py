@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,14 +16,17 @@ from pipeline.command_line.shipped import Node, configurations, default_of
 from pipeline.data.files import LABELS
 from pipeline.data.noise import InputShape
 from pipeline.data.pictures import SUFFIXES, find_pictures
+from pipeline.data.table import SUFFIXES as TABLES
 from pipeline.data.table import read_table
 from pipeline.data.texts import LABEL, TEXT
 from pipeline.errors import UserError
 from pipeline.plan import InputSignature
 
 _SPLITS = ("test.npz", "calibration.npz", "train.npz", "validation.npz")
-_TABLES = (".csv", ".tsv")
-_FORMS = "DATA is an .npz file, a folder of images or of .npz files, a .csv file, or the name of data that ships"
+_FORMS = (
+    f"DATA is an .npz file, a folder of images or of .npz files, a table of texts ({', '.join(TABLES)}), or the name "
+    "of data that ships"
+)
 _TOKENIZER = "tokenizer.json"
 _PIXELS, _TOKENS = 224, 64
 _CHANNELS = 3
@@ -57,12 +62,12 @@ def data_words(
     if path.is_dir():
         return _folder(path, model, settings)
     if not path.exists():
-        patterns = ["*.npz", "*.csv"]
+        patterns = ["*.npz", *(f"*{suffix}" for suffix in TABLES)]
         raise UserError(f"{nothing(typed, path, named, patterns)} {_FORMS} ({', '.join(named)})")
     kind = path.suffix.lower()
     if kind == ".npz":
         return _npz(path)
-    if kind in _TABLES:
+    if kind in TABLES:
         return _texts(path, model, settings)
     raise UserError(f"{path}: {_advice(kind, path)}")
 
@@ -119,7 +124,7 @@ def _folder(path: Path, model: GivenModel, settings: Mapping[str, str]) -> Given
             f"{path} holds {listed(names)} and no {_SPLITS[0]}: type {path / names[0]}, which is split by hash, or "
             f"name the files {', '.join(_SPLITS)}"
         )
-    tables = sorted(file for file in path.iterdir() if file.suffix.lower() in _TABLES)
+    tables = sorted(file for file in path.iterdir() if file.suffix.lower() in TABLES)
     if tables:
         raise UserError(f"{path} is a folder: type the file that is meant: {listed(list(map(str, tables)))}")
     return _images(path, model, settings)
@@ -169,7 +174,9 @@ def _side(name: str, entry: InputSignature) -> int | None:
 
 
 def _texts(path: Path, model: GivenModel, settings: Mapping[str, str]) -> GivenData:
-    labelled = LABEL in read_table(path, settings.get("data.encoding"), TEXT).columns
+    encoding, column = settings.get("data.encoding"), settings.get("data.text_column", TEXT)
+    columns = read_table(path, encoding, column, max_gb=_decimal(settings, "data.max_gb")).columns
+    labelled = settings.get("data.label_column", LABEL) in columns
     tokenizer = [] if "data.tokenizer" in settings else [f"data.tokenizer={_tokenizer(path, model)}"]
     shape = InputShape(shape=(_number(settings, "data.length", _TOKENS),), dtype="int64")
     return GivenData(
@@ -189,6 +196,14 @@ def _token_words(model: GivenModel) -> Iterator[str]:
     lengths = {length for _, length in shapes.values()} - {None}
     yield from (f"data.length={length}" for length in lengths if len(lengths) == 1)
     yield from (f"data.input_ids={name}" for name in shapes if len(shapes) == 1 and name != "input_ids")
+
+
+def _decimal(settings: Mapping[str, str], key: str) -> float | None:
+    """The number that was typed; None where none was, or what is no number: the configuration refuses that."""
+    with suppress(ValueError):
+        typed = float(settings.get(key, "nan"))
+        return typed if math.isfinite(typed) else None
+    return None
 
 
 def _number(settings: Mapping[str, str], key: str, default: int) -> int:
@@ -212,6 +227,9 @@ def _advice(kind: str, path: Path) -> str:
         return f"one image is no data: type its folder, {path.parent}"
     if kind == ".npy":
         return "an .npy file names no input: store the arrays with numpy.savez, each by its input's name, as .npz"
-    if kind in (".json", ".jsonl", ".parquet", ".txt", ".xlsx"):
-        return f"texts are read from a .csv file with the columns '{TEXT}' and, where there are labels, '{LABEL}'"
+    if kind in (".json", ".txt", ".xlsx"):
+        return (
+            f"texts are read from a table ({', '.join(TABLES)}) with the columns '{TEXT}' and, where there are labels, "
+            f"'{LABEL}'"
+        )
     return _FORMS

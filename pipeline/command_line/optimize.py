@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         "data",
         metavar="DATA",
         nargs="?",
-        help="an .npz file, a folder of images or of .npz files, a .csv file of texts, or data that ships; without it "
+        help="an .npz file, a folder of images or of .npz files, a table of texts, or data that ships; without it "
         "inputs are drawn at random, and no accuracy is claimed",
     )
     return parser

@@ -1,17 +1,26 @@
-"""Reads CSV files as programs write them: with any separator and encoding, and with rows that are not whole."""
+"""Reads tables as programs write them: CSV with any separator and encoding, JSON Lines, and Parquet."""
 
 from __future__ import annotations
 
 import codecs
 import csv
+import difflib
 import io
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
+from typing import Any
 
 from pipeline.data.sizes import check_file, check_memory
-from pipeline.errors import UserError
+from pipeline.errors import UserError, first_line
 
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+"""The files that are tables by their names; a file of another name is read as CSV."""
+_JSON_LINES = (".jsonl", ".ndjson")
+_PARQUET = ".parquet"
+_OBJECT = 'one JSON object a line, such as {"text": "good", "label": 1}'
 _SEPARATORS = (",", ";", "\t", "|")
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -23,47 +32,175 @@ _MARKS = (
 """The byte order marks that tell an encoding, the longer before those that they begin with."""
 _BYTES_EACH = 4
 """The most bytes of a character in memory."""
+_BYTES_A_ROW = 200
+"""What a row takes in memory beside its text."""
+_KINDS: Mapping[type, str] = {
+    NoneType: "null",
+    str: "a text",
+    bool: "a truth value",
+    int: "a number",
+    float: "a number",
+    list: "a list",
+    dict: "an object",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A CSV file's columns, its rows by column, and the line of the file that each row ends on."""
+    """A file's columns, the cells of its rows by column, and the line of the file that each row ends on."""
 
     columns: Sequence[str]
-    rows: Sequence[dict[str, str]]
+    """The names of all columns."""
+    rows: Sequence[Mapping[str, object]]
+    """The cells of the columns that were asked for. A cell of CSV is a text; of others it is what the file holds."""
     lines: Sequence[int]
+    counted: str = "line"
+    """What ``lines`` counts: lines, or rows where a file has no lines."""
+
+    def place(self, index: int) -> str:
+        """Where a row stands in the file, in words."""
+        return f"{self.counted} {self.lines[index]}"
 
 
-def read_table(path: Path, encoding: str | None, column: str) -> Table:
-    """Read a CSV file that has a header with ``column``.
+def read_table(path: Path, encoding: str | None, needed: str, *others: str, max_gb: float | None = None) -> Table:
+    """Read the column ``needed`` of a table, and ``others`` where it has them.
 
-    Its separator is the comma, semicolon, tab or bar with which the header holds that column. Its byte order mark tells
-    the encoding; without one it is UTF-8. Raises UserError, with the line, where a row has other fields than the
-    header, and where the file can't be read.
+    The suffix tells the format: .jsonl and .ndjson hold a JSON object a line, .parquet is Parquet (pyarrow reads it),
+    and anything else is CSV with a header. The separator of CSV is the comma, semicolon, tab or bar with which the
+    header holds the column ``needed``. The byte order mark tells the encoding; without one it is UTF-8. Raises
+    UserError, with the line, where a row is not as it should be, and where the file can't be read.
     """
-    check_file(path, f"give a CSV file with a column '{column}' (data.path)")
-    check_memory(_BYTES_EACH * path.stat().st_size, f"data.path={path} takes", None)
+    check_file(path, f"give a table with a column '{needed}' ({', '.join(SUFFIXES)}) as data.path")
+    wanted = (needed, *others)
+    kind = path.suffix.lower()
+    if kind == _PARQUET:
+        return _parquet(path, wanted, max_gb)
+    check_memory(_BYTES_EACH * path.stat().st_size, f"data.path={path} takes", max_gb)
     text = _decoded(path, encoding)
-    separator = _separator(text.partition("\n")[0], column)
+    return _json_lines(path, text, wanted) if kind in _JSON_LINES else _csv(path, text, wanted)
+
+
+def kind_of(value: object) -> str:
+    """What a cell holds, in words."""
+    return _KINDS.get(type(value), f"a value of type {type(value).__name__}")
+
+
+def near_column(name: str, columns: Sequence[str]) -> str | None:
+    """The column whose name is most like ``name``, in whatever case; None where none is like it."""
+    lower = {column.lower(): column for column in reversed(columns)}
+    found = difflib.get_close_matches(name.lower(), lower, 1)
+    return lower[found[0]] if found else None
+
+
+def _check_columns(path: Path, columns: Sequence[str], needed: str) -> None:
+    if needed not in columns:
+        near = near_column(needed, columns)
+        advice = f"did you mean {near}? type" if near else "name the column of the texts with"
+        raise UserError(
+            f"data.path={path} has no column '{needed}'; it has {', '.join(filter(None, columns)) or 'none'}: "
+            f"{advice} data.text_column={near or 'NAME'}"
+        )
+    if len(set(columns)) < len(columns):
+        raise UserError(f"data.path={path} has two columns of one name; it has {', '.join(columns)}")
+
+
+def _csv(path: Path, text: str, wanted: Sequence[str]) -> Table:
+    separator = _separator(text.partition("\n")[0], wanted[0])
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
     try:
         columns = [name.strip() for name in next(reader, [])]
         found = [(reader.line_num, row) for row in reader if row]
     except csv.Error as error:
         raise UserError(f"data.path={path} can't be read as CSV, at line {reader.line_num}: {error}") from error
-    if column not in columns:
-        raise UserError(
-            f"data.path={path} has no column '{column}'; it has {', '.join(filter(None, columns)) or 'none'}"
-        )
-    if len(set(columns)) < len(columns):
-        raise UserError(f"data.path={path} has two columns of one name; it has {', '.join(columns)}")
+    _check_columns(path, columns, wanted[0])
     for line, row in found:
         if len(row) != len(columns):
             raise UserError(
                 f"data.path={path}, line {line}: {len(row)} fields, and the header has {len(columns)} "
                 f"({', '.join(columns)}): mend the line; a text that holds '{separator}' stands in double quotes"
             )
-    return Table(columns, [dict(zip(columns, row, strict=True)) for _, row in found], [line for line, _ in found])
+    places = {name: columns.index(name) for name in wanted if name in columns}
+    rows = [{name: row[place] for name, place in places.items()} for _, row in found]
+    return Table(columns, rows, [line for line, _ in found])
+
+
+def _json_lines(path: Path, text: str, wanted: Sequence[str]) -> Table:
+    columns: dict[str, None] = {}
+    rows: list[dict[str, object]] = []
+    lines: list[int] = []
+    lacking: tuple[int, dict[str, Any]] | None = None
+    for line, content in enumerate(io.StringIO(text, newline="\n"), 1):
+        if not content.strip():
+            continue
+        row = _object(content, f"data.path={path}, line {line}")
+        if wanted[0] not in row and lacking is None:
+            lacking = (line, row)
+        columns.update(dict.fromkeys(row))
+        rows.append({name: row[name] for name in wanted if name in row})
+        lines.append(line)
+    if not rows:
+        raise UserError(f"data.path={path} is empty: write {_OBJECT}")
+    _check_columns(path, list(columns), wanted[0])
+    if lacking is not None:
+        line, row = lacking
+        raise UserError(
+            f"data.path={path}, line {line} has no '{wanted[0]}', as other lines have; it has "
+            f"{', '.join(row) or 'nothing'}: mend the line, or write null for a row without a text"
+        )
+    return Table(list(columns), rows, lines)
+
+
+def _object(content: str, where: str) -> dict[str, Any]:
+    try:
+        found = json.loads(content.rstrip("\r\n"), object_pairs_hook=_unique)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{where} is no JSON ({error.msg} at character {error.colno}): write {_OBJECT}") from error
+    except ValueError as error:
+        raise UserError(f"{where} can't be read: {error}") from error
+    except RecursionError as error:
+        raise UserError(f"{where} is nested too deeply to be read: write {_OBJECT}") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{where} holds {kind_of(found)} and no object: write {_OBJECT}")
+    return found
+
+
+def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"it holds '{next(name for name in names if names.count(name) > 1)}' twice")
+    return found
+
+
+def _parquet(path: Path, wanted: Sequence[str], max_gb: float | None) -> Table:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise UserError(
+            f"data.path={path} is read with pyarrow, which is not installed: install the extra parquet "
+            "(pip install pyarrow)"
+        ) from error
+    try:
+        with parquet.ParquetFile(path) as file:
+            columns = list(file.schema_arrow.names)
+            _check_columns(path, columns, wanted[0])
+            chosen = [name for name in wanted if name in columns]
+            check_memory(_unpacked(file.metadata, chosen), f"data.path={path} takes", max_gb)
+            rows = file.read(columns=chosen, use_threads=False).to_pylist()
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise UserError(f"data.path={path} can't be read as Parquet: {first_line(error)}") from error
+    return Table(columns, rows, range(1, len(rows) + 1), counted="row")
+
+
+def _unpacked(metadata: Any, columns: Sequence[str]) -> int:
+    """The bytes that these columns of a Parquet file take in memory, about."""
+    size = 0
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        chunks = [group.column(index) for index in range(group.num_columns)]
+        size += sum(one.total_uncompressed_size for one in chunks if one.path_in_schema.split(".")[0] in columns)
+    return _BYTES_EACH * size + _BYTES_A_ROW * int(metadata.num_rows)
 
 
 def _decoded(path: Path, encoding: str | None) -> str:
@@ -79,8 +216,8 @@ def _decoded(path: Path, encoding: str | None) -> str:
             f"data.path={path} is not in {told}, at line {line}: say how it is encoded, such as data.encoding=latin-1"
         ) from error
     if "\0" in text:
-        raise UserError(f"data.path={path} holds zero bytes, so it is no CSV in {told}: try data.encoding=utf-16")
-    return text
+        raise UserError(f"data.path={path} holds zero bytes, so it is no text in {told}: try data.encoding=utf-16")
+    return text.removeprefix("\ufeff")
 
 
 def _separator(header: str, column: str) -> str:

@@ -252,7 +252,7 @@ MISTAKES: list[tuple[Callable[[], object], str, str]] = [
     ),
     (lambda: write_images("p", "a.png"), "resnet50 p/a.png", "p/a.png: one image is no data: type its folder, p"),
     (lambda: np.save("a.npy", EXAMPLES), "resnet50 a.npy", "a.npy: an .npy file names no input: store the arrays"),
-    (lambda: write_text("a.txt"), "resnet50 a.txt", "a.txt: texts are read from a .csv file with the columns 'text'"),
+    (lambda: write_text("a.txt"), "resnet50 a.txt", "a.txt: texts are read from a table (.csv, .tsv, .jsonl, .ndj"),
     (lambda: write_text("d/t.csv"), "resnet50 d", "d is a folder: type the file that is meant: d/t.csv"),
     (lambda: Path("d").mkdir(), "resnet50 d", "data.path=d holds no images"),
     (lambda: write_text("t.csv", "body\nx\n"), "minilm t.csv", "data.path=t.csv has no column 'text'; it has body"),
