@@ -104,6 +104,16 @@ def test_a_users_own_pytorch_model_and_folder_compose() -> None:
     assert (chosen.model.factory, chosen.model.inputs["x"].shape, chosen.data.path) == ("a.B", (3,), Path("d"))
 
 
+@pytest.mark.parametrize("name", ["audio", "images", "texts"])
+def test_the_yaml_of_data_holds_exactly_its_fields_with_their_defaults(name: str) -> None:
+    node: dict[str, Any] = yaml.safe_load((CONF / "data" / f"{name}.yaml").read_text())
+    kind = locate(node.pop("_target_"))
+    needed = {key: node.pop(key) for key, value in list(node.items()) if value == "???"}
+    made = kind(**dict.fromkeys(needed, Path("p")))
+    own = {key: getattr(made, key) for key in (field.name for field in fields(kind)) if key not in needed}
+    assert {key: list(value) if isinstance(value, tuple) else value for key, value in own.items()} == node
+
+
 @pytest.mark.parametrize("name", names("stage"))
 def test_a_stages_yaml_holds_exactly_its_fields_with_their_defaults(name: str) -> None:
     node: dict[str, Any] = yaml.safe_load((CONF / "stage" / f"{name}.yaml").read_text())

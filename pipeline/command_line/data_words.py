@@ -14,8 +14,10 @@ import numpy as np
 from pipeline.command_line.model_words import GivenModel, listed, nothing, path_of
 from pipeline.command_line.shipped import Node, configurations, default_of
 from pipeline.data.files import LABELS
+from pipeline.data.folder import files_below
 from pipeline.data.noise import InputShape
-from pipeline.data.pictures import SUFFIXES, find_pictures
+from pipeline.data.pictures import PICTURES
+from pipeline.data.sounds import SOUNDS
 from pipeline.data.table import SUFFIXES as TABLES
 from pipeline.data.table import read_table
 from pipeline.data.texts import LABEL, TEXT
@@ -24,14 +26,15 @@ from pipeline.plan import InputSignature
 
 _SPLITS = ("test.npz", "calibration.npz", "train.npz", "validation.npz")
 _FORMS = (
-    f"DATA is an .npz file, a folder of images or of .npz files, a table of texts ({', '.join(TABLES)}), or the name "
-    "of data that ships"
+    "DATA is an .npz file, a folder of images, of audio or of .npz files, a table of texts "
+    f"({', '.join(TABLES)}), or the name of data that ships"
 )
 _TOKENIZER = "tokenizer.json"
 _PIXELS, _TOKENS = 224, 64
 _CHANNELS = 3
-_PICTURE, _TEXT = 4, 2
-"""The axes of pictures and of tokens."""
+_RATE, _SECONDS = 16_000, 1.0
+_PICTURE, _TEXT, _SOUND = 4, 2, 2
+"""The axes of pictures, of tokens, and of audio that has no axis for its one channel."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +86,8 @@ def _without(model: GivenModel, settings: Mapping[str, str]) -> GivenData:
 
 def _labelled(node: Node) -> bool | None:
     kind = str(node.get("_target_", "")).rpartition(".")[2]
-    return {"Noise": False, "Images": bool(node.get("labelled"))}.get(kind)
+    by_folder = bool(node.get("labelled"))
+    return {"Noise": False, "Images": by_folder, "Audio": by_folder}.get(kind)
 
 
 def _npz(path: Path) -> GivenData:
@@ -124,17 +128,80 @@ def _folder(path: Path, model: GivenModel, settings: Mapping[str, str]) -> Given
             f"{path} holds {listed(names)} and no {_SPLITS[0]}: type {path / names[0]}, which is split by hash, or "
             f"name the files {', '.join(_SPLITS)}"
         )
-    tables = sorted(file for file in path.iterdir() if file.suffix.lower() in TABLES)
+    every = files_below(path)
+    pictures, sounds = ([file for file in every if kind.has(file)] for kind in (PICTURES, SOUNDS))
+    typed = settings.get("data")
+    if sounds and (typed == "audio" or not pictures):
+        return _sounds(path, sounds, model, settings)
+    if sounds and typed != "images":
+        raise UserError(
+            f"{path} holds {PICTURES.many} ({len(pictures)}) and {SOUNDS.many} ({len(sounds)}): type data=images or "
+            "data=audio behind it"
+        )
+    tables = [file for file in every if file.parent == path and file.suffix.lower() in TABLES]
     if tables:
         raise UserError(f"{path} is a folder: type the file that is meant: {listed(list(map(str, tables)))}")
-    return _images(path, model, settings)
+    if not pictures:
+        kinds = " and ".join(f"no {kind.many} ({', '.join(kind.suffixes)})" for kind in (PICTURES, SOUNDS))
+        raise UserError(f"{path} holds {kinds}: {_FORMS}")
+    return _images(path, pictures, model, settings)
 
 
-def _images(path: Path, model: GivenModel, settings: Mapping[str, str]) -> GivenData:
-    pictures = find_pictures(path, (), False, ()).files
-    classes = {file.parent.name for file in pictures}
-    in_folders = len(classes) > 1 and not any(file.parent == path for file in pictures)
-    labelled = settings.get("data.labelled", str(in_folders)).lower() == "true"
+def _by_folder(files: Sequence[Path], path: Path, settings: Mapping[str, str]) -> bool:
+    """Whether the folders that files lie in are their classes: as it was typed, or where all lie in several folders."""
+    in_folders = len({file.parent.name for file in files}) > 1 and not any(file.parent == path for file in files)
+    return settings.get("data.labelled", str(in_folders)).lower() == "true"
+
+
+def _sounds(path: Path, sounds: Sequence[Path], model: GivenModel, settings: Mapping[str, str]) -> GivenData:
+    labelled = _by_folder(sounds, path, settings)
+    rate = _number(settings, "data.sample_rate", _RATE)
+    samples = round((_decimal(settings, "data.seconds") or _SECONDS) * rate)
+    channel = settings.get("data.channel", "").lower() == "true"
+    shape = InputShape(shape=(1, samples) if channel else (samples,), dtype="float32")
+    return GivenData(
+        words=(
+            "data=audio",
+            f"data.path={path}",
+            *(["data.labelled=true"] if labelled else []),
+            *_sound_words(model, rate),
+        ),
+        labelled=labelled,
+        inputs={settings.get("data.input", "audio"): shape},
+    )
+
+
+def _decimal(settings: Mapping[str, str], key: str) -> float | None:
+    """The number that was typed; None where none was, or what is no number: the configuration refuses that."""
+    with suppress(ValueError):
+        typed = float(settings.get(key, "nan"))
+        return typed if math.isfinite(typed) else None
+    return None
+
+
+def _sound_words(model: GivenModel, rate: int) -> Iterator[str]:
+    """The length, the name and the axes of the first input that audio fits, where they are not those of ``data=audio``.
+
+    Raises UserError where a model that tells its inputs has none that audio fits.
+    """
+    if model.inputs is None:
+        return
+    for name, entry in model.inputs.items():
+        shape = entry.shape or ()
+        channel = len(shape) == _SOUND + 1 and shape[1] == 1
+        if entry.dtype.startswith("float") and (channel or len(shape) == _SOUND):
+            yield from () if shape[-1] is None else (f"data.seconds={shape[-1] / rate}",)
+            yield from () if name == "audio" else (f"data.input={name}",)
+            yield from ("data.channel=true",) if channel else ()
+            return
+    raise UserError(
+        f"the model reads {listed(list(model.inputs))}, and none of these takes [N, samples], which a folder of audio "
+        "gives: give the examples (spectrograms, say) as an .npz file"
+    )
+
+
+def _images(path: Path, pictures: Sequence[Path], model: GivenModel, settings: Mapping[str, str]) -> GivenData:
+    labelled = _by_folder(pictures, path, settings)
     name, side = settings.get("data.input", "image"), _number(settings, "data.size", _PIXELS)
     return GivenData(
         words=(
@@ -198,14 +265,6 @@ def _token_words(model: GivenModel) -> Iterator[str]:
     yield from (f"data.input_ids={name}" for name in shapes if len(shapes) == 1 and name != "input_ids")
 
 
-def _decimal(settings: Mapping[str, str], key: str) -> float | None:
-    """The number that was typed; None where none was, or what is no number: the configuration refuses that."""
-    with suppress(ValueError):
-        typed = float(settings.get(key, "nan"))
-        return typed if math.isfinite(typed) else None
-    return None
-
-
 def _number(settings: Mapping[str, str], key: str, default: int) -> int:
     """The number that was typed; the default where none was, or what is no number: the configuration refuses that."""
     typed = settings.get(key, "")
@@ -223,8 +282,9 @@ def _tokenizer(path: Path, model: GivenModel) -> Path:
 
 
 def _advice(kind: str, path: Path) -> str:
-    if kind in SUFFIXES:
-        return f"one image is no data: type its folder, {path.parent}"
+    for one in (PICTURES, SOUNDS):
+        if one.has(path):
+            return f"one {one.one} is no data: type its folder, {path.parent}"
     if kind == ".npy":
         return "an .npy file names no input: store the arrays with numpy.savez, each by its input's name, as .npz"
     if kind in (".json", ".txt", ".xlsx"):

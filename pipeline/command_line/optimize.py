@@ -78,7 +78,8 @@ def _parser() -> argparse.ArgumentParser:
         "data",
         metavar="DATA",
         nargs="?",
-        help="an .npz file, a folder of images or of .npz files, a table of texts, or data that ships; without it "
+        help="an .npz file, a folder of images, of audio or of .npz files, a table of texts (.csv, .tsv, .jsonl, "
+        ".ndjson, .parquet), or data that ships; without it "
         "inputs are drawn at random, and no accuracy is claimed",
     )
     return parser

@@ -46,12 +46,16 @@ class Partition:
     """Which examples each split has."""
 
     positions: Mapping[str, list[int]]
+    different: int
+    """How many different examples there are, or different groups of examples that stay together."""
+    what: str = "example"
+    """What was divided: examples, or the groups by their name."""
     note: str | None = None
     """What to say where the splits could not have their fractions; None where they have them."""
 
 
-def partition(hashes: list[str], fractions: Mapping[str, float]) -> Partition:
-    """The positions of each split's examples.
+def partition(hashes: list[str], fractions: Mapping[str, float], what: str = "example") -> Partition:
+    """The positions of each split's examples; examples of one group have one hash, and ``what`` names the group.
 
     Sorted by hash, the first ``fractions.test`` of the distinct examples are test (in the order of ``fractions``), and
     so on: equal examples share a split, and the same examples always give the same splits. Where there are few
@@ -67,7 +71,7 @@ def partition(hashes: list[str], fractions: Mapping[str, float]) -> Partition:
     for name, size in sizes.items():
         parts[name] = [index for group in ordered[first : first + size] for index in group]
         first += size
-    return Partition(parts, _note(sizes, fractions, len(ordered), len(hashes)))
+    return Partition(parts, len(ordered), what, _note(sizes, fractions, len(ordered), len(hashes), what))
 
 
 def split_sizes(count: int, fractions: Mapping[str, float]) -> dict[SplitName, int]:
@@ -111,15 +115,17 @@ def _fill(sizes: dict[SplitName, int], name: SplitName, wanted: int, givers: Seq
             sizes[name] += max(given, 0)
 
 
-def _note(sizes: Mapping[SplitName, int], fractions: Mapping[str, float], different: int, examples: int) -> str | None:
+def _note(
+    sizes: Mapping[SplitName, int], fractions: Mapping[str, float], different: int, examples: int, what: str
+) -> str | None:
     if sizes == _by_fraction(different, fractions):
         return None
-    among = "" if examples == different else f" among {examples}"
+    among = "" if examples == different else f" among {examples}" if what == "example" else f" ({examples} examples)"
     shares = ", ".join(f"{size} {name}" for name, size in sizes.items() if size)
     lacking = [name for name, size in sizes.items() if not size and fractions[name] > 0]
     missing = f"; what reads {' or '.join(lacking)} is skipped" if lacking else ""
     rough = f"; accuracy is only known roughly with fewer than {ACCURACY_FROM}" if different < ACCURACY_FROM else ""
-    has = f"the data has {different} different example{'s' if different > 1 else ''}{among}"
+    has = f"the data has {different} different {what}{'s' if different > 1 else ''}{among}"
     return f"{has}, so its splits are {shares}{missing}{rough}"
 
 
@@ -127,14 +133,14 @@ def take_part(whole: Split, parts: Partition, fractions: Mapping[str, float], na
     """One split of ``whole``; raises NoExamples, with ``where`` the examples are from, where the split gets none."""
     chosen = parts.positions[name]
     if not chosen:
-        raise NoExamples(f"the {name} split has no examples: {_why_none(len(whole), fractions, name, where)}")
+        raise NoExamples(f"the {name} split has no examples: {_why_none(parts, fractions, name, where)}")
     notes = whole.notes if parts.note is None else (*whole.notes, parts.note)
     return replace(whole.chosen(chosen), notes=notes)
 
 
-def _why_none(count: int, fractions: Mapping[str, float], name: SplitName, where: object) -> str:
+def _why_none(parts: Partition, fractions: Mapping[str, float], name: SplitName, where: object) -> str:
     if not fractions.get(name):
         return f"data.fractions.{name} is 0"
     if name == "calibration":
-        return f"it takes {FEWEST['calibration']} different examples at least, and {where} has {count}"
-    return f"{where} has {count}, too few for it beside calibration and test"
+        return f"it takes {FEWEST['calibration']} different {parts.what}s at least, and {where} has {parts.different}"
+    return f"{where} has {parts.different}, too few for it beside calibration and test"

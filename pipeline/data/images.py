@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.bounds import Positive
 from pipeline.data.dataset import Split, SplitName
+from pipeline.data.folder import Folder, find_files
 from pipeline.data.hashing import (
     DEFAULT_FRACTIONS,
     Partition,
@@ -23,7 +24,7 @@ from pipeline.data.hashing import (
     partition,
     take_part,
 )
-from pipeline.data.pictures import Folder, find_pictures, open_picture
+from pipeline.data.pictures import PICTURES, open_picture
 from pipeline.data.sizes import check_memory
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class Images:
         return self._folder().classes if self.labelled else ()
 
     def _folder(self) -> Folder:
-        return find_pictures(self.path, self.only, self.labelled, self.classes)
+        return find_files(self.path, PICTURES, self.only, self.labelled, self.classes)
 
     def split(self, name: SplitName) -> Split:
         """Read one split; raises UserError where an image can't be read, NoExamples where the split gets no example."""

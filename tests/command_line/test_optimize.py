@@ -18,6 +18,7 @@ from PIL import Image
 from pipeline.cli import main
 from pipeline.command_line import optimize
 from pipeline.command_line.optimize import search
+from tests.data.sounds import write_wav
 from tests.importing.graphs import model, value, weight
 
 BEST = "experiment=best"
@@ -140,6 +141,63 @@ def test_images_get_the_models_size_and_input_and_the_labels_of_their_folders() 
     ]  # fmt: skip
 
 
+def write_sounds(folder: str, *names: str) -> str:
+    for name in names:
+        write_wav(Path(folder, name), np.ones(9))
+    return folder
+
+
+def test_audio_gets_the_models_length_and_input_and_the_labels_of_its_folders() -> None:
+    write_model("m.onnx", "waveform", ("n", 15600))
+    write_model("free.onnx", "audio", ("n", "samples"))
+    write_model("one.onnx", "audio", ("n", 1, 8000))
+    flat = write_sounds("flat", "a.wav", "b.WAV")
+    sorted_ = write_sounds("sorted", "no/a.wav", "yes/b.wav")
+    write_text("sorted/labels.csv", "file,label\n")
+    assert words("m.onnx", flat)[2:] == [
+        "data=audio", "data.path=flat", "data.seconds=0.975", "data.input=waveform", "metric=cosine",
+    ]  # fmt: skip
+    assert words("free.onnx", sorted_)[2:] == ["data=audio", "data.path=sorted", "data.labelled=true"]
+    assert words("one.onnx", flat, "data.sample_rate=8000")[2:] == [
+        "data=audio", "data.path=flat", "data.seconds=1.0", "data.channel=true", "metric=cosine",
+        "data.sample_rate=8000",
+    ]  # fmt: skip
+
+
+def test_a_pytorch_class_reads_audio_of_the_length_that_is_typed() -> None:
+    flat = write_sounds("flat", "a.wav", "b.wav")
+    for typed, shape in (("data.seconds=0.5", [8000]), ("data.channel=true", [1, 16000]), ("data.seconds=x", [16000])):
+        found = words("a:Net", flat, "model.weights=null", typed)
+        assert f'model.inputs={{"audio": {{shape: {shape}, dtype: float32}}}}' in found
+
+
+def test_a_folder_of_images_and_audio_is_what_is_typed() -> None:
+    write_model("sound.onnx", "audio", ("n", 800))
+    write_model("image.onnx")
+    both = write_images(write_sounds("both", "a.wav"), "cover.png")
+    assert words("sound.onnx", both, "data=audio")[2:] == [
+        "data.path=both", "data.seconds=0.05", "metric=cosine", "data=audio",
+    ]  # fmt: skip
+    assert words("image.onnx", both, "data=images")[2:4] == ["data.path=both", "data.size=32"]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".ndjson", ".JSONL", ".parquet"])
+def test_every_table_holds_texts(suffix: str) -> None:
+    write_model("m.onnx", "input_ids", ("n", 32), TensorProto.INT64)
+    write_text("tokenizer.json", "{}")
+    path = Path(f"t{suffix}")
+    if suffix == ".parquet":
+        pyarrow = pytest.importorskip("pyarrow")
+        pytest.importorskip("pyarrow.parquet").write_table(pyarrow.table({"text": ["good"], "label": [1]}), path)
+    else:
+        path.write_text('{"text": "good", "label": 1}\n')
+    expected = ["data=texts", f"data.path={path}", "data.tokenizer=tokenizer.json", "data.length=32"]
+    assert words("m.onnx", str(path))[2:] == expected
+    assert words("m.onnx", str(path), "data.label_column=null")[2:] == [
+        *expected, "metric=cosine", "data.label_column=null",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("place", ["models/onnx/tokenizer.json", "models/tokenizer.json", "texts/tokenizer.json"])
 def test_texts_find_the_tokenizer_beside_the_model_or_the_texts(place: str) -> None:
     write_model("models/onnx/m.onnx", "input_ids", ("n", 32), TensorProto.INT64)
@@ -215,6 +273,10 @@ def _texts() -> None:
     write_text("t.csv", "text\ngood\n")
 
 
+def _both() -> None:
+    write_images(write_sounds("d", "a.wav", "b/c.wav"), "cover.png")
+
+
 def _wide() -> None:
     write_model("m.onnx", shape=("n", 3, 32, 64))
     write_images("photos", "a.png")
@@ -254,7 +316,22 @@ MISTAKES: list[tuple[Callable[[], object], str, str]] = [
     (lambda: np.save("a.npy", EXAMPLES), "resnet50 a.npy", "a.npy: an .npy file names no input: store the arrays"),
     (lambda: write_text("a.txt"), "resnet50 a.txt", "a.txt: texts are read from a table (.csv, .tsv, .jsonl, .ndj"),
     (lambda: write_text("d/t.csv"), "resnet50 d", "d is a folder: type the file that is meant: d/t.csv"),
-    (lambda: Path("d").mkdir(), "resnet50 d", "data.path=d holds no images"),
+    (lambda: write_text("d/t.parquet"), "resnet50 d", "d is a folder: type the file that is meant: d/t.parquet"),
+    (lambda: Path("d").mkdir(), "resnet50 d", "d holds no images (.jpg, .jpeg, .png, .webp, .bmp, .tif, .tiff, .gif) "),
+    (lambda: write_sounds("p", "a.wav"), "resnet50 p/a.wav", "p/a.wav: one audio file is no data: type its folder, p"),
+    (lambda: write_sounds("p", "a.wav"), "resnet50 p", "the model reads image, and none of these takes [N, samples]"),
+    (_both, "resnet50 d", "d holds images (1) and audio files (2): type data=images or data=audio behind it"),
+    (
+        lambda: write_text("t.jsonl", '{"text": "a"}\n{"text": \n'),
+        "minilm t.jsonl",
+        "data.path=t.jsonl, line 2 is no JSON (Expecting value at character 10): write one JSON object a line",
+    ),
+    (
+        lambda: write_text("t.ndjson", '{"sentence": "a"}\n'),
+        "minilm t.ndjson",
+        "data.path=t.ndjson has no column 'text'; it has sentence: name the column of the texts with data.text_column",
+    ),
+    (lambda: write_text("t.parquet", "x"), "minilm t.parquet", "data.path=t.parquet can't be read as Parquet: "),
     (lambda: write_text("t.csv", "body\nx\n"), "minilm t.csv", "data.path=t.csv has no column 'text'; it has body"),
     (_texts, "m.onnx t.csv", "texts need the model's tokenizer.json, and none lies in "),
     (_wide, "m.onnx photos", "the model reads 'image' as [N, 3, 32, 64], and a folder of images gives squares in red"),

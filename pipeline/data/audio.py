@@ -1,0 +1,196 @@
+"""Audio from a folder, in windows of one length."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.bounds import Count, Positive
+from pipeline.data.dataset import Split, SplitName
+from pipeline.data.folder import Folder, find_files
+from pipeline.data.hashing import (
+    DEFAULT_FRACTIONS,
+    Partition,
+    check_fractions,
+    check_sizes,
+    limited,
+    partition,
+    take_part,
+)
+from pipeline.data.sizes import check_memory
+from pipeline.data.sounds import SOUNDS, Sound, describe, read_sound
+
+Windows = Literal["first", "all"]
+_BYTES_EACH = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audio:
+    """A folder of audio files (wav, flac), searched with its subfolders, links too; soundfile reads them.
+
+    Each is mixed to mono, resampled to ``sample_rate`` and cut to windows of ``seconds``: [N, samples] float32 from -1
+    to 1, by the name ``input``. A file that is shorter is filled with zeros. With ``windows: all`` a file gives as many
+    windows as it has, one behind the other; the last one counts where at least half of it is there, and windows of
+    zeros only are left out. With ``labelled`` a file's class is the folder it lies in, numbered in the order of the
+    folders' names, or in that of ``classes``. The files are split by the sha256 of their windows
+    (``pipeline.data.hashing``): windows of one file, and files with an equal window, share a split.
+    """
+
+    path: Path
+    sample_rate: Count = 16_000
+    """Samples in a second, as the model reads them."""
+    seconds: Positive = 1.0
+    windows: Windows = "first"
+    normalize: bool = False
+    """Whether each window is scaled so that its largest value is 1 or -1."""
+    channel: bool = False
+    """Whether the model reads [N, 1, samples]."""
+    input: str = "audio"
+    labelled: bool = False
+    classes: tuple[str, ...] = ()
+    """The folders' names in the order of the model's classes; none: sorted by name."""
+    only: tuple[str, ...] = ()
+    """The names of files, or glob patterns; none: all files."""
+    fractions: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_FRACTIONS))
+    calibration_size: int = 512
+    test_size: int | None = None
+    max_gb: Positive | None = None
+    """The most that the windows may take in memory; None: half of the memory that is free."""
+
+    def __post_init__(self) -> None:
+        check_sizes(self.calibration_size, self.test_size)
+        check_fractions(self.fractions)
+        if self._samples < 1:
+            raise ValueError(f"seconds={self.seconds:g} is shorter than one sample at sample_rate={self.sample_rate}")
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the folders, where the files are labelled."""
+        return self._folder().classes if self.labelled else ()
+
+    @property
+    def _samples(self) -> int:
+        return round(self.seconds * self.sample_rate)
+
+    def _folder(self) -> Folder:
+        return find_files(self.path, SOUNDS, self.only, self.labelled, self.classes)
+
+    def split(self, name: SplitName) -> Split:
+        """Read one split; raises UserError where a file can't be read, NoExamples where the split gets no example."""
+        reading = _Reading(
+            path=self.path,
+            folder=self._folder(),
+            rate=self.sample_rate,
+            samples=self._samples,
+            all_windows=self.windows == "all",
+            normalize=self.normalize,
+            channel=self.channel,
+            input=self.input,
+            max_gb=self.max_gb,
+        )
+        whole, parts = _read(reading, tuple(self.fractions.items()))
+        split = take_part(whole, parts, self.fractions, name, self.path)
+        return limited(split, name, self.calibration_size, self.test_size)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reading:
+    path: Path
+    folder: Folder
+    rate: int
+    samples: int
+    """How many samples a window has."""
+    all_windows: bool
+    normalize: bool
+    channel: bool
+    input: str
+    max_gb: float | None
+
+    def count(self, samples: int) -> int:
+        """How many windows a file of so many samples has."""
+        whole, rest = divmod(samples, self.samples)
+        return max(1, whole + (2 * rest >= self.samples)) if self.all_windows else 1
+
+    def cut(self, mono: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The windows [K, samples] of a file, without those that hold only zeros where others do not."""
+        windows = np.zeros((self.count(len(mono)), self.samples), np.float32)
+        kept = mono[: windows.size]
+        windows.reshape(-1)[: len(kept)] = kept
+        peaks = np.abs(windows).max(axis=1)
+        windows, peaks = (windows[peaks > 0], peaks[peaks > 0]) if peaks.any() else (windows[:1], peaks[:1])
+        if not self.normalize:
+            return windows
+        scales = np.where(peaks > 0, peaks, np.float32(1))
+        return np.asarray(windows / scales[:, None], np.float32)
+
+
+@lru_cache(maxsize=2)
+def _read(reading: _Reading, fractions: tuple[tuple[str, float], ...]) -> tuple[Split, Partition]:
+    sounds = [describe(file) for file in reading.folder.files]
+    _check_size(reading, sounds)
+    found: list[NDArray[np.float32]] = []
+    silent = clipped = 0
+    for sound in sounds:
+        mono, loud = read_sound(sound, reading.rate, None if reading.all_windows else reading.samples)
+        windows = reading.cut(mono)
+        silent += reading.count(len(mono)) - len(windows)
+        clipped += loud
+        found.append(windows)
+    counts = [len(windows) for windows in found]
+    arrays = np.concatenate(found)
+    labels = None if reading.folder.labels is None else np.repeat(np.array(reading.folder.labels, np.int64), counts)
+    notes = (*reading.folder.notes, *_notes(silent, clipped))
+    whole = Split({reading.input: arrays[:, None] if reading.channel else arrays}, labels, notes)
+    files = np.repeat(np.arange(len(counts)), counts).tolist()
+    return whole, partition(_keys(whole.example_hashes(), files), dict(fractions), "file")
+
+
+def _check_size(reading: _Reading, sounds: Sequence[Sound]) -> None:
+    count = sum(reading.count(sound.samples_at(reading.rate)) for sound in sounds)
+    largest = max(sound.frames * sound.channels for sound in sounds) if reading.all_windows else 0
+    check_memory(
+        _BYTES_EACH * (count * reading.samples + largest),
+        f"the {count:,} windows of {reading.path} take",
+        reading.max_gb,
+        "name fewer files with data.only",
+    )
+
+
+def _notes(silent: int, clipped: int) -> list[str]:
+    notes = []
+    if silent:
+        notes.append(f"{silent} window{'s' if silent > 1 else ''} of zeros only left out")
+    if clipped:
+        files = f"{clipped} files have" if clipped > 1 else "1 file has"
+        notes.append(f"{files} samples beyond -1 to 1, which are cut off")
+    return notes
+
+
+def _keys(hashes: Sequence[str], files: Sequence[int]) -> list[str]:
+    """A key for each window: windows of one file share it, and so do files that have an equal window.
+
+    The key is the smallest hash among those that share it, so it depends on neither the files' names nor their order.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    places = {digest: place for place, digest in enumerate(sorted(set(hashes)))}
+    windows = np.array([places[digest] for digest in hashes])
+    nodes = len(places) + max(files) + 1
+    graph = coo_array((np.ones(len(files)), (windows, len(places) + np.array(files))), shape=(nodes, nodes))
+    component = connected_components(graph, directed=False)[1][windows].tolist()
+    smallest: dict[int, str] = {}
+    for digest, part in zip(hashes, component, strict=True):
+        smallest[part] = min(smallest.get(part, digest), digest)
+    return [smallest[part] for part in component]
