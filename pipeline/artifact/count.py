@@ -12,7 +12,8 @@ Where a shape is unknown, or a model does products in another way, the number is
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -135,10 +136,14 @@ def torch_macs(module: Any, spec: Any) -> int | None:
 def _count_onnx(artifact: Artifact) -> tuple[int, int | None]:
     import onnx
 
-    model = onnx.load(artifact.onnx_path, load_external_data=False)
+    return count_graph(onnx.load(artifact.onnx_path, load_external_data=False))
+
+
+def count_graph(model: onnx.ModelProto) -> tuple[int, int | None]:
+    """Parameters and MACs of an ONNX model for one example; the model is changed to have a batch of 1."""
     constants = constants_of(model)
     macs = macs_by_node(model, known_tensors(model, constants))
-    return _parameters(model, constants), None if macs is None else sum(cost for _, cost in macs)
+    return sum(elements_by_type(model).values()), None if macs is None else sum(cost for _, cost in macs)
 
 
 def constants_of(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
@@ -152,7 +157,20 @@ def constants_of(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
     return constants
 
 
-def _parameters(model: onnx.ModelProto, constants: Mapping[str, onnx.TensorProto]) -> int:
+def elements_by_type(model: onnx.ModelProto) -> dict[str, int]:
+    """The parameters of an ONNX model by the type that they are stored in, such as ``float32``."""
+    from onnx.helper import tensor_dtype_to_np_dtype
+
+    constants = constants_of(model)
+    found: Counter[str] = Counter()
+    for name in _weights(model, constants):
+        found[tensor_dtype_to_np_dtype(constants[name].data_type).name] += math.prod(constants[name].dims)
+    for kind, elements in _packed_weights(model):
+        found[kind] += elements
+    return dict(found.most_common())
+
+
+def _weights(model: onnx.ModelProto, constants: Mapping[str, onnx.TensorProto]) -> set[str]:
     scales = _dynamic_scales(model)
     weights: set[str] = set()
     for node in model.graph.node:
@@ -163,17 +181,15 @@ def _parameters(model: onnx.ModelProto, constants: Mapping[str, onnx.TensorProto
             float_weight = position not in _NO_WEIGHTS.get(node.op_type, ()) and _is_float(constants[name])
             if integer or float_weight:
                 weights.add(name)
-    return sum(math.prod(constants[name].dims) for name in weights) + _packed_weights(model)
+    return weights
 
 
-def _packed_weights(model: onnx.ModelProto) -> int:
-    """Weights of less than a byte, several of which share an element: K x N in each MatMulNBits."""
-    sizes = [
-        {entry.name: entry.i for entry in node.attribute if entry.name in ("K", "N")}
-        for node in model.graph.node
-        if node.op_type == "MatMulNBits"
-    ]
-    return sum(size["K"] * size["N"] for size in sizes)
+def _packed_weights(model: onnx.ModelProto) -> Iterator[tuple[str, int]]:
+    """Weights of which several may share an element, with their type: K x N in each MatMulNBits."""
+    for node in model.graph.node:
+        if node.op_type == "MatMulNBits":
+            stated = {entry.name: entry.i for entry in node.attribute}
+            yield f"uint{stated.get('bits', 4)}", stated["K"] * stated["N"]
 
 
 def _is_float(tensor: onnx.TensorProto) -> bool:

@@ -20,7 +20,7 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,11 +75,31 @@ class Store:
             raise UserError(f"{self.root} is not a folder, so it can't be a store: type the path of a folder")
 
     def get(self, key: str) -> Entry | None:
-        """The entry, verified; None where there is none. Raises CorruptEntry where its bytes have changed."""
+        """The entry, verified, in use from now on; None where there is none. Raises CorruptEntry where its bytes have
+        changed."""
+        entry = self._verified(key, self.in_use.add)
+        if entry is not None:
+            with suppress(OSError):  # a store that can't be written serves all the same
+                os.utime(self.root / key / "entry.json")
+        return entry
+
+    def peek(self, key: str) -> Entry | None:
+        """The entry as ``get`` gives it, and nothing is marked: it does not count as used."""
+        return self._verified(key, lambda folder: None)
+
+    def facts(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """The label and the facts of every entry that can be read, the longest unused one first; its model is not
+        verified."""
+        for summary in self.entries():
+            with suppress(OSError, ValueError, KeyError, TypeError, RecursionError, CorruptEntry):
+                plain = _sealed(summary.key, self.root / summary.key)
+                yield plain["label"], plain["facts"]
+
+    def _verified(self, key: str, mark: Callable[[Path], None]) -> Entry | None:
         folder = self.root / key
         try:
-            self.in_use.add(folder)
-            entry = _read(key, folder)
+            mark(folder)
+            return _read(key, folder)
         except FileNotFoundError as error:
             if os.path.lexists(folder):
                 raise CorruptEntry(f"stored entry {key[:12]} is not whole: {error}") from error
@@ -90,9 +110,6 @@ class Store:
             raise CorruptEntry(f"stored entry {key[:12]} can't be read: {error}") from error
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise CorruptEntry(f"stored entry {key[:12]} has an entry.json that can't be read: {error}") from error
-        with suppress(OSError):  # a store that can't be written serves all the same
-            os.utime(folder / "entry.json")
-        return entry
 
     @contextmanager
     def writing(self, key: str) -> Iterator[Path]:
@@ -205,10 +222,16 @@ def _is_entry(path: Path) -> bool:
     return os.path.lexists(path / "entry.json") or _KEY.fullmatch(path.name) is not None
 
 
-def _read(key: str, folder: Path) -> Entry:
-    plain = json.loads((folder / "entry.json").read_text())
+def _sealed(key: str, folder: Path) -> dict[str, Any]:
+    """An entry.json as it was written."""
+    plain: dict[str, Any] = json.loads((folder / "entry.json").read_text())
     if plain.pop("seal", None) != _seal(plain):
         raise CorruptEntry(f"stored entry {key[:12]} has an entry.json that is not as it was written")
+    return plain
+
+
+def _read(key: str, folder: Path) -> Entry:
+    plain = _sealed(key, folder)
     artifact = Artifact(folder / "artifact", plain["format"], plain["digest"])
     if artifact.format not in get_args(Format) or not isinstance(plain["facts"], dict):
         raise CorruptEntry(f"stored entry {key[:12]} is none that this version reads")

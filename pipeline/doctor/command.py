@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from pipeline.backends.onnxruntime.libraries import CUDA
 from pipeline.doctor import findings, runtimes
 from pipeline.doctor.findings import Finding, Level
 from pipeline.errors import WorkerFailed
+from pipeline.folders.disk import free_bytes
 from pipeline.machine.cgroup import cpu_quota
 from pipeline.machine.environment import (
     available_memory_bytes,
@@ -176,9 +176,7 @@ def _software(gpus: list[str]) -> Iterator[Finding]:
 
 
 def _disk(store: Path) -> Finding:
-    place = store.absolute()
-    existing = next(folder for folder in (place, *place.parents) if folder.exists())
-    return findings.disk(shutil.disk_usage(existing).free, f"the store in {store}")
+    return findings.disk(free_bytes(store), f"the store in {store}")
 
 
 def _print(console: Console, found: list[Finding]) -> None:

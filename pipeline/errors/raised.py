@@ -156,6 +156,15 @@ def reasoned(fail: Callable[[SlimlineError], object]) -> Iterator[None]:
 
 
 @contextmanager
+def keeping(problems: list[str]) -> Iterator[None]:
+    """Add the problems of a UserError inside the block to ``problems``, so that others are found too."""
+    try:
+        yield
+    except UserError as error:
+        problems.extend(problem for problem in error.problems if problem not in problems)
+
+
+@contextmanager
 def reporting_disk(path: Path, advice: str = _RUN_ADVICE, room: str = "") -> Iterator[None]:
     """Turn the operating system's errors of files at ``path``, or of a full disk, into one line that says what to type;
     for a full disk it says how to make ``room``, too. Errors of other files pass."""

@@ -40,23 +40,41 @@ _JSON_WORDS = {"None": "null", "True": "true", "False": "false"}
 
 def report_schema(kind: type[Report] = Report) -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of report.json."""
-    from pydantic import ConfigDict, TypeAdapter
-
-    config = ConfigDict(use_attribute_docstrings=True, extra="forbid", json_schema_serialization_defaults_required=True)
-    kinds_read: Any = GenericAlias(tuple, (kind, Header))
-    kinds = _tidied(TypeAdapter(kinds_read, config=config).json_schema(mode="serialization"))["$defs"]
+    kinds = _definitions(kind, Header)
     report, header = kinds.pop(kind.__name__), kinds.pop("Header")
     # Pydantic reads the docstrings of a class's own fields only, so the header's come from the header.
     report["properties"] |= header["properties"]
     kinds["Result"] |= _MEASURED_OR_REASONED
     kinds["Accuracy"] |= _SHARES_IN_PERCENT
+    about = (
+        "What a run found: report.json. Fractions are not per cent; sizes are bytes; times are milliseconds where the "
+        "name says so, seconds otherwise."
+    )
+    return _document("report", SCHEMA_VERSION, about, report, kinds)
+
+
+def schema_of(kind: type, name: str, version: int, about: str) -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a document that is one dataclass, by the document's name and version."""
+    kinds = _definitions(kind)
+    return _document(name, version, about, kinds.pop(kind.__name__), kinds)
+
+
+def _definitions(*kinds: type) -> dict[str, Any]:
+    from pydantic import ConfigDict, TypeAdapter
+
+    config = ConfigDict(use_attribute_docstrings=True, extra="forbid", json_schema_serialization_defaults_required=True)
+    read: Any = GenericAlias(tuple, (*kinds, *kinds))  # a class that is read once has no definition of its own
+    found: dict[str, Any] = _tidied(TypeAdapter(read, config=config).json_schema(mode="serialization"))["$defs"]
+    return found
+
+
+def _document(name: str, version: int, about: str, top: dict[str, Any], kinds: dict[str, Any]) -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": f"urn:slimline:report:{SCHEMA_VERSION}",
-        "title": "slimline report",
-        **report,
-        "description": "What a run found: report.json. Fractions are not per cent; sizes are bytes; times are "
-        "milliseconds where the name says so, seconds otherwise.",
+        "$id": f"urn:slimline:{name}:{version}",
+        "title": f"slimline {name}",
+        **top,
+        "description": about,
         "$defs": kinds,
     }
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pipeline.artifact import Artifact, Format, file_digest
 from pipeline.artifact.onnx_graph import fixed_batch_of
 from pipeline.artifact.store import Entry, Store
-from pipeline.data.batches import Axes, axes_of, batch_of
+from pipeline.data.batches import Axes, axes_of
 from pipeline.data.dataset import SplitName
 from pipeline.errors import (
     CorruptEntry,
@@ -31,18 +31,15 @@ from pipeline.importing import step as importing
 from pipeline.isolated import run
 from pipeline.isolated.run import Starter, fresh
 from pipeline.isolated.template import Template
-from pipeline.libraries.installed import version
 from pipeline.machine.environment import isa
 from pipeline.plan import Plan, Stage, Variant, role_of
 from pipeline.plan.chains import misfit
 from pipeline.results.change import stage_key
 from pipeline.results.record import StageRecord, VariantRecord
 from pipeline.run.building import (
-    SAMPLE_SIZE,
     Said,
     Size,
     Task,
-    calibrates,
     examples_for,
     first_examples,
     limits_for,
@@ -52,8 +49,7 @@ from pipeline.run.building import (
     write_model,
 )
 from pipeline.run.built import UNCHANGED, Built, require_change
-from pipeline.run.compare import fingerprint
-from pipeline.run.identity import digest_of, identity_of, own_code
+from pipeline.run.keys import Keys
 from pipeline.stages.from_onnx import PACKAGE as READER
 
 logger = logging.getLogger(__name__)
@@ -84,6 +80,11 @@ class Builder:
         return Store(self.plan.store, self.in_use)
 
     @property
+    def keys(self) -> Keys:
+        """The keys of the plan's models in the store."""
+        return Keys(plan=self.plan, digests=self._digests)
+
+    @property
     def built_count(self) -> int:
         """How many stages were run; stages that were found in the store do not count."""
         return len(self._made)
@@ -93,11 +94,7 @@ class Builder:
         model = self.plan.model
         stage_name = misfit(variant, model.format)
         if stage_name is not None:
-            reason = (
-                f"{stage_name} needs a PyTorch model, and {model.name} is an ONNX file: pip install {READER} makes "
-                "one of it"
-            )
-            return Built(self._record(variant.name, "skipped", reason, [], None), [])
+            return Built(self._record(variant.name, "skipped", unfit(stage_name, model.name), [], None), [])
         source = self.source()
         artifacts = [source.artifact]
         original = source.artifact
@@ -119,9 +116,7 @@ class Builder:
     def source(self) -> Entry:
         """The model that every variant starts from, in the store."""
         model = self.plan.model
-        libraries = {name: version(name) for name in importing.LIBRARIES}
-        imported = {"import": importing.VERSION, "libraries": libraries} if model.format == "onnx" else {}
-        key = digest_of({"source": type(model).__qualname__, "class": own_code(type(model)), **imported, **model.key()})
+        key = self.keys.source()
 
         def write(out: Path) -> Mapping[str, Any]:
             examples = first_examples(self.plan, importing.EXAMPLES) if model.format == "onnx" else {}
@@ -139,7 +134,7 @@ class Builder:
         """The stage's output; its source, with the reason in the notes, where the stage has nothing to do. ``original``
         is the model that the chain starts from, in the format of its first stages."""
         fields = asdict(stage)  # type: ignore[call-overload]  # every stage is a dataclass
-        key = self._key(stage, fields, source, original)
+        key = self.keys.stage(stage, source, original)
         label = f"{variant.name}: {name}"
         if key in self._failed:
             raise self._failed[key]
@@ -227,32 +222,6 @@ class Builder:
         """Call what runs the user's model; raises WorkerFailed with the reason where that goes wrong."""
         return run(function, *arguments, limits=limits_for(self.plan), hear=hear, start=self.start)
 
-    def _key(self, stage: Stage, fields: Mapping[str, Any], source: Artifact, original: Artifact) -> str:
-        kind = type(stage)
-        machine_key = getattr(stage, "machine_key", None)
-        parts = {
-            "stage": f"{kind.__module__}.{kind.__qualname__}",
-            "version": stage.version,
-            "fields": fields,
-            "source": source.digest,
-            "data": {split: self._split_digest(split) for split in sorted(stage.reads)},
-            "preprocessing": {name: spec.to_dict() for name, spec in self.plan.model.preprocessing.items()},
-            "seed": self.plan.seed,
-            "libraries": {name: version(name) for name in stage.libraries},
-            "machine": machine_key(isa()) if machine_key else None,
-            "measured_on": fingerprint(self.plan) if getattr(stage, "measures", False) else None,
-            "code": own_code(kind),
-        }
-        if parts["code"] is not None or "validation" in stage.reads:
-            parts["metric"] = identity_of(self.plan.metric)
-        if getattr(stage, "uses_original", False):
-            parts["original"] = original.digest
-        if calibrates(stage):
-            parts["unseen"] = self._split_digest("test", SAMPLE_SIZE)
-        if getattr(stage, "sized_by_data", False):
-            parts["sizes"] = self._sizes_of_data()
-        return digest_of(parts)
-
     def _record(
         self, name: str, status: Any, reason: str | None, stages: list[StageRecord], artifact: Artifact | None
     ) -> VariantRecord:
@@ -281,12 +250,6 @@ class Builder:
             self._found_axes = axes_of(first_examples(self.plan, 1))
         return self._found_axes
 
-    def _sizes_of_data(self) -> Mapping[str, Any]:
-        """The shape of one call of a single example, by input, and the axis of the examples in it."""
-        example = first_examples(self.plan, 1)
-        axes = axes_of(example)
-        return {name: [array.shape, axes.get(name, 0)] for name, array in batch_of(example, 1).items()}
-
     def _size(self, artifact: Artifact) -> Size:
         """Counted once; not known where counting goes wrong, which is no reason to lose the variant."""
         if artifact.digest not in self._sizes:
@@ -298,12 +261,10 @@ class Builder:
             self._sizes[artifact.digest] = size
         return self._sizes[artifact.digest]
 
-    def _split_digest(self, split: SplitName, limit: int | None = None) -> str:
-        """The digest of the split's first ``limit`` examples, all by default."""
-        if (split, limit) not in self._digests:
-            examples = self.plan.data.split(split)
-            self._digests[split, limit] = (examples if limit is None else examples.take(0, limit)).digest()
-        return self._digests[split, limit]
+
+def unfit(stage: str, model: str) -> str:
+    """Why a chain with a stage that takes only PyTorch models can't be built from an ONNX file."""
+    return f"{stage} needs a PyTorch model, and {model} is an ONNX file: pip install {READER} makes one of it"
 
 
 @contextmanager

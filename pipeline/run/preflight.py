@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.data.batches import axes_of
 from pipeline.data.dataset import Split, SplitName, preprocess
-from pipeline.errors import NoExamples, Skipped, UserError
+from pipeline.errors import NoExamples, Skipped, UserError, keeping
 from pipeline.measure.accuracy import assert_disjoint
 from pipeline.plan import InputSignature, Plan
 from pipeline.plan.chains import misfit
@@ -26,26 +26,42 @@ def preflight(plan: Plan) -> dict[SplitName, Split]:
     or type does not fit the model, two splits share an example, a target's session has keys that its runtime doesn't
     know, or something that was asked for needs a package that isn't installed.
     """
-    for target in plan.targets.values():
-        with suppress(Skipped):  # what is missing here becomes a row with its reason; wrong keys are refused now
-            target.backend.check(target)
-    _check_installed(plan)
-    signature = plan.model.signature()
-    splits = available_splits(plan)
-    problems = [
+    problems: list[str] = []
+    signature: Mapping[str, InputSignature] = {}
+    splits: dict[SplitName, Split] = {}
+    with keeping(problems):
+        check_surroundings(plan)
+    with keeping(problems):
+        signature = plan.model.signature()
+    with keeping(problems):
+        splits = available_splits(plan)
+    problems += [
         f"the {name} split is empty: give at least one example" for name, split in splits.items() if not len(split)
     ]
-    if problems:
-        raise UserError(*problems)
-    unknown = sorted(set(plan.model.preprocessing) - set(signature))
-    problems = [
-        f"model.preprocessing.{name} does not exist; the model's inputs: {', '.join(signature)}" for name in unknown
-    ]
-    problems += _problems(plan, splits["test"], signature)
+    if signature:
+        unknown = sorted(set(plan.model.preprocessing) - set(signature))
+        problems += [
+            f"model.preprocessing.{name} does not exist; the model's inputs: {', '.join(signature)}" for name in unknown
+        ]
+    if signature and splits and len(splits["test"]):
+        problems += _problems(plan, splits["test"], signature)
     if problems:
         raise UserError(*problems)
     assert_disjoint(splits)
     return splits
+
+
+def check_surroundings(plan: Plan) -> None:
+    """Raise UserError, with all problems together, where a target's session has keys that its runtime doesn't know, or
+    something that was asked for needs a package that isn't installed."""
+    problems: list[str] = []
+    for target in plan.targets.values():
+        with keeping(problems), suppress(Skipped):  # what is missing here becomes a row with its reason
+            target.backend.check(target)
+    with keeping(problems):
+        _check_installed(plan)
+    if problems:
+        raise UserError(*problems)
 
 
 def _check_installed(plan: Plan) -> None:

@@ -29,18 +29,23 @@ class Row:
 
 def rows(plan: Plan, built: Mapping[str, Built]) -> list[Row]:
     """All rows in the order of variants, targets and batch sizes."""
-    missing = {name: _unavailable(target, plan) for name, target in plan.targets.items()}
+    missing = {name: unavailable_in(plan, target) for name, target in plan.targets.items()}
     axes = axes_of(plan.data.split("test").inputs)
     found = []
+    for variant, target, batch_size in combinations(plan):
+        row = _row(variant, target, batch_size, built[variant.name], missing[target.name], axes)
+        asked = plan.asked(variant.name, target.name)
+        found.append(replace(row, record=replace(row.record, asked=asked)))
+    return found
+
+
+def combinations(plan: Plan) -> Iterator[tuple[Variant, Target, int]]:
+    """The variants, targets and batch sizes that have a row, in the order of the rows."""
     for variant in plan.variants.values():
         for target in plan.targets.values():
             for batch_size in plan.batch_sizes:
-                if not plan.has_row(variant.name, target.name, batch_size):
-                    continue
-                row = _row(variant, target, batch_size, built[variant.name], missing[target.name], axes)
-                asked = plan.asked(variant.name, target.name)
-                found.append(replace(row, record=replace(row.record, asked=asked)))
-    return found
+                if plan.has_row(variant.name, target.name, batch_size):
+                    yield variant, target, batch_size
 
 
 def _row(variant: Variant, target: Target, batch_size: int, built: Built, unavailable: str | None, axes: Axes) -> Row:
@@ -81,8 +86,8 @@ def _check_row(variant: Variant, target: Target, unavailable: str | None) -> Non
         raise Skipped(reason)
 
 
-def _check_batch(variant: Variant, artifact: Artifact, batch_size: int, axes: Axes) -> None:
-    fixed = fixed_batch_of(artifact, axes)
+def check_batch(variant: Variant, fixed: int | None, batch_size: int) -> None:
+    """Raise Skipped, with what to type, where a variant's model takes another batch only (``fixed``)."""
     if fixed is None or fixed == batch_size:
         return
     fixing = next((name for name, stage in variant.stages.items() if getattr(stage, "fixes_batch", False)), None)
@@ -99,11 +104,12 @@ def runnable(variant: Variant, built: Built, target: Target) -> Artifact:
 def runnable_at(variant: Variant, built: Built, target: Target, batch_size: int, axes: Axes) -> Artifact:
     """The artifact that the target's runtime runs, at a batch size; raises Skipped where there is none."""
     artifact = runnable(variant, built, target)
-    _check_batch(variant, artifact, batch_size, axes)
+    check_batch(variant, fixed_batch_of(artifact, axes), batch_size)
     return artifact
 
 
-def _unavailable(target: Target, plan: Plan) -> str | None:
+def unavailable_in(plan: Plan, target: Target) -> str | None:
+    """Why the plan's rows on a target can't be measured here; None where they can."""
     reason = unavailable(target)
     if reason is not None:
         return reason
