@@ -25,17 +25,19 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
     from rich.console import Console
 
+    from pipeline.plan import Plan
+
 LOOKING = frozenset({"--cfg", "-c", "--info", "-i", "--hydra-help"})
 """Hydra's flags that only show something."""
 PLAIN_WIDTH = 120
 MULTIRUN = ("--multirun", "-m")
-SECONDS_PER_DAY = 24 * 3600
-MOST_GB = 2**20
 HELP = """\
 slimline: quantize and prune a model, then measure whether it paid.
 
   python -m pipeline [overrides]                 run the experiment and write outputs/latest
   python -m pipeline optimize MODEL [DATA]       find the best for a model on this machine, and prove it
+  python -m pipeline inspect MODEL [DATA]        look at a model before anything is built
+  python -m pipeline plan [overrides]            what a run would build, time and skip; nothing is done
   python -m pipeline report RUN                  derive the report anew from a run's samples
   python -m pipeline verify DIR                  let a deploy bundle prove itself on this machine
   python -m pipeline store list|gc               what is stored; remove what was longest unused
@@ -159,6 +161,37 @@ def _optimize(argv: list[str]) -> int:
     return _experiment(list(found.words))
 
 
+def _planned(argv: Sequence[str]) -> Plan:
+    """The plan of a run that is only looked at."""
+    from pipeline.command_line.composing import composed
+    from pipeline.config import build, register
+
+    register(make_folders=False)
+    with explained(), as_raised():
+        found = composed(argv, COMMANDS)
+        return build(found.cfg, found.output, found.command)
+
+
+def _inspect(argv: list[str]) -> int:
+    from pipeline.command_line.inspect import look
+    from pipeline.inspection import command
+
+    asked = look(argv)
+    if asked is None:
+        return command.inspection_schema(_console())
+    return command.inspect(_planned(asked.words), asked.suggested, _console(), as_json=asked.as_json)
+
+
+def _plan(argv: list[str]) -> int:
+    from pipeline.command_line.plan import plan_words
+    from pipeline.inspection import command
+
+    asked = plan_words(argv)
+    if asked is None:
+        return command.dry_run_schema(_console())
+    return command.dry_run(_planned(asked.words), _console(), as_json=asked.as_json)
+
+
 def _report(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="slimline report", description="Derive the report anew from a run's samples.")
     parser.add_argument("run", type=Path, help="a run's folder, such as outputs/latest")
@@ -168,30 +201,11 @@ def _report(argv: list[str]) -> int:
 
 
 def _verify(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="slimline verify", description="Let a deploy bundle prove itself here.")
-    parser.add_argument("folder", type=Path, help="a bundle, such as outputs/latest/deploy/static_int8")
-    parser.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds for each step (default: 60)")
-    parser.add_argument(
-        "--memory-gb",
-        type=float,
-        default=4.0,
-        metavar="GB",
-        help="memory for each step, beside a few times the bundle's size (default: 4)",
-    )
-    parser.add_argument(
-        "--run-infer",
-        action="store_true",
-        help="run the bundle's own infer.py too, and load a PyTorch bundle's model: only where you trust its source",
-    )
-    from pipeline.bundle import Options, verify
+    from pipeline.bundle import verify
+    from pipeline.command_line.verify import verify_words
 
-    options = parser.parse_args(argv)
-    if not 0 < options.timeout <= SECONDS_PER_DAY:
-        raise UserError(f"--timeout must be a number of seconds above 0, a day at most (got {options.timeout})")
-    if not 0 < options.memory_gb < MOST_GB:
-        raise UserError(f"--memory-gb must be above 0 and below {MOST_GB} (got {options.memory_gb})")
-    limits = Options(timeout_s=options.timeout, memory_gb=options.memory_gb, run_infer=options.run_infer)
-    return verify(options.folder, _console(), limits)
+    folder, options = verify_words(argv)
+    return verify(folder, _console(), options)
 
 
 def _store(argv: list[str]) -> int:
@@ -207,26 +221,9 @@ def _store(argv: list[str]) -> int:
 
 
 def _selftest(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="slimline selftest",
-        description="Let the measuring prove itself on this machine. A test that is stopped goes on where it was.",
-    )
-    parser.add_argument(
-        "action",
-        choices=["aa", "power", "both", "peers", "search", "rewarm", "cells"],
-        help="aa: identical models must not be called different; power: a known 3 %% must be found; "
-        "both: the two in the same runs; peers: aa beside plain sequential timing and torch.utils.benchmark; "
-        "search: a search among copies of the baseline must not recommend one, beside three simple rules; "
-        "rewarm, cells: the experiments behind the defaults of measure, on the variants of a run",
-    )
-    parser.add_argument("--runs", type=int, default=100, help="how many measurements (default: 100)")
-    parser.add_argument("--busy", type=int, default=0, help="keep so many cores busy meanwhile (default: 0)")
-    parser.add_argument("--seed", type=int, default=0, help="of the first run (default: 0)")
-    parser.add_argument("--replay", action="store_true", help="judge the same blocks at other levels too")
-    parser.add_argument("--of", type=Path, default=Path("outputs/latest"), help="rewarm, cells: the run")
-    parser.add_argument("--path", type=Path, default=Path("outputs/selftest"), help="where the runs are kept")
-    parser.add_argument("overrides", nargs="*", help="such as measure=quick measure.blocks=16")
-    options = parser.parse_intermixed_args(argv)  # overrides may follow flags, too
+    from pipeline.command_line.selftest import selftest_parser
+
+    options = selftest_parser().parse_intermixed_args(argv)
     _check(options.runs, Count, "--runs")
     _check(options.busy, CountFromZero, "--busy")
     _check(options.seed, Seed, "--seed")
@@ -290,6 +287,8 @@ def _complain(text: str) -> None:
 
 COMMANDS: Mapping[str, Callable[[list[str]], int]] = {
     "optimize": _optimize,
+    "inspect": _inspect,
+    "plan": _plan,
     "report": _report,
     "verify": _verify,
     "store": _store,

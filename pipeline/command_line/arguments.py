@@ -85,7 +85,7 @@ def _understood(override: str) -> str:
     if value.lstrip().startswith("{"):
         return f"{key}={_QUOTED_KEY.sub(lambda found: _escaped(found[2]) + ':', value)}"
     if key.rpartition(".")[2] in PATHS and _is_literal(value):
-        return f"{key}={_quoted(value)}"
+        return f"{key}={quoted(value)}"
     return override
 
 
@@ -118,7 +118,8 @@ def _is_literal(value: str) -> bool:
     return Path(value).exists() and read != value
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
+    """A text in Hydra's grammar."""
     escaped = value.replace("\\'", "\\\\'").replace("'", "\\'").replace("${", "\\${")
     return f"'{escaped}\\'" if escaped.endswith("\\") else f"'{escaped}'"
 
@@ -141,4 +142,4 @@ def _free(override: str) -> str:
 def advice(override: str) -> str:
     """How to type a setting whose value Hydra can't read."""
     key, _, value = override.lstrip("+").partition("=")
-    return shlex.quote(f"{key}={_quoted(value)}")
+    return shlex.quote(f"{key}={quoted(value)}")

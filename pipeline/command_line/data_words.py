@@ -1,4 +1,4 @@
-"""Turns the DATA of ``optimize`` into settings."""
+"""Turns the DATA that was typed into settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns the MODEL of ``optimize`` into settings."""
+"""Turns the MODEL that was typed into settings."""
 
 from __future__ import annotations
 

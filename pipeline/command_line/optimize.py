@@ -5,20 +5,14 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
-from itertools import pairwise
-from pathlib import Path
 
-from pipeline.command_line.arguments import flags_and_overrides
-from pipeline.command_line.data_words import GivenData, data_words
-from pipeline.command_line.model_words import model_words, path_of
-from pipeline.errors import UserError
+from pipeline.command_line.typed import add_files, typed
 
 _EXTRA: Mapping[str, str] = {"openvino": "models on OpenVINO", "nncf": "NNCF's int8"}
 """The packages of the extra ``openvino``, and what each brings."""
-_FOLDERS = ("--config-dir", "-cd")
+BEST = "experiment=best"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,25 +36,10 @@ def search(argv: Sequence[str]) -> Search:
 
     Raises UserError where something is missing, with what to type.
     """
-    flags, words = flags_and_overrides(argv)
-    files = [word for word in words if not _is_setting(word)]
-    parser = _parser()
-    if {"--help", "-h"} & set(flags):
-        parser.parse_args(["--help"])
-    typed = parser.parse_args(["--", *files[:2]])
-    if len(files) > 2:
-        raise UserError(f"'{files[2]}' is one too many behind MODEL and DATA: a setting is typed KEY=VALUE")
-    settings = [word for word in words if _is_setting(word)]
-    given = dict(map(_parted, settings))
-    folders = [Path(value) for flag, value in pairwise(flags) if flag in _FOLDERS]
-    model = model_words(typed.model, given, folders)
-    data = data_words(typed.data, model, given, folders)
-    inputs = _inputs(typed.model, data, given) if model.inputs is None and model.name is None else ()
-    metric = ("metric=cosine",) if data.labelled is False else ()
-    chosen = ("experiment=best", *model.words, *inputs, *data.words, *metric)
-    kept = [word for word in chosen if _parted(word)[0] not in given]
-    notes = [*_metric_notes(typed.data, kept), *_extra_notes(given)]
-    return Search(words=(*flags, *kept, *settings), notes=notes)
+    words = typed(argv, _parser())
+    best = [] if "experiment" in words.given else [BEST]
+    notes = [*_metric_notes(words.data, words.chosen), *_extra_notes(words.given)]
+    return Search(words=(*words.flags, *best, *words.chosen, *words.settings), notes=notes)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,32 +61,8 @@ def _parser() -> argparse.ArgumentParser:
         ".ndjson, .parquet), or data that ships; without it "
         "inputs are drawn at random, and no accuracy is claimed",
     )
+    add_files(parser)
     return parser
-
-
-def _is_setting(word: str) -> bool:
-    with suppress(OSError):  # no file has a name this long
-        if path_of(word).exists():
-            return False
-    return "=" in word or (word.startswith("~") and "/" not in word)
-
-
-def _parted(word: str) -> tuple[str, str]:
-    key, _, value = word.partition("=")
-    return key.lstrip("+~"), value
-
-
-def _inputs(typed: str, data: GivenData, given: Mapping[str, str]) -> tuple[str, ...]:
-    """The inputs of a PyTorch class, as its data has them; none where the user typed them."""
-    if any(key == "model.inputs" or key.startswith("model.inputs.") for key in given):
-        return ()
-    if not data.inputs:
-        raise UserError(
-            f"{typed} does not tell its inputs: type 'model.inputs={{image: {{shape: [3, 224, 224], dtype: float32}}}}'"
-            " with the names of its arguments, and each shape without the batch"
-        )
-    entries = [f'"{name}": {{shape: {list(one.shape)}, dtype: {one.dtype}}}' for name, one in data.inputs.items()]
-    return (f"model.inputs={{{', '.join(entries)}}}",)
 
 
 def _metric_notes(data: str | None, words: Sequence[str]) -> list[str]:

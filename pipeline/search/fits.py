@@ -100,16 +100,20 @@ def fixes_a_batch_that_is_not_timed(candidate: Candidate, facts: Facts) -> str |
     return None
 
 
-FITS: Sequence[Rule] = (
-    does_not_fit_the_model,
-    is_not_asked_for_on_the_device,
-    can_not_run_here,
-    makes_a_model_that_the_runtime_does_not_run,
+BUILDS: Sequence[Rule] = (
     lacks_a_package,
     lacks_examples,
     lacks_labels,
     is_quantized_already,
     has_its_shapes_already,
+)
+"""What could not be built, whatever the target."""
+FITS: Sequence[Rule] = (
+    does_not_fit_the_model,
+    is_not_asked_for_on_the_device,
+    can_not_run_here,
+    makes_a_model_that_the_runtime_does_not_run,
+    *BUILDS,
     fixes_a_batch_that_is_not_timed,
 )
 """What could not be built or run: a row of it would be skipped."""

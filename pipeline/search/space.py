@@ -38,6 +38,11 @@ class Candidate:
         return candidate_key(self.variant.name, self.target.name)
 
 
+def plain_candidate(variant: Variant, target: Target) -> Candidate:
+    """A variant as it is on a target as it is."""
+    return Candidate(variant=variant, target=target, chain=variant.name)
+
+
 def candidate_key(variant: str, target: str) -> str:
     """The name of a chain on a target."""
     return f"{variant}@{target}"

@@ -116,10 +116,11 @@ def left_out(found: SearchFindings) -> list[Line]:
     names: dict[str, list[str]] = {}
     for candidate in found.left_out:
         names.setdefault(candidate.reason, []).append(f"{candidate.variant} on {candidate.target}")
-    return [Line(text=f"{reason} ({_some(found)})", word=f"{len(found)}:") for reason, found in names.items()]
+    return [Line(text=f"{reason} ({some(found)})", word=f"{len(found)}:") for reason, found in names.items()]
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
     rest = len(names) - _NAMED
     return ", ".join(names[:_NAMED]) + (f", and {rest} more" if rest > 0 else "")
 
