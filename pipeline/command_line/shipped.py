@@ -42,7 +42,7 @@ def _texts(group: str, folders: Sequence[Path]) -> Iterator[tuple[str, str]]:
 def _described(text: str) -> str:
     head = takewhile(lambda line: line.startswith("#"), text.splitlines())
     said = " ".join(line.lstrip("# ") for line in head if "@package" not in line)
-    return re.split(r"(?<=[a-z0-9)])\. (?=[A-Z])", said)[0]
+    return re.split(r"(?<=[\w)'][.]) (?=[A-Z])", said)[0]
 
 
 def default_of(group: str) -> str:

@@ -51,6 +51,7 @@ def dry_run(plan: Plan) -> DryRun:
     facts = _facts(plan, stored, splits["test"])
     planning = _Planning(plan=plan, facts=facts, test=splits["test"])
     variants = [planning.variant(variant, stored) for variant in plan.variants.values()]
+    rows = planning.rows({one.name: one.reason for one in variants}) if plan.search is None else []
     return DryRun(
         command=plan.command,
         model=plan.model.name,
@@ -58,11 +59,11 @@ def dry_run(plan: Plan) -> DryRun:
         metric=plan.metric.name,
         examples={name: len(split) for name, split in splits.items()},
         variants=variants,
-        rows=[] if plan.search is not None else planning.rows({one.name: one.reason for one in variants}),
+        rows=rows,
         search=None if plan.search is None else planning.search(),
         stored=stored.stored,
         to_build=stored.to_build,
-        measuring=planning.measuring(),
+        measuring=_measuring(plan, sum(row.reason is None for row in rows)),
         store=Disk(path=str(plan.store), free_bytes=free_bytes(plan.store)),
         output=Disk(path=str(plan.output), free_bytes=free_bytes(plan.output)),
         notes=notes,
@@ -97,6 +98,18 @@ def _facts(plan: Plan, stored: Stored, test: Split) -> Facts:
         facts = learnt(plan, baseline, preprocess(test.take(0, 1).inputs, plan.model.preprocessing))
     reasons = {name: unavailable_in(plan, target) for name, target in plan.targets.items()}
     return replace(facts, unavailable={name: reason for name, reason in reasons.items() if reason is not None})
+
+
+def _measuring(plan: Plan, rows: int) -> MeasuringTime:
+    """How long the run may measure, with this number of rows, or those that its search proves."""
+    measure = plan.measure
+    timed = rows if plan.search is None else plan.search.finalists + 1
+    return MeasuringTime(
+        latency_s=measure.budget_s,
+        scenarios_s=len(measure.scenarios) * measure.scenario_s * timed,
+        energy_s=(measure.energy_s or 0.0) * timed,
+        tries_s=0.0 if measure.explain == "none" else measure.try_s or 0.0,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,17 +156,6 @@ class _Planning:
             finalists=settings.finalists,
             candidates=[candidate.key for candidate in kept],
             left_out=left,
-        )
-
-    def measuring(self) -> MeasuringTime:
-        """How long the run may measure."""
-        measure = self.plan.measure
-        rows = len(list(combinations(self.plan))) if self.plan.search is None else self.plan.searched.finalists + 1
-        return MeasuringTime(
-            latency_s=measure.budget_s,
-            scenarios_s=len(measure.scenarios) * measure.scenario_s * rows,
-            energy_s=(measure.energy_s or 0.0) * rows,
-            tries_s=0.0 if measure.explain == "none" else measure.try_s or 0.0,
         )
 
     def _unbuildable(self, variant: Variant) -> str | None:

@@ -72,11 +72,11 @@ def test_the_commands_to_type_next_have_what_was_typed() -> None:
 
 def test_a_variant_is_described_by_the_first_sentence_of_its_file() -> None:
     Path("variant").mkdir()
-    Path("variant/mine.yaml").write_text("# @package variants.mine\n# Mine, to 0.5 and\n# back. Slow.\nx: 1\n")
+    Path("variant/mine.yaml").write_text("# @package variants.mine\n# Mine, to 0.5 and\n# 'back'. Slow.\nx: 1\n")
     Path("variant/bare.yaml").write_text("x: 1\n# not its head\n")
     found = described("variant", [Path()])
     assert found["static_int8"] == "Weights and activations in int8, with ranges from the calibration split."
-    assert (found["mine"], found["bare"]) == ("Mine, to 0.5 and back.", "")
+    assert (found["mine"], found["bare"]) == ("Mine, to 0.5 and 'back'.", "")
     assert all(found[name].endswith(".") and "@package" not in found[name] for name in available("variant"))
 
 

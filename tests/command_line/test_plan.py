@@ -96,7 +96,7 @@ def test_a_search_is_planned_too(capsys: pytest.CaptureFixture[str]) -> None:
         (["--config-dir", "no", *OWN], ["--config-dir no: there is no such folder"]),
         (["--cfg", "job"], ["--cfg can't be given here"]),
         (["optimise"], ["'optimise' is no command and no setting"]),
-        (["seed=1,2"], ["seed"]),
+        (["seed=1,2"], ["Ambiguous value for argument 'seed=1,2'"]),
     ],
 )
 def test_every_problem_gets_a_line_and_nothing_is_left_behind(
