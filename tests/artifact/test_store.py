@@ -353,3 +353,27 @@ def test_only_entries_are_listed_and_removed(tmp_path: Path) -> None:
     assert store.entries() == []
     store.collect(0)
     assert (tmp_path / "my data" / "file").exists()
+
+
+def test_a_peek_verifies_an_entry_and_does_not_count_as_its_use(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    written = put(store, "a" * 64)
+    store.in_use.close()
+    os.utime(tmp_path / ("a" * 64) / "entry.json", (1.0, 1.0))
+    assert Store(tmp_path).peek("a" * 64) == written
+    assert Store(tmp_path).peek("b" * 64) is None
+    assert [entry.used for entry in store.entries()] == [1.0]
+    assert [entry.key for entry in Store(tmp_path).collect(0)] == ["a" * 64], "it is not in use"
+    put(store, "c" * 64).artifact.onnx_path.write_bytes(b"changed")
+    with pytest.raises(CorruptEntry):
+        Store(tmp_path).peek("c" * 64)
+
+
+def test_the_facts_of_all_entries_are_told_but_for_those_that_can_not_be_read(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for key in ("a" * 64, "b" * 64, "c" * 64):
+        put(store, key)
+    (tmp_path / ("b" * 64) / "entry.json").write_text("{")
+    entry = tmp_path / ("c" * 64) / "entry.json"
+    entry.write_text(entry.read_text().replace("1.0", "2.0"))
+    assert list(store.facts()) == [(f"label {'a' * 64}", {"seconds": 1.0})]

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.data.dataset import Split, SplitName
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import NoExamples, UserError
-from pipeline.plan import MeasureSettings
+from pipeline.plan import MeasureSettings, Target
 from pipeline.run.build import Builder
 from pipeline.run.preflight import preflight
 from pipeline.zoo.source import OnnxModel
@@ -63,6 +64,17 @@ def test_preprocessing_of_an_unknown_input_is_refused(tmp_path: Path) -> None:
     model = OnnxModel(path=linear_model(tmp_path / "m.onnx"), preprocessing={"image": Preprocessing(scale=2.0)})
     with pytest.raises(UserError, match=r"model\.preprocessing\.image does not exist; the model's inputs: x"):
         preflight(plan(tmp_path, {"baseline": {}}, model=model))
+
+
+def test_problems_of_targets_model_and_data_are_told_together(tmp_path: Path) -> None:
+    targets = {"ort_cpu": Target(name="ort_cpu", backend=OnnxRuntime(), session={"nope": 1})}
+    model = OnnxModel(path=linear_model(tmp_path / "m.onnx"), preprocessing={"image": Preprocessing(scale=2.0)})
+    with pytest.raises(UserError) as caught:
+        preflight(plan(tmp_path, {"baseline": {}}, model=model, data=Fixed(key="y"), targets=targets))
+    session, preprocessing, inputs = caught.value.problems
+    assert session.startswith("target.ort_cpu.session.nope does not exist")
+    assert preprocessing.startswith("model.preprocessing.image does not exist")
+    assert inputs.startswith("the model's inputs are x, but the data has y")
 
 
 def test_scenarios_without_their_extra_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
