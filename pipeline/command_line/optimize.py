@@ -52,15 +52,6 @@ def _parser() -> argparse.ArgumentParser:
         epilog="KEY=VALUE sets anything else, and wins over what MODEL and DATA stand for: search.budget_s=300 "
         "(seconds for the whole run), metric=f1, constraints.max_accuracy_drop=0.005, data.size=192.",
     )
-    parser.add_argument("model", metavar="MODEL", help="an .onnx file, package.module:Class, or a model that ships")
-    parser.add_argument(
-        "data",
-        metavar="DATA",
-        nargs="?",
-        help="an .npz file, a folder of images, of audio or of .npz files, a table of texts (.csv, .tsv, .jsonl, "
-        ".ndjson, .parquet), or data that ships; without it "
-        "inputs are drawn at random, and no accuracy is claimed",
-    )
     add_files(parser)
     return parser
 

@@ -74,8 +74,8 @@ def add_files(parser: argparse.ArgumentParser) -> None:
         "data",
         metavar="DATA",
         nargs="?",
-        help="an .npz file, a folder of images or of .npz files, a .csv file of texts, or data that ships; without it "
-        "inputs are drawn at random, and no accuracy is claimed",
+        help="an .npz file, a folder of images, of audio or of .npz files, a table of texts (.csv, .tsv, .jsonl, "
+        ".ndjson, .parquet), or data that ships; without it inputs are drawn at random, and no accuracy is claimed",
     )
 
 
