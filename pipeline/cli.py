@@ -213,11 +213,11 @@ def _store(argv: list[str]) -> int:
     parser.add_argument("action", choices=["list", "gc"], help="list the entries, or remove the longest unused")
     parser.add_argument("--path", type=Path, default=Path("models/store"), help="the store (default: models/store)")
     parser.add_argument("--max-gb", type=float, default=10.0, help="gc: keep at most so much (default: 10)")
-    from pipeline.run import loop
+    from pipeline.run.stored import show_store
 
     options = parser.parse_args(argv)
     _check(options.max_gb, NotNegative, "--max-gb")
-    return loop.show_store(options.path, options.max_gb if options.action == "gc" else None, _console())
+    return show_store(options.path, options.max_gb if options.action == "gc" else None, _console())
 
 
 def _selftest(argv: list[str]) -> int:

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from pipeline.stages.linear.solvers import solver_of, why_not
 from pipeline.stages.pruning.groups import Prunable
+from pipeline.stages.pruning.passes import captured
 from pipeline.stages.pruning.refit import counted
-from pipeline.stages.pruning.replay import Batches, captured
+from pipeline.stages.pruning.replay import Batches
 
 _RIDGE = 1e-4
 """What keeps the moments invertible, as a share of the square of each input."""

@@ -22,7 +22,8 @@ from pipeline.artifact.torch_layers import layer_types, outputs_of
 from pipeline.artifact.torch_module import ModelInput
 from pipeline.stages.linear.moments import Moments
 from pipeline.stages.linear.solvers import chosen, solver_of, why_not
-from pipeline.stages.pruning.replay import Batches, Replay, hooked
+from pipeline.stages.pruning.passes import hooked
+from pipeline.stages.pruning.replay import Batches, Replay
 
 _SAME = 1e-6
 """A layer whose squared error is a smaller share of its squared output has nothing to make up for."""

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from pipeline.artifact.torch_module import as_tensors
 from pipeline.stages.pruning.cut import FAILURES
+from pipeline.stages.pruning.passes import Enough, captured, hooked
 
 logger = logging.getLogger(__name__)
 Batches = Callable[[], Iterator[Sequence[Tensor]]]
@@ -39,51 +40,6 @@ _OF_DISK = 0.5
 """Of the free disk, at most this share is filled."""
 _SAME = 1e-5
 """The largest difference between a whole pass and a shortened one, as a share of the largest value."""
-
-
-class _Enough(Exception):
-    """Ends a forward pass whose rest nobody needs."""
-
-
-def captured(
-    module: nn.Module, names: Collection[str], arguments: Sequence[Tensor], *, outputs: bool
-) -> dict[str, Tensor]:
-    """What layers make, or what they read; the rest of the pass is left out."""
-    found: dict[str, Tensor] = {}
-
-    def keep(name: str, value: Tensor) -> None:
-        last = len(found) + 1 == len(names)
-        found[name] = value if last else value.clone()  # what follows in this pass may write into it
-        if last:
-            raise _Enough
-
-    def reader(name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-        return lambda _, given: keep(name, given[0])
-
-    def maker(name: str) -> Callable[[nn.Module, tuple[Any, ...], Tensor], None]:
-        return lambda _, __, made: keep(name, made)
-
-    layers = {name: module.get_submodule(name) for name in names}
-    if outputs:
-        handles = [layer.register_forward_hook(maker(name)) for name, layer in layers.items()]
-    else:
-        handles = [layer.register_forward_pre_hook(reader(name)) for name, layer in layers.items()]
-    with hooked(handles):
-        try:
-            module(*arguments)
-        except _Enough:
-            return found
-    return found
-
-
-@contextmanager
-def hooked(handles: Sequence[Any]) -> Iterator[None]:
-    """Remove hooks in the end."""
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @dataclass(slots=True)
@@ -290,13 +246,13 @@ def _run_for(
             else:
                 zeros[name] = _changed(value, lambda one: one.new_zeros(()).expand(one.shape))
             if len(kept) + len(zeros) == len(needed) + len(others):
-                raise _Enough
+                raise Enough
 
         return hook
 
     with hooked([module.get_submodule(name).register_forward_hook(keep(name)) for name in (*needed, *others)]):
         try:
             module(*arguments)
-        except _Enough:
+        except Enough:
             return kept, zeros
     return kept, zeros

@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from pipeline.stages.pruning.replay import Replay, captured
+from pipeline.stages.pruning.passes import captured
+from pipeline.stages.pruning.replay import Replay
 
 BATCHES = [torch.randn(size, 6, generator=torch.Generator().manual_seed(size)) for size in (4, 4, 3)]
 
