@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data.dataset import labelled
 from pipeline.metrics import Judging, in_classes, judging_of, recorded_metric, scale_of
 from pipeline.plan import BASELINE, Constraints, MeasureSettings, Metric
 from pipeline.results import numbers as show
 from pipeline.results.figures import Accuracy
 from pipeline.results.record import AccuracySamples
 from pipeline.statistics.accuracy import PairedDifference, n_to_decide
+from pipeline.statistics.flips import change_from_flips, flips_of, labels_to_decide
 from pipeline.statistics.latency import holm
 
 _DEFAULT_MARGIN = 0.01
@@ -103,13 +105,49 @@ def _one(
     if baseline is None:
         return alone
     if labels is None:
-        return _compared(
-            alone, judging.shortfall(predictions, truth, estimate), judging, _margin(constraints, judging, 1.0)
-        )
+        margin = _margin(constraints, judging, 1.0)
+        by_flips = _by_flips(alone, predictions, baseline, samples, judging, margin)
+        if by_flips is not None:
+            return by_flips
+        entry = _compared(alone, judging.shortfall(predictions, truth, estimate), judging, margin)
+        return replace(entry, labels_to_decide=_labels_to_decide(entry, predictions, baseline))
     reference = judging.value(baseline, truth)
     return _compared(
         alone, judging.change(predictions, baseline, truth), judging, _margin(constraints, judging, reference)
     )
+
+
+def _by_flips(
+    alone: Accuracy,
+    predictions: NDArray[Any],
+    baseline: NDArray[Any],
+    samples: AccuracySamples,
+    judging: Judging,
+    margin: float,
+) -> Accuracy | None:
+    """The change of accuracy by labels of what is answered differently; None without such labels."""
+    if samples.flip_labels is None or not _tells_a_class(predictions):
+        return None
+    found = change_from_flips(predictions, baseline, samples.flip_labels, labelled(samples.flip_labels))
+    if found is None:
+        return None
+    sentence = (
+        f"the baseline's answer on {{}} of the examples; the change is that of the accuracy, by {found.labelled} labels of "
+        f"the {found.flips} examples that are answered differently"
+    )
+    entry = replace(alone, sentence=sentence, labelled_flips=found.labelled)
+    return _compared(entry, found.change, judging, margin)
+
+
+def _labels_to_decide(entry: Accuracy, predictions: NDArray[Any], baseline: NDArray[Any]) -> int | None:
+    """How many labels would decide, where agreement alone does not."""
+    if not _tells_a_class(predictions) or entry.margin is None or entry.verdict == "NO MEANINGFUL DROP":
+        return None
+    return labels_to_decide(int(flips_of(predictions, baseline).sum()), len(predictions), entry.margin)
+
+
+def _tells_a_class(predictions: NDArray[Any]) -> bool:
+    return in_classes(predictions) and predictions.ndim == 1
 
 
 def _compared(alone: Accuracy, change: PairedDifference, judging: Judging, margin: float) -> Accuracy:

@@ -151,9 +151,11 @@ def _read(reading: _Reading, fractions: tuple[tuple[str, float], ...]) -> tuple[
     arrays = np.concatenate(found)
     labels = None if reading.folder.labels is None else np.repeat(np.array(reading.folder.labels, np.int64), counts)
     notes = (*reading.folder.notes, *_notes(silent, clipped))
-    whole = Split({reading.input: arrays[:, None] if reading.channel else arrays}, labels, notes)
-    files = np.repeat(np.arange(len(counts)), counts).tolist()
-    return whole, partition(_keys(whole.example_hashes(), files), dict(fractions), "file")
+    files = np.repeat(np.arange(len(counts)), counts)
+    names = np.array([str(file.relative_to(reading.path)) for file in reading.folder.files])
+    inputs = {reading.input: arrays[:, None] if reading.channel else arrays}
+    whole = Split(inputs, labels, notes, origins=names[files])
+    return whole, partition(_keys(whole.example_hashes(), files.tolist()), dict(fractions), "file")
 
 
 def _check_size(reading: _Reading, sounds: Sequence[Sound]) -> None:

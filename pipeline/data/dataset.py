@@ -41,6 +41,8 @@ class Split:
     labels: Labels | None = None
     notes: tuple[str, ...] = ()
     """Sentences for the report about how these examples were read."""
+    origins: NDArray[Any] | None = None
+    """Where their owner finds them [N]: files, texts, or places in the arrays of a file. None: nothing tells."""
 
     def __len__(self) -> int:
         return count_of(self.inputs)
@@ -53,13 +55,14 @@ class Split:
         """Some of the examples."""
         arrays = {name: array[which] for name, array in self.inputs.items()}
         labels = None if self.labels is None else self.labels[which]
-        return replace(self, inputs=Inputs(arrays, axes_of(self.inputs)), labels=labels)
+        origins = None if self.origins is None else self.origins[which]
+        return replace(self, inputs=Inputs(arrays, axes_of(self.inputs)), labels=labels, origins=origins)
 
     def followed_by(self, other: Split) -> Split:
         """These examples and then those of another split, with labels where both have them; the notes are these."""
         arrays = {name: np.concatenate([array, other.inputs[name]]) for name, array in self.inputs.items()}
-        both = None if self.labels is None or other.labels is None else np.concatenate([self.labels, other.labels])
-        return replace(self, inputs=Inputs(arrays, axes_of(self.inputs)), labels=both)
+        labels, origins = _joined(self.labels, other.labels), _joined(self.origins, other.origins)
+        return replace(self, inputs=Inputs(arrays, axes_of(self.inputs)), labels=labels, origins=origins)
 
     def example_hashes(self) -> list[str]:
         """The sha256 of each example's inputs (not of its label), to tell whether splits overlap."""
@@ -82,6 +85,10 @@ class Split:
         if self.labels is not None:
             digest.update(np.ascontiguousarray(self.labels).tobytes())
         return digest.hexdigest()
+
+
+def _joined(first: NDArray[Any] | None, second: NDArray[Any] | None) -> NDArray[Any] | None:
+    return None if first is None or second is None else np.concatenate([first, second])
 
 
 class Dataset(Protocol):

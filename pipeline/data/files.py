@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.bounds import Positive
 from pipeline.data.axes import axis_of, examples_in, likely_axis
-from pipeline.data.batches import Inputs
+from pipeline.data.batches import Inputs, count_of
 from pipeline.data.dataset import IGNORED, Labels, Split, SplitName
 from pipeline.data.hashing import Partition, check_fractions, check_sizes, limited, partition, take_part
 from pipeline.data.labels import LabelRule
@@ -150,7 +150,7 @@ def read_npz(path: Path, reading: Reading = Reading()) -> Split:
     inputs = _by_example(arrays, labels, reading, path)
     for name, array in inputs.items():
         _check_values(name, array, path)
-    return Split(inputs, labels)
+    return Split(inputs, labels, origins=np.arange(count_of(inputs)))
 
 
 def _labels(raw: NDArray[Any], reading: Reading, path: Path) -> Labels:

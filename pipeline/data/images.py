@@ -125,7 +125,8 @@ def _read(
             cut = _middle(image, size, central) if crops is None else _random_crop(image, size, rng)
             pixels[index * repeated + crop] = cut
     labels = None if folder.labels is None else np.repeat(np.array(folder.labels, np.int64), repeated)
-    whole = Split({name: pixels}, labels, folder.notes)
+    files = np.repeat([str(file.relative_to(path)) for file in folder.files], repeated)
+    whole = Split({name: pixels}, labels, folder.notes, origins=files)
     return whole, partition(whole.example_hashes(), dict(fractions))
 
 

@@ -29,6 +29,8 @@ from pipeline.errors import UserError
 
 TEXT, LABEL = "text", "label"
 _MOST_LABEL = 2**53
+_SHOWN = 300
+"""Of a text as an origin, so many characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +125,7 @@ def _read(
         names[0]: np.array([text.ids for text in encoded], np.int64),
         names[1]: np.array([text.attention_mask for text in encoded], np.int64),
     }
-    whole = Split(arrays, labels, notes)
+    whole = Split(arrays, labels, notes, origins=np.array([text[:_SHOWN] for text in texts]))
     return whole, partition(whole.example_hashes(), dict(fractions))
 
 

@@ -15,7 +15,7 @@ from pipeline import __version__
 from pipeline.bounds import fitted, hints_of
 from pipeline.errors import first_line
 from pipeline.plan.roles import Role
-from pipeline.results.record import COLUMNS, RECORD_FILE, RECORD_VERSION, AccuracySamples, LatencySamples, Record
+from pipeline.results.record import BESIDE, COLUMNS, RECORD_FILE, RECORD_VERSION, AccuracySamples, LatencySamples, Record
 
 T = TypeVar("T")
 ROLES_BEFORE: Mapping[str, Role] = {
@@ -171,7 +171,7 @@ def _accuracy(plain: Any, arrays: Mapping[str, NDArray[Any]], problems: list[str
         problems.append("accuracy has no metric")
         return None
     hints = hints_of(AccuracySamples)
-    known = {item.name for item in fields(AccuracySamples)} - {"labels", "predictions"}
+    known = {item.name for item in fields(AccuracySamples)} - {*BESIDE, "predictions"}
     before = len(problems)
     values: dict[str, Any] = {
         name: fitted(plain[name], hints[name], f"accuracy.{name}", problems) for name in known if name in plain
@@ -182,5 +182,6 @@ def _accuracy(plain: Any, arrays: Mapping[str, NDArray[Any]], problems: list[str
         problems.append("the arrays of accuracy.npz differ in their number of examples")
     if len(problems) > before:
         return None
-    predictions = {name: array for name, array in arrays.items() if name != "labels"}
-    return AccuracySamples(labels=arrays.get("labels"), predictions=predictions, **values)
+    predictions = {name: array for name, array in arrays.items() if name not in BESIDE}
+    beside: dict[str, Any] = {name: arrays.get(name) for name in BESIDE}
+    return AccuracySamples(predictions=predictions, **beside, **values)

@@ -225,6 +225,12 @@ class AccuracySamples:
     metric_class: str | None = None
     """The class of a metric that says itself how predictions are judged; None: the predictions' type says it."""
     metric_fields: dict[str, Any] = field(default_factory=dict)
+    origins: NDArray[Any] | None = None
+    """Where the owner of the data finds each example [N] (``pipeline.data.dataset.Split``), where there are no labels;
+    None: nothing tells."""
+    flip_labels: Labels | None = None
+    """Labels [N] that were given after the run, of some of the examples that models answer differently; ``IGNORED`` for
+    the others. None: none were given."""
     likeness: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     """How alike the outputs are (``pipeline.measure.likeness``); ``relative`` is None where they can't be compared."""
 
@@ -255,6 +261,8 @@ class Record(Header):
     trials: list[Trial] = field(default_factory=list)
 
 
+BESIDE = ("labels", "origins", "flip_labels")
+"""What accuracy.npz has beside predictions."""
 COLUMNS = ("subject", "round", "block", "position", "duration_ns")
 
 
@@ -264,12 +272,12 @@ def save_record(record: Record, folder: Path) -> None:
     latency, accuracy = record.latency, record.accuracy
     np.savez_compressed(folder / "latency.npz", **{name: getattr(latency, name) for name in COLUMNS})
     arrays: dict[str, NDArray[Any]] = dict(accuracy.predictions)
-    if accuracy.labels is not None:
-        arrays["labels"] = accuracy.labels
+    arrays |= {name: value for name in BESIDE if (value := getattr(accuracy, name)) is not None}
     np.savez_compressed(folder / "accuracy.npz", **arrays)  # type: ignore[arg-type]
-    facts = asdict(replace(record, accuracy=replace(accuracy, labels=None, predictions={})))
+    bare = replace(accuracy, predictions={}, labels=None, origins=None, flip_labels=None)
+    facts = asdict(replace(record, accuracy=bare))
     for name in COLUMNS:
         del facts["latency"][name]
-    for name in ("labels", "predictions"):
+    for name in (*BESIDE, "predictions"):
         del facts["accuracy"][name]
     write_whole(folder / RECORD_FILE, json.dumps({"record_version": RECORD_VERSION, **facts}, indent=1) + "\n")

@@ -29,6 +29,8 @@ from pipeline.plan import BASELINE, Plan
 from pipeline.report import print_report, write_report
 from pipeline.report.describe import sentence
 from pipeline.report.formats.printing import tell
+from pipeline.report.to_label import FILE as TO_LABEL
+from pipeline.report.to_label import read_labels, write_to_label
 from pipeline.results.header import TargetRecord
 from pipeline.results.reading import load_record
 from pipeline.results.record import RECORD_FILE, Record, Trial, save_record
@@ -82,6 +84,8 @@ def run(plan: Plan, console: Console) -> int:
             test = plan.data.split("test")
 
             def recorded(measured: Measured, *more: str) -> Record:
+                judged = replace(measured.accuracy, origins=test.origins if test.labels is None else None)
+                measured = replace(measured, accuracy=judged)
                 made = replace(make_record(plan, built, measured, [*notes, *more]), search=findings)
                 save_record(made, plan.output / SAMPLES)
                 return made
@@ -95,6 +99,7 @@ def run(plan: Plan, console: Console) -> int:
             save_record(record, plan.output / SAMPLES)
         report = analyse(record)
         faults = Faults(write_report(report, plan.output))
+        faults.contain(TO_LABEL, lambda: write_to_label(record, report, plan.output), None)
         point_latest_at(plan.output)
         print_report(report, console)
         faults.contain(
@@ -255,8 +260,11 @@ def say_faults(faults: Sequence[str], console: Console) -> None:
         tell(console, sentence(fault), style="red")
 
 
-def report(run_folder: Path, console: Console) -> int:
-    """Derive the report anew from a run's samples; raises UserError where there are none, or none that can be read."""
+def report(run_folder: Path, console: Console, labels: Path | None = None) -> int:
+    """Derive the report anew from a run's samples, and keep ``labels`` of what models answered differently there.
+
+    Raises UserError where there are no samples, or none that can be read, and for labels that don't fit them.
+    """
     if run_folder.is_file():
         raise UserError(f"{run_folder} is a file: type a run's folder, such as outputs/latest")
     try:
@@ -269,11 +277,24 @@ def report(run_folder: Path, console: Console) -> int:
     except ValueError as error:
         raise UserError(str(error)) from error
     with reporting_disk(run_folder), logging_to(run_folder / LOG):
+        if labels is not None:
+            record = labelled_with(record, labels)
+            save_record(record, run_folder / SAMPLES)
         derived = contained(f"a report of {run_folder / SAMPLES}", lambda: analyse(record), _refuse)
         faults = write_report(derived, run_folder)
+        write_to_label(record, derived, run_folder)
         print_report(derived, console)
     say_faults(faults, console)
     return 1 if derived.faults or faults else 0
+
+
+def labelled_with(record: Record, labels: Path) -> Record:
+    """A record with labels of what models answered differently; raises UserError where it has no use for them."""
+    samples = record.accuracy
+    if samples.labels is not None:
+        raise UserError(f"the run's data has labels already, so {labels} would decide nothing")
+    count = next((len(predictions) for predictions in samples.predictions.values()), 0)
+    return replace(record, accuracy=replace(samples, flip_labels=read_labels(labels, count)))
 
 
 def _refuse(reason: str) -> NoReturn:

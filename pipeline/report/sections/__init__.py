@@ -24,11 +24,13 @@ from pipeline.report.sections.scenarios import scenarios
 from pipeline.report.sections.search import search
 from pipeline.report.sections.section import Part, Section, lines
 from pipeline.report.sections.steps import steps
+from pipeline.report.sections.to_label import to_label
 from pipeline.results.report import Report
 
 MakeSection = Callable[[Report], Section | None]
 SECTIONS: tuple[MakeSection, ...] = (
     results,
+    to_label,
     search,
     factors,
     ladder,

@@ -1,0 +1,106 @@
+"""The file of the examples that models answer differently, for someone to label, and its reading back.
+
+Nothing in it says which model gave which answer, and the examples come in random order: so the labels are nobody's
+favour, and the first ones of them are a random part.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.dataset import IGNORED
+from pipeline.errors import UserError
+from pipeline.folders.writing import write_whole
+from pipeline.plan import BASELINE
+from pipeline.report.rows import all_rows
+from pipeline.results.record import Record
+from pipeline.results.report import Report
+
+FILE = "to_label.csv"
+PLACE, EXAMPLE, LABEL = "place", "example", "label"
+_SEPARATORS = ",;\t"
+
+
+def write_to_label(record: Record, report: Report, folder: Path) -> bool:
+    """Write the file into a run's folder, where labels would decide anything and the file is not there already; returns
+    whether it was written."""
+    path = folder / FILE
+    places = _differing(record, report)
+    if not len(places) or path.exists():
+        return False
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow((PLACE, EXAMPLE, LABEL))
+    origins = record.accuracy.origins
+    for place in np.random.default_rng(record.seed).permutation(places).tolist():
+        writer.writerow((place, "" if origins is None else origins[place], ""))
+    write_whole(path, text.getvalue())
+    return True
+
+
+def _differing(record: Record, report: Report) -> NDArray[np.intp]:
+    """The places of the examples that any row which labels would decide answers differently than its baseline."""
+    predictions = record.accuracy.predictions
+    found = np.zeros(next((len(one) for one in predictions.values()), 0), np.bool_)
+    for row in all_rows(report):
+        accuracy = None if row.result is None else row.result.accuracy
+        if row.result is None or accuracy is None or accuracy.labels_to_decide is None:
+            continue
+        target = row.result.target
+        mine = predictions[f"{row.variant.name}@{target}"]
+        found |= mine != predictions[f"{BASELINE}@{record.measure.reference_for(target)[1]}"]
+    return np.flatnonzero(found)
+
+
+def read_labels(path: Path, count: int) -> NDArray[np.int64]:
+    """The labels [count] of such a file, ``IGNORED`` where it has none; raises UserError, with the line, where a label or
+    a place can't be read."""
+    labels = np.full(count, IGNORED, np.int64)
+    for line, row in _rows(path):
+        label = (row[LABEL] or "").strip()
+        if not label:
+            continue
+        where = f"{path}, line {line}"
+        place = _number(row[PLACE], f"{where}: the column '{PLACE}'", "it is the number that the file came with")
+        if place >= count:
+            raise UserError(f"{where}: there is no example {place}; the test split has {count} (0 to {count - 1})")
+        known = _number(label, f"{where}: the column '{LABEL}'", "type the number of the class, or leave it empty")
+        if labels[place] not in (IGNORED, known):
+            raise UserError(f"{where}: example {place} has the label {labels[place]} in another line")
+        labels[place] = known
+    if (labels == IGNORED).all():
+        raise UserError(f"{path} has no labels: type the number of the class into the column '{LABEL}'")
+    return labels
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist: a run writes it as {FILE} where labels would decide") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} can't be read as a table in UTF-8: {error}") from error
+    header = text.partition("\n")[0]
+    separator = max(_SEPARATORS, key=header.count)
+    reader = csv.DictReader(io.StringIO(text), delimiter=separator)
+    lacking = [name for name in (PLACE, LABEL) if name not in (reader.fieldnames or ())]
+    if lacking:
+        raise UserError(f"{path} has no column '{lacking[0]}'; it has {', '.join(reader.fieldnames or ()) or 'none'}")
+    for row in reader:
+        yield reader.line_num, row
+
+
+def _number(text: str | None, what: str, advice: str) -> int:
+    try:
+        value = int((text or "").strip())
+    except ValueError:
+        value = -1
+    if value < 0:
+        raise UserError(f"{what} holds '{text}', which is no whole number from 0 on: {advice}")
+    return value

@@ -1,0 +1,73 @@
+"""What labels of the examples alone that two models answer differently tell about the change of accuracy.
+
+Where two models give the same answer, both are right or both are wrong, and the change of accuracy does not move. So only
+examples that are answered differently (flips) need labels, however many examples there are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.statistics.accuracy import PairedDifference, paired_difference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledFlips:
+    """The flips of two models, and the change of accuracy that their labels show."""
+
+    flips: int
+    labelled: int
+    change: PairedDifference
+
+
+def flips_of(after: NDArray[np.int64], before: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which examples [N] two models answer differently."""
+    return np.asarray(after != before)
+
+
+def change_from_flips(
+    after: NDArray[np.int64], before: NDArray[np.int64], labels: NDArray[np.int64], known: NDArray[np.bool_]
+) -> LabelledFlips | None:
+    """The change of accuracy from ``before`` to ``after``, classes [N], by the ``labels`` [N] that are ``known`` [N];
+    None where flips have no label at all.
+
+    Where all flips have labels it is the change over all N examples, with Tango's interval, as if all examples had
+    labels. Where only a random part of the flips has, it is that of the same part of all examples: M of F labelled flips
+    stand for N * M / F examples.
+    """
+    flipped = flips_of(after, before)
+    judged = flipped & known
+    flips, labelled, n = int(flipped.sum()), int(judged.sum()), len(after)
+    if flips and not labelled:
+        return None
+    gained = int((after[judged] == labels[judged]).sum())
+    lost = int((before[judged] == labels[judged]).sum())
+    stands_for = n * labelled // flips if flips else n
+    change = paired_difference(gained, lost, max(stands_for, labelled))
+    return LabelledFlips(flips=flips, labelled=labelled, change=change)
+
+
+def labels_to_decide(flips: int, n: int, margin: float) -> int | None:
+    """About how many labelled flips, of those among ``n`` examples, show that no more than ``margin`` is lost, if half of
+    them turn out gained and half lost; None where all of them would not."""
+    if not _decide(flips, flips, n, margin):
+        return None
+    enough, too_few = flips, 0
+    while enough - too_few > 1:
+        middle = (enough + too_few) // 2
+        if _decide(middle, flips, n, margin):
+            enough = middle
+        else:
+            too_few = middle
+    return enough
+
+
+def _decide(labelled: int, flips: int, n: int, margin: float) -> bool:
+    examples = n * labelled // flips if flips else n
+    if examples == 0:
+        return False
+    gained = labelled // 2
+    return paired_difference(gained, labelled - gained, max(examples, labelled)).low > -margin

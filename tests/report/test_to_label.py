@@ -1,0 +1,134 @@
+"""The file of what models answer differently, and the verdicts that its labels bring."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from rich.console import Console
+
+from pipeline.artifact import Artifact
+from pipeline.artifact.files import ONNX_FILE
+from pipeline.data.dataset import IGNORED
+from pipeline.errors import UserError
+from pipeline.plan import Constraints, Context, MeasureSettings, Plan
+from pipeline.report.to_label import read_labels
+from pipeline.run import loop
+from tests.example import Arrays, Scale, plan
+
+BRIEF = MeasureSettings(
+    profile="test", looks=(3,), blocks=4, cell_ms=0.5, noisy_half_width=1e9, energy_s=None, peaks=False, explain="none"
+)
+
+
+@pytest.mark.parametrize(("text", "problem"), [
+    ("place,label\n3,cat\n", r"line 2: the column 'label' holds 'cat', .*: type the number of the class"),
+    ("place,label\nx,1\n", r"line 2: the column 'place' holds 'x'"),
+    ("place,label\n9,1\n", r"line 2: there is no example 9; the test split has 5 \(0 to 4\)"),
+    ("place,label\n1,1\n1,2\n", "line 3: example 1 has the label 1 in another line"),
+    ("place,label\n1,\n", "has no labels: type the number of the class into the column 'label'"),
+    ("place,class\n1,2\n", "has no column 'label'; it has place, class"),
+])  # fmt: skip
+def test_what_can_not_be_read_is_told_with_its_line(tmp_path: Path, text: str, problem: str) -> None:
+    (tmp_path / "to_label.csv").write_text(text)
+    with pytest.raises(UserError, match=problem):
+        read_labels(tmp_path / "to_label.csv", 5)
+
+
+@pytest.mark.parametrize("text", [
+    "place,example,label\n4,photo.png,2\n0,other.png,\n1,third.png,0\n",
+    "\ufeffplace;example;label\r\n4;photo.png;2\r\n1;third.png;0\r\n",
+])  # fmt: skip
+def test_labels_are_read_as_tables_are_saved(tmp_path: Path, text: str) -> None:
+    (tmp_path / "to_label.csv").write_text(text, encoding="utf-8")
+    assert read_labels(tmp_path / "to_label.csv", 5).tolist() == [IGNORED, 0, IGNORED, IGNORED, 2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noisy(Scale):
+    """A stage that adds a little noise to the weights."""
+
+    def __call__(self, source: Artifact, out: Path, context: Context) -> None:
+        model = onnx.load(source.onnx_path)
+        weight = numpy_helper.to_array(model.graph.initializer[0])
+        noise = np.random.default_rng(0).normal(size=weight.shape) * 0.04 * weight.std()
+        model.graph.initializer[0].CopyFrom(numpy_helper.from_array((weight + noise).astype(np.float32), "w"))
+        onnx.save(model, out / ONNX_FILE)
+
+
+def data(*, labelled: bool) -> Arrays:
+    return Arrays(labelled=labelled, sizes={"train": 64, "validation": 32, "calibration": 32, "test": 3000})
+
+
+def row(chosen: Plan) -> dict[str, Any]:
+    found = json.loads((chosen.output / "report.json").read_text())
+    [result] = next(one for one in found["variants"] if one["name"] == "scaled")["results"]
+    return dict(result["accuracy"])
+
+
+def report(chosen: Plan, *labels: Path) -> str:
+    text = io.StringIO()
+    assert loop.report(chosen.output, Console(file=text, width=300), *labels) == 0
+    return text.getvalue()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
+def test_labels_of_the_flips_alone_bring_the_verdict_of_all_labels(tmp_path: Path, store: Path) -> None:
+    stages = {"baseline": {}, "scaled": {"a": Noisy()}}
+    settings = {"measure": BRIEF, "constraints": Constraints(max_accuracy_drop=0.01), "store": store}
+    chosen = plan(tmp_path, stages, data=data(labelled=False), **settings)
+    text = io.StringIO()
+    assert loop.run(chosen, Console(file=text, width=300)) == 0
+    before = row(chosen)
+    assert before["metric"] == "agreement"
+    assert 0 < before["labels_to_decide"] < before["flips"]
+    assert "Labels that would decide: about" in text.getvalue()
+
+    file = chosen.output / "to_label.csv"
+    with file.open(newline="") as opened:
+        table = list(csv.DictReader(opened))
+    assert len(table) == before["flips"]
+    places = [int(entry["place"]) for entry in table]
+    assert places != sorted(places), "the order is random"
+    truth = data(labelled=True).split("test").labels
+    assert truth is not None
+    with file.open("w", newline="") as opened:
+        writer = csv.writer(opened)
+        writer.writerow(["place", "label"])
+        writer.writerows((place, truth[place]) for place in places)
+    printed = report(chosen, file)
+    after = row(chosen)
+
+    whole = plan(tmp_path / "whole", stages, data=data(labelled=True), **settings)
+    loop.run(whole, Console(file=io.StringIO(), width=300))
+    expected = row(whole)
+    for name in ("delta", "delta_low", "delta_high", "verdict"):
+        assert after[name] == expected[name]
+    assert after["labelled_flips"] == before["flips"]
+    assert after["labels_to_decide"] is None
+    assert "Labels that would decide" not in printed
+    assert row_again(chosen) == after, "the labels stay with the run"
+
+
+def row_again(chosen: Plan) -> dict[str, Any]:
+    report(chosen)
+    return row(chosen)
+
+
+@pytest.mark.slow
+def test_a_run_with_labels_wants_no_others(tmp_path: Path, store: Path) -> None:
+    chosen = plan(tmp_path, {"baseline": {}}, measure=BRIEF, store=store)
+    loop.run(chosen, Console(file=io.StringIO()))
+    assert not (chosen.output / "to_label.csv").exists()
+    (tmp_path / "labels.csv").write_text("place,label\n1,1\n")
+    with pytest.raises(UserError, match="has labels already"):
+        report(chosen, tmp_path / "labels.csv")
