@@ -196,7 +196,10 @@ def _report(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="slimline report", description="Derive the report anew from a run's samples.")
     parser.add_argument("run", type=Path, help="a run's folder, such as outputs/latest")
     parser.add_argument(
-        "--labels", type=Path, metavar="FILE", help="the run's to_label.csv, with labels of what was answered differently"
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help="the run's to_label.csv, with labels of what was answered differently",
     )
     from pipeline.run import loop
 

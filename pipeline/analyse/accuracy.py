@@ -132,8 +132,8 @@ def _by_flips(
     if found is None:
         return None
     sentence = (
-        f"the baseline's answer on {{}} of the examples; the change is that of the accuracy, by {found.labelled} labels of "
-        f"the {found.flips} examples that are answered differently"
+        "the baseline's answer on {} of the examples; the change is that of the accuracy, by "
+        f"{show.count(found.labelled)} labels of the {show.count(found.flips)} examples that are answered differently"
     )
     entry = replace(alone, sentence=sentence, labelled_flips=found.labelled)
     return _compared(entry, found.change, judging, margin)

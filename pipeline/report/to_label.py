@@ -59,8 +59,8 @@ def _differing(record: Record, report: Report) -> NDArray[np.intp]:
 
 
 def read_labels(path: Path, count: int) -> NDArray[np.int64]:
-    """The labels [count] of such a file, ``IGNORED`` where it has none; raises UserError, with the line, where a label or
-    a place can't be read."""
+    """The labels [count] of such a file, ``IGNORED`` where it has none; raises UserError, with the line, where a label
+    or a place can't be read."""
     labels = np.full(count, IGNORED, np.int64)
     for line, row in _rows(path):
         label = (row[LABEL] or "").strip()

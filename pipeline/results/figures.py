@@ -84,9 +84,9 @@ class Accuracy:
     n_to_decide: Whole | None = None
     """About how many examples would decide an UNDECIDED verdict; None for others."""
     labels_to_decide: Whole | None = None
-    """About how many labels, of examples that it answers differently than the baseline, would show that no more than the
-    margin is lost; None where all examples have labels, where no verdict waits for them, and where all of these examples
-    would not be enough."""
+    """About how many labels, of examples that it answers differently than the baseline, would show that no more than
+    the margin is lost; None where all examples have labels, where no verdict waits for them, and where all of these
+    examples would not be enough."""
     labelled_flips: Whole | None = None
     """How many of the examples that it answers differently have labels, where only such have any: ``delta`` is then the
     gain of accuracy, and ``value`` the agreement with the baseline."""

@@ -15,7 +15,15 @@ from pipeline import __version__
 from pipeline.bounds import fitted, hints_of
 from pipeline.errors import first_line
 from pipeline.plan.roles import Role
-from pipeline.results.record import BESIDE, COLUMNS, RECORD_FILE, RECORD_VERSION, AccuracySamples, LatencySamples, Record
+from pipeline.results.record import (
+    BESIDE,
+    COLUMNS,
+    RECORD_FILE,
+    RECORD_VERSION,
+    AccuracySamples,
+    LatencySamples,
+    Record,
+)
 
 T = TypeVar("T")
 ROLES_BEFORE: Mapping[str, Role] = {

@@ -231,10 +231,16 @@ def n_to_decide(difference: PairedDifference, margin: float, alpha: float = 0.05
     distance = max(drop, margin - drop)
     if distance <= 0 or difference.flips is None:
         return None
+    needed = examples_to_decide(difference.flips / difference.n, distance, margin, alpha)
+    return rounded_up(max(needed, difference.n + 1))
+
+
+def examples_to_decide(flips: float, distance: float, margin: float, alpha: float = 0.05) -> float:
+    """How many examples make the interval narrower than ``distance``, with a chance of 80 %, where ``flips`` is the
+    share of examples that flip; at least as many as show a drop below ``margin`` where none does."""
     z = _quantile(1 - alpha / 2)
-    spread = (z + _quantile(_POWER)) ** 2 * difference.flips / (difference.n * distance**2)
-    without_flips = z * z * (1 - margin) / margin if margin > 0 else 0.0
-    return rounded_up(max(spread, without_flips, difference.n + 1))
+    spread = (z + _quantile(_POWER)) ** 2 * flips / distance**2
+    return max(spread, z * z * (1 - margin) / margin if margin > 0 else 0.0)
 
 
 def _quantile(probability: float) -> float:

@@ -1,17 +1,18 @@
 """What labels of the examples alone that two models answer differently tell about the change of accuracy.
 
-Where two models give the same answer, both are right or both are wrong, and the change of accuracy does not move. So only
-examples that are answered differently (flips) need labels, however many examples there are.
+Where two models give the same answer, both are right or both are wrong, and the change of accuracy does not move. So
+only examples that are answered differently (flips) need labels, however many examples there are.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.statistics.accuracy import PairedDifference, paired_difference
+from pipeline.statistics.accuracy import PairedDifference, examples_to_decide, paired_difference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +36,8 @@ def change_from_flips(
     None where flips have no label at all.
 
     Where all flips have labels it is the change over all N examples, with Tango's interval, as if all examples had
-    labels. Where only a random part of the flips has, it is that of the same part of all examples: M of F labelled flips
-    stand for N * M / F examples.
+    labels. Where only a random part of the flips has, it is that of the same part of all examples: M of F labelled
+    flips stand for N * M / F examples.
     """
     flipped = flips_of(after, before)
     judged = flipped & known
@@ -51,23 +52,9 @@ def change_from_flips(
 
 
 def labels_to_decide(flips: int, n: int, margin: float) -> int | None:
-    """About how many labelled flips, of those among ``n`` examples, show that no more than ``margin`` is lost, if half of
-    them turn out gained and half lost; None where all of them would not."""
-    if not _decide(flips, flips, n, margin):
+    """About how many labelled flips, of those among ``n`` examples, show with a chance of 80 % that no more than
+    ``margin`` is lost, where as many are gained as lost; None where all flips would not be enough."""
+    if margin <= 0:
         return None
-    enough, too_few = flips, 0
-    while enough - too_few > 1:
-        middle = (enough + too_few) // 2
-        if _decide(middle, flips, n, margin):
-            enough = middle
-        else:
-            too_few = middle
-    return enough
-
-
-def _decide(labelled: int, flips: int, n: int, margin: float) -> bool:
-    examples = n * labelled // flips if flips else n
-    if examples == 0:
-        return False
-    gained = labelled // 2
-    return paired_difference(gained, labelled - gained, max(examples, labelled)).low > -margin
+    examples = examples_to_decide(flips / n, margin, margin)
+    return None if examples > n else math.ceil(examples * flips / n)

@@ -12,10 +12,10 @@ from pipeline.results.report import Report
 
 TITLE = "Labels that would decide"
 NOTE = (
-    "Where two models give the same answer, both are right or both are wrong. So the change of accuracy needs labels only "
-    f"of the examples that they answer differently. {FILE} in the run's folder has these examples, in random order. Type "
-    f"the number of the class into the column {LABEL}, from the top on, as many as you like, and leave out what you can't "
-    "tell. Then the report is derived anew:"
+    "Where two models give the same answer, both are right or both are wrong. So the change of accuracy needs labels "
+    f"only of the examples that they answer differently. {FILE} in the run's folder has these examples, in random "
+    f"order. Type the number of the class into the column {LABEL}, from the top on, as many as you like, and leave out "
+    "what you can't tell. Then the report is derived anew:"
 )
 COMMAND = f"python -m pipeline report outputs/latest --labels outputs/latest/{FILE}"
 
@@ -27,7 +27,10 @@ def to_label(report: Report) -> Section | None:
         return None
     brief = Part(lines=lines([f"{TITLE}: {'; '.join(told)}. Type them into {FILE}, then: {COMMAND}"]))
     return Section(
-        title=TITLE, notes=[NOTE], parts=[Part(code=COMMAND), Part(lines=lines(f"{one}." for one in told))], brief=[brief]
+        title=TITLE,
+        notes=[NOTE],
+        parts=[Part(code=COMMAND), Part(lines=lines(f"{one}." for one in told))],
+        brief=[brief],
     )
 
 
