@@ -24,6 +24,8 @@ _DEFAULT_MARGIN = 0.01
 _EQUAL = 1e-3
 """The largest difference of an exact stage from its source, as a share of the largest output
 (``pipeline.plan.Stage.tolerance``)."""
+_NOT_ENOUGH = ("UNDECIDED", "DROP", "FAILS MARGIN")
+"""Verdicts on the agreement with the baseline that one on the accuracy may better."""
 _ALIKE = 0.99
 """The least mean cosine between two runtimes' outputs that is not worth a remark."""
 
@@ -141,7 +143,7 @@ def _by_flips(
 
 def _labels_to_decide(entry: Accuracy, predictions: NDArray[Any], baseline: NDArray[Any]) -> int | None:
     """How many labels would decide, where agreement alone does not."""
-    if not _tells_a_class(predictions) or entry.margin is None or entry.verdict == "NO MEANINGFUL DROP":
+    if not _tells_a_class(predictions) or entry.margin is None or entry.verdict not in _NOT_ENOUGH:
         return None
     return labels_to_decide(int(flips_of(predictions, baseline).sum()), len(predictions), entry.margin)
 

@@ -26,7 +26,7 @@ def _text(value: object) -> Lines:
 
 
 def _accuracy(value: float, low: float, high: float, *rest: Any) -> Lines:
-    _metric, _n, delta, delta_low, delta_high, verdict, n_to_decide, unit, against = rest
+    _metric, _n, delta, delta_low, delta_high, verdict, n_to_decide, unit, against, labels_to_decide, _labelled = rest
     lines = [f"{show.figure(value, unit)} {show.figure_interval(low, high, unit)}"]
     if delta is not None and not (against == "baseline" and unit == "number"):
         lines.append(f"{show.change(delta, unit)} {show.change_interval(delta_low, delta_high, unit)}")
@@ -34,12 +34,14 @@ def _accuracy(value: float, low: float, high: float, *rest: Any) -> Lines:
         lines.append(verdict)
     if verdict == "UNDECIDED" and n_to_decide is not None:
         lines.append(f"about {show.count(n_to_decide)} examples would decide")
+    if labels_to_decide is not None:
+        lines.append(f"about {show.count(labels_to_decide)} labels would decide")
     return tuple(lines)
 
 
 def _brief_accuracy(value: float, _low: float, _high: float, *rest: Any) -> Lines:
-    _metric, _n, delta, _delta_low, _delta_high, verdict, _n_to_decide, unit, against = rest
-    alone = delta is None or against == "baseline"
+    _metric, _n, delta, _delta_low, _delta_high, verdict, _n_to_decide, unit, against, _labels, labelled = rest
+    alone = delta is None or (against == "baseline" and labelled is None)
     first = show.figure(value, unit) if alone else f"{show.figure(value, unit)} {show.change(delta, unit)}"
     return (first,) if verdict is None else (first, verdict)
 
@@ -122,6 +124,8 @@ ACCURACY = Field(
         "accuracy_n_to_decide": "result.accuracy.n_to_decide",
         "accuracy_unit": "result.accuracy.unit",
         "accuracy_against": "result.accuracy.against",
+        "accuracy_labels_to_decide": "result.accuracy.labels_to_decide",
+        "accuracy_labelled_flips": "result.accuracy.labelled_flips",
     },
     lines=_accuracy,
     brief=_brief_accuracy,

@@ -34,7 +34,7 @@ def test_every_path_of_a_field_exists_on_a_complete_row() -> None:
     missing = {name for field in FIELDS for name, value in zip(field.columns, field.values(row), strict=True)
                if value is None}  # fmt: skip
     expected = {"reason", "variant_reason", "speedup_blocks_to_settle", "p99_low_ms", "p99_high_ms", "cost_per_million"}
-    expected |= {"energy_reason", "device_reason"}
+    expected |= {"energy_reason", "device_reason", "accuracy_labels_to_decide", "accuracy_labelled_flips"}
     expected |= {"limit_reason", "speedup_with_dropped"}
     assert missing == expected | {"deadline_misses", "deadline_misses_low", "deadline_misses_high"}
 
