@@ -10,13 +10,12 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline import __version__
-from pipeline.bounds import Count, CountFromZero, NotNegative, Seed, fitted
 from pipeline.command_line.arguments import flags_and_overrides, for_hydra
 from pipeline.command_line.hydra_errors import as_raised, available, explained, groups
-from pipeline.errors import SlimlineError, UserError, reporting_folder
+from pipeline.errors import SlimlineError, reporting_folder
 from pipeline.folders.surroundings import own_surroundings
 from pipeline.terminal.interrupts import Stopped, watch
 from pipeline.terminal.screen import guarded_output, printable
@@ -216,24 +215,17 @@ def _verify(argv: list[str]) -> int:
 
 
 def _store(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="slimline store", description="What the stages built.")
-    parser.add_argument("action", choices=["list", "gc"], help="list the entries, or remove the longest unused")
-    parser.add_argument("--path", type=Path, default=Path("models/store"), help="the store (default: models/store)")
-    parser.add_argument("--max-gb", type=float, default=10.0, help="gc: keep at most so much (default: 10)")
+    from pipeline.command_line.store import store_options
     from pipeline.run.stored import show_store
 
-    options = parser.parse_args(argv)
-    _check(options.max_gb, NotNegative, "--max-gb")
+    options = store_options(argv)
     return show_store(options.path, options.max_gb if options.action == "gc" else None, _console())
 
 
 def _selftest(argv: list[str]) -> int:
-    from pipeline.command_line.selftest import selftest_parser
+    from pipeline.command_line.selftest import selftest_options
 
-    options = selftest_parser().parse_intermixed_args(argv)
-    _check(options.runs, Count, "--runs")
-    _check(options.busy, CountFromZero, "--busy")
-    _check(options.seed, Seed, "--seed")
+    options = selftest_options(argv)
     from pipeline.config import measure_settings, register
     from pipeline.selftest.command import Options, selftest
     from pipeline.selftest.experiments import EXPERIMENTS, run_experiment
@@ -258,23 +250,12 @@ def _selftest(argv: list[str]) -> int:
 
 
 def _doctor(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="slimline doctor", description="Can this machine be measured on, what can it run, what would show?"
-    )
-    parser.add_argument("--quick", action="store_true", help="leave the noise floor out, which takes 30 s")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--path", type=Path, default=Path("models/store"), help="the store (default: models/store)")
-    options = parser.parse_args(argv)
+    from pipeline.command_line.doctor import doctor_options
+
+    options = doctor_options(argv)
     from pipeline.doctor.command import doctor
 
     return doctor(options.path, _console(), quick=options.quick, as_json=options.json)
-
-
-def _check(value: Any, bound: Any, flag: str) -> None:
-    problems: list[str] = []
-    fitted(value, bound, flag, problems)
-    if problems:
-        raise UserError(*problems)
 
 
 def _console() -> Console:

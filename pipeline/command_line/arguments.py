@@ -11,7 +11,9 @@ import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from pipeline.bounds import fitted
 from pipeline.errors import UserError
 
 CHECKED_BY_CLASS = ("model", "data", "metric", "variants", "target")
@@ -143,3 +145,11 @@ def advice(override: str) -> str:
     """How to type a setting whose value Hydra can't read."""
     key, _, value = override.lstrip("+").partition("=")
     return shlex.quote(f"{key}={quoted(value)}")
+
+
+def check_flag(value: Any, bound: Any, flag: str) -> None:
+    """Raise UserError where the value of a flag is out of its bounds."""
+    problems: list[str] = []
+    fitted(value, bound, flag, problems)
+    if problems:
+        raise UserError(*problems)

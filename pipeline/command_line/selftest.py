@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.bounds import Count, CountFromZero, Seed
+from pipeline.command_line.arguments import check_flag
 
-def selftest_parser() -> argparse.ArgumentParser:
-    """The parser of ``selftest``; overrides may follow flags, so it parses them intermixed."""
+
+def selftest_options(argv: Sequence[str]) -> argparse.Namespace:
+    """What ``selftest`` was asked for; overrides may follow flags. Raises UserError for numbers out of their bounds."""
     parser = argparse.ArgumentParser(
         prog="slimline selftest",
         description="Let the measuring prove itself on this machine. A test that is stopped goes on where it was.",
@@ -27,4 +31,8 @@ def selftest_parser() -> argparse.ArgumentParser:
     parser.add_argument("--of", type=Path, default=Path("outputs/latest"), help="rewarm, cells: the run")
     parser.add_argument("--path", type=Path, default=Path("outputs/selftest"), help="where the runs are kept")
     parser.add_argument("overrides", nargs="*", help="such as measure=quick measure.blocks=16")
-    return parser
+    options = parser.parse_intermixed_args(argv)
+    check_flag(options.runs, Count, "--runs")
+    check_flag(options.busy, CountFromZero, "--busy")
+    check_flag(options.seed, Seed, "--seed")
+    return options
