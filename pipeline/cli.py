@@ -38,6 +38,8 @@ slimline: quantize and prune a model, then measure whether it paid.
   python -m pipeline inspect MODEL [DATA]        look at a model before anything is built
   python -m pipeline plan [overrides]            what a run would build, time and skip; nothing is done
   python -m pipeline report RUN [--labels FILE]  derive the report anew from a run's samples
+  python -m pipeline new stage|metric|data|backend NAME  write one of your own, with its YAML and a test
+  python -m pipeline report RUN                  derive the report anew from a run's samples
   python -m pipeline verify DIR                  let a deploy bundle prove itself on this machine
   python -m pipeline store list|gc               what is stored; remove what was longest unused
   python -m pipeline doctor                      whether this machine can be measured on, and what it can run
@@ -77,7 +79,7 @@ def _main(argv: list[str]) -> None:
         sys.path.insert(0, working_directory)
     watch()
     try:
-        with nullcontext() if command in (_help, _report, _store) else own_surroundings():
+        with nullcontext() if command in (_help, _new, _report, _store) else own_surroundings():
             sys.exit(command(argv[command is not _help :]) if command else _experiment(argv))
     except KeyboardInterrupt as error:
         stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
@@ -191,6 +193,13 @@ def _plan(argv: list[str]) -> int:
     return command.dry_run(_planned(asked.words), _console(), as_json=asked.as_json)
 
 
+def _new(argv: list[str]) -> int:
+    from pipeline.command_line.new import new
+
+    sys.stdout.write(f"{printable(new(argv).lines())}\n")
+    return 0
+
+
 def _report(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="slimline report", description="Derive the report anew from a run's samples.")
     parser.add_argument("run", type=Path, help="a run's folder, such as outputs/latest")
@@ -277,6 +286,7 @@ COMMANDS: Mapping[str, Callable[[list[str]], int]] = {
     "optimize": _optimize,
     "inspect": _inspect,
     "plan": _plan,
+    "new": _new,
     "report": _report,
     "verify": _verify,
     "store": _store,
