@@ -39,6 +39,7 @@ slimline: quantize and prune a model, then measure whether it paid.
   python -m pipeline plan [overrides]            what a run would build, time and skip; nothing is done
   python -m pipeline report RUN [--labels FILE]  derive the report anew from a run's samples
   python -m pipeline new stage|metric|data|backend NAME  write one of your own, with its YAML and a test
+  python -m pipeline init MODEL [DATA]           write a configuration of your own for a model
   python -m pipeline report RUN                  derive the report anew from a run's samples
   python -m pipeline verify DIR                  let a deploy bundle prove itself on this machine
   python -m pipeline store list|gc               what is stored; remove what was longest unused
@@ -200,6 +201,15 @@ def _new(argv: list[str]) -> int:
     return 0
 
 
+def _init(argv: list[str]) -> int:
+    from pipeline.command_line.init import init
+
+    with explained():
+        made = init(argv, COMMANDS)
+    sys.stdout.write(f"{printable(made.lines())}\n")
+    return 0
+
+
 def _report(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="slimline report", description="Derive the report anew from a run's samples.")
     parser.add_argument("run", type=Path, help="a run's folder, such as outputs/latest")
@@ -287,6 +297,7 @@ COMMANDS: Mapping[str, Callable[[list[str]], int]] = {
     "inspect": _inspect,
     "plan": _plan,
     "new": _new,
+    "init": _init,
     "report": _report,
     "verify": _verify,
     "store": _store,
