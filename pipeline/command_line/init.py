@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from itertools import takewhile
 from pathlib import Path
 from string import Template
+from textwrap import wrap
 from typing import Any
 
 from pipeline import PACKAGE
@@ -25,6 +26,7 @@ from pipeline.stages.from_onnx import PACKAGE as READER
 
 _TEMPLATE = PACKAGE / "command_line" / "templates" / "experiment.yaml.template"
 _NAME = "--name"
+_INDENT, _WIDTH = " " * 6, 120
 _LISTED = ("variant", "target")
 """The groups whose usual options are listed, where the user has not chosen from them."""
 
@@ -102,21 +104,23 @@ def _written(value: Any) -> str:
 
 
 def _options(group: str, model: str) -> Iterator[str]:
-    """A line for each of a group's usual options, with what it is; one that may not run here is a comment."""
+    """The lines of each of a group's usual options, below what it is; one that may not run here is a comment."""
     nodes, about = configurations(group), described(group)
     for name in defaults_of(group):
         why = _why_not(nodes[name], model)
-        yield f"      - {name} # {about[name]}" if why is None else f"      # - {name} # {why}: {about[name]}"
+        said = about[name] if why is None else f"{why}: {about[name]}"
+        yield from wrap(said, _WIDTH, initial_indent=f"{_INDENT}# ", subsequent_indent=f"{_INDENT}# ")
+        yield f"{_INDENT}- {name}" if why is None else f"{_INDENT}# - {name}"
 
 
 def _why_not(node: Node, model: str) -> str | None:
     """What has to be there for an option; None where nothing has to be."""
     if node.get("device") == "cuda" or node.get("devices") == ["cuda"]:
-        return "on a GPU"
+        return "On a GPU"
     stages: Sequence[Mapping[str, Any]] = [one for one in node.get("defaults", ()) if isinstance(one, dict)]
     trained = bool(stages) and "export_onnx" not in stages[0].values()
     if trained and model == "onnx" and find_spec(READER) is None:
-        return f"with {READER} installed (the extra onnx-training)"
+        return f"With {READER} installed (the extra onnx-training)"
     return None
 
 

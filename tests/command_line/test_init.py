@@ -60,9 +60,21 @@ def test_the_file_holds_what_was_typed_and_the_usual_choices_with_what_they_are(
     assert found["defaults"][-1] == "_self_"
     assert found["constraints"]["max_size_mb"] == 3
     assert found["constraints"]["max_latency_ms"] is None
-    assert "      - static_int8 # Weights and activations in int8, with ranges" in text
-    assert "      # - ort_cuda # on a GPU: " in text
+    assert (
+        "      # Weights and activations in int8, with ranges from the calibration split.\n      - static_int8\n"
+        in text
+    )
+    assert "      # On a GPU: Half precision.\n      # - fp16\n" in text
     assert "  max_latency_ms: null # p50" in text
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_what_prunes_is_chosen_where_the_model_can_be_read(installed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.command_line.init.find_spec", lambda name: "here" if installed else None)
+    text, found = written("my model.onnx", "d.npz")
+    assert ("pruned" in chosen(found)["variant"]) == installed
+    assert ("# With onnx2pytorch installed (the extra onnx-training): " in text) == (not installed)
+    assert "pruned" in chosen(written("fashion_resnet")[1])["variant"]
 
 
 def test_without_data_outputs_are_compared_and_a_choice_of_the_users_wins() -> None:
