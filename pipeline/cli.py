@@ -205,7 +205,7 @@ def _init(argv: list[str]) -> int:
     from pipeline.command_line.init import init
 
     with explained():
-        made = init(argv, COMMANDS)
+        made = init(argv, COMMANDS, _planned)
     sys.stdout.write(f"{printable(made.lines())}\n")
     return 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.util import find_spec
@@ -43,16 +43,18 @@ class Init:
         return f"wrote {self.file}\n\nNext:\n  {self.command}"
 
 
-def init(argv: Sequence[str], commands: Collection[str]) -> Init:
-    """Write the experiment that these words stand for. Raises UserError where something is missing, where the file
-    exists already, and for what an experiment can't hold."""
+def init(argv: Sequence[str], commands: Collection[str], check: Callable[[Sequence[str]], object]) -> Init:
+    """Write the experiment that these words stand for, once ``check`` has raised nothing for its settings. Raises
+    UserError where something is missing, where the file exists already, and for what an experiment can't hold."""
     own, rest = _own().parse_known_args(argv)
     words = typed(rest, _parser())
-    _check(words)
+    _refuse(words)
     name, folder = _named(own.name, words), path_of(own.to)
     file = folder / CONF / "experiment" / f"{name}.yaml"
     check_free([file])
-    write({file: _text(words, commands)})
+    text = _text(words, commands)
+    check([*words.chosen, *words.settings])
+    write({file: text})
     return Init(file=file, command=run_of(folder, [f"experiment={name}"]))
 
 
@@ -125,15 +127,10 @@ def _why_not(node: Node, model: str) -> str | None:
 
 
 def _limits(own: Mapping[str, Any]) -> list[str]:
-    """The lines of ``constraints`` as they ship, with their comments, and with the user's ``own`` values. Raises
-    UserError for a limit that does not exist."""
+    """The lines of ``constraints`` as they ship, with their comments, and with the user's ``own`` values."""
     lines = files("pipeline.conf").joinpath("config.yaml").read_text(encoding="utf-8").splitlines()
-    first = lines.index("constraints:")
-    found = {line.strip().partition(":")[0]: line for line in takewhile(bool, lines[first + 1 :])}
-    unknown = sorted(set(own) - set(found))
-    if unknown:
-        raise UserError(f"constraints.{unknown[0]} does not exist; available: {', '.join(found)}")
-    return [line.replace("null", _written(own.get(key)), 1) for key, line in found.items()]
+    found = takewhile(bool, lines[lines.index("constraints:") + 1 :])
+    return [line.replace("null", _written(own.get(line.strip().partition(":")[0])), 1) for line in found]
 
 
 def _named(name: str | None, words: Typed) -> str:
@@ -155,7 +152,7 @@ def _model_of(words: Typed) -> str:
     return Path(path).stem if path else values.get("model.name", values.get("model", ""))
 
 
-def _check(words: Typed) -> None:
+def _refuse(words: Typed) -> None:
     """Raise UserError for what was typed and has no place in an experiment."""
     if words.flags:
         raise UserError(f"{words.flags[0]} can't be given here: only {TO} FOLDER, {_NAME} NAME and KEY=VALUE can")

@@ -36,7 +36,7 @@ def run(capsys: pytest.CaptureFixture[str], *typed: str) -> tuple[Any, str, str]
 
 
 def written(*typed: str) -> tuple[str, dict[str, Any]]:
-    text = init(typed, COMMANDS).file.read_text()
+    text = init(typed, COMMANDS, list).file.read_text()
     found: dict[str, Any] = yaml.safe_load(text)
     return text, found
 
@@ -103,8 +103,8 @@ def test_the_command_that_is_printed_is_a_run_of_it(capsys: pytest.CaptureFixtur
 
 def test_an_experiment_is_named_after_its_model(capsys: pytest.CaptureFixture[str]) -> None:
     linear_model(Path("best.onnx"))
-    assert init(["my model.onnx"], COMMANDS).file == Path("conf/experiment/my_model.yaml")
-    assert init(["best.onnx"], COMMANDS).file == Path("conf/experiment/my_best.yaml")
+    assert init(["my model.onnx"], COMMANDS, list).file == Path("conf/experiment/my_model.yaml")
+    assert init(["best.onnx"], COMMANDS, list).file == Path("conf/experiment/my_best.yaml")
     code, out, error = run(capsys, "init", "best.onnx")
     assert (code, out) == (2, "")
     assert error.startswith("slimline: conf/experiment/my_best.yaml exists already, and nothing is overwritten")
@@ -117,6 +117,9 @@ MISTAKES = [
     (["my model.onnx", "--multirun"], "--multirun can't be given here"),
     (["my model.onnx", "experiment=best"], "experiment=best can't be written into an experiment"),
     (["my model.onnx", "seed=1,2"], "seed has several values"),
+    (["my model.onnx", "nope=1"], "nope does not exist; available: model, data"),
+    (["my model.onnx", "model.nope=1"], "model.nope does not exist; available: path, preprocessing"),
+    (["my model.onnx", "variant=[nope]"], "'nope' does not exist; available in 'variant': "),
     (["my model.onnx", "constraints.nope=1"], "constraints.nope does not exist; available: min_speedup, "),
 ]
 
