@@ -37,10 +37,9 @@ slimline: quantize and prune a model, then measure whether it paid.
   python -m pipeline optimize MODEL [DATA]       find the best for a model on this machine, and prove it
   python -m pipeline inspect MODEL [DATA]        look at a model before anything is built
   python -m pipeline plan [overrides]            what a run would build, time and skip; nothing is done
-  python -m pipeline report RUN [--labels FILE]  derive the report anew from a run's samples
   python -m pipeline new stage|metric|data|backend NAME  write one of your own, with its YAML and a test
   python -m pipeline init MODEL [DATA]           write a configuration of your own for a model
-  python -m pipeline report RUN                  derive the report anew from a run's samples
+  python -m pipeline report RUN [--labels FILE]  derive the report anew from a run's samples
   python -m pipeline verify DIR                  let a deploy bundle prove itself on this machine
   python -m pipeline store list|gc               what is stored; remove what was longest unused
   python -m pipeline doctor                      whether this machine can be measured on, and what it can run
@@ -211,17 +210,10 @@ def _init(argv: list[str]) -> int:
 
 
 def _report(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="slimline report", description="Derive the report anew from a run's samples.")
-    parser.add_argument("run", type=Path, help="a run's folder, such as outputs/latest")
-    parser.add_argument(
-        "--labels",
-        type=Path,
-        metavar="FILE",
-        help="the run's to_label.csv, with labels of what was answered differently",
-    )
+    from pipeline.command_line.report import report_options
     from pipeline.run import loop
 
-    options = parser.parse_args(argv)
+    options = report_options(argv)
     return loop.report(options.run, _console(), options.labels)
 
 
