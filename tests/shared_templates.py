@@ -16,6 +16,8 @@ import pytest
 
 from pipeline.isolated import template
 
+IDLE: dict[Any, Shared] = {}
+"""Those that wait, by what they have imported and inherited."""
 MOST = 3
 """So many wait for the next test; each holds what it has imported."""
 
@@ -25,20 +27,20 @@ class Shared(template._Running):
     """One that waits for the next test in place of ending."""
 
     key: Any
-    idle: dict[Any, Shared]
 
     def close(self) -> None:
-        if self.process.poll() is not None or self.key in self.idle:
+        if self.process.poll() is not None or self.key in IDLE:
             super(Shared, self).close()
             return
-        self.idle[self.key] = self
-        if len(self.idle) > MOST:
-            end(self.idle.pop(next(iter(self.idle))))
+        IDLE[self.key] = self
+        if len(IDLE) > MOST:
+            template._Running.close(IDLE.pop(next(iter(IDLE))))
 
 
-def end(shared: Shared) -> None:
-    """End the process itself."""
-    template._Running.close(shared)
+def end_idle() -> None:
+    """End those that wait."""
+    while IDLE:
+        template._Running.close(IDLE.popitem()[1])
 
 
 def inherited() -> tuple[Any, ...]:
@@ -50,20 +52,18 @@ def inherited() -> tuple[Any, ...]:
 @contextmanager
 def sharing() -> Iterator[None]:
     """Within, a process that ends is kept for the next test whose own would import and inherit the same."""
-    idle: dict[Any, Shared] = {}
     start = template._start
 
     def start_or_take(modules: tuple[str, ...]) -> template._Running:
         key = (modules, inherited())
-        if key in idle:
-            return idle.pop(key)
+        if key in IDLE:
+            return IDLE.pop(key)
         made = start(modules)
         if threading.current_thread() is not threading.main_thread():
             return made  # the system ends it with the thread
-        return Shared(**{field.name: getattr(made, field.name) for field in fields(made)}, key=key, idle=idle)
+        return Shared(**{field.name: getattr(made, field.name) for field in fields(made)}, key=key)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(template, "_start", start_or_take)
         yield
-    for shared in idle.values():
-        end(shared)
+    end_idle()

@@ -22,6 +22,7 @@ from pipeline.run.build import builder
 from pipeline.run.built import Built
 from pipeline.zoo.source import InputSpec, TorchModel
 from tests.example import Scale, plan
+from tests.shared_templates import end_idle
 
 pytestmark = pytest.mark.slow
 
@@ -213,6 +214,7 @@ def test_the_programs_own_process_makes_no_session_and_imports_no_pytorch(tmp_pa
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_nothing_is_left_running(before: list[int]) -> None:
+    end_idle()
     deadline = time.monotonic() + 10
     while (left := set(_children()) - set(before)) and time.monotonic() < deadline:
         time.sleep(0.05)

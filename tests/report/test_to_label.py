@@ -21,7 +21,10 @@ from pipeline.data.dataset import IGNORED
 from pipeline.errors import UserError
 from pipeline.plan import Constraints, Context, MeasureSettings, Plan
 from pipeline.report.to_label import read_labels
+from pipeline.results.reading import load_record
 from pipeline.run import loop
+from pipeline.statistics.accuracy import accuracy_verdict, paired_difference
+from tests.analyse.synthetic import make_record
 from tests.example import Arrays, Scale, plan
 
 BRIEF = MeasureSettings(
@@ -108,11 +111,11 @@ def test_labels_of_the_flips_alone_bring_the_verdict_of_all_labels(tmp_path: Pat
     printed = report(chosen, file)
     after = row(chosen)
 
-    whole = plan(tmp_path / "whole", stages, data=data(labelled=True), **settings)
-    loop.run(whole, Console(file=io.StringIO(), width=300))
-    expected = row(whole)
-    for name in ("delta", "delta_low", "delta_high", "verdict"):
-        assert after[name] == expected[name]
+    samples = load_record(chosen.output / "samples").accuracy
+    mine, other = (samples.predictions[f"{name}@ort_cpu"] == truth for name in ("scaled", "baseline"))
+    expected = paired_difference(int((mine & ~other).sum()), int((other & ~mine).sum()), len(truth))
+    assert (after["delta"], after["delta_low"], after["delta_high"]) == (expected.value, expected.low, expected.high)
+    assert after["verdict"] == accuracy_verdict(expected.low, expected.high, 0.01)
     assert after["labelled_flips"] == before["flips"]
     assert after["labels_to_decide"] is None
     assert "Labels that would decide" not in printed
@@ -124,11 +127,9 @@ def row_again(chosen: Plan) -> dict[str, Any]:
     return row(chosen)
 
 
-@pytest.mark.slow
-def test_a_run_with_labels_wants_no_others(tmp_path: Path, store: Path) -> None:
-    chosen = plan(tmp_path, {"baseline": {}}, measure=BRIEF, store=store)
-    loop.run(chosen, Console(file=io.StringIO()))
-    assert not (chosen.output / "to_label.csv").exists()
+def test_a_run_with_labels_wants_no_others(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("place,label\n1,1\n")
+    record = make_record()
+    assert record.accuracy.labels is not None
     with pytest.raises(UserError, match="has labels already"):
-        report(chosen, tmp_path / "labels.csv")
+        loop.labelled_with(record, tmp_path / "labels.csv")

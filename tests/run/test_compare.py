@@ -68,7 +68,7 @@ def test_what_was_chosen_by_measuring_is_kept_for_this_machine_alone(
     def elsewhere(found: Any) -> dict[str, Any]:
         return {**real(found), "cpu": "another one"}
 
-    monkeypatch.setattr("pipeline.run.build.fingerprint", elsewhere)
+    monkeypatch.setattr("pipeline.run.keys.fingerprint", elsewhere)
     measured, plain = keys()
     assert measured != before[0]
     assert plain == before[1]

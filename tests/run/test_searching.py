@@ -57,13 +57,20 @@ CHAINS: dict[str, dict[str, Any]] = {
 }
 
 
-def test_each_candidate_has_an_ending_and_the_finalists_are_the_rows(tmp_path: Path) -> None:
-    code, report, text = run(asked(tmp_path, SEARCH, **CHAINS))
+def test_each_candidate_has_an_ending_and_the_finalists_are_the_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Board, "build_s", lambda board, standing: 1e6 * (standing.candidate.chain == "long"))
+    code, report, text = run(asked(tmp_path, SEARCH, **CHAINS, long={"a": Scale()}))
     search = report["search"]
     trials = {trial["variant"]: trial for trial in search["trials"]}
     finalists = [name for name, trial in trials.items() if trial["ending"] == "finalist"]
     assert code == 0
-    assert list(trials) == ["fixed", "broken", "again"]
+    assert list(trials) == ["fixed", "broken", "again", "long"]
+    assert (trials["long"]["ending"], trials["long"]["reason"]) == (
+        "no time",
+        "building its like took 1000000 s, and less was left",
+    )
     assert (trials["broken"]["ending"], trials["broken"]["reason"]) == ("failed", "a: RuntimeError: it broke")
     assert search["left_out"] == [
         {"variant": "renamed", "target": "ort_cpu", "reason": "it is the chain of fixed@ort_cpu under another name"}
@@ -72,7 +79,7 @@ def test_each_candidate_has_an_ending_and_the_finalists_are_the_rows(tmp_path: P
     assert {variant["name"] for variant in report["variants"]} == {"baseline", *finalists}
     assert all(trial["speed"]["rounds"] >= 1 for trial in trials.values() if trial["ending"] in ("finalist", "slower"))
     assert report["measure"]["reference"] == "baseline@ort_cpu"
-    assert "3 candidates from 3 chains on 1 runtime" in text
+    assert "4 candidates from 4 chains on 1 runtime" in text
     assert (tmp_path / "outputs" / "run" / "samples" / "search.journal").exists()
     assert not list((tmp_path / "store" / ".search").glob("*.journal"))
 
@@ -113,16 +120,6 @@ def test_without_time_the_baseline_is_measured_and_the_rest_is_told(tmp_path: Pa
     (trial,) = report["search"]["trials"]
     assert trial["ending"] == "no time"
     assert [variant["name"] for variant in report["variants"]] == ["baseline"]
-
-
-def test_what_would_take_longer_to_build_than_is_left_is_not_begun(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Board, "build_s", lambda board, standing: 1e6 if standing.candidate.changes else 0.0)
-    choices = {"scaled": {"a": {"by": (1.5,)}}}
-    _, report, _ = run(asked(tmp_path, replace(SEARCH, choices=choices), scaled={"a": Scale()}))
-    (left,) = [trial for trial in report["search"]["trials"] if trial["changes"]]
-    assert (left["ending"], left["reason"]) == ("no time", "building its like took 1000000 s, and less was left")
 
 
 def test_ranges_are_sampled_where_a_chain_is_fast_enough_and_drifts_too_far(
