@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import tempfile
 import threading
@@ -29,12 +30,22 @@ class Shared(template._Running):
     key: Any
 
     def close(self) -> None:
-        if self.process.poll() is not None or self.key in IDLE:
+        if self.is_gone() or self.key in IDLE:
             super(Shared, self).close()
             return
         IDLE[self.key] = self
         if len(IDLE) > MOST:
             template._Running.close(IDLE.pop(next(iter(IDLE))))
+
+    def is_gone(self) -> bool:
+        """Whether the process has ended or is about to, or has said what nobody read: then its socket has something."""
+        try:
+            self.control.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True
 
 
 def end_idle() -> None:
