@@ -26,7 +26,7 @@ CLASSES = {
 }  # fmt: skip
 SMALL = (
     "data.examples=300", "measure.looks=[3]", "measure.blocks=4", "measure.cell_ms=0.5", "measure.explain=none",
-    "measure.energy_s=null", "hydra.run.dir=run", "store.path=store",
+    "measure.energy_s=null", "measure.peaks=false", "hydra.run.dir=run", "store.path=store",
 )  # fmt: skip
 
 
