@@ -29,7 +29,7 @@ def to_label(report: Report) -> Section | None:
     return Section(
         title=TITLE,
         notes=[NOTE],
-        parts=[Part(code=COMMAND), Part(lines=lines(f"{one}." for one in told))],
+        parts=[Part(code=COMMAND), Part(lines=lines(f"{one[0].upper()}{one[1:]}." for one in told))],
         brief=[brief],
     )
 
