@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -14,15 +14,7 @@ from numpy.typing import NDArray
 from pipeline.bounds import Count, Positive
 from pipeline.data.dataset import Split, SplitName
 from pipeline.data.folder import Folder, find_files
-from pipeline.data.hashing import (
-    DEFAULT_FRACTIONS,
-    Partition,
-    check_fractions,
-    check_sizes,
-    limited,
-    partition,
-    take_part,
-)
+from pipeline.data.hashing import Divided, Partition, partition
 from pipeline.data.sizes import check_memory
 from pipeline.data.sounds import SOUNDS, Sound, describe, read_sound
 
@@ -31,7 +23,7 @@ _BYTES_EACH = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Audio:
+class Audio(Divided):
     """A folder of audio files (wav, flac), searched with its subfolders, links too; soundfile reads them.
 
     Each is mixed to mono, resampled to ``sample_rate`` and cut to windows of ``seconds``: [N, samples] float32 from -1
@@ -57,15 +49,11 @@ class Audio:
     """The folders' names in the order of the model's classes; none: sorted by name."""
     only: tuple[str, ...] = ()
     """The names of files, or glob patterns; none: all files."""
-    fractions: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_FRACTIONS))
-    calibration_size: int = 512
-    test_size: int | None = None
     max_gb: Positive | None = None
     """The most that the windows may take in memory; None: half of the memory that is free."""
 
     def __post_init__(self) -> None:
-        check_sizes(self.calibration_size, self.test_size)
-        check_fractions(self.fractions)
+        Divided.__post_init__(self)
         if self._samples < 1:
             raise ValueError(f"seconds={self.seconds:g} is shorter than one sample at sample_rate={self.sample_rate}")
 
@@ -100,8 +88,7 @@ class Audio:
             max_gb=self.max_gb,
         )
         whole, parts = _read(reading, tuple(self.fractions.items()))
-        split = take_part(whole, parts, self.fractions, name, self.path)
-        return limited(split, name, self.calibration_size, self.test_size)
+        return self.part(whole, parts, name, self.path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from pipeline.bounds import Positive
 from pipeline.data.axes import axis_of, examples_in, likely_axis
 from pipeline.data.batches import Inputs, count_of
 from pipeline.data.dataset import IGNORED, Labels, Split, SplitName
-from pipeline.data.hashing import Partition, check_fractions, check_sizes, limited, partition, take_part
+from pipeline.data.hashing import Divided, Partition, check_sizes, limited, partition
 from pipeline.data.labels import LabelRule
 from pipeline.data.sizes import check_file, check_npz
 from pipeline.errors import NoExamples, UserError, first_line
@@ -79,7 +79,7 @@ class SplitFolder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NpzFile:
+class NpzFile(Divided):
     """One .npz file: an array [N, ...] per input name of the model and, where there are any, ``labels`` [N].
 
     It is split by the sha256 of each example's inputs (``pipeline.data.hashing``): equal examples share a split, and
@@ -88,8 +88,6 @@ class NpzFile:
 
     path: Path
     fractions: Mapping[str, float]
-    calibration_size: int = 512
-    test_size: int | None = None
     class_names: tuple[str, ...] = ()
     augmentation: tuple[str, ...] = ()
     """Random changes of a training image that keep its label, for fine-tuning: flip, crop."""
@@ -103,10 +101,6 @@ class NpzFile:
     max_gb: Positive | None = None
     """The most that a file may unpack to; None: half of the memory that is free."""
 
-    def __post_init__(self) -> None:
-        check_sizes(self.calibration_size, self.test_size)
-        check_fractions(self.fractions)
-
     @property
     def name(self) -> str:
         """The file's name."""
@@ -116,8 +110,7 @@ class NpzFile:
         """Read one split; raises UserError where the file can't be read, NoExamples where the split gets no example."""
         whole = read_npz(self.path, self._reading)
         parts = _partition(self.path, self._reading, tuple(self.fractions.items()))
-        split = take_part(whole, parts, self.fractions, name, self.path)
-        return limited(split, name, self.calibration_size, self.test_size)
+        return self.part(whole, parts, name, self.path)
 
     @property
     def _reading(self) -> Reading:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pipeline.data.dataset import Split, SplitName
 from pipeline.errors import NoExamples
@@ -129,13 +129,28 @@ def _note(
     return f"{has}, so its splits are {shares}{missing}{rough}"
 
 
-def take_part(whole: Split, parts: Partition, fractions: Mapping[str, float], name: SplitName, where: object) -> Split:
-    """One split of ``whole``; raises NoExamples, with ``where`` the examples are from, where the split gets none."""
-    chosen = parts.positions[name]
-    if not chosen:
-        raise NoExamples(f"the {name} split has no examples: {_why_none(parts, fractions, name, where)}")
-    notes = whole.notes if parts.note is None else (*whole.notes, parts.note)
-    return replace(whole.chosen(chosen), notes=notes)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Divided:
+    """A data set whose examples are divided by hash."""
+
+    fractions: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_FRACTIONS))
+    """The share of the examples that each split gets."""
+    calibration_size: int = 512
+    test_size: int | None = None
+    """How many test examples to use, from the first on; None: all."""
+
+    def __post_init__(self) -> None:
+        check_sizes(self.calibration_size, self.test_size)
+        check_fractions(self.fractions)
+
+    def part(self, whole: Split, parts: Partition, name: SplitName, where: object) -> Split:
+        """One split of ``whole``; raises NoExamples, with ``where`` the examples are from, where it gets none."""
+        chosen = parts.positions[name]
+        if not chosen:
+            raise NoExamples(f"the {name} split has no examples: {_why_none(parts, self.fractions, name, where)}")
+        notes = whole.notes if parts.note is None else (*whole.notes, parts.note)
+        split = replace(whole.chosen(chosen), notes=notes)
+        return limited(split, name, self.calibration_size, self.test_size)
 
 
 def _why_none(parts: Partition, fractions: Mapping[str, float], name: SplitName, where: object) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,15 +14,7 @@ from numpy.typing import NDArray
 from pipeline.bounds import Positive
 from pipeline.data.dataset import Split, SplitName
 from pipeline.data.folder import Folder, find_files
-from pipeline.data.hashing import (
-    DEFAULT_FRACTIONS,
-    Partition,
-    check_fractions,
-    check_sizes,
-    limited,
-    partition,
-    take_part,
-)
+from pipeline.data.hashing import Divided, Partition, partition
 from pipeline.data.pictures import PICTURES, open_picture
 from pipeline.data.sizes import check_memory
 
@@ -34,7 +25,7 @@ _SMALLEST_CROP, _LARGEST_ASPECT = 0.25, 4 / 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Images:
+class Images(Divided):
     """A folder of images (jpg, png, webp, bmp, tiff, gif), searched with its subfolders, links too; Pillow reads them.
 
     Each is scaled so that its shorter side is ``size`` / ``central`` and its middle of ``size`` x ``size`` pixels is
@@ -56,17 +47,13 @@ class Images:
     only: tuple[str, ...] = ()
     """The names of files, or glob patterns; none: all files."""
     crops: int | None = None
-    fractions: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_FRACTIONS))
-    calibration_size: int = 512
-    test_size: int | None = None
     augmentation: tuple[str, ...] = ()
     """Random changes of a training image that keep its label, for fine-tuning: flip, crop."""
     max_gb: Positive | None = None
     """The most that the images may take in memory; None: half of the memory that is free."""
 
     def __post_init__(self) -> None:
-        check_sizes(self.calibration_size, self.test_size)
-        check_fractions(self.fractions)
+        Divided.__post_init__(self)
         if self.size < 1:
             raise ValueError(f"size must be at least 1 (got {self.size})")
         if not 0 < self.central <= 1:
@@ -99,8 +86,7 @@ class Images:
             tuple(self.fractions.items()),
             self.max_gb,
         )
-        split = take_part(whole, parts, self.fractions, name, self.path)
-        return limited(split, name, self.calibration_size, self.test_size)
+        return self.part(whole, parts, name, self.path)
 
 
 @lru_cache(maxsize=2)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.bounds import Positive
 from pipeline.data.dataset import IGNORED, Split, SplitName
-from pipeline.data.hashing import (
-    DEFAULT_FRACTIONS,
-    Partition,
-    check_fractions,
-    check_sizes,
-    limited,
-    partition,
-    take_part,
-)
+from pipeline.data.hashing import Divided, Partition, partition
 from pipeline.data.labels import LabelRule
 from pipeline.data.sizes import check_file
 from pipeline.data.table import Table, kind_of, near_column, read_table
@@ -34,7 +26,7 @@ _SHOWN = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Texts:
+class Texts(Divided):
     """A table (CSV, JSON Lines or Parquet) with a column of texts and, where there are labels, a column of labels:
     whole numbers, or names out of ``class_names``.
 
@@ -51,9 +43,6 @@ class Texts:
     length: int = 64
     input_ids: str = "input_ids"
     attention_mask: str = "attention_mask"
-    fractions: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_FRACTIONS))
-    calibration_size: int = 512
-    test_size: int | None = None
     class_names: tuple[str, ...] = ()
     label_offset: int = 0
     """The number of the first class: 1 where the labels begin at 1."""
@@ -65,8 +54,7 @@ class Texts:
     """The most that the table may take in memory; None: half of the memory that is free."""
 
     def __post_init__(self) -> None:
-        check_sizes(self.calibration_size, self.test_size)
-        check_fractions(self.fractions)
+        Divided.__post_init__(self)
         if self.length < 1:
             raise ValueError(f"length must be at least 1 (got {self.length})")
 
@@ -87,8 +75,7 @@ class Texts:
         )
         names = (self.input_ids, self.attention_mask)
         whole, parts = _read(source, self.tokenizer, self.length, names, tuple(self.fractions.items()))
-        split = take_part(whole, parts, self.fractions, name, self.path)
-        return limited(split, name, self.calibration_size, self.test_size)
+        return self.part(whole, parts, name, self.path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
