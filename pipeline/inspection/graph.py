@@ -13,9 +13,8 @@ from pipeline.artifact.count import constants_of, count_graph, elements_by_type
 from pipeline.artifact.onnx_file import external_files, read_onnx
 from pipeline.artifact.onnx_graph import MAIN_DOMAINS, all_nodes, fed_inputs, fed_shapes, opset, symbols_of
 from pipeline.artifact.onnx_sizes import set_free_sizes
-from pipeline.errors import Skipped
 from pipeline.inspection.inspection import ExternalFile, ModelFile, Sizes
-from pipeline.stages.quantization.preparation import require_float
+from pipeline.stages.quantization.preparation import why_quantized
 
 if TYPE_CHECKING:
     import onnx
@@ -59,7 +58,7 @@ def read_graph(artifact: Artifact, sizes: Mapping[str, Sequence[int]]) -> Graph:
     operators = Counter(_named(node) for node in all_nodes(model.graph))
     shapes = {value.name: _sizes(value) for value in fed_inputs(model.graph)}
     outputs = [_declared(model, value) for value in model.graph.output]
-    weights, quantized, version = elements_by_type(model), _quantized(model), opset(model)
+    weights, quantized, version = elements_by_type(model), why_quantized(model), opset(model)
     set_free_sizes(model, sizes, fed_shapes(model))
     parameters, macs = count_graph(model)
     return Graph(
@@ -102,14 +101,6 @@ def _named(node: onnx.NodeProto) -> str:
 def _sizes(value: onnx.ValueInfoProto) -> Sizes | None:
     symbols = symbols_of(value)
     return None if symbols is None else list(symbols)
-
-
-def _quantized(model: onnx.ModelProto) -> str | None:
-    try:
-        require_float(model)
-    except Skipped as reason:
-        return str(reason)
-    return None
 
 
 def _declared(model: onnx.ModelProto, value: onnx.ValueInfoProto) -> Declared:

@@ -16,13 +16,13 @@ from pipeline.artifact.onnx_sizes import set_free_sizes
 from pipeline.data.dataset import Dataset, SplitName
 from pipeline.data.fitted import original
 from pipeline.data.noise import Noise
-from pipeline.errors import NoExamples, Skipped
+from pipeline.errors import NoExamples
 from pipeline.machine.environment import isa
 from pipeline.plan import Plan, unavailable
 from pipeline.plan.chains import misfit
 from pipeline.plan.hints import requires
 from pipeline.stages.quantization.nodes import has_attention
-from pipeline.stages.quantization.preparation import require_float
+from pipeline.stages.quantization.preparation import why_quantized
 
 if TYPE_CHECKING:
     import onnx
@@ -110,7 +110,7 @@ def graph_of(artifact: Artifact, sizes: Mapping[str, Sequence[int]]) -> Graph | 
         product_weights=_weight_share(weighted, constants),
         attention=has_attention(model),
         normalizes=any(node.op_type in _LAYER_NORMS for node in model.graph.node),
-        quantized=_is_quantized(model),
+        quantized=why_quantized(model) is not None,
         free=any(shape is None or None in shape for shape in shapes.values()),
     )
 
@@ -134,14 +134,6 @@ def _shares(model: onnx.ModelProto, weighted: Sequence[onnx.NodeProto]) -> tuple
 def _weight_share(weighted: Sequence[onnx.NodeProto], constants: Mapping[str, onnx.TensorProto]) -> float:
     total = sum(prod(tensor.dims) for tensor in constants.values())
     return sum(prod(constants[name].dims) for name in {node.input[1] for node in weighted}) / max(total, 1)
-
-
-def _is_quantized(model: onnx.ModelProto) -> bool:
-    try:
-        require_float(model)
-    except Skipped:
-        return True
-    return False
 
 
 def _splits(data: Dataset, names: set[SplitName]) -> frozenset[SplitName]:

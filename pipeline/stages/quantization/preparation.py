@@ -34,13 +34,19 @@ _QUANTIZED = ("DequantizeLinear", "MatMulNBits", "MatMulInteger", "ConvInteger",
 
 
 def require_float(model: onnx.ModelProto, but: Sequence[str] = ()) -> None:
-    """Raise Skipped where a model is already quantized, in the graphs within its nodes, too; operators that don't
-    matter (``but``) are left out."""
+    """Raise Skipped where a model is already quantized (``why_quantized``)."""
+    why = why_quantized(model, but)
+    if why is not None:
+        raise Skipped(why)
+
+
+def why_quantized(model: onnx.ModelProto, but: Sequence[str] = ()) -> str | None:
+    """What tells that a model is already quantized, in the graphs within its nodes, too; None where it is not.
+    Operators that don't matter (``but``) are left out."""
     kinds = [node.op_type for node in all_nodes(model.graph)]
     found = Counter(kind for kind in kinds if kind not in but and (kind in _QUANTIZED or kind.startswith("QLinear")))
-    if found:
-        told = ", ".join(f"{count} {kind}" for kind, count in sorted(found.items()))
-        raise Skipped(f"the model is already quantized ({told})")
+    told = ", ".join(f"{count} {kind}" for kind, count in sorted(found.items()))
+    return f"the model is already quantized ({told})" if found else None
 
 
 def prepare(source: Artifact, context: Context, *, optimized: bool = True) -> Path:
