@@ -16,7 +16,7 @@ from pipeline.results import numbers as show
 from pipeline.results.figures import Accuracy
 from pipeline.results.record import AccuracySamples
 from pipeline.statistics.accuracy import PairedDifference, n_to_decide
-from pipeline.statistics.flips import change_from_flips, flips_of, labels_to_decide
+from pipeline.statistics.flips import change_from_flips, labels_to_decide
 from pipeline.statistics.latency import holm
 
 _DEFAULT_MARGIN = 0.01
@@ -112,7 +112,9 @@ def _one(
         if by_flips is not None:
             return by_flips
         entry = _compared(alone, judging.shortfall(predictions, truth, estimate), judging, margin)
-        return replace(entry, labels_to_decide=_labels_to_decide(entry, predictions, baseline))
+        if entry.verdict not in _NOT_ENOUGH or entry.flips is None or not _tells_a_class(predictions):
+            return entry
+        return replace(entry, labels_to_decide=labels_to_decide(entry.flips, entry.n, margin))
     reference = judging.value(baseline, truth)
     return _compared(
         alone, judging.change(predictions, baseline, truth), judging, _margin(constraints, judging, reference)
@@ -137,15 +139,8 @@ def _by_flips(
         "the baseline's answer on {} of the examples; the change is that of the accuracy, by "
         f"{show.count(found.labelled)} labels of the {show.count(found.flips)} examples that are answered differently"
     )
-    entry = replace(alone, sentence=sentence, labelled_flips=found.labelled)
-    return _compared(entry, found.change, judging, margin)
-
-
-def _labels_to_decide(entry: Accuracy, predictions: NDArray[Any], baseline: NDArray[Any]) -> int | None:
-    """How many labels would decide, where agreement alone does not."""
-    if not _tells_a_class(predictions) or entry.margin is None or entry.verdict not in _NOT_ENOUGH:
-        return None
-    return labels_to_decide(int(flips_of(predictions, baseline).sum()), len(predictions), entry.margin)
+    entry = _compared(replace(alone, sentence=sentence, labelled_flips=found.labelled), found.change, judging, margin)
+    return entry if found.labelled == found.flips else replace(entry, n_to_decide=None)  # labels decide, not examples
 
 
 def _tells_a_class(predictions: NDArray[Any]) -> bool:

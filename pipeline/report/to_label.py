@@ -19,6 +19,7 @@ from pipeline.errors import UserError
 from pipeline.folders.writing import write_whole
 from pipeline.plan import BASELINE
 from pipeline.report.rows import all_rows
+from pipeline.results.figures import Accuracy
 from pipeline.results.record import Record
 from pipeline.results.report import Report
 
@@ -27,13 +28,22 @@ PLACE, EXAMPLE, LABEL = "place", "example", "label"
 _SEPARATORS = ",;\t"
 
 
-def write_to_label(record: Record, report: Report, folder: Path) -> bool:
-    """Write the file into a run's folder, where labels would decide anything and the file is not there already; returns
-    whether it was written."""
+def rows_to_label(report: Report) -> dict[tuple[str, str], Accuracy]:
+    """What labels would decide, by variant and target."""
+    measured = ((row.variant.name, row.result) for row in all_rows(report) if row.result is not None)
+    return {
+        (variant, result.target): result.accuracy
+        for variant, result in measured
+        if result.accuracy is not None and result.accuracy.labels_to_decide is not None
+    }
+
+
+def write_to_label(record: Record, report: Report, folder: Path) -> None:
+    """Write the file into a run's folder, where labels would decide anything and the file is not there already."""
     path = folder / FILE
     places = _differing(record, report)
     if not len(places) or path.exists():
-        return False
+        return
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow((PLACE, EXAMPLE, LABEL))
@@ -41,20 +51,15 @@ def write_to_label(record: Record, report: Report, folder: Path) -> bool:
     for place in np.random.default_rng(record.seed).permutation(places).tolist():
         writer.writerow((place, "" if origins is None else origins[place], ""))
     write_whole(path, text.getvalue())
-    return True
 
 
 def _differing(record: Record, report: Report) -> NDArray[np.intp]:
     """The places of the examples that any row which labels would decide answers differently than its baseline."""
     predictions = record.accuracy.predictions
     found = np.zeros(next((len(one) for one in predictions.values()), 0), np.bool_)
-    for row in all_rows(report):
-        accuracy = None if row.result is None else row.result.accuracy
-        if row.result is None or accuracy is None or accuracy.labels_to_decide is None:
-            continue
-        target = row.result.target
-        mine = predictions[f"{row.variant.name}@{target}"]
-        found |= mine != predictions[f"{BASELINE}@{record.measure.reference_for(target)[1]}"]
+    for variant, target in rows_to_label(report):
+        baseline = predictions[f"{BASELINE}@{record.measure.reference_for(target)[1]}"]
+        found |= predictions[f"{variant}@{target}"] != baseline
     return np.flatnonzero(found)
 
 

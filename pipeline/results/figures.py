@@ -105,7 +105,9 @@ class Accuracy:
     @property
     def before(self) -> float | None:
         """The baseline's figure; None where it is not known."""
-        return None if self.delta is None else self.value - gain_sign(self.unit) * self.delta
+        if self.delta is None or self.labelled_flips is not None:
+            return None
+        return self.value - gain_sign(self.unit) * self.delta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

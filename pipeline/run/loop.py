@@ -84,8 +84,6 @@ def run(plan: Plan, console: Console) -> int:
             test = plan.data.split("test")
 
             def recorded(measured: Measured, *more: str) -> Record:
-                judged = replace(measured.accuracy, origins=test.origins if test.labels is None else None)
-                measured = replace(measured, accuracy=judged)
                 made = replace(make_record(plan, built, measured, [*notes, *more]), search=findings)
                 save_record(made, plan.output / SAMPLES)
                 return made
@@ -98,8 +96,7 @@ def run(plan: Plan, console: Console) -> int:
             record = replace(record, trials=trials)
             save_record(record, plan.output / SAMPLES)
         report = analyse(record)
-        faults = Faults(write_report(report, plan.output))
-        faults.contain(TO_LABEL, lambda: write_to_label(record, report, plan.output), None)
+        faults = written(record, report, plan.output)
         point_latest_at(plan.output)
         print_report(report, console)
         faults.contain(
@@ -281,11 +278,17 @@ def report(run_folder: Path, console: Console, labels: Path | None = None) -> in
             record = labelled_with(record, labels)
             save_record(record, run_folder / SAMPLES)
         derived = contained(f"a report of {run_folder / SAMPLES}", lambda: analyse(record), _refuse)
-        faults = write_report(derived, run_folder)
-        write_to_label(record, derived, run_folder)
+        faults = written(record, derived, run_folder)
         print_report(derived, console)
-    say_faults(faults, console)
-    return 1 if derived.faults or faults else 0
+    say_faults(faults.sentences, console)
+    return 1 if derived.faults or faults.sentences else 0
+
+
+def written(record: Record, report: Report, folder: Path) -> Faults:
+    """Write the report's files, and the one to label; returns what could not be made."""
+    faults = Faults(write_report(report, folder))
+    faults.contain(TO_LABEL, lambda: write_to_label(record, report, folder), None)
+    return faults
 
 
 def labelled_with(record: Record, labels: Path) -> Record:

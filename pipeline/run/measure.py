@@ -77,11 +77,11 @@ def _measure(
     peaks = measure_all_peaks(table, display) if plan.measure.peaks else {}
     run_scenarios(plan, table, inputs, feeds, display)
     with TemporaryDirectory(prefix="slimline-accuracy-") as folder:
-        accuracy = evaluate_all(plan, table, inputs, display, output_axes, Path(folder), test.labels)
+        judged = evaluate_all(plan, table, inputs, display, output_axes, Path(folder), test.labels)
     return Measured(
         list(table.records.values()),
         LatencySamples.concatenate(latency),
-        accuracy,
+        replace(judged, origins=test.origins if test.labels is None else None),
         peaks,
     )
 

@@ -24,11 +24,6 @@ class LabelledFlips:
     change: PairedDifference
 
 
-def flips_of(after: NDArray[np.int64], before: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which examples [N] two models answer differently."""
-    return np.asarray(after != before)
-
-
 def change_from_flips(
     after: NDArray[np.int64], before: NDArray[np.int64], labels: NDArray[np.int64], known: NDArray[np.bool_]
 ) -> LabelledFlips | None:
@@ -39,7 +34,7 @@ def change_from_flips(
     labels. Where only a random part of the flips has, it is that of the same part of all examples: M of F labelled
     flips stand for N * M / F examples.
     """
-    flipped = flips_of(after, before)
+    flipped = np.asarray(after != before)
     judged = flipped & known
     flips, labelled, n = int(flipped.sum()), int(judged.sum()), len(after)
     if flips and not labelled:

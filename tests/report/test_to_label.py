@@ -15,12 +15,14 @@ import pytest
 from onnx import numpy_helper
 from rich.console import Console
 
+from pipeline.analyse.recommend.eligible import accuracy_obstacles
 from pipeline.artifact import Artifact
 from pipeline.artifact.files import ONNX_FILE
 from pipeline.data.dataset import IGNORED
 from pipeline.errors import UserError
 from pipeline.plan import Constraints, Context, MeasureSettings, Plan
 from pipeline.report.to_label import read_labels
+from pipeline.results.figures import Accuracy
 from pipeline.results.reading import load_record
 from pipeline.run import loop
 from pipeline.statistics.accuracy import accuracy_verdict, paired_difference
@@ -133,3 +135,16 @@ def test_a_run_with_labels_wants_no_others(tmp_path: Path) -> None:
     assert record.accuracy.labels is not None
     with pytest.raises(UserError, match="has labels already"):
         loop.labelled_with(record, tmp_path / "labels.csv")
+
+
+def test_what_fails_by_its_labels_is_told_of_its_accuracy_and_of_no_figure_that_is_not_known() -> None:
+    found = Accuracy(
+        metric="agreement", value=0.97, low=0.96, high=0.98, n=3000, delta=-0.02, delta_low=-0.03, delta_high=-0.012,
+        flips=80, p=0.001, margin=0.01, verdict="FAILS MARGIN", against="baseline", labelled_flips=90,
+        sentence="the baseline's answer on {} of the examples",
+    )  # fmt: skip
+    assert found.before is None
+    assert accuracy_obstacles(found) == [
+        "its accuracy drops by 2.00 points (at worst 3.00 points), and 1.00 points are allowed "
+        "(constraints.max_accuracy_drop)"
+    ]

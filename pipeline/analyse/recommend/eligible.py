@@ -90,20 +90,18 @@ def accuracy_obstacles(accuracy: Accuracy | None) -> list[str]:
     needs = accuracy.n_to_decide
     enough = "" if needs is None else f"; about {show.count(needs)} test examples would decide"
     now, worst = show.figure(accuracy.value, unit), show.size(-accuracy.delta_low, unit)
-    if accuracy.sentence is not None:
+    if accuracy.sentence is not None and accuracy.labelled_flips is None:
         needed = show.figure(1 - accuracy.margin, unit)
         return [
             f"it has {accuracy.sentence.format(now)} (at worst {show.figure(accuracy.low, unit)}), and more than "
             f"{needed} is needed {limit}{enough}"
         ]
     allowed = f"{show.size(accuracy.margin, unit)} are allowed {limit}"
+    metric = accuracy.metric if accuracy.labelled_flips is None else "accuracy"
     if accuracy.verdict == "UNDECIDED":
-        return [f"its {accuracy.metric} is UNDECIDED: the {loss} may be as large as {worst}, and {allowed}{enough}"]
-    before = now if accuracy.before is None else show.figure(accuracy.before, unit)
-    return [
-        f"its {accuracy.metric} {loss}s by {show.size(-accuracy.delta, unit)} ({before} to {now}; at worst {worst}), "
-        f"and {allowed}"
-    ]
+        return [f"its {metric} is UNDECIDED: the {loss} may be as large as {worst}, and {allowed}{enough}"]
+    figures = "" if accuracy.before is None else f"{show.figure(accuracy.before, unit)} to {now}; "
+    return [f"its {metric} {loss}s by {show.size(-accuracy.delta, unit)} ({figures}at worst {worst}), and {allowed}"]
 
 
 def limit_obstacles(row: Row, constraints: Constraints) -> list[str]:

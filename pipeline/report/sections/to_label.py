@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from pipeline.report.rows import all_rows
 from pipeline.report.sections.section import Part, Section, lines
-from pipeline.report.to_label import FILE, LABEL
+from pipeline.report.to_label import FILE, LABEL, rows_to_label
 from pipeline.results import numbers as show
 from pipeline.results.report import Report
 
@@ -22,29 +19,13 @@ COMMAND = f"python -m pipeline report outputs/latest --labels outputs/latest/{FI
 
 def to_label(report: Report) -> Section | None:
     """How many labels would decide each row, and how to give them; the terminal has the same in lines."""
-    told = list(_told(report))
+    told = [
+        f"about {show.count(found.labels_to_decide or 0)} for {variant} on {target}, which answers "
+        f"{show.count(found.flips or 0)} of {show.count(found.n)} examples differently"
+        for (variant, target), found in rows_to_label(report).items()
+    ]
     if not told:
         return None
     brief = Part(lines=lines([f"{TITLE}: {'; '.join(told)}. Type them into {FILE}, then: {COMMAND}"]))
-    return Section(
-        title=TITLE,
-        notes=[NOTE],
-        parts=[Part(code=COMMAND), Part(lines=lines(f"{one[0].upper()}{one[1:]}." for one in told))],
-        brief=[brief],
-    )
-
-
-def _told(report: Report) -> Iterator[str]:
-    seen = set()
-    for row in all_rows(report):
-        if row.result is None or row.result.accuracy is None or row.result.accuracy.labels_to_decide is None:
-            continue
-        accuracy, name = row.result.accuracy, f"{row.variant.name} on {row.result.target}"
-        if name in seen:
-            continue
-        seen.add(name)
-        needed = show.count(accuracy.labels_to_decide or 0)
-        yield (
-            f"about {needed} for {name}, which answers {show.count(accuracy.flips or 0)} of {show.count(accuracy.n)} "
-            "examples differently"
-        )
+    parts = [Part(code=COMMAND), Part(lines=lines(f"{one[0].upper()}{one[1:]}." for one in told))]
+    return Section(title=TITLE, notes=[NOTE], parts=parts, brief=[brief])
