@@ -4,35 +4,21 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 
-from pipeline.cli import COMMANDS, main
+from pipeline.cli import COMMANDS
 from pipeline.command_line.init import init
-from tests.example import CLASSES, FEATURES, linear_model
+from tests.command_line.typing import run, write_model_and_data
+from tests.example import linear_model
 
 
 @pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["slimline"])
-    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
-    linear_model(Path("my model.onnx"))
-    rng = np.random.default_rng(0)
-    arrays: dict[str, Any] = {"x": rng.normal(size=(200, FEATURES)).astype(np.float32)}
-    np.savez("d.npz", **arrays, labels=rng.integers(0, CLASSES, 200))
-
-
-def run(capsys: pytest.CaptureFixture[str], *typed: str) -> tuple[Any, str, str]:
-    with pytest.raises(SystemExit) as caught:
-        main(typed)
-    captured = capsys.readouterr()
-    return caught.value.code, captured.out, captured.err
+def _written(elsewhere: None) -> None:
+    write_model_and_data("my model.onnx")
 
 
 def written(*typed: str) -> tuple[str, dict[str, Any]]:

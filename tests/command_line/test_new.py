@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from dataclasses import fields
 from importlib import import_module, invalidate_caches
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from pipeline.cli import main
 from pipeline.command_line.new import KINDS, new
+from tests.command_line.typing import run
 
 NAMES = {"stage": "half_mantissa", "metric": "nearly_right", "data": "bright_rows", "backend": "flushing"}
 CLASSES = {
@@ -31,21 +30,11 @@ SMALL = (
 
 
 @pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.chdir(tmp_path)
+def _importable(elsewhere: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["slimline"])
-    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
     yield
     for name in NAMES.values():
         sys.modules.pop(name, None)
-
-
-def run(capsys: pytest.CaptureFixture[str], *typed: str) -> tuple[Any, str, str]:
-    with pytest.raises(SystemExit) as caught:
-        main(typed)
-    captured = capsys.readouterr()
-    return caught.value.code, captured.out, captured.err
 
 
 def files() -> list[str]:

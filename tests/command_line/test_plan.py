@@ -3,39 +3,23 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from pipeline.cli import main
-from tests.example import CLASSES, FEATURES, linear_model
+from tests.command_line.typing import run, write_model_and_data
 
 OWN = ("model=onnx", "model.path=m.onnx", "data=npz", "data.path=d.npz", "target=[ort_cpu]")
 
 
 @pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["slimline"])
-    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
-    linear_model(Path("m.onnx"))
-    rng = np.random.default_rng(0)
-    arrays: dict[str, Any] = {"x": rng.normal(size=(200, FEATURES)).astype(np.float32)}
-    np.savez("d.npz", **arrays, labels=rng.integers(0, CLASSES, 200))
-
-
-def run(capsys: pytest.CaptureFixture[str], *typed: str) -> tuple[Any, str, str]:
-    with pytest.raises(SystemExit) as caught:
-        main(["plan", *typed])
-    captured = capsys.readouterr()
-    return caught.value.code, captured.out, captured.err
+def _written(elsewhere: None) -> None:
+    write_model_and_data()
 
 
 def planned(capsys: pytest.CaptureFixture[str], *typed: str) -> dict[str, Any]:
-    code, out, error = run(capsys, *typed, "--json")
+    code, out, error = run(capsys, "plan", *typed, "--json")
     assert (code, error) == (0, "")
     document: dict[str, Any] = json.loads(out)
     return document
@@ -103,7 +87,7 @@ def test_every_problem_gets_a_line_and_nothing_is_left_behind(
     typed: list[str], says: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = sorted(Path().rglob("*"))
-    code, out, error = run(capsys, *typed)
+    code, out, error = run(capsys, "plan", *typed)
     assert (code, out) == (2, "")
     lines = error.splitlines()
     assert len(lines) == len(says)
@@ -113,5 +97,5 @@ def test_every_problem_gets_a_line_and_nothing_is_left_behind(
 
 
 def test_help_and_the_schema_compose_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "[--json-schema] [KEY=VALUE ...]" in run(capsys, "--help")[1]
-    assert json.loads(run(capsys, "--json-schema")[1])["$id"] == "urn:slimline:plan:1"
+    assert "[--json-schema] [KEY=VALUE ...]" in run(capsys, "plan", "--help")[1]
+    assert json.loads(run(capsys, "plan", "--json-schema")[1])["$id"] == "urn:slimline:plan:1"
