@@ -6,9 +6,10 @@ not checked again; ``fitted`` checks what a user typed, and ``out_of_bounds`` ch
 
 from __future__ import annotations
 
+import inspect
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
@@ -133,8 +134,10 @@ def out_of_bounds(instance: Any, where: str) -> list[str]:
 
 
 def hints_of(kind: Any) -> Mapping[str, Any]:
-    """The types of a class's or function's arguments, bounds included."""
-    return typing.get_type_hints(kind, include_extras=True)
+    """The types of a class's or function's arguments, bounds included. Of a dataclass these are its fields, and each
+    is looked up where its own class is written: a base may lie in another module."""
+    own = kind.__init__ if inspect.isclass(kind) and not is_dataclass(kind) else kind
+    return typing.get_type_hints(own, include_extras=True)
 
 
 def _in_words(detail: ErrorDetails, where: str) -> str:

@@ -229,7 +229,7 @@ def construct(node: Any, where: str, problems: list[str]) -> Any:
 def _make(kind: Any, values: Mapping[str, Any], where: str, problems: list[str]) -> Any:
     before = len(problems)
     parameters = inspect.signature(kind).parameters
-    hints = hints_of(kind if not inspect.isclass(kind) else kind.__init__)
+    hints = hints_of(kind)
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     arguments = {}
     for key, value in values.items():

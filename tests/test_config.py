@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
@@ -112,6 +113,17 @@ def test_the_yaml_of_data_holds_exactly_its_fields_with_their_defaults(name: str
     made = kind(**dict.fromkeys(needed, Path("p")))
     own = {key: getattr(made, key) for key in (field.name for field in fields(kind)) if key not in needed}
     assert {key: list(value) if isinstance(value, tuple) else value for key, value in own.items()} == node
+
+
+@pytest.mark.parametrize(
+    ("group", "name"), [(group, name) for group in ("data", "metric", "model") for name in names(group)]
+)
+def test_what_ships_is_made_of_its_yaml(group: str, name: str) -> None:
+    text = (CONF / group / f"{name}.yaml").read_text()
+    node = yaml.safe_load(re.sub(r"\$\{package:\w+\}|\?\?\?", "there", text))
+    node |= {"inputs": {"x": {"shape": [1]}}} if node.get("inputs") == "there" else {}
+    problems: list[str] = []
+    assert construct(node, group, problems) is not None, problems
 
 
 @pytest.mark.parametrize("name", names("stage"))
