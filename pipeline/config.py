@@ -12,6 +12,7 @@ from functools import cache
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -21,6 +22,7 @@ from pipeline.bounds import BatchSize, fitted, hints_of
 from pipeline.errors import UserError
 from pipeline.folders.outputs import new_folder
 from pipeline.libraries.installed import locate
+from pipeline.metrics.postprocessed import behind
 from pipeline.plan import BASELINE, Constraints, MeasureSettings, Plan, RunLimits, SearchSettings
 from pipeline.plan.chains import with_beginnings, with_reader
 from pipeline.plan.check import check, check_measure
@@ -119,7 +121,7 @@ def build(cfg: DictConfig, output: Path, command: str) -> Plan:
     plan = Plan(
         model=model,
         data=data,
-        metric=metric,
+        metric=behind(getattr(model, "postprocessing", None), metric),
         variants=with_beginnings(variants, plain["steps"]),
         targets=targets,
         batch_sizes=batch_sizes,
@@ -255,7 +257,10 @@ def _make(kind: Any, values: Mapping[str, Any], where: str, problems: list[str])
 
 
 def _value(value: Any, hint: Any, where: str, problems: list[str]) -> Any:
-    if (isinstance(value, dict) and TARGET in value) or getattr(hint, "_is_protocol", False):
+    choices = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, UnionType) else (hint,)
+    if value is None and NoneType in choices:
+        return None
+    if (isinstance(value, dict) and TARGET in value) or any(getattr(kind, "_is_protocol", False) for kind in choices):
         return construct(value, where, problems)
     if isinstance(value, dict) and is_dataclass(hint):
         return _make(hint, value, where, problems)

@@ -20,11 +20,14 @@ SplitName = Literal["train", "validation", "calibration", "test"]
 IGNORED = -100
 """A label that is not judged and not learnt from, as in PyTorch's cross-entropy."""
 Labels = NDArray[Any]
-"""Class numbers (int64), or the numbers that a model's outputs are to meet (float64)."""
+"""Class numbers (int64); or what a model's outputs are to meet: numbers and boxes (float64), or texts."""
 
 
 def labelled(labels: Labels) -> NDArray[np.bool_]:
-    """Which labels are judged: all but class numbers that are ``IGNORED``, and all but numbers that are NaN."""
+    """Which labels are judged: all but class numbers that are ``IGNORED``, and all but numbers that are NaN; every
+    text."""
+    if labels.dtype.kind == "U":
+        return np.ones(labels.shape, np.bool_)
     found: NDArray[np.bool_] = ~np.isnan(labels) if labels.dtype.kind == "f" else labels != IGNORED
     return found
 

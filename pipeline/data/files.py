@@ -18,7 +18,7 @@ from pipeline.data.axes import axis_of, examples_in, likely_axis
 from pipeline.data.batches import Inputs, count_of
 from pipeline.data.dataset import IGNORED, Labels, Split, SplitName
 from pipeline.data.hashing import Divided, Partition, check_sizes, limited, partition
-from pipeline.data.labels import LabelRule
+from pipeline.data.labels import LabelKind, LabelRule
 from pipeline.data.sizes import check_file, check_npz
 from pipeline.errors import NoExamples, UserError, first_line
 
@@ -52,6 +52,8 @@ class SplitFolder:
     class_names: tuple[str, ...] = ()
     augmentation: tuple[str, ...] = ()
     """Random changes of a training image that keep its label, for fine-tuning: flip, crop."""
+    label_kind: LabelKind = "classes"
+    """What the labels are; boxes and texts are for metrics that take them."""
     label_offset: int = 0
     """The number of the first class: 1 where the labels begin at 1."""
     ignore_label: int = IGNORED
@@ -74,7 +76,9 @@ class SplitFolder:
 
     @property
     def _reading(self) -> Reading:
-        rule = LabelRule(names=self.class_names, offset=self.label_offset, ignored=self.ignore_label)
+        rule = LabelRule(
+            kind=self.label_kind, names=self.class_names, offset=self.label_offset, ignored=self.ignore_label
+        )
         return Reading(rule=rule, batch_axes=tuple(self.batch_axes.items()), max_gb=self.max_gb)
 
 
@@ -91,6 +95,8 @@ class NpzFile(Divided):
     class_names: tuple[str, ...] = ()
     augmentation: tuple[str, ...] = ()
     """Random changes of a training image that keep its label, for fine-tuning: flip, crop."""
+    label_kind: LabelKind = "classes"
+    """What the labels are; boxes and texts are for metrics that take them."""
     label_offset: int = 0
     """The number of the first class: 1 where the labels begin at 1."""
     ignore_label: int = IGNORED
@@ -114,7 +120,9 @@ class NpzFile(Divided):
 
     @property
     def _reading(self) -> Reading:
-        rule = LabelRule(names=self.class_names, offset=self.label_offset, ignored=self.ignore_label)
+        rule = LabelRule(
+            kind=self.label_kind, names=self.class_names, offset=self.label_offset, ignored=self.ignore_label
+        )
         return Reading(rule=rule, batch_axes=tuple(self.batch_axes.items()), max_gb=self.max_gb)
 
 

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.data.boxes import boxes_of
 from pipeline.data.dataset import IGNORED, Labels, labelled
 from pipeline.errors import UserError
 
 _SHOWN = 5
+LabelKind = Literal["classes", "boxes", "texts"]
+"""What labels are: class numbers, names or other numbers; boxes; texts."""
+NO_TOKEN = -1.0
+"""What fills an example's token numbers behind the last one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelRule:
     """The rule that turns stored labels into class numbers. Names become their place in ``names``; ``offset`` is taken
-    from whole numbers; labels that are ``ignored`` are not judged. Other numbers stay what they are."""
+    from whole numbers; labels that are ``ignored`` are not judged. Other numbers stay what they are. Labels of another
+    ``kind`` become what ``boxes_of`` and ``texts_of`` say."""
 
+    kind: LabelKind = "classes"
     names: tuple[str, ...] = ()
     offset: int = 0
     ignored: int = IGNORED
@@ -30,11 +37,18 @@ class LabelRule:
 
         Raises UserError, with ``where`` the labels are from, where they are neither numbers nor known names.
         """
+        if self.kind == "boxes":
+            return boxes_of(raw, self.offset, where)
         if raw.ndim == 2 and raw.shape[1] == 1:
             raw = raw[:, 0]
+        if self.kind == "texts":
+            return texts_of(raw, where)
         if raw.dtype.kind == "f" and not (raw == np.rint(raw)).all():
             if not np.isfinite(raw).all():
-                raise UserError(f"{where} must hold numbers, but holds {raw.dtype} of which some are not finite")
+                raise UserError(
+                    f"{where} must hold numbers, but holds {raw.dtype} of which some are not finite: boxes take "
+                    "data.label_kind=boxes"
+                )
             return raw.astype(np.float64)
         numbers = self._numbers(raw, where)
         return np.where(numbers == self.ignored, IGNORED, numbers - self.offset).astype(np.int64)
@@ -57,10 +71,23 @@ class LabelRule:
             listed = ",".join(found[:_SHOWN]) + (",…" if len(found) > _SHOWN else "")
             raise UserError(
                 f"{where} must hold whole numbers, but holds names: say which class is 0, which is 1 and so on with "
-                f"data.class_names=[{listed}]"
+                f"data.class_names=[{listed}], or type data.label_kind=texts if they are texts to be met"
             )
         places = {name: number for number, name in enumerate(self.names)}
         return np.vectorize(places.__getitem__, otypes=[np.int64])(raw)  # type: ignore[no-any-return]
+
+
+def texts_of(raw: NDArray[Any], where: str) -> Labels:
+    """Texts [N], or token numbers [N, L] as float64, with ``NO_TOKEN`` behind the last one. Raises UserError where they
+    are something else."""
+    if raw.ndim == 1 and raw.dtype.kind == "U":
+        return raw
+    if raw.ndim == 2 and raw.dtype.kind in "iu":
+        return np.where(raw < 0, NO_TOKEN, raw).astype(np.float64)
+    raise UserError(
+        f"{where} must hold texts [examples] or token numbers [examples, tokens] (whole, with -1 behind the last), but "
+        f"holds {raw.dtype} {list(raw.shape)}"
+    )
 
 
 def as_numbers(labels: Labels) -> NDArray[np.float64]:

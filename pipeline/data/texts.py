@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,8 @@ class Texts(Divided):
     input_ids: str = "input_ids"
     attention_mask: str = "attention_mask"
     class_names: tuple[str, ...] = ()
+    label_kind: Literal["classes", "texts"] = "classes"
+    """What the labels are; texts are for metrics that take them."""
     label_offset: int = 0
     """The number of the first class: 1 where the labels begin at 1."""
     ignore_label: int = IGNORED
@@ -70,7 +72,9 @@ class Texts(Divided):
             encoding=self.encoding,
             text_column=self.text_column,
             label_column=self.label_column,
-            rule=LabelRule(names=self.class_names, offset=self.label_offset, ignored=self.ignore_label),
+            rule=LabelRule(
+                kind=self.label_kind, names=self.class_names, offset=self.label_offset, ignored=self.ignore_label
+            ),
             max_gb=self.max_gb,
         )
         names = (self.input_ids, self.attention_mask)

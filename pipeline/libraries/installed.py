@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from importlib import metadata
 from typing import Any
+
+from pipeline.errors import UserError, first_line
 
 
 def locate(path: str) -> Any:
@@ -28,6 +31,22 @@ def locate(path: str) -> Any:
             found = getattr(found, part)
         return found
     raise ModuleNotFoundError(f"there is no module {parts[0]!r}", name=parts[0])
+
+
+def function_at(path: str, key: str) -> Callable[..., Any]:
+    """The function of the user's at a dotted path, the value of the setting ``key``; raises UserError where there is
+    none."""
+    try:
+        found: Any = locate(path)
+    except Exception as error:  # the user's own module raises what it likes
+        raise UserError(
+            f"{key}={path} can't be imported: {first_line(error)}: type package.module.name of a function on the "
+            "Python path, and install what it imports"
+        ) from error
+    if not callable(found):
+        raise UserError(f"{key}={path} is a {type(found).__name__}, not a function")
+    call: Callable[..., Any] = found
+    return call
 
 
 def version(distribution: str) -> str | None:

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.dataset import labelled
-from pipeline.errors import UserError, first_line
+from pipeline.errors import UserError
 from pipeline.errors.user_code import user_code_error
-from pipeline.libraries.installed import locate
+from pipeline.libraries.installed import function_at
 from pipeline.metrics.judging import Average, ByExample, Judging
 from pipeline.metrics.outputs import place_of, taken
 from pipeline.metrics.overall import Overall
@@ -57,7 +57,7 @@ class Function:
     def fitted(self, outputs: Mapping[str, NDArray[Any]]) -> tuple[Self, str | None]:
         """The metric for a model with such outputs by name, and a note. Raises UserError where the function can't be
         imported."""
-        _imported(self.function)
+        self._imported()
         return replace(self, output=place_of(list(outputs), self.output)), f"the metric is {self.function}"
 
     def _values(self, predictions: Predictions, truth: Truth) -> NDArray[np.float64]:
@@ -86,7 +86,7 @@ class Function:
         return float(found.reshape(()))
 
     def _called(self, predictions: Predictions, truth: Truth) -> NDArray[np.float64]:
-        call = _imported(self.function)
+        call = self._imported()
         try:
             found = np.asarray(call(predictions, truth), np.float64)
         except Exception as error:  # the user's own function raises what it likes
@@ -95,16 +95,5 @@ class Function:
             raise UserError(f"metric.function={self.function} gave values that are not finite numbers")
         return found
 
-
-def _imported(path: str) -> Callable[..., Any]:
-    try:
-        found: Any = locate(path)
-    except Exception as error:  # the user's own module raises what it likes
-        raise UserError(
-            f"metric.function={path} can't be imported: {first_line(error)}: type package.module.name of a function "
-            "on the Python path, and install what it imports"
-        ) from error
-    if not callable(found):
-        raise UserError(f"metric.function={path} is a {type(found).__name__}, not a function")
-    call: Callable[..., Any] = found
-    return call
+    def _imported(self) -> Callable[..., Any]:
+        return function_at(self.function, "metric.function")

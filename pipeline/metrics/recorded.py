@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.errors import SlimlineError, first_line
 from pipeline.libraries.installed import locate
+from pipeline.metrics.postprocessed import judge_of
 from pipeline.plan import Metric
 from pipeline.results.record import AccuracySamples
 
@@ -17,7 +18,7 @@ def class_path(metric: Metric) -> str | None:
     """The dotted path of a metric's class; None for one whose predictions' type says how it is judged."""
     if getattr(metric, "judging", None) is None:
         return None
-    kind = type(metric)
+    kind = type(judge_of(metric))
     package = kind.__module__.rpartition(".")[0]
     public = getattr(sys.modules.get(package), kind.__qualname__, None) is kind
     return f"{package if public else kind.__module__}.{kind.__qualname__}"
@@ -25,8 +26,9 @@ def class_path(metric: Metric) -> str | None:
 
 def fields_of(metric: Metric) -> dict[str, Any]:
     """The arguments of the metric's class, as far as these are plain values."""
-    names = inspect.signature(type(metric)).parameters
-    values = {name: getattr(metric, name) for name in names if hasattr(metric, name)}
+    judge = judge_of(metric)
+    names = inspect.signature(type(judge)).parameters
+    values = {name: getattr(judge, name) for name in names if hasattr(judge, name)}
     return {name: value for name, value in values.items() if _is_plain(value)}
 
 

@@ -2,6 +2,7 @@
 
 from pipeline.plan.metric import Metric
 from pipeline.plan.plan import Grid, Plan
+from pipeline.plan.postprocessing import Postprocessing
 from pipeline.plan.search import SearchSettings
 from pipeline.plan.settings import BASELINE, Constraints, Explain, MeasureSettings, RunLimits, Scenario
 from pipeline.plan.source import InputSignature, ModelSource
@@ -35,6 +36,7 @@ __all__ = [
     "Metric",
     "ModelSource",
     "Plan",
+    "Postprocessing",
     "Profiler",
     "Reading",
     "Resident",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
@@ -21,7 +21,10 @@ class Metric(Protocol):
       say).
     """
 
-    name: ClassVar[str]
+    @property
+    def name(self) -> str:
+        """The name of the figure."""
+        ...
 
     def predictions(self, outputs: Sequence[NDArray[Any]]) -> NDArray[Any]:
         """One prediction an example, from the model's outputs for a batch of N, the examples first.

@@ -27,7 +27,7 @@ class InputSignature:
 
 
 class ModelSource(Protocol):
-    """The origin of the baseline."""
+    """The origin of the baseline. It may have a ``postprocessing`` of its outputs (``plan.Postprocessing``) or None."""
 
     @property
     def name(self) -> str:

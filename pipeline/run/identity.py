@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from pipeline.artifact.code import code_digest
@@ -19,9 +19,10 @@ def own_code(kind: type) -> str | None:
 
 def identity_of(part: Any) -> Mapping[str, Any]:
     """The values that tell a metric from others: its class, its fields and, for a metric of the user's own, its
-    code."""
+    code. A field that is a dataclass has such values of its own."""
     kind = type(part)
-    values = asdict(part) if is_dataclass(part) and not isinstance(part, type) else vars(part)
+    values = {item.name: getattr(part, item.name) for item in fields(part)} if is_dataclass(part) else vars(part)
+    values = {name: identity_of(value) if is_dataclass(value) else value for name, value in values.items()}
     return {"kind": f"{kind.__module__}.{kind.__qualname__}", "fields": values, "code": own_code(kind)}
 
 

@@ -15,7 +15,7 @@ from pipeline.errors import UserError
 from pipeline.importing.batch_axes import batch_axes
 from pipeline.importing.interface import fed_type
 from pipeline.importing.vocabulary import rows_of_tables
-from pipeline.plan import InputSignature
+from pipeline.plan import InputSignature, Postprocessing
 
 if TYPE_CHECKING:
     import onnx
@@ -31,6 +31,7 @@ class OnnxModel:
 
     path: Path
     preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
+    postprocessing: Postprocessing | None = None
     format: ClassVar[Format] = "onnx"
 
     @property

@@ -12,7 +12,7 @@ from pipeline.artifact import Format, file_digest
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import UserError
 from pipeline.errors.user_code import user_code_error
-from pipeline.plan import InputSignature
+from pipeline.plan import InputSignature, Postprocessing
 from pipeline.zoo.onnx_model import OnnxModel, existing
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class TorchModel:
     ignored_weights: tuple[str, ...] = ()
     """Names in the weights, or glob patterns, that the model has no use for."""
     preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
+    postprocessing: Postprocessing | None = None
     format: ClassVar[Format] = "torch"
 
     def __post_init__(self) -> None:

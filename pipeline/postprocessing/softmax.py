@@ -1,0 +1,26 @@
+"""Softmax: scores as probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import softmax
+
+from pipeline.plan.postprocessing import Outputs
+from pipeline.postprocessing.reading import scores_in
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Softmax:
+    """The softmax of one output, in the output's place; the others stay."""
+
+    output: int | str = 0
+    """The output that holds the scores, by its place or name."""
+    axis: int = -1
+    """The axis of the classes."""
+
+    def __call__(self, outputs: Outputs) -> Outputs:
+        """The outputs with probabilities in the shape of the scores; raises UserError where there are no scores."""
+        name, scores = scores_in(outputs, self.output)
+        return {**outputs, name: np.asarray(softmax(scores, axis=self.axis))}
