@@ -24,6 +24,7 @@ from pipeline.analyse.scenarios import scenario_result
 from pipeline.analyse.speed import cost_per_million, estimate_ratios, judge_ratios, latency, throughput
 from pipeline.analyse.steps import with_steps
 from pipeline.analyse.summary import summarise
+from pipeline.analyse.whole_call import with_whole_calls
 from pipeline.errors.contained import Faults, contained
 from pipeline.plan import MeasureSettings
 from pipeline.results.figures import Accuracy, DeviceTime, Speedup
@@ -63,6 +64,7 @@ def analyse(record: Record) -> Report:
     rows = faults.contain("the steps of the chains", lambda: with_steps(record, rows, cells, measure), rows)
     rows = faults.contain("the Pareto front", lambda: with_pareto(rows, searched=record.search is not None), rows)
     rows = with_limits(record, rows, faults)
+    rows = with_whole_calls(record, rows, faults)
     rows = with_explanations(record, rows, faults)
     variants = [_variant(variant, rows[variant.name]) for variant in record.variants]
     recommendation, why_none = contained(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.batches import Axes, Inputs, axes_of, count_of
+from pipeline.data.batches import Axes, Feed, Inputs, axes_of, count_of
 from pipeline.data.dataset import Dataset, Split, SplitName
 
 _ZEROS = ("token_type_ids", "segment_ids")
@@ -58,26 +59,15 @@ def original(data: Dataset) -> Dataset:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fitted(Around):
-    """The data set ``data``, with its arrays fitted to a model's inputs.
-
-    Arrays that the model does not read are left out. ``token_type_ids`` and ``attention_mask`` are made where the data
-    has none. Numbers take the model's type where that keeps their kind and their values. Each of these is a note of the
-    split.
-    """
+class Fit:
+    """Fits examples to a model's inputs."""
 
     wanted: Mapping[str, Wanted]
     axes: Axes = field(default_factory=dict)
     """The axes where the model has the examples, as far as it tells."""
-    _splits: dict[SplitName, Split] = field(default_factory=dict)
 
-    def split(self, name: SplitName) -> Split:
-        """Read one split and fit it; raises the data set's own errors."""
-        if name not in self._splits:
-            self._splits[name] = self._fit(self.data.split(name))
-        return self._splits[name]
-
-    def _fit(self, split: Split) -> Split:
+    def __call__(self, split: Split) -> Split:
+        """The examples with the arrays that the model reads, in its types, and a note of each change."""
         if not count_of(split.inputs):
             return split
         found: dict[str, NDArray[Any]] = {}
@@ -101,6 +91,40 @@ class Fitted(Around):
         axes = {**axes_of(split.inputs), **self.axes}
         needed = {name: axis for name, axis in axes.items() if axis != 0 and name in found}
         return replace(split, inputs=Inputs(found, needed), notes=(*split.notes, *notes))
+
+    def after(self, prepare: Callable[[Any], Feed]) -> Callable[[Any], Feed]:
+        """What ``prepare`` makes of a source, fitted."""
+        return partial(_fitted, self, prepare)
+
+
+def _fitted(fit: Fit, prepare: Callable[[Any], Feed], source: Any) -> Feed:
+    return fit(Split(prepare(source))).inputs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted(Around):
+    """The data set ``data``, with its arrays fitted to a model's inputs.
+
+    Arrays that the model does not read are left out. ``token_type_ids`` and ``attention_mask`` are made where the data
+    has none. Numbers take the model's type where that keeps their kind and their values. Each of these is a note of the
+    split.
+    """
+
+    fit: Fit
+    _splits: dict[SplitName, Split] = field(default_factory=dict)
+
+    def split(self, name: SplitName) -> Split:
+        """Read one split and fit it; raises the data set's own errors."""
+        if name not in self._splits:
+            self._splits[name] = self.fit(self.data.split(name))
+        return self._splits[name]
+
+
+def fit_of(data: Dataset) -> Fit | None:
+    """How a data set is fitted to a model; None where it is not."""
+    if isinstance(data, Fitted):
+        return data.fit
+    return fit_of(data.data) if isinstance(data, Around) else None
 
 
 def _shaped(array: NDArray[Any], wanted: Wanted, axis: int | None) -> NDArray[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.bounds import Positive
+from pipeline.data.batches import Feed
 from pipeline.data.dataset import Split, SplitName
 from pipeline.data.folder import Folder, find_files
 from pipeline.data.hashing import Divided, Partition, partition
+from pipeline.data.making import MOST, Making
 from pipeline.data.pictures import PICTURES, open_picture
 from pipeline.data.sizes import check_memory
 
@@ -88,6 +90,13 @@ class Images(Divided):
         )
         return self.part(whole, parts, name, self.path)
 
+    def making(self, name: SplitName) -> Making:
+        """How the first images of a split come about; of several crops of an image, its middle stands for each."""
+        origins = self.split(name).take(0, MOST).origins
+        assert origins is not None
+        prepare = partial(_prepared, size=self.size, central=self.central, name=self.input)
+        return Making(sources=[self.path / origin for origin in origins], decode=open_picture, prepare=prepare)
+
 
 @lru_cache(maxsize=2)
 def _read(
@@ -114,6 +123,10 @@ def _read(
     files = np.repeat([str(file.relative_to(path)) for file in folder.files], repeated)
     whole = Split({name: pixels}, labels, folder.notes, origins=files)
     return whole, partition(whole.example_hashes(), dict(fractions))
+
+
+def _prepared(image: Image.Image, size: int, central: float, name: str) -> Feed:
+    return {name: _middle(image, size, central)[None]}
 
 
 def _middle(image: Image.Image, size: int, central: float) -> NDArray[np.uint8]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.bounds import Positive
+from pipeline.data.batches import Feed
 from pipeline.data.dataset import IGNORED, Split, SplitName
 from pipeline.data.hashing import Divided, Partition, partition
 from pipeline.data.labels import LabelRule
+from pipeline.data.making import MOST, Making
 from pipeline.data.sizes import check_file
 from pipeline.data.table import Table, kind_of, near_column, read_table
 from pipeline.errors import UserError
@@ -67,7 +69,22 @@ class Texts(Divided):
 
     def split(self, name: SplitName) -> Split:
         """Read one split; raises UserError where a file can't be read, NoExamples where the split gets no example."""
-        source = _Source(
+        names = (self.input_ids, self.attention_mask)
+        whole, parts = _read(self._source, self.tokenizer, self.length, names, tuple(self.fractions.items()))
+        return self.part(whole, parts, name, self.path)
+
+    def making(self, name: SplitName) -> Making:
+        """How the first texts of a split become tokens; there is nothing to decode."""
+        names = (self.input_ids, self.attention_mask)
+        _, parts = _read(self._source, self.tokenizer, self.length, names, tuple(self.fractions.items()))
+        texts = _texts(self._source)[0]
+        chosen = parts.positions[name][:MOST]
+        prepare = partial(_prepared, tokenizer=self.tokenizer, length=self.length, names=names)
+        return Making(sources=[texts[place] for place in chosen], prepare=prepare)
+
+    @property
+    def _source(self) -> _Source:
+        return _Source(
             path=self.path,
             encoding=self.encoding,
             text_column=self.text_column,
@@ -77,9 +94,6 @@ class Texts(Divided):
             ),
             max_gb=self.max_gb,
         )
-        names = (self.input_ids, self.attention_mask)
-        whole, parts = _read(source, self.tokenizer, self.length, names, tuple(self.fractions.items()))
-        return self.part(whole, parts, name, self.path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,16 +122,33 @@ def _read(
     fractions: tuple[tuple[str, float], ...],
 ) -> tuple[Split, Partition]:
     texts, labels, notes = _texts(source)
-    encoder = _tokenizer(tokenizer)
-    encoder.enable_truncation(length)
-    encoder.enable_padding(length=length)
-    encoded = encoder.encode_batch(texts)
-    arrays = {
+    whole = Split(
+        _tokens(_encoder(tokenizer, length).encode_batch(texts), names),
+        labels,
+        notes,
+        origins=np.array([text[:_SHOWN] for text in texts]),
+    )
+    return whole, partition(whole.example_hashes(), dict(fractions))
+
+
+def _prepared(text: str, tokenizer: Path, length: int, names: tuple[str, str]) -> Feed:
+    return _tokens([_encoder(tokenizer, length).encode(text)], names)
+
+
+def _tokens(encoded: Sequence[Any], names: tuple[str, str]) -> dict[str, NDArray[np.int64]]:
+    return {
         names[0]: np.array([text.ids for text in encoded], np.int64),
         names[1]: np.array([text.attention_mask for text in encoded], np.int64),
     }
-    whole = Split(arrays, labels, notes, origins=np.array([text[:_SHOWN] for text in texts]))
-    return whole, partition(whole.example_hashes(), dict(fractions))
+
+
+@lru_cache(maxsize=2)
+def _encoder(tokenizer: Path, length: int) -> Any:
+    """The tokenizer, which cuts and fills every text to ``length`` tokens."""
+    encoder = _tokenizer(tokenizer)
+    encoder.enable_truncation(length)
+    encoder.enable_padding(length=length)
+    return encoder
 
 
 def _texts(source: _Source) -> tuple[list[str], NDArray[np.int64] | None, tuple[str, ...]]:

@@ -66,7 +66,7 @@ class Round:
         """Load, run once and warm up every model, one after the other in random order, because the first to load pays
         most."""
         command = Load(calls=self.settings.warmup_calls, warmup_ns=math.ceil(self.settings.warmup_ms * _NS_PER_MS))
-        found: dict[str, Loaded] = self._ask_all(command, rng)
+        found: dict[str, Loaded] = self.ask_all(command, rng)
         if self.card is not None:
             self._settle(self.card)
         return found
@@ -104,7 +104,7 @@ class Round:
 
         A round's workers do this last. One that can't do it keeps its other times.
         """
-        return self._ask_all(DeviceTime(total_ns=_DEVICE_NS), rng, failing=False)
+        return self.ask_all(DeviceTime(total_ns=_DEVICE_NS), rng, failing=False)
 
     def _block(self, rng: np.random.Generator) -> Block:
         settings = self.settings
@@ -114,10 +114,10 @@ class Round:
             cell_ns=math.ceil(settings.cell_ms * _NS_PER_MS),
         )
         before = snapshot(self.card)
-        cells: dict[str, Timed] = self._ask_all(command, rng)
+        cells: dict[str, Timed] = self.ask_all(command, rng)
         return Block(cells=cells, telemetry=block_telemetry(before, snapshot(self.card), list(cells.values())))
 
-    def _ask_all(self, command: Command, rng: np.random.Generator, *, failing: bool = True) -> dict[str, Any]:
+    def ask_all(self, command: Command, rng: np.random.Generator, *, failing: bool = True) -> dict[str, Any]:
         """The answers in the order in which they came, a random one, without those that had none.
 
         A worker that fails leaves the round; its failure is its answer where that is not ``failing`` the row.

@@ -39,23 +39,23 @@ class Postprocessed:
 
     def predictions(self, outputs: Sequence[NDArray[Any]]) -> NDArray[Any]:
         """The metric's predictions; raises UserError where the post-processing fails."""
-        return self.metric.predictions(list(self._processed(outputs).values()))
+        return self.metric.predictions(list(self.processed(outputs).values()))
 
     def told(self, outputs: Sequence[NDArray[Any]]) -> NDArray[Any]:
         """The classes that the metric finds told [N, ...]."""
-        return told_classes(self.metric, list(self._processed(outputs).values()))
+        return told_classes(self.metric, list(self.processed(outputs).values()))
 
     def classes(self, outputs: Sequence[NDArray[Any]]) -> int | None:
         """How many classes the metric finds; None where it does not say."""
         count = getattr(self.metric, "classes", None)
-        found: int | None = None if count is None else count(list(self._processed(outputs).values()))
+        found: int | None = None if count is None else count(list(self.processed(outputs).values()))
         return found
 
     def fitted(self, outputs: Mapping[str, NDArray[Any]]) -> tuple[Self, str | None]:
         """The metric for a model with such outputs by name, and the metric's note or None."""
         names = tuple(outputs)
         found = replace(self, names=names)
-        made = found._processed(list(outputs.values()))
+        made = found.processed(list(outputs.values()))
         read = getattr(self.postprocessing, "output", 0)
         found = replace(found, output=names.index(read) if isinstance(read, str) else read)
         fit = getattr(self.metric, "fitted", None)
@@ -64,7 +64,8 @@ class Postprocessed:
         metric, note = fit(made)
         return replace(found, metric=metric), note
 
-    def _processed(self, outputs: Sequence[NDArray[Any]]) -> Outputs:
+    def processed(self, outputs: Sequence[NDArray[Any]]) -> Outputs:
+        """What the post-processing makes of the outputs, by name; raises UserError where it fails."""
         names = self.names or tuple(map(str, range(len(outputs))))
         try:
             made = self.postprocessing(dict(zip(names, outputs, strict=True)))

@@ -4,7 +4,7 @@ from pipeline.plan.metric import Metric
 from pipeline.plan.plan import Grid, Plan
 from pipeline.plan.postprocessing import Postprocessing
 from pipeline.plan.search import SearchSettings
-from pipeline.plan.settings import BASELINE, Constraints, Explain, MeasureSettings, RunLimits, Scenario
+from pipeline.plan.settings import BASELINE, CallStep, Constraints, Explain, MeasureSettings, RunLimits, Scenario
 from pipeline.plan.source import InputSignature, ModelSource
 from pipeline.plan.stage import Comparison, Context, Speed, Stage, Variant, is_export, role_of
 from pipeline.plan.target import (
@@ -24,6 +24,7 @@ from pipeline.plan.target import (
 __all__ = [
     "BASELINE",
     "Backend",
+    "CallStep",
     "Comparison",
     "Constraints",
     "Context",

@@ -87,6 +87,8 @@ def check_measure(measure: MeasureSettings) -> list[str]:
     problems = out_of_bounds(measure, "measure")
     if not measure.looks or list(measure.looks) != sorted(set(measure.looks)):
         problems.append(f"measure.looks must hold rising numbers of rounds (got {list(measure.looks)})")
+    if measure.stages and "model" not in measure.stages:
+        problems.append(f"measure.stages lacks the model: type measure.stages=[{','.join([*measure.stages, 'model'])}]")
     return problems + _check_scenarios(measure)
 
 

@@ -20,6 +20,7 @@ from pipeline.bounds import (
 )
 
 Scenario = Literal["SingleStream", "MultiStream", "Offline", "Server"]
+CallStep = Literal["decode", "preprocess", "model", "postprocess"]
 Explain = Literal["not_faster", "all", "none"]
 BASELINE = "baseline"
 
@@ -82,6 +83,8 @@ class MeasureSettings:
     """The mean number of queries a second in the scenario Server; their arrivals are a Poisson process."""
     server_latency_ms: Milliseconds | None = None
     """The time, waiting included, within which 99 % of Server's queries must be answered."""
+    stages: tuple[CallStep, ...] = ()
+    """The steps of a whole call that are timed beside the model, from the file or text to what is judged."""
     explain: Explain = "not_faster"
     """The rows that are profiled and explained: the ones that are not FASTER, all, or none."""
     try_s: Seconds | None = None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pipeline.bounds import Counted, Nonempty, NotNegative, Positive, Share, UpperEnd, Whole
-from pipeline.plan import Scenario
+from pipeline.plan import CallStep, Scenario
 from pipeline.results.intervals import AccuracyVerdict, Quantile, Ratio, Unit, gain_sign
 
 SpeedVerdict = Literal[
@@ -146,6 +146,36 @@ class ScenarioResult:
     """In Server, whether 99 % of the queries kept to the bound."""
     logs: str | None = None
     """The folder of LoadGen's own logs, in the run's folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTime:
+    """One step of a whole call."""
+
+    step: CallStep
+    ms: NotNegative
+    """Milliseconds for one example, the median over the blocks."""
+    share: Ratio
+    """The share of the call, with its interval."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WholeCall:
+    """A whole call: from the file or text of an example to what is judged."""
+
+    ms: NotNegative
+    """Milliseconds for one example, the median over the blocks."""
+    steps: list[StepTime]
+    """The steps in the order in which a call takes them, the model among them."""
+    reference: Reference
+    speedup: Ratio | None = None
+    """How many times as fast the whole call is as the reference's; None on the reference itself."""
+    model_speedup: Ratio | None = None
+    """How many times as fast the model is within the call."""
+
+    def step(self, name: CallStep) -> StepTime | None:
+        """A step; None where it was not timed."""
+        return next((found for found in self.steps if found.step == name), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

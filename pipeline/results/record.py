@@ -19,6 +19,7 @@ from pipeline.artifact import Format
 from pipeline.bounds import Counted, Nonempty, NotNegative, Positive, Sha256
 from pipeline.data.dataset import Labels
 from pipeline.folders.writing import write_whole
+from pipeline.plan import CallStep
 from pipeline.plan.roles import Role
 from pipeline.results.explanation import Outcome
 from pipeline.results.header import Header
@@ -94,6 +95,16 @@ class Energy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallSamples:
+    """The steps of a row's whole calls (``measure.stages``)."""
+
+    steps: list[CallStep]
+    """The steps that were timed, in the order in which a call takes them."""
+    rounds_ms: list[list[list[float]]]
+    """For each round and block, the milliseconds of each step for one example; every row has the same blocks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SubjectRecord:
     """One variant × target × batch size."""
 
@@ -124,6 +135,8 @@ class SubjectRecord:
     scenarios: list[dict[str, Any]] = field(default_factory=list)
     """The scenarios of MLPerf's, each as ``pipeline.measure.loadgen.log`` reads it from LoadGen's log; or scenario and
     reason."""
+    call: CallSamples | None = None
+    """The times of the steps around the model; None: not asked for, or a remark says why not."""
     remarks: list[str] = field(default_factory=list)
     """Remarks on this row's figures, a sentence each without its full stop; the report shows them."""
     asked: bool = True

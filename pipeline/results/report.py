@@ -12,7 +12,7 @@ from pipeline.bounds import Counted, Nonempty, NotNegative, Sha256, Share, Whole
 from pipeline.results.answers import Answer
 from pipeline.results.explanation import Explanation
 from pipeline.results.factors import Factors
-from pipeline.results.figures import Accuracy, DeviceTime, Latency, Limits, ScenarioResult, Speedup
+from pipeline.results.figures import Accuracy, DeviceTime, Latency, Limits, ScenarioResult, Speedup, WholeCall
 from pipeline.results.header import Header
 from pipeline.results.intervals import Ratio
 from pipeline.results.ladder import Ladder
@@ -72,6 +72,8 @@ class Result:
     """The energy; None in a record of a version that did not know it."""
     scenarios: list[ScenarioResult] = field(default_factory=list)
     """MLPerf's scenarios, where they were asked for (``measure.scenarios``)."""
+    call: WholeCall | None = None
+    """The whole call, step by step, where that was asked for (``measure.stages``)."""
     pareto: bool = False
     """Whether the row is on the front of accuracy against latency among the rows of its target and batch size; of its
     batch size where a search chose the rows, since all are compared with one row then."""

@@ -17,7 +17,7 @@ from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.backends.torch import Torch
 from pipeline.data.batches import Axes, Inputs
 from pipeline.data.dataset import Dataset, Labels, Split, SplitName, preprocess
-from pipeline.data.fitted import Around, Fitted, Wanted, original
+from pipeline.data.fitted import Around, Fit, Fitted, Wanted, original
 from pipeline.data.labels import check_names, label_problem, one_hot_classes
 from pipeline.data.noise import Noise
 from pipeline.data.widened import widened
@@ -56,7 +56,7 @@ def with_fitted_data(plan: Plan) -> Plan:
     data = plan.data if trains else widened(plan.data)
     if isinstance(data, Noise):
         data = data.drawn_for(wanted, axes)
-    return replace(plan, data=Fitted(data=data, wanted=wanted, axes=axes))
+    return replace(plan, data=Fitted(data=data, fit=Fit(wanted=wanted, axes=axes)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from pipeline.run.progress import ProgressDisplay
 from pipeline.run.rows import rows
 from pipeline.run.speed import measure_all_peaks, time_rows
 from pipeline.run.table import Table
+from pipeline.run.whole_call import time_whole_calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ def _measure(
     keep(Measured(list(table.records.values()), LatencySamples.concatenate(latency), samples_of(plan), {}))
     peaks = measure_all_peaks(table, display) if plan.measure.peaks else {}
     run_scenarios(plan, table, inputs, feeds, display)
+    time_whole_calls(plan, table, feeds, display, output_axes)
     with TemporaryDirectory(prefix="slimline-accuracy-") as folder:
         judged = evaluate_all(plan, table, inputs, display, output_axes, Path(folder), test.labels)
     return Measured(

@@ -91,6 +91,7 @@ def test_noise_without_calibration_examples_is_not_refused_because_no_setting_of
         ({"measure": MeasureSettings(alpha=0.7)}, "measure.alpha must be below 0.5 (got 0.7)"),
         ({"measure": MeasureSettings(budget_s=0)}, "measure.budget_s must be above 0"),
         ({"measure": MeasureSettings(reference="baseline")}, "must be variant@target"),
+        ({"measure": MeasureSettings(stages=("decode",))}, "type measure.stages=[decode,model]"),
         ({"measure": MeasureSettings(scenarios=("Burst",))}, "Burst does not exist; available: SingleStream,"),
         ({"measure": MeasureSettings(scenarios=("Offline", "Offline"))}, "measure.scenarios must be different"),
         (

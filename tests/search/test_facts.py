@@ -11,7 +11,7 @@ from onnx import helper
 
 from pipeline.artifact import Artifact
 from pipeline.backends.openvino import OpenVino
-from pipeline.data.fitted import Fitted, Wanted
+from pipeline.data.fitted import Fit, Fitted, Wanted
 from pipeline.data.noise import Noise
 from pipeline.plan import Target
 from pipeline.search.facts import facts_of, graph_of
@@ -95,7 +95,9 @@ def test_random_values_are_told(tmp_path: Path) -> None:
     noise = Noise(examples={"test": 8, "calibration": 8})
     wanted = {"x": Wanted(shape=(None, FEATURES), dtype="float32")}
     chains: dict[str, Any] = {"baseline": {}, "v": {"q": QuantizeStatic()}}
-    facts = facts_of(plan(tmp_path, chains, data=Fitted(data=noise.drawn_for(wanted, {}), wanted=wanted)), None)
+    facts = facts_of(
+        plan(tmp_path, chains, data=Fitted(data=noise.drawn_for(wanted, {}), fit=Fit(wanted=wanted))), None
+    )
     assert facts.drawn
     assert facts.splits == {"calibration"}
     assert not facts.labels

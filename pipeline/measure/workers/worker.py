@@ -13,7 +13,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ from pipeline.errors.reasons import traced
 from pipeline.isolated.channel import Channel, follow_parent, take_standard_streams
 from pipeline.machine.counters import increase, major_faults, peak_resident_bytes, run_delay_ns
 from pipeline.plan import Enqueuing, RunLimits, Session, Target, Waking, as_read
+
+if TYPE_CHECKING:
+    from pipeline.measure.workers.call import Call
 
 _REST_NS = 1_000_000
 _LONGEST_REST = 50
@@ -48,6 +51,8 @@ class Job:
     """The least time that an answer may take."""
     more: tuple[Feed, ...] = ()
     """Further batches of the same shapes; timed calls take them in turn with ``feed``."""
+    call: Call | None = None
+    """What a whole call does around the model, where its steps are timed."""
 
     @property
     def feeds(self) -> tuple[Feed, ...]:

@@ -25,6 +25,7 @@ from pipeline.report.sections.search import search
 from pipeline.report.sections.section import Part, Section, lines
 from pipeline.report.sections.steps import steps
 from pipeline.report.sections.to_label import to_label
+from pipeline.report.sections.whole_call import whole_call
 from pipeline.results.report import Report
 
 MakeSection = Callable[[Report], Section | None]
@@ -36,6 +37,7 @@ SECTIONS: tuple[MakeSection, ...] = (
     ladder,
     steps,
     explanations,
+    whole_call,
     scenarios,
     limits,
     not_run,
