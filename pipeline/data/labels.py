@@ -91,7 +91,9 @@ def texts_of(raw: NDArray[Any], where: str) -> Labels:
 
 
 def as_numbers(labels: Labels) -> NDArray[np.float64]:
-    """Labels as numbers to be met; NaN stands for those that are not judged."""
+    """Labels as numbers to be met; NaN stands for those that are not judged. Raises UserError for texts."""
+    if labels.dtype.kind == "U":
+        raise UserError("the metric takes numbers as labels, and they are texts: type data.label_kind=classes")
     return np.where(labelled(labels), labels.astype(np.float64), np.nan)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UserError
 from pipeline.errors.user_code import user_code_error
+from pipeline.metrics.judging import Judging
 from pipeline.metrics.outputs import told_classes
 from pipeline.plan import Metric, Postprocessing
 from pipeline.plan.postprocessing import Outputs
@@ -33,9 +34,10 @@ class Postprocessed:
         return self.metric.name
 
     @property
-    def judging(self) -> Any:
+    def judging(self) -> Judging | None:
         """The metric's judging; None where it has none."""
-        return getattr(self.metric, "judging", None)
+        own: Judging | None = getattr(self.metric, "judging", None)
+        return own
 
     def predictions(self, outputs: Sequence[NDArray[Any]]) -> NDArray[Any]:
         """The metric's predictions; raises UserError where the post-processing fails."""

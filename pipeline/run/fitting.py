@@ -226,10 +226,11 @@ def _with_labels(
 def _label_problems(
     labels: Labels, predictions: NDArray[Any], classes: int | None, where: str, offset: int
 ) -> list[str]:
-    if labels.dtype.kind == "f":
+    if labels.dtype.kind not in "iu":
+        kind, metrics = _meant_for(labels)
         return [
-            f"the labels of {where} are numbers with fractions, and the metric judges classes: give class numbers, or "
-            "take a metric for numbers, such as metric=mean_absolute_error"
+            f"the labels of {where} are {kind}, and the metric judges classes: give class numbers, or take a metric "
+            f"for {metrics}"
         ]
     if labels.shape[1:] != predictions.shape[1:] and classes is not None:
         told, given = (["N", *shape[1:]] for shape in (predictions.shape, labels.shape))
@@ -241,6 +242,15 @@ def _label_problems(
         return []  # a metric of the user's own, held against the baseline
     problem = label_problem(labels, classes, where, offset)
     return [] if problem is None else [problem]
+
+
+def _meant_for(labels: Labels) -> tuple[str, str]:
+    """What labels are that are no class numbers, and which metrics take them."""
+    if labels.dtype.kind == "U":
+        return "texts", "texts, such as metric=word_error_rate"
+    if labels.ndim == 3:
+        return "boxes or other numbers", "boxes, metric=mean_average_precision"
+    return "numbers with fractions", "numbers, such as metric=mean_absolute_error"
 
 
 def _likely_shift(predictions: NDArray[Any], labels: Labels) -> str | None:

@@ -101,8 +101,10 @@ def _check_shape(output: Tensor, labels: Labels) -> None:
 
 def _check_labels(examples: Examples, classes: int) -> None:
     assert examples.labels is not None
-    if examples.labels.dtype.kind == "f":
-        raise StageFailed("training on labels takes class numbers, and the labels are numbers with fractions")
+    if examples.labels.dtype.kind not in "iu":
+        raise StageFailed(
+            "training on labels takes class numbers, and the labels are numbers with fractions, boxes or texts"
+        )
     labels = examples.labels[examples.labels != IGNORED]
     if len(labels) and not (labels.min() >= 0 and labels.max() < classes):
         raise StageFailed(

@@ -35,8 +35,15 @@ class Examples:
 
     @property
     def labels(self) -> Labels | None:
-        """A class for each example [N]; None where there are none."""
+        """The label of each example [N, ...]; None where there are none."""
         return self.split.labels
+
+    def label_tensor(self, chosen: slice | NDArray[np.intp], device: torch.device) -> Tensor | None:
+        """The labels of the chosen examples; None where there are none, or they are texts, which nothing is learnt
+        from."""
+        if self.labels is None or self.labels.dtype.kind == "U":
+            return None
+        return torch.from_numpy(self.labels[chosen]).to(device)
 
     def first(self, count: int | None) -> Examples:
         """The first examples, this many of them; None: all."""

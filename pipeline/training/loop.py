@@ -101,7 +101,7 @@ def _train_epoch(
         inputs = train.tensors(chosen, device, lambda raw: augment(raw, recipe.augmentation, rng))
         if recipe.channels_last:
             inputs = [tensor.to(memory_format=torch.channels_last) for tensor in inputs]
-        labels = None if train.labels is None else torch.from_numpy(train.labels[chosen]).to(device)
+        labels = train.label_tensor(chosen, device)
         lesson = None
         if teacher is not None and recipe.distill_weight > 0:
             lesson = teacher.lesson(inputs, chosen, recipe)

@@ -134,11 +134,17 @@ def test_a_metric_that_needs_labels_says_so_before_any_work(tmp_path: Path) -> N
         met(tmp_path, model, Given({"x": X}), metric=F1())
 
 
-def test_numbers_are_no_labels_of_classes(tmp_path: Path) -> None:
-    with pytest.raises(
-        UserError, match=r"test split are numbers with fractions, .* such as metric=mean_absolute_error"
-    ):
-        met(tmp_path, classifier(tmp_path, 3), Given({"x": X}, np.linspace(0, 1, 40)))
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        (np.linspace(0, 1, 40), "numbers with fractions, .* such as metric=mean_absolute_error"),
+        (np.full((40, 1, 5), 0.5), "boxes or other numbers, .* metric=mean_average_precision"),
+        (np.full(40, "good morning"), "texts, .* such as metric=word_error_rate"),
+    ],
+)
+def test_what_is_no_class_number_is_no_label_of_classes(tmp_path: Path, labels: NDArray[Any], says: str) -> None:
+    with pytest.raises(UserError, match=f"test split are {says}"):
+        met(tmp_path, classifier(tmp_path, 3), Given({"x": X}, labels))
 
 
 @pytest.mark.parametrize("metric", [TopK(k=2), Auroc(), AveragePrecision()])

@@ -33,7 +33,7 @@ def test_a_run_times_the_steps_that_there_are(tmp_path: Path, store: Path) -> No
     )
     printed = io.StringIO()
     assert loop.run(chosen, Console(file=printed, width=120)) == 0
-    assert "There is nothing to decode here." in printed.getvalue()
+    assert "no such step that can be: decode." in printed.getvalue()
     report = json.loads((chosen.output / "report.json").read_text())
     [row] = report["variants"][0]["results"]
     assert [step["step"] for step in row["call"]["steps"]] == ["preprocess", "model", "postprocess"]

@@ -89,3 +89,10 @@ def test_a_binary_network_learns(tmp_path: Path, last: nn.Module) -> None:
     recipe = Recipe(epochs=5, learning_rate=0.5, batch_size=16)
     history = fit(model, train, judge, recipe, tmp_path / "checkpoint", lambda done, line: None, scores=scores)
     assert history[-1] > 0.9
+
+
+def test_nothing_is_learnt_from_labels_that_are_texts() -> None:
+    split = Split({"x": np.zeros((2, 4), np.float32)}, np.array(["good", "bad"]))
+    assert (
+        Examples(split, (ModelInput(name="x", shape=(4,)),), {}).label_tensor(slice(0, 2), torch.device("cpu")) is None
+    )

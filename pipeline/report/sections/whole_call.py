@@ -35,7 +35,10 @@ def whole_call(report: Report) -> Section | None:
     steps = [step for step in get_args(CallStep) if step in there]
     missing = [step for step in report.measure.stages if step not in there]
     sentences = [text for row, call in found for text in _sentence(row, call)]
-    notes = [_NOTE, *([f"There is nothing to {' or '.join(missing)} here."] if missing else [])]
+    notes = [
+        _NOTE,
+        *([f"Not timed, as this run has no such step that can be: {', '.join(missing)}."] if missing else []),
+    ]
     return Section(
         title=TITLE,
         notes=notes,

@@ -66,7 +66,7 @@ def accumulate_gradients(module: nn.Module, spec: ModelSpec, context: Context, e
     for start in range(0, len(chosen), BATCH):
         batch = slice(start, start + BATCH)
         outputs = as_tensors(module(*chosen.tensors(batch, device)))
-        labels = None if chosen.labels is None else torch.from_numpy(chosen.labels[batch])
+        labels = chosen.label_tensor(batch, device)
         (_loss(outputs, labels) / len(chosen)).backward()  # type: ignore[no-untyped-call]
     return len(chosen)
 

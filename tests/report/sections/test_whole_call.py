@@ -62,7 +62,7 @@ def test_a_row_says_what_it_does_to_the_model_and_to_the_call(both: Report) -> N
         ["static_int8", "ort_cpu, batch 1", "2.000", "1.76x [1.72, 1.80]", "1.200 ms, 60 % [59, 61]",
          "0.800 ms, 40 % [39, 41]"],
     ]  # fmt: skip
-    assert section.notes[1:] == ["There is nothing to decode here."]
+    assert section.notes[1:] == ["Not timed, as this run has no such step that can be: decode."]
 
 
 def test_every_format_has_it_and_the_terminal_has_room(both: Report) -> None:
