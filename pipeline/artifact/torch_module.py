@@ -42,6 +42,14 @@ class ModelInput:
     name: str
     shape: tuple[int, ...]
     dtype: str = "float32"
+    longest: int | None = None
+    """Where axis 1 counts the tokens of a text: the most that there may be, the same for all inputs; ``shape`` has an
+    example's number. None: ``shape`` is fixed."""
+
+    @property
+    def sizes(self) -> tuple[int | None, ...]:
+        """The size of every axis, the batch included, with None where any will do."""
+        return None, *(None if axis == 0 and self.longest else size for axis, size in enumerate(self.shape))
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
@@ -157,10 +165,7 @@ def load_spec(folder: Path) -> ModelSpec:
     history = values.get("pruning_history")
     return ModelSpec(
         factory=values["factory"],
-        inputs=tuple(
-            ModelInput(name=entry["name"], shape=tuple(entry["shape"]), dtype=entry["dtype"])
-            for entry in values["inputs"]
-        ),
+        inputs=tuple(ModelInput(**{**entry, "shape": tuple(entry["shape"])}) for entry in values["inputs"]),
         outputs=tuple(values["outputs"]),
         pruning_history=None if history is None else tuple(_round(entries) for entries in history),
         shapes=values.get("shapes"),
@@ -200,13 +205,25 @@ def frozen(module: nn.Module) -> nn.Module:
     return module
 
 
-def export_program(module: nn.Module, examples: tuple[torch.Tensor, ...]) -> torch.export.ExportedProgram:
-    """The module as a program of torch.export with a free batch; raises torch.export's errors where it can't follow the
-    module."""
+def free_axes(inputs: Sequence[ModelInput], *, batch: bool = True) -> tuple[dict[int, torch.export.Dim], ...]:
+    """The free axes of each input, as torch.export takes them: the batch, unless it is told otherwise, and a text's
+    tokens."""
     import torch
 
-    batch = torch.export.Dim("batch")
-    return torch.export.export(module, examples, dynamic_shapes=tuple({0: batch} for _ in examples))
+    rows = {0: torch.export.Dim("batch")} if batch else {}
+    longest = max((entry.longest for entry in inputs if entry.longest), default=None)
+    length = {} if longest is None else {1: torch.export.Dim("length", max=longest)}
+    return tuple(rows | length if entry.longest else rows for entry in inputs)
+
+
+def export_program(
+    module: nn.Module, examples: tuple[torch.Tensor, ...], inputs: Sequence[ModelInput]
+) -> torch.export.ExportedProgram:
+    """The module as a program of torch.export with its axes free; raises torch.export's errors where it can't follow
+    the module."""
+    import torch
+
+    return torch.export.export(module, examples, dynamic_shapes=free_axes(inputs))
 
 
 def as_tensors(outputs: Any) -> list[torch.Tensor]:

@@ -23,13 +23,14 @@ def recipe(name: str, raw: NDArray[Any], data: Dataset | None) -> dict[str, Any]
         return None
     if isinstance(data, Images) and data.input == name:
         layout = "chw" if raw.shape[1] == len("RGB") else "hwc"
-        return _recipe("RGB", (data.size, data.size), layout, data.central, known=True)
+        found = _recipe("RGB", (data.size, data.size), layout, data.central, known=True)
+        return {**found, "interpolation": data.interpolation}
     channels_first, channels_last = raw.shape[1] in _MODES, raw.shape[3] in _MODES
     if channels_first:
         return _recipe(_MODES[raw.shape[1]], raw.shape[2:], "chw", 1.0, known=False)
     return _recipe(_MODES[raw.shape[3]], raw.shape[1:3], "hwc", 1.0, known=False) if channels_last else None
 
 
-def _recipe(mode: str, size: tuple[int, ...], layout: str, central: float, *, known: bool) -> dict[str, Any]:
+def _recipe(mode: str, size: tuple[int, ...], layout: str, central: float | None, *, known: bool) -> dict[str, Any]:
     height, width = size
     return {"mode": mode, "height": height, "width": width, "central": central, "layout": layout, "known": known}

@@ -47,7 +47,7 @@ def write_program(source: Artifact, out: Path, dtype: str | None = None) -> None
     spec, module = load_spec(source.path), load_module(source.path)
     module = module.to(kind) if kind else module
     try:
-        program = export_program(module, inputs())
+        program = export_program(module, inputs(), spec.inputs)
         for node in program.graph.nodes:
             node.meta.pop("stack_trace", None)  # paths of this machine
         torch.export.save(program, out)
@@ -69,7 +69,7 @@ def signature(source: Artifact) -> tuple[tuple[dict[str, Any], ...], tuple[dict[
     from pipeline.artifact.torch_module import load_spec
 
     spec = load_spec(source.path)
-    inputs = tuple({"name": entry.name, "dtype": entry.dtype, "shape": [None, *entry.shape]} for entry in spec.inputs)
+    inputs = tuple({"name": entry.name, "dtype": entry.dtype, "shape": [*entry.sizes]} for entry in spec.inputs)
     return inputs, tuple({"name": name} for name in spec.outputs)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.command_line.arguments import quoted
 from pipeline.command_line.model_words import GivenModel, listed, nothing, path_of
 from pipeline.command_line.shipped import Node, configurations, default_of
 from pipeline.data.files import LABELS
@@ -29,7 +30,10 @@ _FORMS = (
     "DATA is an .npz file, a folder of images, of audio or of .npz files, a table of texts "
     f"({', '.join(TABLES)}), or the name of data that ships"
 )
-_TOKENIZER = "tokenizer.json"
+_TOKENIZER, _SLOW = "tokenizer.json", "tokenizer_config.json"
+"""The file with a whole tokenizer; and one that transformers reads together with a vocabulary."""
+_VALUES = ("true", "false", "null", "nan", "inf")
+"""Words that are no texts in Hydra's grammar."""
 _PIXELS, _TOKENS = 224, 64
 _CHANNELS = 3
 _RATE, _SECONDS = 16_000, 1.0
@@ -209,14 +213,24 @@ def _images(path: Path, pictures: Sequence[Path], model: GivenModel, settings: M
             f"data.path={path}",
             *(["data.labelled=true"] if labelled else []),
             *_picture_words(model),
+            *_folder_words(model, pictures if labelled else ()),
         ),
         labelled=labelled,
         inputs={name: InputShape(shape=(_CHANNELS, side, side), dtype="float32")},
     )
 
 
+def _folder_words(model: GivenModel, pictures: Sequence[Path]) -> Iterator[str]:
+    """The model's names of its classes, where all folders have such names."""
+    folders = {file.parent.name for file in pictures}
+    if folders and folders <= set(model.classes):
+        yield f"data.classes={_in_brackets(model.classes)}"
+
+
 def _picture_words(model: GivenModel) -> Iterator[str]:
-    """The size and the name of the first input that pictures fit, where they are not those of ``data=images``."""
+    """The size and the name of the first input that pictures fit, where they are not those of ``data=images``, and how
+    the model wants them cut and scaled."""
+    yield from model.pictures
     for name, entry in (model.inputs or {}).items():
         if entry.shape is not None and len(entry.shape) == _PICTURE:
             side = _side(name, entry)
@@ -242,25 +256,41 @@ def _side(name: str, entry: InputSignature) -> int | None:
 
 def _texts(path: Path, model: GivenModel, settings: Mapping[str, str]) -> GivenData:
     encoding, column = settings.get("data.encoding"), settings.get("data.text_column", TEXT)
-    columns = read_table(path, encoding, column, max_gb=_decimal(settings, "data.max_gb")).columns
-    labelled = settings.get("data.label_column", LABEL) in columns
+    label = settings.get("data.label_column", LABEL)
+    table = read_table(path, encoding, column, label, max_gb=_decimal(settings, "data.max_gb"))
+    labelled = label in table.columns
+    labels = [row.get(label) for row in table.rows] if labelled else []
     tokenizer = [] if "data.tokenizer" in settings else [f"data.tokenizer={_tokenizer(path, model)}"]
     shape = InputShape(shape=(_number(settings, "data.length", _TOKENS),), dtype="int64")
     return GivenData(
-        words=("data=texts", f"data.path={path}", *tokenizer, *_token_words(model)),
+        words=("data=texts", f"data.path={path}", *tokenizer, *_token_words(model), *_class_words(model, labels)),
         labelled=labelled,
         inputs=dict.fromkeys(("input_ids", "attention_mask"), shape),
     )
 
 
+def _class_words(model: GivenModel, labels: Sequence[object]) -> Iterator[str]:
+    """The model's names of its classes, where the labels are names."""
+    named = any(isinstance(label, str) and not label.strip().lstrip("+-").isdecimal() for label in labels)
+    if named and model.classes:
+        yield f"data.class_names={_in_brackets(model.classes)}"
+
+
+def _in_brackets(names: Sequence[str]) -> str:
+    """Names as Hydra reads a list of texts."""
+    plain = [name.isidentifier() and name.lower() not in _VALUES for name in names]
+    return f"[{','.join(name if is_plain else quoted(name) for name, is_plain in zip(names, plain, strict=True))}]"
+
+
 def _token_words(model: GivenModel) -> Iterator[str]:
-    """The length of a text, where the model fixes it, and the name of the model's only input of tokens."""
+    """The length of a text, where the model fixes or limits it, and the name of the model's only input of tokens."""
     shapes = {
         name: entry.shape
         for name, entry in (model.inputs or {}).items()
         if entry.shape is not None and len(entry.shape) == _TEXT and entry.dtype.startswith("int")
     }
     lengths = {length for _, length in shapes.values()} - {None}
+    lengths |= {entry.longest for entry in (model.inputs or {}).values() if entry.longest and entry.longest < _TOKENS}
     yield from (f"data.length={length}" for length in lengths if len(lengths) == 1)
     yield from (f"data.input_ids={name}" for name in shapes if len(shapes) == 1 and name != "input_ids")
 
@@ -275,6 +305,8 @@ def _tokenizer(path: Path, model: GivenModel) -> Path:
     beside = [] if model.folder is None else [model.folder, model.folder.parent]
     places = [folder / _TOKENIZER for folder in (*beside, path.parent)]
     there = next((file for file in places if file.is_file()), None)
+    if model.folder is not None and there != places[0] and (model.folder / _SLOW).is_file():
+        return model.folder
     if there is None:
         looked = ", ".join(dict.fromkeys(str(file.parent.resolve()) for file in places))
         raise UserError(f"texts need the model's {_TOKENIZER}, and none lies in {looked}: type data.tokenizer=FILE")

@@ -7,10 +7,12 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.command_line.shipped import Node, configurations
 from pipeline.errors import UserError
 from pipeline.plan import InputSignature
+from pipeline.zoo.hub_folder import cached, is_model_folder, model_folder
 
 _CLASS = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)")
 _WEIGHTS = frozenset((".pt", ".pth", ".bin", ".ckpt", ".safetensors"))
@@ -18,7 +20,11 @@ _OTHERS = frozenset(
     (".engine", ".gguf", ".h5", ".joblib", ".keras", ".mlmodel", ".ort", ".pb", ".pdmodel", ".pkl", ".plan", ".tflite")
 )
 _SHOWN = 5
-_FORMS = "MODEL is an .onnx file, package.module:Class, or the name of a model that ships"
+_TIMM = "timm:"
+_FORMS = (
+    "MODEL is an .onnx file, package.module:Class, a folder with config.json and weights that transformers or timm "
+    "wrote, timm:NAME, or the name of a model that ships"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,13 +36,17 @@ class GivenModel:
     inputs: Mapping[str, InputSignature] | None = None
     """Its inputs; None: the class does not tell them."""
     folder: Path | None = None
-    """The folder that an .onnx file lies in."""
+    """The folder that an .onnx file lies in, or the one with the model's tokenizer."""
+    classes: tuple[str, ...] = ()
+    """The names of its classes in their order, where it has such."""
+    pictures: tuple[str, ...] = ()
+    """The settings of ``data=images`` that it wants."""
     name: str | None = None
     """Its name, where it ships."""
 
 
-def model_words(typed: str, settings: Collection[str], folders: Sequence[Path] = ()) -> GivenModel:
-    """The settings that MODEL stands for; ``settings`` has the keys that the user typed behind it.
+def model_words(typed: str, settings: Mapping[str, str], folders: Sequence[Path] = ()) -> GivenModel:
+    """The settings that MODEL stands for; ``settings`` has what the user typed behind it, by key.
 
     Raises UserError, with what to type, where there is no such model, and where something that it needs is missing.
     """
@@ -46,9 +56,13 @@ def model_words(typed: str, settings: Collection[str], folders: Sequence[Path] =
     named = configurations("model", folders)
     if typed in named:
         return GivenModel(words=(f"model={typed}",), inputs=_inputs(named[typed]), name=typed)
+    if typed.startswith(_TIMM):
+        return _timm(typed.removeprefix(_TIMM), None, settings)
     if path.is_dir():
-        raise UserError(_folder(path))
+        return _folder(path, settings)
     match = _CLASS.fullmatch(typed)
+    if match is None and cached(typed) is not None:
+        return _hub_folder(Path(typed), settings)
     if match is None:
         raise UserError(f"{nothing(typed, path, named, ['*.onnx'])} {_FORMS} ({', '.join(named)})")
     if "model.weights" not in settings:
@@ -99,11 +113,52 @@ def _file(path: Path) -> GivenModel:
     return GivenModel(words=words, inputs=OnnxModel(path=path).signature(), folder=path.parent)
 
 
-def _folder(path: Path) -> str:
+def _folder(path: Path, settings: Mapping[str, str]) -> GivenModel:
+    if is_model_folder(path):
+        return _hub_folder(path, settings)
     inside = [str(file) for file in sorted([*path.glob("*.onnx"), *path.glob("*/*.onnx")])]
     if not inside:
-        return f"{path} is a folder without .onnx files: {_FORMS}"
-    return f"{path} is a folder: type the file that is meant: {listed(inside)}"
+        raise UserError(f"{path} is a folder without .onnx files: {_FORMS}")
+    raise UserError(f"{path} is a folder: type the file that is meant: {listed(inside)}")
+
+
+def _hub_folder(path: Path, settings: Mapping[str, str]) -> GivenModel:
+    """A folder of transformers, of sentence-transformers or of timm, or the name of one in the cache."""
+    from pipeline.zoo.timm_model import is_timm_folder
+    from pipeline.zoo.transformers_model import TransformersModel
+
+    if is_timm_folder(model_folder(path)):
+        return _timm(None, path, settings)
+    model = TransformersModel(path=path)
+    pictures = model.folder.pictures
+    return GivenModel(
+        words=("model=transformers", f"model.path={path}"),
+        inputs=model.signature(),
+        folder=model.folder.base,
+        classes=model.folder.classes,
+        pictures=() if pictures is None else pictures.words,
+    )
+
+
+def _timm(name: str | None, path: Path | None, settings: Mapping[str, str]) -> GivenModel:
+    from pipeline.zoo.timm_model import IMAGE, choose
+
+    pictures = choose(name, path, None, _arguments(settings)).pictures
+    return GivenModel(
+        words=("model=timm", f"model.name={name}" if path is None else f"model.path={path}"),
+        inputs={IMAGE: InputSignature((None, *pictures.shape), "float32")},
+        pictures=pictures.words,
+    )
+
+
+def _arguments(settings: Mapping[str, str]) -> Mapping[str, Any]:
+    """What was typed as ``model.arguments``."""
+    from omegaconf import OmegaConf
+
+    typed = [f"{key}={value}" for key, value in settings.items() if key.startswith("model.arguments")]
+    found: Mapping[str, Any] = OmegaConf.to_container(OmegaConf.from_dotlist(typed))  # type: ignore[assignment]
+    arguments: Mapping[str, Any] = found.get("model", {}).get("arguments", {})
+    return arguments
 
 
 def _inputs(node: Node) -> Mapping[str, InputSignature] | None:

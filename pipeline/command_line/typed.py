@@ -69,7 +69,11 @@ def typed(argv: Sequence[str], parser: argparse.ArgumentParser) -> Typed:
 
 def add_files(parser: argparse.ArgumentParser) -> None:
     """Let a parser know MODEL and DATA."""
-    parser.add_argument("model", metavar="MODEL", help="an .onnx file, package.module:Class, or a model that ships")
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="an .onnx file, a folder of transformers or timm, package.module:Class, timm:NAME, or a model that ships",
+    )
     parser.add_argument(
         "data",
         metavar="DATA",

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,10 @@ from pipeline.data.sizes import check_memory
 if TYPE_CHECKING:
     from PIL import Image
 
+Interpolation = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
+"""Pillow's ways to scale an image."""
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom, in pixels."""
 _SMALLEST_CROP, _LARGEST_ASPECT = 0.25, 4 / 3
 
 
@@ -41,7 +45,9 @@ class Images(Divided):
 
     path: Path
     size: int = 224
-    central: float = 0.875
+    central: float | None = 0.875
+    """The share of the shorter side that the square shows; None: the whole image, squeezed into the square."""
+    interpolation: Interpolation = "bicubic"
     input: str = "image"
     labelled: bool = False
     classes: tuple[str, ...] = ()
@@ -58,7 +64,7 @@ class Images(Divided):
         Divided.__post_init__(self)
         if self.size < 1:
             raise ValueError(f"size must be at least 1 (got {self.size})")
-        if not 0 < self.central <= 1:
+        if self.central is not None and not 0 < self.central <= 1:
             raise ValueError(f"central must be above 0 and at most 1 (got {self.central})")
         if self.crops is not None and self.crops < 1:
             raise ValueError(f"crops must be at least 1 (got {self.crops})")
@@ -83,6 +89,7 @@ class Images(Divided):
             self._folder(),
             self.size,
             self.central,
+            self.interpolation,
             self.input,
             self.crops,
             tuple(self.fractions.items()),
@@ -94,7 +101,9 @@ class Images(Divided):
         """How the first images of a split come about; of several crops of an image, its middle stands for each."""
         origins = self.split(name).take(0, MOST).origins
         assert origins is not None
-        prepare = partial(_prepared, size=self.size, central=self.central, name=self.input)
+        prepare = partial(
+            _prepared, size=self.size, central=self.central, interpolation=self.interpolation, name=self.input
+        )
         return Making(sources=[self.path / origin for origin in origins], decode=open_picture, prepare=prepare)
 
 
@@ -103,7 +112,8 @@ def _read(
     path: Path,
     folder: Folder,
     size: int,
-    central: float,
+    central: float | None,
+    interpolation: Interpolation,
     name: str,
     crops: int | None,
     fractions: tuple[tuple[str, float], ...],
@@ -117,36 +127,38 @@ def _read(
     for index, file in enumerate(folder.files):
         image = open_picture(file)
         for crop in range(repeated):
-            cut = _middle(image, size, central) if crops is None else _random_crop(image, size, rng)
-            pixels[index * repeated + crop] = cut
+            box = _middle(image, central) if crops is None else _random_box(image, rng)
+            pixels[index * repeated + crop] = _cut(image, box, size, interpolation)
     labels = None if folder.labels is None else np.repeat(np.array(folder.labels, np.int64), repeated)
     files = np.repeat([str(file.relative_to(path)) for file in folder.files], repeated)
     whole = Split({name: pixels}, labels, folder.notes, origins=files)
     return whole, partition(whole.example_hashes(), dict(fractions))
 
 
-def _prepared(image: Image.Image, size: int, central: float, name: str) -> Feed:
-    return {name: _middle(image, size, central)[None]}
+def _prepared(image: Image.Image, size: int, central: float | None, interpolation: Interpolation, name: str) -> Feed:
+    return {name: _cut(image, _middle(image, central), size, interpolation)[None]}
 
 
-def _middle(image: Image.Image, size: int, central: float) -> NDArray[np.uint8]:
-    """[3, size, size]."""
+def _middle(image: Image.Image, central: float | None) -> Box:
+    if central is None:
+        return 0, 0, image.width, image.height
     side = min(image.size) * central
     left, top = ((length - side) / 2 for length in image.size)
-    return _cut(image, (left, top, left + side, top + side), size)
+    return left, top, left + side, top + side
 
 
-def _random_crop(image: Image.Image, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+def _random_box(image: Image.Image, rng: np.random.Generator) -> Box:
     width, height = image.size
     area = width * height * rng.uniform(_SMALLEST_CROP, 1)
     aspect = np.exp(rng.uniform(-np.log(_LARGEST_ASPECT), np.log(_LARGEST_ASPECT)))
     across, down = min(np.sqrt(area * aspect), width), min(np.sqrt(area / aspect), height)
     left, top = rng.uniform(0, width - across), rng.uniform(0, height - down)
-    return _cut(image, (left, top, left + across, top + down), size)
+    return left, top, left + across, top + down
 
 
-def _cut(image: Image.Image, box: tuple[float, float, float, float], size: int) -> NDArray[np.uint8]:
+def _cut(image: Image.Image, box: Box, size: int, interpolation: Interpolation) -> NDArray[np.uint8]:
+    """[3, size, size]."""
     from PIL import Image
 
-    scaled = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
+    scaled = image.resize((size, size), Image.Resampling[interpolation.upper()], box=box)
     return np.asarray(scaled, np.uint8).transpose(2, 0, 1)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,8 @@ from pipeline.data.dataset import IGNORED, Split, SplitName
 from pipeline.data.hashing import Divided, Partition, partition
 from pipeline.data.labels import LabelRule
 from pipeline.data.making import MOST, Making
-from pipeline.data.sizes import check_file
 from pipeline.data.table import Table, kind_of, near_column, read_table
+from pipeline.data.tokens import tokens_of
 from pipeline.errors import UserError
 
 TEXT, LABEL = "text", "label"
@@ -32,9 +32,10 @@ class Texts(Divided):
     """A table (CSV, JSON Lines or Parquet) with a column of texts and, where there are labels, a column of labels:
     whole numbers, or names out of ``class_names``.
 
-    ``tokenizer`` is the tokenizer.json that comes with the model (Hugging Face's format; package tokenizers). Every
-    text is cut or filled to ``length`` tokens; ``input_ids`` and ``attention_mask`` name the model's inputs. It is
-    split by the sha256 of each text's tokens (``pipeline.data.hashing``).
+    ``tokenizer`` is the tokenizer.json that comes with the model (Hugging Face's format; package tokenizers), or the
+    folder of a model of transformers. Every text is cut or filled to ``length`` tokens; ``input_ids`` and
+    ``attention_mask`` name the model's inputs. It is split by the sha256 of each text's tokens
+    (``pipeline.data.hashing``).
     """
 
     path: Path
@@ -122,33 +123,18 @@ def _read(
     fractions: tuple[tuple[str, float], ...],
 ) -> tuple[Split, Partition]:
     texts, labels, notes = _texts(source)
-    whole = Split(
-        _tokens(_encoder(tokenizer, length).encode_batch(texts), names),
-        labels,
-        notes,
-        origins=np.array([text[:_SHOWN] for text in texts]),
-    )
+    tokens = _tokens(texts, tokenizer, length, names)
+    whole = Split(tokens, labels, notes, origins=np.array([text[:_SHOWN] for text in texts]))
     return whole, partition(whole.example_hashes(), dict(fractions))
 
 
 def _prepared(text: str, tokenizer: Path, length: int, names: tuple[str, str]) -> Feed:
-    return _tokens([_encoder(tokenizer, length).encode(text)], names)
+    return _tokens([text], tokenizer, length, names)
 
 
-def _tokens(encoded: Sequence[Any], names: tuple[str, str]) -> dict[str, NDArray[np.int64]]:
-    return {
-        names[0]: np.array([text.ids for text in encoded], np.int64),
-        names[1]: np.array([text.attention_mask for text in encoded], np.int64),
-    }
-
-
-@lru_cache(maxsize=2)
-def _encoder(tokenizer: Path, length: int) -> Any:
-    """The tokenizer, which cuts and fills every text to ``length`` tokens."""
-    encoder = _tokenizer(tokenizer)
-    encoder.enable_truncation(length)
-    encoder.enable_padding(length=length)
-    return encoder
+def _tokens(texts: Sequence[str], tokenizer: Path, length: int, names: tuple[str, str]) -> Feed:
+    found = tokens_of(texts, tokenizer, length)
+    return dict(zip(names, (found.numbers, found.mask), strict=True))
 
 
 def _texts(source: _Source) -> tuple[list[str], NDArray[np.int64] | None, tuple[str, ...]]:
@@ -223,15 +209,3 @@ def _label(table: Table, index: int, column: str, first: int, path: Path) -> str
     if not abs(label) < _MOST_LABEL or int(label) != label:
         raise UserError(f"{where} holds {label}: a class is a whole number or a name")
     return label
-
-
-def _tokenizer(path: Path) -> Any:
-    try:
-        from tokenizers import Tokenizer
-    except ImportError as error:
-        raise UserError("texts need the package tokenizers: pip install tokenizers") from error
-    check_file(path, "give the tokenizer.json that comes with the model (data.tokenizer)")
-    try:
-        return Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises bare Exception
-        raise UserError(f"data.tokenizer={path} can't be read as a tokenizer: {error}") from error

@@ -24,6 +24,8 @@ class InputSignature:
     """The axis that counts the examples; None: one value serves a whole call."""
     below: int | None = None
     """The rows of the smallest table (an embedding) that the input's whole numbers choose from; None: not known."""
+    longest: int | None = None
+    """Where axis 1 counts the tokens of a text, the most that the model takes; None: not known."""
 
 
 class ModelSource(Protocol):

@@ -127,6 +127,11 @@ def _mismatch(
             f"input '{name}': the model reads {_brackets(shape)}, the data has {_brackets(found)}: "
             "reshape the array in the data file"
         )
+    if wanted.longest is not None and array.shape[1] > wanted.longest:
+        return (
+            f"input '{name}': the model takes {wanted.longest} tokens at most, the data has {array.shape[1]}: type "
+            f"data.length={wanted.longest}"
+        )
     if array.dtype == np.dtype(wanted.dtype) or array.dtype.kind == np.dtype(wanted.dtype).kind == "U":
         return None
     advice = f"store it as {wanted.dtype}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pipeline.artifact import ONNX_FILE, SINGLE_FILE_BYTES, Artifact, Format
 from pipeline.artifact.plain_weights import load_plain
-from pipeline.artifact.torch_module import ModelSpec, example_inputs
+from pipeline.artifact.torch_module import ModelSpec, example_inputs, free_axes
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, UserError
 from pipeline.libraries.muted import errors_only
@@ -95,7 +95,12 @@ class ExportOnnx:
         import torch
 
         names = [entry.name for entry in spec.inputs]
-        free = {name: {0: "batch"} for name in (*names, *spec.outputs)}
+        axes = free_axes(spec.inputs, batch=self.dynamic_batch)
+        free = {
+            entry.name: {axis: size.__name__ for axis, size in sizes.items()}
+            for entry, sizes in zip(spec.inputs, axes, strict=True)
+        }
+        rows = {name: {0: "batch"} for name in spec.outputs} if self.dynamic_batch else {}
         torch.onnx.export(
             module,
             self._examples(spec),
@@ -104,7 +109,7 @@ class ExportOnnx:
             opset_version=self.opset,
             input_names=names,
             output_names=list(spec.outputs),
-            dynamic_axes=free if self.dynamic_batch else None,
+            dynamic_axes=free | rows,
         )
 
     def _trace(self, module: torch.nn.Module, spec: ModelSpec, path: Path, reason: str) -> None:
@@ -132,7 +137,6 @@ class ExportOnnx:
     def _export_dynamo(self, module: torch.nn.Module, spec: ModelSpec, path: Path) -> None:
         import torch
 
-        batch = torch.export.Dim("batch")
         program = torch.onnx.export(
             module,
             self._examples(spec),
@@ -141,7 +145,7 @@ class ExportOnnx:
             opset_version=self.opset,
             input_names=[entry.name for entry in spec.inputs],
             output_names=list(spec.outputs),
-            dynamic_shapes=tuple({0: batch} for _ in spec.inputs) if self.dynamic_batch else None,
+            dynamic_shapes=free_axes(spec.inputs, batch=self.dynamic_batch),
         )
         if program is None:
             raise StageFailed("the dynamo exporter gave no model")
@@ -231,7 +235,7 @@ def _quiet_exporter() -> Iterator[None]:
         warnings.filterwarnings("ignore", "You are using the legacy TorchScript-based ONNX export", DeprecationWarning)
         # What tracing took for a constant shows when the output is checked, at another batch than the example's.
         warnings.filterwarnings("ignore", category=TracerWarning)
-        warnings.filterwarnings("ignore", "# The axis name: batch will not be used", UserWarning)
+        warnings.filterwarnings("ignore", "# The axis name: (batch|length) will not be used", UserWarning)
         warnings.filterwarnings("ignore", "The feature will be removed", DeprecationWarning)
         warnings.filterwarnings("ignore", "Constant folding - Only steps=1 can be constant folded", UserWarning)
         yield

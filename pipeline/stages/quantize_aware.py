@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from pipeline.artifact.torch_module import ModelSpec
     from pipeline.stages.quantization.fake_quantization import FakeQuantized
     from pipeline.training.class_scores import Scores
     from pipeline.training.examples import Examples
@@ -97,17 +98,17 @@ class QuantizeAware:
             max_examples=self.max_examples,
             without_labels="",
         )
-        inputs = example_inputs(spec)
-        _require_logits(module, inputs, context.metric)
+        examples = example_inputs(spec)
+        _require_logits(module, examples, context.metric)
         scores = scores_of(module, train, context.metric, labelled=True)
         before = accuracy(module, validation, context.metric)
         reduce_range = reduces_range(self.reduce_range, self.for_isa, "int8", context.isa)
         with remarks_hidden():
-            network = _prepare(module, inputs, _REDUCED if reduce_range else _FULL)
+            network = _prepare(module, examples, spec, _REDUCED if reduce_range else _FULL)
         history = self._train(network, train, validation, before, context, scores)
         context.progress(_TRAINING_SHARE, "writing the quantized model")
         with remarks_hidden():
-            write_qdq(convert(network, inputs), spec, out)
+            write_qdq(convert(network, examples, spec.inputs), spec, out)
         context.note("validation_accuracy_before", before)
         context.note("validation_accuracy_by_epoch", history)
         context.note("validation_accuracy", _accuracy_of_file(out, validation, context.metric))
@@ -164,11 +165,13 @@ def _require_logits(module: nn.Module, inputs: tuple[torch.Tensor, ...], metric:
         raise StageFailed(f"{_WHAT} takes classifiers, and metric {metric.name} is for models without classes")
 
 
-def _prepare(module: nn.Module, inputs: tuple[torch.Tensor, ...], weight_limit: int) -> FakeQuantized:
+def _prepare(
+    module: nn.Module, examples: tuple[torch.Tensor, ...], spec: ModelSpec, weight_limit: int
+) -> FakeQuantized:
     from pipeline.stages.quantization.fake_quantization import prepare
 
     try:
-        network = prepare(module, inputs, weight_limit)
+        network = prepare(module, examples, spec.inputs, weight_limit)
     except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
         raise StageFailed(f"torch.export can't follow the model with a free batch: {first_line(error)}") from error
     if not network.products:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +16,6 @@ from pipeline.zoo.onnx_model import OnnxModel, existing
 
 if TYPE_CHECKING:
     from pipeline.artifact.torch_module import ModelSpec
-
-logger = logging.getLogger(__name__)
 
 __all__ = ["InputSpec", "OnnxModel", "TorchModel"]
 
@@ -83,9 +80,8 @@ class TorchModel:
         """
         import torch
 
-        from pipeline.artifact.torch_module import make_module, save_module
-        from pipeline.artifact.torch_names import input_remarks
-        from pipeline.zoo.trial import check_module
+        from pipeline.artifact.torch_module import make_module
+        from pipeline.zoo.trial import write_checked
         from pipeline.zoo.weights import load_weights
 
         spec = self._spec()
@@ -98,14 +94,8 @@ class TorchModel:
             raise UserError(
                 f"model.factory={self.factory} can't be made with model.arguments: {user_code_error(error)}"
             ) from error
-        warnings = input_remarks(module)
-        if self.weights is not None:
-            warnings += load_weights(module, self.weights, self.ignored_weights)
-        warnings += check_module(module.eval(), spec)
-        for warning in warnings:
-            logger.warning("model %s: %s", self.name, warning)
-        save_module(module, spec, out)
-        return {"warnings": warnings} if warnings else {}
+        remarks = [] if self.weights is None else load_weights(module, self.weights, self.ignored_weights)
+        return write_checked(module, spec, out, remarks)
 
     def _spec(self) -> ModelSpec:
         from pipeline.artifact.torch_module import ModelInput, ModelSpec

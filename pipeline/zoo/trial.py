@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from pipeline.artifact.torch_module import ModelSpec, as_tensors, example_inputs
+from pipeline.artifact.torch_module import ModelSpec, as_tensors, example_inputs, save_module
+from pipeline.artifact.torch_names import input_remarks
 from pipeline.errors import UserError
 from pipeline.errors.user_code import user_code_error
 
@@ -12,8 +16,19 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+logger = logging.getLogger(__name__)
+
 REPEATS = 1e-4
 """The largest difference between two calls, relative to the largest output; sums in another order stay far below it."""
+
+
+def write_checked(module: nn.Module, spec: ModelSpec, out: Path, remarks: Sequence[str]) -> Mapping[str, Any]:
+    """Write a network once it was tried (``check_module``); returns the ``warnings``, where there are any."""
+    warnings = [*input_remarks(module), *remarks, *check_module(module.eval(), spec)]
+    for warning in warnings:
+        logger.warning("the model: %s", warning)
+    save_module(module, spec, out)
+    return {"warnings": warnings} if warnings else {}
 
 
 def check_module(module: nn.Module, spec: ModelSpec) -> list[str]:

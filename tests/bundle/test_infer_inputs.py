@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,9 @@ def photographs(tmp_path: Path) -> Images:
     return Images(path=folder, size=16, fractions={"test": 1.0, "train": 0.0, "validation": 0.0, "calibration": 0.0})
 
 
-def test_images_become_what_the_data_set_made_of_them(photographs: Images) -> None:
+@pytest.mark.parametrize("changes", [{}, {"central": None, "interpolation": "bilinear"}])
+def test_images_become_what_the_data_set_made_of_them(photographs: Images, changes: dict[str, Any]) -> None:
+    photographs = replace(photographs, **changes)
     raw = photographs.split("test").inputs["image"]
     told = recipe("image", raw, photographs)
     arrays, names = read([photographs.path], [{"name": "image", "image": told}])

@@ -19,6 +19,7 @@ from pipeline.command_line import optimize
 from pipeline.command_line.optimize import search
 from tests.data.sounds import write_wav
 from tests.importing.graphs import model, value, weight
+from tests.zoo.hub_folders import PROCESSOR, bert, described
 
 BEST = "experiment=best"
 RANDOM = ("data=random", "data.examples.calibration=0", "data.examples.train=0")
@@ -282,6 +283,30 @@ def _trained() -> None:
     write_model("m.onnx")
     Path("d").mkdir()
     np.savez("d/train.npz", image=EXAMPLES)
+
+
+def test_a_folder_of_transformers_brings_its_tokenizer_its_classes_and_its_most_tokens() -> None:
+    folder = str(described(Path("bert"), bert(id2label={"0": "no way", "1": "yes"}), tokenizer={}))
+    write_text("t.csv", "text,label\ngood,yes\n")
+    assert words(folder, "t.csv") == [
+        "model=transformers", "model.path=bert", "data=texts", "data.path=t.csv",
+        "data.tokenizer=bert/tokenizer.json", "data.length=48", "data.class_names=['no way',yes]",
+    ]  # fmt: skip
+    write_text("t.csv", "text,label\ngood,1\n")
+    assert words(folder, "t.csv")[-1] == "data.length=48"
+    Path("bert", "tokenizer.json").rename("bert/tokenizer_config.json")
+    assert "data.tokenizer=bert" in words(folder, "t.csv")
+
+
+def test_a_folder_of_transformers_brings_the_way_its_pictures_are_cut() -> None:
+    config = {"model_type": "vit", "architectures": ["ViTForImageClassification"], "id2label": {"0": "b", "1": "a"}}
+    described(Path("vit"), config, preprocessor_config=PROCESSOR)
+    photos = write_images("photos", "a/1.png", "b/2.png")
+    assert words("vit", photos) == [
+        "model=transformers", "model.path=vit", "data=images", "data.path=photos", "data.labelled=true",
+        "data.central=null", "data.interpolation=bilinear", "data.size=16", "data.input=pixel_values",
+        "data.classes=[b,a]",
+    ]  # fmt: skip
 
 
 MISTAKES: list[tuple[Callable[[], object], str, str]] = [

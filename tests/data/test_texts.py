@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.data.hashing import SPLITS
 from pipeline.data.texts import Texts
+from pipeline.data.tokens import tokens_of
 from pipeline.errors import UserError
 from pipeline.measure.accuracy import assert_disjoint
 
@@ -61,6 +62,28 @@ def test_texts_are_cut_and_filled_to_the_length(tmp_path: Path) -> None:
     assert rows[(2, 6, 0, 0)] == (1, 1, 0, 0)
     assert rows[(4, 4, 4, 4)] == (1, 1, 1, 1)
     assert split.labels is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "filling"),
+    [
+        ({"added_tokens": []}, 0),
+        ({"model": {"type": "WordLevel", "vocab": {"[UNK]": 0, "<pad>": 1}, "unk_token": "[UNK]"}}, 1),
+        (
+            {
+                "padding": {
+                    "strategy": "BatchLongest", "direction": "Right", "pad_to_multiple_of": None, "pad_id": 2,
+                    "pad_type_id": 0, "pad_token": "good",
+                }
+            },
+            2,
+        ),
+    ],
+)  # fmt: skip
+def test_texts_are_filled_with_the_tokenizers_own_token(tmp_path: Path, changes: dict[str, Any], filling: int) -> None:
+    path = tokenizer(tmp_path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    assert tokens_of(["x"], path, 3).numbers[0, 1:].tolist() == [filling, filling]
 
 
 def test_splits_share_no_text_and_keep_their_labels(tmp_path: Path) -> None:

@@ -17,12 +17,14 @@ from pipeline.plan import MeasureSettings, Target
 from pipeline.run.build import Builder
 from pipeline.run.preflight import preflight
 from pipeline.zoo.source import OnnxModel
+from pipeline.zoo.transformers_model import TransformersModel
 from tests.example import Arrays, Scale, linear_model, plan
+from tests.zoo.hub_folders import bert, described
 
 
 @dataclass(frozen=True)
 class Fixed:
-    """A data set of one array under one name."""
+    """A data set of one array under one name, or of several by name."""
 
     array: Any = field(default_factory=lambda: np.zeros((30, 8), np.float32))
     key: str = "x"
@@ -31,7 +33,7 @@ class Fixed:
     class_names: tuple[str, ...] = ()
 
     def split(self, name: SplitName) -> Split:
-        return Split({self.key: self.array})
+        return Split(self.array if isinstance(self.array, dict) else {self.key: self.array})
 
 
 def test_fitting_data_passes_and_the_test_split_comes_back(tmp_path: Path) -> None:
@@ -53,6 +55,14 @@ def test_fitting_data_passes_and_the_test_split_comes_back(tmp_path: Path) -> No
 def test_data_that_does_not_fit_is_refused(tmp_path: Path, data: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         preflight(plan(tmp_path, {"baseline": {}}, data=data))
+
+
+def test_texts_that_are_longer_than_the_model_takes_are_refused(tmp_path: Path) -> None:
+    model = TransformersModel(path=described(tmp_path / "m", bert(type_vocab_size=1)))
+    tokens = np.zeros((30, 64), np.int64)
+    data = Fixed({"input_ids": tokens, "attention_mask": tokens})
+    with pytest.raises(UserError, match=r"takes 48 tokens at most, the data has 64: type data\.length=48"):
+        preflight(plan(tmp_path, {"baseline": {}}, model=model, data=data))
 
 
 def test_preprocessing_is_applied_before_the_types_are_compared(tmp_path: Path) -> None:

@@ -94,8 +94,8 @@ def test_reductions_can_be_followed_by_exporters(vectors: Workplace, tmp_path: P
     numbers = {"sizes": [0, 2, 5, 2], "axes": [1, 3], "flat": [0, 5]}
     weights = [weight("w", 5, 4), *(numpy_helper.from_array(np.array(value), name) for name, value in numbers.items())]
     source = saved(graph_model(nodes, ("batch", 20), ("batch", 4), weights, opset=18), tmp_path / "source")
-    module = load_module(proven(vectors, source).path)
-    program = export_program(module, (torch.zeros(3, 20),))
+    made = proven(vectors, source).path
+    program = export_program(load_module(made), (torch.zeros(3, 20),), load_spec(made).inputs)
     assert program.module()(torch.zeros(5, 20)).shape == (5, 4)
 
 

@@ -226,7 +226,8 @@ def test_the_linear_layers_of_a_text_encoder_run_in_integers(workplace: Workplac
 def test_what_the_graph_makes_itself_moves_with_its_parameters(torch_encoder: Artifact) -> None:
     from pipeline.stages.quantization.fake_quantization import prepare
 
-    network = prepare(load_module(torch_encoder.path), example_inputs(load_spec(torch_encoder.path)), 127)
+    spec = load_spec(torch_encoder.path)
+    network = prepare(load_module(torch_encoder.path), example_inputs(spec), spec.inputs, 127)
     network.move("meta")
     devices = {str(node.kwargs["device"]) for node in network.graph.graph.nodes if "device" in node.kwargs}
     assert devices == {"meta"} == {parameter.device.type for parameter in network.parameters()}

@@ -80,7 +80,8 @@ def read_image(path: Path, recipe: Mapping[str, Any]) -> NDArray[np.uint8]:
     except Exception as error:
         raise InputError(f"{printable(path)} can't be read as an image: {first_line(error)}") from error
     size = (recipe["width"], recipe["height"])
-    pixels = np.asarray(image.resize(size, Image.Resampling.BICUBIC, box=_middle(image.size, recipe)), np.uint8)
+    way = Image.Resampling[recipe.get("interpolation", "bicubic").upper()]
+    pixels = np.asarray(image.resize(size, way, box=_middle(image.size, recipe)), np.uint8)
     pixels = pixels.reshape(recipe["height"], recipe["width"], -1)
     return pixels.transpose(2, 0, 1) if recipe["layout"] == "chw" else pixels
 
@@ -98,8 +99,10 @@ def _in_bytes(image: Any) -> Any:
 
 
 def _middle(size: tuple[int, int], recipe: Mapping[str, Any]) -> tuple[float, float, float, float]:
-    """The box to take: as large as the image lets the recipe's shape be, times ``central``."""
+    """The box to take: as large as the image lets the recipe's shape be, times ``central``; all where that is None."""
     width, height = size
+    if recipe["central"] is None:
+        return 0, 0, width, height
     scale = min(width / recipe["width"], height / recipe["height"]) * recipe["central"]
     across, down = recipe["width"] * scale, recipe["height"] * scale
     left, top = (width - across) / 2, (height - down) / 2

@@ -12,7 +12,7 @@ layer's), and swaps layers in the graph at each change between training and eval
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
 from typing import Any
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
-from pipeline.artifact.torch_module import export_program
+from pipeline.artifact.torch_module import ModelInput, export_program
 from pipeline.libraries.muted import errors_only
 
 aten = torch.ops.aten
@@ -84,25 +84,29 @@ class FakeQuantized(nn.Module):
         self.to(device)
 
 
-def prepare(module: nn.Module, examples: tuple[Tensor, ...], weight_limit: int) -> FakeQuantized:
-    """The module's graph with a free batch and fake quantization; weights are rounded to ±``weight_limit``.
+def prepare(
+    module: nn.Module, examples: tuple[Tensor, ...], inputs: Sequence[ModelInput], weight_limit: int
+) -> FakeQuantized:
+    """The module's graph with its inputs' axes free and fake quantization; weights are rounded to ±``weight_limit``.
 
     Raises RuntimeError, ValueError, TypeError or NotImplementedError where torch.export can't follow the module.
     """
     from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
 
-    graph = export_program(module.eval(), examples).module(check_guards=False)
+    graph = export_program(module.eval(), examples, inputs).module(check_guards=False)
     _drop_dropout(graph)
     _fold_batch_normalization(graph)
     placement = Placement(weight_limit)
     return FakeQuantized(prepare_qat_pt2e(graph, placement), placement.products)
 
 
-def convert(trained: FakeQuantized, examples: tuple[Tensor, ...]) -> torch.export.ExportedProgram:
+def convert(
+    trained: FakeQuantized, examples: tuple[Tensor, ...], inputs: Sequence[ModelInput]
+) -> torch.export.ExportedProgram:
     """The trained graph with 8-bit weights, and pairs of quantize and dequantize in place of fake quantization."""
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
 
-    return export_program(convert_pt2e(trained.graph), examples)
+    return export_program(convert_pt2e(trained.graph), examples, inputs)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.artifact import SINGLE_FILE_BYTES
 from pipeline.artifact.onnx_rewriting import drop_unused, repair, write
-from pipeline.artifact.torch_module import ModelSpec
+from pipeline.artifact.torch_module import ModelSpec, free_axes
 from pipeline.errors import StageFailed
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _LARGEST_BIAS = 2**30
 
 
 def write_qdq(program: torch.export.ExportedProgram, spec: ModelSpec, out: Path) -> onnx.ModelProto:
-    """Write ``model.onnx`` into ``out`` and return the model; the names are the spec's, the batch is free."""
+    """Write ``model.onnx`` into ``out`` and return the model; the names and free axes are the spec's."""
     import torch
 
     names = [entry.name for entry in spec.inputs]
@@ -35,7 +35,7 @@ def write_qdq(program: torch.export.ExportedProgram, spec: ModelSpec, out: Path)
         opset_version=OPSET,
         input_names=names,
         output_names=list(spec.outputs),
-        dynamic_shapes=tuple({0: torch.export.Dim("batch")} for _ in names),
+        dynamic_shapes=free_axes(spec.inputs),
     )
     if exported is None:
         raise StageFailed("the dynamo exporter gave no model")
