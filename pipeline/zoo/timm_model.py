@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pipeline.data.preprocessing import Preprocessing
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 IMAGE = "image"
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _FACTORY = f"{__name__}.network"
 _NEAR = 5
 """Names that are proposed for one that does not exist."""
@@ -53,9 +55,9 @@ def timm_model(
     name: str | None = None,
     path: Path | None = None,
     weights: Path | None = None,
-    arguments: Mapping[str, Any] | None = None,
+    arguments: Mapping[str, Any] = _NOTHING,
     ignored_weights: tuple[str, ...] = (),
-    preprocessing: Mapping[str, Preprocessing] | None = None,
+    preprocessing: Mapping[str, Preprocessing] = _NOTHING,
 ) -> TorchModel:
     """A model by its ``name``, with ``weights`` (a state dict) or random ones, or the folder ``path``.
 
@@ -63,7 +65,7 @@ def timm_model(
     the size, mean and deviation of the model's ``pretrained_cfg``, unless ``preprocessing`` tells others. Raises
     UserError where timm is not installed, and where there is no such model.
     """
-    chosen = choose(name, path, weights, arguments or {})
+    chosen = choose(name, path, weights, arguments)
     pictures = chosen.pictures
     return TorchModel(
         name=chosen.name if chosen.weights is not None else f"{chosen.name}_random_weights",

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from pipeline.artifact.torch_module import load_module
 from pipeline.command_line.optimize import search
+from pipeline.config import construct
+from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import UserError
 from pipeline.zoo import timm_model as source
 from pipeline.zoo.source import TorchModel
 from pipeline.zoo.timm_model import timm_model
 
 timm = pytest.importorskip("timm")
+
+CONF = Path(str(files("pipeline.conf")))
 
 NAME = "test_vit"
 """timm's own small network for tests; it reads pictures of 160 x 160."""
@@ -47,7 +53,17 @@ def test_a_name_tells_pictures_and_preprocessing_and_that_weights_are_random() -
     assert model.name == f"{NAME}_random_weights"
     assert model.signature()["image"].shape == (None, 3, 160, 160)
     assert model.preprocessing["image"].to_dict() == {"scale": 1 / 255, "mean": [0.5] * 3, "std": [0.5] * 3}
-    assert timm_model(name=NAME, arguments={"img_size": 32}).signature()["image"].shape == (None, 3, 32, 32)
+
+
+def test_what_is_typed_wins_over_the_models_own() -> None:
+    problems: list[str] = []
+    node = yaml.safe_load((CONF / "model" / "timm.yaml").read_text())
+    typed = {"name": NAME, "arguments": {"img_size": 32, "in_chans": 1}, "preprocessing": {"image": {"scale": 0.5}}}
+    model = construct({**node, **typed}, "model", problems)
+    assert not problems
+    assert model.signature()["image"].shape == (None, 1, 32, 32)
+    assert model.preprocessing == {"image": Preprocessing(scale=0.5)}
+    assert timm_model(**{**typed, "preprocessing": {}}).preprocessing == {"image": Preprocessing(scale=1 / 255)}
 
 
 def test_a_checkpoint_is_loaded(tmp_path: Path, trained: Any) -> None:
