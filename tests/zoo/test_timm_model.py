@@ -58,7 +58,11 @@ def test_a_name_tells_pictures_and_preprocessing_and_that_weights_are_random() -
 def test_what_is_typed_wins_over_the_models_own() -> None:
     problems: list[str] = []
     node = yaml.safe_load((CONF / "model" / "timm.yaml").read_text())
-    typed = {"name": NAME, "arguments": {"img_size": 32, "in_chans": 1}, "preprocessing": {"image": {"scale": 0.5}}}
+    typed: dict[str, Any] = {
+        "name": NAME,
+        "arguments": {"img_size": 32, "in_chans": 1},
+        "preprocessing": {"image": {"scale": 0.5}},
+    }
     model = construct({**node, **typed}, "model", problems)
     assert not problems
     assert model.signature()["image"].shape == (None, 1, 32, 32)
