@@ -10,7 +10,8 @@ from typing import Any
 
 from pipeline.errors import UserError
 
-CONFIG = "config.json"
+CONFIG, MODULES = "config.json", "modules.json"
+"""A model's description, and the list of the modules of one of sentence-transformers."""
 _WEIGHTS = ("*.safetensors", "*.bin")
 """The weights, in the format that is taken first."""
 _NAME = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
@@ -48,8 +49,8 @@ def cached(name: str) -> Path | None:
 
 
 def is_model_folder(path: Path) -> bool:
-    """Whether a folder has a description and weights."""
-    return (path / CONFIG).is_file() and bool(_weights(path))
+    """Whether a folder has a description and weights, or a list of modules."""
+    return (path / MODULES).is_file() or ((path / CONFIG).is_file() and bool(_weights(path)))
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -111,7 +111,8 @@ def network(architecture: str, **arguments: Any) -> nn.Module:
 
 def is_timm_folder(folder: Path) -> bool:
     """Whether ``config.json`` names an architecture of timm's."""
-    return "architecture" in read_json(folder / CONFIG)
+    file = folder / CONFIG
+    return file.is_file() and "architecture" in read_json(file)
 
 
 def _known(name: str) -> str:

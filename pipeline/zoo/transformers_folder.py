@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pipeline.errors import UserError
-from pipeline.zoo.hub_folder import CONFIG, model_folder, read_json
+from pipeline.zoo.hub_folder import CONFIG, MODULES, model_folder, read_json
 from pipeline.zoo.pictures import Pictures, of_processor
 
 Task = Literal[
@@ -30,7 +31,6 @@ _ENDINGS: Mapping[str, Task] = {
     "ForImageClassification": "image-classification",
     "Model": "feature-extraction",
 }
-_MODULES = "modules.json"
 _PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 _PLACES_FROM_FILLING = ("camembert", "longformer", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl")
 """Kinds of models that count a text's places from the number behind their filling token's."""
@@ -93,7 +93,7 @@ class TransformersFolder:
         """The task that is wanted, or the one that the folder is for."""
         if wanted == "embedding" and not self._modules:
             raise UserError(
-                f"model.path={self.given} has no {_MODULES}, which says how tokens' states become one embedding: "
+                f"model.path={self.given} has no {MODULES}, which says how tokens' states become one embedding: "
                 "model.task=feature-extraction gives the states"
             )
         if wanted is not None:
@@ -151,7 +151,7 @@ class TransformersFolder:
         kinds = [str(module.get("type", "")).rpartition(".")[2] for module in self._modules]
         if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
             raise UserError(
-                f"{self.path / _MODULES} names {', '.join(kinds)}, and what is taken is Transformer, Pooling and then, "
+                f"{self.path / MODULES} names {', '.join(kinds)}, and what is taken is Transformer, Pooling and then, "
                 "maybe, Normalize: model.task=feature-extraction gives the states of the tokens"
             )
         file = self.path / str(self._modules[1].get("path", "")) / CONFIG
@@ -159,9 +159,7 @@ class TransformersFolder:
 
     @cached_property
     def _modules(self) -> list[Mapping[str, Any]]:
-        import json
-
-        file = self.path / _MODULES
+        file = self.path / MODULES
         return list(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else []
 
 

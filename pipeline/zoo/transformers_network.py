@@ -120,8 +120,8 @@ def _library() -> Any:
         from transformers import PreTrainedModel as PreTrainedModel
     except (ImportError, RuntimeError) as error:
         raise UserError(
-            f"transformers can't be imported ({first_line(error)}): where torchvision is installed, it has to be the "
-            f"build that belongs to torch {version('torch')}"
+            f"transformers can't be imported ({first_line(error.__cause__ or error)}): where torchvision is installed, "
+            f"it has to be the build that belongs to torch {version('torch')}"
         ) from error
     return transformers
 

@@ -91,6 +91,7 @@ def test_an_embedding_is_pooled_as_its_folder_says(
     torch.testing.assert_close(of_module(written(tmp_path / "m"), TOKENS, MASK, TYPES), expected)
 
 
+@pytest.mark.slow
 def test_a_text_of_any_length_goes_through_the_exported_model(tmp_path: Path) -> None:
     import onnxruntime
 
