@@ -45,6 +45,19 @@ def test_the_exported_model_agrees_with_its_source_at_any_batch(
     assert session.run(None, {"image": feed["image"][:7]})[0].shape == (7, 4)
 
 
+@pytest.mark.parametrize("exporter", ["dynamo", "torchscript"])
+def test_the_number_of_tokens_stays_free(workplace: Workplace, exporter: Exporter) -> None:
+    spec = ModelSpec(
+        factory={"_target_": "torch.nn.Embedding", "num_embeddings": 9, "embedding_dim": 2},
+        inputs=(ModelInput(name="ids", shape=(4,), dtype="int64", longest=8),),
+        outputs=("states",),
+    )
+    exported = workplace.build(ExportOnnx(exporter=exporter), workplace.torch(make_module(spec), spec))
+    session = onnxruntime.InferenceSession(exported.onnx_path, providers=["CPUExecutionProvider"])
+    assert session.get_inputs()[0].shape == ["batch", "length"]
+    assert session.run(None, {"ids": np.ones((3, 7), np.int64)})[0].shape == (3, 7, 2)
+
+
 def test_batch_normalization_is_folded_into_the_convolutions(onnx_model: Artifact) -> None:
     assert op_types(onnx_model)["BatchNormalization"] == 0
     assert op_types(onnx_model)["Conv"] == 6
