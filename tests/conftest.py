@@ -46,10 +46,16 @@ def _shared_templates() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store that tests share, in all processes of a parallel run, so that the example's models are built once."""
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of a parallel run have in common."""
     base = tmp_path_factory.getbasetemp()
-    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared-store"
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def store(shared: Path) -> Path:
+    """A store that tests share, so that the example's models are built once."""
+    return shared / "shared-store"
 
 
 @pytest.fixture

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import onnx
 import onnxruntime
-import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.artifact import ONNX_FILE, Artifact, Format
@@ -21,6 +20,9 @@ from pipeline.metrics import TopOne
 from pipeline.plan import Constraints, Context, MeasureSettings, Plan, Target, Variant
 from pipeline.plan.roles import Role
 from pipeline.zoo.source import OnnxModel
+
+if TYPE_CHECKING:
+    import pytest
 
 FEATURES, CLASSES = 8, 3
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import torch
 
 from pipeline.artifact import Artifact
 from pipeline.data.dataset import SplitName
@@ -84,22 +83,6 @@ class Reads(Scale):
         context.data.split(self.split)
 
 
-class Network(torch.nn.Module):
-    """It misbehaves as soon as it is run, and not before."""
-
-    def __init__(self, how: str, when: str) -> None:
-        super().__init__()
-        self.how, self.when = how, when
-        self.layer = torch.nn.Linear(8, 3)
-        if when == "made":
-            misbehave(how)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.when == "run":
-            misbehave(self.how)
-        return torch.as_tensor(self.layer(x))
-
-
 REASONS = [
     ("dumb", "Dumb"),
     ("odd", "Odd: it is odd"),
@@ -156,7 +139,7 @@ def test_a_stage_that_loops_for_ever_is_ended(tmp_path: Path) -> None:
 )
 def test_a_model_that_misbehaves_when_it_comes_in_is_a_line(tmp_path: Path, how: str, when: str, reason: str) -> None:
     model = TorchModel(
-        name="network", factory="tests.test_faults.Network", weights=None, arguments={"how": how, "when": when},
+        name="network", factory="tests.misbehaving_network.Network", weights=None, arguments={"how": how, "when": when},
         inputs={"x": InputSpec(shape=(8,))},
     )  # fmt: skip
     with pytest.raises(UserError, match=f"^the model network can't be read or made: .*{reason}"):

@@ -1,17 +1,29 @@
-"""Artifacts that several tests start from, made once."""
+"""Artifacts that several tests start from, made once for all processes of a parallel run."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from numpy.typing import NDArray
 
-from pipeline.artifact import Artifact
+from pipeline.artifact import Artifact, folder_digest
+from pipeline.plan import Stage
 from pipeline.stages.export import ExportOnnx
 from tests.stages.models import MemoryDataset, Workplace, encoder, encoder_spec, resnet, resnet_spec
+
+
+def once(folder: Path, stage: Stage, source: Artifact) -> Artifact:
+    """A stage's output in a folder: the first process that asks builds it, and others wait."""
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            built = Workplace(Path(mkdtemp(dir=folder.parent))).build(stage, source)
+            built.path.rename(folder)
+    return Artifact(folder, stage.produces, folder_digest(folder))
 
 
 @pytest.fixture
@@ -26,8 +38,8 @@ def torch_model(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
 
 @pytest.fixture(scope="session")
-def onnx_model(torch_model: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    return Workplace(tmp_path_factory.mktemp("onnx")).build(ExportOnnx(), torch_model)
+def onnx_model(torch_model: Artifact, shared: Path) -> Artifact:
+    return once(shared / "onnx_model", ExportOnnx(), torch_model)
 
 
 @pytest.fixture(scope="session")
@@ -37,15 +49,14 @@ def torch_encoder(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
 
 @pytest.fixture(scope="session")
-def traced_encoder(torch_encoder: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+def traced_encoder(torch_encoder: Artifact, shared: Path) -> Artifact:
     """By the older exporter."""
-    stage = ExportOnnx(exporter="torchscript", opset=17)
-    return Workplace(tmp_path_factory.mktemp("traced")).build(stage, torch_encoder)
+    return once(shared / "traced_encoder", ExportOnnx(exporter="torchscript", opset=17), torch_encoder)
 
 
 @pytest.fixture(scope="session")
-def onnx_encoder(torch_encoder: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    return Workplace(tmp_path_factory.mktemp("onnx_encoder")).build(ExportOnnx(), torch_encoder)
+def onnx_encoder(torch_encoder: Artifact, shared: Path) -> Artifact:
+    return once(shared / "onnx_encoder", ExportOnnx(), torch_encoder)
 
 
 @pytest.fixture
