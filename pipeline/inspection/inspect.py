@@ -85,7 +85,7 @@ def _look(builder: Builder, plan: Plan, splits: Mapping[SplitName, Split]) -> _S
     problems: list[str] = []
     look, notes = None, []
     with keeping(problems):
-        known = acquainted(plan, source.artifact, few)
+        known = acquainted(plan, source.artifact, few, builder.start)
         look, notes = known.look, list(known.notes)
     sample = preprocess(splits["test"].take(0, 1).inputs, plan.model.preprocessing)
     built = builder.build(plan.variants[BASELINE])
@@ -104,7 +104,7 @@ def _look(builder: Builder, plan: Plan, splits: Mapping[SplitName, Split]) -> _S
         macs=size[1] if size else graph.macs if graph else None,
         look=look,
         sample=sample,
-        facts=learnt(plan, baseline, sample),
+        facts=learnt(plan, baseline, sample, builder.start),
         notes=source.facts["notes"],
         warnings=[*dict.fromkeys([*warnings, *notes])],
         problems=problems,

@@ -21,9 +21,10 @@ from pipeline.inspection.dry_run import (
     PlannedVariant,
 )
 from pipeline.inspection.stored import Stored
+from pipeline.isolated.run import Starter
 from pipeline.plan import BASELINE, Plan, Target, Variant
 from pipeline.plan.chains import misfit
-from pipeline.run.build import unfit
+from pipeline.run.build import template_of, unfit
 from pipeline.run.fitting import acquainted, with_fitted_data
 from pipeline.run.keys import Keys
 from pipeline.run.preflight import check_surroundings, preflight
@@ -38,17 +39,23 @@ from pipeline.search.space import plain_candidate, space
 def dry_run(plan: Plan) -> DryRun:
     """What a run of a plan would do; raises UserError with every problem of the plan, its data and its model."""
     plan, splits = _checked(plan)
+    with template_of(replace(plan, variants={})) as start:
+        return _planned(plan, splits, start)
+
+
+def _planned(plan: Plan, splits: Mapping[SplitName, Split], start: Starter) -> DryRun:
+    """What a run of a checked plan would do; ``start`` makes the processes that the model is run in."""
     source = Stored(plan=plan, keys=Keys(plan=plan)).source()
     notes = [*dict.fromkeys(note for split in splits.values() for note in split.notes)]
     if source is None:
         notes.append("the model is not in the store, so what its graph and its outputs would tell is not known yet")
     else:
-        known = acquainted(plan, source.artifact, splits)
+        known = acquainted(plan, source.artifact, splits, start)
         plan = known.plan
         notes += known.notes
     stored = Stored(plan=plan, keys=Keys(plan=plan))
     plan = plan if plan.search is None else with_reference(plan)
-    facts = _facts(plan, stored, splits["test"])
+    facts = _facts(plan, stored, splits["test"], start)
     planning = _Planning(plan=plan, facts=facts, test=splits["test"])
     variants = [planning.variant(variant, stored) for variant in plan.variants.values()]
     rows = planning.rows({one.name: one.reason for one in variants}) if plan.search is None else []
@@ -89,13 +96,13 @@ def _checked(plan: Plan) -> tuple[Plan, dict[SplitName, Split]]:
     return fitted, splits
 
 
-def _facts(plan: Plan, stored: Stored, test: Split) -> Facts:
+def _facts(plan: Plan, stored: Stored, test: Split, start: Starter) -> Facts:
     """What the rules go by; what the graph tells only where the baseline is stored."""
     baseline = stored.end(plan.variants[BASELINE])
     if baseline is None:
         facts = facts_of(plan, None)
     else:
-        facts = learnt(plan, baseline, preprocess(test.take(0, 1).inputs, plan.model.preprocessing))
+        facts = learnt(plan, baseline, preprocess(test.take(0, 1).inputs, plan.model.preprocessing), start)
     reasons = {name: unavailable_in(plan, target) for name, target in plan.targets.items()}
     return replace(facts, unavailable={name: reason for name, reason in reasons.items() if reason is not None})
 

@@ -270,8 +270,13 @@ def unfit(stage: str, model: str) -> str:
 @contextmanager
 def builder(plan: Plan, progress: Progress, in_use: InUse | None = None) -> Iterator[Builder]:
     """A Builder whose processes are forked from one that has imported what they need."""
+    with template_of(plan) as template:
+        yield Builder(plan, progress, template, in_use or InUse())
+
+
+def template_of(plan: Plan) -> Template:
+    """Starts the processes in which a plan's model is read, run and changed."""
     stages = (stage for variant in plan.variants.values() for stage in variant.stages.values())
     trains = plan.model.format == "torch" or any(stage.produces == "torch" for stage in stages)
     libraries = ("torch",) if trains else ()
-    with Template((*libraries, "onnx", "onnxruntime", run_stage.__module__)) as template:
-        yield Builder(plan, progress, template, in_use or InUse())
+    return Template((*libraries, "onnx", "onnxruntime", run_stage.__module__))

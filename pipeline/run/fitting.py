@@ -23,6 +23,7 @@ from pipeline.data.noise import Noise
 from pipeline.data.widened import widened
 from pipeline.errors import SlimlineError, UserError
 from pipeline.isolated import run
+from pipeline.isolated.run import Starter, fresh
 from pipeline.measure.look import MOST, Look, look
 from pipeline.measure.outputs import OutputAxes, not_numbers
 from pipeline.metrics import in_classes, judging_of, place_read, told_classes
@@ -79,8 +80,9 @@ class Acquainted:
         return None if self.look is None else dict(zip(self.look.names, self.look.axes, strict=True))
 
 
-def acquainted(plan: Plan, source: Artifact, splits: Mapping[SplitName, Split]) -> Acquainted:
-    """Run the model that all variants start from on a few test examples, and compare it with metric and labels.
+def acquainted(plan: Plan, source: Artifact, splits: Mapping[SplitName, Split], start: Starter = fresh) -> Acquainted:
+    """Run the model that all variants start from on a few test examples, in a process that ``start`` makes, and compare
+    it with metric and labels.
 
     Raises UserError where its outputs are no numbers or differ from run to run, where the metric doesn't fit them, and
     where labels or class names don't fit its classes.
@@ -90,7 +92,7 @@ def acquainted(plan: Plan, source: Artifact, splits: Mapping[SplitName, Split]) 
             f"metric '{plan.metric.name}' needs labels, and {plan.data.name} has none: give the data labels, or take "
             "metric=top_one or metric=cosine, which hold a variant against the baseline"
         )
-    seen = _look(plan, source, splits["test"])
+    seen = _look(plan, source, splits["test"], start)
     if seen is None:
         return Acquainted(plan=plan, look=None)
     if seen.repeat > RANDOM:
@@ -138,12 +140,12 @@ def acquainted(plan: Plan, source: Artifact, splits: Mapping[SplitName, Split]) 
     return Acquainted(plan=replace(plan, data=data), look=seen, notes=[*notes, *more])
 
 
-def _look(plan: Plan, source: Artifact, test: Split) -> Look | None:
+def _look(plan: Plan, source: Artifact, test: Split, start: Starter) -> Look | None:
     backend = OnnxRuntime() if source.format == "onnx" else Torch()
     inputs = preprocess(test.take(0, MOST).inputs, plan.model.preprocessing)
     copied = Inputs({name: np.ascontiguousarray(array) for name, array in inputs.items()}, inputs.axes)
     try:
-        return run(look, source, Target(name="look", backend=backend), copied, limits=limits_for(plan))
+        return run(look, source, Target(name="look", backend=backend), copied, limits=limits_for(plan), start=start)
     except SlimlineError as error:
         logger.info("the model could not be looked at before the run: %s", error)
         return None

@@ -69,7 +69,7 @@ def run(plan: Plan, console: Console) -> int:
         sweep_outputs(plan.output)
         with ProgressDisplay(console) as display:
             with making(plan, display.step, in_use) as builder:
-                known = acquainted(plan, builder.source().artifact, splits)
+                known = acquainted(plan, builder.source().artifact, splits, builder.start)
                 plan = builder.plan = known.plan
                 notes = [*dict.fromkeys(note for split in splits.values() for note in split.notes), *known.notes]
                 for note in notes:

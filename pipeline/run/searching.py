@@ -76,7 +76,7 @@ def search(
     examples = deciding_examples(plan, splits)
     reference = _reference(plan, builder, axes_of(test.inputs))
     inputs = preprocess((examples or test).take(0, reference.batch_size).inputs, plan.model.preprocessing)
-    facts = learnt(plan, reference.artifact, inputs)
+    facts = learnt(plan, reference.artifact, inputs, builder.start)
     kept, left_out = sifted(plan, candidates, facts)
     board = Board(standings=[Standing(candidate=one) for one in kept], built={plan.measure.reference_for("")[0]})
     clock = Clock(plan=plan, began=began, tested=len(test))

@@ -14,6 +14,7 @@ from pipeline.data.dataset import Split, SplitName
 from pipeline.errors import UserError
 from pipeline.errors.contained import contained
 from pipeline.isolated import run
+from pipeline.isolated.run import Starter
 from pipeline.plan import BASELINE, Plan, Stage, Target, unavailable
 from pipeline.results.search import LeftOut
 from pipeline.run.build import Builder
@@ -60,11 +61,14 @@ def sifted(plan: Plan, candidates: Sequence[Candidate], facts: Facts) -> tuple[l
     return kept, left
 
 
-def learnt(plan: Plan, baseline: Artifact, sample: Inputs) -> Facts:
-    """What the rules go by; ``sample`` is one example as the model reads it."""
+def learnt(plan: Plan, baseline: Artifact, sample: Inputs, start: Starter) -> Facts:
+    """What the rules go by; ``sample`` is one example as the model reads it, and ``start`` makes the process that reads
+    the model."""
     shapes = {name: array.shape for name, array in batch_of(sample, 1).items()}
     graph: Graph | None = contained(
-        "the facts of the model's graph", lambda: run(graph_of, baseline, shapes, limits=limits_for(plan)), _unknown
+        "the facts of the model's graph",
+        lambda: run(graph_of, baseline, shapes, limits=limits_for(plan), start=start),
+        _unknown,
     )
     return facts_of(plan, graph)
 

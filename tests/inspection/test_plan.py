@@ -21,7 +21,7 @@ from pipeline.inspection.dry_run import ABOUT, SCHEMA_VERSION, DryRun
 from pipeline.inspection.plan import dry_run
 from pipeline.plan import MeasureSettings, Plan, SearchSettings, Target
 from pipeline.report.schema import schema_of
-from pipeline.run.build import Builder
+from pipeline.run.build import builder
 from pipeline.run.fitting import acquainted, with_fitted_data
 from pipeline.run.preflight import preflight
 from pipeline.stages.fix_shapes import FixShapes
@@ -52,10 +52,10 @@ CUDA = Target(name="ort_cuda", backend=OnnxRuntime(), device="cuda")
 def built(chosen: Plan, *names: str) -> None:
     """Build variants as a run does."""
     fitted = with_fitted_data(chosen)
-    builder = Builder(fitted, lambda label, done, text: None)
-    builder.plan = acquainted(fitted, builder.source().artifact, preflight(fitted)).plan
-    for name in names:
-        assert builder.build(chosen.variants[name]).record.status == "ok"
+    with builder(fitted, lambda label, done, text: None) as making:
+        making.plan = acquainted(fitted, making.source().artifact, preflight(fitted), making.start).plan
+        for name in names:
+            assert making.build(chosen.variants[name]).record.status == "ok"
 
 
 def stages(found: DryRun, name: str) -> list[tuple[str, str, bool]]:

@@ -12,7 +12,7 @@ from pipeline.backends.torch import Torch
 from pipeline.errors import Skipped, StageFailed
 from pipeline.measure.probe import write_probe
 from pipeline.plan import Context, Target
-from pipeline.run.build import Builder
+from pipeline.run.build import builder
 from pipeline.run.compare import Compare, fingerprint
 from tests.example import Scale, linear_model, plan
 
@@ -58,8 +58,8 @@ def test_what_was_chosen_by_measuring_is_kept_for_this_machine_alone(
 ) -> None:
     def keys() -> list[str]:
         chosen = plan(tmp_path, {"measured": {"a": Measuring()}, "plain": {"a": Scale()}}, store=store)
-        builder = Builder(chosen, lambda label, done, text: None)
-        return [builder.build(variant).record.stages[0].key for variant in chosen.variants.values()]
+        with builder(chosen, lambda label, done, text: None) as making:
+            return [making.build(variant).record.stages[0].key for variant in chosen.variants.values()]
 
     before = keys()
     assert keys() == before

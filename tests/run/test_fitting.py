@@ -30,6 +30,7 @@ from pipeline.metrics.mean_iou import MeanIou
 from pipeline.metrics.recall_at_k import RecallAtK
 from pipeline.metrics.top_k import TopK
 from pipeline.plan import Metric
+from pipeline.run.build import template_of
 from pipeline.run.fitting import Acquainted, acquainted, with_fitted_data
 from pipeline.run.preflight import preflight
 from pipeline.zoo.source import InputSpec, OnnxModel, TorchModel
@@ -78,7 +79,8 @@ def classifier(folder: Path, classes: int, end: str = "Identity") -> Artifact:
 def met(folder: Path, source: Artifact, data: Given, **changes: Any) -> Acquainted:
     model = OnnxModel(path=source.onnx_path)
     chosen = with_fitted_data(plan(folder / "plan", {"baseline": {}}, model=model, data=data, **changes))
-    return acquainted(chosen, source, preflight(chosen))
+    with template_of(chosen) as start:
+        return acquainted(chosen, source, preflight(chosen), start)
 
 
 X = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)

@@ -32,7 +32,7 @@ from pipeline.results.reading import load_record
 from pipeline.results.report import Recommendation
 from pipeline.run import loop
 from pipeline.run import measure as measuring
-from pipeline.run.build import Builder
+from pipeline.run.build import builder
 from pipeline.run.progress import ProgressDisplay
 from pipeline.run.run_log import logging_to
 from pipeline.stages.convert_fp16 import ConvertFp16
@@ -197,8 +197,8 @@ def test_the_bundle_runs_with_the_recommended_targets_settings(limited: Finished
     console = Console(file=io.StringIO())
     record = load_record(chosen.output / "samples")
     won = Recommendation(variant="scaled", target="tuned", batch_size=1, why="it won", next_best=None)
-    with ProgressDisplay(console) as display:
-        built = loop.build(Builder(chosen, display.step), display)
+    with ProgressDisplay(console) as display, builder(chosen, display.step) as making:
+        built = loop.build(making, display)
     report = replace(analyse(record), recommendation=won)
     loop.bundle(chosen, built, chosen.data.split("test"), record, report, console)
     manifest = json.loads((chosen.output / "deploy" / "scaled" / "manifest.json").read_text())
@@ -256,7 +256,9 @@ def test_without_labels_agreement_is_reported(unlabelled: Finished) -> None:
 
 def test_a_fixed_batch_is_measured_at_its_size(tmp_path: Path) -> None:
     linear_model(tmp_path / "linear.onnx", batch=4)
-    chosen = plan(tmp_path, variants(scaled={"a": Scale()}), batch_sizes=(1, 4), measure=BRIEF)
+    chosen = plan(
+        tmp_path, variants(scaled={"a": Scale()}), batch_sizes=(1, 4), measure=BRIEF, constraints=NOTHING_KEPT
+    )
     code, printed = run(chosen, drawn=False)
     assert code == 0, printed
     rows = next(variant for variant in report_of(chosen)["variants"] if variant["name"] == "scaled")["results"]
@@ -267,7 +269,8 @@ def test_a_variant_that_reads_other_types_than_the_baseline_is_measured_like_any
     tmp_path: Path, store: Path
 ) -> None:
     chain = {"convert": ConvertFp16(keep_io_types=False)}
-    chosen = plan(tmp_path, variants(half=chain), measure=replace(REAL, explain="all"), store=store)
+    settings = {"measure": replace(REAL, explain="all"), "constraints": NOTHING_KEPT}
+    chosen = plan(tmp_path, variants(half=chain), store=store, **settings)
     code, printed = run(chosen, drawn=False)
     assert code == 0, printed
     row = row_of(chosen, "half")

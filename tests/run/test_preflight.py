@@ -14,7 +14,7 @@ from pipeline.data.dataset import Split, SplitName
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import NoExamples, UserError
 from pipeline.plan import MeasureSettings, Target
-from pipeline.run.build import Builder
+from pipeline.run.build import builder
 from pipeline.run.preflight import preflight
 from pipeline.zoo.source import OnnxModel
 from pipeline.zoo.transformers_model import TransformersModel
@@ -123,8 +123,8 @@ class OnlyTest(Fixed):
 def test_a_split_that_only_some_variants_need_may_be_missing(tmp_path: Path) -> None:
     chosen = plan(tmp_path, {"baseline": {}, "calibrated": {"a": Calibrated()}, "v": {"a": Scale()}}, data=OnlyTest())
     assert list(preflight(chosen)) == ["test"]
-    builder = Builder(chosen, lambda label, done, text: None)
-    records = {name: builder.build(variant).record for name, variant in chosen.variants.items()}
+    with builder(chosen, lambda label, done, text: None) as making:
+        records = {name: making.build(variant).record for name, variant in chosen.variants.items()}
     assert {name: record.status for name, record in records.items()} == {
         "baseline": "ok",
         "calibrated": "skipped",

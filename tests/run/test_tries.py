@@ -17,7 +17,7 @@ from pipeline.results.explanation import Cause, Explanation
 from pipeline.results.header import Machine, TargetRecord
 from pipeline.results.record import AccuracySamples, LatencySamples, Record, SubjectRecord, Trial
 from pipeline.results.report import Report
-from pipeline.run.build import Builder
+from pipeline.run.build import builder
 from pipeline.run.tries import proposals, try_changes
 from pipeline.stages.quantize_dynamic import QuantizeDynamic
 from tests.example import Arrays, Scale, plan
@@ -46,8 +46,8 @@ def chosen(folder: Path, **changes: Any) -> Plan:
 
 def recorded(of: Plan) -> Record:
     """The plan's variants as they are built, and a row each on the first target that was not timed."""
-    builder = Builder(of, lambda *_: None)
-    variants = [builder.build(variant).record for variant in of.variants.values()]
+    with builder(of, lambda *_: None) as making:
+        variants = [making.build(variant).record for variant in of.variants.values()]
     target = next(iter(of.targets))
     rows = [
         SubjectRecord(variant=variant.name, target=target, device="cpu", batch_size=1, status="ok", reason=None)
