@@ -17,6 +17,8 @@ from pipeline.bundle.readme import readme
 from pipeline.bundle.session import refused_options
 from pipeline.errors import WorkerFailed
 from pipeline.isolated import Limits, run
+from pipeline.isolated.run import Starter, fresh
+from pipeline.isolated.template import Template
 
 TIMEOUT_S = 60.0
 MEMORY_GB = 4.0
@@ -30,7 +32,7 @@ _IN_A_SESSION = ("runtime", "inputs and outputs", "golden outputs", "preprocessi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The settings of a verification."""
+    """The settings of a verification, and what starts its processes."""
 
     timeout_s: float = TIMEOUT_S
     """The longest time that each step may take."""
@@ -38,6 +40,8 @@ class Options:
     """The most memory that each step may hold, beside a few times the size of the bundle."""
     run_infer: bool = False
     """Whether to run what the bundle brings: its infer.py, and the model of a PyTorch bundle."""
+    start: Starter = fresh
+    """Starts the process of each step that has one of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +50,11 @@ class Step:
 
     names: tuple[str, ...]
     run: Callable[[Path, Mapping[str, Any], Options], list[Check]]
+
+
+def processes(runtime: str = "onnxruntime") -> Template:
+    """Starts the processes in which a bundle's model is read and run; those of another runtime import it themselves."""
+    return Template((runtime, "onnx", trial.__name__))
 
 
 def steps(manifest: Mapping[str, Any], options: Options) -> Iterator[Step]:
@@ -124,7 +133,7 @@ def _apart(
     """The function, in a process of its own with limits."""
 
     def called(folder: Path, manifest: Mapping[str, Any], options: Options) -> list[Check]:
-        return run(function, folder, manifest, limits=_limits(manifest, options))
+        return run(function, folder, manifest, limits=_limits(manifest, options), start=options.start)
 
     return called
 

@@ -9,6 +9,7 @@ than a model; it does not tell who made the folder.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from pipeline.bundle.check import Check
 from pipeline.bundle.integrity import read_manifest
 from pipeline.bundle.manifest import MANIFEST_FILE
 from pipeline.bundle.slimline_infer.values import printable
-from pipeline.bundle.steps import Options, done, steps
+from pipeline.bundle.steps import Options, done, processes, steps
 from pipeline.errors import UserError, VerificationFailed
 
 if TYPE_CHECKING:
@@ -31,10 +32,11 @@ def verify(folder: Path, console: Console, options: Options | None = None) -> in
     Raises UserError for a folder that is no bundle, VerificationFailed where a check did not pass.
     """
     failed = []
-    for check in checks_of(folder, options or Options()):
-        console.print("[green]ok[/]    " if check.passed else "[red]FAILED[/]", end=" ")
-        console.print(printable(f"{check.name}: {check.detail}"), markup=False, highlight=False, soft_wrap=True)
-        failed += [] if check.passed else [check]
+    with processes() as start:
+        for check in checks_of(folder, replace(options or Options(), start=start)):
+            console.print("[green]ok[/]    " if check.passed else "[red]FAILED[/]", end=" ")
+            console.print(printable(f"{check.name}: {check.detail}"), markup=False, highlight=False, soft_wrap=True)
+            failed += [] if check.passed else [check]
     if failed:
         raise VerificationFailed(f"{folder} did not pass: {'; '.join(check.detail for check in failed)}")
     console.print(f"every check passed: {folder}", markup=False, highlight=False, soft_wrap=True)
@@ -46,7 +48,8 @@ def verify_bundle(folder: Path, options: Options | None = None) -> list[Check]:
 
     Raises UserError for a folder that is no bundle.
     """
-    return list(checks_of(folder, options or Options()))
+    with processes() as start:
+        return list(checks_of(folder, replace(options or Options(), start=start)))
 
 
 def checks_of(folder: Path, options: Options) -> Iterator[Check]:

@@ -29,14 +29,15 @@ from pipeline.bundle.program import PROGRAM_FILE, signature, write_program
 from pipeline.bundle.readme import readme
 from pipeline.bundle.session import precision_of, runtime_of, session_entry
 from pipeline.bundle.slimline_infer.values import value_range
-from pipeline.bundle.steps import Options
+from pipeline.bundle.steps import Options, processes
 from pipeline.bundle.try_out import Tried, try_out
-from pipeline.bundle.verify import verify_bundle
+from pipeline.bundle.verify import checks_of
 from pipeline.data.batches import Axes
 from pipeline.data.dataset import Dataset, Feed, Split
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import Skipped, VerificationFailed, WorkerFailed, reporting_disk
 from pipeline.isolated import Limits, run
+from pipeline.isolated.run import Starter
 from pipeline.plan import Metric, Target
 from pipeline.results.record import Record
 from pipeline.results.report import Recommendation, Report
@@ -80,16 +81,16 @@ def write_bundle(
     measured = manifests.measured(report, record, recommendation)
     variant = next(variant for variant in record.variants if variant.name == recommendation.variant)
     chosen = golden.choose(examples, recommendation.batch_size)
-    with _replacing(out) as folder:
+    with _replacing(out) as folder, processes(runtime) as start:
         for name, content in derived.program(runtime).items():
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_bytes(content)
-        model = _add_model(artifact, folder, runtime, session)
+        model = _add_model(artifact, folder, runtime, session, start)
         asked = {"runtime": runtime, "model": model.name, "session": session, "batch_size": recommendation.batch_size}
         told = {**asked, "inputs": model.inputs, "outputs": model.outputs, "output_axes": dict(output_axes or {})}
-        tried = _tried(folder, told, chosen.inputs, preprocessing)
+        tried = _tried(folder, told, chosen.inputs, preprocessing, start)
         golden.write(folder / manifests.GOLDEN_FILE, chosen, tried.golden)
-        program = runtime != "torch" and trained is not None and _add_program(trained, folder)
+        program = runtime != "torch" and trained is not None and _add_program(trained, folder, start)
         manifest = manifests.plain(
             {
                 "schema_version": manifests.SCHEMA_VERSION,
@@ -116,7 +117,7 @@ def write_bundle(
         (folder / manifests.MANIFEST_FILE).write_text(
             manifests.render(manifests.sealed({**manifest, "files": _files(folder)})), encoding="utf-8"
         )
-        _prove(folder)
+        _prove(folder, start)
     return out
 
 
@@ -132,10 +133,10 @@ class Model:
     outputs: tuple[dict[str, Any], ...] = ()
 
 
-def _add_model(artifact: Artifact, folder: Path, runtime: str, session: Mapping[str, Any]) -> Model:
+def _add_model(artifact: Artifact, folder: Path, runtime: str, session: Mapping[str, Any], start: Starter) -> Model:
     precision = precision_of(runtime, session)
     if runtime == "torch":
-        _write_program(artifact, folder / PROGRAM_FILE, session["dtype"])
+        _write_program(artifact, folder / PROGRAM_FILE, session["dtype"], start)
         inputs, outputs = signature(artifact)
         return Model(name=PROGRAM_FILE, tolerance=allowed(precision), inputs=inputs, outputs=outputs)
     if artifact.format == "openvino":
@@ -158,9 +159,9 @@ def _copy(artifact: Artifact, name: str, folder: Path) -> None:
     shutil.copyfile(artifact.path / name, folder / name)
 
 
-def _write_program(source: Artifact, out: Path, dtype: str | None) -> None:
+def _write_program(source: Artifact, out: Path, dtype: str | None, start: Starter) -> None:
     try:
-        run(write_program, source, out, dtype, limits=_PATIENT)
+        run(write_program, source, out, dtype, limits=_PATIENT, start=start)
     except (Skipped, WorkerFailed) as error:
         raise Skipped(
             f"a deploy bundle of a PyTorch model holds a program of torch.export, and {error}: for a bundle, recommend "
@@ -168,19 +169,21 @@ def _write_program(source: Artifact, out: Path, dtype: str | None) -> None:
         ) from error
 
 
-def _add_program(trained: Artifact, folder: Path) -> bool:
+def _add_program(trained: Artifact, folder: Path, start: Starter) -> bool:
     try:
-        run(write_program, trained, folder / PROGRAM_FILE, limits=_PATIENT)
+        run(write_program, trained, folder / PROGRAM_FILE, limits=_PATIENT, start=start)
     except (Skipped, WorkerFailed) as error:
         logger.info("the bundle has no %s: %s", PROGRAM_FILE, error)
         return False
     return True
 
 
-def _tried(folder: Path, asked: Mapping[str, Any], raw: Feed, preprocessing: Mapping[str, Preprocessing]) -> Tried:
+def _tried(
+    folder: Path, asked: Mapping[str, Any], raw: Feed, preprocessing: Mapping[str, Preprocessing], start: Starter
+) -> Tried:
     steps = {name: None if step.is_identity else step.to_dict() for name, step in preprocessing.items()}
     try:
-        return run(try_out, folder, asked, raw, steps, limits=_PATIENT)
+        return run(try_out, folder, asked, raw, steps, limits=_PATIENT, start=start)
     except WorkerFailed as error:
         raise Skipped(f"the model gave no golden outputs: {error}") from error
 
@@ -203,9 +206,9 @@ def _files(folder: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def _prove(folder: Path) -> None:
-    options = Options(timeout_s=PATIENCE_S, memory_gb=MEMORY_GB, run_infer=True)
-    failed = [check for check in verify_bundle(folder, options) if not check.passed]
+def _prove(folder: Path, start: Starter) -> None:
+    options = Options(timeout_s=PATIENCE_S, memory_gb=MEMORY_GB, run_infer=True, start=start)
+    failed = [check for check in checks_of(folder, options) if not check.passed]
     if failed:
         raise VerificationFailed(
             "\n".join(f"the bundle was not written: {check.name}: {check.detail}" for check in failed)

@@ -23,6 +23,7 @@ from pipeline.bundle import Check, Options, verify_bundle
 from pipeline.bundle import manifest as manifests
 from pipeline.bundle.fence import code, prose
 from pipeline.isolated import Limits
+from pipeline.isolated.run import Starter
 from tests.bundle.forgery import Manifest, change_golden, change_model, forge, manifest_of, rewrite
 
 SEED = 20261126
@@ -50,7 +51,7 @@ WRONG: tuple[Any, ...] = (
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """What reads the folder runs in this process, without its limits; the model is not loaded."""
 
-    def called(function: Callable[..., list[Check]], *arguments: Any, limits: Limits) -> list[Check]:
+    def called(function: Callable[..., list[Check]], *arguments: Any, limits: Limits, start: Starter) -> list[Check]:
         if function.__name__ == "run_model":
             names = ("runtime", "inputs and outputs", "golden outputs", "preprocessing")
             return [Check(name, True, "") for name in names]

@@ -18,6 +18,7 @@ from pipeline.bundle import Check, Options, steps, trial, verify, verify_bundle
 from pipeline.bundle import manifest as manifests
 from pipeline.errors import UserError, VerificationFailed
 from pipeline.isolated import Limits
+from pipeline.isolated.run import Starter
 from tests.bundle.forgery import change_golden, change_model, forge, manifest_of
 
 
@@ -41,7 +42,7 @@ def set_external(model: onnx.ModelProto, **entries: str) -> None:
 def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is in the folder may be read, and not run."""
 
-    def read_alone(function: Callable[..., Any], *args: object, limits: Limits) -> Any:
+    def read_alone(function: Callable[..., Any], *args: object, limits: Limits, start: Starter) -> Any:
         assert function is not trial.run_model, "the model was run"
         return function(*args)
 
