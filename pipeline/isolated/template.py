@@ -75,6 +75,11 @@ class Template:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def begin(self) -> None:
+        """Start the process now, and not with the first call: it ends with the thread that starts it."""
+        if sys.platform == "linux" and self._running is None:
+            self._running = _start(self.modules)
+
     def close(self) -> None:
         """End the process; the next call starts another."""
         running, self._running = self._running, None

@@ -26,6 +26,11 @@ def _all(predictions: Predictions, truth: Truth) -> int:
     return len(truth)
 
 
+def _nothing(rows: NDArray[np.intp]) -> float:
+    """What the same predictions gain."""
+    return 0.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overall:
     """One figure over all examples together, such as F1, with the bootstrap over the examples, the same for both
@@ -82,8 +87,12 @@ class Overall:
         now, then = self.prepare(mine, right), self.prepare(other, right)
         sign = gain_sign(self.unit)
         counts = [count for each in (mine, other) if (count := self._rests_on(each, right)) is not None]
+
+        def gain(rows: NDArray[np.intp]) -> float:
+            return sign * (self.figure(now[rows], right[rows]) - self.figure(then[rows], right[rows]))
+
         return figure_change(
-            lambda rows: sign * (self.figure(now[rows], right[rows]) - self.figure(then[rows], right[rows])),
+            _nothing if np.array_equal(now, then) else gain,
             len(right),
             min(counts, default=None),
             span=self.span,

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, softmax
 
 from pipeline.errors import UserError
 from pipeline.metrics.judging import CLASSES, Judging
@@ -88,6 +87,8 @@ class TopOne:
         scores = taken(outputs, self.output, self.name)
         if scores.dtype.kind != "f" or scores.size == 0:
             return None
+        from scipy.special import expit, softmax
+
         scores = scores.astype(np.float64)
         if _is_single(scores):
             single = scores.reshape(-1)

@@ -81,7 +81,9 @@ def evaluate_all(
     found: dict[str, Predicted] = {}
     with ExitStack() as stack:
         for _ in range(size):
-            idle.put(stack.enter_context(Template(_imported(models))))
+            template = stack.enter_context(Template(_imported(models)))
+            template.begin()  # here, as it would end with a thread of the pool
+            idle.put(template)
         pool = stack.enter_context(_workers(size, stop))
         futures = {name: pool.submit(evaluate, name) for name in models}
         for name, future in futures.items():

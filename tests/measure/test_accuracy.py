@@ -1,7 +1,7 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +14,7 @@ from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import Feed, Split, SplitName
 from pipeline.errors import BackendUnavailable, UserError, WorkerFailed
 from pipeline.isolated import Limits
+from pipeline.isolated.template import Template
 from pipeline.measure.accuracy import assert_disjoint, predict
 from pipeline.metrics import TopOne
 from pipeline.metrics.top_one import NO_PREDICTION
@@ -87,10 +88,18 @@ def _scores(n: int = 10) -> NDArray[np.float32]:
     return np.random.default_rng(0).normal(size=(n, 4)).astype(np.float32)
 
 
-def test_every_example_is_predicted_and_the_last_batch_may_be_smaller(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def start() -> Iterator[Template]:
+    """Starts the processes that predict."""
+    with Template((predict.__module__, __name__)) as template:
+        yield template
+
+
+def test_every_example_is_predicted_and_the_last_batch_may_be_smaller(tmp_path: Path, start: Template) -> None:
     scores = _scores()
     shares: list[float] = []
-    found = predict(Artifact(tmp_path, "torch", "d"), _target(EchoBackend()), TopOne(), {"x": scores}, 4, shares.append)
+    model, target = Artifact(tmp_path, "torch", "d"), _target(EchoBackend())
+    found = predict(model, target, TopOne(), {"x": scores}, 4, shares.append, start=start)
     assert found.repeat == 0
     np.testing.assert_array_equal(found.predictions, scores.argmax(axis=1))
     assert (tmp_path / "batches").read_text().split() == ["4", "4", "4", "2"]
@@ -113,11 +122,11 @@ def _write_identity(folder: Path, batch: int | str) -> None:
 
 @pytest.mark.parametrize(("batch", "seen"), [(3, ["3"] * 5), ("n", ["4", "4", "4", "2"])])
 def test_a_model_with_a_fixed_batch_is_given_whole_batches_only(
-    tmp_path: Path, batch: int | str, seen: list[str]
+    tmp_path: Path, batch: int | str, seen: list[str], start: Template
 ) -> None:
     _write_identity(tmp_path, batch)
     scores = _scores()
-    found = predict(Artifact(tmp_path, "onnx", "d"), _target(EchoBackend()), TopOne(), {"x": scores}, 4)
+    found = predict(Artifact(tmp_path, "onnx", "d"), _target(EchoBackend()), TopOne(), {"x": scores}, 4, start=start)
     np.testing.assert_array_equal(found.predictions, scores.argmax(axis=1))
     assert (tmp_path / "batches").read_text().split() == seen
 
@@ -129,15 +138,23 @@ def test_a_model_with_a_fixed_batch_is_given_whole_batches_only(
         (FailingBackend(), WorkerFailed, "RuntimeError: the graph is broken"),
         (CrashingBackend(), WorkerFailed, "ended by SIGSEGV"),
         (LeavingBackend(), WorkerFailed, "SystemExit: 3"),
-        (HangingBackend(), WorkerFailed, "nothing was heard of it for 3 s"),
+        (HangingBackend(), WorkerFailed, "nothing was heard of it for 1 s"),
     ],
 )
 def test_a_model_that_fails_to_load_gives_its_reason(
-    tmp_path: Path, backend: EchoBackend, error: type[Exception], reason: str
+    tmp_path: Path, backend: EchoBackend, error: type[Exception], reason: str, start: Template
 ) -> None:
-    limits = Limits(seconds=3.0) if isinstance(backend, HangingBackend) else Limits()
+    limits = Limits(seconds=1.0) if isinstance(backend, HangingBackend) else Limits()
     with pytest.raises(error, match=reason) as caught:
-        predict(Artifact(tmp_path, "torch", "d"), _target(backend), TopOne(), {"x": _scores()}, 4, limits=limits)
+        predict(
+            Artifact(tmp_path, "torch", "d"),
+            _target(backend),
+            TopOne(),
+            {"x": _scores()},
+            4,
+            limits=limits,
+            start=start,
+        )
     assert "\n" not in str(caught.value)
     assert not multiprocessing.active_children()
 
@@ -151,9 +168,10 @@ def test_an_interrupt_leaves_no_process_behind(tmp_path: Path) -> None:
     assert not multiprocessing.active_children()
 
 
-def test_an_output_that_is_no_class_scores_is_refused_with_its_shape(tmp_path: Path) -> None:
+def test_an_output_that_is_no_class_scores_is_refused_with_its_shape(tmp_path: Path, start: Template) -> None:
+    model, target = Artifact(tmp_path, "torch", "d"), _target(EchoBackend())
     with pytest.raises(UserError, match=r"shape is \[4, 2, 0\]"):
-        predict(Artifact(tmp_path, "torch", "d"), _target(EchoBackend()), TopOne(), {"x": np.zeros((8, 2, 0))}, 4)
+        predict(model, target, TopOne(), {"x": np.zeros((8, 2, 0))}, 4, start=start)
 
 
 def test_an_empty_split_is_refused(tmp_path: Path) -> None:

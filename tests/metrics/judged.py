@@ -20,19 +20,24 @@ Array = NDArray[Any]
 def judged(
     metric: Metric, baseline: Array, other: Array, labels: Array, constraints: Constraints | None = None
 ) -> Accuracy:
-    """The accuracy of a variant with the output ``other``, by a metric that has gone through a record."""
+    """The accuracy of a variant with the output ``other``."""
+    return all_judged(metric, labels, constraints, baseline=baseline, other=other)["other"]
+
+
+def all_judged(
+    metric: Metric, labels: Array, constraints: Constraints | None = None, **outputs: Array
+) -> dict[str, Accuracy]:
+    """The accuracy of each variant by its output, by a metric that has gone through a record."""
     samples = AccuracySamples(
         labels=labels,
-        predictions={
-            "baseline@ort_cpu": metric.predictions([baseline]),
-            "other@ort_cpu": metric.predictions([other]),
-        },
+        predictions={f"{name}@ort_cpu": metric.predictions([output]) for name, output in outputs.items()},
         metric=metric.name,
         metric_class=class_path(metric),
         metric_fields=fields_of(metric),
     )
     assert recorded_metric(samples) == metric
-    return accuracies(samples, constraints or Constraints(), MeasureSettings())["other@ort_cpu"]
+    found = accuracies(samples, constraints or Constraints(), MeasureSettings())
+    return {key.partition("@")[0]: accuracy for key, accuracy in found.items()}
 
 
 def value(metric: Metric, output: Array, labels: Array) -> float:
@@ -47,7 +52,8 @@ def value(metric: Metric, output: Array, labels: Array) -> float:
 def check_verdicts(metric: Metric, baseline: Array, worse: Array, labels: Array) -> None:
     """A worse model is found worse and a better one better, with intervals that hold the change; an equal one is
     neither."""
-    found = judged(metric, baseline, worse, labels)
+    rows = all_judged(metric, labels, baseline=baseline, worse=worse, same=baseline)
+    found, same = rows["worse"], rows["same"]
     assert found.delta is not None
     assert found.delta_low is not None
     assert found.delta_high is not None
@@ -57,7 +63,6 @@ def check_verdicts(metric: Metric, baseline: Array, worse: Array, labels: Array)
     assert found.before == value_of_baseline(metric, baseline, labels)
     back = judged(metric, worse, baseline, labels)
     assert (back.verdict, back.delta) == ("IMPROVED", -found.delta)
-    same = judged(metric, baseline, baseline, labels)
     assert (same.delta, same.verdict) == (0, "NO MEANINGFUL DROP")
 
 
