@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from pipeline.cli import main
 from pipeline.report import report_schema
+from pipeline.report.charts import figures as charts
 from pipeline.results.reading import load_record
 from pipeline.run import loop
 from tests.example import linear_model
@@ -143,17 +144,27 @@ TYPED = (
 )  # fmt: skip
 
 
-def _slimline(folder: Path, *typed: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "pipeline", "--config-dir", "conf", *TYPED, *typed],
-        cwd=folder, capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "COLUMNS": "160"},
-    )  # fmt: skip
+FILES = {"own_stage.py": STAGE, "own_backend.py": BACKEND, "own_data.py": DATA, "own_metrics.py": METRIC}
+
+
+def _slimline(folder: Path, *typed: str) -> tuple[Any, str, str]:
+    """The exit code of a run in the folder, and what it prints on both streams; there are no charts."""
+    out, error = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(error):
+        patch.chdir(folder)
+        patch.syspath_prepend(folder)
+        patch.setenv("COLUMNS", "160")
+        patch.setattr(sys, "argv", ["slimline"])
+        patch.setattr(charts, "draw_apart", lambda report: charts.Drawing(figures=[]))
+        with pytest.raises(SystemExit) as ended:
+            main(["--config-dir", "conf", *TYPED, *typed])
+    for name in FILES:
+        sys.modules.pop(Path(name).stem, None)
+    return ended.value.code, out.getvalue(), error.getvalue()
 
 
 def _written(folder: Path) -> Path:
-    files = {"own_stage.py": STAGE, "own_backend.py": BACKEND, "own_data.py": DATA, "own_metrics.py": METRIC}
-    for name, text in {**files, **{f"conf/{name}": text for name, text in YAMLS.items()}}.items():
+    for name, text in {**FILES, **{f"conf/{name}": text for name, text in YAMLS.items()}}.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -170,9 +181,9 @@ def _folder(tmp_path: Path) -> Path:
 def _ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A folder with a run of all four, and what it printed."""
     folder = _written(tmp_path_factory.mktemp("additions"))
-    ended = _slimline(folder)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return folder, ended.stdout
+    code, printed, error = _slimline(folder)
+    assert code == 0, printed + error
+    return folder, printed
 
 
 def _report(folder: Path) -> dict[str, Any]:
@@ -255,8 +266,8 @@ def test_what_is_wrong_with_each_is_told_together_with_the_rest(folder: Path) ->
         "data.nope=1": "data.nope does not exist; available: examples",
         "target.reference.threads=0": "target.reference.threads must be at least 1 (got 0)",
     }
-    ended = _slimline(folder, *wrong)
-    assert ended.returncode == 2
-    assert "Traceback" not in ended.stderr
+    code, _, error = _slimline(folder, *wrong)
+    assert code == 2
+    assert "Traceback" not in error
     for line in wrong.values():
-        assert line in ended.stderr
+        assert line in error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import onnx
@@ -23,7 +24,7 @@ from pipeline.artifact.openvino_file import (
 )
 from tests.artifact.openvino_models import converted
 
-pytest.importorskip("openvino")
+pytestmark = pytest.mark.skipif(find_spec("openvino") is None, reason="needs the extra openvino")
 
 
 def odd_names(folder: Path) -> Artifact:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from pipeline.errors import CorruptEntry, StageFailed
 from tests.artifact.openvino_models import converted
 from tests.stages.models import sentences
 
-pytest.importorskip("openvino")
+pytestmark = pytest.mark.skipif(find_spec("openvino") is None, reason="needs the extra openvino")
 Feed = dict[str, NDArray[Any]]
 
 

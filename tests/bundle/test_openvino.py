@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,10 @@ from tests.bundle import example
 from tests.bundle.forgery import forge, manifest_of
 from tests.bundle.test_runtimes import run_alone
 
-pytest.importorskip("openvino")
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("openvino") is None, reason="needs the extra openvino"),
+]
 OPENVINO = Target(name="ort_cpu", backend=OpenVino(), threads=1, session={"precision": "f32"})
 
 

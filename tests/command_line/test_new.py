@@ -12,11 +12,14 @@ from dataclasses import fields
 from importlib import import_module, invalidate_caches
 from pathlib import Path
 
+import onnx
 import pytest
 import yaml
+from onnx import helper
 
 from pipeline.command_line.new import KINDS, new
 from tests.command_line.typing import run
+from tests.stages.onnx_models import graph_model, weight
 
 NAMES = {"stage": "half_mantissa", "metric": "nearly_right", "data": "bright_rows", "backend": "flushing"}
 CLASSES = {
@@ -24,8 +27,9 @@ CLASSES = {
     "backend": "FlushingBackend",
 }  # fmt: skip
 SMALL = (
-    "data.examples=300", "measure.looks=[3]", "measure.blocks=4", "measure.cell_ms=0.5", "measure.explain=none",
-    "measure.energy_s=null", "measure.peaks=false", "hydra.run.dir=run", "store.path=store",
+    "model=onnx", "model.path=model.onnx", "model.preprocessing.image.scale=0.00392", "data.examples=300",
+    "measure.looks=[3]", "measure.blocks=4", "measure.cell_ms=0.5", "measure.explain=none", "measure.energy_s=null",
+    "measure.peaks=false", "hydra.run.dir=run", "store.path=store",
 )  # fmt: skip
 
 
@@ -54,8 +58,12 @@ def command_of(kind: str) -> str:
     return command
 
 
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "160"}
+def write_classifier() -> None:
+    """Write a model for the images of the data set that is written."""
+    nodes = [helper.make_node("Flatten", ["image"], ["flat"]), helper.make_node("MatMul", ["flat", "w"], ["y"])]
+    model = graph_model(nodes, ("n", 1, 28, 28), ("n", 10), [weight("w", 784, 10)])
+    model.graph.input[0].name = "image"
+    onnx.save(model, "model.onnx")
 
 
 def test_the_files_are_named_and_the_commands_begin_where_the_user_is(capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,22 +97,24 @@ def test_the_line_to_type_names_what_a_run_takes(kind: str, capsys: pytest.Captu
 
 
 @pytest.mark.slow
-def test_the_tests_that_are_written_pass_and_a_run_takes_all_four(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("undrawn")
+def test_the_tests_that_are_written_pass_and_a_run_takes_all_four(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words: list[str] = []
     for kind, name in NAMES.items():
         words += [word for word in typed_of(command_of(kind)) if name in word]
     tested = subprocess.run(
         [sys.executable, "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider"],
-        cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False,
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert tested.returncode == 0, tested.stdout + tested.stderr
     assert "12 passed" in tested.stdout
 
-    ran = subprocess.run(
-        [sys.executable, "-m", "pipeline", "--config-dir", "conf", *words, "measure=quick", *SMALL],
-        cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    write_classifier()
+    code, out, error = run(capsys, "--config-dir", "conf", *words, "measure=quick", *SMALL)
+    assert code == 0, out + error
     report = json.loads(Path("run/report.json").read_text())
     rows = {(variant["name"], row["target"]): row for variant in report["variants"] for row in variant["results"]}
     assert {(place, row["status"]) for place, row in rows.items()} == {

@@ -41,9 +41,11 @@ def asked(folder: Path, search: SearchSettings, **stages: Mapping[str, Any]) -> 
 
 
 def run(chosen: Plan) -> tuple[int, dict[str, Any], str]:
+    """The exit code, the report and what is printed; there are no charts and no bundle."""
     text = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(charts, "draw_apart", lambda report: charts.Drawing(figures=[]))
+        patch.setattr(loop, "bundle", lambda *_: None)
         code = loop.run(chosen, Console(file=text, width=120))
     return code, json.loads((chosen.output / "report.json").read_text()), text.getvalue()
 

@@ -30,7 +30,7 @@ from pipeline.stages.quantize_static import QuantizeStatic
 from tests.stages.models import TextDataset, Workplace
 from tests.stages.onnx_models import graph_model, saved, weight
 
-pytest.importorskip("onnx2pytorch")
+pytestmark = pytest.mark.skipif(find_spec("onnx2pytorch") is None, reason="needs the extra onnx-training")
 
 
 class Vectors:

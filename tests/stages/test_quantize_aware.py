@@ -23,7 +23,6 @@ from pipeline.errors import Skipped, StageFailed
 from pipeline.metrics import Cosine
 from pipeline.stages import quantize_aware
 from pipeline.stages.finetune import Finetune
-from pipeline.stages.prune import Prune
 from pipeline.stages.quantize_aware import QuantizeAware
 from tests.stages.models import (
     SHAPE,
@@ -180,18 +179,25 @@ def test_names_and_the_free_batch_are_those_of_the_model(trained: Artifact) -> N
 
 
 @needs_torchao
-@pytest.mark.parametrize(("isa", "largest"), [({"avx2"}, 64), ({"avx2", "avx512_vnni"}, 127)])
-def test_weights_have_a_scale_per_channel_and_the_bits_that_the_processor_bears(
-    workplace: Workplace, torch_model: Artifact, isa: set[str], largest: int
+def test_weights_have_a_scale_per_channel_and_the_bits_that_the_processor_bears_and_nothing_is_printed(
+    workplace: Workplace,
+    torch_model: Artifact,
+    training: Workplace,
+    trained: Artifact,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    workplace.isa = frozenset(isa)
-    found = weights(workplace.build(replace(STAGE, epochs=1), torch_model))
-    assert STAGE.machine_key(workplace.isa) == {"reduce_range": largest == 64}
-    assert len(found) == 7
-    for values, scales in found:
-        assert scales.shape == (len(values),)
-        assert values.dtype == np.int8
-        assert np.abs(values).reshape(len(values), -1).max(1).tolist() == [largest] * len(values)
+    workplace.isa = training.isa | {"avx512_vnni"}
+    made = workplace.build(replace(STAGE, epochs=1, max_examples=32), torch_model)
+    assert workplace.notes["training_examples"] == 32
+    assert capfd.readouterr() == ("", "")
+    for artifact, isa, largest in ((trained, training.isa, 64), (made, workplace.isa, 127)):
+        found = weights(artifact)
+        assert STAGE.machine_key(isa) == {"reduce_range": largest == 64}
+        assert len(found) == 7
+        for values, scales in found:
+            assert scales.shape == (len(values),)
+            assert values.dtype == np.int8
+            assert np.abs(values).reshape(len(values), -1).max(1).tolist() == [largest] * len(values)
 
 
 @needs_torchao
@@ -248,21 +254,11 @@ def test_a_channel_of_almost_nothing_keeps_its_bias(workplace: Workplace) -> Non
 
 
 @needs_torchao
-def test_a_pruned_model_can_be_trained(workplace: Workplace, torch_model: Artifact) -> None:
-    pruned = workplace.build(Prune(round_to=4), torch_model, "pruned")
-    quantized = workplace.build(replace(STAGE, epochs=1), pruned, "quantized")
-    check_output(pruned, quantized, None, workplace.context().feed("calibration", 8))
-
-
-@needs_torchao
-def test_the_seed_decides_the_result(workplace: Workplace, torch_model: Artifact) -> None:
-    stage = replace(STAGE, epochs=1, augmentation=("flip", "crop"))
-    assert workplace.build(stage, torch_model, "a").digest == workplace.build(stage, torch_model, "b").digest
-
-
-@needs_torchao
-def test_a_stopped_training_goes_on_and_ends_the_same(workplace: Workplace, torch_model: Artifact) -> None:
-    whole = workplace.build(STAGE, torch_model, "whole")
+def test_the_seed_decides_the_result_of_a_stopped_training_that_goes_on_too(
+    workplace: Workplace, torch_model: Artifact
+) -> None:
+    stage = replace(STAGE, augmentation=("flip", "crop"))
+    whole = workplace.build(stage, torch_model, "whole")
     lines: list[str] = []
 
     def stop_in_the_second_epoch(done: float, line: str) -> None:
@@ -272,20 +268,13 @@ def test_a_stopped_training_goes_on_and_ends_the_same(workplace: Workplace, torc
 
     context = replace(workplace.context(), progress=stop_in_the_second_epoch)
     with pytest.raises(KeyboardInterrupt):
-        STAGE(torch_model, workplace.new("stopped"), context)
+        stage(torch_model, workplace.new("stopped"), context)
     lines.clear()
     out = workplace.new("resumed")
-    STAGE(torch_model, out, replace(context, progress=lambda done, line: lines.append(line)))
+    stage(torch_model, out, replace(context, progress=lambda done, line: lines.append(line)))
     assert all(line.startswith("epoch 2/2") for line in lines[:-1])
     assert folder_digest(out) == whole.digest
     assert not list(context.work.glob("*.ckpt"))
-
-
-@needs_torchao
-def test_nothing_is_printed(workplace: Workplace, torch_model: Artifact, capfd: pytest.CaptureFixture[str]) -> None:
-    workplace.build(replace(STAGE, epochs=1, max_examples=32), torch_model)
-    assert workplace.notes["training_examples"] == 32
-    assert capfd.readouterr() == ("", "")
 
 
 def test_without_torchao_the_row_is_skipped_saying_what_to_install(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ import pytest
 from pipeline.artifact import Artifact
 from pipeline.artifact.torch_module import WEIGHTS_FILE
 from pipeline.errors import Skipped, StageFailed
+from pipeline.stages.export import ExportOnnx
 from pipeline.stages.prune import Prune
+from pipeline.stages.pruning import target
 from pipeline.stages.pruning.target import MOST, Search
 from tests.stages.models import Workplace, resnet, resnet_spec
 from tests.stages.pruning.pruned_models import SPECS, varied
@@ -102,6 +105,7 @@ def test_for_a_latency_the_mildest_candidate_is_taken_that_surely_reaches_it(
 
     original = workplace.compare
     monkeypatch.setattr(workplace, "compare", speeds)
+    monkeypatch.setattr(target, "ExportOnnx", partial(ExportOnnx, exporter="torchscript"))  # seven exports, and sooner
     workplace.build(prune(target={"latency": 0.6}), small)
     first, between = seen
     assert first == sorted(first, reverse=True)
