@@ -12,16 +12,24 @@ ifeq ($(EXTRAS),cpu)
 CONSTRAINTS := -c constraints.txt
 endif
 
-.PHONY: run test cases install install-test clean
+.PHONY: run test types tests cases install install-test clean
 
 run: install
 	@$(BIN)/python -m pipeline $(ARGS)
 
+# mypy takes one core, so the tests run beside it.
 test: install-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory -j 2 types tests
+
+types: install-test
+	$(BIN)/mypy
+
+# The tests start many processes: without bytecode each would compile the package anew.
+tests: export PYTHONDONTWRITEBYTECODE :=
+tests: install-test
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 cases: install-test
