@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,15 @@ def test_a_template_that_was_killed_is_started_again() -> None:
         first = run(os.getppid, start=template)
         os.kill(first, signal.SIGKILL)
         assert run(os.getppid, start=template) not in (first, os.getpid())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a fork")
+def test_a_template_that_has_begun_takes_the_calls_of_any_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Template(modules=("numpy",)) as template, ThreadPoolExecutor(1) as pool:
+        template.begin()
+        monkeypatch.setattr("pipeline.isolated.template._start", None)  # no other is started
+        parents = [pool.submit(run, os.getppid, start=template).result() for _ in range(2)]
+    assert len(set(parents) - {os.getpid()}) == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a fork")
