@@ -6,7 +6,7 @@ import inspect
 import re
 import shlex
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
 from functools import cache
 from importlib.resources import files
@@ -20,6 +20,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from pipeline.bounds import BatchSize, fitted, hints_of
 from pipeline.errors import UserError
+from pipeline.errors.names import meant, unknown
 from pipeline.folders.outputs import new_folder
 from pipeline.libraries.installed import locate
 from pipeline.metrics.postprocessed import behind
@@ -109,7 +110,7 @@ def build(cfg: DictConfig, output: Path, command: str) -> Plan:
     sizes = plain["batch_sizes"]
     batch_sizes = fitted(sizes if isinstance(sizes, list) else [sizes], tuple[BatchSize, ...], "batch_sizes", problems)
     problems.extend(
-        f"steps: variant {name} is not selected; available: {', '.join(variants)}"
+        f"steps: variant {name} is not selected; {meant(name, variants)}available: {', '.join(variants)}"
         for name in plain["steps"]
         if name not in variants
     )
@@ -161,7 +162,9 @@ def _unselected(command: str, variants: Iterable[str], targets: Iterable[str]) -
     for word in shlex.split(command):
         group, *path = word.lstrip("+").partition("=")[0].split(".")
         if group == "search" and len(path) > 1 and path[0] in names and path[1] not in names[path[0]]:
-            yield f"search.{path[0]}.{path[1]} is not selected; selected: {', '.join(names[path[0]])}"
+            selected = names[path[0]]
+            asked = meant(path[1], selected)
+            yield f"search.{path[0]}.{path[1]} is not selected; {asked}selected: {', '.join(selected)}"
 
 
 def _unknown(plain: Mapping[str, Any]) -> list[str]:
@@ -170,7 +173,7 @@ def _unknown(plain: Mapping[str, Any]) -> list[str]:
     problems = []
     for where, node, schema in levels:
         known = [item.name for item in fields(schema)]
-        problems += [f"{where}{key} does not exist; available: {', '.join(known)}" for key in node if key not in known]
+        problems += [unknown(f"{where}{key}", key, known) for key in node if key not in known]
     return problems
 
 
@@ -186,7 +189,8 @@ def _named(nodes: Mapping[str, Any], group: str, problems: list[str]) -> dict[st
             problems.append(
                 f"{where}.name is {given}, but its key is its name: leave name out, or type {where}.name={name}"
             )
-        made[name] = construct({**node, "name": name} if isinstance(node, dict) else node, where, problems)
+        node = {**node, "name": name} if isinstance(node, dict) else node
+        made[name] = construct(node, where, problems, _selected(nodes))
     return made
 
 
@@ -208,15 +212,24 @@ def measure_settings(overrides: Sequence[str]) -> MeasureSettings:
     return settings
 
 
-def construct(node: Any, where: str, problems: list[str]) -> Any:
+def _selected(nodes: Mapping[str, Any]) -> list[str]:
+    """The keys of the nodes that a configuration was chosen for."""
+    return [name for name, node in nodes.items() if isinstance(node, dict) and TARGET in node]
+
+
+def construct(node: Any, where: str, problems: list[str], selected: Collection[str] = ()) -> Any:
     """Call the class that ``node`` names in ``_target_`` with the other keys, nested nodes first.
 
     Each value is checked against the type of the class's field. Each problem is appended to ``problems``, with the key
-    as the user types it and what exists; None is returned then.
+    as the user types it and what exists; None is returned then. ``selected`` has the names beside the node's that were
+    chosen.
     """
     if not isinstance(node, dict) or TARGET not in node:
+        asked = meant(where.rpartition(".")[2], selected)
+        others = f"; selected: {', '.join(selected)}" if selected else ""
         problems.append(
-            f"{where} does not exist here: no configuration of that name is selected, so it has no {TARGET}"
+            f"{where} does not exist here: {asked}no configuration of that name is selected, so it has no {TARGET}"
+            f"{others}"
         )
         return None
     path = node[TARGET]
@@ -236,7 +249,7 @@ def _make(kind: Any, values: Mapping[str, Any], where: str, problems: list[str])
     arguments = {}
     for key, value in values.items():
         if key not in parameters and not takes_any:
-            problems.append(f"{where}.{key} does not exist; available: {', '.join(parameters) or 'nothing'}")
+            problems.append(unknown(f"{where}.{key}", key, parameters))
             continue
         arguments[key] = _value(value, hints.get(key, Any), f"{where}.{key}", problems)
     required = [
@@ -256,16 +269,17 @@ def _make(kind: Any, values: Mapping[str, Any], where: str, problems: list[str])
         return None
 
 
-def _value(value: Any, hint: Any, where: str, problems: list[str]) -> Any:
+def _value(value: Any, hint: Any, where: str, problems: list[str], selected: Collection[str] = ()) -> Any:
     choices = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, UnionType) else (hint,)
     if value is None and NoneType in choices:
         return None
     if (isinstance(value, dict) and TARGET in value) or any(getattr(kind, "_is_protocol", False) for kind in choices):
-        return construct(value, where, problems)
+        return construct(value, where, problems, selected)
     if isinstance(value, dict) and is_dataclass(hint):
         return _make(hint, value, where, problems)
     if isinstance(value, dict) and (item_hint := _item_hint(hint)) is not None:
-        return {key: _value(item, item_hint, f"{where}.{key}", problems) for key, item in value.items()}
+        selected = _selected(value)
+        return {key: _value(item, item_hint, f"{where}.{key}", problems, selected) for key, item in value.items()}
     return fitted(value, hint, where, problems)
 
 

@@ -6,6 +6,7 @@ import fnmatch
 from collections.abc import Iterable, Sequence
 
 from pipeline.errors import Misnamed
+from pipeline.errors.names import meant
 
 SHOWN = 12
 
@@ -20,4 +21,4 @@ def check_matches(field: str, what: str, patterns: Iterable[str], names: Sequenc
     for pattern in patterns:
         if not any(matches(name, [pattern]) for name in names):
             shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-            raise Misnamed(f"{field}: '{pattern}' matches no {what}; there are {shown}")
+            raise Misnamed(f"{field}: '{pattern}' matches no {what}; {meant(pattern, names)}there are {shown}")

@@ -52,6 +52,13 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["data=npz", "data.path=no.npz"], "no.npz does not exist"),
         (["measure.reference=baseline@nope"], "measure.reference=baseline@nope must be variant@target"),
         (["constraints.max_accuracy_drop=2"], "is a fraction: 0.01 is one point"),
+        (["metric=cosin"], "'cosin' does not exist; did you mean 'cosine'? available in 'metric': "),
+        (["limits.second=3"], "limits.second does not exist; did you mean 'seconds'? available: seconds, memory_gb"),
+        (
+            ["variants.static_int8.stages.quantise.per_channel=true"],
+            "variants.static_int8.stages.quantise does not exist here: did you mean 'quantize'? no configuration of",
+        ),
+        (["measure.reference=baseline@ort_gpu"], "must be variant@target: did you mean 'baseline@ort_cpu'? out of "),
         (["a b=["], "a b=["),
         (["--no-such-flag"], "--no-such-flag"),
     ],

@@ -216,7 +216,10 @@ KNOB = f"{__name__}.Knob"
         ({"_target_": "no_module.X"}, "here._target_=no_module.X can't be imported"),
         ({"_target_": KNOB}, "here.size has no value: type here.size=VALUE"),
         ({"_target_": KNOB, "size": "x"}, "here.size: input should be a valid integer"),
-        ({"_target_": KNOB, "size": 1, "sise": 2}, "here.sise does not exist; available: size, kind"),
+        (
+            {"_target_": KNOB, "size": 1, "sise": 2},
+            "here.sise does not exist; did you mean 'size'? available: size, kind",
+        ),
         ({"_target_": KNOB, "size": -1}, "here: size must be at least 0 (got -1)"),
     ],
 )
@@ -235,7 +238,9 @@ def test_plain_dataclasses_inside_a_node_are_checked_too() -> None:
         "preprocessing": {"image": {"scale": 0.5}, "mask": {"sclae": 2}},
     }
     assert construct(node, "model", problems) is None
-    assert problems == ["model.preprocessing.mask.sclae does not exist; available: scale, mean, std"]
+    assert problems == [
+        "model.preprocessing.mask.sclae does not exist; did you mean 'scale'? available: scale, mean, std"
+    ]
     node["preprocessing"] = {"image": {"scale": 0.5}}
     problems.clear()
     assert construct(node, "model", problems).preprocessing == {"image": Preprocessing(scale=0.5)}
@@ -285,7 +290,9 @@ def test_what_a_search_says_of_a_variant_counts_only_where_it_was_typed() -> Non
     overrides.append("+search.choices.static_in8.quantize.symmetric=[true]")
     with pytest.raises(UserError) as raised:
         build(compose("config", overrides), Path("outputs/test"), shlex.join(["python", "-m", "pipeline", *overrides]))
-    assert str(raised.value) == "search.choices.static_in8 is not selected; selected: baseline, static_int8"
+    assert str(raised.value) == (
+        "search.choices.static_in8 is not selected; did you mean 'static_int8'? selected: baseline, static_int8"
+    )
 
 
 def test_one_batch_size_needs_no_brackets() -> None:

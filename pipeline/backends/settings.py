@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, names
 from pipeline.plan import Target
 
 
 def check_keys(target: Target, available: Collection[str]) -> None:
     """Raise UserError for the first session key that the runtime doesn't have."""
     for key in sorted(set(target.session) - set(available)):
-        raise UserError(f"target.{target.name}.session.{key} does not exist; available: {', '.join(available)}")
+        raise UserError(names.unknown(f"target.{target.name}.session.{key}", key, available))
 
 
 def choice(target: Target, key: str, default: str, available: Collection[str]) -> str:
@@ -33,4 +33,4 @@ def switch(target: Target, key: str, default: bool) -> bool:
 
 def unknown(target: Target, key: str, value: Any, available: Collection[str]) -> UserError:
     """The error that refuses a value."""
-    return UserError(f"target.{target.name}.session.{key}={value} does not exist; available: {', '.join(available)}")
+    return UserError(names.unknown(f"target.{target.name}.session.{key}={value}", str(value), available))

@@ -6,7 +6,6 @@ they are written here as Hydra wants them. A setting that can't be meant is refu
 
 from __future__ import annotations
 
-import difflib
 import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 
 from pipeline.bounds import fitted
 from pipeline.errors import UserError
+from pipeline.errors.names import meant
 
 CHECKED_BY_CLASS = ("model", "data", "metric", "variants", "target")
 """The nodes whose keys ``config.build`` checks against the classes that they name."""
@@ -64,11 +64,9 @@ def flags_and_overrides(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 def _check(override: str, commands: Collection[str], groups: Collection[str]) -> None:
     key, equals, value = override.partition("=")
     if not equals and not override.startswith("~"):
-        near = difflib.get_close_matches(override, commands, 1)
-        hint = f"did you mean '{near[0]}'? " if near else ""
         raise UserError(
-            f"'{override}' is no command and no setting: {hint}commands: {', '.join(sorted(commands))}; "
-            "a setting is typed KEY=VALUE, such as measure=quick"
+            f"'{override}' is no command and no setting: {meant(override, commands)}commands: "
+            f"{', '.join(sorted(commands))}; a setting is typed KEY=VALUE, such as measure=quick"
         )
     if not key.strip("+~ "):
         raise UserError(f"'{override}' has no key: a setting is typed KEY=VALUE, such as measure=quick")

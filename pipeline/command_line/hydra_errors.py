@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from pipeline.command_line.arguments import advice
 from pipeline.errors import SlimlineError, UserError
+from pipeline.errors.names import unknown
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 
@@ -60,13 +61,13 @@ def _explain(error: Exception) -> str:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         options = sorted({*(error.options or ()), *available(group)})
-        return f"'{name}' does not exist; available in '{group}': {', '.join(options)}"
+        return unknown(f"'{name}'", name, options, f"available in '{group}'")
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key and cause.parent_node is not None:
         keys = [str(key) for key in cause.parent_node if key != "hydra"]
         group = str(cause.full_key).rpartition(".")[0]
         if not keys and available(group):
             return f"{cause.full_key} does not exist: nothing is chosen from '{group}'; add {_choice(group)}"
-        return f"{cause.full_key} does not exist; available: {', '.join(keys)}"
+        return unknown(str(cause.full_key), str(cause.full_key).rpartition(".")[2], keys)
     text = " ".join(str(error).split())
     if cause is not None:
         text += f": {str(cause).splitlines()[0]}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from pipeline.command_line.shipped import Node, configurations
 from pipeline.errors import UserError
+from pipeline.errors.names import near
 from pipeline.plan import InputSignature
 from pipeline.zoo.hub_folder import cached, is_model_folder, model_folder
 
@@ -20,6 +20,7 @@ _OTHERS = frozenset(
     (".engine", ".gguf", ".h5", ".joblib", ".keras", ".mlmodel", ".ort", ".pb", ".pdmodel", ".pkl", ".plan", ".tflite")
 )
 _SHOWN = 5
+_NEAR = 3
 _TIMM = "timm:"
 _FORMS = (
     "MODEL is an .onnx file, package.module:Class, a folder with config.json and weights that transformers or timm "
@@ -86,9 +87,9 @@ def nothing(typed: str, path: Path, names: Collection[str], patterns: Sequence[s
     """The sentence that nothing of this name is there, with names near it, or else with the files that are there."""
     parent = path.parent
     files = sorted({file.name for pattern in patterns for file in parent.glob(pattern)}) if parent.is_dir() else []
-    near = difflib.get_close_matches(path.name, files, 3) or difflib.get_close_matches(typed, names, 3)
-    if near:
-        return f"{typed} does not exist: did you mean {' or '.join(near)}?"
+    alike = near(path.name, files, _NEAR) or near(typed, names, _NEAR)
+    if alike:
+        return f"{typed} does not exist: did you mean {' or '.join(alike)}?"
     return f"{typed} does not exist: " + (
         f"{parent} holds {listed(files)}." if files else f"looked in {parent.resolve()}."
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from pipeline.data.dataset import Split, SplitName
 from pipeline.errors import NoExamples
+from pipeline.errors.names import unknown
 
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "calibration", "test")
 FEWEST: Mapping[SplitName, int] = {"calibration": 8, "test": 20}
@@ -20,9 +21,9 @@ DEFAULT_FRACTIONS: Mapping[str, float] = {"test": 0.5, "train": 0.3, "calibratio
 
 def check_fractions(fractions: Mapping[str, float]) -> None:
     """Raise ValueError for a split that does not exist, or for shares that are not valid."""
-    unknown = sorted(set(fractions) - set(SPLITS))
-    if unknown:
-        raise ValueError(f"fractions.{unknown[0]} does not exist; available: {', '.join(SPLITS)}")
+    others = sorted(set(fractions) - set(SPLITS))
+    if others:
+        raise ValueError(unknown(f"fractions.{others[0]}", others[0], SPLITS))
     if any(not 0 <= value <= 1 for value in fractions.values()) or sum(fractions.values()) > 1 + 1e-9:
         raise ValueError(f"fractions must lie between 0 and 1 and add up to at most 1 (got {dict(fractions)})")
 

@@ -15,6 +15,7 @@ from pipeline.data.dataset import Split, SplitName
 from pipeline.data.fitted import Around, Wanted
 from pipeline.data.hashing import SPLITS
 from pipeline.errors import NoExamples, UserError
+from pipeline.errors.names import unknown
 
 _CHANNELS, _MOST_CHANNELS = 3, 4
 _PICTURE = 3
@@ -52,9 +53,9 @@ class Noise:
     name: ClassVar[str] = "random"
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.examples) - set(SPLITS))
-        if unknown:
-            raise ValueError(f"examples.{unknown[0]} does not exist; available: {', '.join(SPLITS)}")
+        others = sorted(set(self.examples) - set(SPLITS))
+        if others:
+            raise ValueError(unknown(f"examples.{others[0]}", others[0], SPLITS))
         if any(count < 0 for count in self.examples.values()) or not self.examples.get("test"):
             raise ValueError(
                 f"examples must be at least 1 of the test split, and 0 or more of others (got {dict(self.examples)})"
@@ -67,13 +68,13 @@ class Noise:
 
     def drawn_for(self, wanted: Mapping[str, Wanted], axes: Axes) -> Drawn:
         """The examples for a model of these inputs; raises UserError where an input's shape is not known."""
-        unknown = [name for name, entry in wanted.items() if entry.shape is None and name not in self.inputs]
-        if unknown:
+        shapeless = [name for name, entry in wanted.items() if entry.shape is None and name not in self.inputs]
+        if shapeless:
             raise UserError(
                 *(
                     f"the model declares no shape of '{name}', so no examples can be drawn for it: type "
                     f"data.inputs.{name}.shape=[3,224,224] with its sizes, without the batch"
-                    for name in unknown
+                    for name in shapeless
                 )
             )
         return Drawn(data=self, inputs={name: self._input(name, entry, axes) for name, entry in wanted.items()})

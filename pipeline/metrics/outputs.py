@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
+from pipeline.errors.names import unknown
 from pipeline.plan import Metric
 
 
@@ -54,4 +55,4 @@ def place_of(names: Sequence[str], output: int | str) -> int:
         return output
     if output in names:
         return list(names).index(output)
-    raise UserError(f"metric.output={output} does not exist: the model's outputs are {', '.join(names)}")
+    raise UserError(unknown(f"metric.output={output}", output, names, "the model's outputs"))

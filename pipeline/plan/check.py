@@ -6,6 +6,7 @@ from inspect import signature
 from typing import get_args
 
 from pipeline.bounds import BatchSize, NotNegative, Seed, Threads, fitted, out_of_bounds
+from pipeline.errors.names import meant, unknown
 from pipeline.plan.chains import misfit
 from pipeline.plan.plan import Grid, Plan
 from pipeline.plan.roles import Role
@@ -99,8 +100,9 @@ def _check_reference(plan: Plan) -> list[str]:
     variant, _, target = reference.partition("@")
     if variant in plan.variants and target in plan.targets:
         return []
+    rows = [f"{one}@{on}" for one in plan.variants for on in plan.targets]
     return [
-        f"measure.reference={reference} must be variant@target out of variants "
+        f"measure.reference={reference} must be variant@target: {meant(reference, rows)}out of variants "
         f"{', '.join(plan.variants)} and targets {', '.join(plan.targets)}"
     ]
 
@@ -108,9 +110,7 @@ def _check_reference(plan: Plan) -> list[str]:
 def _check_scenarios(measure: MeasureSettings) -> list[str]:
     available = get_args(Scenario)
     problems = [
-        f"measure.scenarios: {name} does not exist; available: {', '.join(available)}"
-        for name in measure.scenarios
-        if name not in available
+        unknown(f"measure.scenarios: {name}", name, available) for name in measure.scenarios if name not in available
     ]
     if len(set(measure.scenarios)) != len(measure.scenarios):
         problems.append(f"measure.scenarios must be different (got {', '.join(measure.scenarios)})")

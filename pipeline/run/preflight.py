@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pipeline.data.batches import axes_of
 from pipeline.data.dataset import Split, SplitName, preprocess
 from pipeline.errors import NoExamples, Skipped, UserError, keeping
+from pipeline.errors.names import unknown
 from pipeline.measure.accuracy import assert_disjoint
 from pipeline.plan import InputSignature, Plan
 from pipeline.plan.chains import misfit
@@ -39,10 +40,8 @@ def preflight(plan: Plan) -> dict[SplitName, Split]:
         f"the {name} split is empty: give at least one example" for name, split in splits.items() if not len(split)
     ]
     if signature:
-        unknown = sorted(set(plan.model.preprocessing) - set(signature))
-        problems += [
-            f"model.preprocessing.{name} does not exist; the model's inputs: {', '.join(signature)}" for name in unknown
-        ]
+        others = sorted(set(plan.model.preprocessing) - set(signature))
+        problems += [unknown(f"model.preprocessing.{name}", name, signature, "the model's inputs") for name in others]
     if signature and splits and len(splits["test"]):
         problems += _problems(plan, splits["test"], signature)
     if problems:

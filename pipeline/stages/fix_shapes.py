@@ -26,6 +26,7 @@ from pipeline.bounds import Count
 from pipeline.data.batches import Axes, axes_of, batch_of
 from pipeline.data.dataset import SplitName
 from pipeline.errors import Skipped, StageFailed, Unchanged
+from pipeline.errors.names import meant
 from pipeline.plan import Context
 from pipeline.plan.roles import Role
 
@@ -98,10 +99,15 @@ class FixShapes:
         names = axis_names(model)
         for name in self.axes:
             if name not in names:
-                raise StageFailed(f"axes: the model has no free axis '{name}'; it has {', '.join(names) or 'none'}")
+                raise StageFailed(
+                    f"axes: the model has no free axis '{name}'; {meant(name, names)}"
+                    f"it has {', '.join(names) or 'none'}"
+                )
         for name, sizes in self.shapes.items():
             if name not in before:
-                raise StageFailed(f"shapes: the model has no input '{name}'; it has {', '.join(before)}")
+                raise StageFailed(
+                    f"shapes: the model has no input '{name}'; {meant(name, before)}it has {', '.join(before)}"
+                )
             if not _fits(sizes, before[name]):
                 raise StageFailed(
                     f"shapes: input '{name}' is {_shown(before, [name])}, which {list(sizes)} does not fit"

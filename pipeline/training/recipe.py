@@ -7,6 +7,7 @@ from typing import Literal
 
 from pipeline.bounds import Count, NotNegative, Positive, Share, ShareBelowOne
 from pipeline.data.augmentation import AUGMENTATIONS
+from pipeline.errors.names import unknown
 
 Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["one_cycle", "cosine"]
@@ -53,6 +54,6 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.augmentation if name not in AUGMENTATIONS]
-        if unknown:
-            raise ValueError(f"augmentation '{unknown[0]}' does not exist; available: {', '.join(AUGMENTATIONS)}")
+        others = [name for name in self.augmentation if name not in AUGMENTATIONS]
+        if others:
+            raise ValueError(unknown(f"augmentation '{others[0]}'", others[0], AUGMENTATIONS))

@@ -89,7 +89,10 @@ def test_an_input_of_unknown_shape_is_told_with_what_to_type() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"examples": {"tests": 3}}, "examples.tests does not exist; available: train, validation, calibration, test"),
+        (
+            {"examples": {"tests": 3}},
+            r"examples.tests does not exist; did you mean 'test'\? available: train, validation, calibration, test",
+        ),
         ({"examples": {"test": 0}}, "examples must be at least 1 of the test split"),
     ],
 )

@@ -190,7 +190,7 @@ def test_the_judged_output_goes_by_name_and_its_axes_are_seen(tmp_path: Path) ->
     found = met(tmp_path, model, Given({"x": X}), metric=TopOne(output="y"))
     assert found.plan.metric == TopOne(output=2)
     assert found.output_axes == [None, 1, 0]
-    with pytest.raises(UserError, match=r"metric\.output=z does not exist: the model's outputs are s, t, y"):
+    with pytest.raises(UserError, match=r"metric\.output=z does not exist; the model's outputs: s, t, y"):
         met(tmp_path, model, Given({"x": X}), metric=Cosine(output="z"))
 
 

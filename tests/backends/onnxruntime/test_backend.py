@@ -220,7 +220,7 @@ def test_a_session_on_another_provider_is_refused(probe: Artifact, monkeypatch: 
     [
         (
             {"graph_levle": "all"},
-            "session.graph_levle does not exist; available: provider, provider_options, graph_level",
+            r"session.graph_levle does not exist; did you mean 'graph_level'\? available: provider",
         ),
         ({"graph_level": "most"}, "session.graph_level=most does not exist; available: disable, basic, extended, all"),
         ({"execution_mode": "both"}, "session.execution_mode=both does not exist; available: sequential, parallel"),

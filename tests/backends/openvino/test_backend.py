@@ -70,7 +70,10 @@ def test_another_device_is_refused() -> None:
 @pytest.mark.parametrize(
     ("session", "message"),
     [
-        ({"precison": "f32"}, "session.precison does not exist; available: precision, config"),
+        (
+            {"precison": "f32"},
+            r"session.precison does not exist; did you mean 'precision'\? available: precision, config",
+        ),
         ({"precision": "int8"}, "session.precision=int8 does not exist; available: f32, bf16, f16"),
     ],
 )

@@ -187,7 +187,10 @@ def test_missing_headers_are_unavailable(monkeypatch: pytest.MonkeyPatch, tmp_pa
 @pytest.mark.parametrize(
     ("session", "words"),
     [
-        ({"compiel": True}, r"session.compiel does not exist; available: compile, channels_last, dtype"),
+        (
+            {"compiel": True},
+            r"session.compiel does not exist; did you mean 'compile'\? available: compile, channels_last, dtype",
+        ),
         ({"compile": "fast"}, r"session.compile=fast does not exist; available: false, true, default, reduce-overhead"),
         ({"channels_last": "yes"}, r"session.channels_last=yes does not exist; available: false, true"),
         ({"dtype": "int8"}, r"session.dtype=int8 does not exist; available: float32, float16, bfloat16"),
