@@ -15,7 +15,10 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any
 
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from pipeline.bounds import BatchSize, fitted, hints_of
@@ -23,6 +26,7 @@ from pipeline.errors import UserError
 from pipeline.errors.names import meant, unknown
 from pipeline.folders.outputs import new_folder
 from pipeline.libraries.installed import locate
+from pipeline.libraries.plugins import plugin_packages
 from pipeline.metrics.postprocessed import behind
 from pipeline.plan import BASELINE, Constraints, MeasureSettings, Plan, RunLimits, SearchSettings
 from pipeline.plan.chains import with_beginnings, with_reader
@@ -71,13 +75,24 @@ class Schema:
     search: Any = None
 
 
+class PlugIns(SearchPathPlugin):
+    """Puts the configurations of installed plug-ins behind those that ship."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Add their packages; Hydra calls this."""
+        for package in plugin_packages():
+            search_path.append(provider=package, path=f"pkg://{package}")
+
+
 def register(*, make_folders: bool = True) -> None:
-    """Make known to Hydra the schema, ``${package:NAME}`` (a package's folder) and ``${new_folder:PATH}``.
+    """Make known to Hydra the schema, the plug-ins, ``${package:NAME}`` (a package's folder) and
+    ``${new_folder:PATH}``.
 
     ``${new_folder:PATH}`` makes the folder, or one with a number behind its name where another run has made it. Without
     ``make_folders`` it only names the folder.
     """
     ConfigStore.instance().store(name="schema", node=Schema)
+    Plugins.instance().register(PlugIns)
     OmegaConf.register_new_resolver("package", _package_folder, replace=True)
     OmegaConf.register_new_resolver("new_folder", cache(new_folder if make_folders else str), replace=True)
 

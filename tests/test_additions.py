@@ -1,5 +1,5 @@
 """A stage, a backend, a data set and a metric of the user's own: for each a class in one file and a YAML, and nothing
-else."""
+else. They lie in the working directory, or come from a distribution that is installed."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from pipeline.report import report_schema
 from pipeline.report.charts import figures as charts
 from pipeline.results.reading import load_record
 from pipeline.run import loop
+from tests.command_line.typing import run
 from tests.example import linear_model
 
 STAGE = '''
@@ -134,6 +135,7 @@ YAMLS: Mapping[str, str] = {
     "data/blobs.yaml": "_target_: own_data.Blobs\nexamples: 300\n",
     "metric/own_f1.yaml": "_target_: own_metrics.OwnF1\npositive: 2\n",
 }
+SITE = "site"
 TYPED = (
     "model=onnx", "model.path=model.onnx", "data=blobs", "data.examples=2000", "metric=own_f1",
     "target=[ort_cpu,reference]",
@@ -148,40 +150,51 @@ FILES = {"own_stage.py": STAGE, "own_backend.py": BACKEND, "own_data.py": DATA, 
 
 
 def _slimline(folder: Path, *typed: str) -> tuple[Any, str, str]:
-    """The exit code of a run in the folder, and what it prints on both streams; there are no charts."""
+    """The exit code of a command in the folder, and what it prints on both streams; there are no charts."""
     out, error = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(error):
         patch.chdir(folder)
         patch.syspath_prepend(folder)
+        patch.syspath_prepend(folder / SITE)
         patch.setenv("COLUMNS", "160")
         patch.setattr(sys, "argv", ["slimline"])
         patch.setattr(charts, "draw_apart", lambda report: charts.Drawing(figures=[]))
         with pytest.raises(SystemExit) as ended:
-            main(["--config-dir", "conf", *TYPED, *typed])
-    for name in FILES:
-        sys.modules.pop(Path(name).stem, None)
+            main(list(typed))
+    for name in [name for name in sys.modules if name.startswith("own_")]:
+        del sys.modules[name]
     return ended.value.code, out.getvalue(), error.getvalue()
 
 
-def _written(folder: Path) -> Path:
-    for name, text in {**FILES, **{f"conf/{name}": text for name, text in YAMLS.items()}}.items():
+def _written(folder: Path, conf: str) -> None:
+    for name, text in {**FILES, **{f"{conf}/{name}": text for name, text in YAMLS.items()}}.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    linear_model(folder / "model.onnx")
-    return folder
+
+
+def _installed(site: Path, package: str) -> None:
+    """Put the four into a distribution, as pip leaves it; ``package`` is what its entry point names."""
+    _written(site, "own_conf")
+    info = site / "own_additions-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: own-additions\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[slimline.conf]\nown = {package}\n")
 
 
 @pytest.fixture(name="folder")
 def _folder(tmp_path: Path) -> Path:
-    return _written(tmp_path)
+    linear_model(tmp_path / "model.onnx")
+    return tmp_path
 
 
 @pytest.fixture(name="ran", scope="module")
 def _ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A folder with a run of all four, and what it printed."""
-    folder = _written(tmp_path_factory.mktemp("additions"))
-    code, printed, error = _slimline(folder)
+    """A folder with a run of all four, from a distribution in its folder ``site``, and what it printed."""
+    folder = tmp_path_factory.mktemp("additions")
+    linear_model(folder / "model.onnx")
+    _installed(folder / SITE, "own_conf")
+    code, printed, error = _slimline(folder, *TYPED)
     assert code == 0, printed + error
     return folder, printed
 
@@ -248,11 +261,11 @@ def test_a_metric_is_a_class_and_a_yaml(ran: tuple[Path, str], monkeypatch: pyte
         assert f"{after:.4f}" in text
         assert f"{100 * after:.2f} %" not in text
 
-    monkeypatch.syspath_prepend(folder)
+    monkeypatch.syspath_prepend(folder / SITE)
     assert loop.report(run, Console(file=io.StringIO())) == 0
     assert _report(folder) == report
 
-    (folder / "own_metrics.py").rename(folder / "elsewhere.py")
+    (folder / SITE / "own_metrics.py").rename(folder / "elsewhere.py")
     monkeypatch.delitem(sys.modules, "own_metrics")
     loop.report(run, Console(file=io.StringIO()))
     [fault] = _report(folder)["faults"]
@@ -266,8 +279,27 @@ def test_what_is_wrong_with_each_is_told_together_with_the_rest(folder: Path) ->
         "data.nope=1": "data.nope does not exist; available: examples",
         "target.reference.threads=0": "target.reference.threads must be at least 1 (got 0)",
     }
-    code, _, error = _slimline(folder, *wrong)
+    _written(folder, "conf")
+    code, _, error = _slimline(folder, "--config-dir", "conf", *TYPED, *wrong)
     assert code == 2
     assert "Traceback" not in error
     for line in wrong.values():
         assert line in error
+
+
+@pytest.mark.slow
+def test_what_an_installed_distribution_brings_is_listed_and_one_that_is_broken_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(folder / SITE)
+    _installed(folder / SITE, "own_conf")
+    code, out, _ = run(capsys, "--help")
+    assert code == 0
+    assert [line for line in out.splitlines() if line.startswith("metric: ") and "own_f1" in line]
+
+    monkeypatch.syspath_prepend(folder / "other")
+    _installed(folder / "other", "no_conf")
+    (folder / SITE / "own_additions-1.0.dist-info" / "METADATA").unlink()
+    code, _, error = run(capsys, "measure=quick")
+    assert (code, error.count("\n")) == (2, 1)
+    assert error.startswith("slimline: the plug-in own-additions names the package no_conf with its configurations")

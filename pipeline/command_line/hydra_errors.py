@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pipeline.command_line.arguments import advice
 from pipeline.errors import SlimlineError, UserError
 from pipeline.errors.names import unknown
+from pipeline.libraries.plugins import configuration_folders
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 
@@ -85,17 +86,13 @@ def _reason(message: str) -> str:
 
 
 def groups() -> list[str]:
-    """The configuration groups that ship."""
-    from importlib.resources import files
-
-    return sorted(
-        item.name for item in files("pipeline.conf").iterdir() if item.is_dir() and not item.name.startswith("_")
-    )
+    """The configuration groups that ship, and those of plug-ins."""
+    inside = (item for folder in configuration_folders() for item in folder.iterdir())
+    return sorted({item.name for item in inside if item.is_dir() and not item.name.startswith("_")})
 
 
 def available(group: str) -> list[str]:
-    """The options of a group that ship."""
-    from importlib.resources import files
-
-    folder = files("pipeline.conf").joinpath(group)
-    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir()) if folder.is_dir() else []
+    """The options of a group that ship, and those of plug-ins."""
+    folders = [folder.joinpath(group) for folder in configuration_folders()]
+    names = (item.name for folder in folders if folder.is_dir() for item in folder.iterdir())
+    return sorted({name.removesuffix(".yaml") for name in names if name.endswith(".yaml")})

@@ -29,7 +29,10 @@ _WORDS = frozenset(("null", "true", "false", "inf", "nan", "yes", "no", "on", "o
 class Kind:
     """What the user may add."""
 
+    noun: str
     about: str
+    setting: str
+    """One of its settings, as it is typed."""
     groups: Sequence[str]
     """The groups that get a configuration of its name."""
     words: Sequence[str]
@@ -38,22 +41,30 @@ class Kind:
 
 KINDS: Mapping[str, Kind] = {
     "stage": Kind(
+        noun="stage",
         about="changes a model",
+        setting="variants.$name.stages.$name.bits=6",
         groups=("stage", "variant"),
         words=("variant=[baseline,$name]", "target=[ort_cpu]", "measure=quick"),
     ),
     "metric": Kind(
+        noun="metric",
         about="judges a model's outputs",
+        setting="metric.tolerance=0.2",
         groups=("metric",),
         words=("metric=$name", "variant=[baseline,static_int8]", "target=[ort_cpu]", "measure=quick"),
     ),
     "data": Kind(
+        noun="data set",
         about="gives examples",
+        setting="data.examples=800",
         groups=("data",),
         words=("data=$name", "variant=[baseline,static_int8]", "target=[ort_cpu]", "metric=cosine", "measure=quick"),
     ),
     "backend": Kind(
+        noun="backend",
         about="loads a model and runs it",
+        setting="target.$name.backend.flush=false",
         groups=("target",),
         words=("variant=[baseline]", "target=[ort_cpu,$name]", "measure=quick"),
     ),
@@ -85,17 +96,29 @@ def new(argv: Sequence[str]) -> New:
     check_free(texts)
     _check_module(name)
     write(texts)
-    words = [Template(word).substitute(name=name) for word in kind.words]
     inside = [] if folder.resolve() == Path.cwd() else [shlex.join(["cd", str(folder)])]
-    return New(files=list(texts), commands=[*inside, f"python -m pytest test_{name}.py", run_of(Path(), words)])
+    return New(files=list(texts), commands=[*inside, f"python -m pytest test_{name}.py", _run_of(kind, name)])
+
+
+def _run_of(kind: Kind, name: str) -> str:
+    """The command of a run with it."""
+    return run_of(Path(), [Template(word).substitute(name=name) for word in kind.words])
 
 
 def _texts(kind: str, name: str) -> dict[str, str]:
     """The text of each file, by its path in the user's folder."""
-    templates = {f"{name}.py": f"{kind}.py", f"test_{name}.py": f"{kind}_test.py"} | {
-        f"{CONF}/{group}/{name}.yaml": f"{kind}_{group}.yaml" for group in KINDS[kind].groups
+    one = KINDS[kind]
+    yamls = {f"{CONF}/{group}/{name}.yaml": f"{kind}_{group}.yaml" for group in one.groups}
+    templates = {f"{name}.py": f"{kind}.py", f"test_{name}.py": f"{kind}_test.py", f"{name}.md": "readme.md"} | yamls
+    values = {
+        "name": name,
+        "cls": _class_name(name, kind),
+        "kind": one.noun,
+        "about": one.about,
+        "yaml": next(iter(yamls)),
+        "run": _run_of(one, name),
+        "setting": Template(one.setting).substitute(name=name),
     }
-    values = {"name": name, "cls": _class_name(name, kind)}
     return {
         path: Template((_TEMPLATES / f"{template}.template").read_text(encoding="utf-8")).substitute(values)
         for path, template in templates.items()

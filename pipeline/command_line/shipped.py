@@ -9,12 +9,14 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from pipeline.libraries.plugins import configuration_folders
+
 Node = Mapping[str, Any]
 
 
 def configurations(group: str, folders: Sequence[Path] = ()) -> dict[str, Node]:
-    """The configurations that have a value for each key, by name: those that ship, and those in the user's own
-    ``folders`` (``--config-dir``)."""
+    """The configurations that have a value for each key, by name: those that ship, those of plug-ins, and those in the
+    user's own ``folders`` (``--config-dir``)."""
     from omegaconf import MISSING, OmegaConf
 
     found: dict[str, Node] = {}
@@ -32,7 +34,7 @@ def described(group: str, folders: Sequence[Path] = ()) -> dict[str, str]:
 
 
 def _texts(group: str, folders: Sequence[Path]) -> Iterator[tuple[str, str]]:
-    for folder in (files("pipeline.conf"), *folders):
+    for folder in (*configuration_folders(), *folders):
         inside = folder.joinpath(group)
         for file in inside.iterdir() if inside.is_dir() else ():
             if file.name.endswith(".yaml"):

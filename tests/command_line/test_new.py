@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -69,7 +70,10 @@ def write_classifier() -> None:
 def test_the_files_are_named_and_the_commands_begin_where_the_user_is(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, error = run(capsys, "new", "stage", "mine", "--to", "my own")
     assert (code, error) == (0, "")
-    written = ["my own/mine.py", "my own/test_mine.py", "my own/conf/stage/mine.yaml", "my own/conf/variant/mine.yaml"]
+    written = [
+        "my own/mine.py", "my own/test_mine.py", "my own/mine.md", "my own/conf/stage/mine.yaml",
+        "my own/conf/variant/mine.yaml",
+    ]  # fmt: skip
     assert files() == sorted(written)
     assert out.splitlines() == [
         *(f"wrote {path}" for path in written), "", "Next:", "  cd 'my own'", "  python -m pytest test_mine.py",
@@ -86,6 +90,16 @@ def test_the_yaml_holds_the_fields_of_the_class_with_their_defaults(kind: str) -
     assert node.pop("_target_") == f"{NAMES[kind]}.{CLASSES[kind]}"
     own = getattr(import_module(NAMES[kind]), CLASSES[kind])
     assert node == {field.name: field.default for field in fields(own)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_readme_says_what_to_type_and_names_a_setting_that_there_is(kind: str) -> None:
+    command = command_of(kind)
+    text = Path(f"{NAMES[kind]}.md").read_text()
+    assert f"    {command}\n" in text
+    [(key, value)] = re.findall(r"Type a setting as \S+\.(\w+)=(\S+)\. ", text)
+    [field] = [one for one in fields(getattr(import_module(NAMES[kind]), CLASSES[kind])) if one.name == key]
+    assert value != str(field.default).lower()
 
 
 @pytest.mark.slow
