@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from pipeline.errors.reasons import cause, text_of, traced
+from pipeline.errors.reasons import cause, text_of, traced, unforeseen_in
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,8 @@ _NO_MEMORY = (
     "bad_alloc",
     "can't allocate memory",  # PyTorch on the CPU
 )
+_OUTSIDE_TABLE = "index out of range in self"
+"""PyTorch's words for a number that an embedding has no row for."""
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _SHORT_WRITE = "requested and"
 _SHORT_BYTES = 2**20
@@ -126,13 +128,20 @@ def first_line(error: BaseException) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """The error in one line (``first_line``), with a hint where the runtime lacked memory: each runtime says so in
-    words of its own."""
+    """The error in one line (``first_line``), with a hint where the runtime lacked memory, which each runtime says in
+    words of its own, and where an embedding lacks a row. An error that a library did not foresee has no words, and is
+    told as that."""
     reason = cause(error)
     said = text_of(error).lower()
     if isinstance(error, MemoryError) or any(words in said for words in _NO_MEMORY):
         return f"out of memory (smaller batch_sizes need less): {reason}"
-    return reason
+    if _OUTSIDE_TABLE in said:
+        return (
+            f"an embedding of the model has fewer rows than the data's whole numbers name ({reason}): give it other "
+            "data, or type data.below=ROWS where data=random draws them"
+        )
+    library = unforeseen_in(error)
+    return reason if library is None else f"{library} did not foresee this model ({reason})"
 
 
 @contextmanager

@@ -10,9 +10,13 @@ import re
 import traceback
 from collections.abc import Iterator, Sequence
 from itertools import pairwise, takewhile
+from pathlib import Path
 
 LONGEST = 300
 """The most characters of a reason; the rest is in the log."""
+INSTALLED = frozenset(("site-packages", "dist-packages"))
+"""The folders that packages are installed in."""
+_UNFORESEEN = (AssertionError, AttributeError, KeyError, NameError, RecursionError, ZeroDivisionError)
 _LONGEST_LINE = 4000
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -23,6 +27,8 @@ _ADVICE = re.compile(
     r"\(Refer to|Please fix|For more |For extended|For C\+\+|If you suspect|Set TORCH|You can suppress|Caused by: \("
     r"|consider using|CUDA kernel errors might|For debugging|Compile with|Device-side assert|Traceback \(most"
 )
+_OPENVINO = re.compile(r"(?:Exception from|Check '.*' failed at) src/\S+:\d+:$")
+"""The places in OpenVINO's code that stand above what it has to say."""
 _STATUS = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : ")
 _PLACE = re.compile(
     r"(?:/[\w.+-]+)*/(?:onnxruntime|onnx|pytorch|aten|c10)/[\w./+-]+:\d+ "
@@ -42,6 +48,7 @@ def cause(error: BaseException) -> str:
 def cause_in(text: str) -> str:
     """The lines of a library's message that tell the cause, as one line; empty where it says nothing."""
     lines = [line for line in map(_clean, text.splitlines()) if line.strip() and not _ADVICE.match(line.strip())]
+    lines = [line for line in lines if not _OPENVINO.match(line.strip())] or lines
     if not lines:
         return ""
     nested = [index for index, line in enumerate(lines) if _NESTED.match(line.strip())]
@@ -68,6 +75,16 @@ def text_of(error: BaseException) -> str:
         return ""
 
 
+def unforeseen_in(error: BaseException) -> str | None:
+    """The installed package that raised an error which it did not foresee, such as a KeyError; None for an error that
+    was raised elsewhere, or with words for a reader."""
+    if not isinstance(error, _UNFORESEEN) or error.__traceback__ is None:
+        return None
+    parts = Path(traceback.extract_tb(error.__traceback__)[-1].filename).parts
+    packages = [package for folder, package in pairwise(parts) if folder in INSTALLED]
+    return packages[-1].removesuffix(".py") if packages else None
+
+
 def traced(error: BaseException) -> str:
     """The whole error, for a log: where it was raised, and its message, as far as it has one."""
     try:
@@ -89,11 +106,11 @@ def _without_our_folders(found: re.Match[str]) -> str:
 
 
 def _together(lines: Sequence[str]) -> Iterator[str]:
-    """The first line, and those that go on with it: after a colon, indented, or naming the context."""
+    """The first line, and those that go on with it: after a colon, indented, naming the context, or a summary."""
     yield lines[0]
     yield from (after for before, after in takewhile(_goes_on, pairwise(lines)))
 
 
 def _goes_on(pair: tuple[str, str]) -> bool:
     before, after = pair
-    return before.rstrip().endswith(":") or after[0].isspace() or after.startswith("==>")
+    return before.rstrip().endswith(":") or after[0].isspace() or after.startswith(("==>", "Summary:"))

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from pipeline import PACKAGE
 from pipeline.errors.raised import first_line
-
-_INSTALLED = {"site-packages", "dist-packages"}
+from pipeline.errors.reasons import INSTALLED
 
 
 def user_code_error(error: BaseException) -> str:
@@ -33,4 +32,4 @@ def _place(error: BaseException) -> tuple[str, int] | None:
 
 def _is_users(file: Path) -> bool:
     elsewhere = file.is_relative_to(PACKAGE) or file.is_relative_to(sysconfig.get_path("stdlib"))
-    return file.suffix == ".py" and not elsewhere and not _INSTALLED & {*file.parts}
+    return file.suffix == ".py" and not elsewhere and not INSTALLED & {*file.parts}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import onnx
 import pytest
+import torch
 
 from pipeline.errors import reason_of
 from pipeline.errors.reasons import LONGEST, cause, plain_line
@@ -66,6 +68,12 @@ NESTED = 'The worker failed\nTraceback (most recent call last):\n  File "a.py", 
         ),
         (EXPORT, "GuardOnDataDependentSymNode: Could not guard on data-dependent expression Eq(u0, 1)."),
         (NESTED, "ValueError: it is odd"),
+        (
+            "Exception from src/inference/src/cpp/core.cpp:84:\nCheck 'false' failed at src/frontends/report.cpp:151:\n"
+            "Model wasn't fully converted.\nSummary:\n-- No conversion rule found for operations: ai.onnx.ml.Scaler\n",
+            "Model wasn't fully converted. Summary: -- No conversion rule found for operations: ai.onnx.ml.Scaler",
+        ),
+        ("Exception from src/a.cpp:8:", "Exception from src/a.cpp:8:"),
         ("mat1 and mat2 shapes cannot be multiplied", "mat1 and mat2 shapes cannot be multiplied"),
         ("Load model from /tmp/slimline-x1/a/model.onnx failed", "Load model from model.onnx failed"),
         ("/store/.new/0123-ab/artifact/model.onnx is odd", "model.onnx is odd"),
@@ -75,6 +83,24 @@ NESTED = 'The worker failed\nTraceback (most recent call last):\n  File "a.py", 
 )  # fmt: skip
 def test_the_cause_is_what_is_read(said: str, read: str) -> None:
     assert cause(RuntimeError(said)) == f"RuntimeError: {read}"
+
+
+def test_an_error_that_a_library_did_not_foresee_names_the_library() -> None:
+    with pytest.raises(KeyError) as caught:
+        onnx.helper.tensor_dtype_to_np_dtype(-3)
+    assert reason_of(caught.value) == "onnx did not foresee this model (KeyError: -3)"
+    with pytest.raises(TypeError) as worded:
+        onnx.TensorProto.DataType.Name("x")  # type: ignore[arg-type]
+    assert reason_of(worded.value).startswith("TypeError: Enum value for DataType must be an int")
+    with pytest.raises(KeyError) as own:
+        {"a": 1}["x"]
+    assert reason_of(own.value) == "KeyError: 'x'"
+
+
+def test_a_number_without_a_row_in_an_embedding_says_what_to_type() -> None:
+    with pytest.raises(IndexError) as caught:
+        torch.nn.Embedding(4, 2)(torch.tensor([4]))
+    assert reason_of(caught.value).startswith("an embedding of the model has fewer rows than the data's whole numbers")
 
 
 def test_an_error_without_words_is_its_type() -> None:
