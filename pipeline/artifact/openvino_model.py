@@ -31,7 +31,7 @@ class Compiled:
 
     def __call__(self, feed: Feed) -> list[NDArray[Any]]:
         """Run one batch, in the types that the model reads; raises StageFailed where that fails."""
-        typed = {name: np.ascontiguousarray(feed[name], kind) for name, kind in self.inputs.items()}
+        typed = {name: np.require(feed[name], kind, "C") for name, kind in self.inputs.items()}
         try:
             results = self.request.infer(list(typed.values()))  # by place: a name that is a number would be one
         except ERRORS as error:

@@ -55,7 +55,7 @@ class QuantizeMixed:
     role: ClassVar[Role] = "precision"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
     reads: ClassVar[frozenset[SplitName]] = frozenset({"calibration", "validation"})
     libraries: ClassVar[tuple[str, ...]] = QuantizeStatic.libraries
     tolerance: ClassVar[float | None] = None

@@ -57,9 +57,9 @@ class BoundSession:
             found = self.bound[shapes] = self._bind(feed)
         for name, array in feed.items():
             if self.device == "cpu":
-                found.binding.bind_cpu_input(name, np.ascontiguousarray(array))
+                found.binding.bind_cpu_input(name, np.require(array, requirements="C"))
             else:
-                found.inputs[name].update_inplace(np.ascontiguousarray(array))
+                found.inputs[name].update_inplace(np.require(array, requirements="C"))
         self.session.run_with_iobinding(found.binding, found.options)
         return [np.array(output.numpy()) for output in found.outputs]
 
@@ -80,7 +80,9 @@ class BoundSession:
         binding = self.session.io_binding()
         inputs = {}
         for name, array in feed.items():
-            place = onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), self.device, self.device_id)
+            place = onnxruntime.OrtValue.ortvalue_from_numpy(
+                np.require(array, requirements="C"), self.device, self.device_id
+            )
             binding.bind_ortvalue_input(name, place)
             inputs[name] = place
         names = [output.name for output in self.session.get_outputs()]

@@ -126,9 +126,9 @@ class Bound:
         binding, inputs, outputs, options = self.bound[shapes]
         for name, array in feed.items():
             if self.device == "cpu":
-                binding.bind_cpu_input(name, np.ascontiguousarray(array))
+                binding.bind_cpu_input(name, np.require(array, requirements="C"))
             else:
-                inputs[name].update_inplace(np.ascontiguousarray(array))
+                inputs[name].update_inplace(np.require(array, requirements="C"))
         self.session.run_with_iobinding(binding, options)
         return [np.array(output.numpy()) for output in outputs]
 
@@ -144,7 +144,9 @@ class Bound:
         """A first call tells how large the outputs are; their places are kept."""
         binding = self.session.io_binding()
         inputs = {
-            name: onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), self.device, self.device_id)
+            name: onnxruntime.OrtValue.ortvalue_from_numpy(
+                np.require(array, requirements="C"), self.device, self.device_id
+            )
             for name, array in feed.items()
         }
         for name, place in inputs.items():

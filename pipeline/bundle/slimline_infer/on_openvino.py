@@ -40,7 +40,7 @@ class Session:
     def __call__(self, feed: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """Run one batch, as it was timed: inputs are shared, outputs are copies; returns these in the model's order."""
         # By position: a name that is a number, say, would be taken for one.
-        arrays = {index: np.ascontiguousarray(feed[entry["name"]]) for index, entry in enumerate(self.inputs)}
+        arrays = {index: np.require(feed[entry["name"]], requirements="C") for index, entry in enumerate(self.inputs)}
         results = self.request.infer(arrays, share_inputs=True)
         return [np.asarray(results[output]) for output in self.results]
 

@@ -49,7 +49,7 @@ class Session:
             return [_array(output) for output in _tensors(outputs)]
 
     def _tensor(self, array: NDArray[Any]) -> torch.Tensor:
-        tensor = torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+        tensor = torch.from_numpy(np.require(array, requirements="C")).to(self.device)
         if tensor.is_floating_point() and self.settings["dtype"]:
             tensor = tensor.to(getattr(torch, self.settings["dtype"]))
         if self.settings["channels_last"] and tensor.ndim == 4:

@@ -94,7 +94,7 @@ def calibrate(
                 use_external_data_format=large,
                 extra_options=options,
             )
-            made.infer_session = _Finite(made.infer_session)
+            made.infer_session = _Finite(made.infer_session, counts=method != "minmax")
             return made
 
         made = calibrator()
@@ -129,16 +129,17 @@ def _finite_range(lowest: Any, highest: Any) -> tuple[Any, Any]:
 
 class _Finite:
     """A session whose outputs have the largest finite values in the place of infinite ones: masks are infinite, and
-    histograms can't be."""
+    histograms can't be. Where the outputs are counted in histograms, 16 bits are too few for the edges of bins."""
 
-    def __init__(self, session: Any) -> None:
-        self._session = session
+    def __init__(self, session: Any, *, counts: bool) -> None:
+        self._session, self._counts = session, counts
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._session, name)
 
     def run(self, *arguments: Any) -> list[NDArray[Any]]:
-        return [_finite(array) for array in self._session.run(*arguments)]
+        found = [_finite(array) for array in self._session.run(*arguments)]
+        return [array.astype(np.float32) if self._counts and array.dtype == np.float16 else array for array in found]
 
 
 def _finite(array: NDArray[Any]) -> NDArray[Any]:

@@ -52,6 +52,8 @@ def weighed(
     """The histogram [B] and its edges [B + 1] of each value that products read and that has a range here: each number
     counts as much as an error in its channel does."""
     values = {name: found for name, found in read_by_products(model).items() if name in ranges}
+    if not values:
+        return {}
     expose(model, {name: value.kind for name, (value, _) in values.items()})
     session = observing.session(model, "weighed")
     counts = {name: np.zeros(_BINS) for name in values}
