@@ -1,0 +1,112 @@
+"""Every model of the battery through every stage on every target of this machine.
+
+python -m tests.battery              all: what docs/battery.md shows; exit code 1 where a fault is found
+python -m tests.battery NAME [NAME …]   some models
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from pipeline.artifact import Format
+from pipeline.isolated.template import Template
+from tests.battery.trial import IMPORTED, Cell, made, planned, traps, trial
+
+TARGETS = ("ort_cpu", "openvino_cpu", "torch_cpu")
+STAGES: Mapping[str, str] = {
+    "export": "baseline", "dynamic": "dynamic_int8", "static": "static_int8", "equalize": "equalized_static_int8",
+    "smooth": "smooth_static_int8", "mixed": "mixed_int8", "weights": "weights_int8", "nncf": "nncf_int8",
+    "fp16": "fp16", "fuse": "fused_onnxscript", "optimize": "optimized", "simplify": "simplified",
+    "fix": "fixed_shapes", "prune": "pruned", "recalibrate": "pruned_recalibrated", "low rank": "low_rank",
+    "aware": "qat_int8",
+}  # fmt: skip
+"""A chain for each stage, by the head of its column; ``prune`` also compensates and fine-tunes."""
+WORKS, TOLD, IDLE, REASON, FAULT, NONE = "✓", "≠", "·", "✗", "FAULT", ""
+"""Marks of a chain: it works wherever it runs; on one target it gives something else, and the report says so; it has
+nothing to do, or does not apply; it failed with a reason; it has a fault; the model was refused."""
+IMPORTS = ("nncf", "onnxslim", "onnxscript.rewriter", "onnx2pytorch", "torch_pruning", "torchao.quantization.pt2e")
+"""What single stages import, which takes seconds each time."""
+TRAINED = ("pruned.stages.finetune", "low_rank.stages.finetune", "qat_int8.stages.quantize")
+"""The stages that train."""
+OVERRIDES = (
+    "variants.fp16.devices=[cpu]",
+    *(f"variants.{stage}.{field}" for stage in TRAINED for field in ("epochs=1", "batch_size=8")),
+)
+Found = Mapping[str, Sequence[Cell]]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Try models; returns 1 where there is a fault."""
+    known = traps()
+    parser = argparse.ArgumentParser(prog="python -m tests.battery")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(known)}")
+    names = parser.parse_args(argv).names or list(known)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        parser.error(f"there is no model {unknown[0]}")
+    logging.disable(logging.WARNING)
+    sys.stdout.write(f"| model | {' | '.join(STAGES)} |\n| --- |{' --- |' * len(STAGES)}\n")
+    found = dict(_told(_tried(names)))
+    sys.stdout.write("\n".join(["", *_reasons(found), ""]))
+    return 1 if any(cell.fault for cells in found.values() for cell in cells) else 0
+
+
+def _tried(names: Iterable[str]) -> Iterator[tuple[str, Sequence[Cell]]]:
+    formats: tuple[Format, Format] = ("onnx", "torch")
+    plans = {format: planned(format, list(STAGES.values()), TARGETS, *OVERRIDES) for format in formats}
+    with Template((*IMPORTED, *IMPORTS)) as template:
+        for name in names:
+            with tempfile.TemporaryDirectory(prefix="battery-of-slimline-") as folder:
+                model = made(name, Path(folder) / "model")
+                yield name, trial(plans[model.format], model, Path(folder), template)
+
+
+def _told(tried: Iterable[tuple[str, Sequence[Cell]]]) -> Iterator[tuple[str, Sequence[Cell]]]:
+    """Print a row of the table for each model as soon as it is there."""
+    for name, cells in tried:
+        marks = (_mark([cell for cell in cells if cell.variant == variant]) for variant in STAGES.values())
+        sys.stdout.write(f"| `{name}` | {' | '.join(marks)} |\n")
+        sys.stdout.flush()
+        yield name, cells
+
+
+def _mark(cells: Sequence[Cell]) -> str:
+    if not cells:
+        return NONE
+    if any(cell.fault for cell in cells):
+        return FAULT
+    if any(cell.remark for cell in cells):
+        return TOLD
+    if any(cell.reason is None for cell in cells):
+        return WORKS
+    return IDLE if all(cell.skipped for cell in cells) else REASON
+
+
+def _reasons(found: Found) -> Iterator[str]:
+    """A line for each reason of what failed, and each remark, with the rows that have it."""
+    for name, cells in found.items():
+        said = sorted((cell for cell in cells if _said(cell)), key=_said)
+        for words, same in groupby(said, key=_said):
+            yield f"- `{name}`, {_places(list(same))}: {words}"
+
+
+def _said(cell: Cell) -> str:
+    return cell.fault or cell.remark or ("" if cell.skipped else cell.reason) or ""
+
+
+def _places(cells: Sequence[Cell]) -> str:
+    """The chains, and the targets where it is not all of them."""
+    if not cells[0].variant:
+        return "refused"
+    variants, targets = dict.fromkeys(cell.variant for cell in cells), dict.fromkeys(cell.target for cell in cells)
+    return ", ".join(variants) + ("" if len(targets) == len(TARGETS) else f" on {', '.join(targets)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
