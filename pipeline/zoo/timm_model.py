@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import UserError, first_line
+from pipeline.errors.names import near
 from pipeline.libraries.installed import version
 from pipeline.zoo.hub_folder import CONFIG, model_folder, read_json, weight_files
 from pipeline.zoo.pictures import Pictures, of_data_config
@@ -119,8 +119,8 @@ def _known(name: str) -> str:
     timm = _timm()
     if timm.is_model(name):
         return name
-    near = difflib.get_close_matches(name, timm.list_models(), _NEAR)
-    advice = f"did you mean {' or '.join(near)}?" if near else "timm.list_models() has the names"
+    alike = near(name, timm.list_models(), _NEAR)
+    advice = f"did you mean {' or '.join(alike)}?" if alike else "timm.list_models() has the names"
     raise UserError(f"timm {version('timm')} has no model '{name}': {advice}")
 
 
