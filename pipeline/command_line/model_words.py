@@ -15,7 +15,7 @@ from pipeline.plan import InputSignature
 from pipeline.zoo.hub_folder import cached, is_model_folder, model_folder
 
 _CLASS = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)")
-_WEIGHTS = frozenset((".pt", ".pth", ".bin", ".ckpt", ".safetensors"))
+_TORCH = frozenset((".pt", ".pt2", ".pth", ".bin", ".ckpt"))
 _OTHERS = frozenset(
     (".engine", ".gguf", ".h5", ".joblib", ".keras", ".mlmodel", ".ort", ".pb", ".pdmodel", ".pkl", ".plan", ".tflite")
 )
@@ -23,8 +23,8 @@ _SHOWN = 5
 _NEAR = 3
 _TIMM = "timm:"
 _FORMS = (
-    "MODEL is an .onnx file, package.module:Class, a folder with config.json and weights that transformers or timm "
-    "wrote, timm:NAME, or the name of a model that ships"
+    "MODEL is an .onnx file, a .pt2 or .pt file (torch.export or TorchScript), package.module:Class, a folder with "
+    "config.json and weights that transformers or timm wrote, timm:NAME, or the name of a model that ships"
 )
 
 
@@ -99,11 +99,10 @@ def _file(path: Path) -> GivenModel:
     from pipeline.zoo.source import OnnxModel
 
     kind = path.suffix.lower()
-    if kind in _WEIGHTS:
-        raise UserError(
-            f"{path} holds weights, and no graph: type package.module:Class model.weights={path} with the class that "
-            "they belong to, or write an .onnx file with torch.onnx.export and give that"
-        )
+    if kind in _TORCH:
+        return _torch_file(path)
+    if kind == ".safetensors":
+        raise UserError(_weights(path))
     if kind == ".py":
         raise UserError(f"{path} is Python code: type {path.stem}:Class with the name of the model's class in it")
     if kind == ".xml":
@@ -112,6 +111,35 @@ def _file(path: Path) -> GivenModel:
         raise UserError(f"{path} is no ONNX file: export the model to ONNX and give the .onnx file")
     words = ("model=onnx", f"model.path={path}")
     return GivenModel(words=words, inputs=OnnxModel(path=path).signature(), folder=path.parent)
+
+
+def _torch_file(path: Path) -> GivenModel:
+    from pipeline.zoo.source import ProgramModel
+    from pipeline.zoo.torch_files import WHAT, kind_of, state_dict_of, whole_model
+
+    kind = kind_of(path)
+    if kind == "program":
+        words = ("model=program", f"model.path={path}")
+        return GivenModel(words=words, inputs=ProgramModel(path=path).signature(), folder=path.parent)
+    if kind == "script":
+        return GivenModel(words=("model=torchscript", f"model.path={path}"), folder=path.parent)
+    if kind != "pickle":
+        raise UserError(f"{path} is {WHAT[kind]}: {_FORMS}")
+    whole = whole_model(path)
+    if whole is None:
+        raise UserError(_weights(path))
+    raise UserError(
+        f"{path} holds a whole pickled {whole}, and reading that would run code from the file: where you trust it, "
+        f"type in Python: {state_dict_of(path)}; then type package.module:Class model.weights="
+        f"{path.with_suffix('.state_dict.pt')} with the class that it belongs to"
+    )
+
+
+def _weights(path: Path) -> str:
+    return (
+        f"{path} holds weights, and no graph: type package.module:Class model.weights={path} with the class that "
+        "they belong to, or write an .onnx file with torch.onnx.export and give that"
+    )
 
 
 def _folder(path: Path, settings: Mapping[str, str]) -> GivenModel:

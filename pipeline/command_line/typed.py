@@ -72,7 +72,8 @@ def add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         metavar="MODEL",
-        help="an .onnx file, a folder of transformers or timm, package.module:Class, timm:NAME, or a model that ships",
+        help="an .onnx file, a .pt2 file (torch.export), a .pt file (TorchScript), a folder of transformers or timm, "
+        "package.module:Class, timm:NAME, or a model that ships",
     )
     parser.add_argument(
         "data",

@@ -35,6 +35,7 @@ from pipeline.run.preflight import preflight
 from pipeline.run.progress import ProgressDisplay
 from pipeline.run.sifting import learnt
 from pipeline.search.facts import Facts
+from pipeline.zoo.source import OnnxModel, ProgramModel, ScriptModel
 
 _EXAMPLES = 8
 """How many examples the model is run on."""
@@ -125,9 +126,10 @@ def _size(builder: Builder, artifact: Artifact) -> tuple[int | None, int | None]
 
 def _file(builder: Builder) -> ModelFile:
     model = builder.plan.model
-    path: Path | None = getattr(model, "path", None)
-    if model.format == "onnx" and path is not None:
-        return run(read_file, path, limits=limits_for(builder.plan), start=builder.start)
+    if isinstance(model, OnnxModel):
+        return run(read_file, model.path, limits=limits_for(builder.plan), start=builder.start)
+    if isinstance(model, (ProgramModel, ScriptModel)):
+        return ModelFile(format="torch", path=str(model.path), size_bytes=model.path.stat().st_size)
     weights: Path | None = getattr(model, "weights", None)
     return ModelFile(
         format=model.format,

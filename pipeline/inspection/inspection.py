@@ -57,11 +57,11 @@ class ModelFile:
     """Where the model comes from."""
 
     format: Format
-    """The format that it comes in: ``onnx``, or ``torch`` for a PyTorch class with weights."""
+    """The format that it comes in: ``onnx``, or ``torch`` for a PyTorch class with weights and for PyTorch's files."""
     path: str | None
-    """The ONNX file, or the file of the weights; None where the weights are random."""
+    """The file of the model, or of its weights; None where the weights are random."""
     factory: str | None = None
-    """The PyTorch class or function that makes the model; None for an ONNX file."""
+    """The PyTorch class or function that makes the model; None for a file."""
     size_bytes: Whole | None
     """The bytes of the file and of those beside it; None where there is no file."""
     producer: str | None = None

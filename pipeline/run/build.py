@@ -263,8 +263,8 @@ class Builder:
 
 
 def unfit(stage: str, model: str) -> str:
-    """Why a chain with a stage that takes only PyTorch models can't be built from an ONNX file."""
-    return f"{stage} needs a PyTorch model, and {model} is an ONNX file: pip install {READER} makes one of it"
+    """Why a chain with a stage that takes only PyTorch models can't be built from an ONNX model."""
+    return f"{stage} needs a PyTorch model, and {model} is an ONNX model: pip install {READER} makes one of it"
 
 
 @contextmanager

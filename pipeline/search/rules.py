@@ -119,12 +119,12 @@ def does_what_loading_does(candidate: Candidate, _: Facts) -> str | None:
 
 
 def exports_what_is_exported(candidate: Candidate, facts: Facts) -> str | None:
-    """An ONNX file passes through the export as it is, so another exporter makes the same model."""
+    """An ONNX model passes through the export as it is, so another exporter makes the same model."""
     if facts.source != "onnx" or first_stage(candidate, lambda stage: stage.produces == "torch"):
         return None
     changed = {change.stage for change in candidate.changes if isinstance(change, StageField)}
     stage = first_stage(candidate, is_export)
-    return None if stage not in changed else "the model is an ONNX file, which no exporter changes"
+    return None if stage not in changed else "the model is ONNX already, which no exporter changes"
 
 
 def converts_to_float16_on_a_cpu(candidate: Candidate, _: Facts) -> str | None:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pipeline.artifact import ONNX_FILE, SINGLE_FILE_BYTES, Artifact, Format
+from pipeline.artifact import ONNX_FILE, Artifact, Format
+from pipeline.artifact.onnx_exporter import exporter_errors, exporter_reason, quiet_exporter, save_exported
 from pipeline.artifact.plain_weights import load_plain
 from pipeline.artifact.torch_module import ModelSpec, example_inputs, free_axes
 from pipeline.data.dataset import SplitName
 from pipeline.errors import StageFailed, UserError
-from pipeline.libraries.muted import errors_only
 from pipeline.plan import Context
 from pipeline.plan.roles import Role
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 Exporter = Literal["dynamo", "torchscript"]
 OPSETS = {"dynamo": range(18, 24), "torchscript": range(11, 21)}
-_TRACES = "pkg.torch.onnx."
 _DECIDES = "Python boolean"
 """The words of a tracing warning which say that the value of a tensor chose the way."""
 
@@ -75,11 +73,11 @@ class ExportOnnx:
         module, spec, _ = load_plain(source.path)
         if _widen(module):
             context.note("widened", "weights in bfloat16 are written as float32, for which runtimes have kernels")
-        with _quiet_exporter():
+        with quiet_exporter():
             try:
                 self._export(module, spec, out / ONNX_FILE)
-            except _exporter_errors() as error:
-                reason = f"the {self.exporter} exporter could not export the model: {_reason(error)}"
+            except exporter_errors() as error:
+                reason = f"the {self.exporter} exporter could not export the model: {exporter_reason(error)}"
                 if self.exporter == "torchscript":
                     raise StageFailed(reason) from error
                 self._trace(module, spec, out / ONNX_FILE, reason)
@@ -125,7 +123,7 @@ class ExportOnnx:
                 _check_names(path, spec)
             except (UserError, StageFailed) as error:
                 raise StageFailed(reason) from error
-            except _exporter_errors() as error:
+            except exporter_errors() as error:
                 raise StageFailed(reason) from error
         if any(issubclass(entry.category, TracerWarning) and _DECIDES in str(entry.message) for entry in said):
             path.unlink(missing_ok=True)
@@ -147,12 +145,8 @@ class ExportOnnx:
             output_names=list(spec.outputs),
             dynamic_shapes=free_axes(spec.inputs, batch=self.dynamic_batch),
         )
-        if program is None:
-            raise StageFailed("the dynamo exporter gave no model")
-        _rename_internal_values(program.model, {*(entry.name for entry in spec.inputs), *spec.outputs})
-        _drop_traces(program.model)
-        large = sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict().values())
-        program.save(path, external_data=large > SINGLE_FILE_BYTES)
+        names = [*(entry.name for entry in spec.inputs), *spec.outputs]
+        save_exported(program, path, names, module.state_dict().values())
 
     def _examples(self, spec: ModelSpec) -> tuple[torch.Tensor, ...]:
         # An example batch of 1 would be taken for a constant.
@@ -167,31 +161,6 @@ def _widen(module: torch.nn.Module) -> bool:
         return False
     module.float()
     return True
-
-
-def _rename_internal_values(model: Any, reserved: set[str]) -> None:
-    """Give internal values other names than the inputs and outputs.
-
-    The dynamo exporter names an internal value after its layer, so that an output of the same name is defined twice,
-    and ONNX Runtime refuses the model.
-    """
-    graph = model.graph
-    outer = {id(value) for value in (*graph.inputs, *graph.outputs)}
-    for node in graph:
-        for value in node.outputs:
-            if id(value) not in outer and value.name in reserved:
-                value.name = f"{value.name}_internal"
-    for name in reserved & set(graph.initializers):
-        value = graph.initializers[name]
-        if id(value) not in outer:
-            value.name = f"{name}_internal"
-
-
-def _drop_traces(model: Any) -> None:
-    """Remove stack traces, which hold the paths of source files of this machine."""
-    for holder in (model, model.graph, *model.graph, *(value for node in model.graph for value in node.outputs)):
-        for key in [key for key in holder.metadata_props if key.startswith(_TRACES)]:
-            del holder.metadata_props[key]
 
 
 def _check_names(path: Path, spec: ModelSpec) -> None:
@@ -221,40 +190,3 @@ def _check_same(what: str, found: Sequence[str], named: Sequence[str]) -> None:
             f"the exported model has {what} {', '.join(found)} where the configuration names {', '.join(named)}: "
             f"name them all, in the model's order, in model.{what}"
         )
-
-
-@contextmanager
-def _quiet_exporter() -> Iterator[None]:
-    """Keep the exporters' remarks on themselves away from the user."""
-    from torch.jit._trace import TracerWarning
-
-    registration = "torch.onnx._internal.exporter._registration"  # it warns that torchvision, not needed, is missing
-    with errors_only(registration), warnings.catch_warnings():
-        # torch warns of its own use of what it deprecates, and recommends the other exporter.
-        warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
-        warnings.filterwarnings("ignore", "You are using the legacy TorchScript-based ONNX export", DeprecationWarning)
-        # What tracing took for a constant shows when the output is checked, at another batch than the example's.
-        warnings.filterwarnings("ignore", category=TracerWarning)
-        warnings.filterwarnings("ignore", "# The axis name: (batch|length) will not be used", UserWarning)
-        warnings.filterwarnings("ignore", "The feature will be removed", DeprecationWarning)
-        warnings.filterwarnings("ignore", "Constant folding - Only steps=1 can be constant folded", UserWarning)
-        yield
-
-
-def _exporter_errors() -> tuple[type[Exception], ...]:
-    """What the exporters raise for a model that they can't follow."""
-    from torch.onnx import errors
-
-    return (
-        errors.OnnxExporterError,
-        errors.OnnxExporterWarning,
-        RuntimeError,
-        ValueError,
-        TypeError,
-        NotImplementedError,
-    )
-
-
-def _reason(error: Exception) -> str:
-    lines = [line.strip() for line in str(error.__cause__ or error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

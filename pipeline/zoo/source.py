@@ -1,4 +1,4 @@
-"""The origins of a baseline: a PyTorch class with weights, or an ONNX file."""
+"""The origins of a baseline: a PyTorch class with weights, an ONNX file, a program of torch.export, or TorchScript."""
 
 from __future__ import annotations
 
@@ -12,20 +12,15 @@ from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import UserError
 from pipeline.errors.user_code import user_code_error
 from pipeline.plan import InputSignature, Postprocessing
+from pipeline.zoo.inputs import InputSpec
 from pipeline.zoo.onnx_model import OnnxModel, existing
+from pipeline.zoo.program import ProgramModel
+from pipeline.zoo.torchscript import ScriptModel
 
 if TYPE_CHECKING:
     from pipeline.artifact.torch_module import ModelSpec
 
-__all__ = ["InputSpec", "OnnxModel", "TorchModel"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputSpec:
-    """One input of a PyTorch model: its shape without the batch, and the type that the model reads."""
-
-    shape: tuple[int, ...]
-    dtype: str = "float32"
+__all__ = ["InputSpec", "OnnxModel", "ProgramModel", "ScriptModel", "TorchModel"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import json
 import pickle
-import pickletools
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UserError
 from pipeline.patterns import matches
+from pipeline.zoo.torch_files import state_dict_of, whole_model
 
 if TYPE_CHECKING:
     import torch
@@ -81,13 +80,11 @@ def _read_torch(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file makes torch and pickle raise nearly anything
-        whole = _whole_model(path)
+        whole = whole_model(path)
         if whole is not None:
             raise UserError(
                 f"model.weights={path} holds a whole pickled {whole}, and reading that would run code from the file: "
-                f"where you trust it, save its weights alone, by typing in Python: import torch; "
-                f"torch.save(torch.load({str(path)!r}, weights_only=False).state_dict(), "
-                f"{str(path.with_suffix('.state_dict.pt'))!r})"
+                f"where you trust it, save its weights alone, by typing in Python: {state_dict_of(path)}"
             ) from error
         raise UserError(
             f"model.weights={path} can't be read as a state dict of torch.save: {_why(path, error)}"
@@ -107,22 +104,6 @@ def _read_shards(path: Path) -> Mapping[str, Any]:
             raise UserError(f"model.weights={path} names {name}, and there is no such file beside it")
         state |= read_weights(shard)
     return state
-
-
-def _whole_model(path: Path) -> str | None:
-    """The class of the object that a file of ``torch.save`` holds, where it is no plain dict; nothing is run."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            content = archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
-    except (zipfile.BadZipFile, StopIteration, KeyError, OSError):
-        return None
-    for opcode, argument, _ in pickletools.genops(content):
-        if opcode.name == "EMPTY_DICT":
-            return None
-        if opcode.name == "GLOBAL":
-            name = str(argument).replace(" ", ".")
-            return None if name == "collections.OrderedDict" else name
-    return None
 
 
 def _why(path: Path, error: Exception) -> str:

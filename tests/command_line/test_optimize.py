@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 import yaml
 from onnx import TensorProto, helper
 from PIL import Image
@@ -311,16 +312,30 @@ def test_a_folder_of_transformers_brings_the_way_its_pictures_are_cut() -> None:
 
 MISTAKES: list[tuple[Callable[[], object], str, str]] = [
     (lambda: write_model("model.onnx"), "modle.onnx", "modle.onnx does not exist: did you mean model.onnx? MODEL is"),
-    (lambda: write_model("a.onnx"), "zzzz", "zzzz does not exist: . holds a.onnx. MODEL is an .onnx file, package.mod"),
+    (
+        lambda: write_model("a.onnx"),
+        "zzzz",
+        "zzzz does not exist: . holds a.onnx. MODEL is an .onnx file, a .pt2 or .pt",
+    ),
     (lambda: None, "fashion_resne", "fashion_resne does not exist: did you mean fashion_resnet? MODEL is"),
     (lambda: None, "~nobody/m.onnx", "~nobody/m.onnx does not exist: looked in "),
     (lambda: None, "onnx", "onnx does not exist: looked in "),
     (lambda: write_model("d/m.onnx"), "d", "d is a folder: type the file that is meant: d/m.onnx"),
     (lambda: Path("d").mkdir(), "d", "d is a folder without .onnx files: MODEL is"),
     (
-        lambda: write_text("net.pth"),
+        lambda: torch.save({"w": torch.zeros(1)}, "net.pth"),
         "net.pth",
         "net.pth holds weights, and no graph: type package.module:Class model.w",
+    ),
+    (
+        lambda: torch.save(torch.nn.Linear(1, 1), "net.pt"),
+        "net.pt",
+        "net.pt holds a whole pickled torch.nn.modules.linear.Linear, and reading that would run code from the file",
+    ),
+    (
+        lambda: write_text("net.pt2"),
+        "net.pt2",
+        "net.pt2 is damaged, or no file of PyTorch's: MODEL is an .onnx file, a",
     ),
     (lambda: write_text("net.py"), "net.py", "net.py is Python code: type net:Class"),
     (lambda: write_text("net.tflite"), "net.tflite", "net.tflite is no ONNX file: export the model to ONNX"),

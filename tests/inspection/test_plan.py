@@ -128,7 +128,7 @@ def test_rows_are_skipped_for_the_reasons_that_a_run_would_give(tmp_path: Path) 
     assert said["baseline@ort_cpu/1"] is None
     assert "CUDAExecutionProvider" in str(said["baseline@ort_cuda/1"])
     assert said["static@ort_cpu/1"] == "quantize reads calibration examples, and the data has none"
-    assert "prune needs a PyTorch model, and linear is an ONNX file" in str(said["torch@ort_cpu/1"])
+    assert "prune needs a PyTorch model, and linear is an ONNX model" in str(said["torch@ort_cpu/1"])
     [static] = [variant for variant in found.variants if variant.name == "static"]
     assert static.stages == []
 

@@ -221,7 +221,7 @@ def test_a_calibrated_model_is_judged_anew_on_other_test_data(tmp_path: Path) ->
 def test_a_stage_that_needs_pytorch_is_skipped_for_an_onnx_file(made: Made) -> None:
     assert made["for_pytorch"].record.status == "skipped"
     assert made["for_pytorch"].record.reason == (
-        "prune needs a PyTorch model, and linear is an ONNX file: pip install onnx2pytorch makes one of it"
+        "prune needs a PyTorch model, and linear is an ONNX model: pip install onnx2pytorch makes one of it"
     )
 
 

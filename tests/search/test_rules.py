@@ -181,6 +181,6 @@ def test_another_exporter_of_an_onnx_file_is_left_out() -> None:
     plain = Candidate(variant=Variant(name="baseline", stages=EXPORT), target=ORT, chain="baseline")
     change = StageField(variant="baseline", stage="export", field="exporter", value="torchscript")
     other = replace(plain, changes=(change,))
-    assert left_out(other, replace(FACTS, source="onnx")) == "the model is an ONNX file, which no exporter changes"
+    assert left_out(other, replace(FACTS, source="onnx")) == "the model is ONNX already, which no exporter changes"
     assert left_out(other, FACTS) is None
     assert left_out(plain, replace(FACTS, source="onnx")) is None
