@@ -23,10 +23,11 @@ from pipeline.errors import WorkerFailed, keeping
 from pipeline.inspection.graph import Graph, read_file, read_graph
 from pipeline.inspection.inspection import Inspection, ModelFile, ModelInput, Next, Sizes, Suggested
 from pipeline.inspection.outputs import outputs_of
+from pipeline.inspection.states import advice, next_states
 from pipeline.inspection.verdicts import chains, runtimes
 from pipeline.isolated import run
 from pipeline.measure.look import Look
-from pipeline.plan import BASELINE, InputSignature, Plan
+from pipeline.plan import BASELINE, InputSignature, Plan, state_of
 from pipeline.run.build import Builder
 from pipeline.run.build import builder as making
 from pipeline.run.building import limits_for, size_of
@@ -141,14 +142,17 @@ def _file(builder: Builder) -> ModelFile:
 
 def _put_together(plan: Plan, seen: _Seen, suggested: Suggested) -> Inspection:
     graph = seen.graph
+    inputs = [_input(name, one, graph) for name, one in plan.model.signature().items()]
+    outputs = outputs_of(graph, seen.look, seen.sample)
+    states = {} if state_of(plan.model) else next_states(inputs, outputs)
     verdicts = chains(plan, seen.facts, suggested.about)
     worth = [chain.name for chain in verdicts if chain.verdict == "try"]
     return Inspection(
         model=plan.model.name,
         data=plan.data.name,
         file=seen.file,
-        inputs=[_input(name, one, graph) for name, one in plan.model.signature().items()],
-        outputs=outputs_of(graph, seen.look, seen.sample),
+        inputs=inputs,
+        outputs=outputs,
         parameters=seen.parameters,
         macs=seen.macs,
         weights={} if graph is None else dict(graph.weights),
@@ -156,7 +160,7 @@ def _put_together(plan: Plan, seen: _Seen, suggested: Suggested) -> Inspection:
         graph_opset=None if graph is None else graph.opset,
         quantized=None if graph is None else graph.quantized,
         cleaned=[*filter(None, [seen.notes.get("external_data")]), *seen.notes.get("import", [])],
-        warnings=list(seen.warnings),
+        warnings=[*seen.warnings, *([advice(states)] if states else [])],
         problems=list(seen.problems),
         variants=verdicts,
         targets=runtimes(plan, seen.facts),

@@ -23,10 +23,12 @@ from pipeline.artifact import Artifact
 from pipeline.artifact.onnx_graph import fixed_batch_of
 from pipeline.data.batches import Axes, Feed, Inputs, axes_of, batch, count_of, together
 from pipeline.data.dataset import Split, SplitName
+from pipeline.data.steps import Carry
 from pipeline.errors import UserError, reporting_temporary
 from pipeline.isolated import Limits, run
 from pipeline.isolated.run import Starter, fresh
 from pipeline.measure.outputs import Kept, OutputAxes, by_example, not_numbers, relative_difference
+from pipeline.measure.sequences import by_sequence, sequence_calls
 from pipeline.metrics import output_of, place_read
 from pipeline.plan import Metric, Session, Target, as_read
 
@@ -61,6 +63,7 @@ class Asked:
     axes: Axes
     batch_size: int
     output_axes: OutputAxes | None
+    carry: Carry | None
     keep: Path | None
 
 
@@ -73,6 +76,7 @@ def predict(
     progress: Callable[[float], None] = lambda share: None,
     *,
     output_axes: OutputAxes | None = None,
+    carry: Carry | None = None,
     keep: Path | None = None,
     limits: Limits = Limits(),  # noqa: B008  frozen
     start: Starter = fresh,
@@ -82,11 +86,13 @@ def predict(
 
     ``inputs`` are preprocessed arrays [N, ...], an entry per input of the model. ``progress`` is told the share done, 0
     to 1. A model whose batch is fixed runs at that batch, whatever ``batch_size`` says, with its last batch filled up
-    and the filling thrown away. ``output_axes`` says where the outputs have the examples (None: first). The outputs of
-    the first examples are left in the folder ``keep`` (``outputs.likeness``). ``start`` makes the process that runs it,
-    ``limits`` are the limits of that process, and it ends when ``stop`` is set. Raises WorkerFailed with the reason
-    where the model can't be loaded or run, or its process dies; OutOfSpace where the examples can't be handed over;
-    BackendUnavailable and UserError as the backend and the metric raise them.
+    and the filling thrown away. ``output_axes`` says where the outputs have the examples (None: first). With ``carry``
+    each call of a sequence gets the state that the call before it gave, and ``batch_size`` sequences run side by side.
+    The outputs of the first examples are left in the folder ``keep`` (``outputs.likeness``). ``start`` makes the
+    process that runs it, ``limits`` are the limits of that process, and it ends when ``stop`` is set.
+
+    Raises WorkerFailed with the reason where the model can't be loaded or run, or its process dies; OutOfSpace where
+    the examples can't be handed over; BackendUnavailable and UserError as the backend and the metric raise them.
     """
     if count_of(inputs) == 0:
         raise UserError("there is nothing to measure accuracy on: the test split is empty")
@@ -102,6 +108,7 @@ def predict(
                 axes=axes_of(inputs),
                 batch_size=together(inputs, batch_size),
                 output_axes=output_axes,
+                carry=carry,
                 keep=keep,
             ),
             limits=limits,
@@ -136,12 +143,13 @@ def _predicted(session: Session, asked: Asked, report: Callable[[float], None]) 
     reported, bad, repeat = 0, 0, 0.0
     found: list[NDArray[Any]] = []
     kept = Kept()
+    run = _run_batch if asked.carry is None else _run_sequences
+    size *= 1 if asked.carry is None else asked.carry.steps
     for start in range(0, count, size):
         length = min(size, count - start)
-        feed = batch(inputs, start, length, fixed)
-        outputs = _run_one(session, feed, asked, fixed or length)
+        outputs = run(session, inputs, asked, start, length, fixed)
         if not start:
-            repeat = _repeated(outputs, _run_one(session, feed, asked, fixed or length))
+            repeat = _repeated(outputs, run(session, inputs, asked, start, length, fixed))
             place = _judged(asked.metric, outputs)
         if place is None:
             return Predicted(predictions=None, reason=_unjudged(asked.metric, outputs), repeat=repeat)
@@ -176,9 +184,27 @@ class _Outputs:
         return [raw if moved is None else moved for raw, moved in zip(self.raw, self.by_example, strict=True)]
 
 
-def _run_one(session: Session, feed: Feed, asked: Asked, size: int) -> _Outputs:
-    raw = session(as_read(session, feed))
-    return _Outputs(raw, by_example(raw, asked.output_axes, size))
+def _run_batch(session: Session, inputs: Inputs, asked: Asked, start: int, length: int, fixed: int | None) -> _Outputs:
+    raw = session(as_read(session, batch(inputs, start, length, fixed)))
+    return _Outputs(raw, by_example(raw, asked.output_axes, fixed or length))
+
+
+def _run_sequences(
+    session: Session, inputs: Inputs, asked: Asked, start: int, length: int, fixed: int | None
+) -> _Outputs:
+    """The outputs of all calls of some sequences, with the calls of a sequence in a row."""
+    assert asked.carry is not None
+    count = length // asked.carry.steps
+    calls = sequence_calls(session, asked.artifact, inputs, asked.carry, start, count, fixed)
+    raws = [raw for _, raw in calls]
+    steps = [by_example(raw, asked.output_axes, fixed or count) for raw in raws]
+    found = [_joined(parts, count) for parts in zip(*steps, strict=True)]
+    return _Outputs(raws[-1], found)
+
+
+def _joined(parts: Sequence[NDArray[Any] | None], count: int) -> NDArray[Any] | None:
+    arrays = [part[:count] for part in parts if part is not None]
+    return by_sequence(arrays) if len(arrays) == len(parts) else None
 
 
 def _repeated(first: _Outputs, second: _Outputs) -> float:

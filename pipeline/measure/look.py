@@ -55,7 +55,7 @@ def look(artifact: Artifact, target: Target, inputs: Inputs) -> Look:
     moved = [by_example(outputs, axes, length) for outputs, length in zip(raw, sizes, strict=True)]
     repeated = by_example(again, axes, sizes[0])
     return Look(
-        names=_names(artifact, len(raw[0])),
+        names=names_of(artifact, len(raw[0])),
         axes=axes,
         outputs=[_joined([part[index] for part in moved], raw[0][index], count) for index in range(len(raw[0]))],
         repeat=max(
@@ -92,7 +92,8 @@ def _joined(parts: Sequence[NDArray[Any] | None], raw: Any, count: int) -> Any:
     return np.concatenate(arrays)[:count]
 
 
-def _names(artifact: Artifact, count: int) -> Sequence[str]:
+def names_of(artifact: Artifact, count: int) -> Sequence[str]:
+    """The names of a model's outputs; numbers where it has another number of them than ``count``."""
     if artifact.format == "onnx":
         import onnx
 

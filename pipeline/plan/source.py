@@ -28,6 +28,12 @@ class InputSignature:
     """Where axis 1 counts the tokens of a text, the most that the model takes; None: not known."""
 
 
+def state_of(model: ModelSource) -> Mapping[str, str]:
+    """The state that a model hands on from call to call: the input that takes each output, by the output's name; empty
+    where it has none, or the source knows none."""
+    return dict(getattr(model, "state", {}))
+
+
 class ModelSource(Protocol):
     """The origin of the baseline. It may have a ``postprocessing`` of its outputs (``plan.Postprocessing``) or None."""
 

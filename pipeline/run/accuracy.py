@@ -15,6 +15,7 @@ from threading import Event
 from pipeline.artifact import Artifact
 from pipeline.data.batches import Feed, count_of
 from pipeline.data.dataset import Labels
+from pipeline.data.steps import carry_in
 from pipeline.errors import OutOfSpace, UserError, reasoned
 from pipeline.isolated.template import Template
 from pipeline.machine.card import card_of
@@ -27,6 +28,7 @@ from pipeline.metrics import class_path, fields_of
 from pipeline.plan import Plan
 from pipeline.results.record import AccuracySamples
 from pipeline.run.building import limits_for
+from pipeline.run.carrying import judged_by_sequence
 from pipeline.run.progress import ProgressDisplay
 from pipeline.run.table import Table
 
@@ -70,6 +72,7 @@ def evaluate_all(
                 max(subject.batch_size for subject in subjects),
                 progress,
                 output_axes=output_axes,
+                carry=carry_in(plan.data),
                 keep=kept[name],
                 limits=limits,
                 start=template,
@@ -98,12 +101,13 @@ def evaluate_all(
         for subject in models[name][1]:
             for text in remarks_on(predicted, count_of(inputs)):
                 table.remark(subject.key, text)
-    return replace(
+    samples = replace(
         samples_of(plan),
         labels=labels,
         predictions={name: one.predictions for name, one in found.items() if one.predictions is not None},
         likeness=likenesses({name: kept[name] for name in found}, plan.measure),
     )
+    return judged_by_sequence(samples, carry_in(plan.data))
 
 
 def samples_of(plan: Plan) -> AccuracySamples:

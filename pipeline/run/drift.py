@@ -13,7 +13,7 @@ from pipeline.analyse.accuracy import accuracies
 from pipeline.analyse.recommend.eligible import accuracy_obstacles
 from pipeline.artifact import Artifact
 from pipeline.data.batches import Inputs, axes_of
-from pipeline.data.dataset import Split, SplitName, preprocess
+from pipeline.data.dataset import Split, SplitName, labelled, preprocess
 from pipeline.errors import SlimlineError
 from pipeline.measure.accuracy import predict
 from pipeline.measure.outputs import OutputAxes
@@ -93,5 +93,13 @@ class DriftJudge:
 
 def deciding_examples(plan: Plan, splits: Mapping[SplitName, Split]) -> Split | None:
     """The examples that a search decides on, those of the validation split first; None where the data has none."""
-    parts = [split for name in DECIDING if (split := splits.get(name)) is not None and len(split)]
+    parts = [_judged(split) for name in DECIDING if (split := splits.get(name)) is not None and len(split)]
     return reduce(Split.followed_by, parts).take(0, plan.searched.examples) if parts else None
+
+
+def _judged(split: Split) -> Split:
+    """The examples that have a label, where some have none: of a sequence that may be the last call only."""
+    if split.labels is None or split.labels.ndim > 1:
+        return split
+    places = np.flatnonzero(labelled(split.labels))
+    return split.chosen(places.tolist()) if 0 < len(places) < len(split) else split

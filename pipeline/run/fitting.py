@@ -30,6 +30,7 @@ from pipeline.metrics import in_classes, judging_of, place_read, told_classes
 from pipeline.plan import Metric, Plan, Target
 from pipeline.results import numbers as show
 from pipeline.run.building import limits_for
+from pipeline.run.carrying import in_steps, with_carried_state
 from pipeline.run.preflight import needed_splits
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ def with_fitted_data(plan: Plan) -> Plan:
     data = plan.data if trains else widened(plan.data)
     if isinstance(data, Noise):
         data = data.drawn_for(wanted, axes)
-    return replace(plan, data=Fitted(data=data, fit=Fit(wanted=wanted, axes=axes)))
+    return replace(plan, data=Fitted(data=in_steps(plan, data, axes), fit=Fit(wanted=wanted, axes=axes)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,7 @@ def acquainted(plan: Plan, source: Artifact, splits: Mapping[SplitName, Split], 
     seen = _look(plan, source, splits["test"], start)
     if seen is None:
         return Acquainted(plan=plan, look=None)
+    plan = with_carried_state(plan, source, _target(source), seen)
     if seen.repeat > RANDOM:
         raise UserError(
             f"the model's outputs are random: run twice on the same examples, they differ by "
@@ -141,14 +143,17 @@ def acquainted(plan: Plan, source: Artifact, splits: Mapping[SplitName, Split], 
 
 
 def _look(plan: Plan, source: Artifact, test: Split, start: Starter) -> Look | None:
-    backend = OnnxRuntime() if source.format == "onnx" else Torch()
     inputs = preprocess(test.take(0, MOST).inputs, plan.model.preprocessing)
     copied = Inputs({name: np.ascontiguousarray(array) for name, array in inputs.items()}, inputs.axes)
     try:
-        return run(look, source, Target(name="look", backend=backend), copied, limits=limits_for(plan), start=start)
+        return run(look, source, _target(source), copied, limits=limits_for(plan), start=start)
     except SlimlineError as error:
         logger.info("the model could not be looked at before the run: %s", error)
         return None
+
+
+def _target(source: Artifact) -> Target:
+    return Target(name="look", backend=OnnxRuntime() if source.format == "onnx" else Torch())
 
 
 def _fitted(metric: Metric, seen: Look) -> tuple[Metric, str | None]:

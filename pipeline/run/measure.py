@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 from pipeline.data.batches import Feed, alone, batch_of
 from pipeline.data.dataset import Split, preprocess
+from pipeline.data.steps import carry_in
 from pipeline.errors import Skipped, reasoned
 from pipeline.measure.exclusive import measuring
 from pipeline.measure.outputs import OutputAxes
@@ -19,6 +20,7 @@ from pipeline.results.record import AccuracySamples, LatencySamples, SubjectReco
 from pipeline.run.accuracy import evaluate_all, samples_of
 from pipeline.run.alone import run_each_alone, run_scenarios
 from pipeline.run.built import Built
+from pipeline.run.carrying import latest_first
 from pipeline.run.progress import ProgressDisplay
 from pipeline.run.rows import rows
 from pipeline.run.speed import measure_all_peaks, time_rows
@@ -65,7 +67,8 @@ def _measure(
     keep: Callable[[Measured], object],
 ) -> Measured:
     inputs = preprocess(test.inputs, plan.model.preprocessing)
-    feeds = {size: batch_of(inputs, size) for size in plan.batch_sizes}
+    timed = latest_first(inputs, carry_in(plan.data))
+    feeds = {size: batch_of(timed, size) for size in plan.batch_sizes}
     table = Table(rows(plan, built))
     _one_by_one(table, inputs)
     run_each_alone(plan, table, feeds, display)
@@ -73,10 +76,10 @@ def _measure(
     latency: list[LatencySamples] = []
     for device in devices:
         with reasoned(partial(table.fail_all, table.subjects(device))):
-            latency.append(time_rows(plan, device, len(devices), table, inputs, feeds, display))
+            latency.append(time_rows(plan, device, len(devices), table, timed, feeds, display))
     keep(Measured(list(table.records.values()), LatencySamples.concatenate(latency), samples_of(plan), {}))
     peaks = measure_all_peaks(table, display) if plan.measure.peaks else {}
-    run_scenarios(plan, table, inputs, feeds, display)
+    run_scenarios(plan, table, timed, feeds, display)
     time_whole_calls(plan, table, feeds, display, output_axes)
     with TemporaryDirectory(prefix="slimline-accuracy-") as folder:
         judged = evaluate_all(plan, table, inputs, display, output_axes, Path(folder), test.labels)

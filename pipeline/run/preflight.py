@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any
@@ -12,12 +13,16 @@ from numpy.typing import NDArray
 
 from pipeline.data.batches import axes_of
 from pipeline.data.dataset import Split, SplitName, preprocess
+from pipeline.data.steps import sequences_in
 from pipeline.errors import NoExamples, Skipped, UserError, keeping
 from pipeline.errors.names import unknown
 from pipeline.measure.accuracy import assert_disjoint
 from pipeline.plan import InputSignature, Plan
 from pipeline.plan.chains import misfit
 from pipeline.run.drift import DECIDING
+
+_STATE = re.compile(r"state|hidden|cache|past|mem|^[hc]_?(0|in|prev)?$", re.IGNORECASE)
+"""Names of inputs that often take a state."""
 
 
 def preflight(plan: Plan) -> dict[SplitName, Split]:
@@ -46,7 +51,8 @@ def preflight(plan: Plan) -> dict[SplitName, Split]:
         problems += _problems(plan, splits["test"], signature)
     if problems:
         raise UserError(*problems)
-    assert_disjoint(splits)
+    sequences = sequences_in(plan.data)
+    assert_disjoint(splits if sequences is None else {name: sequences.data.split(name) for name in splits})
     return splits
 
 
@@ -103,7 +109,7 @@ def _problems(plan: Plan, test: Split, signature: Mapping[str, InputSignature]) 
     if missing or extra:
         return [
             f"the model's inputs are {', '.join(signature)}, but the data has {', '.join(test.inputs)}: "
-            "name the arrays of the data as the model names its inputs"
+            f"name the arrays of the data as the model names its inputs{_about_a_state(missing)}"
         ]
     sample = preprocess(test.take(0, 1).inputs, plan.model.preprocessing)
     axes = axes_of(sample)
@@ -112,6 +118,14 @@ def _problems(plan: Plan, test: Split, signature: Mapping[str, InputSignature]) 
         for name, wanted in signature.items()
         if (problem := _mismatch(name, sample[name], wanted, axes.get(name, 0), name in plan.model.preprocessing))
     ]
+
+
+def _about_a_state(missing: Sequence[str]) -> str:
+    """What to type where one of the inputs looks like a state, which data does not have."""
+    state = next((name for name in missing if _STATE.search(name)), None)
+    if state is None:
+        return ""
+    return f"; if the call before gives '{state}', type 'model.state={{OUTPUT: {state}}}' (inspect tells the outputs)"
 
 
 def _mismatch(

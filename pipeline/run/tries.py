@@ -17,6 +17,7 @@ from itertools import zip_longest
 
 from pipeline.data.batches import Feed, batch_of
 from pipeline.data.dataset import Split, preprocess
+from pipeline.data.steps import carry_in
 from pipeline.errors import Skipped, StageFailed, UserError
 from pipeline.folders.locks import InUse
 from pipeline.measure.group import Subject
@@ -29,6 +30,7 @@ from pipeline.results.report import Report, Result
 from pipeline.run.build import Builder
 from pipeline.run.build import builder as making
 from pipeline.run.built import Built
+from pipeline.run.carrying import latest_first
 from pipeline.run.compare import ROUNDS, compare
 from pipeline.run.rows import runnable
 
@@ -81,7 +83,7 @@ def try_changes(plan: Plan, record: Record, report: Report, test: Split, step: S
     in_use = InUse()  # as long as it lives, what is built stays in the store
     with making(plan, lambda *_: None, in_use) as builder:
         trials, ready = _build(wanted, builder, plan.measure.try_s * _BUILDING, step)
-    inputs = preprocess(test.inputs, plan.model.preprocessing)
+    inputs = latest_first(preprocess(test.inputs, plan.model.preprocessing), carry_in(plan.data))
     for device in dict.fromkeys(one.row.target.device for one in ready):
         left_s = plan.measure.try_s - (time.monotonic() - began)
         affordable = _affordable(plan, [one for one in ready if one.row.target.device == device], left_s)

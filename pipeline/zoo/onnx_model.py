@@ -32,6 +32,8 @@ class OnnxModel:
     path: Path
     preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
     postprocessing: Postprocessing | None = None
+    state: Mapping[str, str] = field(default_factory=dict)
+    """The input that takes each output at the next call, by the output's name (``pipeline.plan.state_of``)."""
     format: ClassVar[Format] = "onnx"
 
     @property

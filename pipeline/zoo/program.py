@@ -14,7 +14,7 @@ from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import StageFailed, UserError
 from pipeline.errors.user_code import user_code_error
 from pipeline.libraries.installed import version
-from pipeline.plan import InputSignature
+from pipeline.plan import InputSignature, Postprocessing
 from pipeline.zoo.exported import EXPORTERS, OPSET, output_names, require_same
 from pipeline.zoo.onnx_model import existing
 from pipeline.zoo.program_file import signature_of
@@ -30,6 +30,9 @@ class ProgramModel:
 
     path: Path
     preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
+    postprocessing: Postprocessing | None = None
+    state: Mapping[str, str] = field(default_factory=dict)
+    """The input that takes each output at the next call, by the output's name (``pipeline.plan.state_of``)."""
     format: ClassVar[Format] = "onnx"
     """What is written."""
 

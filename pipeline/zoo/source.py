@@ -42,6 +42,8 @@ class TorchModel:
     """Names in the weights, or glob patterns, that the model has no use for."""
     preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
     postprocessing: Postprocessing | None = None
+    state: Mapping[str, str] = field(default_factory=dict)
+    """The input that takes each output at the next call, by the output's name (``pipeline.plan.state_of``)."""
     format: ClassVar[Format] = "torch"
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ from pipeline.artifact.torch_names import named_tensors
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import UserError, first_line
 from pipeline.libraries.installed import version
-from pipeline.plan import InputSignature
+from pipeline.plan import InputSignature, Postprocessing
 from pipeline.zoo.exported import EXPORTERS, OPSET, output_names, require_same
 from pipeline.zoo.inputs import InputSpec
 from pipeline.zoo.onnx_model import existing
@@ -38,6 +38,9 @@ class ScriptModel:
     outputs: tuple[str, ...] = ()
     """Names for the tensors that it returns, in order; none: keys or fields where it has such, else ``output``."""
     preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
+    postprocessing: Postprocessing | None = None
+    state: Mapping[str, str] = field(default_factory=dict)
+    """The input that takes each output at the next call, by the output's name (``pipeline.plan.state_of``)."""
     format: ClassVar[Format] = "onnx"
     """What is written."""
 
