@@ -6,20 +6,24 @@ import re
 from collections.abc import Iterable, Sequence
 
 from pipeline.inspection.inspection import ModelInput, ModelOutput
+from pipeline.plan import may_be_state
 
 _WORDS = frozenset(("in", "input", "out", "output", "n", "new", "next", "past", "present", "prev", "previous", "last"))
 """Parts of a name that say which of the two it is."""
 _PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+_UNNAMED = re.compile(r"output(_\d+)?")
+"""The names that outputs get which have none."""
 
 
 def next_states(inputs: Sequence[ModelInput], outputs: Sequence[ModelOutput]) -> dict[str, str]:
     """The input that likely takes each output at the next call, by the output's name.
 
-    Both have the same type and sizes, and names that differ only in which of the two they say.
+    Both have the same type and sizes, and names that differ only in which of the two they say. An output that was given
+    no name goes to an input that has the name of a state.
     """
     found: dict[str, str] = {}
     for output in outputs:
-        alike = (one.name for one in inputs if _same(one, output) and _stem(one.name) == _stem(output.name))
+        alike = (one.name for one in inputs if _same(one, output) and _named_alike(one.name, output.name))
         name = next((name for name in alike if name not in found.values()), None)
         if name is not None:
             found[output.name] = name
@@ -38,6 +42,10 @@ def _same(one: ModelInput, output: ModelOutput) -> bool:
         return False
     pairs = zip(one.shape, output.shape, strict=True)
     return all(given == made or not (isinstance(given, int) and isinstance(made, int)) for given, made in pairs)
+
+
+def _named_alike(given: str, made: str) -> bool:
+    return _stem(given) == _stem(made) or (_UNNAMED.fullmatch(made) is not None and may_be_state(given))
 
 
 def _stem(name: str) -> tuple[str, ...]:

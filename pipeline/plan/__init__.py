@@ -5,7 +5,7 @@ from pipeline.plan.plan import Grid, Plan
 from pipeline.plan.postprocessing import Postprocessing
 from pipeline.plan.search import SearchSettings
 from pipeline.plan.settings import BASELINE, CallStep, Constraints, Explain, MeasureSettings, RunLimits, Scenario
-from pipeline.plan.source import InputSignature, ModelSource, state_of
+from pipeline.plan.source import InputSignature, ModelSource, may_be_state, state_of
 from pipeline.plan.stage import Comparison, Context, Speed, Stage, Variant, is_export, role_of
 from pipeline.plan.target import (
     Backend,
@@ -52,6 +52,7 @@ __all__ = [
     "Waking",
     "as_read",
     "is_export",
+    "may_be_state",
     "role_of",
     "state_of",
     "unavailable",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,14 @@ class InputSignature:
     """The rows of the smallest table (an embedding) that the input's whole numbers choose from; None: not known."""
     longest: int | None = None
     """Where axis 1 counts the tokens of a text, the most that the model takes; None: not known."""
+
+
+_STATE = re.compile(r"state|hidden|cache|past|mem|^[hc]_?(0|in|prev)?$", re.IGNORECASE)
+
+
+def may_be_state(name: str) -> bool:
+    """Whether an input has one of the names that inputs have which take a state."""
+    return _STATE.search(name) is not None
 
 
 def state_of(model: ModelSource) -> Mapping[str, str]:

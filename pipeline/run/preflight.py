@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
@@ -17,12 +16,9 @@ from pipeline.data.steps import sequences_in
 from pipeline.errors import NoExamples, Skipped, UserError, keeping
 from pipeline.errors.names import unknown
 from pipeline.measure.accuracy import assert_disjoint
-from pipeline.plan import InputSignature, Plan
+from pipeline.plan import InputSignature, Plan, may_be_state
 from pipeline.plan.chains import misfit
 from pipeline.run.drift import DECIDING
-
-_STATE = re.compile(r"state|hidden|cache|past|mem|^[hc]_?(0|in|prev)?$", re.IGNORECASE)
-"""Names of inputs that often take a state."""
 
 
 def preflight(plan: Plan) -> dict[SplitName, Split]:
@@ -122,7 +118,7 @@ def _problems(plan: Plan, test: Split, signature: Mapping[str, InputSignature]) 
 
 def _about_a_state(missing: Sequence[str]) -> str:
     """What to type where one of the inputs looks like a state, which data does not have."""
-    state = next((name for name in missing if _STATE.search(name)), None)
+    state = next((name for name in missing if may_be_state(name)), None)
     if state is None:
         return ""
     return f"; if the call before gives '{state}', type 'model.state={{OUTPUT: {state}}}' (inspect tells the outputs)"

@@ -21,6 +21,7 @@ from pipeline.command_line.optimize import search
 from tests.data.sounds import write_wav
 from tests.importing.graphs import model, value, weight
 from tests.zoo.hub_folders import PROCESSOR, bert, described
+from tests.zoo.test_exported import Both, program, script
 
 BEST = "experiment=best"
 RANDOM = ("data=random", "data.examples.calibration=0", "data.examples.train=0")
@@ -278,6 +279,15 @@ def _both() -> None:
 def _wide() -> None:
     write_model("m.onnx", shape=("n", 3, 32, 64))
     write_images("photos", "a.png")
+
+
+def test_files_of_pytorch_are_known_by_their_content() -> None:
+    program(Path("step.pt2"))
+    script(Path("both.pth"), Both())
+    np.savez("d.npz", first=np.zeros((9, 1), np.float32), second=np.zeros((9, 3), np.float32))
+    assert words("step.pt2", "d.npz")[:3] == ["model=program", "model.path=step.pt2", "data=npz"]
+    inputs = 'model.inputs={"first": {shape: [1], dtype: float32}, "second": {shape: [3], dtype: float32}}'
+    assert words("both.pth", "d.npz")[:3] == ["model=torchscript", "model.path=both.pth", inputs]
 
 
 def _trained() -> None:

@@ -18,7 +18,14 @@ def _output(name: str, shape: Sizes | None, dtype: str = "float32") -> ModelOutp
 
 @pytest.mark.parametrize(
     ("output", "name"),
-    [("stateN", "state"), ("hn", "h0"), ("present.1.key", "past.1.key"), ("hidden_out", "hidden_in"), ("cn", "c_0")],
+    [
+        ("stateN", "state"),
+        ("hn", "h0"),
+        ("present.1.key", "past.1.key"),
+        ("hidden_out", "hidden_in"),
+        ("cn", "c_0"),
+        ("output_1", "state"),
+    ],
 )
 def test_a_next_state_is_known_by_its_name_and_sizes(output: str, name: str) -> None:
     inputs = [_input("x", ["n", 8]), _input(name, ["n", 4])]
@@ -33,6 +40,7 @@ def test_a_next_state_is_known_by_its_name_and_sizes(output: str, name: str) -> 
         _output("stateN", ["n", 4, 1]),
         _output("stateN", ["n", 4], "int64"),
         _output("stateN", None),
+        _output("output_1", ["n", 5]),
     ],
 )
 def test_what_differs_is_no_next_state(output: ModelOutput) -> None:
