@@ -44,16 +44,24 @@ class Steps(Around):
     """How many axes one example of each other input has."""
     states: Mapping[str, StateInput]
     _splits: dict[SplitName, Split] = field(default_factory=dict)
+    _lengths: dict[int, SplitName] = field(default_factory=dict)
 
     def split(self, name: SplitName) -> Split:
-        """One split; raises UserError where no array has an axis of steps, or two have other numbers of them."""
+        """One split; raises UserError where no array has an axis of steps, or two have other numbers of them, also in
+        another split."""
         if name not in self._splits:
             self._splits[name] = self._calls(name, self.data.split(name))
         return self._splits[name]
 
     def _calls(self, name: SplitName, split: Split) -> Split:
-        steps = self._steps(split.inputs)
-        count = len(split)
+        steps, count = self._steps(split.inputs), len(split)
+        for length, other in self._lengths.items():
+            if length != steps:
+                raise UserError(
+                    f"the sequences of the {name} split have {steps} steps, and those of the {other} split {length}: "
+                    "all must have the same number"
+                )
+        self._lengths[steps] = name
         arrays = {}
         for key, array in split.inputs.items():
             has_steps = key in self.axes and array.ndim == self.axes[key] + 2

@@ -143,13 +143,13 @@ def _predicted(session: Session, asked: Asked, report: Callable[[float], None]) 
     reported, bad, repeat = 0, 0, 0.0
     found: list[NDArray[Any]] = []
     kept = Kept()
-    run = _run_batch if asked.carry is None else _run_sequences
+    outputs_of = _run_batch if asked.carry is None else _run_sequences
     size *= 1 if asked.carry is None else asked.carry.steps
     for start in range(0, count, size):
         length = min(size, count - start)
-        outputs = run(session, inputs, asked, start, length, fixed)
+        outputs = outputs_of(session, inputs, asked, start, length, fixed)
         if not start:
-            repeat = _repeated(outputs, run(session, inputs, asked, start, length, fixed))
+            repeat = _repeated(outputs, outputs_of(session, inputs, asked, start, length, fixed))
             place = _judged(asked.metric, outputs)
         if place is None:
             return Predicted(predictions=None, reason=_unjudged(asked.metric, outputs), repeat=repeat)

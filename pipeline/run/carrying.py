@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from pipeline.artifact import Artifact
 from pipeline.data.batches import Feed, Inputs, axes_of, count_of
 from pipeline.data.dataset import Dataset, Split, labelled, preprocess
-from pipeline.data.noise import Noise
 from pipeline.data.steps import Carried, Carry, StateInput, Steps, carry_in, sequences_in
 from pipeline.errors import UserError
 from pipeline.errors.names import unknown
@@ -26,10 +25,10 @@ from pipeline.run.building import limits_for
 
 
 def in_steps(plan: Plan, data: Dataset, axes: Mapping[str, int | None]) -> Dataset:
-    """The data with an example for each call, where the model has a state and the data are sequences; drawn inputs stay
-    single calls, whose state is drawn, too. Raises UserError where ``model.state`` does not fit the model's inputs."""
+    """The data with an example for each call, where the model has a state; raises UserError where ``model.state`` does
+    not fit the model's inputs."""
     state, signature = state_of(plan.model), plan.model.signature()
-    if not state or isinstance(data, Noise):
+    if not state:
         return data
     for name in state.values():
         if name not in signature:

@@ -56,9 +56,8 @@ def with_fitted_data(plan: Plan) -> Plan:
     axes = {**told, **dict(getattr(plan.data, "batch_axes", {}))}
     trains = plan.model.format == "torch" or "train" in needed_splits(plan)
     data = plan.data if trains else widened(plan.data)
-    if isinstance(data, Noise):
-        data = data.drawn_for(wanted, axes)
-    return replace(plan, data=Fitted(data=in_steps(plan, data, axes), fit=Fit(wanted=wanted, axes=axes)))
+    data = data.drawn_for(wanted, axes) if isinstance(data, Noise) else in_steps(plan, data, axes)
+    return replace(plan, data=Fitted(data=data, fit=Fit(wanted=wanted, axes=axes)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,6 +63,18 @@ def test_labels_are_those_of_each_step_or_of_the_last(labels: NDArray[Any], by_c
     np.testing.assert_array_equal(calls(labels, x=np.zeros((2, 3, 4))).labels, by_call)
 
 
+def test_splits_with_other_numbers_of_steps_are_refused() -> None:
+    @dataclass(frozen=True)
+    class Longer(Given):
+        def split(self, name: SplitName) -> Split:
+            return Split({"x": np.zeros((2, 3 if name == "test" else 4, 4))})
+
+    data = Steps(data=Longer({}), axes={"x": 1}, states={})
+    data.split("test")
+    with pytest.raises(UserError, match="the calibration split have 4 steps, and those of the test split 3"):
+        data.split("calibration")
+
+
 @pytest.mark.parametrize(
     ("inputs", "says"),
     [

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.data.batches import Inputs
 from pipeline.data.dataset import IGNORED, Dataset, Split, SplitName
+from pipeline.data.noise import Noise
 from pipeline.data.steps import Carry, carry_in
 from pipeline.errors import UserError
 from pipeline.metrics import Cosine
@@ -116,6 +117,12 @@ def test_a_sequence_counts_as_one_example(
     assert (None if found.labels is None else found.labels.tolist()) == truth
     same = _samples(labels, predictions)
     assert judged_by_sequence(same, None) is same
+
+
+def test_drawn_inputs_are_single_calls_with_a_drawn_state(tmp_path: Path) -> None:
+    found = met(planned(tmp_path, STATE, data=Noise(examples={"test": 4})), tmp_path)
+    assert carry_in(found) is None
+    assert found.split("test").inputs["state"].any()
 
 
 def test_without_a_state_the_data_must_have_the_input(tmp_path: Path) -> None:
