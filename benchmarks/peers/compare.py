@@ -71,7 +71,7 @@ def main(run: Path, test: Split, peers: Sequence[Path], finalists: int, settings
     baseline = Candidate(tool="baseline", name="fp32", artifact=artifact, target=ORT)
     feed = batch_of(test.inputs, BATCH)
     record = load_record(run / "samples")
-    judge = Judge(test, record.accuracy.metric == TopOne.name, outputs(baseline, test.inputs))
+    judge = Judge(test, record.accuracy.metric == TopOne.name, outputs(baseline, test.arrays))
     _say(f"a short look at {len(candidates)} candidates")
     look = replace(settings, looks=(SCREENING_ROUNDS,), half_width=0.0, budget_s=None, blocks=settings.blocks // 2)
     screening = time_all([baseline, *candidates], baseline, feed, look)

@@ -42,7 +42,7 @@ class Judge:
 
     def __call__(self, candidate: Candidate) -> Judgement:
         """Raises WorkerFailed where the candidate can't be run."""
-        found = outputs(candidate, self.test.inputs)
+        found = outputs(candidate, self.test.arrays)
         if self.test.labels is None or not self.scores:
             return by_cosine(found, self.baseline)
         return by_labels(found, self.baseline, self.test.labels)

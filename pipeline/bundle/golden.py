@@ -40,7 +40,7 @@ def choose(examples: Split, batch_size: int) -> Split:
 
 def write(path: Path, golden: Split, outputs: Arrays) -> None:
     """Write all arrays into one file. Labels that are no class numbers are left out."""
-    arrays: dict[str, NDArray[Any]] = {f"input.{name}": array for name, array in golden.inputs.items()}
+    arrays: dict[str, NDArray[Any]] = {f"input.{name}": array for name, array in golden.arrays.items()}
     arrays.update({f"output.{name}": array for name, array in outputs.items()})
     if golden.labels is not None and golden.labels.dtype.kind in "iu":
         arrays["labels"] = golden.labels

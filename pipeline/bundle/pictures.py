@@ -23,7 +23,8 @@ def recipe(name: str, raw: NDArray[Any], data: Dataset | None) -> dict[str, Any]
         return None
     if isinstance(data, Images) and data.input == name:
         layout = "chw" if raw.shape[1] == len("RGB") else "hwc"
-        found = _recipe("RGB", (data.size, data.size), layout, data.central, known=True)
+        size = raw.shape[2:] if layout == "chw" else raw.shape[1:3]
+        found = _recipe("RGB", size, layout, data.central, known=True)
         return {**found, "interpolation": data.interpolation}
     channels_first, channels_last = raw.shape[1] in _MODES, raw.shape[3] in _MODES
     if channels_first:

@@ -88,7 +88,7 @@ def write_bundle(
         model = _add_model(artifact, folder, runtime, session, start)
         asked = {"runtime": runtime, "model": model.name, "session": session, "batch_size": recommendation.batch_size}
         told = {**asked, "inputs": model.inputs, "outputs": model.outputs, "output_axes": dict(output_axes or {})}
-        tried = _tried(folder, told, chosen.inputs, preprocessing, start)
+        tried = _tried(folder, told, chosen.arrays, preprocessing, start)
         golden.write(folder / manifests.GOLDEN_FILE, chosen, tried.golden)
         program = runtime != "torch" and trained is not None and _add_program(trained, folder, start)
         manifest = manifests.plain(
@@ -190,7 +190,7 @@ def _tried(
 
 def _described(entry: Mapping[str, Any], chosen: Split, data: Dataset | None) -> dict[str, Any]:
     """A manifest's input, with what the golden examples show of it."""
-    raw = chosen.inputs[entry["name"]]
+    raw = chosen.arrays[entry["name"]]
     picture = recipe(entry["name"], raw, data) if len(chosen.inputs) == 1 else None
     return {**entry, "range": value_range(raw), "image": picture}
 

@@ -4,41 +4,37 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.command_line.arguments import quoted
+from pipeline.command_line.input_words import class_words, folder_words, picture_words, sound_words, token_words
 from pipeline.command_line.model_words import GivenModel, listed, nothing, path_of
+from pipeline.command_line.set_words import function_words, is_saved_set, set_roles
 from pipeline.command_line.shipped import Node, configurations, default_of
 from pipeline.data.files import LABELS
 from pipeline.data.folder import files_below
 from pipeline.data.noise import InputShape
-from pipeline.data.pictures import PICTURES
+from pipeline.data.pictures import CHANNELS, PICTURES
+from pipeline.data.rows import npy_header
 from pipeline.data.sounds import SOUNDS
+from pipeline.data.square import SIZE
 from pipeline.data.table import SUFFIXES as TABLES
 from pipeline.data.table import read_table
 from pipeline.data.texts import LABEL, TEXT
+from pipeline.data.tokens import LENGTH, folders_beside, tokenizer_in
 from pipeline.errors import UserError
-from pipeline.plan import InputSignature
 
 _SPLITS = ("test.npz", "calibration.npz", "train.npz", "validation.npz")
 _FORMS = (
-    "DATA is an .npz file, a folder of images, of audio or of .npz files, a table of texts "
-    f"({', '.join(TABLES)}), or the name of data that ships"
+    "DATA is an .npz file, a folder of images, of audio, of .npz or of .npy files, a table of texts "
+    f"({', '.join(TABLES)}), a folder of Dataset.save_to_disk, module:function, or the name of data that ships"
 )
-_TOKENIZER, _SLOW = "tokenizer.json", "tokenizer_config.json"
-"""The file with a whole tokenizer; and one that transformers reads together with a vocabulary."""
-_VALUES = ("true", "false", "null", "nan", "inf")
-"""Words that are no texts in Hydra's grammar."""
-_PIXELS, _TOKENS = 224, 64
-_CHANNELS = 3
 _RATE, _SECONDS = 16_000, 1.0
-_PICTURE, _TEXT, _SOUND = 4, 2, 2
-"""The axes of pictures, of tokens, and of audio that has no axis for its one channel."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +64,8 @@ def data_words(
         return GivenData(words=(f"data={typed}",), labelled=_labelled(named[typed]))
     if path.is_dir():
         return _folder(path, model, settings)
+    if (yielded := function_words(typed)) is not None and not path.exists():
+        return GivenData(words=yielded)
     if not path.exists():
         patterns = ["*.npz", *(f"*{suffix}" for suffix in TABLES)]
         raise UserError(f"{nothing(typed, path, named, patterns)} {_FORMS} ({', '.join(named)})")
@@ -106,11 +104,7 @@ def _arrays(path: Path) -> GivenData:
             names = [name.removesuffix(".npy") for name in archive.namelist()]
             for name in names:
                 with archive.open(f"{name}.npy") as file:
-                    read = np.lib.format
-                    header = (
-                        read.read_array_header_1_0 if read.read_magic(file) == (1, 0) else read.read_array_header_2_0
-                    )
-                    shape, _, dtype = header(file)
+                    shape, _, dtype = npy_header(file)
                 inputs[name] = InputShape(shape=tuple(shape[1:]), dtype=_read_as(dtype))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return GivenData()  # whoever reads the file tells what is wrong with it
@@ -124,6 +118,10 @@ def _read_as(dtype: np.dtype[np.generic]) -> str:
 
 
 def _folder(path: Path, model: GivenModel, settings: Mapping[str, str]) -> GivenData:
+    if is_saved_set(path):
+        return _saved_set(path, model, settings)
+    if any(path.glob("*.npy")):
+        return GivenData(words=("data=npz", f"data.path={path}"), labelled=(path / f"{LABELS}.npy").is_file())
     names = sorted(file.name for file in path.glob("*.npz"))
     if _SPLITS[0] in names:
         return replace(_arrays(path / _SPLITS[0]), words=("data=folder", f"data.path={path}"))
@@ -151,6 +149,24 @@ def _folder(path: Path, model: GivenModel, settings: Mapping[str, str]) -> Given
     return _images(path, pictures, model, settings)
 
 
+def _saved_set(path: Path, model: GivenModel, settings: Mapping[str, str]) -> GivenData:
+    near = None
+    with suppress(UserError):  # the set may have no texts
+        near = _tokenizer(path, model)
+    roles = set_roles(path, settings, near)
+    tokenizer = [f"data.tokenizer={near}"] if roles.text is not None and "data.tokenizer" not in settings else []
+    return GivenData(
+        words=(
+            "data=hugging_face",
+            f"data.path={path}",
+            *tokenizer,
+            *(picture_words(model) if roles.image is not None else ()),
+            *(token_words(model) if roles.text is not None else ()),
+        ),
+        labelled=roles.label is not None,
+    )
+
+
 def _by_folder(files: Sequence[Path], path: Path, settings: Mapping[str, str]) -> bool:
     """Whether the folders that files lie in are their classes: as it was typed, or where all lie in several folders."""
     in_folders = len({file.parent.name for file in files}) > 1 and not any(file.parent == path for file in files)
@@ -168,7 +184,7 @@ def _sounds(path: Path, sounds: Sequence[Path], model: GivenModel, settings: Map
             "data=audio",
             f"data.path={path}",
             *(["data.labelled=true"] if labelled else []),
-            *_sound_words(model, rate),
+            *sound_words(model, rate),
         ),
         labelled=labelled,
         inputs={settings.get("data.input", "audio"): shape},
@@ -183,116 +199,36 @@ def _decimal(settings: Mapping[str, str], key: str) -> float | None:
     return None
 
 
-def _sound_words(model: GivenModel, rate: int) -> Iterator[str]:
-    """The length, the name and the axes of the first input that audio fits, where they are not those of ``data=audio``.
-
-    Raises UserError where a model that tells its inputs has none that audio fits.
-    """
-    if model.inputs is None:
-        return
-    for name, entry in model.inputs.items():
-        shape = entry.shape or ()
-        channel = len(shape) == _SOUND + 1 and shape[1] == 1
-        if entry.dtype.startswith("float") and (channel or len(shape) == _SOUND):
-            yield from () if shape[-1] is None else (f"data.seconds={shape[-1] / rate}",)
-            yield from () if name == "audio" else (f"data.input={name}",)
-            yield from ("data.channel=true",) if channel else ()
-            return
-    raise UserError(
-        f"the model reads {listed(list(model.inputs))}, and none of these takes [N, samples], which a folder of audio "
-        "gives: give the examples (spectrograms, say) as an .npz file"
-    )
-
-
 def _images(path: Path, pictures: Sequence[Path], model: GivenModel, settings: Mapping[str, str]) -> GivenData:
     labelled = _by_folder(pictures, path, settings)
-    name, side = settings.get("data.input", "image"), _number(settings, "data.size", _PIXELS)
+    name, side = settings.get("data.input", "image"), _number(settings, "data.size", SIZE)
     return GivenData(
         words=(
             "data=images",
             f"data.path={path}",
             *(["data.labelled=true"] if labelled else []),
-            *_picture_words(model),
-            *_folder_words(model, pictures if labelled else ()),
+            *picture_words(model),
+            *folder_words(model, pictures if labelled else ()),
         ),
         labelled=labelled,
-        inputs={name: InputShape(shape=(_CHANNELS, side, side), dtype="float32")},
+        inputs={name: InputShape(shape=(CHANNELS, side, side), dtype="float32")},
     )
-
-
-def _folder_words(model: GivenModel, pictures: Sequence[Path]) -> Iterator[str]:
-    """The model's names of its classes, where all folders have such names."""
-    folders = {file.parent.name for file in pictures}
-    if folders and folders <= set(model.classes):
-        yield f"data.classes={_in_brackets(model.classes)}"
-
-
-def _picture_words(model: GivenModel) -> Iterator[str]:
-    """The size and the name of the first input that pictures fit, where they are not those of ``data=images``, and how
-    the model wants them cut and scaled."""
-    yield from model.pictures
-    for name, entry in (model.inputs or {}).items():
-        if entry.shape is not None and len(entry.shape) == _PICTURE:
-            side = _side(name, entry)
-            yield from () if side is None else (f"data.size={side}",)
-            yield from () if name == "image" else (f"data.input={name}",)
-            return
-
-
-def _side(name: str, entry: InputSignature) -> int | None:
-    """The pixels of the square that the model reads; None where any will do. Raises UserError where it reads no
-    squares, or other channels than red, green and blue."""
-    sizes = (entry.shape or ())[1:]
-    channels, sides = (sizes[2], sizes[:2]) if sizes[2] == _CHANNELS != sizes[0] else (sizes[0], sizes[1:])
-    fixed = {side for side in sides if side is not None}
-    if channels not in (None, _CHANNELS) or len(fixed) > 1:
-        shape = ["any" if size is None else size for size in sizes]
-        raise UserError(
-            f"the model reads '{name}' as [N, {', '.join(map(str, shape))}], and a folder of images gives squares in "
-            "red, green and blue: give the examples as an .npz file"
-        )
-    return next(iter(fixed), None)
 
 
 def _texts(path: Path, model: GivenModel, settings: Mapping[str, str]) -> GivenData:
     encoding, column = settings.get("data.encoding"), settings.get("data.text_column", TEXT)
     label = settings.get("data.label_column", LABEL)
-    table = read_table(path, encoding, column, label, max_gb=_decimal(settings, "data.max_gb"))
-    labelled = label in table.columns
-    labels = [row.get(label) for row in table.rows] if labelled else []
+    tables = read_table(path, encoding, column, label, max_gb=_decimal(settings, "data.max_gb"))
+    first = next(tables)
+    labelled = label in first.columns
+    labels = (row.get(label) for table in chain([first], tables) for row in table.rows)
     tokenizer = [] if "data.tokenizer" in settings else [f"data.tokenizer={_tokenizer(path, model)}"]
-    shape = InputShape(shape=(_number(settings, "data.length", _TOKENS),), dtype="int64")
+    shape = InputShape(shape=(_number(settings, "data.length", LENGTH),), dtype="int64")
     return GivenData(
-        words=("data=texts", f"data.path={path}", *tokenizer, *_token_words(model), *_class_words(model, labels)),
+        words=("data=texts", f"data.path={path}", *tokenizer, *token_words(model), *class_words(model, labels)),
         labelled=labelled,
         inputs=dict.fromkeys(("input_ids", "attention_mask"), shape),
     )
-
-
-def _class_words(model: GivenModel, labels: Sequence[object]) -> Iterator[str]:
-    """The model's names of its classes, where the labels are names."""
-    named = any(isinstance(label, str) and not label.strip().lstrip("+-").isdecimal() for label in labels)
-    if named and model.classes:
-        yield f"data.class_names={_in_brackets(model.classes)}"
-
-
-def _in_brackets(names: Sequence[str]) -> str:
-    """Names as Hydra reads a list of texts."""
-    plain = [name.isidentifier() and name.lower() not in _VALUES for name in names]
-    return f"[{','.join(name if is_plain else quoted(name) for name, is_plain in zip(names, plain, strict=True))}]"
-
-
-def _token_words(model: GivenModel) -> Iterator[str]:
-    """The length of a text, where the model fixes or limits it, and the name of the model's only input of tokens."""
-    shapes = {
-        name: entry.shape
-        for name, entry in (model.inputs or {}).items()
-        if entry.shape is not None and len(entry.shape) == _TEXT and entry.dtype.startswith("int")
-    }
-    lengths = {length for _, length in shapes.values()} - {None}
-    lengths |= {entry.longest for entry in (model.inputs or {}).values() if entry.longest and entry.longest < _TOKENS}
-    yield from (f"data.length={length}" for length in lengths if len(lengths) == 1)
-    yield from (f"data.input_ids={name}" for name in shapes if len(shapes) == 1 and name != "input_ids")
 
 
 def _number(settings: Mapping[str, str], key: str, default: int) -> int:
@@ -302,15 +238,7 @@ def _number(settings: Mapping[str, str], key: str, default: int) -> int:
 
 
 def _tokenizer(path: Path, model: GivenModel) -> Path:
-    beside = [] if model.folder is None else [model.folder, model.folder.parent]
-    places = [folder / _TOKENIZER for folder in (*beside, path.parent)]
-    there = next((file for file in places if file.is_file()), None)
-    if model.folder is not None and there != places[0] and (model.folder / _SLOW).is_file():
-        return model.folder
-    if there is None:
-        looked = ", ".join(dict.fromkeys(str(file.parent.resolve()) for file in places))
-        raise UserError(f"texts need the model's {_TOKENIZER}, and none lies in {looked}: type data.tokenizer=FILE")
-    return there
+    return tokenizer_in(*folders_beside(model.folder), path.parent)
 
 
 def _advice(kind: str, path: Path) -> str:
@@ -318,7 +246,7 @@ def _advice(kind: str, path: Path) -> str:
         if one.has(path):
             return f"one {one.one} is no data: type its folder, {path.parent}"
     if kind == ".npy":
-        return "an .npy file names no input: store the arrays with numpy.savez, each by its input's name, as .npz"
+        return f"an .npy file is one input: name it as the model does, NAME.npy, and type its folder, {path.parent}"
     if kind in (".json", ".txt", ".xlsx"):
         return (
             f"texts are read from a table ({', '.join(TABLES)}) with the columns '{TEXT}' and, where there are labels, "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,8 +15,9 @@ from pipeline.bounds import Count, Positive
 from pipeline.data.dataset import Split, SplitName
 from pipeline.data.folder import Folder, find_files
 from pipeline.data.hashing import Divided, Partition, partition
-from pipeline.data.sizes import check_memory
-from pipeline.data.sounds import SOUNDS, Sound, describe, read_sound
+from pipeline.data.sizes import check_room
+from pipeline.data.sounds import SOUNDS, Sound, describe, read_sound, write_sound
+from pipeline.data.spool import Spool
 
 Windows = Literal["first", "all"]
 _BYTES_EACH = 4
@@ -50,7 +51,7 @@ class Audio(Divided):
     only: tuple[str, ...] = ()
     """The names of files, or glob patterns; none: all files."""
     max_gb: Positive | None = None
-    """The most that the windows may take in memory; None: half of the memory that is free."""
+    """The most that the windows may take; None: what the disk of temporary files has room for."""
 
     def __post_init__(self) -> None:
         Divided.__post_init__(self)
@@ -90,6 +91,13 @@ class Audio(Divided):
         whole, parts = _read(reading, tuple(self.fractions.items()))
         return self.part(whole, parts, name, self.path)
 
+    def show(self, examples: Split, names: Sequence[str], folder: Path) -> Mapping[str, Sequence[str]]:
+        """The windows that the model hears, as .wav files."""
+        for place, name in enumerate(names):
+            (window,) = examples.take(place, place + 1).arrays[self.input]
+            write_sound(folder / f"{name}.wav", window.reshape(-1), self.sample_rate)
+        return {"file": [f"{name}.wav" for name in names]}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Reading:
@@ -126,29 +134,27 @@ class _Reading:
 def _read(reading: _Reading, fractions: tuple[tuple[str, float], ...]) -> tuple[Split, Partition]:
     sounds = [describe(file) for file in reading.folder.files]
     _check_size(reading, sounds)
-    found: list[NDArray[np.float32]] = []
+    found, counts = Spool(), []
     silent = clipped = 0
     for sound in sounds:
         mono, loud = read_sound(sound, reading.rate, None if reading.all_windows else reading.samples)
         windows = reading.cut(mono)
         silent += reading.count(len(mono)) - len(windows)
         clipped += loud
-        found.append(windows)
-    counts = [len(windows) for windows in found]
-    arrays = np.concatenate(found)
+        found.add(windows[:, None] if reading.channel else windows)
+        counts.append(len(windows))
     labels = None if reading.folder.labels is None else np.repeat(np.array(reading.folder.labels, np.int64), counts)
     notes = (*reading.folder.notes, *_notes(silent, clipped))
     files = np.repeat(np.arange(len(counts)), counts)
     names = np.array([str(file.relative_to(reading.path)) for file in reading.folder.files])
-    inputs = {reading.input: arrays[:, None] if reading.channel else arrays}
-    whole = Split(inputs, labels, notes, origins=names[files])
+    whole = Split({reading.input: found.array()}, labels, notes, origins=names[files])
     return whole, partition(_keys(whole.example_hashes(), files.tolist()), dict(fractions), "file")
 
 
 def _check_size(reading: _Reading, sounds: Sequence[Sound]) -> None:
     count = sum(reading.count(sound.samples_at(reading.rate)) for sound in sounds)
     largest = max(sound.frames * sound.channels for sound in sounds) if reading.all_windows else 0
-    check_memory(
+    check_room(
         _BYTES_EACH * (count * reading.samples + largest),
         f"the {count:,} windows of {reading.path} take",
         reading.max_gb,

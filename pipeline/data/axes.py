@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from pipeline.data.rows import Array
 
 
-def examples_in(arrays: Mapping[str, NDArray[Any]], told: Mapping[str, int | None]) -> int:
+def examples_in(arrays: Mapping[str, Array], told: Mapping[str, int | None]) -> int:
     """How many examples the arrays hold: the size that most of them have on some axis, out of their first axes' sizes
     and the sizes that are ``told``."""
     sizes = [
@@ -20,7 +20,7 @@ def examples_in(arrays: Mapping[str, NDArray[Any]], told: Mapping[str, int | Non
     return max(sizes, key=lambda size: (sum(size in array.shape for array in arrays.values()), size), default=0)
 
 
-def axis_of(array: NDArray[Any], count: int, told: int | None) -> int | None:
+def axis_of(array: Array, count: int, told: int | None) -> int | None:
     """The axis that counts the examples: axis ``told`` (the model's), or the first; -1 where it is neither. None: the
     array is one value for all."""
     if told is None:
@@ -30,7 +30,7 @@ def axis_of(array: NDArray[Any], count: int, told: int | None) -> int | None:
     return 0 if array.shape[:1] == (count,) else -1
 
 
-def likely_axis(array: NDArray[Any], count: int) -> int | None:
+def likely_axis(array: Array, count: int) -> int | None:
     """The axis that counts the examples, by the shape only; -1 where it can't be told.
 
     It is the first axis, or the only one of that size. A scalar, and an array of a single row, is one value for all.

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from operator import methodcaller
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.batches import Axes, Feed, Inputs, axes_of, count_of
+from pipeline.data.batches import Axes, Feed, WithAxes, axes_of, count_of
 from pipeline.data.dataset import Dataset, Split, SplitName
+from pipeline.data.rows import Array, changed, pieces
 
 _ZEROS = ("token_type_ids", "segment_ids")
 """Inputs that are 0 for texts of one part."""
@@ -29,6 +31,8 @@ class Wanted:
     """Whether the model preprocesses it: its type is then the type of the preprocessing."""
     below: int | None = None
     """The number that the model's whole numbers are below; None: not known."""
+    longest: int | None = None
+    """The most tokens of a text that the model takes; None: not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +74,7 @@ class Fit:
         """The examples with the arrays that the model reads, in its types, and a note of each change."""
         if not count_of(split.inputs):
             return split
-        found: dict[str, NDArray[Any]] = {}
+        found: dict[str, Array] = {}
         notes: list[str] = []
         for name, wanted in self.wanted.items():
             if name in split.inputs:
@@ -90,7 +94,7 @@ class Fit:
             notes.append(f"the model does not read {', '.join(unread)}{hint}")
         axes = {**axes_of(split.inputs), **self.axes}
         needed = {name: axis for name, axis in axes.items() if axis != 0 and name in found}
-        return replace(split, inputs=Inputs(found, needed), notes=(*split.notes, *notes))
+        return replace(split, inputs=WithAxes(found, needed), notes=(*split.notes, *notes))
 
     def after(self, prepare: Callable[[Any], Feed]) -> Callable[[Any], Feed]:
         """What ``prepare`` makes of a source, fitted."""
@@ -98,7 +102,7 @@ class Fit:
 
 
 def _fitted(fit: Fit, prepare: Callable[[Any], Feed], source: Any) -> Feed:
-    return fit(Split(prepare(source))).inputs
+    return fit(Split(prepare(source))).arrays
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,21 +131,21 @@ def fit_of(data: Dataset) -> Fit | None:
     return fit_of(data.data) if isinstance(data, Around) else None
 
 
-def _shaped(array: NDArray[Any], wanted: Wanted, axis: int | None) -> NDArray[Any]:
+def _shaped(array: Array, wanted: Wanted, axis: int | None) -> Array:
     """The array without an axis of one example inside each example, as data has it that holds a whole feed for each."""
     each = array.shape[1:]
     if wanted.shape is None:
         return array
     if axis is None:
         sizes = [1 if size is None else size for size in wanted.shape]
-        return (
-            array.reshape(len(array), *sizes) if each != tuple(sizes) and _product(each) == _product(sizes) else array
-        )
+        same = each == tuple(sizes) or _product(each) != _product(sizes)
+        return array if same else changed(array, methodcaller("reshape", -1, *sizes))
     if len(each) == len(wanted.shape) and axis < len(each) and each[axis] == 1:
-        return array.squeeze(axis + 1)
+        return changed(array, methodcaller("squeeze", axis + 1))
     others = [size for place, size in enumerate(wanted.shape) if place != axis]
     if not _fits(each, others) and each[:1] in ((1,), (3,)) and _fits((*each[1:], each[0]), others):
-        return np.moveaxis(array, 1, -1)  # pictures [N, C, H, W] for a model that reads [N, H, W, C]
+        # pictures [N, C, H, W] for a model that reads [N, H, W, C]
+        return changed(array, partial(np.moveaxis, source=1, destination=-1))
     return array
 
 
@@ -153,20 +157,28 @@ def _product(sizes: Sequence[int]) -> int:
     return int(np.prod(sizes, dtype=np.int64))
 
 
-def _typed(name: str, array: NDArray[Any], wanted: Wanted, notes: list[str]) -> NDArray[Any]:
+def _typed(name: str, array: Array, wanted: Wanted, notes: list[str]) -> Array:
     """The array in the model's type where every value stays what it is, to the precision of that type."""
     dtype = np.dtype(wanted.dtype)
     kinds = {"f": "f", "i": "iub", "u": "iub", "b": "b"}.get(dtype.kind, "")
+    native = array.dtype.newbyteorder("=")
     if wanted.preprocessed or array.dtype == dtype or array.dtype.kind not in kinds:
-        return array.astype(array.dtype.newbyteorder("="), copy=False) if array.dtype.kind in "iuf" else array
-    with np.errstate(over="ignore"):
-        found = array.astype(dtype)
-    kept = np.isfinite(found).all() if dtype.kind == "f" else np.array_equal(found, array)
-    if not kept:
+        return _in(array, native) if array.dtype.kind in "iuf" else array
+    if not all(_keeps(part, dtype) for part in pieces(array)):
         return array
-    if array.dtype.newbyteorder("=") != dtype:
+    if native != dtype:
         notes.append(f"'{name}' is stored as {array.dtype.name}, and was turned into the model's {dtype.name}")
-    return found
+    return _in(array, dtype)
+
+
+def _in(array: Array, dtype: np.dtype[Any]) -> Array:
+    return array if array.dtype == dtype else changed(array, methodcaller("astype", dtype))
+
+
+def _keeps(part: NDArray[Any], dtype: np.dtype[Any]) -> bool:
+    with np.errstate(over="ignore"):
+        found = part.astype(dtype)
+    return bool(np.isfinite(found).all()) if dtype.kind == "f" else np.array_equal(found, part)
 
 
 def _made(name: str, split: Split, wanted: Wanted) -> NDArray[Any] | None:
@@ -176,4 +188,4 @@ def _made(name: str, split: Split, wanted: Wanted) -> NDArray[Any] | None:
     like = next((array for array in split.inputs.values() if array.ndim == 2 and array.dtype.kind in "iu"), None)
     if like is None:
         return None
-    return np.full(like.shape, int(name == _MASK), wanted.dtype)
+    return np.broadcast_to(np.array(int(name == _MASK), wanted.dtype), like.shape)

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.bounds import Positive
+from pipeline.data.adapted import picture_input, side
 from pipeline.data.batches import Feed
 from pipeline.data.dataset import Split, SplitName
+from pipeline.data.fitted import Wanted
 from pipeline.data.folder import Folder, find_files
 from pipeline.data.hashing import Divided, Partition, partition
 from pipeline.data.making import MOST, Making
 from pipeline.data.pictures import PICTURES, open_picture
-from pipeline.data.sizes import check_memory
+from pipeline.data.showing import show_arrays
+from pipeline.data.sizes import check_room
+from pipeline.data.spool import Spool
+from pipeline.data.square import CENTRAL, SIZE, Box, Interpolation, Square, check_square
 
 if TYPE_CHECKING:
     from PIL import Image
 
-Interpolation = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
-"""Pillow's ways to scale an image."""
-Box = tuple[float, float, float, float]
-"""Left, top, right and bottom, in pixels."""
 _SMALLEST_CROP, _LARGEST_ASPECT = 0.25, 4 / 3
 
 
@@ -44,8 +46,9 @@ class Images(Divided):
     """
 
     path: Path
-    size: int = 224
-    central: float | None = 0.875
+    size: int | None = None
+    """The pixels of the square; None: what the model reads, and 224 where that is any."""
+    central: float | None = CENTRAL
     """The share of the shorter side that the square shows; None: the whole image, squeezed into the square."""
     interpolation: Interpolation = "bicubic"
     input: str = "image"
@@ -58,14 +61,11 @@ class Images(Divided):
     augmentation: tuple[str, ...] = ()
     """Random changes of a training image that keep its label, for fine-tuning: flip, crop."""
     max_gb: Positive | None = None
-    """The most that the images may take in memory; None: half of the memory that is free."""
+    """The most that the images may take; None: what the disk of temporary files has room for."""
 
     def __post_init__(self) -> None:
         Divided.__post_init__(self)
-        if self.size < 1:
-            raise ValueError(f"size must be at least 1 (got {self.size})")
-        if self.central is not None and not 0 < self.central <= 1:
-            raise ValueError(f"central must be above 0 and at most 1 (got {self.central})")
+        check_square(self.size, self.central)
         if self.crops is not None and self.crops < 1:
             raise ValueError(f"crops must be at least 1 (got {self.crops})")
 
@@ -87,9 +87,7 @@ class Images(Divided):
         whole, parts = _read(
             self.path,
             self._folder(),
-            self.size,
-            self.central,
-            self.interpolation,
+            self._square,
             self.input,
             self.crops,
             tuple(self.fractions.items()),
@@ -101,50 +99,57 @@ class Images(Divided):
         """How the first images of a split come about; of several crops of an image, its middle stands for each."""
         origins = self.split(name).take(0, MOST).origins
         assert origins is not None
-        prepare = partial(
-            _prepared, size=self.size, central=self.central, interpolation=self.interpolation, name=self.input
-        )
+        prepare = partial(_prepared, square=self._square, name=self.input)
         return Making(sources=[self.path / origin for origin in origins], decode=open_picture, prepare=prepare)
+
+    @property
+    def _square(self) -> Square:
+        return Square(size=self.size or SIZE, central=self.central, interpolation=self.interpolation)
+
+    def adapted(self, inputs: Mapping[str, Wanted], beside: Path | None) -> Images:
+        """The images in the size, and by the name, that a model reads."""
+        name = picture_input(inputs, self.input)
+        return replace(self, input=name, size=self.size or side(inputs, name) or SIZE)
+
+    def show(self, examples: Split, names: Sequence[str], folder: Path) -> Mapping[str, Sequence[str]]:
+        """Copies of the files; crops are written as PNG."""
+        if self.crops is not None or examples.origins is None:
+            return show_arrays(examples, names, folder)
+        found = []
+        for name, origin in zip(names, examples.origins.tolist(), strict=True):
+            found.append(f"{name}{Path(origin).suffix.lower()}")
+            shutil.copyfile(self.path / origin, folder / found[-1])
+        return {"file": found}
 
 
 @lru_cache(maxsize=2)
 def _read(
     path: Path,
     folder: Folder,
-    size: int,
-    central: float | None,
-    interpolation: Interpolation,
+    square: Square,
     name: str,
     crops: int | None,
     fractions: tuple[tuple[str, float], ...],
     max_gb: float | None,
 ) -> tuple[Split, Partition]:
     repeated = crops or 1
-    shape = (len(folder.files) * repeated, 3, size, size)
-    check_memory(math.prod(shape), f"the {shape[0]:,} images of {path} take", max_gb, "name fewer with data.only")
-    pixels = np.empty(shape, np.uint8)
+    shape = (len(folder.files) * repeated, 3, square.size, square.size)
+    check_room(math.prod(shape), f"the {shape[0]:,} images of {path} take", max_gb, "name fewer with data.only")
+    pixels = Spool()
     rng = np.random.default_rng(0)
-    for index, file in enumerate(folder.files):
+    for file in folder.files:
         image = open_picture(file)
-        for crop in range(repeated):
-            box = _middle(image, central) if crops is None else _random_box(image, rng)
-            pixels[index * repeated + crop] = _cut(image, box, size, interpolation)
+        for _ in range(repeated):
+            cut = square.middle(image) if crops is None else square.cut(image, _random_box(image, rng))
+            pixels.add(cut[None])
     labels = None if folder.labels is None else np.repeat(np.array(folder.labels, np.int64), repeated)
     files = np.repeat([str(file.relative_to(path)) for file in folder.files], repeated)
-    whole = Split({name: pixels}, labels, folder.notes, origins=files)
+    whole = Split({name: pixels.array()}, labels, folder.notes, origins=files)
     return whole, partition(whole.example_hashes(), dict(fractions))
 
 
-def _prepared(image: Image.Image, size: int, central: float | None, interpolation: Interpolation, name: str) -> Feed:
-    return {name: _cut(image, _middle(image, central), size, interpolation)[None]}
-
-
-def _middle(image: Image.Image, central: float | None) -> Box:
-    if central is None:
-        return 0, 0, image.width, image.height
-    side = min(image.size) * central
-    left, top = ((length - side) / 2 for length in image.size)
-    return left, top, left + side, top + side
+def _prepared(image: Image.Image, square: Square, name: str) -> Feed:
+    return {name: square.middle(image)[None]}
 
 
 def _random_box(image: Image.Image, rng: np.random.Generator) -> Box:
@@ -154,11 +159,3 @@ def _random_box(image: Image.Image, rng: np.random.Generator) -> Box:
     across, down = min(np.sqrt(area * aspect), width), min(np.sqrt(area / aspect), height)
     left, top = rng.uniform(0, width - across), rng.uniform(0, height - down)
     return left, top, left + across, top + down
-
-
-def _cut(image: Image.Image, box: Box, size: int, interpolation: Interpolation) -> NDArray[np.uint8]:
-    """[3, size, size]."""
-    from PIL import Image
-
-    scaled = image.resize((size, size), Image.Resampling[interpolation.upper()], box=box)
-    return np.asarray(scaled, np.uint8).transpose(2, 0, 1)

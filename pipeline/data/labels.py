@@ -30,6 +30,8 @@ class LabelRule:
     names: tuple[str, ...] = ()
     offset: int = 0
     ignored: int = IGNORED
+    key: str = "class_names"
+    """The setting that gives the names."""
 
     def __call__(self, raw: NDArray[Any], where: str) -> Labels:
         """The class numbers, in the same shape; ``IGNORED`` stands for labels that are not judged. Numbers of which any
@@ -66,12 +68,12 @@ class LabelRule:
         if unknown and all(_is_whole(name) for name in found):
             return np.vectorize(int, otypes=[np.int64])(raw)  # type: ignore[no-any-return]
         if unknown and self.names:
-            raise UserError(f"{where} holds '{unknown[0]}', which data.class_names lacks: {', '.join(self.names)}")
+            raise UserError(f"{where} holds '{unknown[0]}', which data.{self.key} lacks: {', '.join(self.names)}")
         if unknown:
             listed = ",".join(found[:_SHOWN]) + (",…" if len(found) > _SHOWN else "")
             raise UserError(
                 f"{where} must hold whole numbers, but holds names: say which class is 0, which is 1 and so on with "
-                f"data.class_names=[{listed}], or type data.label_kind=texts if they are texts to be met"
+                f"data.{self.key}=[{listed}], or type data.label_kind=texts if they are texts to be met"
             )
         places = {name: number for number, name in enumerate(self.names)}
         return np.vectorize(places.__getitem__, otypes=[np.int64])(raw)  # type: ignore[no-any-return]

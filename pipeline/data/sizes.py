@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
+from pipeline.data import rows
+from pipeline.data.rows import npy_header
 from pipeline.errors import UserError
 
 _GB = 1e9
 _SHARE = 0.5
-"""The share of the free memory that the data may take: what it is turned into takes memory, too."""
+"""The share of the free memory, or of the free disk, that the data may take: what it is turned into takes some, too."""
 
 
 def check_file(path: Path, what: str) -> None:
@@ -28,19 +30,23 @@ def check_file(path: Path, what: str) -> None:
 
 
 def check_npz(path: Path, max_gb: float | None) -> None:
-    """Raise UserError where a .npz file would unpack to more than fits, or promises what it does not hold.
+    """Raise UserError where a .npz file would unpack to more than ``max_gb`` or than the disk of temporary files has
+    room for, or promises what it does not hold.
 
     Raises the errors of ``zipfile`` and NumPy where it is damaged.
     """
-    total = 0
-    for name, promised, held in _members(path):
+    total = packed = 0
+    for name, promised, held, compressed in _members(path):
         if promised > held:
             raise UserError(
                 f"{path}: '{name}' promises {_size(promised)} and holds {_size(held)}: the file is damaged, or made to "
                 "harm; save it anew"
             )
         total += held
-    check_memory(total, f"{path} unpacks to", max_gb)
+        packed += held if compressed else 0
+    if max_gb is not None:
+        check_memory(total, f"{path} unpacks to", max_gb)
+    check_room(packed, f"{path} unpacks to", max_gb, "save it with numpy.savez, which packs nothing")
 
 
 def check_memory(needed: int, what: str, max_gb: float | None, instead: str = "give fewer examples") -> None:
@@ -55,27 +61,42 @@ def check_memory(needed: int, what: str, max_gb: float | None, instead: str = "g
         )
 
 
+def check_room(needed: int, what: str, max_gb: float | None, instead: str) -> None:
+    """Raise UserError where ``needed`` bytes are more than ``data.max_gb``, or than half of what is free on the disk of
+    temporary files: what is too large for memory lies there."""
+    if max_gb is not None:
+        check_memory(needed, what, max_gb, instead)
+        return
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    if needed > max(rows.IN_MEMORY, _SHARE * free):
+        raise UserError(
+            f"{what} {_size(needed)}, more than half of what is free in {folder} ({_size(_SHARE * free)}): {instead}, "
+            "or set TMPDIR to a folder on a larger disk"
+        )
+
+
 def free_bytes() -> int | None:
     """The memory that this process can still get; None where the system doesn't say."""
     found = [size for size in (_available(), _container_limit()) if size is not None]
     return min(found, default=None)
 
 
-def _members(path: Path) -> Iterator[tuple[str, int, int]]:
-    """Each array's name, the bytes that its header promises, and the bytes that are there for it."""
+def _members(path: Path) -> Iterator[tuple[str, int, int, bool]]:
+    """Each array's name, the bytes that its header promises, the bytes that are there for it, and whether they are
+    compressed."""
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             name = member.filename.removesuffix(".npy")
             with archive.open(member) as file:
-                version = np.lib.format.read_magic(file)
-                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-                shape, _, dtype = read(file)
+                shape, _, dtype = npy_header(file)
                 if dtype.hasobject:
                     raise UserError(
                         f"{path} can't be read: '{name}' holds Python objects (rows of different lengths, as a rule), "
                         "which are pickled, and reading them could run code: store one array of numbers or text"
                     )
-                yield name, math.prod(shape) * dtype.itemsize, member.file_size - file.tell()
+                compressed = member.compress_type != zipfile.ZIP_STORED
+                yield name, math.prod(shape) * dtype.itemsize, member.file_size - file.tell(), compressed
 
 
 def _size(count: float) -> str:

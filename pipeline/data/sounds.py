@@ -1,4 +1,4 @@
-"""Reads audio files in mono, at the sample rate that a model reads."""
+"""Reads audio files in mono, at the sample rate that a model reads, and writes them."""
 
 from __future__ import annotations
 
@@ -79,6 +79,11 @@ def read_sound(sound: Sound, rate: int, samples: int | None) -> tuple[NDArray[np
         )
     found = _resampled(raw.mean(axis=1), sound.rate, rate)[:samples]
     return np.clip(found, -1, 1), peak > 1
+
+
+def write_sound(file: Path, samples: NDArray[np.float32], rate: int) -> None:
+    """Write samples from -1 to 1 as a .wav file of 16 bits."""
+    _library().write(str(file), samples, rate, subtype="PCM_16")
 
 
 def _frames(sound: Sound, rate: int, samples: int | None) -> int:

@@ -38,6 +38,7 @@ class Steps(Around):
     An array of the data has an axis of steps behind the examples, [N, steps, ...]; one without it holds for all steps.
     The state of each call is zeros here, unless the data has the state that each sequence begins with. Labels [N,
     steps, ...] are the calls' own; labels [N] are those of the last call, and the other calls are not judged.
+    Sequences are held in memory.
     """
 
     axes: Mapping[str, int]
@@ -54,7 +55,8 @@ class Steps(Around):
         return self._splits[name]
 
     def _calls(self, name: SplitName, split: Split) -> Split:
-        steps, count = self._steps(split.inputs), len(split)
+        inputs, count = split.arrays, len(split)
+        steps = self._steps(inputs)
         for length, other in self._lengths.items():
             if length != steps:
                 raise UserError(
@@ -63,7 +65,7 @@ class Steps(Around):
                 )
         self._lengths[steps] = name
         arrays = {}
-        for key, array in split.inputs.items():
+        for key, array in inputs.items():
             has_steps = key in self.axes and array.ndim == self.axes[key] + 2
             arrays[key] = array.reshape(-1, *array.shape[2:]) if has_steps else array.repeat(steps, 0)
         for key, state in self.states.items():
@@ -74,7 +76,7 @@ class Steps(Around):
         )
         return replace(
             split,
-            inputs=Inputs(arrays, axes_of(split.inputs)),
+            inputs=Inputs(arrays, inputs.axes),
             labels=None if split.labels is None else _by_call(split.labels, steps),
             origins=None if split.origins is None else split.origins.repeat(steps, 0),
             notes=(*split.notes, note),
@@ -107,7 +109,7 @@ class Carried(Around):
         """One split; raises what the data set and ``run`` raise."""
         if name not in self._splits:
             split = self.data.split(name)
-            inputs = Inputs({**split.inputs, **self.run(split)}, axes_of(split.inputs))
+            inputs = Inputs({**split.arrays, **self.run(split)}, axes_of(split.inputs))
             self._splits[name] = replace(split, inputs=inputs)
         return self._splits[name]
 

@@ -7,7 +7,7 @@ import csv
 import difflib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
@@ -32,8 +32,8 @@ _MARKS = (
 """The byte order marks that tell an encoding, the longer before those that they begin with."""
 _BYTES_EACH = 4
 """The most bytes of a character in memory."""
-_BYTES_A_ROW = 200
-"""What a row takes in memory beside its text."""
+_ROWS_AT_ONCE = 1000
+"""So many rows of a Parquet file are in memory at a time."""
 _KINDS: Mapping[type, str] = {
     NoneType: "null",
     str: "a text",
@@ -47,7 +47,7 @@ _KINDS: Mapping[type, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A file's columns, the cells of its rows by column, and the line of the file that each row ends on."""
+    """A file's columns, the cells of some of its rows by column, and the line of the file that each row ends on."""
 
     columns: Sequence[str]
     """The names of all columns."""
@@ -62,8 +62,11 @@ class Table:
         return f"{self.counted} {self.lines[index]}"
 
 
-def read_table(path: Path, encoding: str | None, needed: str, *others: str, max_gb: float | None = None) -> Table:
-    """Read the column ``needed`` of a table, and ``others`` where it has them.
+def read_table(
+    path: Path, encoding: str | None, needed: str, *others: str, max_gb: float | None = None
+) -> Iterator[Table]:
+    """Read the column ``needed`` of a table, and ``others`` where it has them, in pieces. There is at least one piece,
+    and only that one where the file is text.
 
     The suffix tells the format: .jsonl and .ndjson hold a JSON object a line, .parquet is Parquet (pyarrow reads it),
     and anything else is CSV with a header. The separator of CSV is the comma, semicolon, tab or bar with which the
@@ -74,10 +77,12 @@ def read_table(path: Path, encoding: str | None, needed: str, *others: str, max_
     wanted = (needed, *others)
     kind = path.suffix.lower()
     if kind == _PARQUET:
-        return _parquet(path, wanted, max_gb)
-    check_memory(_BYTES_EACH * path.stat().st_size, f"data.path={path} takes", max_gb)
+        yield from _parquet(path, wanted)
+        return
+    instead = "store it as Parquet, which is read in pieces"
+    check_memory(_BYTES_EACH * path.stat().st_size, f"data.path={path} takes", max_gb, instead)
     text = _decoded(path, encoding)
-    return _json_lines(path, text, wanted) if kind in _JSON_LINES else _csv(path, text, wanted)
+    yield _json_lines(path, text, wanted) if kind in _JSON_LINES else _csv(path, text, wanted)
 
 
 def kind_of(value: object) -> str:
@@ -172,7 +177,7 @@ def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _parquet(path: Path, wanted: Sequence[str], max_gb: float | None) -> Table:
+def _parquet(path: Path, wanted: Sequence[str]) -> Iterator[Table]:
     try:
         import pyarrow
         from pyarrow import parquet
@@ -186,21 +191,14 @@ def _parquet(path: Path, wanted: Sequence[str], max_gb: float | None) -> Table:
             columns = list(file.schema_arrow.names)
             _check_columns(path, columns, wanted[0])
             chosen = [name for name in wanted if name in columns]
-            check_memory(_unpacked(file.metadata, chosen), f"data.path={path} takes", max_gb)
-            rows = file.read(columns=chosen, use_threads=False).to_pylist()
+            first = 1
+            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=chosen, use_threads=False):
+                yield Table(columns, batch.to_pylist(), range(first, first + batch.num_rows), counted="row")
+                first += batch.num_rows
+            if first == 1:
+                yield Table(columns, [], [], counted="row")
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise UserError(f"data.path={path} can't be read as Parquet: {first_line(error)}") from error
-    return Table(columns, rows, range(1, len(rows) + 1), counted="row")
-
-
-def _unpacked(metadata: Any, columns: Sequence[str]) -> int:
-    """The bytes that these columns of a Parquet file take in memory, about."""
-    size = 0
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        chunks = [group.column(index) for index in range(group.num_columns)]
-        size += sum(one.total_uncompressed_size for one in chunks if one.path_in_schema.split(".")[0] in columns)
-    return _BYTES_EACH * size + _BYTES_A_ROW * int(metadata.num_rows)
 
 
 def _decoded(path: Path, encoding: str | None) -> str:

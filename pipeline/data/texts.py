@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal
@@ -12,19 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.bounds import Positive
+from pipeline.data.adapted import length, token_input
 from pipeline.data.batches import Feed
 from pipeline.data.dataset import IGNORED, Split, SplitName
+from pipeline.data.fitted import Wanted
 from pipeline.data.hashing import Divided, Partition, partition
 from pipeline.data.labels import LabelRule
 from pipeline.data.making import MOST, Making
 from pipeline.data.table import Table, kind_of, near_column, read_table
-from pipeline.data.tokens import tokens_of
+from pipeline.data.tokens import LENGTH, Tokens, encoder_of, folders_beside, tokenizer_in
 from pipeline.errors import UserError
 
 TEXT, LABEL = "text", "label"
 _MOST_LABEL = 2**53
-_SHOWN = 300
-"""Of a text as an origin, so many characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +39,13 @@ class Texts(Divided):
     """
 
     path: Path
-    tokenizer: Path
+    tokenizer: Path | None = None
+    """None: the tokenizer that lies beside the model, or beside the texts."""
     text_column: str = TEXT
     label_column: str | None = LABEL
     """The column of the labels, where the file has it; None: no labels are read."""
-    length: int = 64
+    length: int | None = None
+    """None: as many tokens as the model reads, and 64 or the most that it takes where that is free."""
     input_ids: str = "input_ids"
     attention_mask: str = "attention_mask"
     class_names: tuple[str, ...] = ()
@@ -56,11 +58,11 @@ class Texts(Divided):
     encoding: str | None = None
     """The encoding of CSV and JSON Lines; None: the byte order mark tells it, and without one it is UTF-8."""
     max_gb: Positive | None = None
-    """The most that the table may take in memory; None: half of the memory that is free."""
+    """The most that CSV or JSON Lines may take in memory; None: half of the memory that is free."""
 
     def __post_init__(self) -> None:
         Divided.__post_init__(self)
-        if self.length < 1:
+        if self.length is not None and self.length < 1:
             raise ValueError(f"length must be at least 1 (got {self.length})")
 
     @property
@@ -70,18 +72,47 @@ class Texts(Divided):
 
     def split(self, name: SplitName) -> Split:
         """Read one split; raises UserError where a file can't be read, NoExamples where the split gets no example."""
-        names = (self.input_ids, self.attention_mask)
-        whole, parts = _read(self._source, self.tokenizer, self.length, names, tuple(self.fractions.items()))
+        whole, parts = _read(self._source, self._tokenizer, self.length or LENGTH, self._names, self._shares)
         return self.part(whole, parts, name, self.path)
 
     def making(self, name: SplitName) -> Making:
         """How the first texts of a split become tokens; there is nothing to decode."""
-        names = (self.input_ids, self.attention_mask)
-        _, parts = _read(self._source, self.tokenizer, self.length, names, tuple(self.fractions.items()))
-        texts = _texts(self._source)[0]
-        chosen = parts.positions[name][:MOST]
-        prepare = partial(_prepared, tokenizer=self.tokenizer, length=self.length, names=names)
-        return Making(sources=[texts[place] for place in chosen], prepare=prepare)
+        first = self.split(name).take(0, MOST)
+        prepare = partial(_prepared, tokenizer=self._tokenizer, length=self.length or LENGTH, names=self._names)
+        return Making(sources=self.show(first, [], Path())[TEXT], prepare=prepare)
+
+    @property
+    def _tokenizer(self) -> Path:
+        return self.tokenizer or tokenizer_in(self.path.parent)
+
+    @property
+    def _names(self) -> tuple[str, str]:
+        return self.input_ids, self.attention_mask
+
+    @property
+    def _shares(self) -> tuple[tuple[str, float], ...]:
+        return tuple(self.fractions.items())
+
+    def adapted(self, inputs: Mapping[str, Wanted], beside: Path | None) -> Texts:
+        """The texts in the length, by the name, and with the tokenizer of a model."""
+        return replace(
+            self,
+            tokenizer=self.tokenizer or tokenizer_in(*folders_beside(beside), self.path.parent),
+            length=self.length or length(inputs),
+            input_ids=token_input(inputs, self.input_ids),
+        )
+
+    def show(self, examples: Split, names: Sequence[str], folder: Path) -> Mapping[str, Sequence[str]]:
+        """The texts of examples, in a column ``text``."""
+        lines = [] if examples.origins is None else examples.origins.tolist()
+        wanted = set(lines)
+        texts = {
+            line: text
+            for table, found, _ in self._source.pieces()
+            for line, text in zip(table.lines, found, strict=True)
+            if line in wanted
+        }
+        return {TEXT: [texts[line] for line in lines]}
 
     @property
     def _source(self) -> _Source:
@@ -108,10 +139,16 @@ class _Source:
     rule: LabelRule
     max_gb: float | None
 
-    def table(self) -> Table:
-        """The two columns."""
+    def tables(self) -> Iterator[Table]:
+        """The two columns, piece by piece."""
         others = [] if self.label_column is None else [self.label_column]
         return read_table(self.path, self.encoding, self.text_column, *others, max_gb=self.max_gb)
+
+    def pieces(self) -> Iterator[tuple[Table, list[str], list[int]]]:
+        """Each piece of the table, its texts, and which of its rows have any."""
+        for table in self.tables():
+            texts = [_text(table, index, self.text_column, self.path) for index in range(len(table.rows))]
+            yield table, texts, [index for index, text in enumerate(texts) if text.strip()]
 
 
 @lru_cache(maxsize=2)
@@ -122,40 +159,55 @@ def _read(
     names: tuple[str, str],
     fractions: tuple[tuple[str, float], ...],
 ) -> tuple[Split, Partition]:
-    texts, labels, notes = _texts(source)
-    tokens = _tokens(texts, tokenizer, length, names)
-    whole = Split(tokens, labels, notes, origins=np.array([text[:_SHOWN] for text in texts]))
+    tokens = Tokens(encoder_of(tokenizer, length))
+    labels = _Labels(source)
+    lines: list[int] = []
+    left = 0
+    for table, texts, filled in source.pieces():
+        tokens.add([texts[index] for index in filled])
+        labels.add(table, filled)
+        lines += [table.lines[index] for index in filled]
+        left += len(texts) - len(filled)
+    if not lines:
+        raise UserError(f"data.path={source.path} holds no texts")
+    left_out = [f"{left} row{'s' if left > 1 else ''} of {source.path.name} without a text left out"] if left else []
+    notes = (*left_out, *labels.notes)
+    whole = Split(dict(zip(names, tokens.arrays(), strict=True)), labels.classes(), notes, origins=np.array(lines))
     return whole, partition(whole.example_hashes(), dict(fractions))
 
 
 def _prepared(text: str, tokenizer: Path, length: int, names: tuple[str, str]) -> Feed:
-    return _tokens([text], tokenizer, length, names)
+    return dict(zip(names, encoder_of(tokenizer, length)([text]), strict=True))
 
 
-def _tokens(texts: Sequence[str], tokenizer: Path, length: int, names: tuple[str, str]) -> Feed:
-    found = tokens_of(texts, tokenizer, length)
-    return dict(zip(names, (found.numbers, found.mask), strict=True))
+@dataclass(slots=True)
+class _Labels:
+    """The labels of a table, as its pieces come in."""
 
+    source: _Source
+    notes: list[str] = field(default_factory=list)
+    _raw: list[str | float] = field(default_factory=list)
+    _first: tuple[str, object] | None = None
+    """Where the first label stands, and what it is."""
 
-def _texts(source: _Source) -> tuple[list[str], NDArray[np.int64] | None, tuple[str, ...]]:
-    """The texts, their labels where there are any, and what was left out."""
-    path, column = source.path, source.label_column
-    table = source.table()
-    texts = [_text(table, index, source.text_column, path) for index in range(len(table.rows))]
-    filled = [index for index, text in enumerate(texts) if text.strip()]
-    if not filled:
-        raise UserError(f"data.path={path} holds no texts")
-    notes = []
-    left = len(texts) - len(filled)
-    if left:
-        notes.append(f"{left} row{'s' if left > 1 else ''} of {path.name} without a text left out")
-    labels = None
-    if column is not None and column in table.columns:
-        raw = np.array([_label(table, index, column, filled[0], path) for index in filled])
-        labels = source.rule(raw, f"data.path={path}: the column '{column}'")
-    elif column is not None:
-        notes += _without_labels(path, column, [name for name in table.columns if name != source.text_column])
-    return [texts[index] for index in filled], labels, tuple(notes)
+    def add(self, table: Table, rows: Sequence[int]) -> None:
+        """Read the labels of some rows; raises UserError where one is none, and where a column that was named is not
+        there."""
+        column, path = self.source.label_column, self.source.path
+        if column is None:
+            return
+        if column not in table.columns:
+            others = [name for name in table.columns if name != self.source.text_column]
+            self.notes = _without_labels(path, column, others)
+            return
+        for index in rows:
+            self._first = self._first or (table.place(index), table.rows[index].get(column))
+            self._raw.append(_label(table, index, column, self._first, path))
+
+    def classes(self) -> NDArray[np.int64] | None:
+        """The class of each row; None where the file has no labels."""
+        where = f"data.path={self.source.path}: the column '{self.source.label_column}'"
+        return self.source.rule(np.array(self._raw), where) if self._raw else None
 
 
 def _without_labels(path: Path, column: str, others: Sequence[str]) -> list[str]:
@@ -190,18 +242,18 @@ def _text(table: Table, index: int, column: str, path: Path) -> str:
     return text
 
 
-def _label(table: Table, index: int, column: str, first: int, path: Path) -> str | float:
-    """A row's label: a text or a whole number, as the label of the row ``first`` is."""
+def _label(table: Table, index: int, column: str, first: tuple[str, object], path: Path) -> str | float:
+    """A row's label: a text or a whole number, as the ``first`` label is, which stands at a place."""
     label = table.rows[index].get(column)
     where = f"data.path={path}, {table.place(index)}: the column '{column}'"
     if label is None or (isinstance(label, str) and not label.strip()):
         raise UserError(f"{where} is empty: give a label, or no such row; data.label_column=null reads no labels")
     if not isinstance(label, str | int | float):
         raise UserError(f"{where} holds {kind_of(label)}: give one class, as a whole number or a name")
-    other = table.rows[first].get(column)
+    place, other = first
     if kind_of(label) != kind_of(other):
         raise UserError(
-            f"{where} holds {kind_of(label)} ({label!r}), and {table.place(first)} {kind_of(other)} ({other!r}): give "
+            f"{where} holds {kind_of(label)} ({label!r}), and {place} {kind_of(other)} ({other!r}): give "
             "all labels as whole numbers, or all as names"
         )
     if isinstance(label, str):

@@ -35,7 +35,8 @@ class Widened(Around):
 def widened(data: Dataset) -> Dataset:
     """The data set, tested on its train share too where one set of examples is divided by ``fractions``; one that has
     splits of its own stays as it is."""
-    return Widened(data=data) if getattr(data, "fractions", None) else data
+    divided = getattr(data, "fractions", None) and not getattr(data, "own_splits", False)
+    return Widened(data=data) if divided else data
 
 
 def _with_more(test: Split, train: Split | None) -> Split:

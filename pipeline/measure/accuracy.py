@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact
 from pipeline.artifact.onnx_graph import fixed_batch_of
-from pipeline.data.batches import Axes, Feed, Inputs, axes_of, batch, count_of, together
+from pipeline.data.batches import Arrays, WithAxes, axes_of, batch, count_of, together
 from pipeline.data.dataset import Split, SplitName
+from pipeline.data.rows import Array, Region, Rows
 from pipeline.data.steps import Carry
 from pipeline.errors import UserError, reporting_temporary
 from pipeline.isolated import Limits, run
@@ -57,10 +58,8 @@ class Asked:
     artifact: Artifact
     target: Target
     metric: Metric
-    folder: Path
-    """The folder of the inputs."""
-    names: Sequence[str]
-    axes: Axes
+    inputs: WithAxes[Rows]
+    """The inputs, in files: its process reads a batch at a time."""
     batch_size: int
     output_axes: OutputAxes | None
     carry: Carry | None
@@ -71,7 +70,7 @@ def predict(
     artifact: Artifact,
     target: Target,
     metric: Metric,
-    inputs: Feed,
+    inputs: Arrays,
     batch_size: int,
     progress: Callable[[float], None] = lambda share: None,
     *,
@@ -96,16 +95,14 @@ def predict(
     """
     if count_of(inputs) == 0:
         raise UserError("there is nothing to measure accuracy on: the test split is empty")
-    with written(inputs) as folder:
+    with in_files(inputs) as rows:
         return run(
             _work,
             Asked(
                 artifact=artifact,
                 target=target,
                 metric=metric,
-                folder=folder,
-                names=list(inputs),
-                axes=axes_of(inputs),
+                inputs=rows,
                 batch_size=together(inputs, batch_size),
                 output_axes=output_axes,
                 carry=carry,
@@ -119,13 +116,20 @@ def predict(
 
 
 @contextmanager
-def written(inputs: Feed) -> Iterator[Path]:
-    """A folder with the inputs as files, not pickles: a process maps them and reads a batch at a time."""
+def in_files(inputs: Arrays) -> Iterator[WithAxes[Rows]]:
+    """The inputs in files, not pickles; those that are in memory are written into a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="slimline-accuracy-") as folder:
         with reporting_temporary():
-            for index, array in enumerate(inputs.values()):
-                np.save(Path(folder) / f"{index}.npy", np.ascontiguousarray(array))
-        yield Path(folder)
+            files = [Path(folder) / str(place) for place in range(len(inputs))]
+            rows = {name: _in_file(inputs[name], file) for name, file in zip(inputs, files, strict=True)}
+        yield WithAxes(rows, axes_of(inputs))
+
+
+def _in_file(array: Array, path: Path) -> Rows:
+    if isinstance(array, Rows):
+        return array
+    np.ascontiguousarray(array).tofile(path)
+    return Rows.of(Region(path, 0, array.dtype, array.shape))
 
 
 def _work(asked: Asked, *, say: Callable[[float], None]) -> Predicted:
@@ -135,9 +139,8 @@ def _work(asked: Asked, *, say: Callable[[float], None]) -> Predicted:
 
 
 def _predicted(session: Session, asked: Asked, report: Callable[[float], None]) -> Predicted:
-    arrays = {name: np.load(asked.folder / f"{index}.npy", mmap_mode="r") for index, name in enumerate(asked.names)}
-    inputs = Inputs(arrays, asked.axes)
-    fixed = fixed_batch_of(asked.artifact, asked.axes)
+    inputs = asked.inputs
+    fixed = fixed_batch_of(asked.artifact, axes_of(inputs))
     count, size = count_of(inputs), fixed or asked.batch_size
     every = max(count // _REPORTS, 1)
     reported, bad, repeat = 0, 0, 0.0
@@ -184,13 +187,13 @@ class _Outputs:
         return [raw if moved is None else moved for raw, moved in zip(self.raw, self.by_example, strict=True)]
 
 
-def _run_batch(session: Session, inputs: Inputs, asked: Asked, start: int, length: int, fixed: int | None) -> _Outputs:
+def _run_batch(session: Session, inputs: Arrays, asked: Asked, start: int, length: int, fixed: int | None) -> _Outputs:
     raw = session(as_read(session, batch(inputs, start, length, fixed)))
     return _Outputs(raw, by_example(raw, asked.output_axes, fixed or length))
 
 
 def _run_sequences(
-    session: Session, inputs: Inputs, asked: Asked, start: int, length: int, fixed: int | None
+    session: Session, inputs: Arrays, asked: Asked, start: int, length: int, fixed: int | None
 ) -> _Outputs:
     """The outputs of all calls of some sequences, with the calls of a sequence in a row."""
     assert asked.carry is not None

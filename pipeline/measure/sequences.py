@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact
 from pipeline.artifact.onnx_graph import fixed_batch_of
-from pipeline.data.batches import Inputs, count_of, placed, together
+from pipeline.data.batches import Arrays, axes_of, count_of, placed, together
 from pipeline.data.steps import Carry
 from pipeline.measure.look import names_of
 from pipeline.plan import Session, Target, as_read
@@ -19,14 +19,14 @@ _TOGETHER = 64
 """How many sequences run side by side where states are found."""
 
 
-def carried_states(artifact: Artifact, target: Target, inputs: Inputs, carry: Carry) -> dict[str, NDArray[Any]]:
+def carried_states(artifact: Artifact, target: Target, inputs: Arrays, carry: Carry) -> dict[str, NDArray[Any]]:
     """The state that each call is fed [N, ...], by input. ``inputs`` are preprocessed; what they have for the first
     call of a sequence is its first state.
 
     It makes a session, so call it in a process of its own. Raises the backend's own errors.
     """
     session = target.backend.load(artifact, target)
-    fixed = fixed_batch_of(artifact, inputs.axes)
+    fixed = fixed_batch_of(artifact, axes_of(inputs))
     size = fixed or together(inputs, _TOGETHER)
     found: dict[str, list[NDArray[Any]]] = {name: [] for name in carry.state.values()}
     for first in range(0, count_of(inputs), size * carry.steps):
@@ -37,7 +37,7 @@ def carried_states(artifact: Artifact, target: Target, inputs: Inputs, carry: Ca
 
 
 def sequence_calls(
-    session: Session, artifact: Artifact, inputs: Inputs, carry: Carry, first: int, size: int, fixed: int | None
+    session: Session, artifact: Artifact, inputs: Arrays, carry: Carry, first: int, size: int, fixed: int | None
 ) -> Iterator[tuple[dict[str, NDArray[Any]], Sequence[Any]]]:
     """For each step of up to ``size`` sequences, of which the first begins at example ``first``: the states [size, ...]
     that the call was fed, and its outputs. A call is filled up to ``fixed`` examples; the states are not."""
@@ -48,7 +48,7 @@ def sequence_calls(
     for step in range(carry.steps):
         arrays = {name: array[filled + step] for name, array in inputs.items() if name not in states}
         feed = {name: (arrays | states)[name] for name in inputs}
-        outputs = session(as_read(session, placed(feed, inputs.axes)))
+        outputs = session(as_read(session, placed(feed, axes_of(inputs))))
         yield {name: state[:count] for name, state in states.items()}, outputs
         states = _handed_on(outputs, names_of(artifact, len(outputs)), states, inputs, carry)
 
@@ -60,11 +60,11 @@ def by_sequence(calls: Sequence[NDArray[Any]]) -> NDArray[Any]:
 
 
 def _handed_on(
-    outputs: Sequence[Any], names: Sequence[str], states: dict[str, NDArray[Any]], inputs: Inputs, carry: Carry
+    outputs: Sequence[Any], names: Sequence[str], states: dict[str, NDArray[Any]], inputs: Arrays, carry: Carry
 ) -> dict[str, NDArray[Any]]:
     """The states for the next call, the examples first."""
     found = {}
     for output, name in carry.state.items():
-        value = np.moveaxis(np.asarray(outputs[names.index(output)]), inputs.axes.get(name, 0) or 0, 0)
+        value = np.moveaxis(np.asarray(outputs[names.index(output)]), axes_of(inputs).get(name, 0) or 0, 0)
         found[name] = value.astype(states[name].dtype, copy=False)
     return found

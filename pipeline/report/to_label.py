@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,12 @@ from pipeline.results.figures import Accuracy
 from pipeline.results.record import Record
 from pipeline.results.report import Report
 
-FILE = "to_label.csv"
+FILE, FOLDER = "to_label.csv", "to_label"
 PLACE, EXAMPLE, LABEL = "place", "example", "label"
 _SEPARATORS = ",;\t"
+_SHOWN = 5
+Show = Callable[[Sequence[int], Path], Mapping[str, Sequence[str]]]
+"""Writes the examples at these places into a folder, and tells what a table says of each, by column."""
 
 
 def rows_to_label(report: Report) -> dict[tuple[str, str], Accuracy]:
@@ -38,19 +42,30 @@ def rows_to_label(report: Report) -> dict[tuple[str, str], Accuracy]:
     }
 
 
-def write_to_label(record: Record, report: Report, folder: Path) -> None:
-    """Write the file into a run's folder, where labels would decide anything and the file is not there already."""
+def write_to_label(record: Record, report: Report, folder: Path, show: Show | None = None) -> None:
+    """Write the file into a run's folder, where labels would decide anything and the file is not there already. With
+    ``show``, the examples themselves lie beside it in a folder, or stand in a column of it."""
     path = folder / FILE
     places = _differing(record, report)
     if not len(places) or path.exists():
         return
+    order = np.random.default_rng(record.seed).permutation(places).tolist()
+    shown = {} if show is None else _shown(show, order, folder / FOLDER)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow((PLACE, EXAMPLE, LABEL))
+    writer.writerow((PLACE, EXAMPLE, *shown, LABEL))
     origins = record.accuracy.origins
-    for place in np.random.default_rng(record.seed).permutation(places).tolist():
-        writer.writerow((place, "" if origins is None else origins[place], ""))
+    for place, *more in zip(order, *shown.values(), strict=True):
+        writer.writerow((place, "" if origins is None else origins[place], *more, ""))
     write_whole(path, text.getvalue())
+
+
+def _shown(show: Show, places: Sequence[int], folder: Path) -> Mapping[str, Sequence[str]]:
+    folder.mkdir(exist_ok=True)
+    found = show(places, folder)
+    with suppress(OSError):  # it has files: where none was written, it goes
+        folder.rmdir()
+    return found
 
 
 def _differing(record: Record, report: Report) -> NDArray[np.intp]:
@@ -63,10 +78,11 @@ def _differing(record: Record, report: Report) -> NDArray[np.intp]:
     return np.flatnonzero(found)
 
 
-def read_labels(path: Path, count: int) -> NDArray[np.int64]:
-    """The labels [count] of such a file, ``IGNORED`` where it has none; raises UserError, with the line, where a label
-    or a place can't be read."""
+def read_labels(path: Path, count: int, names: Sequence[str] = ()) -> NDArray[np.int64]:
+    """The labels [count] of such a file, ``IGNORED`` where it has none: the classes' numbers or their ``names``. Raises
+    UserError, with the line, where a label or a place can't be read."""
     labels = np.full(count, IGNORED, np.int64)
+    advice = f"type the number of the class{_or_its_name(names)}, or leave it empty"
     for line, row in _rows(path):
         label = (row[LABEL] or "").strip()
         if not label:
@@ -75,13 +91,17 @@ def read_labels(path: Path, count: int) -> NDArray[np.int64]:
         place = _number(row[PLACE], f"{where}: the column '{PLACE}'", "it is the number that the file came with")
         if place >= count:
             raise UserError(f"{where}: there is no example {place}; the test split has {count} (0 to {count - 1})")
-        known = _number(label, f"{where}: the column '{LABEL}'", "type the number of the class, or leave it empty")
+        known = names.index(label) if label in names else _number(label, f"{where}: the column '{LABEL}'", advice)
         if labels[place] not in (IGNORED, known):
             raise UserError(f"{where}: example {place} has the label {labels[place]} in another line")
         labels[place] = known
     if (labels == IGNORED).all():
         raise UserError(f"{path} has no labels: type the number of the class into the column '{LABEL}'")
     return labels
+
+
+def _or_its_name(names: Sequence[str]) -> str:
+    return f" or its name ({', '.join(names[:_SHOWN])}{', …' if len(names) > _SHOWN else ''})" if names else ""
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str | None]]]:

@@ -269,6 +269,8 @@ class Record(Header):
     latency: LatencySamples
     accuracy: AccuracySamples
     """The test split's predictions."""
+    class_names: list[str] = field(default_factory=list)
+    """A name for each class; empty where the data has none."""
     grid: str = "all"
     """The grid: ``all`` or ``one_at_a_time`` (``pipeline.plan.Plan.grid``)."""
     trials: list[Trial] = field(default_factory=list)

@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from threading import Event
 
 from pipeline.artifact import Artifact
-from pipeline.data.batches import Feed, count_of
+from pipeline.data.batches import Arrays, count_of
 from pipeline.data.dataset import Labels
 from pipeline.data.steps import carry_in
 from pipeline.errors import OutOfSpace, UserError, reasoned
@@ -36,7 +36,7 @@ from pipeline.run.table import Table
 def evaluate_all(
     plan: Plan,
     table: Table,
-    inputs: Feed,
+    inputs: Arrays,
     display: ProgressDisplay,
     output_axes: OutputAxes | None,
     folder: Path,

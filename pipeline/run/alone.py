@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from pipeline.artifact.onnx_graph import fixed_batch_of
-from pipeline.data.batches import Feed, axes_of
+from pipeline.data.batches import Arrays, Feed, axes_of
 from pipeline.errors import WorkerFailed, reasoned
 from pipeline.measure.group import Subject
 from pipeline.measure.loadgen.scenario import Ask, run_scenario, written
@@ -56,7 +56,9 @@ def run_each_alone(plan: Plan, table: Table, feeds: Mapping[int, Feed], display:
         display.step(label, 1.0, f"{len(subjects)} rows, a fresh process each: {what}")
 
 
-def run_scenarios(plan: Plan, table: Table, inputs: Feed, feeds: Mapping[int, Feed], display: ProgressDisplay) -> None:
+def run_scenarios(
+    plan: Plan, table: Table, inputs: Arrays, feeds: Mapping[int, Feed], display: ProgressDisplay
+) -> None:
     """Run MLPerf's scenarios, where they were asked for; a failure there is the scenario's reason, not the row's."""
     settings = plan.measure
     subjects = table.subjects()

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact
-from pipeline.data.batches import Feed, Inputs, axes_of, count_of
+from pipeline.data.batches import Arrays, Feed, WithAxes, axes_of, count_of
 from pipeline.data.dataset import Dataset, Split, labelled, preprocess
+from pipeline.data.rows import chosen
 from pipeline.data.steps import Carried, Carry, StateInput, Steps, carry_in, sequences_in
 from pipeline.errors import UserError
 from pipeline.errors.names import unknown
@@ -70,12 +71,12 @@ def _check_output(output: str, name: str, shape: tuple[int, ...], seen: Look) ->
         )
 
 
-def latest_first(inputs: Inputs, carry: Carry | None) -> Inputs:
+def latest_first(inputs: Arrays, carry: Carry | None) -> Arrays:
     """The calls for timing: the last step of each sequence first, whose state was carried longest."""
     if carry is None:
         return inputs
     order = np.arange(count_of(inputs)).reshape(-1, carry.steps)[:, ::-1].T.ravel()
-    return Inputs({name: array[order] for name, array in inputs.items()}, axes_of(inputs))
+    return WithAxes({name: chosen(array, order) for name, array in inputs.items()}, axes_of(inputs))
 
 
 def judged_by_sequence(samples: AccuracySamples, carry: Carry | None) -> AccuracySamples:

@@ -93,8 +93,11 @@ class DriftJudge:
 
 def deciding_examples(plan: Plan, splits: Mapping[SplitName, Split]) -> Split | None:
     """The examples that a search decides on, those of the validation split first; None where the data has none."""
-    parts = [_judged(split) for name in DECIDING if (split := splits.get(name)) is not None and len(split)]
-    return reduce(Split.followed_by, parts).take(0, plan.searched.examples) if parts else None
+    most = plan.searched.examples
+    parts = [
+        _judged(split).take(0, most) for name in DECIDING if (split := splits.get(name)) is not None and len(split)
+    ]
+    return reduce(Split.followed_by, parts).take(0, most) if parts else None
 
 
 def _judged(split: Split) -> Split:

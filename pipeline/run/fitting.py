@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pipeline.artifact import Artifact
 from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.backends.torch import Torch
+from pipeline.data.adapted import adapted
 from pipeline.data.batches import Axes, Inputs
 from pipeline.data.dataset import Dataset, Labels, Split, SplitName, preprocess
 from pipeline.data.fitted import Around, Fit, Fitted, Wanted, original
@@ -48,12 +49,17 @@ def with_fitted_data(plan: Plan) -> Plan:
     signature = plan.model.signature()
     wanted = {
         name: Wanted(
-            shape=entry.shape, dtype=entry.dtype, preprocessed=name in plan.model.preprocessing, below=entry.below
+            shape=entry.shape,
+            dtype=entry.dtype,
+            preprocessed=name in plan.model.preprocessing,
+            below=entry.below,
+            longest=entry.longest,
         )
         for name, entry in signature.items()
     }
     told = {name: entry.batch_axis for name, entry in signature.items()}
     axes = {**told, **dict(getattr(plan.data, "batch_axes", {}))}
+    plan = replace(plan, data=adapted(plan.data, wanted, getattr(plan.model, "beside", None)))
     trains = plan.model.format == "torch" or "train" in needed_splits(plan)
     data = plan.data if trains else widened(plan.data)
     data = data.drawn_for(wanted, axes) if isinstance(data, Noise) else in_steps(plan, data, axes)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,17 +21,16 @@ from pipeline.data.batches import Axes
 from pipeline.data.dataset import Split
 from pipeline.data.fitted import original
 from pipeline.errors import Skipped, SlimlineError, UserError, reasoned, reporting_disk
-from pipeline.errors.contained import Faults, contained
+from pipeline.errors.contained import contained
 from pipeline.folders.locks import InUse
 from pipeline.folders.outputs import LOG, claimed, point_latest_at, sweep_outputs
 from pipeline.libraries.revision import revision
 from pipeline.machine.environment import describe_machine
 from pipeline.plan import BASELINE, Plan
-from pipeline.report import print_report, write_report
+from pipeline.report import print_report
 from pipeline.report.describe import sentence
 from pipeline.report.formats.printing import tell
-from pipeline.report.to_label import FILE as TO_LABEL
-from pipeline.report.to_label import read_labels, write_to_label
+from pipeline.report.to_label import read_labels
 from pipeline.results.header import TargetRecord
 from pipeline.results.reading import load_record
 from pipeline.results.record import RECORD_FILE, Record, Trial, save_record
@@ -46,6 +46,7 @@ from pipeline.run.rows import runnable
 from pipeline.run.run_log import logging_to
 from pipeline.run.searching import search
 from pipeline.run.tries import try_changes
+from pipeline.run.written import show_examples, written
 
 logger = logging.getLogger(__name__)
 SAMPLES = "samples"
@@ -96,7 +97,7 @@ def run(plan: Plan, console: Console) -> int:
             record = replace(record, trials=trials)
             save_record(record, plan.output / SAMPLES)
         report = analyse(record)
-        faults = written(record, report, plan.output)
+        faults = written(record, report, plan.output, partial(show_examples, plan.data, test))
         point_latest_at(plan.output)
         print_report(report, console)
         faults.contain(
@@ -200,6 +201,7 @@ def make_record(plan: Plan, built: Mapping[str, Built], measured: Measured, note
         accuracy=measured.accuracy,
         peaks=measured.peaks,
         slimline=revision(),
+        class_names=list(plan.data.class_names),
         model_notes=dict(built[BASELINE].model_notes),
         notes=list(notes),
     )
@@ -284,20 +286,13 @@ def report(run_folder: Path, console: Console, labels: Path | None = None) -> in
     return 1 if derived.faults or faults.sentences else 0
 
 
-def written(record: Record, report: Report, folder: Path) -> Faults:
-    """Write the report's files, and the one to label; returns what could not be made."""
-    faults = Faults(write_report(report, folder))
-    faults.contain(TO_LABEL, lambda: write_to_label(record, report, folder), None)
-    return faults
-
-
 def labelled_with(record: Record, labels: Path) -> Record:
     """A record with labels of what models answered differently; raises UserError where it has no use for them."""
     samples = record.accuracy
     if samples.labels is not None:
         raise UserError(f"the run's data has labels already, so {labels} would decide nothing")
     count = next((len(predictions) for predictions in samples.predictions.values()), 0)
-    return replace(record, accuracy=replace(samples, flip_labels=read_labels(labels, count)))
+    return replace(record, accuracy=replace(samples, flip_labels=read_labels(labels, count, record.class_names)))
 
 
 def _refuse(reason: str) -> NoReturn:

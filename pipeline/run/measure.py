@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline.data.batches import Feed, alone, batch_of
-from pipeline.data.dataset import Split, preprocess
+from pipeline.data.batches import Arrays, alone, batch_of
+from pipeline.data.dataset import Split, prepared
 from pipeline.data.steps import carry_in
 from pipeline.errors import Skipped, reasoned
 from pipeline.measure.exclusive import measuring
@@ -66,7 +66,7 @@ def _measure(
     output_axes: OutputAxes | None,
     keep: Callable[[Measured], object],
 ) -> Measured:
-    inputs = preprocess(test.inputs, plan.model.preprocessing)
+    inputs = prepared(test.inputs, plan.model.preprocessing)
     timed = latest_first(inputs, carry_in(plan.data))
     feeds = {size: batch_of(timed, size) for size in plan.batch_sizes}
     table = Table(rows(plan, built))
@@ -91,7 +91,7 @@ def _measure(
     )
 
 
-def _one_by_one(table: Table, inputs: Feed) -> None:
+def _one_by_one(table: Table, inputs: Arrays) -> None:
     """Skip the rows of larger batches where every example needs a call of its own."""
     name = alone(inputs)
     if name is None:

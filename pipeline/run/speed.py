@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from pipeline.data.batches import Feed, batches_of
+from pipeline.data.batches import Arrays, Feed, batches_of
 from pipeline.measure.group import Subject
 from pipeline.measure.latency import measure_latency
 from pipeline.measure.peaks.peak import measure_peaks
@@ -25,7 +25,7 @@ def time_rows(
     device: Device,
     devices: int,
     table: Table,
-    inputs: Feed,
+    inputs: Arrays,
     feeds: Mapping[int, Feed],
     display: ProgressDisplay,
 ) -> LatencySamples:
@@ -63,7 +63,7 @@ def time_rows(
     return found.samples
 
 
-def _turns(inputs: Feed, size: int) -> list[Feed]:
+def _turns(inputs: Arrays, size: int) -> list[Feed]:
     """The batches that an accelerator's calls take in turn with the first one: a single batch would lie in its
     cache."""
     return batches_of(inputs, size, _BATCHES_IN_TURN, _BYTES_IN_TURN)[1:]

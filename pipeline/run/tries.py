@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
-from pipeline.data.batches import Feed, batch_of
-from pipeline.data.dataset import Split, preprocess
+from pipeline.data.batches import Arrays, batch_of
+from pipeline.data.dataset import Split, prepared
 from pipeline.data.steps import carry_in
 from pipeline.errors import Skipped, StageFailed, UserError
 from pipeline.folders.locks import InUse
@@ -83,7 +83,7 @@ def try_changes(plan: Plan, record: Record, report: Report, test: Split, step: S
     in_use = InUse()  # as long as it lives, what is built stays in the store
     with making(plan, lambda *_: None, in_use) as builder:
         trials, ready = _build(wanted, builder, plan.measure.try_s * _BUILDING, step)
-    inputs = latest_first(preprocess(test.inputs, plan.model.preprocessing), carry_in(plan.data))
+    inputs = latest_first(prepared(test.inputs, plan.model.preprocessing), carry_in(plan.data))
     for device in dict.fromkeys(one.row.target.device for one in ready):
         left_s = plan.measure.try_s - (time.monotonic() - began)
         affordable = _affordable(plan, [one for one in ready if one.row.target.device == device], left_s)
@@ -194,7 +194,7 @@ def _call_ms(entry: Try) -> float:
     return (latency.p50.value if latency else 1.0) * entry.batch_size / entry.row.batch_size
 
 
-def _time(plan: Plan, ready: Sequence[Ready], inputs: Feed, budget_s: float) -> list[Trial]:
+def _time(plan: Plan, ready: Sequence[Ready], inputs: Arrays, budget_s: float) -> list[Trial]:
     outcomes = compare(
         [(one.row, one.reference) for one in ready],
         {one.row.batch_size: batch_of(inputs, one.row.batch_size) for one in ready},

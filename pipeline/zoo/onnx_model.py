@@ -41,6 +41,11 @@ class OnnxModel:
         """The file's name without its suffix."""
         return self.path.stem
 
+    @property
+    def beside(self) -> Path:
+        """The folder that a tokenizer of the model lies in."""
+        return self.path.parent
+
     def key(self) -> Mapping[str, Any]:
         """The digests of the file and of its external data."""
         files = self._external_files(self._model())

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from pipeline.data.images import Interpolation
 from pipeline.data.preprocessing import Preprocessing
+from pipeline.data.square import Interpolation
 from pipeline.errors import UserError
 
 BYTE = 1 / 255

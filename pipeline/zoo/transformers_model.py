@@ -53,6 +53,11 @@ class TransformersModel:
         return weight_files(self.folder.base)[-1]
 
     @property
+    def beside(self) -> Path:
+        """The folder with the tokenizer."""
+        return self.folder.base
+
+    @property
     def preprocessing(self) -> Mapping[str, Preprocessing]:
         """What the folder's image processor does to the numbers of pictures; nothing for texts."""
         pictures = self.folder.pictures

@@ -56,7 +56,7 @@ def test_it_runs_alone_from_any_folder_and_reproduces_the_golden_outputs(written
 
 
 def test_it_predicts_labels_for_a_users_arrays(written: Path, tmp_path: Path) -> None:
-    images = example.images(5).inputs["image"]
+    images = example.images(5).arrays["image"]
     np.savez(tmp_path / "mine.npz", image=images, labels=np.zeros(5))
     np.save(tmp_path / "mine.npy", images)
     from_npz, from_npy = run(written, tmp_path / "mine.npz"), run(written, tmp_path / "mine.npy")
@@ -108,7 +108,7 @@ def test_a_missing_manifest_is_one_clear_line(bundle: Path) -> None:
 
 
 def test_the_class_serves_raw_inputs_by_name_or_bare(written: Path) -> None:
-    model, images = infer.Model(written), example.images(6).inputs["image"]
+    model, images = infer.Model(written), example.images(6).arrays["image"]
     by_name, bare = model({"image": images}), model(images)
     np.testing.assert_array_equal(by_name["logits"], bare["logits"])
     assert by_name["logits"].shape == (6, 3)
@@ -125,7 +125,7 @@ def test_empty_inputs_and_wrong_types_are_refused(written: Path) -> None:
 
 def test_a_fixed_batch_is_filled_up_and_cut_off_again(written: Path, tmp_path: Path) -> None:
     fixed = example.bundle(example.save(example.linear_model(batch=3), tmp_path / "fixed"), tmp_path / "deploy_fixed")
-    images = example.images(7).inputs["image"]
+    images = example.images(7).arrays["image"]
     np.testing.assert_allclose(
         infer.Model(fixed)(images)["logits"], infer.Model(written)(images)["logits"], rtol=1e-5, atol=1e-5
     )

@@ -75,8 +75,8 @@ def test_a_warning_is_a_line_on_stderr_and_the_answer_is_given(written: Path, tm
 
 
 def test_scores_come_as_text_or_as_json(written: Path, tmp_path: Path) -> None:
-    np.save(tmp_path / "mine.npy", example.images(2).inputs["image"])
-    scores = Model(written)(example.images(2).inputs["image"])["logits"]
+    np.save(tmp_path / "mine.npy", example.images(2).arrays["image"])
+    scores = Model(written)(example.images(2).arrays["image"])["logits"]
     text = run(written, tmp_path / "mine.npy", "--top", "2").stdout.splitlines()
     found = json.loads(run(written, tmp_path / "mine.npy", "--top", "3", "--json").stdout)["predictions"]
     best = int(scores[0].argmax())
@@ -127,7 +127,7 @@ def photographs(tmp_path: Path) -> Images:
 @pytest.mark.parametrize("changes", [{}, {"central": None, "interpolation": "bilinear"}])
 def test_images_become_what_the_data_set_made_of_them(photographs: Images, changes: dict[str, Any]) -> None:
     photographs = replace(photographs, **changes)
-    raw = photographs.split("test").inputs["image"]
+    raw = photographs.split("test").arrays["image"]
     told = recipe("image", raw, photographs)
     arrays, names = read([photographs.path], [{"name": "image", "image": told}])
     assert names is not None

@@ -55,7 +55,7 @@ def test_it_verifies_and_needs_openvino_alone(written: Path) -> None:
 
 
 def test_it_gives_the_models_outputs(written: Path) -> None:
-    raw = example.images(7).inputs
+    raw = example.images(7).arrays
     flat = preprocess(raw, example.PREPROCESSING)["image"].reshape(7, -1)
     found = infer.Model(written)(raw)["logits"]
     np.testing.assert_allclose(found, flat @ example.weights(), rtol=1e-3, atol=1e-3)
@@ -64,7 +64,7 @@ def test_it_gives_the_models_outputs(written: Path) -> None:
 def test_a_fixed_batch_is_filled_up_and_cut_off_again(tmp_path: Path) -> None:
     model = infer.Model(bundle_of(tmp_path, 4))
     assert model.fixed_batch == 4
-    assert model(example.images(7).inputs)["logits"].shape == (7, 3)
+    assert model(example.images(7).arrays)["logits"].shape == (7, 3)
 
 
 @pytest.mark.parametrize("name", ["model.xml", "model.bin"])

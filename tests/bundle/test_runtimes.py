@@ -80,7 +80,7 @@ def test_an_openvino_bundle_verifies_and_needs_openvino_alone(on_openvino: Path)
 
 
 def test_an_openvino_bundle_gives_the_models_outputs(on_openvino: Path) -> None:
-    raw = example.images(7).inputs
+    raw = example.images(7).arrays
     flat = preprocess(raw, example.PREPROCESSING)["image"].reshape(7, -1)
     found = infer.Model(on_openvino)(raw)["logits"]
     np.testing.assert_allclose(found, flat @ example.weights(), rtol=1e-3, atol=1e-3)

@@ -100,7 +100,7 @@ def test_idle_threads_do_not_spin_in_a_bundle_where_they_did_not_when_timed(writ
 
 def test_a_tuned_bundle_verifies_and_gives_every_batch_its_own_outputs(tuned: Path, written: Path) -> None:
     assert all(check.passed for check in verify_bundle(tuned))
-    images = {"image": example.images().inputs["image"]}  # several batches of four
+    images = {"image": example.images().arrays["image"]}  # several batches of four
     bound, plain = infer.Model(tuned, batch_size=16)(images), infer.Model(written)(images)
     np.testing.assert_allclose(bound["logits"], plain["logits"], rtol=1e-4, atol=1e-4)
 

@@ -359,7 +359,11 @@ MISTAKES: list[tuple[Callable[[], object], str, str]] = [
         "date.npz does not exist: did you mean data.npz? D",
     ),
     (lambda: write_images("p", "a.png"), "resnet50 p/a.png", "p/a.png: one image is no data: type its folder, p"),
-    (lambda: np.save("a.npy", EXAMPLES), "resnet50 a.npy", "a.npy: an .npy file names no input: store the arrays"),
+    (
+        lambda: np.save("a.npy", EXAMPLES),
+        "resnet50 a.npy",
+        "a.npy: an .npy file is one input: name it as the model does, NAME.npy",
+    ),
     (lambda: write_text("a.txt"), "resnet50 a.txt", "a.txt: texts are read from a table (.csv, .tsv, .jsonl, .ndj"),
     (lambda: write_text("d/t.csv"), "resnet50 d", "d is a folder: type the file that is meant: d/t.csv"),
     (lambda: write_text("d/t.parquet"), "resnet50 d", "d is a folder: type the file that is meant: d/t.parquet"),

@@ -49,14 +49,14 @@ def read(folder: Path, **fields: Any) -> Split:
 
 def test_a_file_is_read_from_minus_one_to_one_and_filled_with_zeros(tmp_path: Path) -> None:
     write_wav(tmp_path / "a.wav", np.array([0.5, -1.0, 1.0]))
-    (found,) = read(tmp_path, seconds=0.005).inputs["audio"]
+    (found,) = read(tmp_path, seconds=0.005).arrays["audio"]
     assert found.dtype == np.float32
     assert found.tolist() == pytest.approx([0.5, -1, 1, 0, 0], abs=1e-3)
 
 
 def test_channels_are_averaged_and_a_model_may_read_an_axis_for_the_one_that_is_left(tmp_path: Path) -> None:
     write_wav(tmp_path / "a.wav", np.array([[0.5, 0.25], [-0.5, 0.5]]))
-    found = read(tmp_path, seconds=0.002, channel=True, input="waveform").inputs["waveform"]
+    found = read(tmp_path, seconds=0.002, channel=True, input="waveform").arrays["waveform"]
     assert found.shape == (1, 1, 2)
     assert found[0, 0].tolist() == pytest.approx([0.375, 0], abs=1e-3)
 
@@ -64,11 +64,11 @@ def test_channels_are_averaged_and_a_model_may_read_an_axis_for_the_one_that_is_
 @pytest.mark.parametrize("rate", [500, 8000, 11025, 44100])
 def test_a_tone_keeps_its_pitch_at_another_rate(tmp_path: Path, rate: int) -> None:
     write_wav(tmp_path / "a.wav", 0.5 * np.sin(2 * np.pi * 50 * np.arange(3 * rate) / rate), rate)
-    (found,) = read(tmp_path, seconds=1.0).inputs["audio"]
+    (found,) = read(tmp_path, seconds=1.0).arrays["audio"]
     assert np.abs(np.fft.rfft(found)).argmax() == 50
     expected = 0.5 * np.sin(2 * np.pi * 50 * np.arange(RATE) / RATE)
     assert np.abs(found - expected)[20:-20].max() < 0.01
-    first_of_all = read(tmp_path, seconds=1.0, windows="all").inputs["audio"][0]
+    first_of_all = read(tmp_path, seconds=1.0, windows="all").arrays["audio"][0]
     assert np.abs(found - first_of_all).max() < 1e-4
 
 
@@ -93,7 +93,7 @@ def test_all_windows_of_a_file_are_taken_where_half_of_the_last_is_there(
 
 def test_windows_are_one_behind_the_other(tmp_path: Path) -> None:
     write_wav(tmp_path / "a.wav", np.linspace(0, 1, 10))
-    found = read(tmp_path, windows="all", seconds=0.005).inputs["audio"]
+    found = read(tmp_path, windows="all", seconds=0.005).arrays["audio"]
     assert np.sort(found.ravel()).tolist() == pytest.approx(np.linspace(0, 1, 10).tolist(), abs=1e-3)
 
 
@@ -101,13 +101,13 @@ def test_windows_of_zeros_are_left_out_where_a_file_has_others(tmp_path: Path) -
     write_wav(tmp_path / "a.wav", np.concatenate([np.zeros(2 * RATE), np.full(RATE, 0.5)]))
     write_wav(tmp_path / "b.wav", np.zeros(3 * RATE))
     split = read(tmp_path, windows="all", normalize=True)
-    assert sorted(split.inputs["audio"].max(axis=1).tolist()) == [0, 1]
+    assert sorted(split.arrays["audio"].max(axis=1).tolist()) == [0, 1]
     assert "4 windows of zeros only left out" in split.notes
 
 
 def test_the_peak_is_one_where_windows_are_normalized(tmp_path: Path) -> None:
     write_wav(tmp_path / "a.wav", np.concatenate([np.full(RATE, 0.25), np.full(RATE, -0.5)]))
-    assert np.abs(read(tmp_path, windows="all", normalize=True).inputs["audio"]).max(axis=1).tolist() == [1, 1]
+    assert np.abs(read(tmp_path, windows="all", normalize=True).arrays["audio"]).max(axis=1).tolist() == [1, 1]
 
 
 def test_windows_of_one_file_share_a_split_and_keep_their_label(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_windows_of_one_file_share_a_split_and_keep_their_label(tmp_path: Path) 
     place: dict[bytes, tuple[str, int]] = {}
     for name, split in splits.items():
         assert split.labels is not None
-        for window, label in zip(split.inputs["audio"], split.labels.tolist(), strict=True):
+        for window, label in zip(split.arrays["audio"], split.labels.tolist(), strict=True):
             place[window.tobytes()] = (name, label)
     for folder in range(3):
         for file in (tmp_path / f"class{folder}").iterdir():
@@ -199,7 +199,7 @@ def test_flac_that_is_cut_or_does_not_tell_its_length_is_named(tmp_path: Path) -
 def test_values_that_are_no_samples_are_refused_and_loud_ones_are_cut_off(tmp_path: Path) -> None:
     path = write_float(tmp_path / "a.wav", np.array([0.5, -1.5, 0.25]))
     split = read(tmp_path, seconds=0.003)
-    assert split.inputs["audio"].tolist() == [[0.5, -1, 0.25]]
+    assert split.arrays["audio"].tolist() == [[0.5, -1, 0.25]]
     assert "1 file has samples beyond -1 to 1, which are cut off" in split.notes
     write_float(path, np.array([0.5, np.nan]))
     with pytest.raises(UserError, match=r"a\.wav holds values that are not finite"):

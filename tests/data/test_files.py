@@ -81,7 +81,7 @@ def test_labels_stay_with_their_examples(tmp_path: Path) -> None:
     image = np.broadcast_to(labels[:, None, None, None], (200, 1, 2, 2)).astype(np.float32)
     split = npz(save(tmp_path / "d.npz", image=image, labels=labels)).split("test")
     assert split.labels is not None
-    assert (split.inputs["image"][:, 0, 0, 0] == split.labels).all()
+    assert (split.arrays["image"][:, 0, 0, 0] == split.labels).all()
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_labels_become_class_numbers(tmp_path: Path, raw: Any, fields: dict[str,
     np.savez(tmp_path / "d.npz", x=np.arange(3, dtype=np.float32)[:, None], labels=raw)
     split = npz(tmp_path / "d.npz", fractions={"test": 1.0}, **fields).split("test")
     assert split.labels is not None
-    order = split.inputs["x"][:, 0].astype(int)
+    order = split.arrays["x"][:, 0].astype(int)
     assert split.labels.tolist() == [classes[number] for number in order]
 
 

@@ -36,7 +36,7 @@ def test_the_middle_is_taken_as_it_is_where_the_size_fits(tmp_path: Path) -> Non
         save(tmp_path / f"{number}.png", pixels)
     split = Images(path=tmp_path, size=8, central=1.0, fractions={"test": 1.0}).split("test")
     assert split.inputs["image"].shape == (20, 3, 8, 8)
-    assert split.inputs["image"][0, :, 0, 0].tolist() == [10, 20, 30]
+    assert split.arrays["image"][0, :, 0, 0].tolist() == [10, 20, 30]
     assert split.labels is None
 
 
@@ -64,7 +64,7 @@ def test_crops_make_many_examples_of_few_images_the_same_each_time(tmp_path: Pat
 def test_grey_images_are_read_in_rgb(tmp_path: Path) -> None:
     for number in range(20):
         save(tmp_path / f"{number}.jpg", np.full((8, 8), 100, np.uint8))
-    pixels = Images(path=tmp_path, size=4, fractions={"test": 1.0}).split("test").inputs["image"]
+    pixels = Images(path=tmp_path, size=4, fractions={"test": 1.0}).split("test").arrays["image"]
     assert pixels.shape == (20, 3, 4, 4)
 
 
@@ -81,7 +81,7 @@ def test_what_is_no_image_or_no_folder_is_named(tmp_path: Path) -> None:
 def test_16_bit_grey_keeps_its_levels(tmp_path: Path) -> None:
     for number in range(20):
         save(tmp_path / f"{number}.png", np.full((8, 8), 1000 * (number + 1), np.uint16))
-    pixels = Images(path=tmp_path, size=4, fractions={"test": 1.0}).split("test").inputs["image"]
+    pixels = Images(path=tmp_path, size=4, fractions={"test": 1.0}).split("test").arrays["image"]
     assert sorted(pixels[:, 0, 0, 0].tolist()) == [1000 * (number + 1) // 256 for number in range(20)]
 
 
@@ -99,7 +99,7 @@ def test_a_picture_is_turned_as_its_exif_orientation_says(tmp_path: Path) -> Non
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise by a quarter
     Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
-    (image,) = Images(path=tmp_path, size=8, central=1.0, fractions={"test": 1.0}).split("test").inputs["image"]
+    (image,) = Images(path=tmp_path, size=8, central=1.0, fractions={"test": 1.0}).split("test").arrays["image"]
     assert image[0, 4].tolist() == [0] * 4 + [255] * 4
 
 
@@ -109,7 +109,7 @@ def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
 
     suffix = "tif" if mode == "CMYK" else "png"
     Image.fromarray(np.full((8, 8, 3), 255, np.uint8)).convert(mode).save(tmp_path / f"white.{suffix}")
-    pixels = Images(path=tmp_path, size=4, fractions={"test": 1.0}).split("test").inputs["image"]
+    pixels = Images(path=tmp_path, size=4, fractions={"test": 1.0}).split("test").arrays["image"]
     assert (pixels == 255).all()
 
 
@@ -118,7 +118,7 @@ def test_the_first_picture_of_an_animation_is_taken(tmp_path: Path) -> None:
 
     first, second = (Image.new("RGB", (8, 8), (level, level, level)) for level in (0, 255))
     first.save(tmp_path / "moving.gif", save_all=True, append_images=[second])
-    assert not Images(path=tmp_path, size=4, fractions={"test": 1.0}).split("test").inputs["image"].any()
+    assert not Images(path=tmp_path, size=4, fractions={"test": 1.0}).split("test").arrays["image"].any()
 
 
 def test_a_linked_class_folder_counts_and_a_circle_of_links_ends(tmp_path: Path) -> None:

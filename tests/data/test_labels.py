@@ -51,4 +51,4 @@ def test_a_file_of_transcripts_is_split_with_them(tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", sound=np.arange(60.0)[:, None], labels=texts)
     split = NpzFile(path=tmp_path / "d.npz", label_kind="texts", fractions=DEFAULT_FRACTIONS).split("test")
     assert split.labels is not None
-    assert split.labels.tolist() == [f"word {int(sound[0])}" for sound in split.inputs["sound"]]
+    assert split.labels.tolist() == [f"word {int(sound[0])}" for sound in split.arrays["sound"]]

@@ -24,7 +24,7 @@ def noise(**changes: Any) -> Noise:
 
 
 def test_inputs_have_the_shapes_types_and_ranges_that_were_asked_for() -> None:
-    inputs = noise(fixed={"attention_mask": 1}).split("test").inputs
+    inputs = noise(fixed={"attention_mask": 1}).split("test").arrays
     assert {name: (array.shape, array.dtype.name) for name, array in inputs.items()} == {
         "input_ids": ((40, 5), "int64"),
         "attention_mask": ((40, 5), "int64"),
@@ -68,7 +68,7 @@ def test_a_model_that_tells_its_inputs_gets_examples_of_them_with_stated_sizes_w
         "ids": (9,), "image": (3, 10, 10), "last": (10, 10, 1), "past": (12, 9, 8), "rate": (), "state": (2, 6),
     }  # fmt: skip
     assert set(np.unique(split.inputs["ids"])) == set(range(5))
-    assert split.inputs["last"].max() > 200
+    assert split.arrays["last"].max() > 200
     assert len(np.unique(split.inputs["rate"])) == 1
     assert any("'ids' free, and its examples are [9]" in note for note in split.notes)
     assert not any("'state'" in note for note in split.notes)
@@ -77,7 +77,7 @@ def test_a_model_that_tells_its_inputs_gets_examples_of_them_with_stated_sizes_w
 
 def test_a_size_that_is_typed_counts_and_the_type_stays_the_models() -> None:
     inputs = {"ids": InputShape(shape=(3,))}
-    array = noise(inputs=inputs).drawn_for({"ids": FREE["ids"]}, {}).split("test").inputs["ids"]
+    array = noise(inputs=inputs).drawn_for({"ids": FREE["ids"]}, {}).split("test").arrays["ids"]
     assert (array.shape, array.dtype.name) == ((40, 3), "int64")
 
 

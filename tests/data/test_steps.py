@@ -40,7 +40,7 @@ def test_each_step_is_an_example_whose_first_state_is_zero() -> None:
     np.testing.assert_array_equal(found.inputs["x"], x.reshape(6, 4))
     np.testing.assert_array_equal(found.inputs["rate"], [8, 8, 8, 16, 16, 16])
     assert found.inputs["state"].shape == (6, 2)
-    assert not found.inputs["state"].any()
+    assert not found.arrays["state"].any()
     assert found.origins is not None
     assert found.origins.tolist() == [0, 0, 0, 1, 1, 1]
     assert found.notes == ("the test split has 2 sequences of 3 steps, each a call with the state of the one before",)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.data import table
 from pipeline.data.dataset import Split
 from pipeline.data.table import near_column, read_table
 from pipeline.data.texts import Texts
@@ -52,14 +53,17 @@ def test_json_lines_and_parquet_give_what_csv_gives(tmp_path: Path) -> None:
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
 def test_a_byte_order_mark_tells_the_encoding_of_json_lines(tmp_path: Path, encoding: str) -> None:
     path = json_lines(tmp_path, [{"text": "é\u2028b"}, *ROWS], encoding=encoding)
-    assert read_table(path, None, "text").rows[0] == {"text": "é\u2028b"}
-    assert read_table(json_lines(tmp_path, ROWS, encoding="utf-8-sig"), "utf-8", "text").columns == ["text", "label"]
+    assert next(read_table(path, None, "text")).rows[0] == {"text": "é\u2028b"}
+    assert next(read_table(json_lines(tmp_path, ROWS, encoding="utf-8-sig"), "utf-8", "text")).columns == [
+        "text",
+        "label",
+    ]
 
 
 def test_empty_lines_are_passed_over_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     path.write_text('\n{"text": "good"}\r\n  \n{"text": "bad"}')
-    assert list(read_table(path, None, "text").lines) == [2, 4]
+    assert list(next(read_table(path, None, "text")).lines) == [2, 4]
 
 
 def test_rows_without_a_text_are_left_out_with_a_note(tmp_path: Path) -> None:
@@ -201,11 +205,18 @@ def test_a_file_that_is_no_parquet_is_named_and_so_is_a_library_that_is_missing(
         read(path)
 
 
-def test_parquet_that_would_not_fit_into_memory_is_refused_before_it_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = parquet(tmp_path, text=["good"] * 50)
-    monkeypatch.setattr("pipeline.data.sizes.free_bytes", lambda: 10_000)
-    with pytest.raises(UserError, match=r"takes 12,\d+ bytes, more than half of the memory that is free"):
-        read(path)
-    assert len(read(path, max_gb=0.001)) == 50
+def test_parquet_is_read_in_pieces_that_keep_their_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "_ROWS_AT_ONCE", 20)
+    labels: list[object] = [row["label"] for row in ROWS]
+    path = parquet(tmp_path, text=[row["text"] for row in ROWS], label=labels)
+    assert [len(piece.rows) for piece in read_table(path, None, "text")] == [20, 20, 20]
+    assert sorted(_origins(read(path))) == list(range(1, 61))
+    path = parquet(tmp_path, text=[row["text"] for row in ROWS], label=[*labels[:45], None, *labels[46:]])
+    with pytest.raises(UserError, match="row 46: the column 'label' is empty"):
+        read(path, max_gb=1)
+
+
+def _origins(split: Split) -> list[int]:
+    assert split.origins is not None
+    found: list[int] = split.origins.tolist()
+    return found

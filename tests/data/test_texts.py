@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.data.hashing import SPLITS
 from pipeline.data.texts import Texts
-from pipeline.data.tokens import tokens_of
+from pipeline.data.tokens import encoder_of
 from pipeline.errors import UserError
 from pipeline.measure.accuracy import assert_disjoint
 
@@ -57,7 +57,7 @@ def test_texts_are_cut_and_filled_to_the_length(tmp_path: Path) -> None:
     )
     split = data.split("test")
     rows = {
-        tuple(ids): tuple(mask) for ids, mask in zip(*(split.inputs[k].tolist() for k in split.inputs), strict=True)
+        tuple(ids): tuple(mask) for ids, mask in zip(*(split.arrays[k].tolist() for k in split.arrays), strict=True)
     }
     assert rows[(2, 6, 0, 0)] == (1, 1, 0, 0)
     assert rows[(4, 4, 4, 4)] == (1, 1, 1, 1)
@@ -83,7 +83,8 @@ def test_texts_are_cut_and_filled_to_the_length(tmp_path: Path) -> None:
 def test_texts_are_filled_with_the_tokenizers_own_token(tmp_path: Path, changes: dict[str, Any], filling: int) -> None:
     path = tokenizer(tmp_path)
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-    assert tokens_of(["x"], path, 3).numbers[0, 1:].tolist() == [filling, filling]
+    numbers, _ = encoder_of(path, 3)(["x"])
+    assert numbers[0, 1:].tolist() == [filling, filling]
 
 
 def test_splits_share_no_text_and_keep_their_labels(tmp_path: Path) -> None:
@@ -93,7 +94,7 @@ def test_splits_share_no_text_and_keep_their_labels(tmp_path: Path) -> None:
     assert sum(len(split) for split in splits.values()) == 100
     for split in splits.values():
         assert split.labels is not None
-        for ids, label in zip(split.inputs["input_ids"], split.labels, strict=True):
+        for ids, label in zip(split.arrays["input_ids"], split.labels, strict=True):
             assert int(WORDS[ids[0]][1:]) % 2 == label
 
 

@@ -57,6 +57,14 @@ def test_labels_are_read_as_tables_are_saved(tmp_path: Path, text: str) -> None:
     assert read_labels(tmp_path / "to_label.csv", 5).tolist() == [IGNORED, 0, IGNORED, IGNORED, 2]
 
 
+def test_a_label_may_be_the_name_of_the_class(tmp_path: Path) -> None:
+    (tmp_path / "to_label.csv").write_text('place,text,label\n4,"a, b",dog\n0,c,cat\n2,d,1\n')
+    assert read_labels(tmp_path / "to_label.csv", 5, ["cat", "dog"]).tolist() == [0, IGNORED, 1, IGNORED, 1]
+    (tmp_path / "to_label.csv").write_text("place,label\n4,cow\n")
+    with pytest.raises(UserError, match=r"holds 'cow', .*: type the number of the class or its name \(cat, dog\)"):
+        read_labels(tmp_path / "to_label.csv", 5, ["cat", "dog"])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noisy(Scale):
     """A stage that adds a little noise to the weights."""
@@ -103,13 +111,17 @@ def test_labels_of_the_flips_alone_bring_the_verdict_of_all_labels(tmp_path: Pat
         table = list(csv.DictReader(opened))
     assert len(table) == before["flips"]
     places = [int(entry["place"]) for entry in table]
+    unlabelled = data(labelled=False).split("test").arrays["x"]
+    for entry in table[:3]:
+        shown = np.load(chosen.output / "to_label" / entry["file"])
+        np.testing.assert_array_equal(shown, unlabelled[int(entry["place"])])
     assert places != sorted(places), "the order is random"
     truth = data(labelled=True).split("test").labels
     assert truth is not None
     with file.open("w", newline="") as opened:
         writer = csv.writer(opened)
         writer.writerow(["place", "label"])
-        writer.writerows((place, truth[place]) for place in places)
+        writer.writerows((place, "abc"[truth[place]]) for place in places)  # by the class's name
     printed = report(chosen, file)
     after = row(chosen)
 

@@ -193,7 +193,7 @@ class Faint(Arrays):
 
     def split(self, name: SplitName) -> Split:
         found = Arrays.split(self, name)
-        return Split({"x": found.inputs["x"] / 100}, found.labels) if name == self.which else found
+        return Split({"x": found.arrays["x"] / 100}, found.labels) if name == self.which else found
 
 
 def test_calibration_data_unlike_the_test_data_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -245,7 +245,7 @@ class Columns(Arrays):
 
     def split(self, name: SplitName) -> Split:
         split = Arrays.split(self, name)
-        return Split(Inputs(split.inputs, {"x": 1}), split.labels)
+        return Split(Inputs(split.arrays, {"x": 1}), split.labels)
 
 
 def test_a_batch_on_another_axis_is_free_in_the_record_though_the_first_axis_is_fixed(tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ class Cut(Arrays):
 
     def split(self, name: SplitName) -> Split:
         split = Arrays.split(self, name)
-        return Split({"x": split.inputs["x"][:, : self.length]}, None)
+        return Split({"x": split.arrays["x"][:, : self.length]}, None)
 
 
 def test_a_model_with_the_sizes_of_the_data_is_built_anew_for_other_sizes(tmp_path: Path) -> None:

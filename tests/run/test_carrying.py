@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pipeline.data.batches import Inputs
 from pipeline.data.dataset import IGNORED, Dataset, Split, SplitName
 from pipeline.data.noise import Noise
+from pipeline.data.rows import loaded
 from pipeline.data.steps import Carry, carry_in
 from pipeline.errors import UserError
 from pipeline.metrics import Cosine
@@ -87,7 +88,7 @@ def test_a_state_that_does_not_fit_gets_a_line(state: dict[str, str], says: str,
 
 def test_calls_with_the_longest_state_are_timed_first() -> None:
     calls = Inputs({"x": np.array([0, 1, 2, 10, 11, 12])})
-    assert latest_first(calls, Carry(state=STATE, steps=3))["x"].tolist() == [2, 12, 1, 11, 0, 10]
+    assert loaded(latest_first(calls, Carry(state=STATE, steps=3))["x"]).tolist() == [2, 12, 1, 11, 0, 10]
     assert latest_first(calls, None) is calls
 
 
@@ -122,7 +123,7 @@ def test_a_sequence_counts_as_one_example(
 def test_drawn_inputs_are_single_calls_with_a_drawn_state(tmp_path: Path) -> None:
     found = met(planned(tmp_path, STATE, data=Noise(examples={"test": 4})), tmp_path)
     assert carry_in(found) is None
-    assert found.split("test").inputs["state"].any()
+    assert found.split("test").arrays["state"].any()
 
 
 def test_without_a_state_the_data_must_have_the_input(tmp_path: Path) -> None:

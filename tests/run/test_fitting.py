@@ -19,6 +19,7 @@ from pipeline.data.files import NpzFile
 from pipeline.data.fitted import original
 from pipeline.data.hashing import DEFAULT_FRACTIONS
 from pipeline.data.noise import Noise
+from pipeline.data.texts import Texts
 from pipeline.errors import UserError
 from pipeline.metrics import Cosine, TopOne
 from pipeline.metrics.auroc import Auroc
@@ -34,7 +35,10 @@ from pipeline.run.build import template_of
 from pipeline.run.fitting import Acquainted, acquainted, with_fitted_data
 from pipeline.run.preflight import preflight
 from pipeline.zoo.source import InputSpec, OnnxModel, TorchModel
+from pipeline.zoo.transformers_model import TransformersModel
+from tests.data.test_texts import tokenizer
 from tests.example import NeedsTorch, Scale, plan
+from tests.zoo.hub_folders import bert, described
 
 FLOAT, INT = TensorProto.FLOAT, TensorProto.INT64
 
@@ -279,3 +283,14 @@ def test_without_data_examples_are_drawn_from_an_onnx_files_own_description(tmp_
     )
     ids = preflight(fitted)["test"].inputs["ids"]
     assert (ids.shape, set(np.unique(ids))) == ((40, 7), set(range(5)))
+
+
+def test_texts_take_length_and_tokenizer_from_a_folder_of_transformers(tmp_path: Path) -> None:
+    described(tmp_path / "bert", bert())
+    path = tokenizer(tmp_path / "bert")
+    (tmp_path / "t.csv").write_text("text\ngood\n")
+    model = TransformersModel(path=tmp_path / "bert")
+    chosen = plan(tmp_path / "plan", {"baseline": {}}, model=model, data=Texts(path=tmp_path / "t.csv"))
+    fitted = original(with_fitted_data(chosen).data)
+    assert isinstance(fitted, Texts)
+    assert (fitted.tokenizer, fitted.length) == (path, 48)

@@ -55,4 +55,4 @@ def test_a_squeezed_picture_shows_all_of_it(tmp_path: Path) -> None:
     Image.fromarray(pixels).save(tmp_path / "a.png")
     data = Images(path=tmp_path, size=16, central=None, interpolation="bilinear", fractions={"test": 1.0})
     expected = np.asarray(Image.fromarray(pixels).resize((16, 16), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
-    np.testing.assert_array_equal(data.split("test").inputs["image"][0], expected)
+    np.testing.assert_array_equal(data.split("test").arrays["image"][0], expected)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pipeline.artifact.torch_module import example_inputs, export_program, load_module, load_spec
-from pipeline.data.tokens import tokens_of
+from pipeline.data.tokens import encoder_of, tokenizer_in
 from pipeline.errors import UserError
 from pipeline.zoo import transformers_network
 from pipeline.zoo.transformers_model import TransformersModel
@@ -128,6 +128,7 @@ def test_an_extra_that_is_missing_is_one_line(tmp_path: Path, monkeypatch: pytes
 def test_a_vocabulary_without_a_tokenizer_file_is_read_by_transformers(tmp_path: Path) -> None:
     (tmp_path / "vocab.txt").write_text("\n".join(WORDS))
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer"}))
-    tokens = tokens_of(["good", "very bad w1"], tmp_path, 5)
-    assert tokens.numbers.tolist() == [[2, 5, 3, 0, 0], [2, 7, 6, 9, 3]]
-    assert tokens.mask.tolist() == [[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]
+    assert tokenizer_in(tmp_path / "none", tmp_path) == tmp_path
+    numbers, mask = encoder_of(tmp_path, 5)(["good", "very bad w1"])
+    assert numbers.tolist() == [[2, 5, 3, 0, 0], [2, 7, 6, 9, 3]]
+    assert mask.tolist() == [[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]

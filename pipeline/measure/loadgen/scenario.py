@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.data.batches import Axes, Feed, Inputs, axes_of
+from pipeline.data.batches import Arrays, Axes, Inputs, axes_of
 from pipeline.errors import reasoned, reporting_temporary
 from pipeline.measure.loadgen.log import read_scenario
 from pipeline.measure.loadgen.serving import Query, Serving, Waiting, batch_shapes
@@ -54,7 +54,7 @@ class Examples:
 
 
 @contextmanager
-def written(inputs: Feed) -> Iterator[Examples]:
+def written(inputs: Arrays) -> Iterator[Examples]:
     """The first examples of ``inputs`` in a temporary folder, for as long as the context lasts.
 
     Raises OutOfSpace.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.report.sections.section import Part, Section, lines
-from pipeline.report.to_label import FILE, LABEL, rows_to_label
+from pipeline.report.to_label import FILE, FOLDER, LABEL, rows_to_label
 from pipeline.results import numbers as show
 from pipeline.results.report import Report
 
@@ -11,8 +11,9 @@ TITLE = "Labels that would decide"
 NOTE = (
     "Where two models give the same answer, both are right or both are wrong. So the change of accuracy needs labels "
     f"only of the examples that they answer differently. {FILE} in the run's folder has these examples, in random "
-    f"order. Type the number of the class into the column {LABEL}, from the top on, as many as you like, and leave out "
-    "what you can't tell. Then the report is derived anew:"
+    f"order; the folder {FOLDER} beside it shows those that are no texts. Type the number of the class into the column "
+    f"{LABEL}, or its name where the data names its classes, from the top on, as many as you like, and leave out what "
+    "you can't tell. Then the report is derived anew:"
 )
 COMMAND = f"python -m pipeline report outputs/latest --labels outputs/latest/{FILE}"
 
