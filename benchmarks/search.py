@@ -3,11 +3,11 @@
     python benchmarks/search.py [--models efficientnet_lite0,minilm,…] [--runs 10] [--folder DIR] [OVERRIDES]
 
 For each model: N runs of ``experiment=best``, each with a store of its own and another seed; then the grid, which is
-every candidate that the search's rules leave, all timed in the same interleaved rounds and judged on the test split;
-then the grid's three fastest and each other answer once more, in fresh rounds of their own. The fastest of the three
-there is the grid's best, and the table has each answer's speed beside it in these rounds, with its interval. Each of
-these steps is kept in the folder as it ends, and the same command goes on from there; one that was stopped begins anew.
-It takes hours. Overrides hold for all runs.
+every candidate that the search's rules leave, and of each range as many even values as a search may draw samples, all
+timed in the same interleaved rounds and judged on the test split; then the grid's three fastest and each other answer
+once more, in fresh rounds of their own. The fastest of the three there is the grid's best, and the table has each
+answer's speed beside it in these rounds, with its interval. Each of these steps is kept in the folder as it ends, and
+the same command goes on from there; one that was stopped begins anew. It takes hours. Overrides hold for all runs.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import reduce
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from built import composed
 from grid import Pair, answer_of, by_pair, leaders_of, measure, reference, speedups
 from optimization_table import markdown
@@ -38,7 +41,7 @@ from pipeline.results.reading import load_record
 from pipeline.results.report import Report
 from pipeline.run import loop
 from pipeline.search.board import SAME_MODEL
-from pipeline.search.space import Candidate
+from pipeline.search.space import Candidate, ranges_of, with_field
 
 MODELS: Mapping[str, Sequence[str]] = {
     "efficientnet_lite0": ("data=photographs",),
@@ -109,7 +112,7 @@ def search(place: Place, number: int) -> float:
 
 
 def whole_grid(place: Place, report: Report, grid_s: float | None) -> float:
-    """Measure every candidate that the search had, but for samples of ranges; returns the seconds."""
+    """Measure every candidate that the search had, with even values in place of its samples; returns the seconds."""
 
     def do(out: Path) -> None:
         shutil.rmtree(place.folder / "store", ignore_errors=True)
@@ -117,9 +120,20 @@ def whole_grid(place: Place, report: Report, grid_s: float | None) -> float:
         known = by_pair(plan)
         trials = [] if report.search is None else report.search.trials
         pairs = [(one.variant, one.target) for one in trials if not (one.reason or "").startswith(SAME_MODEL)]
-        measure(plan, [known[pair] for pair in pairs if pair in known], reference(plan), out, grid_s)
+        rows = [known[pair] for pair in pairs if pair in known]
+        measure(plan, [*rows, *even_values(plan, rows)], reference(plan), out, grid_s)
 
     return place.step("grid", do)
+
+
+def even_values(plan: Plan, rows: Sequence[Candidate]) -> Iterator[Candidate]:
+    """The rows that have ranges, with as many even values of each field as a search may draw samples."""
+    for row in rows:
+        ranges = {} if row.changes else ranges_of(plan.searched.ranges, row.chain)
+        values = [np.linspace(*ends, plan.searched.samples) for ends in ranges.values()]
+        for chosen in product(*values) if ranges else ():
+            pairs = zip(ranges, (float(f"{value:.3g}") for value in chosen), strict=True)
+            yield reduce(lambda one, pair: with_field(plan, one, *pair), pairs, row)
 
 
 def duel(
@@ -145,8 +159,9 @@ def duel(
 
 
 def candidate_of(place: Place, plan: Plan, pair: Pair, reports: Sequence[Report]) -> Candidate:
-    """An answer as a candidate: one of the space, or one with sampled values."""
+    """An answer as a candidate: one of the space, one with even values, or one with sampled values."""
     known = by_pair(plan)
+    known |= {(one.variant.name, one.target.name): one for one in even_values(plan, list(known.values()))}
     if pair in known:
         return known[pair]
     trials = (trial for report in reports if report.search for trial in report.search.trials)
