@@ -31,7 +31,7 @@ from onnx2pytorch.convert.operations import get_buffer_name
 from torch import nn
 
 from pipeline.artifact.onnx_graph import inner_reads
-from pipeline.artifact.onnx_operators import Gather, over_axes, reading_sizes, settled
+from pipeline.artifact.onnx_operators import Gather, reading_sizes, settled, with_one_input
 from pipeline.artifact.onnx_rewriting import copied
 from pipeline.artifact.onnx_shapes import OnSizes, ShapeOf, computes_with_sizes
 from pipeline.errors import StageFailed, first_line
@@ -81,13 +81,23 @@ class OnnxNetwork(ConvertModel):  # type: ignore[misc]  # the library has no typ
         device = next((parameter.device for parameter in self.parameters()), None)
         return torch.tensor(values[name].tolist(), dtype=values[name].dtype, device=device)
 
+    def module_name(self, node: onnx.NodeProto) -> str:
+        """The name of a node's module."""
+        name: str = self.mapping[node.output[0]]
+        return name
+
+    def parameter_name(self, constant: str) -> str | None:
+        """The name of the parameter that a constant of the graph has become; None where it has become none."""
+        name: str = get_buffer_name(constant)
+        return name if name in self._parameters else None
+
     def _settle(self, model: onnx.ModelProto) -> None:
         """Give operators the sizes and axes that they read as numbers, constant ones and those that nodes make."""
         small = (tensor for tensor in model.graph.initializer if _is_small(tensor))
         constants = {tensor.name: numpy_helper.to_array(tensor).tolist() for tensor in small}
         sizes: set[str] = set()
         for node in model.graph.node:
-            name = self.mapping[node.output[0]]
+            name = self.module_name(node)
             layer, inputs = _settled(node, getattr(self, name), constants, sizes)
             setattr(self, name, layer)
             del node.input[:]
@@ -97,7 +107,7 @@ class OnnxNetwork(ConvertModel):  # type: ignore[misc]  # the library has no typ
         """The operators that get each constant at a call; layers have taken theirs."""
         readers: dict[str, set[str]] = {}
         for node in self.onnx_model.graph.node:
-            layer = getattr(self, self.mapping[node.output[0]])
+            layer = getattr(self, self.module_name(node))
             for name in (*inner_reads(node), *(() if _is_standard(layer) else node.input)):
                 readers.setdefault(name, set()).add(node.op_type)
         return readers
@@ -121,7 +131,7 @@ def _settled(node: onnx.NodeProto, layer: Any, constants: Mapping[str, Any], siz
     if isinstance(layer, operations.Gather):
         layer = Gather(len(layer.selection))
     if len(inputs) == 1:
-        layer = over_axes(layer)
+        layer = with_one_input(layer)
     return (layer if sizes.isdisjoint(inputs) else reading_sizes(layer)), inputs
 
 

@@ -68,6 +68,17 @@ class Slice(nn.Module):
         return data[tuple(parts.get(axis, slice(None)) for axis in range(data.ndim))]
 
 
+class EqualParts(operations.Split):  # type: ignore[misc]  # the library has no types
+    """Splits an axis into equal parts, however long it is by then; the library's own keeps the first lengths."""
+
+    def __init__(self, axis: int, parts: int) -> None:
+        super().__init__(dim=axis, number_of_splits=parts)
+
+    def forward(self, data: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Data of any shape."""
+        return torch.split(data, list(self._get_sections((data,))), self.dim)
+
+
 class Resize(nn.Module):
     """The library's, with its scales or sizes as numbers."""
 
@@ -111,6 +122,7 @@ def settled(layer: Any, numbers: Numbers) -> Any:
         layer.dim, layer.opset_version = first, 1  # so it reads its own axes
     elif isinstance(layer, operations.Split):
         layer.split_size_or_sections = tuple(first)
+        return in_parts(layer)
     elif isinstance(layer, operations.Expand):
         return Expand(first)
     elif isinstance(layer, operations.Slice):
@@ -121,6 +133,19 @@ def settled(layer: Any, numbers: Numbers) -> Any:
     else:
         return None
     return layer
+
+
+def with_one_input(layer: Any) -> Any:
+    """An operator that reads one value and knows the rest, as exporters can follow it."""
+    return in_parts(layer) if isinstance(layer, operations.Split) else over_axes(layer)
+
+
+def in_parts(layer: Any) -> Any:
+    """A splitting as it is, or into equal parts where its own are equal."""
+    lengths = layer.split_size_or_sections
+    if lengths is None:
+        return EqualParts(layer.dim, layer.number_of_splits)
+    return EqualParts(layer.dim, len(lengths)) if len(set(lengths)) == 1 else layer
 
 
 def over_axes(layer: Any) -> Any:

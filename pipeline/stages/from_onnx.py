@@ -39,7 +39,7 @@ class FromOnnx:
     role: ClassVar[Role] = "import"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx", "torch"})
     produces: ClassVar[Format] = "torch"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     reads: ClassVar[frozenset[SplitName]] = frozenset()
     libraries: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxscript", PACKAGE)
     requires: ClassVar[tuple[str, ...]] = (PACKAGE,)

@@ -25,10 +25,12 @@ from pipeline.stages.export import ExportOnnx
 from pipeline.stages.finetune import Finetune
 from pipeline.stages.from_onnx import FromOnnx
 from pipeline.stages.prune import Prune
+from pipeline.stages.pruning.graph_heads import find_attention_in_graph
 from pipeline.stages.quantize_aware import QuantizeAware
 from pipeline.stages.quantize_static import QuantizeStatic
 from tests.stages.models import TextDataset, Workplace
 from tests.stages.onnx_models import graph_model, saved, weight
+from tests.stages.pruning.pruned_models import SPECS, varied
 
 pytestmark = pytest.mark.skipif(find_spec("onnx2pytorch") is None, reason="needs the extra onnx-training")
 
@@ -46,6 +48,13 @@ class Vectors:
     def split(self, name: SplitName) -> Split:
         values = np.random.default_rng(len(name)).normal(size=(16, 20)).astype(np.float32)
         return Split(Inputs({"x": values}, {"x": self.axis} if self.axis else {}), np.arange(16) % 4)
+
+
+class Tokens(Vectors):
+    """Random tokens [N, 10]."""
+
+    def split(self, name: SplitName) -> Split:
+        return Split(Inputs({"ids": np.random.default_rng(0).integers(0, 50, (16, 10))}))
 
 
 @pytest.fixture
@@ -105,9 +114,24 @@ def test_a_transformer_is_pruned_and_exported(workplace: Workplace, fixture: str
     source = request.getfixturevalue(fixture)
     module = proven(workplace, source)
     pruned = workplace.build(Prune(pruning_ratio=0.5, round_to=1), module, "pruned")
-    assert workplace.notes["parameters"]["after"] < 0.9 * workplace.notes["parameters"]["before"]
+    assert list(workplace.notes["heads"].values()) == [[4, 2], [4, 2]]
+    assert workplace.notes["parameters"]["after"] < 0.8 * workplace.notes["parameters"]["before"]
     exported = workplace.build(ExportOnnx(), pruned, "exported")
     check_output(pruned, exported, ExportOnnx.tolerance, workplace.context().sample(8))
+
+
+@pytest.mark.parametrize("split", ["index", "interleaved", "chunk"])
+def test_heads_go_where_one_layer_makes_queries_keys_and_values(workplace: Workplace, split: str) -> None:
+    workplace.data = Tokens()
+    spec = SPECS[f"fused_{split}"]()
+    source = workplace.build(ExportOnnx(), workplace.torch(varied(spec), spec), "source")
+    workplace.build(Prune(pruning_ratio=0.5, round_to=1), proven(workplace, source), "pruned")
+    assert list(workplace.notes["heads"].values()) == [[4, 2]]
+
+
+def test_a_softmax_over_classes_is_no_attention(workplace: Workplace, onnx_model: Artifact) -> None:
+    module = load_module(proven(workplace, onnx_model).path)
+    assert list(find_attention_in_graph(module, ())) == []
 
 
 def test_what_normalizes_and_adds_is_trained_too(workplace: Workplace, onnx_encoder: Artifact) -> None:

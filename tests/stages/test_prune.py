@@ -163,7 +163,9 @@ def test_layers_may_have_a_ratio_of_their_own(workplace: Workplace, wide: Artifa
 
 
 def test_a_ratio_for_no_layer_is_refused(workplace: Workplace, wide: Artifact) -> None:
-    with pytest.raises(StageFailed, match=r"layer_ratios: 'body\*' matches no layer; there are stem, stem.0"):
+    with pytest.raises(
+        StageFailed, match=r"layer_ratios: 'body\*' matches no layer; did you mean 'stem'\? there are stem, stem.0"
+    ):
         workplace.build(Prune(layer_ratios={"body*": 0.5}), wide)
 
 
@@ -217,7 +219,9 @@ def test_random_importance_follows_the_seed(workplace: Workplace, wide: Artifact
 
 
 def test_a_pattern_that_matches_no_layer_is_refused_with_what_exists(workplace: Workplace, wide: Artifact) -> None:
-    with pytest.raises(StageFailed, match=r"ignored_layers: 'stm\*' matches no layer; there are stem, stem.0"):
+    with pytest.raises(
+        StageFailed, match=r"ignored_layers: 'stm\*' matches no layer; did you mean 'stem'\? there are stem, stem.0"
+    ):
         workplace.build(Prune(ignored_layers=("stm*",)), wide)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.artifact.onnx_graph import Shape, fed_inputs, inner_graphs, readers_of, shape_of, symbols_of
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BATCH = "batch"
+_QKV = 3
+"""The size of the axis that tells queries, keys and values apart where one layer makes all three."""
 
 
 def ready(model: onnx.ModelProto, batch: int | None) -> onnx.ModelProto:
@@ -55,8 +57,7 @@ def ready(model: onnx.ModelProto, batch: int | None) -> onnx.ModelProto:
 def _with_free_batch(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
     """A model that takes one batch size with a free batch; reshapings have it no longer, and other shapes inside are
     left to be inferred."""
-    import numpy as np
-    from onnx import numpy_helper, shape_inference
+    from onnx import shape_inference
 
     try:
         shaped = shape_inference.infer_shapes(model, data_prop=True)
@@ -66,18 +67,25 @@ def _with_free_batch(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
     shapes = {value.name: shape_of(value) for value in (*graph.input, *graph.output, *graph.value_info)}
     for node in [node for node in graph.node if node.op_type == "Reshape" and len(node.input) > 1]:
         sizes = _sizes(shapes.get(node.output[0]), shapes.get(node.input[0]), batch)
-        if sizes is None:
-            continue
-        node.input[1] = fresh_name(shaped, f"{node.output[0]}_sizes")
-        graph.initializer.append(numpy_helper.from_array(np.array(sizes, np.int64), node.input[1]))
-        for entry in [entry for entry in node.attribute if entry.name == "allowzero"]:
-            node.attribute.remove(entry)
+        if sizes is not None:
+            _give_sizes(shaped, node, sizes)
     for value in (*fed_inputs(graph), *graph.output):
         first = next(iter(value.type.tensor_type.shape.dim), None)
         if first is not None and first.dim_value == batch:
             first.dim_param = BATCH
     del graph.value_info[:]
     return shaped
+
+
+def _give_sizes(model: onnx.ModelProto, node: onnx.NodeProto, sizes: Sequence[int]) -> None:
+    """Let a reshaping, in place, have these sizes; 0 is that of what it reads."""
+    import numpy as np
+    from onnx import numpy_helper
+
+    node.input[1] = fresh_name(model, f"{node.output[0]}_sizes")
+    model.graph.initializer.append(numpy_helper.from_array(np.array(sizes, np.int64), node.input[1]))
+    for entry in [entry for entry in node.attribute if entry.name == "allowzero"]:
+        node.attribute.remove(entry)
 
 
 def _sizes(result: Shape | None, source: Shape | None, batch: int) -> list[int] | None:
@@ -90,9 +98,9 @@ def _sizes(result: Shape | None, source: Shape | None, batch: int) -> list[int] 
 
 def _follow_reshapes(model: onnx.ModelProto) -> None:
     """Let reshapings, in place, take from what they read every size that stays: with the number of channels written
-    inside, none could be taken out."""
-    import numpy as np
-    from onnx import numpy_helper, shape_inference
+    inside, none could be taken out. Nodes that computed such sizes go."""
+    from onnx import shape_inference
+    from onnxscript import optimizer
 
     try:
         graph = shape_inference.infer_shapes(model, data_prop=True).graph
@@ -100,25 +108,25 @@ def _follow_reshapes(model: onnx.ModelProto) -> None:
         return
     shapes = {value.name: symbols_of(value) for value in (*graph.input, *graph.output, *graph.value_info)}
     weights = _weights(model)
-    for node in [node for node in model.graph.node if node.op_type == "Reshape" and node.input[1] in weights]:
-        sizes = _followed(shapes.get(node.output[0]), shapes.get(node.input[0]))
-        if sizes is None or any(entry.name == "allowzero" and entry.i for entry in node.attribute):
-            continue
-        node.input[1] = fresh_name(model, f"{node.output[0]}_sizes")
-        model.graph.initializer.append(numpy_helper.from_array(np.array(sizes, np.int64), node.input[1]))
+    for node in [node for node in model.graph.node if node.op_type == "Reshape" and len(node.input) > 1]:
+        sizes = _followed(shapes.get(node.output[0]), shapes.get(node.input[0]), node.input[1] in weights)
+        if sizes is not None:
+            _give_sizes(model, node, sizes)
+    optimizer.remove_unused_nodes(model)
 
 
-def _followed(result: Symbols | None, source: Symbols | None) -> list[int] | None:
-    """A reshaping's sizes: 0 where an axis stays, -1 for the first that does not, or the one that is not known; None
-    where they can't be told."""
+def _followed(result: Symbols | None, source: Symbols | None, are_constant: bool) -> list[int] | None:
+    """A reshaping's sizes: 0 where an axis stays, -1 for the one that is not known, or else the first that does not
+    stay; None where they can't be told, or where the graph computes one that does not stay. An axis of 3 beside others
+    is that of queries, keys and values, and keeps its size."""
     if not result or not source or 0 in result:
         return None
     stays = [axis < len(source) and size is not None and size == source[axis] for axis, size in enumerate(result)]
     new = [axis for axis, same in enumerate(stays) if not same]
     unknown = [axis for axis in new if not isinstance(result[axis], int)]
-    if len(unknown) > 1:
+    if len(unknown) > are_constant:
         return None
-    rest = next(iter(unknown or new), None)
+    rest = next(iter(unknown or [axis for axis in new if result[axis] != _QKV] or new), None)
     return [0 if same else -1 if axis == rest else int(result[axis] or 0) for axis, same in enumerate(stays)]
 
 

@@ -13,6 +13,7 @@ from pipeline.artifact.torch_layers import layer_types, named_in
 from pipeline.artifact.torch_module import ModelSpec
 from pipeline.errors import first_line
 from pipeline.stages.pruning.cut import FAILURES, Change, Place
+from pipeline.stages.pruning.graph_heads import find_attention_in_graph
 from pipeline.stages.pruning.heads import Attention, find_attention, group_of, understood
 from pipeline.stages.pruning.reasons import IGNORED, NOT_REACHED, Judge, unreached
 from pipeline.stages.pruning.trace import trace
@@ -65,7 +66,7 @@ def find_groups(module: nn.Module, spec: ModelSpec, ignored: Sequence[str], prob
     names = {layer: name for name, layer in module.named_modules()}
     found = Groups()
     attended: set[str] = set()
-    for attention in find_attention(module):
+    for attention in (*find_attention(module), *find_attention_in_graph(module, probe)):
         attended.update(attention.layers)
         try:
             prunable, reason = _attention_group(attention, graph, ignored, probe)

@@ -32,6 +32,7 @@ class Attention:
     """One attention module: the layers that make queries, keys and values, and the one that reads the result."""
 
     name: str
+    """The module that remembers the number of heads, or the softmax where the model was made of a graph."""
     heads: int
     layers: tuple[str, ...]
     """The three layers of queries, keys and values, or one that makes all three."""
@@ -39,6 +40,8 @@ class Attention:
     """The number of channels of the queries: heads times the size of a head."""
     reader: str | None
     """The linear layer that reads the result; None where it was not found."""
+    parameters: tuple[str, ...] = ()
+    """The parameters that may have an entry for each head."""
     interleaved: bool = False
     """Whether a fused layer has the queries, keys and values of the first head first, then those of the second, and so
     on. If not, all queries come first, then all keys, then all values."""
@@ -70,13 +73,12 @@ class Attention:
         change = Change({Place(self.reader, "in"): set(gone)})
         for layer in self.layers:
             change.cuts[Place(layer, "out")] = {row for row, channel in enumerate(self.rows(layer)) if channel in gone}
-        own = module.get_submodule(self.name)
-        for name, values in own.named_parameters(recurse=False):
-            axes = [axis for axis, size in enumerate(values.shape) if size == self.heads]
+        for name in self.parameters:
+            axes = [axis for axis, size in enumerate(module.get_parameter(name).shape) if size == self.heads]
             if len(axes) == 1:
-                change.cuts[Place(f"{self.name}.{name}".lstrip("."), "parameter", axes[0])] = set(heads)
+                change.cuts[Place(name, "parameter", axes[0])] = set(heads)
         left = self.heads - len(heads)
-        for attribute, value in vars(own).items():
+        for attribute, value in vars(module.get_submodule(self.name)).items():
             if type(value) is not int:
                 continue
             if attribute in HEADS and value == self.heads:
@@ -113,6 +115,7 @@ def find_attention(module: nn.Module) -> Iterator[Attention]:
             layers=tuple(f"{prefix}{layer}" for layer in chosen),
             width=width,
             reader=readers[0] if len(readers) == 1 else None,
+            parameters=tuple(f"{prefix}{parameter}" for parameter, _ in own.named_parameters(recurse=False)),
         )
 
 
