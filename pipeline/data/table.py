@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import difflib
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 
 from pipeline.data.sizes import check_file, check_memory
 from pipeline.errors import UserError, first_line
+from pipeline.errors.names import near
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 """The files that are tables by their names; a file of another name is read as CSV."""
@@ -92,18 +92,16 @@ def kind_of(value: object) -> str:
 
 def near_column(name: str, columns: Sequence[str]) -> str | None:
     """The column whose name is most like ``name``, in whatever case; None where none is like it."""
-    lower = {column.lower(): column for column in reversed(columns)}
-    found = difflib.get_close_matches(name.lower(), lower, 1)
-    return lower[found[0]] if found else None
+    return next(iter(near(name, columns, 1)), None)
 
 
 def _check_columns(path: Path, columns: Sequence[str], needed: str) -> None:
     if needed not in columns:
-        near = near_column(needed, columns)
-        advice = f"did you mean {near}? type" if near else "name the column of the texts with"
+        alike = near_column(needed, columns)
+        advice = f"did you mean {alike}? type" if alike else "name the column of the texts with"
         raise UserError(
             f"data.path={path} has no column '{needed}'; it has {', '.join(filter(None, columns)) or 'none'}: "
-            f"{advice} data.text_column={near or 'NAME'}"
+            f"{advice} data.text_column={alike or 'NAME'}"
         )
     if len(set(columns)) < len(columns):
         raise UserError(f"data.path={path} has two columns of one name; it has {', '.join(columns)}")

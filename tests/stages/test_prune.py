@@ -163,9 +163,7 @@ def test_layers_may_have_a_ratio_of_their_own(workplace: Workplace, wide: Artifa
 
 
 def test_a_ratio_for_no_layer_is_refused(workplace: Workplace, wide: Artifact) -> None:
-    with pytest.raises(
-        StageFailed, match=r"layer_ratios: 'body\*' matches no layer; did you mean 'stem'\? there are stem, stem.0"
-    ):
+    with pytest.raises(StageFailed, match=r"layer_ratios: 'body\*' matches no layer; there are stem, stem.0"):
         workplace.build(Prune(layer_ratios={"body*": 0.5}), wide)
 
 

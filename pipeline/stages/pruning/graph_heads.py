@@ -11,14 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from torch import Tensor, nn
-
 from pipeline.artifact.onnx_graph import readers_of
 from pipeline.stages.pruning.heads import Attention
-from pipeline.stages.pruning.passes import captured
 
 if TYPE_CHECKING:
     import onnx
+    from torch import Tensor, nn
 
     from pipeline.artifact.onnx_network import OnnxNetwork
 
@@ -53,6 +51,8 @@ class _Wiring:
 
     def attention_at(self, softmax: onnx.NodeProto, probe: Sequence[Tensor]) -> Attention | None:
         """The attention that a softmax belongs to; None where it belongs to none."""
+        from pipeline.stages.pruning.passes import captured
+
         between: list[onnx.NodeProto] = []
         scores = self._product(self._before(softmax.input[0], between))
         result = self._product(self._after(softmax.output[0]))
@@ -131,6 +131,8 @@ class _Wiring:
                 yield parameter
 
     def _is_linear(self, node: onnx.NodeProto) -> bool:
+        from torch import nn
+
         return isinstance(getattr(self.network, self._name(node)), nn.Linear)
 
     def _name(self, node: onnx.NodeProto) -> str:
