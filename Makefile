@@ -27,8 +27,8 @@ test: install-test
 types: install-test
 	$(BIN)/mypy
 
-# The tests start many processes: without bytecode each would compile the package anew.
-tests: export PYTHONDONTWRITEBYTECODE :=
+# The tests start many processes: without bytecode each would compile what it imports anew.
+tests cases: export PYTHONDONTWRITEBYTECODE :=
 tests: install-test
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
@@ -42,11 +42,12 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "slimline needs Python 3.11 or newer: make PYTHON=python3.12"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
-# onnxruntime and onnxruntime-gpu exclude each other; torch comes first, so that nothing else chooses its build.
+# onnxruntime and onnxruntime-gpu exclude each other; torch comes first, so that nothing else chooses its build. Of what
+# only tests need most is never imported, so nothing of it is compiled beforehand.
 $(VENV)/installed-%: pyproject.toml constraints.txt | $(BIN)/python
 	@$(PIP) uninstall --quiet --yes $(if $(findstring gpu,$*),onnxruntime,onnxruntime-gpu) 2>/dev/null
 	$(PIP) install --quiet $(CONSTRAINTS) torch
-	$(PIP) install --quiet $(CONSTRAINTS) --editable '.[$(subst -,$(comma),$*)]'
+	$(PIP) install --quiet $(CONSTRAINTS) $(if $(findstring test,$*),--no-compile) --editable '.[$(subst -,$(comma),$*)]'
 	@touch $@
 
 comma := ,

@@ -20,9 +20,17 @@ def resident_bytes(pid: int) -> int | None:
 
 def _family(pid: int) -> Iterator[int]:
     yield pid
-    for listing in _PROC.glob(f"{pid}/task/*/children"):
-        for child in _read(listing).split():
+    for thread in _threads(pid):
+        for child in _read(thread / "children").split():
             yield from _family(int(child))
+
+
+def _threads(pid: int) -> list[Path]:
+    """The folders of its threads; none where it ends meanwhile."""
+    try:
+        return list((_PROC / str(pid) / "task").iterdir())
+    except OSError:
+        return []
 
 
 def _resident(pid: int) -> int | None:
