@@ -34,7 +34,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["nope=1"], "nope does not exist; available: model, data"),
+        (["nope=1"], "nope does not exist; available: data, debug"),
         (["measure.nope=1"], "measure.nope does not exist; available: profile, looks"),
         (["variants.pruned.stages.prune.nope=1"], "variants.pruned.stages.prune.nope does not exist; available: "),
         (

@@ -68,7 +68,8 @@ def _explain(error: Exception) -> str:
         group = str(cause.full_key).rpartition(".")[0]
         if not keys and available(group):
             return f"{cause.full_key} does not exist: nothing is chosen from '{group}'; add {_choice(group)}"
-        return unknown(str(cause.full_key), str(cause.full_key).rpartition(".")[2], keys)
+        existing = keys if group else list(dict.fromkeys([*groups(), *keys]))
+        return unknown(str(cause.full_key), str(cause.full_key).rpartition(".")[2], existing)
     text = " ".join(str(error).split())
     if cause is not None:
         text += f": {str(cause).splitlines()[0]}"

@@ -103,7 +103,7 @@ MISTAKES = [
     (["my model.onnx", "--multirun"], "--multirun can't be given here"),
     (["my model.onnx", "experiment=best"], "experiment=best can't be written into an experiment"),
     (["my model.onnx", "seed=1,2"], "seed has several values"),
-    (["my model.onnx", "nope=1"], "nope does not exist; available: model, data"),
+    (["my model.onnx", "nope=1"], "nope does not exist; available: data, debug"),
     (["my model.onnx", "model.nope=1"], "model.nope does not exist; available: path, preprocessing"),
     (["my model.onnx", "variant=[nope]"], "'nope' does not exist; available in 'variant': "),
     (["my model.onnx", "constraints.nope=1"], "constraints.nope does not exist; available: min_speedup, "),

@@ -64,7 +64,7 @@ def test_a_search_is_planned_too(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("typed", "says"),
     [
-        (["nope=1"], ["nope does not exist; available: model, data"]),
+        (["nope=1"], ["nope does not exist; available: data, debug"]),
         (
             [*OWN, "target.ort_cpu.threads=0", "batch_sizes=[0]"],
             ["target.ort_cpu.threads must be at least 1", "batch_sizes.0 must be at least 1"],
