@@ -3,11 +3,13 @@ proof that the ONNX model computes the same."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pipeline.artifact.agreement import unlike
+from pipeline.artifact.onnx_exporter import exporter_errors, exporter_reason, quiet_exporter
 from pipeline.artifact.run import session_at, typed
 from pipeline.artifact.torch_module import as_tensors
 from pipeline.errors import StageFailed, UserError, first_line
@@ -18,6 +20,17 @@ EXPORTERS = ("torch", "onnx", "onnxscript")
 """The distributions that decide what is written."""
 _RELATIVE = 1e-4
 """The largest difference between a model and its export, relative to the largest output."""
+
+
+@contextmanager
+def exporting(path: Path) -> Iterator[None]:
+    """Within, the exporters keep quiet, and what they raise becomes a UserError that names the model's file."""
+    errors: tuple[type[Exception], ...] = (*exporter_errors(), StageFailed)
+    with quiet_exporter():
+        try:
+            yield
+        except errors as error:
+            raise UserError(f"model.path={path} can't be exported to ONNX: {exporter_reason(error)}") from error
 
 
 def output_names(found: Sequence[str], inputs: Collection[str]) -> list[str]:

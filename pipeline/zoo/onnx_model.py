@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from pipeline.artifact import ONNX_FILE, SINGLE_FILE_BYTES, Format, file_digest
+from pipeline.artifact import ONNX_FILE, SINGLE_FILE_BYTES, file_digest
 from pipeline.artifact.onnx_graph import all_tensors, fed_inputs, shape_of, symbols_of
-from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import UserError
 from pipeline.importing.batch_axes import batch_axes
 from pipeline.importing.interface import fed_type
 from pipeline.importing.vocabulary import rows_of_tables
-from pipeline.plan import InputSignature, Postprocessing
+from pipeline.plan import InputSignature
+from pipeline.zoo.file_model import FileModel, existing
 
 if TYPE_CHECKING:
     import onnx
@@ -26,25 +26,8 @@ SMALL_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OnnxModel:
+class OnnxModel(FileModel):
     """An ONNX file of the user's. Stages that need PyTorch take the module that ``FromOnnx`` makes of it."""
-
-    path: Path
-    preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
-    postprocessing: Postprocessing | None = None
-    state: Mapping[str, str] = field(default_factory=dict)
-    """The input that takes each output at the next call, by the output's name (``pipeline.plan.state_of``)."""
-    format: ClassVar[Format] = "onnx"
-
-    @property
-    def name(self) -> str:
-        """The file's name without its suffix."""
-        return self.path.stem
-
-    @property
-    def beside(self) -> Path:
-        """The folder that a tokenizer of the model lies in."""
-        return self.path.parent
 
     def key(self) -> Mapping[str, Any]:
         """The digests of the file and of its external data."""
@@ -168,10 +151,3 @@ def _relocate(tensor: onnx.TensorProto, names: Mapping[str, str]) -> None:
     for entry in tensor.external_data:
         if entry.key == "location":
             entry.value = names[entry.value]
-
-
-def existing(path: Path, where: str) -> Path:
-    """The path; raises UserError where it is no file."""
-    if not path.is_file():
-        raise UserError(f"{where}: {path} does not exist (looked in {Path.cwd()})")
-    return path

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from pipeline.artifact import ONNX_FILE, Format, file_digest
-from pipeline.artifact.onnx_exporter import exporter_errors, exporter_reason, quiet_exporter, save_exported
+from pipeline.artifact import ONNX_FILE, file_digest
+from pipeline.artifact.onnx_exporter import save_exported
 from pipeline.artifact.torch_names import named_tensors
-from pipeline.data.preprocessing import Preprocessing
-from pipeline.errors import StageFailed, UserError
+from pipeline.errors import UserError
 from pipeline.errors.user_code import user_code_error
 from pipeline.libraries.installed import version
-from pipeline.plan import InputSignature, Postprocessing
-from pipeline.zoo.exported import EXPORTERS, OPSET, output_names, require_same
-from pipeline.zoo.onnx_model import existing
+from pipeline.plan import InputSignature
+from pipeline.zoo.exported import EXPORTERS, OPSET, exporting, output_names, require_same
+from pipeline.zoo.file_model import FileModel
 from pipeline.zoo.program_file import signature_of
 from pipeline.zoo.torch_files import require_kind
 
@@ -25,30 +24,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProgramModel:
+class ProgramModel(FileModel):
     """A file of ``torch.export.save``. Its inputs, their types, and which of their sizes are free are its own."""
-
-    path: Path
-    preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
-    postprocessing: Postprocessing | None = None
-    state: Mapping[str, str] = field(default_factory=dict)
-    """The input that takes each output at the next call, by the output's name (``pipeline.plan.state_of``)."""
-    format: ClassVar[Format] = "onnx"
-    """What is written."""
-
-    @property
-    def name(self) -> str:
-        """The file's name without its suffix."""
-        return self.path.stem
 
     def key(self) -> Mapping[str, Any]:
         """The digest of the file, and the versions of what exports it."""
-        require_kind(existing(self.path, "model.path"), "program")
+        require_kind(self.path, "program")
         return {"program": file_digest(self.path), "exporters": {name: version(name) for name in EXPORTERS}}
 
     def signature(self) -> Mapping[str, InputSignature]:
         """The inputs; raises UserError where the file can't be read."""
-        require_kind(existing(self.path, "model.path"), "program")
+        require_kind(self.path, "program")
         return signature_of(self.path)
 
     def write(self, out: Path) -> Mapping[str, Any]:
@@ -62,18 +48,10 @@ class ProgramModel:
         if program.example_inputs is None:
             raise UserError(f"model.path={self.path} has no example inputs: save what torch.export.export gives")
         outputs = _output_names(program)
-        errors: tuple[type[Exception], ...] = (*exporter_errors(), StageFailed)
-        with quiet_exporter():
-            try:
-                exported = torch.onnx.export(
-                    program, dynamo=True, verbose=False, opset_version=OPSET, output_names=outputs
-                )
-                names = [*_input_names(program), *outputs]
-                save_exported(exported, out / ONNX_FILE, names, program.state_dict.values())
-            except errors as error:
-                raise UserError(
-                    f"model.path={self.path} can't be exported to ONNX: {exporter_reason(error)}"
-                ) from error
+        with exporting(self.path):
+            exported = torch.onnx.export(program, dynamo=True, verbose=False, opset_version=OPSET, output_names=outputs)
+            names = [*_input_names(program), *outputs]
+            save_exported(exported, out / ONNX_FILE, names, program.state_dict.values())
         arguments, keywords = program.example_inputs
         require_same(self.path, out / ONNX_FILE, program.module(), arguments, keywords)
         return {}

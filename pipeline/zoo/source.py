@@ -12,8 +12,9 @@ from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import UserError
 from pipeline.errors.user_code import user_code_error
 from pipeline.plan import InputSignature, Postprocessing
+from pipeline.zoo.file_model import existing
 from pipeline.zoo.inputs import InputSpec
-from pipeline.zoo.onnx_model import OnnxModel, existing
+from pipeline.zoo.onnx_model import OnnxModel
 from pipeline.zoo.program import ProgramModel
 from pipeline.zoo.torchscript import ScriptModel
 

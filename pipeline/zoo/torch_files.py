@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from pipeline.errors import UserError
+from pipeline.zoo.file_model import existing
 
 Kind = Literal["program", "compiled program", "script", "pickle"]
 _PICKLE = b"\x80"
@@ -46,8 +47,8 @@ def _begins(path: Path, beginning: bytes) -> bool:
 
 
 def require_kind(path: Path, wanted: Kind) -> None:
-    """Raise UserError, with what to type, where a file is not of this kind."""
-    found = kind_of(path)
+    """Raise UserError, with what to type, where a file is not there, or not of this kind."""
+    found = kind_of(existing(path, "model.path"))
     if found == wanted:
         return
     advice = {

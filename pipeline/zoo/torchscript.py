@@ -4,21 +4,20 @@ shapes."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from pipeline.artifact import ONNX_FILE, Format, file_digest
-from pipeline.artifact.onnx_exporter import exporter_errors, exporter_reason, quiet_exporter
+from pipeline.artifact import ONNX_FILE, file_digest
+from pipeline.artifact.onnx_exporter import quiet_exporter
 from pipeline.artifact.torch_module import ModelInput, ModelSpec, example_inputs
 from pipeline.artifact.torch_names import named_tensors
-from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import UserError, first_line
 from pipeline.libraries.installed import version
-from pipeline.plan import InputSignature, Postprocessing
-from pipeline.zoo.exported import EXPORTERS, OPSET, output_names, require_same
+from pipeline.plan import InputSignature
+from pipeline.zoo.exported import EXPORTERS, OPSET, exporting, output_names, require_same
+from pipeline.zoo.file_model import FileModel
 from pipeline.zoo.inputs import InputSpec
-from pipeline.zoo.onnx_model import existing
 from pipeline.zoo.torch_files import require_kind
 
 if TYPE_CHECKING:
@@ -29,33 +28,21 @@ _BATCHES = (2, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScriptModel:
+class ScriptModel(FileModel):
     """A file of ``torch.jit.save``."""
 
-    path: Path
     inputs: Mapping[str, InputSpec]
     """The inputs: by the names of forward's arguments or, where they have others, in their order."""
     outputs: tuple[str, ...] = ()
     """Names for the tensors that it returns, in order; none: keys or fields where it has such, else ``output``."""
-    preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
-    postprocessing: Postprocessing | None = None
-    state: Mapping[str, str] = field(default_factory=dict)
-    """The input that takes each output at the next call, by the output's name (``pipeline.plan.state_of``)."""
-    format: ClassVar[Format] = "onnx"
-    """What is written."""
 
     def __post_init__(self) -> None:
         if not self.inputs:
             raise ValueError("inputs must name at least one input: TorchScript does not know their shapes")
 
-    @property
-    def name(self) -> str:
-        """The file's name without its suffix."""
-        return self.path.stem
-
     def key(self) -> Mapping[str, Any]:
         """The digest of the file, the inputs and outputs, and the versions of what exports it."""
-        require_kind(existing(self.path, "model.path"), "script")
+        require_kind(self.path, "script")
         return {
             "script": file_digest(self.path),
             "inputs": {name: [list(spec.shape), spec.dtype] for name, spec in self.inputs.items()},
@@ -65,7 +52,7 @@ class ScriptModel:
 
     def signature(self) -> Mapping[str, InputSignature]:
         """The inputs as they are configured; the batch is free."""
-        require_kind(existing(self.path, "model.path"), "script")
+        require_kind(self.path, "script")
         return {name: InputSignature((None, *spec.shape), spec.dtype) for name, spec in self.inputs.items()}
 
     def write(self, out: Path) -> Mapping[str, Any]:
@@ -85,22 +72,17 @@ class ScriptModel:
         names = [entry.name for entry in inputs]
         outputs = list(self._named(found, names))
         free = {name: {0: "batch"} for name in (*names, *outputs)} if len(examples[0]) > 1 else None
-        with quiet_exporter():
-            try:
-                torch.onnx.export(
-                    module,
-                    examples,
-                    out / ONNX_FILE,
-                    dynamo=False,
-                    opset_version=OPSET,
-                    input_names=names,
-                    output_names=outputs,
-                    dynamic_axes=free,
-                )
-            except exporter_errors() as error:
-                raise UserError(
-                    f"model.path={self.path} can't be exported to ONNX: {exporter_reason(error)}"
-                ) from error
+        with exporting(self.path):
+            torch.onnx.export(
+                module,
+                examples,
+                out / ONNX_FILE,
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=names,
+                output_names=outputs,
+                dynamic_axes=free,
+            )
         require_same(self.path, out / ONNX_FILE, module, examples, {})
         return {}
 
