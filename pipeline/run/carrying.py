@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact
 from pipeline.data.batches import Arrays, Feed, WithAxes, axes_of, count_of
-from pipeline.data.dataset import Dataset, Split, labelled, preprocess
+from pipeline.data.dataset import Dataset, Split, labelled, prepared
 from pipeline.data.rows import chosen
 from pipeline.data.steps import Carried, Carry, StateInput, Steps, carry_in, sequences_in
 from pipeline.errors import UserError
@@ -54,7 +54,7 @@ def with_carried_state(plan: Plan, source: Artifact, target: Target, seen: Look)
     carry = Carry(state=state, steps=len(plan.data.split("test")) // len(steps.data.split("test")))
 
     def states(split: Split) -> Feed:
-        inputs = preprocess(split.inputs, plan.model.preprocessing)
+        inputs = prepared(split.inputs, plan.model.preprocessing)
         return run(carried_states, source, target, inputs, carry, limits=limits_for(plan))
 
     return replace(plan, data=Carried(data=plan.data, carry=carry, run=states))

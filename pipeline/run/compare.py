@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.analyse.cells import Cells, cells_by_subject, differences_by_round
 from pipeline.artifact import Artifact
 from pipeline.data.batches import Feed, batch_of
-from pipeline.data.dataset import preprocess
+from pipeline.data.dataset import prepared
 from pipeline.errors import Skipped, StageFailed
 from pipeline.machine.environment import describe_machine
 from pipeline.measure.group import Subject
@@ -106,4 +106,4 @@ def _target(plan: Plan) -> Target:
 
 def _feed(plan: Plan, size: int) -> Feed:
     """Examples of the calibration split; the test split decides nothing."""
-    return batch_of(preprocess(plan.data.split("calibration").inputs, plan.model.preprocessing), size)
+    return batch_of(prepared(plan.data.split("calibration").inputs, plan.model.preprocessing), size)

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from pipeline.analyse.accuracy import accuracies
 from pipeline.analyse.recommend.eligible import accuracy_obstacles
 from pipeline.artifact import Artifact
-from pipeline.data.batches import Inputs, axes_of
-from pipeline.data.dataset import Split, SplitName, labelled, preprocess
+from pipeline.data.batches import Arrays, WithAxes, axes_of
+from pipeline.data.dataset import Split, SplitName, labelled, prepared
+from pipeline.data.rows import chosen
 from pipeline.errors import SlimlineError
 from pipeline.measure.accuracy import predict
 from pipeline.measure.outputs import OutputAxes
@@ -39,13 +40,13 @@ class DriftJudge:
     examples: Split
     """Raw examples that the test split does not have."""
     output_axes: OutputAxes | None
-    inputs: Inputs = field(init=False)
-    """The examples as the model reads them."""
+    inputs: Arrays = field(init=False)
+    """The examples as the model reads them; large ones stay in files."""
     _baseline: NDArray[np.generic] | None = None
     """The reference's predictions; all candidates are judged on as many examples."""
 
     def __post_init__(self) -> None:
-        self.inputs = preprocess(self.examples.inputs, self.plan.model.preprocessing)
+        self.inputs = prepared(self.examples.inputs, self.plan.model.preprocessing)
 
     def count(self, call_ms: float) -> int:
         """How many examples are judged on, for a model whose calls take ``call_ms``."""
@@ -76,12 +77,12 @@ class DriftJudge:
         return accuracy, "; ".join(accuracy_obstacles(accuracy))
 
     def _predicted(self, artifact: Artifact, target: Target, count: int) -> NDArray[np.generic]:
-        inputs = Inputs({name: array[:count] for name, array in self.inputs.items()}, axes_of(self.inputs))
+        first = {name: chosen(array, slice(count)) for name, array in self.inputs.items()}
         predicted = predict(
             artifact,
             target,
             self.plan.metric,
-            inputs,
+            WithAxes(first, axes_of(self.inputs)),
             max(self.plan.batch_sizes),
             output_axes=self.output_axes,
             limits=limits_for(self.plan),
