@@ -66,14 +66,26 @@ def _weights(folder: Path) -> list[Path]:
     return sorted(next(filter(None, every), []))
 
 
-def read_json(file: Path) -> Mapping[str, Any]:
+def read_object(file: Path) -> Mapping[str, Any]:
     """A JSON object; raises UserError where the file is missing, or holds something else."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{file} can't be read ({error.strerror}): give a folder that save_pretrained wrote") from error
-    except ValueError as error:
-        raise UserError(f"{file} is not JSON: {error}") from error
+    content = _json(file)
     if not isinstance(content, dict):
         raise UserError(f"{file} holds no JSON object")
     return content
+
+
+def read_objects(file: Path) -> list[Mapping[str, Any]]:
+    """A JSON array of objects; raises UserError where the file is missing, or holds something else."""
+    content = _json(file)
+    if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
+        raise UserError(f"{file} holds no JSON array of objects")
+    return content
+
+
+def _json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{file} can't be read ({error.strerror}): give a folder that save_pretrained wrote") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{file} is not JSON: {error}") from error

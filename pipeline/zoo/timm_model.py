@@ -13,7 +13,7 @@ from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import UserError, first_line
 from pipeline.errors.names import near
 from pipeline.libraries.installed import version
-from pipeline.zoo.hub_folder import CONFIG, model_folder, read_json, weight_files
+from pipeline.zoo.hub_folder import CONFIG, model_folder, read_object, weight_files
 from pipeline.zoo.pictures import Pictures, of_data_config
 from pipeline.zoo.source import InputSpec, TorchModel
 
@@ -87,7 +87,7 @@ def choose(name: str | None, path: Path | None, weights: Path | None, arguments:
     if name is not None or path is None:
         raise UserError("model=timm needs one of two: type model.name=resnet18, say, or model.path=FOLDER")
     folder = model_folder(path)
-    content = read_json(folder / CONFIG)
+    content = read_object(folder / CONFIG)
     if "architecture" not in content:
         raise UserError(f"{folder / CONFIG} names no architecture of timm's: model=transformers takes other folders")
     classes = {"num_classes": content["num_classes"]} if "num_classes" in content else {}
@@ -112,7 +112,7 @@ def network(architecture: str, **arguments: Any) -> nn.Module:
 def is_timm_folder(folder: Path) -> bool:
     """Whether ``config.json`` names an architecture of timm's."""
     file = folder / CONFIG
-    return file.is_file() and "architecture" in read_json(file)
+    return file.is_file() and "architecture" in read_object(file)
 
 
 def _known(name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pipeline.errors import UserError
-from pipeline.zoo.hub_folder import CONFIG, MODULES, model_folder, read_json
+from pipeline.zoo.hub_folder import CONFIG, MODULES, model_folder, read_object, read_objects
 from pipeline.zoo.pictures import Pictures, of_processor
 
 Task = Literal[
@@ -70,7 +69,7 @@ class TransformersFolder:
     @cached_property
     def config(self) -> Mapping[str, Any]:
         """The content of ``config.json``."""
-        config = read_json(self.base / CONFIG)
+        config = read_object(self.base / CONFIG)
         if "model_type" not in config:
             raise UserError(f"{self.base / CONFIG} has no model_type: give a folder that save_pretrained wrote")
         return config
@@ -115,7 +114,7 @@ class TransformersFolder:
         """The pictures that the model reads; None: it reads texts."""
         for name in _PROCESSORS:
             if (self.base / name).is_file():
-                content = read_json(self.base / name)
+                content = read_object(self.base / name)
                 processor = content.get("image_processor", content)
                 if "sampling_rate" in processor:
                     raise UserError(f"model.path={self.given} reads audio: export it to ONNX, and give the .onnx file")
@@ -155,12 +154,12 @@ class TransformersFolder:
                 "maybe, Normalize: model.task=feature-extraction gives the states of the tokens"
             )
         file = self.path / str(self._modules[1].get("path", "")) / CONFIG
-        return Embedding(pooling=_pooling(read_json(file), file), normalized=len(kinds) == 3)
+        return Embedding(pooling=_pooling(read_object(file), file), normalized=len(kinds) == 3)
 
     @cached_property
     def _modules(self) -> list[Mapping[str, Any]]:
         file = self.path / MODULES
-        return list(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else []
+        return read_objects(file) if file.is_file() else []
 
 
 def _pooling(config: Mapping[str, Any], file: Path) -> Pooling:

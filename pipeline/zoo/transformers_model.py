@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.artifact import Format, file_digest
 from pipeline.data.preprocessing import Preprocessing
+from pipeline.data.tokens import LENGTH
 from pipeline.plan import InputSignature
 from pipeline.zoo.hub_folder import weight_files
 from pipeline.zoo.transformers_folder import OUTPUTS, Task, TransformersFolder
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from pipeline.artifact.torch_module import ModelInput, ModelSpec
 
 PIXELS = "pixel_values"
-_LENGTH = 64
-"""The tokens of an example text."""
 _MOST = 2**20
 """The tokens of a text at most, where the model has no limit."""
 _FACTORY = "pipeline.zoo.transformers_network.network"
@@ -121,4 +120,4 @@ def _inputs(folder: TransformersFolder) -> Iterator[ModelInput]:
         return
     longest = folder.longest or _MOST
     for name in folder.below:
-        yield ModelInput(name=name, shape=(min(_LENGTH, longest),), dtype="int64", longest=longest)
+        yield ModelInput(name=name, shape=(min(LENGTH, longest),), dtype="int64", longest=longest)
