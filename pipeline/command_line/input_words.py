@@ -7,12 +7,13 @@ from pathlib import Path
 
 from pipeline.command_line.arguments import quoted
 from pipeline.command_line.model_words import GivenModel, listed
+from pipeline.data.adapted import pictures_in, tokens_in
 from pipeline.data.pictures import side_of
 from pipeline.data.tokens import LENGTH
 from pipeline.errors import UserError
 
-_PICTURE, _TEXT, _SOUND = 4, 2, 2
-"""The axes of pictures, of tokens, and of audio that has no axis for its one channel."""
+_SOUND = 2
+"""The axes of audio that has no axis for its one channel."""
 _VALUES = ("true", "false", "null", "nan", "inf")
 """Words that are no texts in Hydra's grammar."""
 
@@ -42,25 +43,20 @@ def picture_words(model: GivenModel) -> Iterator[str]:
     """The size and the name of the first input that pictures fit, where they are not those of ``data=images``, and how
     the model wants them cut and scaled."""
     yield from model.pictures
-    for name, entry in (model.inputs or {}).items():
-        if entry.shape is not None and len(entry.shape) == _PICTURE:
-            side = side_of(name, entry.shape)
-            yield from () if side is None else (f"data.size={side}",)
-            yield from () if name == "image" else (f"data.input={name}",)
-            return
+    for name, entry in pictures_in(model.inputs or {}).items():
+        side = side_of(name, entry.shape or ())
+        yield from () if side is None else (f"data.size={side}",)
+        yield from () if name == "image" else (f"data.input={name}",)
+        return
 
 
 def token_words(model: GivenModel) -> Iterator[str]:
     """The length of a text, where the model fixes or limits it, and the name of the model's only input of tokens."""
-    shapes = {
-        name: entry.shape
-        for name, entry in (model.inputs or {}).items()
-        if entry.shape is not None and len(entry.shape) == _TEXT and entry.dtype.startswith("int")
-    }
-    lengths = {length for _, length in shapes.values()} - {None}
-    lengths |= {entry.longest for entry in (model.inputs or {}).values() if entry.longest and entry.longest < LENGTH}
+    tokens = tokens_in(model.inputs or {})
+    lengths = {size for entry in tokens.values() for size in (entry.shape or ())[1:]} - {None}
+    lengths |= {entry.longest for entry in tokens.values() if entry.longest and entry.longest < LENGTH}
     yield from (f"data.length={length}" for length in lengths if len(lengths) == 1)
-    yield from (f"data.input_ids={name}" for name in shapes if len(shapes) == 1 and name != "input_ids")
+    yield from (f"data.input_ids={name}" for name in tokens if len(tokens) == 1 and name != "input_ids")
 
 
 def folder_words(model: GivenModel, files: Sequence[Path]) -> Iterator[str]:

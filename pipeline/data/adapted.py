@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from pipeline.data.dataset import Dataset
 from pipeline.data.fitted import Wanted
@@ -16,6 +16,23 @@ from pipeline.data.tokens import LENGTH
 
 _PICTURE, _TEXT = 4, 2
 """The axes of pictures and of tokens."""
+
+
+class Input(Protocol):
+    """What tells pictures and tokens apart: sizes with the examples first, and NumPy's name of the type."""
+
+    @property
+    def shape(self) -> tuple[int | None, ...] | None:
+        """None: not known."""
+        ...
+
+    @property
+    def dtype(self) -> str:
+        """Such as float32."""
+        ...
+
+
+InputT = TypeVar("InputT", bound=Input)
 
 
 @runtime_checkable
@@ -35,7 +52,7 @@ def adapted(data: Dataset, inputs: Mapping[str, Wanted], beside: Path | None) ->
 
 def picture_input(inputs: Mapping[str, Wanted], name: str) -> str:
     """The input ``name``, or else the model's only input of pictures."""
-    return _named(name, inputs, [key for key, entry in inputs.items() if len(entry.shape or ()) == _PICTURE])
+    return _named(name, inputs, list(pictures_in(inputs)))
 
 
 def side(inputs: Mapping[str, Wanted], name: str) -> int | None:
@@ -46,18 +63,24 @@ def side(inputs: Mapping[str, Wanted], name: str) -> int | None:
 
 def token_input(inputs: Mapping[str, Wanted], name: str) -> str:
     """The input ``name``, or else the model's only input of token numbers."""
-    return _named(name, inputs, list(_tokens(inputs)))
+    return _named(name, inputs, list(tokens_in(inputs)))
 
 
 def length(inputs: Mapping[str, Wanted]) -> int:
     """How many tokens of a text the model reads; where that is free, ``LENGTH`` or the most that it takes."""
-    entries = _tokens(inputs).values()
+    entries = tokens_in(inputs).values()
     fixed = {size for entry in entries for size in (entry.shape or ())[1:] if size is not None}
     most = [entry.longest for entry in entries if entry.longest is not None]
     return fixed.pop() if len(fixed) == 1 else min([LENGTH, *most])
 
 
-def _tokens(inputs: Mapping[str, Wanted]) -> dict[str, Wanted]:
+def pictures_in(inputs: Mapping[str, InputT]) -> dict[str, InputT]:
+    """The inputs that take pictures, [N, C, H, W] or [N, H, W, C]."""
+    return {name: entry for name, entry in inputs.items() if len(entry.shape or ()) == _PICTURE}
+
+
+def tokens_in(inputs: Mapping[str, InputT]) -> dict[str, InputT]:
+    """The inputs that take the numbers of a text's tokens [N, L]."""
     return {
         name: entry
         for name, entry in inputs.items()
