@@ -39,6 +39,7 @@ slimline: quantize and prune a model, then measure whether it paid.
   python -m pipeline new stage|metric|data|backend NAME  write one of your own, with its YAML and a test
   python -m pipeline init MODEL [DATA]           write a configuration of your own for a model
   python -m pipeline report RUN [--labels FILE]  derive the report anew from a run's samples
+  python -m pipeline track RUN [overrides]       send a finished run to where it is tracked (MLflow)
   python -m pipeline verify DIR                  let a deploy bundle prove itself on this machine
   python -m pipeline store list|gc               what is stored; remove what was longest unused
   python -m pipeline doctor                      whether this machine can be measured on, and what it can run
@@ -78,7 +79,7 @@ def _main(argv: list[str]) -> None:
         sys.path.insert(0, working_directory)
     watch()
     try:
-        with nullcontext() if command in (_help, _new, _report, _store) else own_surroundings():
+        with nullcontext() if command in (_help, _new, _report, _store, _track) else own_surroundings():
             sys.exit(command(argv[command is not _help :]) if command else _experiment(argv))
     except KeyboardInterrupt as error:
         stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
@@ -216,6 +217,18 @@ def _report(argv: list[str]) -> int:
     return loop.report(options.run, _console(), options.labels)
 
 
+def _track(argv: list[str]) -> int:
+    from pipeline.command_line.track import track_options
+    from pipeline.config import register, tracking_of
+    from pipeline.run import loop
+
+    options = track_options(argv)
+    register()
+    with explained():
+        tracking = tracking_of(for_hydra(options.overrides, COMMANDS, groups()))
+    return loop.track(options.run, tracking, _console())
+
+
 def _verify(argv: list[str]) -> int:
     from pipeline.bundle import verify
     from pipeline.command_line.verify import verify_words
@@ -290,6 +303,7 @@ COMMANDS: Mapping[str, Callable[[list[str]], int]] = {
     "new": _new,
     "init": _init,
     "report": _report,
+    "track": _track,
     "verify": _verify,
     "store": _store,
     "selftest": _selftest,

@@ -28,7 +28,7 @@ from pipeline.folders.outputs import new_folder
 from pipeline.libraries.installed import locate
 from pipeline.libraries.plugins import plugin_packages
 from pipeline.metrics.postprocessed import behind
-from pipeline.plan import BASELINE, Constraints, MeasureSettings, Plan, RunLimits, SearchSettings
+from pipeline.plan import BASELINE, Constraints, MeasureSettings, Plan, RunLimits, SearchSettings, Tracking
 from pipeline.plan.chains import with_beginnings, with_reader
 from pipeline.plan.check import check, check_measure
 from pipeline.stages.from_onnx import PACKAGE, FromOnnx
@@ -73,6 +73,7 @@ class Schema:
     limits: Any = field(default_factory=_skeleton(RunLimits))
     store: StoreNode = field(default_factory=StoreNode)
     search: Any = None
+    tracking: Any = None
 
 
 class PlugIns(SearchPathPlugin):
@@ -122,6 +123,7 @@ def build(cfg: DictConfig, output: Path, command: str) -> Plan:
     constraints = _make(Constraints, plain["constraints"], "constraints", problems)
     limits = _make(RunLimits, plain["limits"], "limits", problems)
     search = None if plain["search"] is None else _make(SearchSettings, plain["search"], "search", problems)
+    tracking = None if plain["tracking"] is None else construct(plain["tracking"], "tracking", problems)
     sizes = plain["batch_sizes"]
     batch_sizes = fitted(sizes if isinstance(sizes, list) else [sizes], tuple[BatchSize, ...], "batch_sizes", problems)
     problems.extend(
@@ -151,6 +153,7 @@ def build(cfg: DictConfig, output: Path, command: str) -> Plan:
         grid=plain["grid"],
         limits=limits,
         search=search,
+        tracking=tracking,
         default_variants=by_default(command, "variant", "variants", variants) - {BASELINE, *plain["steps"]},
         default_targets=by_default(command, "target", "target", targets),
     )
@@ -211,20 +214,35 @@ def _named(nodes: Mapping[str, Any], group: str, problems: list[str]) -> dict[st
 
 def measure_settings(overrides: Sequence[str]) -> MeasureSettings:
     """Only ``measure``, with overrides such as ``measure=quick``; raises UserError for an override of anything else."""
-    from hydra import compose, initialize_config_module
-
-    for override in overrides:
-        if not override.startswith(("measure=", "measure.")):
-            raise UserError(f"{override} can't be set here: only measure=PROFILE and measure.KEY=VALUE can")
-    with initialize_config_module("pipeline.conf", version_base="1.3"):
-        cfg = compose("config", list(overrides))
     problems: list[str] = []
-    plain: dict[str, Any] = OmegaConf.to_container(cfg.measure)  # type: ignore[assignment]
-    settings: MeasureSettings = _make(MeasureSettings, plain, "measure", problems)
+    settings: MeasureSettings = _make(MeasureSettings, _node("measure", overrides), "measure", problems)
     problems = problems or check_measure(settings)
     if problems:
         raise UserError(*problems)
     return settings
+
+
+def tracking_of(overrides: Sequence[str]) -> Tracking:
+    """Only ``tracking``, with overrides such as ``tracking.uri=URI``; raises UserError for an override of anything
+    else."""
+    problems: list[str] = []
+    tracking: Tracking = construct(_node("tracking", overrides), "tracking", problems)
+    if problems:
+        raise UserError(*problems)
+    return tracking
+
+
+def _node(group: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """One group of the configuration, with what was typed about it."""
+    from hydra import compose, initialize_config_module
+
+    for override in overrides:
+        if not override.startswith((f"{group}=", f"{group}.")):
+            raise UserError(f"{override} can't be set here: only {group}=NAME and {group}.KEY=VALUE can")
+    with initialize_config_module("pipeline.conf", version_base="1.3"):
+        cfg = compose("config", list(overrides))
+    plain: dict[str, Any] = OmegaConf.to_container(cfg[group], resolve=True)  # type: ignore[assignment]
+    return plain
 
 
 def _selected(nodes: Mapping[str, Any]) -> list[str]:

@@ -20,6 +20,7 @@ from pipeline.plan.target import (
     as_read,
     unavailable,
 )
+from pipeline.plan.tracking import Tracking
 
 __all__ = [
     "BASELINE",
@@ -48,6 +49,7 @@ __all__ = [
     "Speed",
     "Stage",
     "Target",
+    "Tracking",
     "Variant",
     "Waking",
     "as_read",

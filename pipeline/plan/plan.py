@@ -19,6 +19,7 @@ from pipeline.plan.settings import BASELINE, Constraints, MeasureSettings, RunLi
 from pipeline.plan.source import ModelSource
 from pipeline.plan.stage import Variant
 from pipeline.plan.target import Target
+from pipeline.plan.tracking import Tracking
 
 Grid = Literal["all", "one_at_a_time"]
 
@@ -49,6 +50,8 @@ class Plan:
     default_targets: frozenset[str] = frozenset()
     search: SearchSettings | None = None
     """The search for the best among the variants and targets; None: every one of them is measured."""
+    tracking: Tracking | None = None
+    """Where the finished run is sent; None: it stays in its folder only."""
     pairs: frozenset[tuple[str, str]] | None = None
     """The variants and targets whose rows are measured; None: every variant on every target."""
 

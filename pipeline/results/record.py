@@ -26,6 +26,8 @@ from pipeline.results.header import Header
 
 RECORD_VERSION = 1
 RECORD_FILE = "record.json"
+SAMPLES = "samples"
+"""The folder of a run's folder that has its record."""
 Status = Literal["ok", "failed", "skipped"]
 
 

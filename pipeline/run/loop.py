@@ -26,14 +26,14 @@ from pipeline.folders.locks import InUse
 from pipeline.folders.outputs import LOG, claimed, point_latest_at, sweep_outputs
 from pipeline.libraries.revision import revision
 from pipeline.machine.environment import describe_machine
-from pipeline.plan import BASELINE, Plan
+from pipeline.plan import BASELINE, Plan, Tracking
 from pipeline.report import print_report
 from pipeline.report.describe import sentence
 from pipeline.report.formats.printing import tell
 from pipeline.report.to_label import read_labels
 from pipeline.results.header import TargetRecord
-from pipeline.results.reading import load_record
-from pipeline.results.record import RECORD_FILE, Record, Trial, save_record
+from pipeline.results.reading import load_run
+from pipeline.results.record import RECORD_FILE, SAMPLES, Record, Trial, save_record
 from pipeline.results.report import Report
 from pipeline.run.build import Builder
 from pipeline.run.build import builder as making
@@ -49,7 +49,6 @@ from pipeline.run.tries import try_changes
 from pipeline.run.written import show_examples, written
 
 logger = logging.getLogger(__name__)
-SAMPLES = "samples"
 UNFINISHED = "the run was stopped when the latencies were measured, and before the accuracy was"
 
 
@@ -103,6 +102,8 @@ def run(plan: Plan, console: Console) -> int:
         faults.contain(
             "the bundle", lambda: bundle(plan, built, test, record, report, console, known.axes_by_name), None
         )
+        if plan.tracking is not None:
+            faults.contain("the entry of the tracking", partial(_send, plan.output, plan.tracking, console), None)
         say_faults(faults.sentences, console)
         in_use.close()
         collect(plan)
@@ -253,6 +254,21 @@ def bundle(
     tell(console, f"Bundle: {folder} (python -m pipeline verify {folder}{on_purpose})")
 
 
+def track(run_folder: Path, tracking: Tracking, console: Console) -> int:
+    """Send a finished run to where runs are tracked, and say where it can be seen; returns 0.
+
+    Raises UserError where it is no finished run, SlimlineError where it can't be sent.
+    """
+    load_run(run_folder)
+    tracking.check()
+    _send(run_folder, tracking, console)
+    return 0
+
+
+def _send(run_folder: Path, tracking: Tracking, console: Console) -> None:
+    tell(console, f"Tracked: {tracking.track(run_folder)}")
+
+
 def say_faults(faults: Sequence[str], console: Console) -> None:
     """Print the parts of a run's output that could not be made, and why."""
     for fault in faults:
@@ -264,17 +280,7 @@ def report(run_folder: Path, console: Console, labels: Path | None = None) -> in
 
     Raises UserError where there are no samples, or none that can be read, and for labels that don't fit them.
     """
-    if run_folder.is_file():
-        raise UserError(f"{run_folder} is a file: type a run's folder, such as outputs/latest")
-    try:
-        record = load_record(run_folder / SAMPLES)
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{run_folder} is not a finished run: {run_folder / SAMPLES / RECORD_FILE} does not exist; "
-            "type a run's folder, such as outputs/latest"
-        ) from error
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    record = load_run(run_folder)
     with reporting_disk(run_folder), logging_to(run_folder / LOG):
         if labels is not None:
             record = labelled_with(record, labels)

@@ -53,14 +53,17 @@ def preflight(plan: Plan) -> dict[SplitName, Split]:
 
 
 def check_surroundings(plan: Plan) -> None:
-    """Raise UserError, with all problems together, where a target's session has keys that its runtime doesn't know, or
-    something that was asked for needs a package that isn't installed."""
+    """Raise UserError, with all problems together, where a target's session has keys that its runtime doesn't know,
+    something that was asked for needs a package that isn't installed, or nobody answers where the run is tracked."""
     problems: list[str] = []
     for target in plan.targets.values():
         with keeping(problems), suppress(Skipped):  # what is missing here becomes a row with its reason
             target.backend.check(target)
     with keeping(problems):
         _check_installed(plan)
+    if plan.tracking is not None:
+        with keeping(problems):
+            plan.tracking.check()
     if problems:
         raise UserError(*problems)
 
