@@ -28,7 +28,7 @@ from pipeline.folders.outputs import new_folder
 from pipeline.libraries.installed import locate
 from pipeline.libraries.plugins import plugin_packages
 from pipeline.metrics.postprocessed import behind
-from pipeline.plan import BASELINE, Constraints, MeasureSettings, Plan, RunLimits, SearchSettings
+from pipeline.plan import BASELINE, Constraints, GateRules, MeasureSettings, Plan, RunLimits, SearchSettings
 from pipeline.plan.chains import with_beginnings, with_reader
 from pipeline.plan.check import check, check_measure
 from pipeline.stages.from_onnx import PACKAGE, FromOnnx
@@ -73,6 +73,7 @@ class Schema:
     limits: Any = field(default_factory=_skeleton(RunLimits))
     store: StoreNode = field(default_factory=StoreNode)
     search: Any = None
+    gate: Any = field(default_factory=_skeleton(GateRules))
 
 
 class PlugIns(SearchPathPlugin):
@@ -122,6 +123,7 @@ def build(cfg: DictConfig, output: Path, command: str) -> Plan:
     constraints = _make(Constraints, plain["constraints"], "constraints", problems)
     limits = _make(RunLimits, plain["limits"], "limits", problems)
     search = None if plain["search"] is None else _make(SearchSettings, plain["search"], "search", problems)
+    _make(GateRules, plain["gate"], "gate", problems)  # for a run they only have to be valid
     sizes = plain["batch_sizes"]
     batch_sizes = fitted(sizes if isinstance(sizes, list) else [sizes], tuple[BatchSize, ...], "batch_sizes", problems)
     problems.extend(
@@ -211,20 +213,35 @@ def _named(nodes: Mapping[str, Any], group: str, problems: list[str]) -> dict[st
 
 def measure_settings(overrides: Sequence[str]) -> MeasureSettings:
     """Only ``measure``, with overrides such as ``measure=quick``; raises UserError for an override of anything else."""
-    from hydra import compose, initialize_config_module
-
-    for override in overrides:
-        if not override.startswith(("measure=", "measure.")):
-            raise UserError(f"{override} can't be set here: only measure=PROFILE and measure.KEY=VALUE can")
-    with initialize_config_module("pipeline.conf", version_base="1.3"):
-        cfg = compose("config", list(overrides))
-    problems: list[str] = []
-    plain: dict[str, Any] = OmegaConf.to_container(cfg.measure)  # type: ignore[assignment]
-    settings: MeasureSettings = _make(MeasureSettings, plain, "measure", problems)
-    problems = problems or check_measure(settings)
+    settings: MeasureSettings = _only("measure", MeasureSettings, overrides)
+    problems = check_measure(settings)
     if problems:
         raise UserError(*problems)
     return settings
+
+
+def gate_rules(overrides: Sequence[str]) -> GateRules:
+    """Only ``gate``, with overrides such as ``gate.max_slowdown=0.05``; raises UserError for an override of anything
+    else."""
+    rules: GateRules = _only("gate", GateRules, overrides)
+    return rules
+
+
+def _only(node: str, kind: type, overrides: Sequence[str]) -> Any:
+    """What one node of the configuration makes, with overrides of this node."""
+    from hydra import compose, initialize_config_module
+
+    for override in overrides:
+        if not override.startswith((f"{node}=", f"{node}.")):
+            raise UserError(f"{override} can't be set here: only {node}=OPTION and {node}.KEY=VALUE can")
+    with initialize_config_module("pipeline.conf", version_base="1.3"):
+        cfg = compose("config", list(overrides))
+    problems: list[str] = []
+    plain: dict[str, Any] = OmegaConf.to_container(cfg[node])  # type: ignore[assignment]
+    made = _make(kind, plain, node, problems)
+    if problems:
+        raise UserError(*problems)
+    return made
 
 
 def _selected(nodes: Mapping[str, Any]) -> list[str]:

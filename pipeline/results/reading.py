@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from pipeline import __version__
 from pipeline.bounds import fitted, hints_of
-from pipeline.errors import first_line
+from pipeline.errors import UserError, first_line
 from pipeline.plan.roles import Role
 from pipeline.results.record import (
     BESIDE,
     COLUMNS,
     RECORD_FILE,
     RECORD_VERSION,
+    SAMPLES,
     AccuracySamples,
     LatencySamples,
     Record,
@@ -58,8 +59,24 @@ class _Place:
     block: int
 
 
-_NOT_YET = {"explain": "none", "energy_s": None, "peaks": False, "exclusive": False}
+_NOT_YET = {"explain": "none", "energy_s": None, "peaks": False, "exclusive": False, "probe": False}
 """What a record that has no such setting did: it is of a version that could not do it."""
+
+
+def load_run(run_folder: Path) -> Record:
+    """Read a run's samples; raises UserError, with one line, where there are none, or none that can be read."""
+    if run_folder.is_file():
+        raise UserError(f"{run_folder} is a file: type a run's folder, such as outputs/latest")
+    samples = run_folder / SAMPLES
+    try:
+        return load_record(samples)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{run_folder} is not a finished run: {samples / RECORD_FILE} does not exist; "
+            "type a run's folder, such as outputs/latest"
+        ) from error
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def load_record(folder: Path) -> Record:

@@ -32,8 +32,8 @@ from pipeline.report.describe import sentence
 from pipeline.report.formats.printing import tell
 from pipeline.report.to_label import read_labels
 from pipeline.results.header import TargetRecord
-from pipeline.results.reading import load_record
-from pipeline.results.record import RECORD_FILE, Record, Trial, save_record
+from pipeline.results.reading import load_run
+from pipeline.results.record import RECORD_FILE, SAMPLES, UNFINISHED, Record, Trial, save_record
 from pipeline.results.report import Report
 from pipeline.run.build import Builder
 from pipeline.run.build import builder as making
@@ -49,8 +49,6 @@ from pipeline.run.tries import try_changes
 from pipeline.run.written import show_examples, written
 
 logger = logging.getLogger(__name__)
-SAMPLES = "samples"
-UNFINISHED = "the run was stopped when the latencies were measured, and before the accuracy was"
 
 
 def run(plan: Plan, console: Console) -> int:
@@ -264,17 +262,7 @@ def report(run_folder: Path, console: Console, labels: Path | None = None) -> in
 
     Raises UserError where there are no samples, or none that can be read, and for labels that don't fit them.
     """
-    if run_folder.is_file():
-        raise UserError(f"{run_folder} is a file: type a run's folder, such as outputs/latest")
-    try:
-        record = load_record(run_folder / SAMPLES)
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{run_folder} is not a finished run: {run_folder / SAMPLES / RECORD_FILE} does not exist; "
-            "type a run's folder, such as outputs/latest"
-        ) from error
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    record = load_run(run_folder)
     with reporting_disk(run_folder), logging_to(run_folder / LOG):
         if labels is not None:
             record = labelled_with(record, labels)
