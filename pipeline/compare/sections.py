@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.report.sections.section import Cell, Column, Line, Part, Section, Table, TableRow, grid, lines
+from pipeline.report.sections.section import Align, Cell, Column, Line, Part, Section, Table, TableRow, grid, lines
 from pipeline.results import numbers as show
 from pipeline.results.comparison import Amount, Comparison, Drift, GateResult, RowChange
 from pipeline.results.record import PROBE
@@ -45,7 +45,7 @@ def _rows(found: Comparison) -> Section:
     return _section("What changed", [Part(tables=[table]), *([Part(lines=said)] if said else [])], [_HOW])
 
 
-_COLUMNS = (
+_COLUMNS: tuple[tuple[str, Align], ...] = (
     ("row", "left"),
     ("accuracy", "left"),
     ("speed", "left"),
