@@ -123,7 +123,7 @@ CHANGES: Mapping[str, Callable[[Record], Record]] = {
 def outcomes(pair: Pair) -> dict[str, str]:
     """What the gate says of a pair, by what was planted in its second run."""
     before, after = pair
-    found = {}
+    found: dict[str, str] = {}
     for name, change in CHANGES.items():
         changed = Run(folder=after.folder, record=change(after.record))
         gate = compare([before], changed, GateRules(), gate=True).gate
