@@ -3,6 +3,7 @@
     python benchmarks/gate.py measure --pairs 200      # pairs of unchanged runs, every other one beside a busy core
     python benchmarks/gate.py judge                    # false alarms of these pairs, and changes planted in them
     python benchmarks/gate.py simulate RUN --pairs 200 # pairs cut out of the rounds of one real run
+    python benchmarks/gate.py formula --pairs 500      # pairs of drawn ratios, for sessions that move more or less
 
 `measure` keeps each run in --folder, and goes on where it was stopped. Both ways of judging plant the changes in the
 samples: every call of a variant takes 5 % longer, and 2 of 100 examples that were right become wrong.
@@ -26,11 +27,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.compare.comparison import compare
+from pipeline.compare.gate import judged
 from pipeline.compare.runs import Run
 from pipeline.plan import BASELINE, GateRules
+from pipeline.results.comparison import Outcome, RowChange, SpeedChange
 from pipeline.results.record import PROBE, RECORD_FILE, SAMPLES, LatencySamples, Record
 from pipeline.selftest.command import busy_cores
-from pipeline.statistics.sessions import SESSION_SD
+from pipeline.statistics.latency import speed_verdict
+from pipeline.statistics.sessions import SESSION_SD, Ratio, changed, shifts_of
 
 SLOWER, DROP, VARIANT = 0.05, 0.02, "static_int8"
 RUN = [
@@ -38,6 +42,7 @@ RUN = [
     *("measure.peaks=false", "measure.try_s=null", "data.test_size=10000"),
 ]
 Pair = tuple[Run, Run]
+OUTCOMES: tuple[Outcome, ...] = ("REGRESSION", "INCONCLUSIVE", "KEPT")
 
 
 def measure(folder: Path, pairs: int, settings: list[str]) -> None:
@@ -125,8 +130,8 @@ def outcomes(pair: Pair) -> dict[str, str]:
     before, after = pair
     found: dict[str, str] = {}
     for name, change in CHANGES.items():
-        changed = Run(folder=after.folder, record=change(after.record))
-        gate = compare([before], changed, GateRules(), gate=True).gate
+        later = Run(folder=after.folder, record=change(after.record))
+        gate = compare([before], later, GateRules(), gate=True).gate
         assert gate is not None
         found[name] = gate.outcome
     return found
@@ -143,10 +148,48 @@ def tell(pairs: Iterator[Pair]) -> None:
         print(f"| {name} | {found.total()} | {found['REGRESSION']} | {found['INCONCLUSIVE']} | {found['KEPT']} |")
 
 
+def tell_formula(pairs: int) -> None:
+    """Print how often the gate said what of ratios that were drawn: no model was timed."""
+    rng = np.random.default_rng(0)
+    print("| error of a ratio | moves from run to run | planted | REGRESSION | INCONCLUSIVE | KEPT |")
+    print("| ---: | ---: | --- | ---: | ---: | ---: |")
+    for error in (0.003, 0.005, 0.007):
+        for sd in (SESSION_SD, 2 * SESSION_SD):
+            for slowdown in (0.0, SLOWER):
+                found = Counter(drawn_outcome(rng, error, sd, slowdown) for _ in range(pairs))
+                shares = " | ".join(f"{100 * found[name] / pairs:.1f} %" for name in OUTCOMES)
+                print(f"| {100 * error:.1f} % | {100 * sd:.1f} % | {100 * slowdown:.0f} % slower | {shares} |")
+
+
+def drawn_outcome(rng: np.random.Generator, error: float, sd: float, slowdown: float) -> Outcome:
+    """What the gate says of one row in two runs, whose baseline and fixed model did not change."""
+
+    def ratio(log: float = 0.0) -> Ratio:
+        return Ratio(log=log + float(rng.normal(0, np.hypot(error, sd))), error=error)
+
+    shifts = shifts_of([[ratio(), ratio()]])
+    estimate = changed([ratio()], ratio(-np.log1p(slowdown)), shifts, 0.05, blocks=1, rounds=1).estimate
+    speed = SpeedChange(
+        anchor="baseline",
+        value=estimate.value,
+        low=estimate.low,
+        high=estimate.high,
+        p=estimate.p,
+        verdict=speed_verdict(estimate, estimate.p),
+        before_ms=1.0,
+        after_ms=1.0,
+        runs=1,
+        session_share=0.0,
+        blocks=1,
+    )
+    row = RowChange(variant=VARIANT, target="ort_cpu", batch_size=1, before="ok", after="ok", speed=speed)
+    return judged([row], GateRules(), same_machine=True).outcome
+
+
 def main() -> None:
     """Measure, judge or simulate."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("action", choices=["measure", "judge", "simulate"])
+    parser.add_argument("action", choices=["measure", "judge", "simulate", "formula"])
     parser.add_argument("words", nargs="*", help="measure: settings of the runs; simulate: the run")
     parser.add_argument("--pairs", type=int, default=200)
     parser.add_argument("--folder", type=Path, default=Path("outputs/gate"))
@@ -155,6 +198,8 @@ def main() -> None:
         measure(asked.folder, asked.pairs, asked.words)
     elif asked.action == "judge":
         tell(measured_pairs(asked.folder))
+    elif asked.action == "formula":
+        tell_formula(asked.pairs)
     elif len(asked.words) == 1:
         tell(cut_pairs(Run.read(Path(asked.words[0])), asked.pairs))
     else:
