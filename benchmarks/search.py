@@ -38,8 +38,8 @@ from pipeline.machine.environment import describe_machine
 from pipeline.plan import Plan
 from pipeline.results.figures import Speedup
 from pipeline.results.reading import load_record
+from pipeline.results.record import SAMPLES
 from pipeline.results.report import Report
-from pipeline.run import loop
 from pipeline.search.board import SAME_MODEL
 from pipeline.search.space import Candidate, ranges_of, with_field
 
@@ -91,7 +91,7 @@ class Place:
 
     def report(self, name: str) -> Report:
         """The report of a step."""
-        return analyse(load_record(self.folder / name / loop.SAMPLES))
+        return analyse(load_record(self.folder / name / SAMPLES))
 
 
 def search(place: Place, number: int) -> float:
@@ -151,7 +151,7 @@ def duel(
         measure(plan, [candidate_of(place, plan, pair, reports) for pair in rows], rows[0], out, grid_s)
 
     place.step(name, do)
-    record = load_record(place.folder / name / loop.SAMPLES)
+    record = load_record(place.folder / name / SAMPLES)
     first = speedups(analyse(record))
     best = max(leaders, key=lambda pair: 1.0 if pair == rows[0] else first[pair].value if pair in first else 0.0)
     against_best = replace(record, measure=replace(record.measure, reference="@".join(best)))

@@ -81,6 +81,7 @@ Rounds = Annotated[int, Ge(3), Le(10_000)]
 Blocks = Annotated[int, Ge(4), Le(10_000)]
 Level = Annotated[float, Gt(0), Lt(0.5)]
 """The level of a test."""
+Confidence = Annotated[float, Ge(0.5), Lt(1), Hint("it is a share: 0.95 is 95 %")]
 Whole = Annotated[int, Ge(0)]
 """A count or a size that our own code found: it has no upper bound."""
 Counted = Annotated[int, Ge(1)]

@@ -40,6 +40,7 @@ slimline: quantize and prune a model, then measure whether it paid.
   python -m pipeline init MODEL [DATA]           write a configuration of your own for a model
   python -m pipeline report RUN [--labels FILE]  derive the report anew from a run's samples
   python -m pipeline track RUN [overrides]       send a finished run to where it is tracked (MLflow)
+  python -m pipeline compare RUN_A RUN_B [--gate]  what changed from one run to another; may it pass?
   python -m pipeline verify DIR                  let a deploy bundle prove itself on this machine
   python -m pipeline store list|gc               what is stored; remove what was longest unused
   python -m pipeline doctor                      whether this machine can be measured on, and what it can run
@@ -223,10 +224,34 @@ def _track(argv: list[str]) -> int:
     from pipeline.run import loop
 
     options = track_options(argv)
-    register()
+    register(make_folders=False)
     with explained():
         tracking = tracking_of(for_hydra(options.overrides, COMMANDS, groups()))
     return loop.track(options.run, tracking, _console())
+
+
+def _compare(argv: list[str]) -> int:
+    from pipeline.command_line.compare import compare_words
+    from pipeline.compare.command import Options, compare, comparison_schema
+    from pipeline.config import gate_rules, register
+
+    asked = compare_words(argv)
+    if asked is None:
+        return comparison_schema(_console())
+    register(make_folders=False)
+    with explained():
+        rules = gate_rules(asked.settings)
+    options = Options(
+        before=asked.before,
+        after=asked.after,
+        against=asked.against,
+        rules=rules,
+        gate=asked.gate,
+        junit=asked.junit,
+        out=asked.out,
+        as_json=asked.as_json,
+    )
+    return compare(options, _console())
 
 
 def _verify(argv: list[str]) -> int:
@@ -304,6 +329,7 @@ COMMANDS: Mapping[str, Callable[[list[str]], int]] = {
     "init": _init,
     "report": _report,
     "track": _track,
+    "compare": _compare,
     "verify": _verify,
     "store": _store,
     "selftest": _selftest,

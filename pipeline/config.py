@@ -28,7 +28,7 @@ from pipeline.folders.outputs import new_folder
 from pipeline.libraries.installed import locate
 from pipeline.libraries.plugins import plugin_packages
 from pipeline.metrics.postprocessed import behind
-from pipeline.plan import BASELINE, Constraints, MeasureSettings, Plan, RunLimits, SearchSettings, Tracking
+from pipeline.plan import BASELINE, Constraints, GateRules, MeasureSettings, Plan, RunLimits, SearchSettings, Tracking
 from pipeline.plan.chains import with_beginnings, with_reader
 from pipeline.plan.check import check, check_measure
 from pipeline.stages.from_onnx import PACKAGE, FromOnnx
@@ -74,6 +74,7 @@ class Schema:
     store: StoreNode = field(default_factory=StoreNode)
     search: Any = None
     tracking: Any = None
+    gate: Any = field(default_factory=_skeleton(GateRules))
 
 
 class PlugIns(SearchPathPlugin):
@@ -124,6 +125,7 @@ def build(cfg: DictConfig, output: Path, command: str) -> Plan:
     limits = _make(RunLimits, plain["limits"], "limits", problems)
     search = None if plain["search"] is None else _make(SearchSettings, plain["search"], "search", problems)
     tracking = None if plain["tracking"] is None else construct(plain["tracking"], "tracking", problems)
+    _make(GateRules, plain["gate"], "gate", problems)  # for a run they only have to be valid
     sizes = plain["batch_sizes"]
     batch_sizes = fitted(sizes if isinstance(sizes, list) else [sizes], tuple[BatchSize, ...], "batch_sizes", problems)
     problems.extend(
@@ -215,24 +217,34 @@ def _named(nodes: Mapping[str, Any], group: str, problems: list[str]) -> dict[st
 def measure_settings(overrides: Sequence[str]) -> MeasureSettings:
     """Only ``measure``, with overrides such as ``measure=quick``; raises UserError for an override of anything else."""
     problems: list[str] = []
-    settings: MeasureSettings = _make(MeasureSettings, _node("measure", overrides), "measure", problems)
+    settings: MeasureSettings = _make(MeasureSettings, _only("measure", overrides), "measure", problems)
     problems = problems or check_measure(settings)
     if problems:
         raise UserError(*problems)
     return settings
 
 
+def gate_rules(overrides: Sequence[str]) -> GateRules:
+    """Only ``gate``, with overrides such as ``gate.max_slowdown=0.05``; raises UserError for an override of anything
+    else."""
+    problems: list[str] = []
+    rules: GateRules = _make(GateRules, _only("gate", overrides), "gate", problems)
+    if problems:
+        raise UserError(*problems)
+    return rules
+
+
 def tracking_of(overrides: Sequence[str]) -> Tracking:
     """Only ``tracking``, with overrides such as ``tracking.uri=URI``; raises UserError for an override of anything
     else."""
     problems: list[str] = []
-    tracking: Tracking = construct(_node("tracking", overrides), "tracking", problems)
+    tracking: Tracking = construct(_only("tracking", overrides), "tracking", problems)
     if problems:
         raise UserError(*problems)
     return tracking
 
 
-def _node(group: str, overrides: Sequence[str]) -> dict[str, Any]:
+def _only(group: str, overrides: Sequence[str]) -> dict[str, Any]:
     """One group of the configuration, with what was typed about it."""
     from hydra import compose, initialize_config_module
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from rich.console import Console
 
 from pipeline.inspection import dry_run as dry_runs
-from pipeline.inspection.document import print_document, print_schema
 from pipeline.inspection.inspect import inspect as look_at
 from pipeline.inspection.inspection import ABOUT, SCHEMA_VERSION, Inspection, Suggested
 from pipeline.inspection.plan import dry_run as plan_out
 from pipeline.inspection.telling import tell_inspection
 from pipeline.inspection.telling_plan import tell_dry_run
 from pipeline.plan import Plan
+from pipeline.report.document import print_document, print_schema
 
 
 def inspect(plan: Plan, suggested: Suggested, console: Console, *, as_json: bool = False) -> int:

@@ -21,6 +21,8 @@ class Subject:
     artifact: Artifact
     target: Target
     batch_size: int
+    feed: Feed | None = None
+    """The input of a model that reads another than the rest; None: the one of its batch size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +60,9 @@ def group_of(
         subject.key: Job(
             artifact=subject.artifact,
             target=subject.target,
-            feed=feeds[subject.batch_size],
+            feed=feeds[subject.batch_size] if subject.feed is None else subject.feed,
             limit_s=limit_s,
-            more=tuple(more.get(subject.batch_size, ())),
+            more=tuple(more.get(subject.batch_size, ())) if subject.feed is None else (),
         )
         for subject in subjects
     }

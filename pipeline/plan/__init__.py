@@ -4,7 +4,16 @@ from pipeline.plan.metric import Metric
 from pipeline.plan.plan import Grid, Plan
 from pipeline.plan.postprocessing import Postprocessing
 from pipeline.plan.search import SearchSettings
-from pipeline.plan.settings import BASELINE, CallStep, Constraints, Explain, MeasureSettings, RunLimits, Scenario
+from pipeline.plan.settings import (
+    BASELINE,
+    CallStep,
+    Constraints,
+    Explain,
+    GateRules,
+    MeasureSettings,
+    RunLimits,
+    Scenario,
+)
 from pipeline.plan.source import InputSignature, ModelSource, may_be_state, state_of
 from pipeline.plan.stage import Comparison, Context, Speed, Stage, Variant, is_export, role_of
 from pipeline.plan.target import (
@@ -32,6 +41,7 @@ __all__ = [
     "Device",
     "Enqueuing",
     "Explain",
+    "GateRules",
     "Grid",
     "InputSignature",
     "MeasureSettings",

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pipeline.bounds import (
     Blocks,
+    Confidence,
     Count,
     CountFromZero,
     Drop,
@@ -14,6 +15,7 @@ from pipeline.bounds import (
     Level,
     Milliseconds,
     MillisecondsFromZero,
+    NotNegative,
     Positive,
     Rounds,
     Seconds,
@@ -75,6 +77,8 @@ class MeasureSettings:
     deadline_ms: Milliseconds | None = None
     peaks: bool = True
     """Whether to measure what the machine can do at best: about two seconds for each device and number of threads."""
+    probe: bool = True
+    """Whether a small fixed model is timed beside the rows of each device, so that runs can be compared."""
     scenarios: tuple[str, ...] = ()
     """The scenarios of MLPerf's (``Scenario``) that every row is run in, by LoadGen."""
     scenario_s: Seconds = 10.0
@@ -115,3 +119,19 @@ class RunLimits:
     steps, so it may last longer."""
     memory_gb: Positive | None = None
     """The most memory; None: what this machine, or the container, has left."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateRules:
+    """How much worse a row may be than in an earlier run. None: that is not judged."""
+
+    max_slowdown: NotNegative | None = 0.03
+    """0.03: a call may take 3 % longer."""
+    max_accuracy_drop: Drop | None = 0.01
+    """The largest drop, as ``Constraints.max_accuracy_drop`` counts it."""
+    max_size_growth: NotNegative | None = 0.05
+    """0.05: the artifact may be 5 % larger."""
+    confidence: Confidence = 0.95
+    """How sure a slowdown must be, over all rows together. The intervals of accuracy are always 95 %."""
+    earlier: Count = 5
+    """The most earlier runs that ``--against`` takes."""

@@ -53,8 +53,10 @@ TONES: Mapping[str, Tone] = {
     "VALID": "good",
     "INVALID": "bad",
     "not run": "caution",
+    "KEPT": "good",
+    "REGRESSION": "bad",
 }
-"""The tone of each verdict: on speed, on accuracy, and LoadGen's on a scenario."""
+"""The tone of each verdict: on speed, on accuracy, LoadGen's on a scenario, and the gate's on a row."""
 UNCONFIRMED: frozenset[str] = frozenset({"FASTER, not confirmed", "SLOWER, not confirmed"})
 """The verdicts that are followed by the number of rounds, and by p."""
 STOP_MEANINGS: Mapping[str, str] = {

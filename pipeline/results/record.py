@@ -28,6 +28,10 @@ RECORD_VERSION = 1
 RECORD_FILE = "record.json"
 SAMPLES = "samples"
 """The folder of a run's folder that has its record."""
+UNFINISHED = "the run was stopped when the latencies were measured, and before the accuracy was"
+"""The note of a record that was kept on the way."""
+PROBE = "probe:"
+"""What begins the key of a hidden fixed model; the key of the row beside which it is timed follows."""
 Status = Literal["ok", "failed", "skipped"]
 
 
@@ -164,7 +168,8 @@ race was dropped."""
 class LatencySamples:
     """Every timed call, as columns of equal length, and each block's telemetry.
 
-    ``subjects`` names what the column ``subject`` counts; the hidden clone of a reference is ``clone:<its key>``.
+    ``subjects`` names what the column ``subject`` counts; the hidden clone of a reference is ``clone:<its key>``, and
+    the hidden fixed model that is timed beside it is ``probe:<its key>``.
     """
 
     subjects: list[str]
@@ -243,6 +248,8 @@ class AccuracySamples:
     origins: NDArray[Any] | None = None
     """Where the owner of the data finds each example [N] (``pipeline.data.dataset.Split``), where there are no labels;
     None: nothing tells."""
+    examples: Sha256 | None = None
+    """The digest of the test split, labels included; None in a record that did not keep it."""
     flip_labels: Labels | None = None
     """Labels [N] that were given after the run, of some of the examples that models answer differently; ``IGNORED`` for
     the others. None: none were given."""

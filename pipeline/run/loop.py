@@ -33,7 +33,7 @@ from pipeline.report.formats.printing import tell
 from pipeline.report.to_label import read_labels
 from pipeline.results.header import TargetRecord
 from pipeline.results.reading import load_run
-from pipeline.results.record import RECORD_FILE, SAMPLES, Record, Trial, save_record
+from pipeline.results.record import RECORD_FILE, SAMPLES, UNFINISHED, Record, Trial, save_record
 from pipeline.results.report import Report
 from pipeline.run.build import Builder
 from pipeline.run.build import builder as making
@@ -49,7 +49,6 @@ from pipeline.run.tries import try_changes
 from pipeline.run.written import show_examples, written
 
 logger = logging.getLogger(__name__)
-UNFINISHED = "the run was stopped when the latencies were measured, and before the accuracy was"
 
 
 def run(plan: Plan, console: Console) -> int:

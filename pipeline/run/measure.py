@@ -86,7 +86,7 @@ def _measure(
     return Measured(
         list(table.records.values()),
         LatencySamples.concatenate(latency),
-        replace(judged, origins=test.origins if test.labels is None else None),
+        replace(judged, origins=test.origins if test.labels is None else None, examples=test.digest()),
         peaks,
     )
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from pipeline.data.batches import Arrays, Feed, batches_of
 from pipeline.measure.group import Subject
 from pipeline.measure.latency import measure_latency
 from pipeline.measure.peaks.peak import measure_peaks
+from pipeline.measure.probe import probe_feed, write_probe
 from pipeline.plan import BASELINE, Device, Plan
 from pipeline.results.header import Peaks
-from pipeline.results.record import LatencySamples, subject_key
+from pipeline.results.record import PROBE, LatencySamples, subject_key
 from pipeline.run.progress import ProgressDisplay
 from pipeline.run.table import Table
 
+logger = logging.getLogger(__name__)
 _BATCHES_IN_TURN = 8
 _BYTES_IN_TURN = 64 * 2**20
 """The most bytes of these batches together; a larger batch exceeds any card's cache by itself."""
@@ -36,22 +41,28 @@ def time_rows(
     known = {subject.key for subject in subjects}
     clone = next((references[subject.key] for subject in subjects if references[subject.key] in known), None)
     label = f"latency on {device}"
-    found = measure_latency(
-        subjects,
-        {key: reference for key, reference in references.items() if key != reference},
-        [] if clone is None else [clone],
-        feeds,
-        replace(plan.measure, budget_s=None if budget_s is None else budget_s / devices),
-        plan.seed,
-        more={} if device == "cpu" else {size: _turns(inputs, size) for size in feeds},
-        needed_bytes=table.needed_bytes(),
-        limit_s=plan.limits.seconds,
-        progress=lambda done, text: display.step(label, done, text),
-        announce=lambda expected: display.say(f"measuring {label}: {expected}"),
-    )
+    with TemporaryDirectory(prefix="slimline-probe-") as folder:
+        found = measure_latency(
+            [*subjects, *_probe(subjects, clone, Path(folder))] if plan.measure.probe else subjects,
+            {key: reference for key, reference in references.items() if key != reference},
+            [] if clone is None else [clone],
+            feeds,
+            replace(plan.measure, budget_s=None if budget_s is None else budget_s / devices),
+            plan.seed,
+            more={} if device == "cpu" else {size: _turns(inputs, size) for size in feeds},
+            needed_bytes=table.needed_bytes(),
+            limit_s=plan.limits.seconds,
+            progress=lambda done, text: display.step(label, done, text),
+            announce=lambda expected: display.say(f"measuring {label}: {expected}"),
+        )
     for key, reason in found.failures.items():
-        table.fail(key, reason)
+        if key in known:
+            table.fail(key, reason)
+            continue
+        logger.warning("the fixed model could not be timed beside %s: %s", key.removeprefix(PROBE), reason)
     for key, times in found.times.items():
+        if key not in known:
+            continue
         table.records[key] = replace(
             table.records[key],
             load_ms=times.load_ms,
@@ -61,6 +72,15 @@ def time_rows(
             device_reason=times.device_reason,
         )
     return found.samples
+
+
+def _probe(subjects: Sequence[Subject], beside: str | None, folder: Path) -> list[Subject]:
+    """The fixed model, in the runtime of the reference that it is timed beside; none where that runs no ONNX file."""
+    target = next((subject.target for subject in subjects if subject.key == beside), None)
+    if beside is None or target is None or "onnx" not in target.backend.runs:
+        return []
+    artifact = write_probe(folder)
+    return [Subject(key=f"{PROBE}{beside}", artifact=artifact, target=target, batch_size=1, feed=probe_feed())]
 
 
 def _turns(inputs: Arrays, size: int) -> list[Feed]:

@@ -78,7 +78,7 @@ def selftest(options: Options, console: Console) -> int:
     with (
         measuring(options.settings.exclusive),
         tempfile.TemporaryDirectory() as folder,
-        _busy_cores(options.busy),
+        busy_cores(options.busy),
         ProgressDisplay(console) as display,
     ):
         probe = write_probe(Path(folder) / "probe")
@@ -195,7 +195,7 @@ def _progress(options: Options, number: int, step: Callable[[str, float, str], N
 
 
 @contextmanager
-def _busy_cores(count: int) -> Iterator[None]:
+def busy_cores(count: int) -> Iterator[None]:
     """Keep so many cores busy by processes that do nothing else, wherever the system puts them."""
     context = multiprocessing.get_context("spawn")
     spinners = [context.Process(target=_spin, daemon=True) for _ in range(count)]

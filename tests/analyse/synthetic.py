@@ -59,6 +59,9 @@ def make_record(
     clone_times_as_fast: float = 1.0,
     stopped: Literal["width", "cap", "budget"] = "width",
     target_speed: Mapping[str, float] | None = None,
+    seed: int = 1,
+    machine_speed: float = 1.0,
+    probe_times_as_fast: float | None = None,
 ) -> Record:
     """A run of the baseline and ``variants`` on every target (name: device) at every batch size, a clone a device."""
     everyone = [BASELINE, *variants] if all(made.name != "baseline" for made in variants) else list(variants)
@@ -92,7 +95,16 @@ def make_record(
         batch_sizes=list(batch_sizes),
         variants=[_variant(made) for made in everyone],
         subjects=subjects,
-        latency=_latency(everyone, subjects, clone_times_as_fast, stopped, target_speed or {}),
+        latency=_latency(
+            everyone,
+            subjects,
+            clone_times_as_fast,
+            stopped,
+            target_speed or {},
+            seed,
+            machine_speed,
+            probe_times_as_fast,
+        ),
         accuracy=_accuracy(everyone, list(places), labelled),
     )
 
@@ -122,9 +134,12 @@ def _latency(
     clone_times_as_fast: float,
     stopped: Literal["width", "cap", "budget"],
     target_speed: Mapping[str, float],
+    seed: int,
+    machine_speed: float,
+    probe_times_as_fast: float | None,
 ) -> LatencySamples:
-    random = np.random.default_rng(1)
-    drift = random.normal(0, 0.1, (ROUNDS, BLOCKS, 1))
+    random = np.random.default_rng(seed)
+    drift = random.normal(0, 0.1, (ROUNDS, BLOCKS, 1)) - np.log(machine_speed)
     made_by_name = {made.name: made for made in everyone}
     durations: dict[str, NDArray[np.float64]] = {}
     for subject in subjects:
@@ -141,6 +156,9 @@ def _latency(
             target = key.removeprefix("baseline@").partition("/")[0]
             typical_ms = BASELINE_MS / clone_times_as_fast / target_speed.get(target, 1.0)
             durations[f"clone:{key}"] = typical_ms * np.exp(drift + noise)
+            if probe_times_as_fast is not None:
+                noise = random.normal(0, 0.003, (ROUNDS, BLOCKS, CALLS))
+                durations[f"probe:{key}"] = np.exp(drift + noise) / probe_times_as_fast
     return samples_from(durations, stopped)
 
 

@@ -17,12 +17,12 @@ from rich.console import Console
 
 from pipeline.data.dataset import Split, SplitName
 from pipeline.inspection import command
-from pipeline.inspection.document import print_document
 from pipeline.inspection.inspect import inspect
 from pipeline.inspection.inspection import ABOUT, SCHEMA_VERSION, Inspection, ModelInput, Suggested
 from pipeline.inspection.telling import tell_inspection
 from pipeline.metrics import Cosine
 from pipeline.plan import Plan
+from pipeline.report.document import print_document
 from pipeline.report.schema import schema_of
 from pipeline.stages.quantize_static import QuantizeStatic
 from pipeline.zoo.source import OnnxModel

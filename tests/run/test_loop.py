@@ -29,6 +29,7 @@ from pipeline.plan import Constraints, MeasureSettings, Plan, Target
 from pipeline.report import report_schema
 from pipeline.report.charts import figures as charts
 from pipeline.results.reading import load_record
+from pipeline.results.record import UNFINISHED
 from pipeline.results.report import Recommendation
 from pipeline.run import loop
 from pipeline.run import measure as measuring
@@ -320,7 +321,7 @@ def test_a_run_that_is_stopped_keeps_what_it_measured_and_its_report_can_be_made
     assert loop.report(chosen.output, Console(file=text, width=300)) == 0
     assert row_of(chosen)["speedup"]["value"] > 0
     assert (row_of(chosen)["accuracy"] is None) is (part == "accuracy")
-    assert (loop.UNFINISHED in report_of(chosen)["notes"]) is (part == "accuracy")
+    assert (UNFINISHED in report_of(chosen)["notes"]) is (part == "accuracy")
 
 
 def test_a_bundle_that_fails_costs_the_report_nothing(

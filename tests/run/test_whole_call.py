@@ -15,6 +15,7 @@ from pipeline.metrics import TopOne
 from pipeline.metrics.postprocessed import behind
 from pipeline.postprocessing.softmax import Softmax
 from pipeline.results.reading import load_record
+from pipeline.results.record import SAMPLES
 from pipeline.run import loop
 from pipeline.zoo.source import OnnxModel
 from tests.example import linear_model, plan
@@ -37,6 +38,6 @@ def test_a_run_times_the_steps_that_there_are(tmp_path: Path, store: Path) -> No
     report = json.loads((chosen.output / "report.json").read_text())
     [row] = report["variants"][0]["results"]
     assert [step["step"] for step in row["call"]["steps"]] == ["preprocess", "model", "postprocess"]
-    recorded = load_record(chosen.output / loop.SAMPLES)
+    recorded = load_record(chosen.output / SAMPLES)
     assert recorded.subjects[0].call is not None
     assert len(recorded.subjects[0].call.rounds_ms) == 3

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.results.change import Change
+from pipeline.results.comparison import Comparison
 from pipeline.results.report import Report
 
 
@@ -38,8 +39,8 @@ def plain(item: Any) -> Any:
     return str(item)
 
 
-def json_text(report: Report) -> str:
-    """The text of report.json."""
-    values = plain(report)
+def json_text(found: Report | Comparison) -> str:
+    """The text of report.json, or of comparison.json."""
+    values = plain(found)
     ordered = {"schema_version": values.pop("schema_version"), **values}
     return json.dumps(ordered, indent=1, allow_nan=False, ensure_ascii=False) + "\n"

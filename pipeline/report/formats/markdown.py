@@ -20,8 +20,16 @@ _SPECIAL = re.compile(r"([\\`*|~]|\](?=[(\[:])|(?<!\w)_|_(?!\w))")
 def markdown_text(report: Report) -> str:
     """The whole report as GitHub-flavoured Markdown, ending with a line break. A section that fails says so itself."""
     blocks = contained("the summary", partial(_head, report), lambda reason: [escape(f"{reason}.")])
-    for section in sections_of(report):
-        blocks += _section(section)
+    return joined([*blocks, *section_blocks(sections_of(report))])
+
+
+def section_blocks(sections: Iterable[Section]) -> list[str]:
+    """The blocks of these sections."""
+    return [block for section in sections for block in _section(section)]
+
+
+def joined(blocks: Iterable[str]) -> str:
+    """The text of these blocks, ending with a line break."""
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
