@@ -98,7 +98,7 @@ def test_a_search_with_a_quick_look_gets_a_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("override", "message"),
-    [("variant=baseline", "only measure=PROFILE"), ("measure.blocks=1", "measure.blocks must be at least 4")],
+    [("variant=baseline", "only measure=OPTION"), ("measure.blocks=1", "measure.blocks must be at least 4")],
 )
 def test_what_is_no_setting_of_measure_gets_a_line(override: str, message: str) -> None:
     from pipeline.config import measure_settings, register
