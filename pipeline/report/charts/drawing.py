@@ -87,6 +87,7 @@ def finished(layers: Sequence[alt.Chart], height: int) -> dict[str, Any]:
         height=max(height, 40), background="transparent", autosize=alt.AutoSizeParams(type="fit-x", contains="padding")
     )
     chart = chart.configure_view(stroke=None).configure_range(category=list(_LINES))
+    chart = chart.configure_legend(labelFontSize=MEASURED_PX)
     chart = chart.configure_axis(
         labelFontSize=MEASURED_PX, titleFontSize=MEASURED_PX, titleFontWeight="normal", titlePadding=8
     )

@@ -23,12 +23,14 @@ _HEIGHT = 280
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """The y axis: its title, its ends, and whether it is logarithmic."""
+    """The y axis: its title, its ends, and whether it is logarithmic; and the variants, whose order gives each its
+    colour in every chart."""
 
     title: str
     low: float
     high: float
     log: bool
+    variants: list[str]
 
 
 def ladder_panels(report: Report) -> list[Panel]:
@@ -39,7 +41,7 @@ def ladder_panels(report: Report) -> list[Panel]:
     panels = [
         panel
         for target, ladders in by_target.items()
-        for panel in (_speedups(report, target), _throughputs(target, ladders))
+        for panel in (_speedups(report, target), _throughputs(report, target, ladders))
     ]
     return [panel for panel in panels if panel is not None]
 
@@ -59,18 +61,27 @@ def _speedups(report: Report, target: str) -> Panel | None:
     if not values:
         return None
     ends = [1.0, *(item["rate"] for item in values)]
-    scale = _Scale("times as fast as the reference", min(ends) / 1.3, max(ends) * 1.3, log=True)
+    scale = _Scale(
+        "times as fast as the reference", min(ends) / 1.3, max(ends) * 1.3, log=True, variants=_variants(report)
+    )
     words = "; ".join(f"{item['variant']} at batch {item['batch']} {item['shown']}" for item in values)
     return Panel(
         title=f"Speed-up, {target}", words=f"Speed-up by batch size: {words}", spec=_lines(values, scale, line_at=1.0)
     )
 
 
-def _throughputs(target: str, ladders: Sequence[Ladder]) -> Panel:
+def _throughputs(report: Report, target: str, ladders: Sequence[Ladder]) -> Panel:
     values = [_throughput(ladder, rung) for ladder in ladders for rung in ladder.rungs]
-    scale = _Scale("examples a second", 0.0, 1.05 * max(item["high"] for item in values), log=False)
+    scale = _Scale(
+        "examples a second", 0.0, 1.05 * max(item["high"] for item in values), log=False, variants=_variants(report)
+    )
     words = " ".join(f"{ladder.variant}: {sentence(ladder)}" for ladder in ladders)
     return Panel(title=f"Throughput, {target}", words=f"Throughput by batch size. {words}", spec=_lines(values, scale))
+
+
+def _variants(report: Report) -> list[str]:
+    climbed = {ladder.variant for ladder in report.ladders}
+    return [shortened(variant.name) for variant in report.variants if variant.name in climbed]
 
 
 def _throughput(ladder: Ladder, rung: Rung) -> dict[str, Any]:
@@ -91,7 +102,7 @@ def _lines(values: Values, scale: _Scale, line_at: float | None = None) -> dict[
         item |= {"low": max(item["low"], scale.low), "high": min(item["high"], scale.high)}
     base = chart_of(values)
     sizes = sorted({item["batch"] for item in values})
-    variants = alt.Scale(domain=list(dict.fromkeys(item["variant"] for item in values)))
+    variants = alt.Scale(domain=scale.variants)
     room = (sizes[-1] / sizes[0]) ** 0.05
     across = alt.Scale(type="log", base=2, domain=[sizes[0] / room, sizes[-1] * room], nice=False)
     x = alt.X("batch:Q", title="batch size", scale=across, axis=alt.Axis(values=sizes, format="~g", labelOverlap=True))

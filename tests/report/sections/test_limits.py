@@ -75,7 +75,7 @@ def test_both_files_have_the_section() -> None:
     assert f"<summary>{TITLE}</summary>\n\nAt best, on ort_cpu: fp32 products" in text
     assert "\n| variant | measured on | limit |" in text
     page = html_text(report)
-    assert '<h2 id="against-the-machine-s-limit">Against the machine' in page
+    assert '<details id="against-the-machine-s-limit" class="section" open>' in page
     assert '<td class="left">compute-bound</td>' in page
 
 
