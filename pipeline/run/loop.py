@@ -104,7 +104,8 @@ def run(plan: Plan, console: Console) -> int:
         bundled = faults.contain(
             "the bundle", lambda: bundle(plan, built, test, record, report, known.axes_by_name), ""
         )
-        faults.sentences += written(record, report, plan.output, partial(show_examples, plan.data, test)).sentences
+        reported = written(record, report, plan.output, partial(show_examples, plan.data, test))
+        faults.sentences.extend(reported.sentences)
         point_latest_at(plan.output)
         print_report(report, console)
         if bundled:
