@@ -46,9 +46,9 @@ def opened(browser: Browser, address: str, size: tuple[int, int] = WIDE, **setti
 
 
 def first_column(page: Page) -> list[str]:
-    return page.eval_on_selector_all(
-        "#results tbody th", "cells => cells.map(cell => cell.firstChild.textContent.trim())"
-    )  # type: ignore[no-any-return]
+    script = "cells => cells.map(cell => cell.firstChild.textContent.trim())"
+    names: list[str] = page.eval_on_selector_all("#results tbody th", script)
+    return names
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW])
