@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -16,13 +15,9 @@ from pipeline.report.formats.json import json_text
 from pipeline.report.formats.markdown import escape, joined, section_blocks
 from pipeline.report.formats.printing import say
 from pipeline.report.formats.terminal_sections import print_sections
-from pipeline.report.verdicts import TONES
-from pipeline.results import numbers as show
 from pipeline.results.comparison import Comparison
-from pipeline.terminal.screen import printable
 
 NAME = "comparison"
-_REPORT_TEMPLATES = PACKAGE / "report" / "templates"
 
 
 def print_comparison(found: Comparison, console: Console) -> None:
@@ -41,25 +36,11 @@ def markdown_text(found: Comparison) -> str:
 
 def html_text(found: Comparison) -> str:
     """The comparison as one page that opens offline, in the report's form and without scripts."""
-    import jinja2
+    # Here, not above: jinja2 takes a while to import, and only the page needs it.
+    from pipeline.report.formats.html import TEMPLATES, environment_of, style
 
-    templates = [PACKAGE / "compare" / "templates", _REPORT_TEMPLATES]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(templates),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=lambda value: printable(value) if type(value) is str else value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(tones=TONES, empty=show.NONE, slug=_slug)
-    style = (_REPORT_TEMPLATES / "report.css").read_text(encoding="utf-8")
-    template = environment.get_template(f"{NAME}.html.j2")
-    return template.render(title=title(found), found=found, sections=sections_of(found), style=style) + "\n"
-
-
-def _slug(text: str) -> str:
-    return "-".join(re.findall(r"[a-z0-9]+", text.lower()))
+    template = environment_of(PACKAGE / "compare" / "templates", TEMPLATES).get_template(f"{NAME}.html.j2")
+    return template.render(title=title(found), found=found, sections=sections_of(found), style=style()) + "\n"
 
 
 FORMATS: Mapping[str, Callable[[Comparison], str]] = {

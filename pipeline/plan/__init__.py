@@ -15,7 +15,7 @@ from pipeline.plan.settings import (
     Scenario,
 )
 from pipeline.plan.source import InputSignature, ModelSource, may_be_state, state_of
-from pipeline.plan.stage import Comparison, Context, Speed, Stage, Variant, is_export, role_of
+from pipeline.plan.stage import Comparison, Context, Speed, Stage, Variant, changed_fields, is_export, role_of
 from pipeline.plan.target import (
     Backend,
     Device,
@@ -63,6 +63,7 @@ __all__ = [
     "Variant",
     "Waking",
     "as_read",
+    "changed_fields",
     "is_export",
     "may_be_state",
     "role_of",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -108,6 +108,16 @@ def role_of(stage: Stage) -> Role | None:
     """What a stage changes; None where it does not say. A lossless stage from PyTorch to ONNX is an export."""
     exports = stage.produces == "onnx" and "torch" in stage.accepts and stage.tolerance is not None
     return getattr(stage, "role", "export" if exports else None)
+
+
+def changed_fields(stage: Stage) -> list[str]:
+    """The names of a stage's fields that are not at their defaults; a field without a default is one of them."""
+    changed = []
+    for item in fields(stage):  # type: ignore[arg-type]  # every stage is a dataclass
+        default = item.default if item.default_factory is MISSING else item.default_factory()
+        if getattr(stage, item.name) != default:
+            changed.append(item.name)
+    return changed
 
 
 def is_export(stage: Stage) -> bool:

@@ -72,8 +72,8 @@ def remark_lines(report: Report) -> list[str]:
             for remark in dict.fromkeys(result.remarks):
                 where = places.setdefault(remark, {}).setdefault((result.target, result.batch_size), [])
                 where.append(variant.name)
-    notes = [_ended(note[:1].upper() + note[1:]) for note in report.notes]
-    return notes + [f"{_rows_named(where)}: {_ended(remark)}" for remark, where in places.items()]
+    notes = [ended(note[:1].upper() + note[1:]) for note in report.notes]
+    return notes + [f"{_rows_named(where)}: {ended(remark)}" for remark, where in places.items()]
 
 
 def _rows_named(where: Mapping[tuple[str, int], Sequence[str]]) -> str:
@@ -89,13 +89,13 @@ def digest_lines(variant: VariantResult) -> list[str]:
 
 def model_warnings(report: Report) -> list[str]:
     """Oddities of the model when it came in, a sentence each."""
-    return [_ended(f"The model: {text}") for text in report.model_notes.get("warnings", [])]
+    return [ended(f"The model: {text}") for text in report.model_notes.get("warnings", [])]
 
 
 def model_lines(report: Report) -> list[str]:
     """The changes to the model when it came in, and its oddities."""
     return [
-        _ended(f"{name}: {text}")
+        ended(f"{name}: {text}")
         for name, notes in report.model_notes.items()
         for text in ([notes] if isinstance(notes, str) else notes)
     ]
@@ -105,10 +105,10 @@ def recommendation_lines(report: Report) -> list[str]:
     """The row to deploy and why, then why the next best lost; or why nothing is recommended."""
     chosen = report.recommendation
     if chosen is None:
-        return [f"Recommended: none. {_ended(report.why_none or 'no reason was recorded')}"]
-    lines = [f"Recommended: {chosen.variant} on {chosen.target}, batch {chosen.batch_size}: {_ended(chosen.why)}"]
+        return [f"Recommended: none. {ended(report.why_none or 'no reason was recorded')}"]
+    lines = [f"Recommended: {chosen.variant} on {chosen.target}, batch {chosen.batch_size}: {ended(chosen.why)}"]
     if chosen.next_best:
-        lines.append(f"Next best: {_ended(chosen.next_best)}")
+        lines.append(f"Next best: {ended(chosen.next_best)}")
     return lines
 
 
@@ -126,7 +126,7 @@ def noise_lines(noise: Noise) -> list[str]:
             f" ({show.share(noise.timed_share)} of it inside timed calls);"
             f" stopped because {STOP_MEANINGS.get(noise.stopped, noise.stopped)}."
         )
-    lines.extend(_ended(text) for text in noise.cut)
+    lines.extend(ended(text) for text in noise.cut)
     lines.extend(sentence(text) for text in noise.beside)
     lines.extend(clone_line(clone) for clone in noise.clones)
     return lines
@@ -149,7 +149,7 @@ def fault_lines(report: Report) -> list[str]:
 
 def sentence(text: str) -> str:
     """The text with a capital and a full stop."""
-    return _ended(text[:1].upper() + text[1:])
+    return ended(text[:1].upper() + text[1:])
 
 
 def clone_line(clone: Mapping[str, Any]) -> str:
@@ -173,14 +173,14 @@ def energy_lines(report: Report) -> list[str]:
             " with whatever else ran there, and with idle power"
         )
 
-    return [f"Energy on {', '.join(targets)}: {_ended(text)}" for text, targets in _by_text(report, said).items()]
+    return [f"Energy on {', '.join(targets)}: {ended(text)}" for text, targets in _by_text(report, said).items()]
 
 
 def device_lines(report: Report) -> list[str]:
     """The reasons why an accelerator's own time is not known, or not for every round; a line for each."""
     reasons = _by_text(report, lambda result: result.device_reason)
     return [
-        f"The device's own time on {', '.join(targets)} is not known of every row and round: {_ended(text)}"
+        f"The device's own time on {', '.join(targets)} is not known of every row and round: {ended(text)}"
         for text, targets in reasons.items()
     ]
 
@@ -255,7 +255,7 @@ def facts(recorded: Any) -> list[tuple[str, str]]:
     return pairs
 
 
-def _ended(text: str) -> str:
+def ended(text: str) -> str:
     """A sentence with its full stop; never capitalised, since it may begin with a variant's name."""
     stripped = text.strip()
     return stripped if stripped.endswith((".", "!", "?")) else f"{stripped}."

@@ -30,6 +30,10 @@ class Field:
     """The places that show it. ``terminal``: everywhere; ``page``: report.md, report.html and report.csv; ``data``:
     only report.csv."""
     align: Literal["left", "right"] = "right"
+    decides: bool = False
+    """Whether the page and report.md show it without being asked: the few columns that a decision takes."""
+    hint: str = ""
+    """Its meaning in everyday words, where a newcomer needs them."""
 
     @property
     def header(self) -> str:

@@ -27,11 +27,13 @@ def _text(value: object) -> Lines:
 
 def _accuracy(value: float, low: float, high: float, *rest: Any) -> Lines:
     _metric, _n, delta, delta_low, delta_high, verdict, n_to_decide, unit, against, labels_to_decide, _labelled = rest
-    lines = [f"{show.figure(value, unit)} {show.figure_interval(low, high, unit)}"]
+    figure = f"{show.figure(value, unit)} {show.figure_interval(low, high, unit)}"
+    lines = [figure]
     if delta is not None and not (against == "baseline" and unit == "number"):
-        lines.append(f"{show.change(delta, unit)} {show.change_interval(delta_low, delta_high, unit)}")
+        change = f"{show.change(delta, unit)} {show.change_interval(delta_low, delta_high, unit)}"
+        lines = [change, f"to {figure}"]
     if verdict is not None:
-        lines.append(verdict)
+        lines.insert(1, verdict)
     if verdict == "UNDECIDED" and n_to_decide is not None:
         lines.append(f"about {show.count(n_to_decide)} examples would decide")
     if labels_to_decide is not None:
@@ -88,10 +90,26 @@ def _yes(value: bool) -> Lines:
     return ("yes",) if value else ()
 
 
-def _latency(title: str, *, shown: Literal["terminal", "page"], brief: Callable[..., Lines] | None = None) -> Field:
+def _latency(
+    title: str,
+    *,
+    shown: Literal["terminal", "page"],
+    brief: Callable[..., Lines] | None = None,
+    decides: bool = False,
+    hint: str = "",
+) -> Field:
     path = f"result.latency_ms.{title}"
     columns = {f"{title}_ms": f"{path}.value", f"{title}_low_ms": f"{path}.low", f"{title}_high_ms": f"{path}.high"}
-    return Field(title=title, unit="ms", columns=columns, lines=_quantile, brief=brief, shown=shown)
+    return Field(
+        title=title,
+        unit="ms",
+        columns=columns,
+        lines=_quantile,
+        brief=brief,
+        shown=shown,
+        decides=decides,
+        hint=hint,
+    )
 
 
 def _single(
@@ -102,13 +120,33 @@ def _single(
     *,
     unit: str = "",
     shown: Literal["terminal", "page"] = "page",
+    decides: bool = False,
+    hint: str = "",
 ) -> Field:
     """A field of one figure on one line."""
-    return Field(title=title, unit=unit, columns={column: path}, lines=lambda value: (write(value),), shown=shown)
+    return Field(
+        title=title,
+        unit=unit,
+        columns={column: path},
+        lines=lambda value: (write(value),),
+        shown=shown,
+        decides=decides,
+        hint=hint,
+    )
 
 
-VARIANT = Field(title="variant", columns={"variant": "variant.name"}, lines=_text, shown="terminal", align="left")
+VARIANT = Field(
+    title="variant",
+    columns={"variant": "variant.name"},
+    lines=_text,
+    shown="terminal",
+    align="left",
+    decides=True,
+)
 TARGET = Field(title="target", columns={"target": "result.target"}, lines=_text, align="left")
+BATCH = Field(title="batch", columns={"batch_size": "result.batch_size"}, lines=_text)
+PLACES = (TARGET, BATCH)
+"""Where a row was measured: told with its name where rows differ in it."""
 ACCURACY = Field(
     title="accuracy",
     columns={
@@ -131,6 +169,8 @@ ACCURACY = Field(
     brief=_brief_accuracy,
     shown="terminal",
     align="left",
+    decides=True,
+    hint="its change against the baseline, and the figure itself",
 )
 SPEEDUP = Field(
     title="speed-up",
@@ -147,6 +187,7 @@ SPEEDUP = Field(
     brief=_brief_speedup,
     shown="terminal",
     align="left",
+    decides=True,
 )
 
 
@@ -159,7 +200,7 @@ FIELDS: tuple[Field, ...] = (
     VARIANT,
     TARGET,
     *_data(device="result.device"),
-    Field(title="batch", columns={"batch_size": "result.batch_size"}, lines=_text),
+    BATCH,
     *_data(
         status="result.status",
         reason="result.reason",
@@ -176,11 +217,21 @@ FIELDS: tuple[Field, ...] = (
         reference_batch_size="result.speedup.reference.batch_size",
     ),
     _single(
-        "detectable difference", "minimum_detectable_effect", "result.speedup.minimum_detectable_effect", show.percent
+        "detectable difference",
+        "minimum_detectable_effect",
+        "result.speedup.minimum_detectable_effect",
+        show.percent,
+        hint="a smaller change of speed than this would probably have gone unnoticed in this run",
     ),
-    _latency("p50", shown="terminal"),
-    _latency("p90", shown="page"),
-    _latency("p99", shown="terminal", brief=_brief_quantile),
+    _latency("p50", shown="terminal", decides=True, hint="half of the calls take no longer than this"),
+    _latency("p90", shown="page", hint="nine of ten calls take no longer than this"),
+    _latency(
+        "p99",
+        shown="terminal",
+        brief=_brief_quantile,
+        decides=True,
+        hint="99 of 100 calls take no longer than this",
+    ),
     *_data(mean_ms="result.latency_ms.mean", timed_calls="result.latency_ms.calls"),
     Field(
         title="device time",
@@ -195,9 +246,25 @@ FIELDS: tuple[Field, ...] = (
         lines=_device_time,
     ),
     *_data(device_reason="result.device_reason"),
-    _single("throughput", "throughput_per_s", "result.throughput", show.short, unit="1/s", shown="terminal"),
-    _single("size", "size_bytes", "variant.size_bytes", show.megabytes, unit="MB", shown="terminal"),
-    _single("memory", "peak_memory_bytes", "result.peak_memory_bytes", show.megabytes, unit="MB", shown="terminal"),
+    _single(
+        "throughput",
+        "throughput_per_s",
+        "result.throughput",
+        show.short,
+        unit="1/s",
+        shown="terminal",
+        hint="examples a second, one call after the other",
+    ),
+    _single("size", "size_bytes", "variant.size_bytes", show.megabytes, unit="MB", shown="terminal", decides=True),
+    _single(
+        "memory",
+        "peak_memory_bytes",
+        "result.peak_memory_bytes",
+        show.megabytes,
+        unit="MB",
+        shown="terminal",
+        hint="the most that a fresh process took to load the model and run it",
+    ),
     _single("card's memory", "peak_device_memory_bytes", "result.peak_device_memory_bytes", show.megabytes, unit="MB"),
     Field(
         title="of the peak",
@@ -207,6 +274,7 @@ FIELDS: tuple[Field, ...] = (
             "limit": "result.limits.verdict",
         },
         lines=_limits,
+        hint="how much of the machine's best speed the row reaches: 100 % would be all that the machine can do",
     ),
     *_data(
         macs_per_s="result.limits.macs_per_s",
@@ -236,8 +304,20 @@ FIELDS: tuple[Field, ...] = (
         unit="mJ",
     ),
     *_data(watts="result.energy.watts", energy_source="result.energy.source", energy_reason="result.energy.reason"),
-    Field(title="Pareto front", columns={"pareto": "result.pareto"}, lines=_yes, align="left"),
-    _single("flips", "flips", "result.accuracy.flips", show.count),
+    Field(
+        title="Pareto front",
+        columns={"pareto": "result.pareto"},
+        lines=_yes,
+        align="left",
+        hint="no other row is both faster and more accurate for sure",
+    ),
+    _single(
+        "flips",
+        "flips",
+        "result.accuracy.flips",
+        show.count,
+        hint="test examples that were right before and are wrong now, or the other way round",
+    ),
     *_data(accuracy_p="result.accuracy.p", accuracy_margin="result.accuracy.margin"),
     _single("parameters", "parameters", "variant.parameters", show.magnitude),
     _single("MACs", "macs", "variant.macs", show.magnitude),

@@ -23,6 +23,7 @@ def write_report(report: Report, folder: Path) -> list[str]:
     """
     # Here, not above: jinja2 and the chart libraries take a second to import, and only this function needs them.
     from pipeline.report.charts.figures import draw_apart
+    from pipeline.report.deployed import deployed
     from pipeline.report.formats.csv import csv_text
     from pipeline.report.formats.html import html_text
     from pipeline.report.formats.json import json_text
@@ -32,7 +33,7 @@ def write_report(report: Report, folder: Path) -> list[str]:
         "report.json": json_text,
         "report.csv": csv_text,
         "report.md": markdown_text,
-        "report.html": lambda report: html_text(report, draw_apart(report)),
+        "report.html": lambda report: html_text(report, draw_apart(report), deployed(report, folder)),
     }
     faults = Faults()
     folder.mkdir(parents=True, exist_ok=True)

@@ -54,6 +54,8 @@ class StageRecord:
     """Whether its output must equal its source's, but for rounding; False in a record that did not keep it."""
     role: Role | None = None
     """What the stage changes; None for a stage that does not say."""
+    changed: list[str] | None = None
+    """The names of the fields that are not at their defaults; None in a record that did not keep them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

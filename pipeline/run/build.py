@@ -32,7 +32,7 @@ from pipeline.isolated import run
 from pipeline.isolated.run import Starter, fresh
 from pipeline.isolated.template import Template
 from pipeline.machine.environment import isa
-from pipeline.plan import Plan, Stage, Variant, role_of
+from pipeline.plan import Plan, Stage, Variant, changed_fields, role_of
 from pipeline.plan.chains import misfit
 from pipeline.results.change import stage_key
 from pipeline.results.record import StageRecord, VariantRecord
@@ -163,6 +163,7 @@ class Builder:
             notes=dict(facts.get("notes", {})),
             lossless=stage.tolerance is not None,
             role=role_of(stage),
+            changed=changed_fields(stage),
         )
         return artifact, record
 

@@ -21,13 +21,15 @@ from pipeline.data.batches import Axes
 from pipeline.data.dataset import Split
 from pipeline.data.fitted import original
 from pipeline.errors import Skipped, SlimlineError, UserError, reasoned, reporting_disk
-from pipeline.errors.contained import contained
+from pipeline.errors.contained import Faults, contained
 from pipeline.folders.locks import InUse
 from pipeline.folders.outputs import LOG, claimed, point_latest_at, sweep_outputs
 from pipeline.libraries.revision import revision
 from pipeline.machine.environment import describe_machine
 from pipeline.plan import BASELINE, Plan, Tracking
 from pipeline.report import print_report
+from pipeline.report.deployed import FOLDER as DEPLOY
+from pipeline.report.deployed import verify_command
 from pipeline.report.describe import sentence
 from pipeline.report.formats.printing import tell
 from pipeline.report.to_label import read_labels
@@ -95,12 +97,17 @@ def run(plan: Plan, console: Console) -> int:
             record = replace(record, trials=trials)
             save_record(record, plan.output / SAMPLES)
         report = analyse(record)
-        faults = written(record, report, plan.output, partial(show_examples, plan.data, test))
+        faults = Faults()
+        # Before the report, which names the bundle where there is one.
+        bundled = faults.contain(
+            "the bundle", lambda: bundle(plan, built, test, record, report, known.axes_by_name), ""
+        )
+        reported = written(record, report, plan.output, partial(show_examples, plan.data, test))
+        faults.sentences.extend(reported.sentences)
         point_latest_at(plan.output)
         print_report(report, console)
-        faults.contain(
-            "the bundle", lambda: bundle(plan, built, test, record, report, console, known.axes_by_name), None
-        )
+        if bundled:
+            tell(console, bundled)
         if plan.tracking is not None:
             faults.contain("the entry of the tracking", partial(_send, plan.output, plan.tracking, console), None)
         say_faults(faults.sentences, console)
@@ -222,17 +229,17 @@ def bundle(
     test: Split,
     record: Record,
     report: Report,
-    console: Console,
     axes: Axes | None = None,
-) -> None:
-    """Write the recommended variant's deploy folder, where a variant is recommended."""
+) -> str:
+    """Write the recommended variant's deploy folder; returns where it is and how to verify it, or why there is none.
+    Empty where nothing is recommended."""
     recommendation = report.recommendation
     if recommendation is None:
-        return
+        return ""
     target = plan.targets[recommendation.target]
     try:
         folder = write_bundle(
-            plan.output / "deploy" / recommendation.variant,
+            plan.output / DEPLOY / recommendation.variant,
             artifact=runnable(plan.variants[recommendation.variant], built[recommendation.variant], target),
             target=target,
             report=report,
@@ -247,10 +254,8 @@ def bundle(
             metric=plan.metric,
         )
     except Skipped as error:
-        tell(console, f"No bundle: {error}")
-        return
-    on_purpose = " --run-infer" if "torch" in target.backend.runs else ""
-    tell(console, f"Bundle: {folder} (python -m pipeline verify {folder}{on_purpose})")
+        return f"No bundle: {error}"
+    return f"Bundle: {folder} ({verify_command(folder, loads_code='torch' in target.backend.runs)})"
 
 
 def track(run_folder: Path, tracking: Tracking, console: Console) -> int:

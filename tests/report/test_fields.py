@@ -87,9 +87,9 @@ def test_an_undecided_row_says_how_many_examples_would_decide() -> None:
     row = next(row for row in all_rows(example.typical()) if row.variant.name == "dynamic_int8")
     lines = next(field for field in FIELDS if field.title == "accuracy").cell(row)
     assert lines == (
-        "93.84 % [93.35, 94.30]",
         "−0.01 pt [−0.19, +0.16]",
         "UNDECIDED",
+        "to 93.84 % [93.35, 94.30]",
         "about 42,000 examples would decide",
     )
 

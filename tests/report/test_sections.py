@@ -113,11 +113,11 @@ def painted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_painted")
 def test_markdown_writes_each_kind_of_part() -> None:
-    text = markdown_text(example.report([])).partition("## Everything at once")[2]
+    text = markdown_text(example.report([])).partition("<summary>Everything at once</summary>")[2]
     assert text == (
         "\n\n- **failed** on ort_cpu\n- second\n\nSettings:\n\n- **seed**: 7\n- **FASTER**: quick\n\n"
         "```\npython -m pipeline\n```\n\n#### Inside\n\nhidden at first\n\n"
-        "| name | speed (ms) |\n| --- | ---: |\n| **SAME** (recommended) | 1.2<br>FASTER |\n"
+        "| name | speed (ms) |\n| --- | ---: |\n| **SAME** (recommended) | 1.2<br>FASTER |\n\n</details>\n"
     )
 
 
@@ -125,7 +125,8 @@ def test_markdown_writes_each_kind_of_part() -> None:
 def test_the_page_writes_each_kind_of_part() -> None:
     text = " ".join(html_text(example.report([])).split())
     for markup in (
-        '<h2 id="everything-at-once">Everything at once</h2>',
+        '<details id="everything-at-once" class="section" open> <summary><h2>Everything at once</h2></summary>',
+        '<a href="#everything-at-once">Everything at once</a>',
         '<li><strong class="bad">failed</strong> on ort_cpu</li>',
         '<dt>seed</dt><dd>7</dd> <dt class="verdict good">FASTER</dt><dd>quick</dd>',
         "<pre>python -m pipeline</pre>",
@@ -151,10 +152,11 @@ def test_a_cell_without_a_value_is_a_dash_in_the_page(monkeypatch: pytest.Monkey
 
 
 def test_charts_stand_in_their_section_in_the_order_of_the_data() -> None:
-    assert titles_of(html_text(example.typical()))[:5] == [
+    assert titles_of(html_text(example.typical()))[:6] == [
         "Results",
-        "Speed-up",
         "Accuracy against latency",
+        "Speed, latency and size",
+        "Speed-up",
         "Latency distributions",
         "Size and memory",
     ]
@@ -166,8 +168,8 @@ def test_charts_of_a_section_that_failed_are_still_there(monkeypatch: pytest.Mon
         "Carbon",
         "By variant",
         "Charts",
-        "Speed-up",
         "Accuracy against latency",
+        "Speed-up",
         "Latency distributions",
         "Size and memory",
     ]

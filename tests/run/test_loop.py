@@ -201,7 +201,7 @@ def test_the_bundle_runs_with_the_recommended_targets_settings(limited: Finished
     with ProgressDisplay(console) as display, builder(chosen, display.step) as making:
         built = loop.build(making, display)
     report = replace(analyse(record), recommendation=won)
-    loop.bundle(chosen, built, chosen.data.split("test"), record, report, console)
+    loop.bundle(chosen, built, chosen.data.split("test"), record, report)
     manifest = json.loads((chosen.output / "deploy" / "scaled" / "manifest.json").read_text())
     assert manifest["measured"]["target"] == "tuned"
     session = manifest["session"]

@@ -17,6 +17,7 @@ from pipeline.report.charts.drawing import (
     finished,
     names,
     styled,
+    tip,
 )
 from pipeline.report.sections.factors import axis_sentence, axis_title, gain_text
 from pipeline.results.factors import Axis, Level
@@ -65,7 +66,10 @@ def _value(level: Level) -> dict[str, Any]:
     else:
         kind = _KEPT if level.keeps_accuracy else _PRICED
         place = {"value": gain.value, "low": gain.low, "high": gain.high, "label": gain_text(gain), "kind": kind}
-    return {"variant": level.label, "x": level.x, "one": 1, **place}
+    told = tip(
+        f"{level.label}: {place['label']} of the base row, {place['kind']}" if gain else f"{level.label}: {_BASE}"
+    )
+    return {"variant": level.label, "x": level.x, "one": 1, "tip": told, **place}
 
 
 def _curve(values: Values, domain: tuple[float, float], unit: str) -> dict[str, Any]:
@@ -86,7 +90,7 @@ def _curve(values: Values, domain: tuple[float, float], unit: str) -> dict[str, 
         base.mark_line(color=GREY, opacity=0.7).encode(x=x, y=y, order="x:Q"),
         base.mark_rule(strokeWidth=2.5).encode(x=x, y=alt.Y("low:Q", scale=scale), y2="high:Q", color=colour),
         base.mark_point(size=70, filled=True, opacity=1).encode(
-            x=x, y=y, color=colour, shape=shape, tooltip=_tooltip()
+            x=x, y=y, color=colour, shape=shape, description="tip:N"
         ),
         *[
             base.transform_filter(f"datum.place === '{place}'")
@@ -118,21 +122,11 @@ def _levels(values: Values, domain: tuple[float, float]) -> dict[str, Any]:
         base.mark_rule(strokeDash=[4, 3], color=GREY).encode(x=alt.X("one:Q", scale=scale)),
         base.mark_rule(strokeWidth=2.5).encode(y=y, x=alt.X("low:Q", scale=scale), x2="high:Q", color=colour),
         base.mark_point(size=70, filled=True, opacity=1).encode(
-            y=y, x=x, color=colour, shape=shape, tooltip=_tooltip()
+            y=y, x=x, color=colour, shape=shape, description="tip:N"
         ),
         base.mark_text(dy=-12, fontSize=SMALL_PX).encode(y=y, x=x, text="label:N"),
     ]
     return finished(layers, 44 * len(values))
-
-
-def _tooltip() -> list[alt.Tooltip]:
-    import altair as alt
-
-    return [
-        alt.Tooltip("variant:N", title="level"),
-        alt.Tooltip("label:N", title="times as fast"),
-        alt.Tooltip("kind:N"),
-    ]
 
 
 def _styles() -> tuple[alt.Color, alt.Shape]:

@@ -1,49 +1,35 @@
-"""The charts of report.html, as Vega-Lite descriptions that a browser draws."""
+"""The charts of report.html, drawn as SVG from descriptions for Vega-Lite."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import cache, partial
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from pipeline.errors.contained import Faults, contained
 from pipeline.isolated import Limits, run
 from pipeline.report.charts import (
-    distribution as chart_distribution,
-)
-from pipeline.report.charts import (
-    factors as chart_factors,
-)
-from pipeline.report.charts import (
-    ladder as chart_ladder,
-)
-from pipeline.report.charts import (
-    pruning as chart_pruning,
-)
-from pipeline.report.charts import (
-    search as chart_search,
-)
-from pipeline.report.charts import (
-    sensitivity as chart_sensitivity,
-)
-from pipeline.report.charts import (
-    sizes as chart_sizes,
-)
-from pipeline.report.charts import (
-    speedup as chart_speedup,
-)
-from pipeline.report.charts import (
-    tradeoff as chart_tradeoff,
+    distribution,
+    factors,
+    ladder,
+    pruning,
+    search,
+    sensitivity,
+    sizes,
+    speedup,
+    tradeoff,
 )
 from pipeline.report.charts.drawing import Panel
-from pipeline.report.rows import compared
+from pipeline.report.charts.picture import pictured
+from pipeline.report.rows import Group, compared
 from pipeline.report.sections.chains import TITLE as CHAINS
 from pipeline.report.sections.factors import TITLE as FACTORS
 from pipeline.report.sections.ladder import TITLE as LADDER
 from pipeline.report.sections.results import TITLE as RESULTS
 from pipeline.report.sections.search import TITLE as SEARCH
+from pipeline.report.sections.spread import TITLE as SPREAD
 from pipeline.results.report import Report
 
 _DRAWING_S = 300
@@ -63,23 +49,18 @@ class Figure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawing:
-    """All figures of a report, and the script that draws them in a browser; empty where there is nothing to draw."""
+    """All figures of a report with their images; empty where there is nothing to draw."""
 
     figures: list[Figure]
-    library: str = ""
     faults: list[str] = field(default_factory=list)
     """The figures that could not be drawn, and why, a sentence each without its full stop."""
 
 
 def draw(report: Report) -> Drawing:
-    """Every figure for which there is something to show, each by itself; and the script, which also sorts tables."""
+    """Every figure for which there is something to show, each by itself, with its images."""
     faults = Faults()
-    found = [
-        faults.contain(f"the charts '{title}'", partial(_figure, section, title, caption, panels), None)
-        for section, title, caption, panels in _kinds(report)
-    ]
-    drawn = [figure for figure in found if figure is not None and figure.panels]
-    return Drawing(figures=drawn, library=chart_library() if drawn else "", faults=faults.sentences)
+    found = [faults.contain(f"the charts '{kind.title}'", partial(_drawn, kind), None) for kind in _kinds(report)]
+    return Drawing(figures=[figure for figure in found if figure is not None], faults=faults.sentences)
 
 
 def draw_apart(report: Report) -> Drawing:
@@ -92,17 +73,9 @@ def draw_apart(report: Report) -> Drawing:
 
 
 def figures(report: Report) -> list[Figure]:
-    """Every figure for which there is something to show; a panel for each target and batch size."""
-    return draw(report).figures
-
-
-@cache
-def chart_library() -> str:
-    """Vega, Vega-Lite and Vega-Embed in one script that needs nothing else."""
-    import vl_convert
-
-    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed=vegaEmbed;")
-    return bundle
+    """Every figure for which there is something to show, without images; a panel for each target and batch size."""
+    found = [_figure(kind) for kind in _kinds(report)]
+    return [figure for figure in found if figure.panels]
 
 
 def _draw_first_to_go(report: Report) -> Drawing:
@@ -111,54 +84,65 @@ def _draw_first_to_go(report: Report) -> Drawing:
     return draw(report)
 
 
-def _kinds(report: Report) -> list[tuple[str, str, str, Callable[[], Iterable[Panel | None]]]]:
-    """Section, title, caption and panels of each kind of figure; panels are made when they are asked for."""
-    groups = compared(report)
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """A kind of figure; its panels are made when they are asked for."""
+
+    section: str
+    title: str
+    caption: str
+    panels: Callable[[], Iterable[Panel | None]]
+
+
+def _kinds(report: Report) -> list[_Kind]:
+    groups = _leading_first(report)
+    first, others = groups[:1], [group for group in groups[1:] if len(group.rows) > 1]
+    compared_here = [] if report.ladders else groups  # batch sizes have a chart of all speed-ups
     axes = [] if report.factors is None else report.factors.axes
+    title = "Accuracy against latency"
     return [
-        (
-            FACTORS,
-            f"{FACTORS}, axis by axis",
-            chart_factors.CAPTION,
-            lambda: map(chart_factors.factor_panel, axes),
-        ),
-        (RESULTS, "Speed-up", chart_speedup.CAPTION, lambda: map(chart_speedup.speedup_panel, groups)),
-        (SEARCH, "Speed-up against drift", chart_search.CAPTION, lambda: [chart_search.search_panel(report)]),
-        (LADDER, "Throughput by batch size", chart_ladder.CAPTION, lambda: chart_ladder.ladder_panels(report)),
-        (
-            RESULTS,
-            "Accuracy against latency",
-            chart_tradeoff.CAPTION,
-            lambda: map(chart_tradeoff.tradeoff_panel, groups),
-        ),
-        (
-            RESULTS,
+        _Kind(FACTORS, f"{FACTORS}, axis by axis", factors.CAPTION, lambda: map(factors.factor_panel, axes)),
+        _Kind(RESULTS, title, tradeoff.CAPTION, lambda: map(tradeoff.tradeoff_panel, first)),
+        _Kind(SEARCH, "Speed-up against drift", search.CAPTION, lambda: [search.search_panel(report)]),
+        _Kind(LADDER, "By batch size", ladder.CAPTION, lambda: ladder.ladder_panels(report)),
+        _Kind(SPREAD, "Speed-up", speedup.CAPTION, lambda: map(speedup.speedup_panel, compared_here)),
+        _Kind(SPREAD, f"{title}, elsewhere", tradeoff.CAPTION, lambda: map(tradeoff.tradeoff_panel, others)),
+        _Kind(
+            SPREAD,
             "Latency distributions",
-            chart_distribution.CAPTION,
-            lambda: map(chart_distribution.distribution_panel, groups),
+            distribution.CAPTION,
+            lambda: map(distribution.distribution_panel, groups),
         ),
-        (
+        _Kind(
             CHAINS,
             "Sensitivity to quantization",
-            chart_sensitivity.CAPTION,
-            lambda: map(chart_sensitivity.sensitivity_panel, report.variants),
+            sensitivity.CAPTION,
+            lambda: map(sensitivity.sensitivity_panel, report.variants),
         ),
-        (
-            CHAINS,
-            "Sensitivity to pruning",
-            chart_pruning.CAPTION,
-            lambda: map(chart_pruning.pruning_panel, report.variants),
-        ),
-        (
-            RESULTS,
+        _Kind(CHAINS, "Sensitivity to pruning", pruning.CAPTION, lambda: map(pruning.pruning_panel, report.variants)),
+        _Kind(
+            SPREAD,
             "Size and memory",
-            chart_sizes.CAPTION,
-            lambda: [chart_sizes.size_panel(report), *map(chart_sizes.memory_panel, groups)],
+            sizes.CAPTION,
+            lambda: [sizes.size_panel(report), *map(sizes.memory_panel, groups)],
         ),
     ]
 
 
-def _figure(section: str, title: str, caption: str, panels: Callable[[], Iterable[Panel | None]]) -> Figure:
-    return Figure(
-        section=section, title=title, caption=caption, panels=[panel for panel in panels() if panel is not None]
-    )
+def _leading_first(report: Report) -> list[Group]:
+    """The groups of rows that are drawn, the recommended row's first. Where batch sizes have a chart of their own, one
+    group of each target is enough."""
+    groups = sorted(compared(report), key=lambda group: not any(row.recommended for row in group.rows))
+    if not report.ladders:
+        return groups
+    return list({group.target: group for group in reversed(groups)}.values())[::-1]
+
+
+def _figure(kind: _Kind) -> Figure:
+    panels = [panel for panel in kind.panels() if panel is not None]
+    return Figure(section=kind.section, title=kind.title, caption=kind.caption, panels=panels)
+
+
+def _drawn(kind: _Kind) -> Figure | None:
+    figure = _figure(kind)
+    return replace(figure, panels=[pictured(panel) for panel in figure.panels]) if figure.panels else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.report.charts.drawing import BLUE, SMALL_PX, Panel, Values, chart_of, finished, names
+from pipeline.report.charts.drawing import BLUE, SMALL_PX, Panel, Values, chart_of, finished, names, tip
 from pipeline.report.rows import unit_of
 from pipeline.results import numbers as show
 from pipeline.results.intervals import Unit
@@ -28,6 +28,7 @@ def _shades(title: str, notes: dict[str, Any], unit: Unit) -> Panel:
     values: Values = [
         {"variant": _name(group["layers"]), "layers": ", ".join(group["layers"]), "ratio": show.percent(float(ratio))}
         | {"score": score, "shown": show.figure(score, unit)}
+        | {"tip": tip(f"{', '.join(group['layers'])}, {show.percent(float(ratio))} pruned: {show.figure(score, unit)}")}
         for group in notes["groups"]
         for ratio, score in group["score"].items()
     ]
@@ -37,7 +38,7 @@ def _shades(title: str, notes: dict[str, Any], unit: Unit) -> Panel:
     least = min(item["score"] for item in values)
     shade = alt.Opacity("score:Q", scale=alt.Scale(domain=[least, notes["before"]], range=[0.08, 0.6]), legend=None)
     layers = [
-        base.mark_rect(color=BLUE).encode(x=x, y=y, opacity=shade, tooltip=["layers:N", "ratio:N", "shown:N"]),
+        base.mark_rect(color=BLUE).encode(x=x, y=y, opacity=shade, description="tip:N"),
         base.mark_text(fontSize=SMALL_PX).encode(x=x, y=y, text="shown:N"),
     ]
     words = "; ".join(f"{item['variant']} by {item['ratio']}: {item['shown']}" for item in values)

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.report.charts.drawing import BLUE, GREY, SMALL_PX, Panel, Values, chart_of, finished, shortened, styled
+from pipeline.report.charts.drawing import (
+    BLUE,
+    GREY,
+    SMALL_PX,
+    Panel,
+    Values,
+    chart_of,
+    finished,
+    shortened,
+    styled,
+    tip,
+)
 from pipeline.report.rows import unit_of
 from pipeline.results import numbers as show
 from pipeline.results.intervals import Unit
@@ -46,18 +57,21 @@ def _panel(values: Values, unit: Unit) -> Panel:
     top = max(item["speed"] for item in values)
     for item in values:
         item["high"] = min(item["high"], 2 * top)  # one without an end goes to the edge of the chart
+        told = f"{item['trial']}: {item['shown_speed']}, drift {item['shown_drift']}, {item['stopped']}"
+        item["tip"] = tip(told)
         item["name"] = shortened(item["trial"]) if len(values) <= _LABELLED or item["kind"] == _FINALIST else ""
     base = chart_of(values)
     x = alt.X("drift:Q", title=f"drift{_AXIS_NOTES.get(unit, '')}", scale=alt.Scale(zero=False))
     y = alt.Y("speed:Q", title="speed-up, SCREENED", scale=alt.Scale(zero=False))
     colour = alt.Color("kind:N", legend=None, scale=styled({_FINALIST: BLUE, _OTHER: GREY}))
     shape = alt.Shape("kind:N", legend=None, scale=styled({_FINALIST: "diamond", _OTHER: "circle"}))
-    tooltip = ["trial:N", "stopped:N", "shown_speed:N", "shown_drift:N"]
     layers = [
         base.mark_rule(strokeDash=[4, 3], color=GREY).encode(x=alt.X("limit:Q")),
         base.mark_rule(opacity=0.4).encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour),
         base.mark_rule(opacity=0.4).encode(x=alt.X("drift_low:Q"), x2="drift_high:Q", y=y, color=colour),
-        base.mark_point(size=80, filled=True, opacity=1).encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip),
+        base.mark_point(size=80, filled=True, opacity=1).encode(
+            x=x, y=y, color=colour, shape=shape, description="tip:N"
+        ),
         base.mark_text(dy=-11, fontSize=SMALL_PX).encode(x=x, y=y, text="name:N"),
     ]
     words = "; ".join(

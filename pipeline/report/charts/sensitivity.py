@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.report.charts.drawing import BLUE, GREY, SMALL_PX, Panel, Values, chart_of, finished, names
+from pipeline.report.charts.drawing import BLUE, GREY, SMALL_PX, Panel, Values, chart_of, finished, names, tip
 from pipeline.report.rows import unit_of
 from pipeline.results import numbers as show
 from pipeline.results.intervals import Unit
@@ -39,13 +39,17 @@ def _bars(title: str, layers: list[dict[str, Any]], kept: set[str], unit: Unit) 
         }
         for layer in layers
     ]
+    for item in values:
+        told = (
+            f"{item['variant']}: {item['shown']} over the noise, accuracy {item['drop']}, kept in {item['precision']}"
+        )
+        item["tip"] = tip(told)
     base, y = chart_of(values), names(values)
     largest = max(item["db"] for item in values)
     x = alt.X("db:Q", title="dB", scale=alt.Scale(domain=[0, 1.18 * max(largest, 1)], nice=False))
     colour = alt.Color("precision:N", scale=alt.Scale(domain=["int8", "float"], range=[BLUE, GREY]), title=None)
-    tooltip = ["variant:N", "shown:N", "drop:N", "precision:N"]
     layers_drawn = [
-        base.mark_bar(height=12).encode(x=x, y=y, color=colour, tooltip=tooltip),
+        base.mark_bar(height=12).encode(x=x, y=y, color=colour, description="tip:N"),
         base.mark_text(align="left", dx=4, fontSize=SMALL_PX).encode(x=x, y=y, text="shown:N"),
     ]
     words = "; ".join(f"{item['variant']} {item['shown']} ({item['precision']})" for item in values)

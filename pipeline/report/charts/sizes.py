@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.report.charts.drawing import BLUE, SMALL_PX, Panel, Values, chart_of, finished, names
+from pipeline.report.charts.drawing import BLUE, SMALL_PX, Panel, Values, chart_of, finished, names, tip
 from pipeline.report.rows import Group
 from pipeline.results import numbers as show
 from pipeline.results.report import Report
@@ -32,13 +32,15 @@ def _bars(title: str, sizes: Sequence[tuple[str, int]]) -> Panel:
     import altair as alt
 
     values: Values = [
-        {"variant": name, "mb": size / 1e6, "shown": f"{show.megabytes(size)} MB"} for name, size in sizes
+        {"variant": name, "mb": size / 1e6, "shown": shown, "tip": tip(f"{name}: {shown}")}
+        for name, size in sizes
+        for shown in [f"{show.megabytes(size)} MB"]
     ]
     largest = max(size for _, size in sizes) / 1e6
     base, y = chart_of(values), names(values)
     x = alt.X("mb:Q", title="MB", scale=alt.Scale(domain=[0, 1.18 * largest or 1], nice=False))
     layers = [
-        base.mark_bar(color=BLUE, height=14).encode(x=x, y=y, tooltip=["variant:N", "shown:N"]),
+        base.mark_bar(color=BLUE, height=14).encode(x=x, y=y, description="tip:N"),
         base.mark_text(align="left", dx=4, fontSize=SMALL_PX).encode(x=x, y=y, text="shown:N"),
     ]
     words = "; ".join(f"{item['variant']} {item['shown']}" for item in values)

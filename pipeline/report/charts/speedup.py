@@ -14,6 +14,7 @@ from pipeline.report.charts.drawing import (
     finished,
     names,
     styled,
+    tip,
 )
 from pipeline.report.fields import SPEEDUP
 from pipeline.report.rows import Group
@@ -48,11 +49,12 @@ def speedup_panel(group: Group) -> Panel | None:
     x = alt.X("value:Q", title="times faster than the reference", scale=scale, axis=axis)
     colour = alt.Color("tone:N", legend=None, scale=styled(_COLOURS))
     shape = alt.Shape("tone:N", legend=None, scale=styled(_SHAPES))
-    tooltip = [alt.Tooltip("variant:N"), alt.Tooltip("label:N", title="speed-up")]
     layers = [
         base.mark_rule(strokeDash=[4, 3], color=GREY).encode(x=alt.X("one:Q", scale=scale)),
         base.mark_rule(strokeWidth=2.5).encode(y=y, x=alt.X("low:Q", scale=scale), x2="high:Q", color=colour),
-        base.mark_point(size=70, filled=True, opacity=1).encode(y=y, x=x, color=colour, shape=shape, tooltip=tooltip),
+        base.mark_point(size=70, filled=True, opacity=1).encode(
+            y=y, x=x, color=colour, shape=shape, description="tip:N"
+        ),
         *[
             base.transform_filter(f"datum.value {side} {middle}")
             .mark_text(dy=-12, fontSize=SMALL_PX, align=align)
@@ -70,8 +72,10 @@ def _values(group: Group) -> Values:
         found = row.result.speedup if row.result is not None else None
         if found is None:
             continue
+        label = " ".join(SPEEDUP.cell(row)[:2])
         item = {"variant": row.name, "value": found.value, "low": found.low, "high": found.high, "one": 1}
-        values.append(item | {"label": " ".join(SPEEDUP.cell(row)[:2]), "tone": TONES[found.verdict]})
+        item |= {"label": label, "tone": TONES[found.verdict], "tip": tip(f"{row.name}: {label}")}
+        values.append(item)
     return values
 
 

@@ -1,7 +1,7 @@
 """report.html: one file that opens offline, with everything in it.
 
-The page has two scripts: the chart library, and the script that uses it. The page's security policy names their
-digests, so nothing else runs, and nothing is loaded from anywhere.
+The charts are SVG in the page. Its one script sorts tables, shows texts under the pointer, and opens what a link leads
+to. The page's security policy names the script's digest, so nothing else runs, and nothing is loaded from anywhere.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import base64
 import hashlib
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -20,41 +22,52 @@ from pipeline import PACKAGE
 from pipeline.errors.contained import contained
 from pipeline.report import describe
 from pipeline.report.charts.figures import Drawing, Figure, draw
-from pipeline.report.formats.json import plain
+from pipeline.report.deployed import Deployed
+from pipeline.report.headline import headline
 from pipeline.report.sections import sections_of
-from pipeline.report.sections.section import Part, Section
+from pipeline.report.sections.results import TITLE as RESULTS
+from pipeline.report.sections.section import Section
 from pipeline.report.verdicts import TONES
 from pipeline.results import numbers as show
 from pipeline.results.report import Report
 from pipeline.terminal.screen import printable
 
-_TEMPLATES = PACKAGE / "report" / "templates"
+TEMPLATES = PACKAGE / "report" / "templates"
 
 
-def html_text(report: Report, drawing: Drawing | None = None) -> str:
-    """The whole page, with charts that were drawn before, or that are drawn here. A section that fails says so
-    itself."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """A section with its charts, as the page shows it."""
+
+    section: Section
+    figures: Sequence[Figure]
+    slug: str
+    """Its name in the page's links: ``step-by-step``."""
+
+
+def html_text(report: Report, drawing: Drawing | None = None, bundle: Deployed | None = None) -> str:
+    """The whole page, with charts that were drawn before, or that are drawn here, and with the run's ``bundle`` if it
+    has one. A section that fails says so itself."""
     drawing = draw(report) if drawing is None else drawing
     placed = _placed(sections_of(report), drawing.figures)
-    sorts = any(_sorts(part) for section, _ in placed for part in section.parts)
-    scripts = [drawing.library, (_TEMPLATES / "report.js").read_text(encoding="utf-8")]
-    scripts = [script for script in scripts if script] if drawing.figures or sorts else []
-    environment = _environment()
+    first = [entry for entry in placed if entry.section.title == RESULTS]
+    environment = environment_of(TEMPLATES)
     environment.globals.update(
         report=report,
+        bundle=bundle,
+        headline=headline,
         drawing=drawing,
         describe=describe,
-        sections=placed,
-        tones=TONES,
-        empty=show.NONE,
-        slug=_slug,
+        first=first,
+        sections=[entry for entry in placed if entry not in first],
         piece=partial(_piece, environment),
     )
+    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     return environment.get_template("report.html.j2").render(
-        style=(_TEMPLATES / "report.css").read_text(encoding="utf-8"),
-        scripts=scripts,
-        policy=security_policy(scripts),
-        specs=[plain(panel.spec) for _, figures in placed for figure in figures for panel in figure.panels],
+        style=style(),
+        columns=max((_columns(entry.section) for entry in placed), default=0),
+        script=script,
+        policy=security_policy(script),
     )
 
 
@@ -67,22 +80,31 @@ def _piece(environment: jinja2.Environment, name: str) -> Markup:
     )
 
 
-def security_policy(scripts: list[str]) -> str:
-    """The content security policy that lets only these scripts run, and nothing be loaded."""
-    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
-    allowed = " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"
-    return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
+def security_policy(script: str) -> str:
+    """The content security policy that lets only this script run, and nothing be loaded."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
+    )
 
 
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
+def style() -> str:
+    """The style of every page."""
+    return (TEMPLATES / "report.css").read_text(encoding="utf-8")
+
+
+def environment_of(*folders: Path) -> jinja2.Environment:
+    """What fills in the templates of these folders, and shows the sections of any page."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folders),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         finalize=_harmless,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals.update(tones=TONES, empty=show.NONE)
+    return environment
 
 
 def _harmless(value: Any) -> Any:
@@ -90,20 +112,25 @@ def _harmless(value: Any) -> Any:
     return printable(value) if type(value) is str else value
 
 
-def _placed(sections: Sequence[Section], figures: Sequence[Figure]) -> list[tuple[Section, list[Figure]]]:
+def _placed(sections: Sequence[Section], figures: Sequence[Figure]) -> list[Placed]:
     """The sections that the page shows, each with its charts; those of a section that failed are last."""
     titles = {section.title for section in sections}
-    placed = [(section, [figure for figure in figures if figure.section == section.title]) for section in sections]
     lost = [figure for figure in figures if figure.section not in titles]
-    rest = [(Section(title="Charts"), lost)] if lost else []
-    return [entry for entry in [*placed, *rest] if entry[0].notes or entry[0].parts or entry[1]]
+    entries = [(section, [figure for figure in figures if figure.section == section.title]) for section in sections]
+    if lost:
+        entries.append((Section(title="Charts"), lost))
+    return [
+        Placed(section=section, figures=found, slug=_slug(section.title))
+        for section, found in entries
+        if section.notes or section.parts or found
+    ]
 
 
-def _sorts(part: Part) -> bool:
-    """Whether a reader can sort one of its tables."""
-    return any(row.keys for table in part.tables for row in table.rows)
+def _columns(section: Section) -> int:
+    """The most columns that a table of the section has where some are shown only when they are chosen."""
+    tables = (table for part in section.parts for table in part.tables)
+    return max((len(table.columns) for table in tables if any(item.optional for item in table.columns)), default=0)
 
 
 def _slug(title: str) -> str:
-    """A title as the page's links name it: ``step-by-step``."""
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")

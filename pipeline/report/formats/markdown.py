@@ -1,14 +1,20 @@
-"""report.md: the report for a pull request or a wiki page."""
+"""report.md: the report for a pull request or a wiki page.
+
+The table that decides comes first, with a chart that GitHub draws; the other sections are folded.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from pipeline.errors.contained import contained
 from pipeline.report import describe
+from pipeline.report.formats.mermaid import speedup_chart
 from pipeline.report.sections import sections_of
+from pipeline.report.sections.results import TITLE as RESULTS
 from pipeline.report.sections.section import Cell, Facts, Line, Part, Section, Table, TableRow
 from pipeline.results import numbers as show
 from pipeline.results.report import Report
@@ -20,7 +26,12 @@ _SPECIAL = re.compile(r"([\\`*|~]|\](?=[(\[:])|(?<!\w)_|_(?!\w))")
 def markdown_text(report: Report) -> str:
     """The whole report as GitHub-flavoured Markdown, ending with a line break. A section that fails says so itself."""
     blocks = contained("the summary", partial(_head, report), lambda reason: [escape(f"{reason}.")])
-    return joined([*blocks, *section_blocks(sections_of(report))])
+    for section in sections_of(report):
+        if section.title == RESULTS:
+            blocks += [*_section(section), speedup_chart(report)]
+        else:
+            blocks += _folded(escape(section.title), _blocks(section))
+    return joined(blocks)
 
 
 def section_blocks(sections: Iterable[Section]) -> list[str]:
@@ -49,8 +60,17 @@ def _head(report: Report) -> list[str]:
 
 
 def _section(section: Section) -> list[str]:
-    blocks = [*map(escape, section.notes), *_parts(section.parts, 3)]
+    blocks = _blocks(section)
     return [f"## {escape(section.title)}", *blocks] if blocks else []
+
+
+def _blocks(section: Section) -> list[str]:
+    return [*map(escape, section.notes), *_parts(section.parts, 3)]
+
+
+def _folded(title: str, blocks: Sequence[str]) -> list[str]:
+    """Blocks behind a title that GitHub opens on a click: its Markdown needs the empty lines around them."""
+    return [f"<details><summary>{title}</summary>", *blocks, "</details>"] if blocks else []
 
 
 def _parts(parts: Iterable[Part], level: int) -> list[str]:
@@ -62,7 +82,7 @@ def _part(part: Part, level: int) -> list[str]:
         f"{'#' * level} {escape(part.title)}" if part.title else "",
         _lines(part.lines),
         *[_facts(facts) if level == 3 else _facts_in_a_line(facts) for facts in part.facts],
-        *map(_table, part.tables),
+        *[block for table in part.tables for block in _tables(table)],
         _code(part.code) if part.code else "",
         *_parts(part.parts, level + 1),
     ]
@@ -85,6 +105,17 @@ def _facts_in_a_line(facts: Facts) -> str:
 
 def _list(texts: Iterable[str]) -> str:
     return "\n".join(f"- {text}" for text in texts)
+
+
+def _tables(table: Table) -> list[str]:
+    """The table; where columns are optional, the others, and then all of them behind a title."""
+    if not any(column.optional for column in table.columns):
+        return [_table(table)]
+    kept = [place for place, column in enumerate(table.columns) if not column.optional]
+    rows = [replace(row, cells=tuple(row.cells[place] for place in kept)) for row in table.rows]
+    short = replace(table, columns=tuple(table.columns[place] for place in kept), rows=rows)
+    hints = _list(f"{escape(column.title)}: {escape(column.hint)}" for column in table.columns if column.hint)
+    return [_table(short), *_folded("All columns", [_table(table), hints])]
 
 
 def _table(table: Table) -> str:

@@ -23,6 +23,7 @@ from pipeline.report.sections.results import results
 from pipeline.report.sections.scenarios import scenarios
 from pipeline.report.sections.search import search
 from pipeline.report.sections.section import Part, Section, lines
+from pipeline.report.sections.spread import spread
 from pipeline.report.sections.steps import steps
 from pipeline.report.sections.to_label import to_label
 from pipeline.report.sections.whole_call import whole_call
@@ -37,6 +38,7 @@ SECTIONS: tuple[MakeSection, ...] = (
     ladder,
     steps,
     explanations,
+    spread,
     whole_call,
     scenarios,
     limits,

@@ -9,13 +9,17 @@ from pipeline.results.record import StageRecord
 from pipeline.results.report import Report, VariantResult
 
 TITLE = "Chains of stages"
+_NOTE = (
+    "Of each stage the fields that are not at their defaults, and what it noted. Drift: how far the outputs are from "
+    "those of the model before the stage: a higher sqnr_db (signal over noise) is nearer, a cosine of 1 is the same."
+)
 
 
 def chains(report: Report) -> Section | None:
-    """Each variant with its stages, their fields and their notes."""
+    """Each variant with its stages, what was set in them, and their notes."""
     if not report.variants:
         return None
-    return Section(title=TITLE, parts=[_chain(variant) for variant in report.variants])
+    return Section(title=TITLE, notes=[_NOTE], parts=[_chain(variant) for variant in report.variants], folded=True)
 
 
 def _chain(variant: VariantResult) -> Part:
@@ -42,7 +46,8 @@ def _sizes(variant: VariantResult) -> str:
 
 def _stage(number: int, stage: StageRecord) -> Part:
     how = "reused from the store" if stage.reused else f"built in {show.duration(stage.seconds)}"
-    recorded = {"Fields": stage.fields, "Notes": stage.notes}
+    changed = stage.fields if stage.changed is None else {name: stage.fields[name] for name in stage.changed}
+    recorded = {"Fields": changed, "Notes": stage.notes}
     return Part(
         title=f"{number}. {stage.name} ({stage.kind})",
         lines=lines([f"{how}{f', digest {stage.digest[:12]}' if stage.digest else ''}"], "quiet"),

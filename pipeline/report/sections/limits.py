@@ -31,6 +31,7 @@ _WORDS = {
 _OF_ACCELERATORS = ("tf32", "fp16")
 """Processors are not asked for these."""
 _EXPLANATION = (
+    "Of the peak: how much of the machine's best speed the row reaches; 100 % would be all of it. "
     "MACs/s and bytes/s are those of the median call; the bytes are what the model has to move at least: its weights, "
     "and the activations that can't be worked on in passing. compute-bound: the products' peak is the nearer limit, "
     "memory-bound: the copy's; a low share of it means slow kernels, or much besides. neither: no share reaches 10 %. "

@@ -27,7 +27,7 @@ def meanings(report: Report) -> Section:
     """Each verdict that the report uses, all of them where it uses none; and the words."""
     verdicts = meanings_in(describe.verdict_words([row for group in groups(report) for row in group.rows]))
     facts = [Facts(pairs=_pairs(verdicts)), Facts(title="Words", pairs=_pairs(WORDS))]
-    return Section(title="How to read a verdict", parts=[Part(facts=facts)])
+    return Section(title="How to read a verdict", parts=[Part(facts=facts)], folded=True)
 
 
 def _pairs(meanings: Mapping[str, str]) -> list[tuple[str, str]]:

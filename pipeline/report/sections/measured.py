@@ -22,6 +22,7 @@ def measured(report: Report) -> Section:
         origin.append(f"{made_by}.")
     return Section(
         title="How it was measured",
+        folded=True,
         parts=[
             Part(lines=lines(describe.measured_lines(report)), facts=facts),
             Part(title="Command", lines=lines([" ".join(origin)], "quiet"), code=report.command),

@@ -10,4 +10,4 @@ from pipeline.results.report import Report
 def model(report: Report) -> Section | None:
     """The changes to the model when it came in, and its oddities."""
     notes = describe.model_lines(report)
-    return Section(title="The model as it came in", parts=[Part(lines=lines(notes))]) if notes else None
+    return Section(title="The model as it came in", parts=[Part(lines=lines(notes))], folded=True) if notes else None

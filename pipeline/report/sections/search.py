@@ -18,7 +18,8 @@ TITLE = "Search"
 NOTE = (
     "A search looks at many candidates for a short time. What it sees (SCREENED) only chooses which of them to prove, "
     "since the best of many looks is partly luck. The finalists were timed anew and judged on the test split, which no "
-    "trial saw, and the answers come from these rounds. In brackets: intervals."
+    "trial saw, and the answers come from these rounds. Drift: how much a candidate's answers on validation examples "
+    "differ from the baseline's; below 0 is worse. In brackets: intervals."
 )
 HEADS: dict[AnswerKind, str] = {
     "fastest": "Fastest within the limits:",

@@ -33,6 +33,10 @@ class Column:
     align: Align = "left"
     wraps: bool = False
     """Whether the terminal may break its lines, as it may those of a table's first column."""
+    optional: bool = False
+    """Whether report.md and report.html show it only where a reader asks for it."""
+    hint: str = ""
+    """Its meaning in everyday words, where a newcomer needs them."""
 
     @property
     def title(self) -> str:
@@ -97,6 +101,8 @@ class Section:
     """The parts for report.md and report.html."""
     brief: Sequence[Part] = ()
     """The parts for the terminal: titles, lines and tables."""
+    folded: bool = False
+    """Whether the page hides it behind its title until it is asked for."""
 
 
 def lines(texts: Iterable[str], tone: Tone = "neutral") -> tuple[Line, ...]:

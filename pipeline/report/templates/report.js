@@ -1,17 +1,6 @@
 "use strict";
-// Charts: text and grid colours come from the style sheet, so that they follow the reader's light or dark scheme.
 (function () {
-  const specs = JSON.parse(document.getElementById("charts").textContent);
-  document.querySelectorAll(".chart").forEach(function (place, index) {
-    const options = {
-      ast: true, // Interpreted expressions: the page's security policy forbids compiled ones.
-      renderer: "svg",
-      actions: { export: true, source: false, compiled: false, editor: false },
-    };
-    vegaEmbed(place, specs[index], options).catch(function (error) {
-      place.textContent = "This chart could not be drawn: " + error.message;
-    });
-  });
+  document.documentElement.classList.add("scripted");
 
   // Sorting: a click on a heading sorts by the raw values, a second one turns the order round. Empty cells stay last.
   document.querySelectorAll("th button").forEach(function (button) {
@@ -37,5 +26,44 @@
       });
       body.append(...rows);
     });
+  });
+
+  // A link to a folded part opens it.
+  function open() {
+    const place = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (place && place.tagName === "DETAILS") {
+      place.open = true;
+    }
+  }
+  window.addEventListener("hashchange", open);
+  open();
+
+  // Print shows everything, and leaves the page as it was.
+  let closed = [];
+  window.addEventListener("beforeprint", function () {
+    closed = Array.from(document.querySelectorAll("details:not([open]):not(.chooser)"));
+    closed.forEach(function (part) { part.open = true; });
+  });
+  window.addEventListener("afterprint", function () {
+    closed.forEach(function (part) { part.open = false; });
+  });
+
+  // The text of a chart's mark under the pointer, in the page's own colours.
+  const box = document.createElement("div");
+  box.className = "tip";
+  box.hidden = true;
+  box.setAttribute("aria-hidden", "true");
+  document.body.append(box);
+  document.querySelectorAll(".chart svg title").forEach(function (title) {
+    const mark = title.parentElement;
+    const text = title.textContent;
+    title.remove();
+    mark.addEventListener("pointerenter", function (event) {
+      box.textContent = text;
+      box.hidden = false;
+      box.style.left = Math.min(event.pageX + 12, scrollX + innerWidth - box.offsetWidth - 12) + "px";
+      box.style.top = event.pageY + 16 + "px";
+    });
+    mark.addEventListener("pointerleave", function () { box.hidden = true; });
   });
 })();

@@ -72,10 +72,10 @@ def test_a_row_without_a_verdict_says_why() -> None:
 def test_both_files_have_the_section() -> None:
     report = example.typical()
     text = markdown_text(report)
-    assert f"## {TITLE}\n\nAt best, on ort_cpu: fp32 products" in text
+    assert f"<summary>{TITLE}</summary>\n\nAt best, on ort_cpu: fp32 products" in text
     assert "\n| variant | measured on | limit |" in text
     page = html_text(report)
-    assert '<h2 id="against-the-machine-s-limit">Against the machine' in page
+    assert '<details id="against-the-machine-s-limit" class="section" open>' in page
     assert '<td class="left">compute-bound</td>' in page
 
 
