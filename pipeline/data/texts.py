@@ -19,7 +19,7 @@ from pipeline.data.fitted import Wanted
 from pipeline.data.hashing import Divided, Partition, partition
 from pipeline.data.labels import LabelRule
 from pipeline.data.making import MOST, Making
-from pipeline.data.table import Table, kind_of, near_column, read_table
+from pipeline.data.table import Asked, Table, kind_of, near_column, read_table
 from pipeline.data.tokens import LENGTH, Tokens, encoder_of, folders_beside, tokenizer_in
 from pipeline.errors import UserError
 
@@ -141,8 +141,15 @@ class _Source:
 
     def tables(self) -> Iterator[Table]:
         """The two columns, piece by piece."""
-        others = [] if self.label_column is None else [self.label_column]
-        return read_table(self.path, self.encoding, self.text_column, *others, max_gb=self.max_gb)
+        return read_table(
+            Asked(
+                path=self.path,
+                needed=self.text_column,
+                others=() if self.label_column is None else (self.label_column,),
+                encoding=self.encoding,
+                max_gb=self.max_gb,
+            )
+        )
 
     def pieces(self) -> Iterator[tuple[Table, list[str], list[int]]]:
         """Each piece of the table, its texts, and which of its rows have any."""
