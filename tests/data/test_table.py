@@ -93,6 +93,18 @@ def test_labels_of_one_kind_are_read(
     assert (None if split.labels is None else set(split.labels.tolist())) == classes
 
 
+def test_labels_may_be_token_numbers_where_texts_are_to_be_met(tmp_path: Path) -> None:
+    rows = [{"text": row["text"], "label": [[3, 1, 2], [4]][number % 2]} for number, row in enumerate(ROWS)]
+    split = read(json_lines(tmp_path, rows), label_kind="texts")
+    assert split.labels is not None
+    assert set(map(tuple, split.labels.tolist())) == {(3, 1, 2), (4, -1, -1)}
+    with pytest.raises(UserError, match="holds a list: give one class"):
+        read(json_lines(tmp_path, rows))
+    for wrong in ([], [1.5], [-1], ["a"]):
+        with pytest.raises(UserError, match=r"line 3: the column 'label' holds \[.*\]: token numbers are whole"):
+            read(json_lines(tmp_path, [*rows[:2], {**rows[2], "label": wrong}], f"{wrong}.jsonl"), label_kind="texts")
+
+
 def test_the_columns_have_the_names_that_are_given(tmp_path: Path) -> None:
     rows = [{"sentence": row["text"], "sentiment": row["label"]} for row in ROWS]
     split = read(json_lines(tmp_path, rows), text_column="sentence", label_column="sentiment")
