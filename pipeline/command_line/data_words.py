@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import math
 import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.command_line.input_words import class_words, folder_words, picture_words, sound_words, token_words
+from pipeline.command_line.file_words import images_data, sounds_data
+from pipeline.command_line.given_data import GivenData, decimal, number
+from pipeline.command_line.input_words import class_words, picture_words, token_words
 from pipeline.command_line.model_words import GivenModel, listed, nothing, path_of
 from pipeline.command_line.set_words import function_words, is_saved_set, set_roles
 from pipeline.command_line.shipped import Node, configurations, default_of
 from pipeline.data.files import LABELS
 from pipeline.data.folder import files_below
 from pipeline.data.noise import InputShape
-from pipeline.data.pictures import CHANNELS, PICTURES
+from pipeline.data.pictures import PICTURES
+from pipeline.data.references import METADATA
 from pipeline.data.rows import npy_header
 from pipeline.data.sounds import SOUNDS
-from pipeline.data.square import SIZE
 from pipeline.data.table import SUFFIXES as TABLES
-from pipeline.data.table import read_table
+from pipeline.data.table import Asked, read_table
 from pipeline.data.texts import LABEL, TEXT
 from pipeline.data.tokens import LENGTH, folders_beside, tokenizer_in
 from pipeline.errors import UserError
@@ -34,19 +35,6 @@ _FORMS = (
     "DATA is an .npz file, a folder of images, of audio, of .npz or of .npy files, a table of texts "
     f"({', '.join(TABLES)}), a folder of Dataset.save_to_disk, module:function, or the name of data that ships"
 )
-_RATE, _SECONDS = 16_000, 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GivenData:
-    """Data as it was typed."""
-
-    words: tuple[str, ...] = ()
-    """The settings that select it."""
-    labelled: bool | None = None
-    """Whether it has labels; None: that is not known before it is read."""
-    inputs: Mapping[str, InputShape] | None = None
-    """What it gives a model to read, without the batch; None: that is not known before it is read."""
 
 
 def data_words(
@@ -89,7 +77,8 @@ def _without(model: GivenModel, settings: Mapping[str, str]) -> GivenData:
 def _labelled(node: Node) -> bool | None:
     kind = str(node.get("_target_", "")).rpartition(".")[2]
     by_folder = bool(node.get("labelled"))
-    return {"Noise": False, "Images": by_folder, "Audio": by_folder}.get(kind)
+    by_file = node.get("label_kind", "classes") != "classes"
+    return {"Noise": False, "Images": by_folder or by_file, "Audio": by_folder or by_file}.get(kind)
 
 
 def _npz(path: Path) -> GivenData:
@@ -134,19 +123,20 @@ def _folder(path: Path, model: GivenModel, settings: Mapping[str, str]) -> Given
     pictures, sounds = ([file for file in every if kind.has(file)] for kind in (PICTURES, SOUNDS))
     typed = settings.get("data")
     if sounds and (typed == "audio" or not pictures):
-        return _sounds(path, sounds, model, settings)
+        return sounds_data(path, sounds, model, settings)
     if sounds and typed != "images":
         raise UserError(
             f"{path} holds {PICTURES.many} ({len(pictures)}) and {SOUNDS.many} ({len(sounds)}): type data=images or "
             "data=audio behind it"
         )
     tables = [file for file in every if file.parent == path and file.suffix.lower() in TABLES]
+    tables = [file for file in tables if file.name not in METADATA or not pictures]
     if tables:
         raise UserError(f"{path} is a folder: type the file that is meant: {listed(list(map(str, tables)))}")
     if not pictures:
         kinds = " and ".join(f"no {kind.many} ({', '.join(kind.suffixes)})" for kind in (PICTURES, SOUNDS))
         raise UserError(f"{path} holds {kinds}: {_FORMS}")
-    return _images(path, pictures, model, settings)
+    return images_data(path, pictures, model, settings)
 
 
 def _saved_set(path: Path, model: GivenModel, settings: Mapping[str, str]) -> GivenData:
@@ -167,74 +157,21 @@ def _saved_set(path: Path, model: GivenModel, settings: Mapping[str, str]) -> Gi
     )
 
 
-def _by_folder(files: Sequence[Path], path: Path, settings: Mapping[str, str]) -> bool:
-    """Whether the folders that files lie in are their classes: as it was typed, or where all lie in several folders."""
-    in_folders = len({file.parent.name for file in files}) > 1 and not any(file.parent == path for file in files)
-    return settings.get("data.labelled", str(in_folders)).lower() == "true"
-
-
-def _sounds(path: Path, sounds: Sequence[Path], model: GivenModel, settings: Mapping[str, str]) -> GivenData:
-    labelled = _by_folder(sounds, path, settings)
-    rate = _number(settings, "data.sample_rate", _RATE)
-    samples = round((_decimal(settings, "data.seconds") or _SECONDS) * rate)
-    channel = settings.get("data.channel", "").lower() == "true"
-    shape = InputShape(shape=(1, samples) if channel else (samples,), dtype="float32")
-    return GivenData(
-        words=(
-            "data=audio",
-            f"data.path={path}",
-            *(["data.labelled=true"] if labelled else []),
-            *sound_words(model, rate),
-        ),
-        labelled=labelled,
-        inputs={settings.get("data.input", "audio"): shape},
-    )
-
-
-def _decimal(settings: Mapping[str, str], key: str) -> float | None:
-    """The number that was typed; None where none was, or what is no number: the configuration refuses that."""
-    with suppress(ValueError):
-        typed = float(settings.get(key, "nan"))
-        return typed if math.isfinite(typed) else None
-    return None
-
-
-def _images(path: Path, pictures: Sequence[Path], model: GivenModel, settings: Mapping[str, str]) -> GivenData:
-    labelled = _by_folder(pictures, path, settings)
-    name, side = settings.get("data.input", "image"), _number(settings, "data.size", SIZE)
-    return GivenData(
-        words=(
-            "data=images",
-            f"data.path={path}",
-            *(["data.labelled=true"] if labelled else []),
-            *picture_words(model),
-            *folder_words(model, pictures if labelled else ()),
-        ),
-        labelled=labelled,
-        inputs={name: InputShape(shape=(CHANNELS, side, side), dtype="float32")},
-    )
-
-
 def _texts(path: Path, model: GivenModel, settings: Mapping[str, str]) -> GivenData:
     encoding, column = settings.get("data.encoding"), settings.get("data.text_column", TEXT)
     label = settings.get("data.label_column", LABEL)
-    tables = read_table(path, encoding, column, label, max_gb=_decimal(settings, "data.max_gb"))
+    max_gb = decimal(settings, "data.max_gb")
+    tables = read_table(Asked(path=path, needed=column, others=(label,), encoding=encoding, max_gb=max_gb))
     first = next(tables)
     labelled = label in first.columns
     labels = (row.get(label) for table in chain([first], tables) for row in table.rows)
     tokenizer = [] if "data.tokenizer" in settings else [f"data.tokenizer={_tokenizer(path, model)}"]
-    shape = InputShape(shape=(_number(settings, "data.length", LENGTH),), dtype="int64")
+    shape = InputShape(shape=(number(settings, "data.length", LENGTH),), dtype="int64")
     return GivenData(
         words=("data=texts", f"data.path={path}", *tokenizer, *token_words(model), *class_words(model, labels)),
         labelled=labelled,
         inputs=dict.fromkeys(("input_ids", "attention_mask"), shape),
     )
-
-
-def _number(settings: Mapping[str, str], key: str, default: int) -> int:
-    """The number that was typed; the default where none was, or what is no number: the configuration refuses that."""
-    typed = settings.get(key, "")
-    return int(typed) if typed.isdecimal() else default
 
 
 def _tokenizer(path: Path, model: GivenModel) -> Path:

@@ -10,11 +10,14 @@ from itertools import pairwise
 from pathlib import Path
 
 from pipeline.command_line.arguments import flags_and_overrides
-from pipeline.command_line.data_words import GivenData, data_words
+from pipeline.command_line.data_words import data_words
+from pipeline.command_line.given_data import GivenData
 from pipeline.command_line.model_words import model_words, path_of
 from pipeline.errors import UserError
 
 JSON, SCHEMA = "--json", "--json-schema"
+_METRICS = {"boxes": "mean_average_precision", "texts": "word_error_rate"}
+"""The metrics of labels that are no classes."""
 _FOLDERS = ("--config-dir", "-cd")
 
 
@@ -55,8 +58,7 @@ def typed(argv: Sequence[str], parser: argparse.ArgumentParser) -> Typed:
     model = model_words(read.model, given, folders)
     data = data_words(read.data, model, given, folders)
     inputs = _inputs(read.model, data, given) if model.inputs is None and model.name is None else ()
-    metric = ("metric=cosine",) if data.labelled is False else ()
-    chosen = (*model.words, *inputs, *data.words, *metric)
+    chosen = (*model.words, *inputs, *data.words, *_metric(data, given))
     return Typed(
         flags=flags,
         data=read.data,
@@ -100,6 +102,13 @@ def _is_setting(word: str) -> bool:
 def _parted(word: str) -> tuple[str, str]:
     key, _, value = word.partition("=")
     return key.lstrip("+~"), value
+
+
+def _metric(data: GivenData, given: Mapping[str, str]) -> tuple[str, ...]:
+    """The metric that data without labels, and labels that are no classes, are judged by."""
+    kind = {**dict(map(_parted, data.words)), **given}.get("data.label_kind", "")
+    name = "cosine" if data.labelled is False else _METRICS.get(kind)
+    return () if name is None else (f"metric={name}",)
 
 
 def _inputs(typed: str, data: GivenData, given: Mapping[str, str]) -> tuple[str, ...]:

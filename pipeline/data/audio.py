@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -12,12 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.bounds import Count, Positive
+from pipeline.data.batches import Feed
 from pipeline.data.dataset import Split, SplitName
 from pipeline.data.folder import Folder, find_files
 from pipeline.data.hashing import Divided, Partition, partition
+from pipeline.data.making import MOST, Making
 from pipeline.data.sizes import check_room
-from pipeline.data.sounds import SOUNDS, Sound, describe, read_sound, write_sound
+from pipeline.data.sounds import SOUNDS, Recording, Sound, decoded, describe, heard, write_sound
 from pipeline.data.spool import Spool
+from pipeline.data.transcripts import TRANSCRIPTION, Transcripts
+from pipeline.data.window import Window
+from pipeline.errors import UserError
 
 Windows = Literal["first", "all"]
 _BYTES_EACH = 4
@@ -48,6 +53,12 @@ class Audio(Divided):
     labelled: bool = False
     classes: tuple[str, ...] = ()
     """The folders' names in the order of the model's classes; none: sorted by name."""
+    label_kind: Literal["classes", "texts"] = "classes"
+    """What the labels are; texts are for a metric that takes them."""
+    labels: Path | None = None
+    """The table of the texts; None: what the folder has."""
+    label_column: str = TRANSCRIPTION
+    """The column of the texts, where they are in a table."""
     only: tuple[str, ...] = ()
     """The names of files, or glob patterns; none: all files."""
     max_gb: Positive | None = None
@@ -57,6 +68,10 @@ class Audio(Divided):
         Divided.__post_init__(self)
         if self._samples < 1:
             raise ValueError(f"seconds={self.seconds:g} is shorter than one sample at sample_rate={self.sample_rate}")
+
+        if self.label_kind == "texts" and (self.labelled or self.windows == "all"):
+            other = "labelled=true takes classes from folders" if self.labelled else "windows=all cuts the files"
+            raise ValueError(f"label_kind=texts takes what is said in whole files, and {other}: give one of the two")
 
     @property
     def name(self) -> str:
@@ -73,23 +88,46 @@ class Audio(Divided):
         return round(self.seconds * self.sample_rate)
 
     def _folder(self) -> Folder:
-        return find_files(self.path, SOUNDS, self.only, self.labelled, self.classes)
+        told = self._transcripts()
+        table = None if told is None else told.table
+        return find_files(self.path, SOUNDS, self.only, self.labelled, self.classes, table)
+
+    def _transcripts(self) -> Transcripts | None:
+        return Transcripts.of(self.path, self.labels, self.label_column) if self.label_kind == "texts" else None
 
     def split(self, name: SplitName) -> Split:
         """Read one split; raises UserError where a file can't be read, NoExamples where the split gets no example."""
         reading = _Reading(
             path=self.path,
             folder=self._folder(),
-            rate=self.sample_rate,
-            samples=self._samples,
-            all_windows=self.windows == "all",
-            normalize=self.normalize,
-            channel=self.channel,
+            window=self._window,
             input=self.input,
+            transcripts=self._transcripts(),
             max_gb=self.max_gb,
         )
         whole, parts = _read(reading, tuple(self.fractions.items()))
         return self.part(whole, parts, name, self.path)
+
+    def making(self, name: SplitName) -> Making:
+        """How the first windows of a split come about; of several windows of a file, its first stands for each."""
+        origins = self.split(name).take(0, MOST).origins
+        assert origins is not None
+        window = replace(self._window, every=False)
+        return Making(
+            sources=[self.path / origin for origin in origins],
+            decode=partial(_decoded, window=window),
+            prepare=partial(_prepared, window=window, name=self.input),
+        )
+
+    @property
+    def _window(self) -> Window:
+        return Window(
+            rate=self.sample_rate,
+            samples=self._samples,
+            every=self.windows == "all",
+            normalize=self.normalize,
+            channel=self.channel,
+        )
 
     def show(self, examples: Split, names: Sequence[str], folder: Path) -> Mapping[str, Sequence[str]]:
         """The windows that the model hears, as .wav files."""
@@ -103,63 +141,70 @@ class Audio(Divided):
 class _Reading:
     path: Path
     folder: Folder
-    rate: int
-    samples: int
-    """How many samples a window has."""
-    all_windows: bool
-    normalize: bool
-    channel: bool
+    window: Window
     input: str
+    transcripts: Transcripts | None
     max_gb: float | None
-
-    def count(self, samples: int) -> int:
-        """How many windows a file of so many samples has."""
-        whole, rest = divmod(samples, self.samples)
-        return max(1, whole + (2 * rest >= self.samples)) if self.all_windows else 1
-
-    def cut(self, mono: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The windows [K, samples] of a file, without those that hold only zeros where others do not."""
-        windows = np.zeros((self.count(len(mono)), self.samples), np.float32)
-        kept = mono[: windows.size]
-        windows.reshape(-1)[: len(kept)] = kept
-        peaks = np.abs(windows).max(axis=1)
-        windows, peaks = (windows[peaks > 0], peaks[peaks > 0]) if peaks.any() else (windows[:1], peaks[:1])
-        if not self.normalize:
-            return windows
-        scales = np.where(peaks > 0, peaks, np.float32(1))
-        return np.asarray(windows / scales[:, None], np.float32)
 
 
 @lru_cache(maxsize=2)
 def _read(reading: _Reading, fractions: tuple[tuple[str, float], ...]) -> tuple[Split, Partition]:
     sounds = [describe(file) for file in reading.folder.files]
     _check_size(reading, sounds)
-    found, counts = Spool(), []
+    texts, told = _texts(reading, sounds)
+    window, found, counts = reading.window, Spool(), []
     silent = clipped = 0
     for sound in sounds:
-        mono, loud = read_sound(sound, reading.rate, None if reading.all_windows else reading.samples)
-        windows = reading.cut(mono)
-        silent += reading.count(len(mono)) - len(windows)
+        mono, loud = heard(decoded(sound, window.rate, window.wanted), window.rate, window.wanted)
+        windows = window.cut(mono)
+        silent += window.count(len(mono)) - len(windows)
         clipped += loud
-        found.add(windows[:, None] if reading.channel else windows)
+        found.add(windows)
         counts.append(len(windows))
-    labels = None if reading.folder.labels is None else np.repeat(np.array(reading.folder.labels, np.int64), counts)
-    notes = (*reading.folder.notes, *_notes(silent, clipped))
+    classes = None if reading.folder.labels is None else np.repeat(np.array(reading.folder.labels, np.int64), counts)
+    notes = (*reading.folder.notes, *told, *_notes(silent, clipped))
     files = np.repeat(np.arange(len(counts)), counts)
     names = np.array([str(file.relative_to(reading.path)) for file in reading.folder.files])
-    whole = Split({reading.input: found.array()}, labels, notes, origins=names[files])
+    whole = Split({reading.input: found.array()}, classes if texts is None else texts, notes, origins=names[files])
     return whole, partition(_keys(whole.example_hashes(), files.tolist()), dict(fractions), "file")
 
 
+def _decoded(file: Path, window: Window) -> Recording:
+    return decoded(describe(file), window.rate, window.wanted)
+
+
+def _prepared(recording: Recording, window: Window, name: str) -> Feed:
+    mono, _ = heard(recording, window.rate, window.wanted)
+    return {name: window.cut(mono)}
+
+
 def _check_size(reading: _Reading, sounds: Sequence[Sound]) -> None:
-    count = sum(reading.count(sound.samples_at(reading.rate)) for sound in sounds)
-    largest = max(sound.frames * sound.channels for sound in sounds) if reading.all_windows else 0
+    window = reading.window
+    count = sum(window.count(sound.samples_at(window.rate)) for sound in sounds)
+    largest = max(sound.frames * sound.channels for sound in sounds) if window.every else 0
     check_room(
-        _BYTES_EACH * (count * reading.samples + largest),
+        _BYTES_EACH * (count * window.samples + largest),
         f"the {count:,} windows of {reading.path} take",
         reading.max_gb,
         "name fewer files with data.only",
     )
+
+
+def _texts(reading: _Reading, sounds: Sequence[Sound]) -> tuple[NDArray[np.str_] | None, list[str]]:
+    """What is said in each file, where that is asked for, and notes; raises UserError where a window cuts one off."""
+    if reading.transcripts is None:
+        return None, []
+    texts, notes = reading.transcripts.read([sound.file for sound in sounds], reading.path)
+    window = reading.window
+    longest = max(sounds, key=lambda sound: sound.samples_at(window.rate))
+    samples = longest.samples_at(window.rate)
+    if samples > window.samples:
+        lasts, heard_s = samples / window.rate, window.samples / window.rate
+        raise UserError(
+            f"{longest.file} lasts {lasts:.6g} s, and a window {heard_s:.6g} s, so its end is not heard, and its text "
+            f"holds it: type data.seconds={lasts}, or name shorter files with data.only"
+        )
+    return np.array(texts, np.str_), notes
 
 
 def _notes(silent: int, clipped: int) -> list[str]:

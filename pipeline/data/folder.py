@@ -48,8 +48,11 @@ def files_below(path: Path) -> list[Path]:
     return sorted(_walk(path, ()))
 
 
-def find_files(path: Path, kind: Kind, only: Sequence[str], labelled: bool, classes: Sequence[str]) -> Folder:
-    """All files of a kind below ``path`` whose names match ``only``.
+def find_files(
+    path: Path, kind: Kind, only: Sequence[str], labelled: bool, classes: Sequence[str], table: Path | None = None
+) -> Folder:
+    """All files of a kind below ``path`` whose names match ``only``. A ``table`` that describes them is no file that is
+    left out.
 
     With ``labelled``, the name of a file's folder gives its class: its place in ``classes``, or else in the order of
     all such names. Raises UserError where there are no such files, one lies beside the class folders, or the classes'
@@ -59,7 +62,7 @@ def find_files(path: Path, kind: Kind, only: Sequence[str], labelled: bool, clas
         raise UserError(f"data.path={path} is no folder: give a folder of {kind.many}")
     every = files_below(path)
     found = [file for file in every if kind.has(file)]
-    notes = _unread(every, kind)
+    notes = _unread([file for file in every if file != table], kind)
     names: tuple[str, ...] = ()
     if labelled:
         stray = [file for file in found if file.parent == path]

@@ -41,6 +41,8 @@ class LabelRule:
         """
         if self.kind == "boxes":
             return boxes_of(raw, self.offset, where)
+        if self.kind == "texts" and raw.dtype.kind in "iu":
+            return texts_of(raw, where)
         if raw.ndim == 2 and raw.shape[1] == 1:
             raw = raw[:, 0]
         if self.kind == "texts":

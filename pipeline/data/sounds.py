@@ -46,6 +46,17 @@ class Sound:
         return -(-self.frames * rate // self.rate)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Recording:
+    """What was decoded of an audio file."""
+
+    file: Path
+    raw: NDArray[np.float32]
+    """[frames, channels]."""
+    rate: int
+    """Frames in a second."""
+
+
 def describe(file: Path) -> Sound:
     """Read a file's header; raises UserError, naming the file, where it can't be read or holds no samples."""
     with _naming(file):
@@ -61,23 +72,29 @@ def describe(file: Path) -> Sound:
     return Sound(file=file, frames=info.frames, rate=info.samplerate, channels=info.channels)
 
 
-def read_sound(sound: Sound, rate: int, samples: int | None) -> tuple[NDArray[np.float32], bool]:
-    """The first ``samples`` of a file at this rate (None: all; fewer where it is shorter), and whether values beyond
-    -1 to 1 were cut off.
-
-    The channels are averaged. Raises UserError, naming the file, where it can't be read or its values are no samples.
-    """
+def decoded(sound: Sound, rate: int, samples: int | None) -> Recording:
+    """As much of a file as its first ``samples`` at this rate are made of; None: all. Raises UserError, naming the
+    file, where it can't be read."""
     with _naming(sound.file):
         raw, _ = _library().read(str(sound.file), frames=_frames(sound, rate, samples), dtype="float32", always_2d=True)
-    peak = float(np.abs(raw).max(initial=0))
+    return Recording(file=sound.file, raw=raw, rate=sound.rate)
+
+
+def heard(recording: Recording, rate: int, samples: int | None) -> tuple[NDArray[np.float32], bool]:
+    """The first ``samples`` of a recording at this rate (None: all; fewer where it is shorter), and whether values
+    beyond -1 to 1 were cut off.
+
+    The channels are averaged. Raises UserError, naming the file, where its values are no samples.
+    """
+    peak = float(np.abs(recording.raw).max(initial=0))
     if not math.isfinite(peak):
-        raise UserError(f"{sound.file} holds values that are not finite numbers")
+        raise UserError(f"{recording.file} holds values that are not finite numbers")
     if peak > _HIGHEST_PEAK:
         raise UserError(
-            f"{sound.file} holds values up to {peak:g}, and it is not known which is full scale: store whole numbers, "
-            "or fractions from -1 to 1"
+            f"{recording.file} holds values up to {peak:g}, and it is not known which is full scale: store whole "
+            "numbers, or fractions from -1 to 1"
         )
-    found = _resampled(raw.mean(axis=1), sound.rate, rate)[:samples]
+    found = _resampled(recording.raw.mean(axis=1), recording.rate, rate)[:samples]
     return np.clip(found, -1, 1), peak > 1
 
 

@@ -39,7 +39,7 @@ class Square:
 
     def middle(self, image: Image.Image) -> NDArray[np.uint8]:
         """The middle of a picture [3, size, size]."""
-        return self.cut(image, self._middle(image))
+        return self.cut(image, self._middle(image.width, image.height))
 
     def cut(self, image: Image.Image, box: Box) -> NDArray[np.uint8]:
         """A box of a picture [3, size, size]."""
@@ -48,9 +48,16 @@ class Square:
         scaled = image.resize((self.size, self.size), Image.Resampling[self.interpolation.upper()], box=box)
         return np.asarray(scaled, np.uint8).transpose(2, 0, 1)
 
-    def _middle(self, image: Image.Image) -> Box:
+    def placed(self, boxes: NDArray[np.float64], width: int, height: int) -> NDArray[np.float64]:
+        """Boxes [B, 5] of a picture (x1, y1, x2, y2, class) in the pixels of its ``middle``, cut off at its edges."""
+        left, top, right, bottom = self._middle(width, height)
+        scale = self.size / np.array([right - left, bottom - top] * 2)
+        corners = np.clip((boxes[:, :4] - np.array([left, top] * 2)) * scale, 0, self.size)
+        return np.concatenate([corners, boxes[:, 4:]], axis=1)
+
+    def _middle(self, width: int, height: int) -> Box:
         if self.central is None:
-            return 0, 0, image.width, image.height
-        side = min(image.size) * self.central
-        left, top = ((length - side) / 2 for length in image.size)
+            return 0, 0, width, height
+        side = min(width, height) * self.central
+        left, top = (width - side) / 2, (height - side) / 2
         return left, top, left + side, top + side

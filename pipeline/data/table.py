@@ -20,7 +20,8 @@ SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 """The files that are tables by their names; a file of another name is read as CSV."""
 _JSON_LINES = (".jsonl", ".ndjson")
 _PARQUET = ".parquet"
-_OBJECT = 'one JSON object a line, such as {"text": "good", "label": 1}'
+FILE_NAME = "file_name"
+"""The column that names a file, in a table that describes the files beside it."""
 _SEPARATORS = (",", ";", "\t", "|")
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -62,27 +63,56 @@ class Table:
         return f"{self.counted} {self.lines[index]}"
 
 
-def read_table(
-    path: Path, encoding: str | None, needed: str, *others: str, max_gb: float | None = None
-) -> Iterator[Table]:
-    """Read the column ``needed`` of a table, and ``others`` where it has them, in pieces. There is at least one piece,
-    and only that one where the file is text.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Which columns of a table are read, and the settings that name the file and its needed column."""
+
+    path: Path
+    needed: str
+    others: tuple[str, ...] = ()
+    """Columns that are read where the file has them."""
+    encoding: str | None = None
+    max_gb: float | None = None
+    file_key: str = "data.path"
+    column_key: str | None = "data.text_column"
+    """The setting that names the needed column; None: its name is fixed."""
+    example: str = '{"text": "good", "label": 1}'
+    """A row in JSON."""
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """All columns."""
+        return (self.needed, *self.others)
+
+    @property
+    def where(self) -> str:
+        """The file, as it is set."""
+        return f"{self.file_key}={self.path}"
+
+    @property
+    def form(self) -> str:
+        """How JSON Lines are written."""
+        return f"one JSON object a line, such as {self.example}"
+
+
+def read_table(asked: Asked) -> Iterator[Table]:
+    """Read columns of a table in pieces. There is at least one piece, and only that one where the file is text.
 
     The suffix tells the format: .jsonl and .ndjson hold a JSON object a line, .parquet is Parquet (pyarrow reads it),
     and anything else is CSV with a header. The separator of CSV is the comma, semicolon, tab or bar with which the
     header holds the column ``needed``. The byte order mark tells the encoding; without one it is UTF-8. Raises
     UserError, with the line, where a row is not as it should be, and where the file can't be read.
     """
-    check_file(path, f"give a table with a column '{needed}' ({', '.join(SUFFIXES)}) as data.path")
-    wanted = (needed, *others)
+    path = asked.path
+    check_file(path, f"give a table with a column '{asked.needed}' ({', '.join(SUFFIXES)}) as {asked.file_key}")
     kind = path.suffix.lower()
     if kind == _PARQUET:
-        yield from _parquet(path, wanted)
+        yield from _parquet(asked)
         return
     instead = "store it as Parquet, which is read in pieces"
-    check_memory(_BYTES_EACH * path.stat().st_size, f"data.path={path} takes", max_gb, instead)
-    text = _decoded(path, encoding)
-    yield _json_lines(path, text, wanted) if kind in _JSON_LINES else _csv(path, text, wanted)
+    check_memory(_BYTES_EACH * path.stat().st_size, f"{asked.where} takes", asked.max_gb, instead)
+    text = _decoded(asked)
+    yield _json_lines(asked, text) if kind in _JSON_LINES else _csv(asked, text)
 
 
 def kind_of(value: object) -> str:
@@ -95,39 +125,46 @@ def near_column(name: str, columns: Sequence[str]) -> str | None:
     return next(iter(near(name, columns, 1)), None)
 
 
-def _check_columns(path: Path, columns: Sequence[str], needed: str) -> None:
-    if needed not in columns:
-        alike = near_column(needed, columns)
-        advice = f"did you mean {alike}? type" if alike else "name the column of the texts with"
-        raise UserError(
-            f"data.path={path} has no column '{needed}'; it has {', '.join(filter(None, columns)) or 'none'}: "
-            f"{advice} data.text_column={alike or 'NAME'}"
-        )
+def _check_columns(asked: Asked, columns: Sequence[str]) -> None:
+    if asked.needed not in columns:
+        has = f"it has {', '.join(filter(None, columns)) or 'none'}"
+        raise UserError(f"{asked.where} has no column '{asked.needed}'; {has}: {_other_column(asked, columns)}")
     if len(set(columns)) < len(columns):
-        raise UserError(f"data.path={path} has two columns of one name; it has {', '.join(columns)}")
+        raise UserError(f"{asked.where} has two columns of one name; it has {', '.join(columns)}")
 
 
-def _csv(path: Path, text: str, wanted: Sequence[str]) -> Table:
-    separator = _separator(text.partition("\n")[0], wanted[0])
+def _other_column(asked: Asked, columns: Sequence[str]) -> str:
+    """What to do about the needed column."""
+    if FILE_NAME in columns:
+        return f"it describes files, so type their folder, {asked.path.parent}"
+    if asked.column_key is None:
+        return f"name it '{asked.needed}'"
+    alike = near_column(asked.needed, columns)
+    advice = f"did you mean {alike}? type" if alike else "name the column of the texts with"
+    return f"{advice} {asked.column_key}={alike or 'NAME'}"
+
+
+def _csv(asked: Asked, text: str) -> Table:
+    separator = _separator(text.partition("\n")[0], asked.needed)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
     try:
         columns = [name.strip() for name in next(reader, [])]
         found = [(reader.line_num, row) for row in reader if row]
     except csv.Error as error:
-        raise UserError(f"data.path={path} can't be read as CSV, at line {reader.line_num}: {error}") from error
-    _check_columns(path, columns, wanted[0])
+        raise UserError(f"{asked.where} can't be read as CSV, at line {reader.line_num}: {error}") from error
+    _check_columns(asked, columns)
     for line, row in found:
         if len(row) != len(columns):
             raise UserError(
-                f"data.path={path}, line {line}: {len(row)} fields, and the header has {len(columns)} "
+                f"{asked.where}, line {line}: {len(row)} fields, and the header has {len(columns)} "
                 f"({', '.join(columns)}): mend the line; a text that holds '{separator}' stands in double quotes"
             )
-    places = {name: columns.index(name) for name in wanted if name in columns}
+    places = {name: columns.index(name) for name in asked.wanted if name in columns}
     rows = [{name: row[place] for name, place in places.items()} for _, row in found]
     return Table(columns, rows, [line for line, _ in found])
 
 
-def _json_lines(path: Path, text: str, wanted: Sequence[str]) -> Table:
+def _json_lines(asked: Asked, text: str) -> Table:
     columns: dict[str, None] = {}
     rows: list[dict[str, object]] = []
     lines: list[int] = []
@@ -135,35 +172,36 @@ def _json_lines(path: Path, text: str, wanted: Sequence[str]) -> Table:
     for line, content in enumerate(io.StringIO(text, newline="\n"), 1):
         if not content.strip():
             continue
-        row = _object(content, f"data.path={path}, line {line}")
-        if wanted[0] not in row and lacking is None:
+        row = _object(content, f"{asked.where}, line {line}", asked.form)
+        if asked.needed not in row and lacking is None:
             lacking = (line, row)
         columns.update(dict.fromkeys(row))
-        rows.append({name: row[name] for name in wanted if name in row})
+        rows.append({name: row[name] for name in asked.wanted if name in row})
         lines.append(line)
     if not rows:
-        raise UserError(f"data.path={path} is empty: write {_OBJECT}")
-    _check_columns(path, list(columns), wanted[0])
+        raise UserError(f"{asked.where} is empty: write {asked.form}")
+    _check_columns(asked, list(columns))
     if lacking is not None:
         line, row = lacking
+        null = ", or write null for a row without a text" if asked.column_key else ""
         raise UserError(
-            f"data.path={path}, line {line} has no '{wanted[0]}', as other lines have; it has "
-            f"{', '.join(row) or 'nothing'}: mend the line, or write null for a row without a text"
+            f"{asked.where}, line {line} has no '{asked.needed}', as other lines have; it has "
+            f"{', '.join(row) or 'nothing'}: mend the line{null}"
         )
     return Table(list(columns), rows, lines)
 
 
-def _object(content: str, where: str) -> dict[str, Any]:
+def _object(content: str, where: str, form: str) -> dict[str, Any]:
     try:
         found = json.loads(content.rstrip("\r\n"), object_pairs_hook=_unique)
     except json.JSONDecodeError as error:
-        raise UserError(f"{where} is no JSON ({error.msg} at character {error.colno}): write {_OBJECT}") from error
+        raise UserError(f"{where} is no JSON ({error.msg} at character {error.colno}): write {form}") from error
     except ValueError as error:
         raise UserError(f"{where} can't be read: {error}") from error
     except RecursionError as error:
-        raise UserError(f"{where} is nested too deeply to be read: write {_OBJECT}") from error
+        raise UserError(f"{where} is nested too deeply to be read: write {form}") from error
     if not isinstance(found, dict):
-        raise UserError(f"{where} holds {kind_of(found)} and no object: write {_OBJECT}")
+        raise UserError(f"{where} holds {kind_of(found)} and no object: write {form}")
     return found
 
 
@@ -175,20 +213,20 @@ def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _parquet(path: Path, wanted: Sequence[str]) -> Iterator[Table]:
+def _parquet(asked: Asked) -> Iterator[Table]:
     try:
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
         raise UserError(
-            f"data.path={path} is read with pyarrow, which is not installed: install the extra parquet "
+            f"{asked.where} is read with pyarrow, which is not installed: install the extra parquet "
             "(pip install pyarrow)"
         ) from error
     try:
-        with parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(asked.path) as file:
             columns = list(file.schema_arrow.names)
-            _check_columns(path, columns, wanted[0])
-            chosen = [name for name in wanted if name in columns]
+            _check_columns(asked, columns)
+            chosen = [name for name in asked.wanted if name in columns]
             first = 1
             for batch in file.iter_batches(_ROWS_AT_ONCE, columns=chosen, use_threads=False):
                 yield Table(columns, batch.to_pylist(), range(first, first + batch.num_rows), counted="row")
@@ -196,23 +234,23 @@ def _parquet(path: Path, wanted: Sequence[str]) -> Iterator[Table]:
             if first == 1:
                 yield Table(columns, [], [], counted="row")
     except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise UserError(f"data.path={path} can't be read as Parquet: {first_line(error)}") from error
+        raise UserError(f"{asked.where} can't be read as Parquet: {first_line(error)}") from error
 
 
-def _decoded(path: Path, encoding: str | None) -> str:
-    content = path.read_bytes()
-    told = encoding or next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
+def _decoded(asked: Asked) -> str:
+    content = asked.path.read_bytes()
+    told = asked.encoding or next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
     try:
         text = content.decode(told)
     except LookupError as error:
-        raise UserError(f"data.encoding={encoding} is not known: try utf-8, latin-1 or utf-16") from error
+        raise UserError(f"data.encoding={asked.encoding} is not known: try utf-8, latin-1 or utf-16") from error
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise UserError(
-            f"data.path={path} is not in {told}, at line {line}: say how it is encoded, such as data.encoding=latin-1"
+            f"{asked.where} is not in {told}, at line {line}: say how it is encoded, such as data.encoding=latin-1"
         ) from error
     if "\0" in text:
-        raise UserError(f"data.path={path} holds zero bytes, so it is no text in {told}: try data.encoding=utf-16")
+        raise UserError(f"{asked.where} holds zero bytes, so it is no text in {told}: try data.encoding=utf-16")
     return text.removeprefix("\ufeff")
 
 

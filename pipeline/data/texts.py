@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,9 @@ from pipeline.data.batches import Feed
 from pipeline.data.dataset import IGNORED, Split, SplitName
 from pipeline.data.fitted import Wanted
 from pipeline.data.hashing import Divided, Partition, partition
-from pipeline.data.labels import LabelRule
+from pipeline.data.labels import NO_TOKEN, LabelRule
 from pipeline.data.making import MOST, Making
-from pipeline.data.table import Table, kind_of, near_column, read_table
+from pipeline.data.table import Asked, Table, kind_of, near_column, read_table
 from pipeline.data.tokens import LENGTH, Tokens, encoder_of, folders_beside, tokenizer_in
 from pipeline.errors import UserError
 
@@ -141,8 +141,15 @@ class _Source:
 
     def tables(self) -> Iterator[Table]:
         """The two columns, piece by piece."""
-        others = [] if self.label_column is None else [self.label_column]
-        return read_table(self.path, self.encoding, self.text_column, *others, max_gb=self.max_gb)
+        return read_table(
+            Asked(
+                path=self.path,
+                needed=self.text_column,
+                others=() if self.label_column is None else (self.label_column,),
+                encoding=self.encoding,
+                max_gb=self.max_gb,
+            )
+        )
 
     def pieces(self) -> Iterator[tuple[Table, list[str], list[int]]]:
         """Each piece of the table, its texts, and which of its rows have any."""
@@ -186,7 +193,7 @@ class _Labels:
 
     source: _Source
     notes: list[str] = field(default_factory=list)
-    _raw: list[str | float] = field(default_factory=list)
+    _raw: list[str | float | list[int]] = field(default_factory=list)
     _first: tuple[str, object] | None = None
     """Where the first label stands, and what it is."""
 
@@ -202,12 +209,24 @@ class _Labels:
             return
         for index in rows:
             self._first = self._first or (table.place(index), table.rows[index].get(column))
-            self._raw.append(_label(table, index, column, self._first, path))
+            tokens = self.source.rule.kind == "texts"
+            self._raw.append(_label(table, index, column, self._first, path, tokens=tokens))
 
     def classes(self) -> NDArray[np.int64] | None:
         """The class of each row; None where the file has no labels."""
         where = f"data.path={self.source.path}: the column '{self.source.label_column}'"
-        return self.source.rule(np.array(self._raw), where) if self._raw else None
+        return self.source.rule(_filled(self._raw), where) if self._raw else None
+
+
+def _filled(labels: Sequence[str | float | list[int]]) -> NDArray[Any]:
+    """The labels [N], or token numbers [N, L] with ``NO_TOKEN`` behind the last one of each."""
+    if not isinstance(labels[0], list):
+        return np.array(labels)
+    rows = [label for label in labels if isinstance(label, list)]
+    found = np.full((len(rows), max(map(len, rows))), int(NO_TOKEN))
+    for row, tokens in zip(found, rows, strict=True):
+        row[: len(tokens)] = tokens
+    return found
 
 
 def _without_labels(path: Path, column: str, others: Sequence[str]) -> list[str]:
@@ -242,13 +261,16 @@ def _text(table: Table, index: int, column: str, path: Path) -> str:
     return text
 
 
-def _label(table: Table, index: int, column: str, first: tuple[str, object], path: Path) -> str | float:
-    """A row's label: a text or a whole number, as the ``first`` label is, which stands at a place."""
+def _label(
+    table: Table, index: int, column: str, first: tuple[str, object], path: Path, *, tokens: bool
+) -> str | float | list[int]:
+    """A row's label: a text, a whole number or, with ``tokens``, a list of token numbers, as the ``first`` label is,
+    which stands at a place."""
     label = table.rows[index].get(column)
     where = f"data.path={path}, {table.place(index)}: the column '{column}'"
     if label is None or (isinstance(label, str) and not label.strip()):
         raise UserError(f"{where} is empty: give a label, or no such row; data.label_column=null reads no labels")
-    if not isinstance(label, str | int | float):
+    if not isinstance(label, str | int | float) and not (tokens and isinstance(label, list)):
         raise UserError(f"{where} holds {kind_of(label)}: give one class, as a whole number or a name")
     place, other = first
     if kind_of(label) != kind_of(other):
@@ -256,6 +278,10 @@ def _label(table: Table, index: int, column: str, first: tuple[str, object], pat
             f"{where} holds {kind_of(label)} ({label!r}), and {place} {kind_of(other)} ({other!r}): give "
             "all labels as whole numbers, or all as names"
         )
+    if isinstance(label, list):
+        if not label or not all(type(token) is int and 0 <= token < _MOST_LABEL for token in label):
+            raise UserError(f"{where} holds {label}: token numbers are whole numbers from 0 on, one or more")
+        return label
     if isinstance(label, str):
         return label.strip()
     if not abs(label) < _MOST_LABEL or int(label) != label:

@@ -77,6 +77,8 @@ class MeasuringTime:
     """The budget of the rounds: they stop after the round in which it is over. None: they have no budget."""
     scenarios_s: NotNegative
     """The least that MLPerf's scenarios take."""
+    stages_s: NotNegative
+    """About what timing the steps of whole calls takes, and more where a few calls take longer than a cell."""
     energy_s: NotNegative
     """The most that reading energy counters takes, where there are any."""
     tries_s: NotNegative

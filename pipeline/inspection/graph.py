@@ -13,6 +13,7 @@ from pipeline.artifact.count import constants_of, count_graph, elements_by_type
 from pipeline.artifact.onnx_file import external_files, read_onnx
 from pipeline.artifact.onnx_graph import MAIN_DOMAINS, all_nodes, fed_inputs, fed_shapes, opset, symbols_of
 from pipeline.artifact.onnx_sizes import set_free_sizes
+from pipeline.inspection.folding import folded_macs
 from pipeline.inspection.inspection import ExternalFile, ModelFile, Sizes
 from pipeline.stages.quantization.preparation import why_quantized
 
@@ -44,6 +45,8 @@ class Graph:
     opset: int
     parameters: int
     macs: int | None
+    macs_at: Mapping[str, int]
+    """The sizes of the named free axes that the MACs are told at."""
     weights: Mapping[str, int]
     operators: Mapping[str, int]
     quantized: str | None
@@ -59,18 +62,33 @@ def read_graph(artifact: Artifact, sizes: Mapping[str, Sequence[int]]) -> Graph:
     shapes = {value.name: _sizes(value) for value in fed_inputs(model.graph)}
     outputs = [_declared(model, value) for value in model.graph.output]
     weights, quantized, version = elements_by_type(model), why_quantized(model), opset(model)
+    free = _free_axes(shapes, sizes)
     set_free_sizes(model, sizes, fed_shapes(model))
     parameters, macs = count_graph(model)
+    if macs is None and free:
+        macs = folded_macs(artifact, free)
     return Graph(
         opset=version,
         parameters=parameters,
         macs=macs,
+        macs_at={} if macs is None else free,
         weights=weights,
         operators=dict(operators.most_common()),
         quantized=quantized,
         shapes=shapes,
         outputs=outputs,
     )
+
+
+def _free_axes(shapes: Mapping[str, Sizes | None], sizes: Mapping[str, Sequence[int]]) -> dict[str, int]:
+    """The sizes that one example gives the named free axes."""
+    return {
+        symbol: size
+        for name, shape in shapes.items()
+        if shape is not None and len(shape) == len(sizes.get(name, ()))
+        for symbol, size in zip(shape, sizes[name], strict=True)
+        if isinstance(symbol, str)
+    }
 
 
 def read_file(path: Path) -> ModelFile:

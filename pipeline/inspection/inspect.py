@@ -155,6 +155,7 @@ def _put_together(plan: Plan, seen: _Seen, suggested: Suggested) -> Inspection:
         outputs=outputs,
         parameters=seen.parameters,
         macs=seen.macs,
+        macs_at={} if graph is None else _without_batch(graph.macs_at, inputs),
         weights={} if graph is None else dict(graph.weights),
         operators={} if graph is None else dict(graph.operators),
         graph_opset=None if graph is None else graph.opset,
@@ -166,6 +167,13 @@ def _put_together(plan: Plan, seen: _Seen, suggested: Suggested) -> Inspection:
         targets=runtimes(plan, seen.facts),
         next=Next(optimize=None, run=None) if seen.problems else _next(suggested, worth),
     )
+
+
+def _without_batch(sizes: Mapping[str, int], inputs: Sequence[ModelInput]) -> dict[str, int]:
+    """The sizes without the axes that count the examples."""
+    shaped = [(one.shape, one.batch_axis) for one in inputs if one.shape and one.batch_axis is not None]
+    examples = {shape[axis] for shape, axis in shaped if axis < len(shape)}
+    return {name: size for name, size in sizes.items() if name not in examples}
 
 
 def _input(name: str, signature: InputSignature, graph: Graph | None) -> ModelInput:

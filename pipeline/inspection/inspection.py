@@ -161,6 +161,8 @@ class Inspection:
     """The elements of the weights; None where they can't be told."""
     macs: Whole | None
     """The multiply-accumulates for one example of the data's sizes; None where they can't be told."""
+    macs_at: dict[str, Whole]
+    """The sizes that the MACs are told at, by the names of the free axes; without the axes of the examples."""
     weights: dict[str, int]
     """The elements of the weights by the type that they are stored in."""
     operators: dict[str, int]

@@ -22,6 +22,7 @@ from pipeline.inspection.dry_run import (
 )
 from pipeline.inspection.stored import Stored
 from pipeline.isolated.run import Starter
+from pipeline.measure.whole_call import BLOCKS
 from pipeline.plan import BASELINE, Plan, Target, Variant
 from pipeline.plan.chains import misfit
 from pipeline.run.build import template_of, unfit
@@ -114,6 +115,7 @@ def _measuring(plan: Plan, rows: int) -> MeasuringTime:
     return MeasuringTime(
         latency_s=measure.budget_s,
         scenarios_s=len(measure.scenarios) * measure.scenario_s * timed,
+        stages_s=measure.looks[0] * BLOCKS * measure.cell_ms / 1000 * timed if measure.stages else 0.0,
         energy_s=(measure.energy_s or 0.0) * timed,
         tries_s=0.0 if measure.explain == "none" else measure.try_s or 0.0,
     )

@@ -55,12 +55,19 @@ def _model(found: Inspection) -> Section:
         ("size", "no file" if found.file.size_bytes is None else f"{show.megabytes(found.file.size_bytes)} MB"),
         *_written_by(found.file),
         ("parameters", _count(found.parameters)),
-        ("MACs", f"{_count(found.macs)} for one example" if found.macs is not None else "can't be told"),
+        ("MACs", _macs(found)),
         ("weights", _weights(found)),
         ("quantized", found.quantized or "no"),
         ("operators", _operators(found)),
     ]
     return Section(title="Model", brief=[Part(title="Model", tables=[facts_table(pairs)])])
+
+
+def _macs(found: Inspection) -> str:
+    if found.macs is None:
+        return "can't be told"
+    at = ", ".join(f"{name} {size}" for name, size in found.macs_at.items())
+    return f"{_count(found.macs)} for one example" + (f", at {at}" if at else "")
 
 
 def _origin(file: ModelFile) -> str:

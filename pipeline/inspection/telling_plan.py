@@ -124,13 +124,13 @@ def _times(time: MeasuringTime) -> Iterator[tuple[str, str]]:
         yield "latencies", "as long as it takes (measure.budget_s is null)"
     else:
         yield "latencies", f"{show.duration(time.latency_s)} and the round under way, at most (measure.budget_s)"
-    for name, seconds, key in (
-        ("scenarios", time.scenarios_s, "measure.scenarios"),
-        ("energy", time.energy_s, "measure.energy_s"),
-        ("trying changes", time.tries_s, "measure.try_s"),
+    for name, seconds, bound, key in (
+        ("whole calls", time.stages_s, "or so", "measure.stages"),
+        ("scenarios", time.scenarios_s, "at least", "measure.scenarios"),
+        ("energy", time.energy_s, "at most", "measure.energy_s"),
+        ("trying changes", time.tries_s, "at most", "measure.try_s"),
     ):
         if seconds:
-            bound = "at least" if name == "scenarios" else "at most"
             yield name, f"{show.duration(seconds)} {bound} ({key})"
 
 

@@ -18,6 +18,7 @@ from PIL import Image
 from pipeline.cli import main
 from pipeline.command_line import optimize
 from pipeline.command_line.optimize import search
+from pipeline.errors import UserError
 from tests.data.sounds import write_wav
 from tests.importing.graphs import model, value, weight
 from tests.zoo.hub_folders import PROCESSOR, bert, described
@@ -423,3 +424,33 @@ def test_help_and_a_missing_model_are_argparses(capsys: pytest.CaptureFixture[st
             main(typed)
         assert caught.value.code == code
         assert "slimline optimize [-h] MODEL [DATA] [KEY=VALUE ...]" in "".join(capsys.readouterr())
+
+
+def test_a_folder_with_boxes_is_judged_by_them_and_shown_as_a_whole() -> None:
+    photos = write_images("photos", "a.png", "b.png")
+    write_text("photos/metadata.jsonl", '{"file_name": "a.png", "objects": {"bbox": [], "categories": []}}')
+    model = write_model("m.onnx")
+    read = ["model=onnx", "model.path=m.onnx", "data=images", "data.path=photos"]
+    assert words(model, photos) == [
+        *read, "data.label_kind=boxes", "data.central=null", "data.size=32", "metric=mean_average_precision",
+    ]  # fmt: skip
+    assert words(model, photos, "data.label_kind=classes")[:5] == [*read, "data.size=32"]
+    elsewhere = words(model, photos, "data.labels=other.json")
+    assert "data.label_kind=boxes" in elsewhere
+
+
+def test_a_folder_with_transcripts_is_judged_by_them() -> None:
+    sounds = write_sounds("sounds", "a.wav", "b.wav")
+    write_text("sounds/a.txt", "yes")
+    model = write_model("m.onnx", "audio", ("n", 16000))
+    assert words(model, sounds) == [
+        "model=onnx", "model.path=m.onnx", "data=audio", "data.path=sounds", "data.label_kind=texts",
+        "data.seconds=1.0", "metric=word_error_rate",
+    ]  # fmt: skip
+    assert words(model, sounds, "metric=character_error_rate")[-1] == "metric=character_error_rate"
+
+
+def test_a_table_that_describes_files_is_answered_with_their_folder() -> None:
+    write_text("photos/metadata.jsonl", '{"file_name": "a.png", "objects": {}}')
+    with pytest.raises(UserError, match=r"it describes files, so type their folder, photos"):
+        search([write_model("m.onnx", "input_ids", ("n", 8), 7), "photos/metadata.jsonl"])

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.data import table
 from pipeline.data.dataset import Split
-from pipeline.data.table import near_column, read_table
+from pipeline.data.table import Asked, near_column, read_table
 from pipeline.data.texts import Texts
 from pipeline.errors import UserError
 from tests.data.test_texts import tokenizer
@@ -53,8 +53,10 @@ def test_json_lines_and_parquet_give_what_csv_gives(tmp_path: Path) -> None:
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
 def test_a_byte_order_mark_tells_the_encoding_of_json_lines(tmp_path: Path, encoding: str) -> None:
     path = json_lines(tmp_path, [{"text": "é\u2028b"}, *ROWS], encoding=encoding)
-    assert next(read_table(path, None, "text")).rows[0] == {"text": "é\u2028b"}
-    assert next(read_table(json_lines(tmp_path, ROWS, encoding="utf-8-sig"), "utf-8", "text")).columns == [
+    assert next(read_table(Asked(path=path, needed="text"))).rows[0] == {"text": "é\u2028b"}
+    assert next(
+        read_table(Asked(path=json_lines(tmp_path, ROWS, encoding="utf-8-sig"), needed="text", encoding="utf-8"))
+    ).columns == [
         "text",
         "label",
     ]
@@ -63,7 +65,7 @@ def test_a_byte_order_mark_tells_the_encoding_of_json_lines(tmp_path: Path, enco
 def test_empty_lines_are_passed_over_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     path.write_text('\n{"text": "good"}\r\n  \n{"text": "bad"}')
-    assert list(next(read_table(path, None, "text")).lines) == [2, 4]
+    assert list(next(read_table(Asked(path=path, needed="text"))).lines) == [2, 4]
 
 
 def test_rows_without_a_text_are_left_out_with_a_note(tmp_path: Path) -> None:
@@ -89,6 +91,18 @@ def test_labels_of_one_kind_are_read(
     rows = [{"text": row["text"], "label": labels[number % 2]} for number, row in enumerate(ROWS)]
     split = read(json_lines(tmp_path, rows), **fields)
     assert (None if split.labels is None else set(split.labels.tolist())) == classes
+
+
+def test_labels_may_be_token_numbers_where_texts_are_to_be_met(tmp_path: Path) -> None:
+    rows = [{"text": row["text"], "label": [[3, 1, 2], [4]][number % 2]} for number, row in enumerate(ROWS)]
+    split = read(json_lines(tmp_path, rows), label_kind="texts")
+    assert split.labels is not None
+    assert set(map(tuple, split.labels.tolist())) == {(3, 1, 2), (4, -1, -1)}
+    with pytest.raises(UserError, match="holds a list: give one class"):
+        read(json_lines(tmp_path, rows))
+    for wrong in ([], [1.5], [-1], ["a"]):
+        with pytest.raises(UserError, match=r"line 3: the column 'label' holds \[.*\]: token numbers are whole"):
+            read(json_lines(tmp_path, [*rows[:2], {**rows[2], "label": wrong}], f"{wrong}.jsonl"), label_kind="texts")
 
 
 def test_the_columns_have_the_names_that_are_given(tmp_path: Path) -> None:
@@ -209,7 +223,7 @@ def test_parquet_is_read_in_pieces_that_keep_their_places(tmp_path: Path, monkey
     monkeypatch.setattr(table, "_ROWS_AT_ONCE", 20)
     labels: list[object] = [row["label"] for row in ROWS]
     path = parquet(tmp_path, text=[row["text"] for row in ROWS], label=labels)
-    assert [len(piece.rows) for piece in read_table(path, None, "text")] == [20, 20, 20]
+    assert [len(piece.rows) for piece in read_table(Asked(path=path, needed="text"))] == [20, 20, 20]
     assert sorted(_origins(read(path))) == list(range(1, 61))
     path = parquet(tmp_path, text=[row["text"] for row in ROWS], label=[*labels[:45], None, *labels[46:]])
     with pytest.raises(UserError, match="row 46: the column 'label' is empty"):

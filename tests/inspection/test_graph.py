@@ -56,6 +56,26 @@ def test_macs_are_those_of_one_example_of_the_data(tmp_path: Path) -> None:
     assert read_graph(source, {"x": (1, 5, 4)}).parameters == 12
 
 
+def test_macs_are_told_where_sizes_are_computed_from_a_free_axis(tmp_path: Path) -> None:
+    computed = [
+        helper.make_node("Shape", ["x"], ["sizes"], start=1, end=2),
+        helper.make_node("Squeeze", ["sizes"], ["tokens"]),
+        helper.make_node("Range", ["zero", "tokens", "one"], ["places"]),
+        helper.make_node("Gather", ["x", "places"], ["all"], axis=1),
+        helper.make_node("MatMul", ["all", "w"], ["y"]),
+    ]
+    scalars = [numpy_helper.from_array(np.array(number), name) for number, name in ((0, "zero"), (1, "one"))]
+    made = model(
+        computed,
+        [value("x", ["n", "length", 4])],
+        [value("y", ["n", "length", 3])],
+        [*scalars, weight("w", 4, 3)],
+    )
+    found = read_graph(artifact(made, tmp_path), {"x": (1, 5, 4)})
+    assert found.macs == 5 * 4 * 3
+    assert found.macs_at == {"n": 1, "length": 5}
+
+
 def test_weights_are_told_by_their_type(onnx_model: Artifact, tmp_path: Path) -> None:
     whole = read_graph(onnx_model, {})
     assert list(whole.weights) == ["float32"]

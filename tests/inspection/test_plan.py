@@ -19,6 +19,7 @@ from pipeline.errors import NoExamples, UserError
 from pipeline.inspection import command
 from pipeline.inspection.dry_run import ABOUT, SCHEMA_VERSION, DryRun
 from pipeline.inspection.plan import dry_run
+from pipeline.measure.whole_call import BLOCKS
 from pipeline.plan import MeasureSettings, Plan, SearchSettings, Target
 from pipeline.report.schema import schema_of
 from pipeline.run.build import builder
@@ -149,6 +150,13 @@ def test_the_time_that_measuring_may_take_is_told(tmp_path: Path) -> None:
     found = dry_run(plan(tmp_path, {"baseline": {}, "v": {"a": Scale()}}, measure=measure)).measuring
     assert (found.latency_s, found.energy_s, found.tries_s, found.scenarios_s) == (90.0, 10.0, 30.0, 0.0)
     assert dry_run(plan(tmp_path, {"baseline": {}}, measure=replace(measure, explain="none"))).measuring.tries_s == 0.0
+
+
+def test_the_time_that_whole_calls_take_is_told_where_they_are_timed(tmp_path: Path) -> None:
+    variants: dict[str, Any] = {"baseline": {}, "v": {"a": Scale()}}
+    measure = MeasureSettings(looks=(5,), cell_ms=10.0, stages=("decode", "model"))
+    assert dry_run(plan(tmp_path, variants, measure=measure)).measuring.stages_s == 5 * BLOCKS * 0.01 * 2
+    assert dry_run(plan(tmp_path, variants, measure=replace(measure, stages=()))).measuring.stages_s == 0.0
 
 
 def test_a_search_lists_its_candidates_and_what_rules_leave_out(tmp_path: Path) -> None:

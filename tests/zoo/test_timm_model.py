@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import io
 import json
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from rich.console import Console
 
 from pipeline.artifact.torch_module import load_module
 from pipeline.command_line.optimize import search
 from pipeline.config import construct
+from pipeline.data.images import Images
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import UserError
+from pipeline.metrics.cosine import Cosine
+from pipeline.run.loop import run
+from pipeline.stages.export import ExportOnnx
+from pipeline.stages.quantize_static import QuantizeStatic
 from pipeline.zoo import timm_model as source
 from pipeline.zoo.source import TorchModel
 from pipeline.zoo.timm_model import timm_model
+from tests.example import plan
 
 timm = pytest.importorskip("timm")
 
@@ -132,3 +141,26 @@ def test_an_extra_that_is_missing_is_one_line(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(source, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'slimline\[timm\]'$"):
         timm_model(name=NAME)
+
+
+@pytest.mark.slow
+def test_a_model_is_quantized_and_measured_to_the_report(tmp_path: Path) -> None:
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for number in range(48):
+        Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8)).save(tmp_path / f"{number}.png")
+    chosen = plan(
+        tmp_path / "run",
+        {"baseline": {"export": ExportOnnx()}, "static": {"export": ExportOnnx(), "quantize": QuantizeStatic()}},
+        model=timm_model(name="test_resnet", arguments={"num_classes": 3}),
+        data=Images(path=tmp_path),
+        metric=Cosine(),
+    )
+    assert run(chosen, Console(file=io.StringIO())) == 0
+    report = json.loads((chosen.output / "report.json").read_text())
+    baseline, static = report["variants"]
+    assert (static["name"], static["status"]) == ("static", "ok")
+    assert static["size_bytes"] < baseline["size_bytes"] / 2
+    (row,) = static["results"]
+    assert row["accuracy"]["value"] > 0.9

@@ -81,7 +81,19 @@ def summary(found: SearchFindings) -> str:
     """The search in a line."""
     kinds = [f"{count} {ENDINGS[ending]}" for ending, count in _counts(found)]
     ruled = f"; {len(found.left_out)} left out by rules" if found.left_out else ""
-    return f"{_counted(len(found.trials), 'candidate')} in {show.duration(found.seconds)}: {', '.join(kinds)}{ruled}."
+    told = f"{_counted(len(found.trials), 'candidate')} in {show.duration(found.seconds)}: {', '.join(kinds)}{ruled}."
+    return f"{told} {_without_a_look(found)}".rstrip()
+
+
+def _without_a_look(found: SearchFindings) -> str:
+    """What to do where the budget ended before any candidate was looked at; empty where one was."""
+    endings = {trial.ending for trial in found.trials}
+    if "no time" not in endings or endings - {"no time", "not needed"}:
+        return ""
+    return (
+        "Making the baseline took the time for looking, so no candidate was looked at: type the same again, as what "
+        f"was built is kept, or allow more, such as search.budget_s={2 * found.budget_s:g}."
+    )
 
 
 def story(found: SearchFindings) -> Iterator[str]:

@@ -68,6 +68,16 @@ def test_the_story_counts_every_trial_by_where_it_stopped_and_says_what_it_cost(
     assert proof == "The proof of 3 rows was timed for 1 min 11 s."
 
 
+def test_a_search_without_time_for_any_candidate_says_what_to_type() -> None:
+    late = [trial("a", "ort_cpu", None, "no time"), trial("b", "ort_cpu", None, "not needed")]
+    brief = section(with_trials(*late)).brief[0].lines[0].text
+    assert brief.endswith(f"such as search.budget_s={2 * findings().budget_s:g}.")
+    assert (
+        "so no candidate was looked at"
+        not in section(with_trials(*late, trial("c", "ort_cpu", 1.0))).brief[0].lines[0].text
+    )
+
+
 def test_a_search_that_went_on_and_one_without_rules_say_so() -> None:
     found = replace(report(), search=replace(findings(), continued=5, rules=False))
     texts = [line.text for line in section(found).parts[0].lines]
