@@ -184,7 +184,16 @@ def _made(model: onnx.ModelProto, fixed: Collection[str]) -> nn.Module:
             network: nn.Module = OnnxNetwork(model, fixed)
             return network.eval()
         except Exception as error:
-            raise StageFailed(f"onnx2pytorch can't read {_operator_in(error) or 'it'}: {first_line(error)}") from error
+            raise StageFailed(f"onnx2pytorch can't read {_operator_in(error) or 'it'}: {_why(error)}") from error
+
+
+def _why(error: Exception) -> str:
+    """The cause in words: the library raises NotImplementedError for an operator that it lacks, and LookupError for a
+    node of another form than it reads, such as a convolution whose weight is computed."""
+    if isinstance(error, NotImplementedError):
+        return "it does not know this operator"
+    said = first_line(error)
+    return f"it did not foresee this form ({said})" if isinstance(error, LookupError) else said
 
 
 def _is_standard(layer: Any) -> bool:

@@ -13,6 +13,7 @@ import torch
 from onnx2pytorch import operations
 from onnx2pytorch.utils import extract_padding_params
 from torch import nn
+from torch.nn import functional
 
 from pipeline.artifact.onnx_shapes import Expand, Fill, OnTensors
 
@@ -87,8 +88,13 @@ class Resize(nn.Module):
         self.layer, self.scales, self.sizes = layer, list(scales), list(sizes)
 
     def forward(self, data: torch.Tensor) -> torch.Tensor:
-        """Pictures [N, C, ...]."""
-        resized: torch.Tensor = self.layer.interpolate(data, None, self.scales, self.sizes)
+        """Pictures [N, C, ...]; scales or sizes that leave the first two axes out are those of the others."""
+        others = data.ndim - 2
+        if len(self.sizes) == others:
+            mode = self.layer.torch_mode(others)
+            return functional.interpolate(data, size=self.sizes, mode=mode, align_corners=self.layer.align_corners)
+        scales = [1.0, 1.0, *self.scales] if len(self.scales) == others else self.scales
+        resized: torch.Tensor = self.layer.interpolate(data, None, scales, self.sizes)
         return resized
 
 

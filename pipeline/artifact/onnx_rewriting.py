@@ -54,6 +54,16 @@ def repair(model: onnx.ModelProto) -> list[str]:
     return mended
 
 
+def keep_inputs(model: onnx.ModelProto, source: onnx.ModelProto) -> None:
+    """Put back, in place, the inputs that a tool dropped because nothing reads them: whoever feeds the model feeds all
+    that its source has."""
+    left = {value.name: value for value in model.graph.input}
+    values = [left.pop(value.name, value) for value in source.graph.input]
+    values += left.values()
+    del model.graph.input[:]
+    model.graph.input.extend(values)
+
+
 def drop_unused(model: onnx.ModelProto) -> None:
     """Remove the constants that nothing reads any more."""
     used = {value.name for value in model.graph.output} | set(read_in(model.graph))

@@ -39,7 +39,9 @@ def make_plain(module: nn.Module) -> list[str]:
             if parametrize.is_parametrized(layer):
                 parametrizations: Any = layer.parametrizations
                 for weight in list(parametrizations):
-                    parametrize.remove_parametrizations(layer, weight, leave_parametrized=True)
+                    # Without gradients, a weight that is made of several tensors would become no parameter.
+                    with torch.enable_grad():
+                        parametrize.remove_parametrizations(layer, weight, leave_parametrized=True)
                 found.append(name)
             for remove, weight in list(_hooked(layer)):
                 remove(layer, weight)

@@ -44,14 +44,17 @@ def run(artifact: Artifact, feed: Feed) -> Outputs:
     return ran(artifact, feed).outputs
 
 
-def ran(artifact: Artifact, feed: Feed) -> Ran:
-    """The outputs, as ``run`` gives them, with their names and the outputs that were left out."""
-    return _RUN[artifact.format](artifact, feed)
+def ran(artifact: Artifact, feed: Feed, size: int | None = None) -> Ran:
+    """The outputs, as ``run`` gives them, with their names and the outputs that were left out.
+
+    A model that leaves its batch free gets ``size`` examples a call; None: as many as are usual here.
+    """
+    return _RUN[artifact.format](artifact, feed, size)
 
 
-def ran_as_written(artifact: Artifact, feed: Feed) -> Ran:
+def ran_as_written(artifact: Artifact, feed: Feed, size: int | None = None) -> Ran:
     """The outputs of an ONNX model, with every operator as it is written: no integer kernel takes Q/DQ pairs."""
-    return _run_onnx(artifact, feed, integers=False)
+    return _run_onnx(artifact, feed, size, integers=False)
 
 
 def session_of(artifact: Artifact) -> onnxruntime.InferenceSession:
@@ -81,7 +84,7 @@ def fixed_batch(session: onnxruntime.InferenceSession, axes: Axes) -> int | None
     return fixed_batch_in(batch_first({value.name: value.shape for value in session.get_inputs()}, axes))
 
 
-def _run_onnx(artifact: Artifact, feed: Feed, *, integers: bool = True) -> Ran:
+def _run_onnx(artifact: Artifact, feed: Feed, size: int | None, *, integers: bool = True) -> Ran:
     session = session_at(artifact.onnx_path, integers=integers)
     inputs = [value.name for value in session.get_inputs()]
     names = [value.name for value in session.get_outputs()]
@@ -92,7 +95,7 @@ def _run_onnx(artifact: Artifact, feed: Feed, *, integers: bool = True) -> Ran:
         return outputs
 
     try:
-        return _in_batches(call, _of(feed, inputs), fixed_batch(session, axes_of(feed)), names)
+        return _in_batches(call, _of(feed, inputs), fixed_batch(session, axes_of(feed)) or size, names)
     except _onnxruntime_errors() as error:
         raise StageFailed(f"ONNX Runtime can't run {artifact.onnx_path.name}: {first_line(error)}") from error
 
@@ -118,7 +121,7 @@ def _dtype(name: str) -> Any:
     return np.dtype(kinds.get(kind, kind))
 
 
-def _run_torch(artifact: Artifact, feed: Feed) -> Ran:
+def _run_torch(artifact: Artifact, feed: Feed, size: int | None) -> Ran:
     import torch
 
     from pipeline.artifact.torch_module import as_tensors, frozen, load_module, load_spec
@@ -134,7 +137,7 @@ def _run_torch(artifact: Artifact, feed: Feed) -> Ran:
 
     with torch.inference_mode(), _torch_threads(THREADS):
         try:
-            return _in_batches(call, _of(feed, names), None, spec.outputs)
+            return _in_batches(call, _of(feed, names), size, spec.outputs)
         except RuntimeError as error:
             raise StageFailed(f"PyTorch can't run the model: {first_line(error)}") from error
 
@@ -147,13 +150,14 @@ def _in_numpy(output: torch.Tensor) -> NDArray[Any]:
     return array
 
 
-def _run_openvino(artifact: Artifact, feed: Feed) -> Ran:
+def _run_openvino(artifact: Artifact, feed: Feed, size: int | None) -> Ran:
     model = compiled(artifact, THREADS)
     _check_inputs(list(model.inputs), feed)
-    return _in_batches(model, _of(feed, list(model.inputs)), fixed_batch_of(artifact, axes_of(feed)), model.outputs)
+    size = fixed_batch_of(artifact, axes_of(feed)) or size
+    return _in_batches(model, _of(feed, list(model.inputs)), size, model.outputs)
 
 
-_RUN: Mapping[Format, Callable[[Artifact, Feed], Ran]] = {
+_RUN: Mapping[Format, Callable[[Artifact, Feed, int | None], Ran]] = {
     "onnx": _run_onnx,
     "openvino": _run_openvino,
     "torch": _run_torch,
@@ -185,10 +189,10 @@ def _check_inputs(names: Sequence[str], feed: Feed) -> None:
         )
 
 
-def _in_batches(call: Callable[[Feed], list[Any]], feed: Feed, fixed: int | None, names: Sequence[str]) -> Ran:
-    """Run all examples, a batch at a time; one at a time where a model that leaves its batch free takes no more."""
-    if fixed:
-        return _collected(call, feed, fixed, names)
+def _in_batches(call: Callable[[Feed], list[Any]], feed: Feed, size: int | None, names: Sequence[str]) -> Ran:
+    """Run all examples, ``size`` at a time; one at a time where a model that leaves its batch free takes no more."""
+    if size:
+        return _collected(call, feed, size, names)
     size = together(feed, min(BATCH, count_of(feed)))
     try:
         found = _collected(call, feed, size, names)

@@ -16,7 +16,7 @@ LONGEST = 300
 """The most characters of a reason; the rest is in the log."""
 INSTALLED = frozenset(("site-packages", "dist-packages"))
 """The folders that packages are installed in."""
-_UNFORESEEN = (AssertionError, AttributeError, KeyError, NameError, RecursionError, ZeroDivisionError)
+_UNFORESEEN = (AssertionError, AttributeError, LookupError, NameError, RecursionError, ZeroDivisionError)
 _LONGEST_LINE = 4000
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")

@@ -188,11 +188,11 @@ class _Planning:
 
     def _fixed_batch(self, variant: Variant) -> int | None:
         """The only batch that a variant's model takes, as far as its stages and the model's file tell."""
+        if all(stage.produces != "torch" for stage in variant.stages.values()):
+            shapes = {name: entry.shape for name, entry in self.plan.model.signature().items()}
+            own = fixed_batch_in(batch_first(shapes, axes_of(self.test.inputs)))
+            if own is not None:
+                return own
         fixing = [stage for stage in variant.stages.values() if getattr(stage, "fixes_batch", False)]
-        if fixing:
-            size: int | None = getattr(fixing[-1], "batch_size", None)
-            return size
-        if any(stage.produces == "torch" for stage in variant.stages.values()):
-            return None
-        shapes = {name: entry.shape for name, entry in self.plan.model.signature().items()}
-        return fixed_batch_in(batch_first(shapes, axes_of(self.test.inputs)))
+        size: int | None = getattr(fixing[-1], "batch_size", None) if fixing else None
+        return size

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from pipeline.artifact import Format
 from pipeline.errors import Skipped
-from pipeline.plan import Stage, role_of
+from pipeline.plan import Stage, is_export, role_of
 from pipeline.plan.chains import misfit, place_run
 from pipeline.plan.hints import needs_labels, requires
 from pipeline.results.change import unasked
@@ -84,14 +84,16 @@ def is_quantized_already(candidate: Candidate, facts: Facts) -> str | None:
 
 
 def has_its_shapes_already(candidate: Candidate, facts: Facts) -> str | None:
-    """A stage that fixes shapes changes nothing where all are fixed: the chain without it is the same model."""
-    fixed = facts.graph is not None and not facts.graph.free
-    name = first_stage(candidate, _fixes_batch) if fixed else None
+    """A chain that only fixes shapes is the baseline where all are fixed; one that does more goes on from there."""
+    only = all(_fixes_batch(stage) or is_export(stage) for stage in candidate.variant.stages.values())
+    name = first_stage(candidate, _fixes_batch) if only and _has_fixed_shapes(facts) else None
     return None if name is None else f"the model's shapes are fixed already, so {name} changes nothing"
 
 
 def fixes_a_batch_that_is_not_timed(candidate: Candidate, facts: Facts) -> str | None:
-    """A model of a fixed batch runs at that batch only."""
+    """A model of a fixed batch runs at that batch only; one whose shapes are fixed already keeps its own."""
+    if _has_fixed_shapes(facts):
+        return None
     for name, stage in candidate.variant.stages.items():
         size = getattr(stage, "batch_size", None)
         if _fixes_batch(stage) and size is not None and size not in facts.batch_sizes:
@@ -117,6 +119,10 @@ FITS: Sequence[Rule] = (
     fixes_a_batch_that_is_not_timed,
 )
 """What could not be built or run: a row of it would be skipped."""
+
+
+def _has_fixed_shapes(facts: Facts) -> bool:
+    return facts.graph is not None and not facts.graph.free
 
 
 def _fixes_batch(stage: Stage) -> bool:

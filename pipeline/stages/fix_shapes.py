@@ -25,7 +25,7 @@ from pipeline.artifact.onnx_sizes import axis_names, set_axis, set_batch, set_fr
 from pipeline.bounds import Count
 from pipeline.data.batches import Axes, axes_of, batch_of
 from pipeline.data.dataset import SplitName
-from pipeline.errors import Skipped, StageFailed, Unchanged
+from pipeline.errors import StageFailed, Unchanged
 from pipeline.errors.names import meant
 from pipeline.plan import Context
 from pipeline.plan.roles import Role
@@ -62,8 +62,8 @@ class FixShapes:
     sized_by_data: ClassVar[bool] = True
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
-        """Write the model; raises Unchanged where all its shapes are fixed, Skipped where its batch is fixed at another
-        size, StageFailed where a size does not fit."""
+        """Write the model; raises Unchanged where all its shapes are fixed, or its batch is fixed at another size,
+        StageFailed where a size does not fit."""
         import onnx
 
         model = onnx.load(source.onnx_path, load_external_data=False)
@@ -95,7 +95,7 @@ class FixShapes:
     def _check(self, model: onnx.ModelProto, before: Mapping[str, Shape | None], axes: Axes) -> None:
         fixed = fixed_batch_in(batch_first(before, axes))
         if fixed not in (None, self.batch_size):
-            raise Skipped(f"the model's batch is fixed at {fixed} already: batch_size={fixed} fixes its other axes")
+            raise Unchanged(f"the model's batch is fixed at {fixed} already: batch_size={fixed} fixes its other axes")
         names = axis_names(model)
         for name in self.axes:
             if name not in names:

@@ -16,7 +16,7 @@ from pipeline.artifact.torch_layers import layers_of, named_in
 from pipeline.artifact.torch_module import ModelSpec, example_inputs, save_module, spec_of_pruned
 from pipeline.bounds import Count, Part
 from pipeline.data.dataset import SplitName
-from pipeline.errors import StageFailed, first_line
+from pipeline.errors import Skipped, first_line
 from pipeline.patterns import check_matches
 from pipeline.plan import Context
 from pipeline.plan.roles import Role
@@ -58,7 +58,7 @@ class LowRank:
             raise ValueError("set either energy or rank_ratio, and the other to null")
 
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
-        """Write the factorized model; raises StageFailed where no layer becomes cheaper."""
+        """Write the factorized model; raises Skipped where no layer becomes cheaper."""
         import torch
 
         module, spec, merged = load_plain(source.path)
@@ -70,7 +70,7 @@ class LowRank:
             ranks, alone = self._factorize(module, spec, context)
         if not ranks:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in alone.items()) or "it has no such layers"
-            raise StageFailed(f"no layer becomes cheaper by a lower rank ({reasons})")
+            raise Skipped(f"no layer becomes cheaper by a lower rank ({reasons})")
         rewrite = {"_target_": _REWRITE, "ranks": {name: rank for name, (rank, _) in ranks.items()}}
         save_module(module, spec_of_pruned(module, replace(spec, rewrites=(*spec.rewrites, rewrite))), out)
         for fact, old, new in zip(("parameters", "macs"), before, count_module(module, spec), strict=True):

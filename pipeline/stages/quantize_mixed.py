@@ -133,7 +133,8 @@ class QuantizeMixed:
         if not found:
             raise StageFailed(
                 f"no choice of layers keeps the accuracy within {self.max_accuracy_drop:g} on the validation split "
-                f"(the best drops {smallest:.4f}): try another static.calibration, or allow more with max_accuracy_drop"
+                f"(the best drops {smallest:.4f}): try another {context.override}.static.calibration, or a higher "
+                f"{context.override}.max_accuracy_drop"
             )
         return found
 

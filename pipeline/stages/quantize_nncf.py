@@ -27,7 +27,14 @@ from pipeline.stages.graphs.library import is_large
 from pipeline.stages.quantization.choice import chosen_nodes
 from pipeline.stages.quantization.examples import Examples
 from pipeline.stages.quantization.integers import ForIsa, reduces_range
-from pipeline.stages.quantization.nncf_library import Fed, kinds_of, nncf_call, number_anew, openvino_names
+from pipeline.stages.quantization.nncf_library import (
+    Fed,
+    kinds_of,
+    nncf_call,
+    number_anew,
+    openvino_names,
+    reaching_branches,
+)
 from pipeline.stages.quantization.nodes import (
     MIN_SQNR_DB,
     has_attention,
@@ -195,14 +202,15 @@ class QuantizeNncf:
             progress=context.progress,
         )
         context.note("calibration_examples", len(examples))
-        return nncf.quantize(
-            model,
-            nncf.Dataset(fed),
-            subset_size=len(fed),
-            fast_bias_correction=self.fast_bias_correction,
-            ignored_scope=ignored,
-            **self._settings(nncf, plain, source, context),
-        )
+        with reaching_branches(nncf, plain):
+            return nncf.quantize(
+                model,
+                nncf.Dataset(fed),
+                subset_size=len(fed),
+                fast_bias_correction=self.fast_bias_correction,
+                ignored_scope=ignored,
+                **self._settings(nncf, plain, source, context),
+            )
 
     def _settings(self, nncf: Any, plain: onnx.ModelProto, source: Artifact, context: Context) -> dict[str, Any]:
         transformer = self.model_type == "transformer" or (self.model_type is None and _is_transformer(plain))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from pipeline.artifact import Artifact, Format
-from pipeline.artifact.onnx_rewriting import repair, write
+from pipeline.artifact.onnx_rewriting import copied, keep_inputs, repair, write
 from pipeline.data.dataset import SplitName
 from pipeline.errors import Skipped, StageFailed, Unchanged, first_line
 from pipeline.plan import Context
@@ -43,10 +43,11 @@ class Simplify:
         before = onnx.load(source.onnx_path)
         nodes = len(before.graph.node)
         try:
-            simplified = onnxslim.slim(before)
+            simplified = onnxslim.slim(copied(before))
         except (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise StageFailed(f"onnxslim could not simplify this graph: {first_line(error)}") from error
         repair(simplified)
+        keep_inputs(simplified, before)
         left = len(simplified.graph.node)
         if left > nodes:
             raise Unchanged(f"there is nothing to simplify: onnxslim made {left} nodes of {nodes}")

@@ -194,3 +194,12 @@ def test_checking_leaves_the_artifacts_as_they_are(tmp_path: Path, onnx_model: A
     check_output(onnx_model, copy, 1e-6, feed)
     assert [path.name for path in copy.path.iterdir()] == ["model.onnx"]
     assert copy.onnx_path.read_bytes() == onnx_model.onnx_path.read_bytes()
+
+
+def test_a_model_of_a_fixed_batch_is_compared_in_calls_of_its_size(tmp_path: Path) -> None:
+    """Here each result depends on the other examples of its call."""
+    total = helper.make_node("ReduceSum", ["x"], ["total"], keepdims=0)
+    nodes = [total, helper.make_node("Mul", ["x", "total"], ["y"])]
+    source = graph_artifact(tmp_path / "a", *nodes)
+    fixed = graph_artifact(tmp_path / "b", *nodes, shape=(1, 2))
+    assert check_output(source, fixed, 1e-6, X)["max_abs"] == 0.0

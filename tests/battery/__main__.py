@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import argparse
 import logging
+import re
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 
 from pipeline.artifact import Format
@@ -38,6 +39,7 @@ OVERRIDES = (
     "variants.fp16.devices=[cpu]",
     *(f"variants.{stage}.{field}" for stage in TRAINED for field in ("epochs=1", "batch_size=8")),
 )
+_FIGURE = re.compile(r"\d+\.\d+(?:e[+-]?\d+)?")
 Found = Mapping[str, Sequence[Cell]]
 
 
@@ -51,9 +53,11 @@ def main(argv: Sequence[str]) -> int:
     if unknown:
         parser.error(f"there is no model {unknown[0]}")
     logging.disable(logging.WARNING)
+    start = time.monotonic()
     sys.stdout.write(f"| model | {' | '.join(STAGES)} |\n| --- |{' --- |' * len(STAGES)}\n")
     found = dict(_told(_tried(names)))
-    sys.stdout.write("\n".join(["", *_reasons(found), ""]))
+    took = f"{len(found)} models in {(time.monotonic() - start) / 60:.0f} min"
+    sys.stdout.write("\n".join(["", *reasons(found), "", took, ""]))
     return 1 if any(cell.fault for cells in found.values() for cell in cells) else 0
 
 
@@ -88,12 +92,28 @@ def _mark(cells: Sequence[Cell]) -> str:
     return IDLE if all(cell.skipped for cell in cells) else REASON
 
 
-def _reasons(found: Found) -> Iterator[str]:
-    """A line for each reason of what failed, and each remark, with the rows that have it."""
+def reasons(found: Found) -> Iterator[str]:
+    """A line for each reason of what failed, and each remark, with the models that it meets and their chains. Reasons
+    that differ by figures only are one."""
+    by_words: dict[str, list[tuple[str, Cell]]] = {}
     for name, cells in found.items():
-        said = sorted((cell for cell in cells if _said(cell)), key=_said)
-        for words, same in groupby(said, key=_said):
-            yield f"- `{name}`, {_places(list(same))}: {words}"
+        for cell in cells:
+            if _said(cell):
+                by_words.setdefault(_FIGURE.sub("…", _said(cell)), []).append((name, cell))
+    for words, met in sorted(by_words.items()):
+        exact = {_said(cell) for _, cell in met}
+        yield f"- {exact.pop() if len(exact) == 1 else words}: {'; '.join(_met(met))}"
+
+
+def _met(met: Sequence[tuple[str, Cell]]) -> Iterator[str]:
+    """The models, those with the same chains and targets together."""
+    by_model: dict[str, list[Cell]] = {}
+    for name, cell in met:
+        by_model.setdefault(name, []).append(cell)
+    by_place: dict[str, list[str]] = {}
+    for name, cells in by_model.items():
+        by_place.setdefault(_places(cells), []).append(f"`{name}`")
+    return (f"{', '.join(names)} ({place})" for place, names in by_place.items())
 
 
 def _said(cell: Cell) -> str:

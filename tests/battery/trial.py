@@ -177,10 +177,13 @@ class _Trial:
                 remark=told.get(place),
                 fault=_wordless(said) if said is not None else None,
             )
-            if said is None and cell.remark is None:
+            if said is None and cell.remark is None and row.artifact is not None:
                 exact = all(stage.lossless for stage in built[cell.variant].record.stages)
-                allowed = max(ROUNDING, rounding_of(row.artifact)) if exact and row.artifact else None
-                cell = replace(cell, fault=_disagreement(truth, first[cell.variant], looks[place], allowed))
+                allowed = max(ROUNDING, rounding_of(row.artifact)) if exact else None
+                fault = _disagreement(truth, first[cell.variant], looks[place], allowed)
+                if fault and allowed is not None and fixed_batch_of(row.artifact, axes_of(self.inputs)) == 1:
+                    fault = self._apart_alone(looks[place], allowed)
+                cell = replace(cell, fault=fault)
             yield cell
 
     def _remarks(self, looks: Mapping[str, Look]) -> Mapping[str, str]:
@@ -199,6 +202,14 @@ class _Trial:
         plain = Target(name="plain", backend=OnnxRuntime(), session={"graph_level": "disable"})
         found = self._look(Artifact(model.path.parent, "onnx", ""), plain)
         return found if isinstance(found, Look) else self._look(source, plain)
+
+    def _apart_alone(self, found: Look, allowed: float) -> str | None:
+        """How the first example's outputs differ where it is alone in its call: a model may compute with all examples
+        of a call together, and a variant of a fixed batch gets fewer of them."""
+        one = replace(self, inputs=Inputs({name: array[:1] for name, array in self.inputs.items()}, self.inputs.axes))
+        pairs = zip(found.outputs, found.axes, strict=True)
+        first = replace(found, outputs=[output if axis is None else output[:1] for output, axis in pairs])
+        return _disagreement(one._truth(), first, first, allowed)
 
     def _look(self, artifact: Artifact, target: Target) -> Look | str:
         try:

@@ -139,6 +139,8 @@ def test_a_row_of_another_batch_than_the_models_is_skipped(tmp_path: Path) -> No
     said = reasons(dry_run(plan(tmp_path, {"baseline": {}}, model=model, batch_sizes=(1, 4))))
     assert said["baseline@ort_cpu/1"] is None
     assert "the model's batch is fixed at 1: type batch_sizes=[1]" in str(said["baseline@ort_cpu/4"])
+    again = dry_run(plan(tmp_path / "again", {"baseline": {}, "v": {"fix": FixShapes(batch_size=4)}}, model=model))
+    assert reasons(again)["v@ort_cpu/1"] is None
     fixed = plan(tmp_path / "free", {"baseline": {}, "v": {"fix": FixShapes()}}, batch_sizes=(1, 4))
     said = reasons(dry_run(fixed))
     assert (said["baseline@ort_cpu/4"], said["v@ort_cpu/1"]) == (None, None)

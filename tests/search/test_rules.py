@@ -26,6 +26,7 @@ from pipeline.stages.optimize_graph import OptimizeGraph
 from pipeline.stages.prune import Prune
 from pipeline.stages.quantize_aware import QuantizeAware
 from pipeline.stages.quantize_dynamic import QuantizeDynamic
+from pipeline.stages.quantize_nncf import QuantizeNncf
 from pipeline.stages.quantize_static import QuantizeStatic
 from pipeline.stages.quantize_weights import QuantizeWeights
 from pipeline.stages.recalibrate import Recalibrate
@@ -132,6 +133,11 @@ def test_what_a_rule_is_about_is_left_out(stages: Mapping[str, Stage], target: T
         (DYNAMIC, ORT, replace(FACTS, drawn=True)),
         (FIXED, OPENVINO, replace(FACTS, graph=replace(ENCODER, quantized=True))),
         (chain(fix=FixShapes(batch_size=4)), OPENVINO, replace(FACTS, batch_sizes=(4, 8))),
+        (
+            chain(fix=FixShapes(), quantize=QuantizeNncf()),
+            OPENVINO,
+            replace(FACTS, graph=replace(ENCODER, free=False), batch_sizes=(4,)),
+        ),
         ({"prune": Prune(), "recalibrate": Recalibrate(), **EXPORT}, ORT, FACTS),
         ({"prune": Prune(), "quantize": QuantizeAware()}, ORT, FACTS),
         (DYNAMIC, ORT, FACTS),

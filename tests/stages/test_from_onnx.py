@@ -257,6 +257,53 @@ def test_what_the_library_can_not_read_is_named(vectors: Workplace, tmp_path: Pa
         vectors.build(FromOnnx(), source)
 
 
+def test_an_operator_that_the_library_lacks_is_named_in_words(vectors: Workplace, tmp_path: Path) -> None:
+    node = helper.make_node("FusedMatMul", ["x", "w"], ["y"], name="the_product", domain="com.microsoft")
+    model = graph_model([node], ("n", 20), ("n", 8), [weight("w", 20, 8)])
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    said = "onnx2pytorch can't read FusedMatMul 'the_product': it does not know this operator"
+    with pytest.raises(StageFailed, match=said):
+        vectors.build(FromOnnx(), saved(model, tmp_path / "source"))
+
+
+def test_a_convolution_whose_weight_is_computed_is_named_in_words(vectors: Workplace, tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Reshape", ["x", "shape"], ["p"]),
+        helper.make_node("Neg", ["w"], ["k"]),
+        helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0),
+        helper.make_node("Mul", ["k", "most"], ["m"]),
+        helper.make_node("Conv", ["p", "m"], ["y"], name="the_convolution"),
+    ]
+    weights = [weight("w", 2, 1, 3, 3), numpy_helper.from_array(np.array([-1, 1, 4, 5]), "shape")]
+    source = saved(graph_model(nodes, ("n", 20), ("n", 2, 2, 3), weights), tmp_path / "source")
+    with pytest.raises(StageFailed, match="can't read Conv 'the_convolution': it did not foresee this form"):
+        vectors.build(FromOnnx(), source)
+
+
+def test_an_output_may_be_a_constant(vectors: Workplace, tmp_path: Path) -> None:
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"]), helper.make_node("Identity", ["c"], ["k"])]
+    model = graph_model(nodes, ("n", 20), ("n", 8), [weight("w", 20, 8), weight("c", 4)])
+    model.graph.output.append(helper.make_tensor_value_info("k", TensorProto.FLOAT, [4]))
+    proven(vectors, saved(model, tmp_path / "source"))
+
+
+@pytest.mark.parametrize("given", ["scales", "sizes"])
+def test_a_resize_may_name_the_axes_of_pictures(vectors: Workplace, tmp_path: Path, given: str) -> None:
+    scales, sizes = np.array([2, 3], np.float32), np.array([8, 15], np.int64)
+    read = ["p", "", "by"] if given == "scales" else ["p", "", "", "by"]
+    nodes = [
+        helper.make_node("Reshape", ["x", "shape"], ["p"]),
+        helper.make_node("Resize", read, ["y"], name="resize", mode="linear", axes=[2, 3]),
+    ]
+    weights = [
+        numpy_helper.from_array(np.array([-1, 1, 4, 5]), "shape"),
+        numpy_helper.from_array(scales if given == "scales" else sizes, "by"),
+    ]
+    model = graph_model(nodes, ("n", 20), ("n", 1, 8, 15), weights, opset=18)
+    made = proven(vectors, saved(model, tmp_path / "source")).path
+    export_program(load_module(made), (torch.zeros(3, 20),), load_spec(made).inputs)
+
+
 def test_it_is_skipped_where_it_makes_no_sense(
     vectors: Workplace, torch_model: Artifact, onnx_model: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

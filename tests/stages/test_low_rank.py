@@ -18,7 +18,7 @@ from pipeline.artifact import Artifact
 from pipeline.artifact.proof import check_output
 from pipeline.artifact.run import run
 from pipeline.artifact.torch_module import load_module, load_spec
-from pipeline.errors import StageFailed
+from pipeline.errors import Skipped, StageFailed
 from pipeline.plan import Stage
 from pipeline.stages.export import ExportOnnx
 from pipeline.stages.finetune import Finetune
@@ -179,7 +179,7 @@ def test_an_encoders_layers_are_factorized(workplace: Workplace, torch_encoder: 
 
 def test_layers_that_can_not_be_factorized_are_left_alone_with_the_reason(workplace: Workplace) -> None:
     source = workplace.torch(LeftAlone(), spec_of(LeftAlone, {"x": (16, 4, 4)}, ["y"]))
-    with pytest.raises(StageFailed, match="no layer becomes cheaper by a lower rank") as caught:
+    with pytest.raises(Skipped, match="no layer becomes cheaper by a lower rank") as caught:
         workplace.build(LowRank(energy=None, rank_ratio=0.1, min_features=8, round_to=None), source)
     reasons = dict(part.split(": ", 1) for part in str(caught.value).partition("(")[2].rstrip(")").split("; "))
     assert reasons["grouped"] == "has 2 groups"
@@ -200,7 +200,7 @@ def test_named_layers_and_those_that_would_not_be_cheaper_are_left_alone(
     alone = workplace.notes["left_alone"]
     assert alone["blocks.1.conv1"] == "named in ignored_layers"
     assert not any(name.startswith("blocks.1") for name in workplace.notes["ranks"])
-    with pytest.raises(StageFailed, match="rank 16 of 16 would take as many operations or more"):
+    with pytest.raises(Skipped, match="rank 16 of 16 would take as many operations or more"):
         workplace.build(replace(STAGE, energy=0.9999999), torch_model, "whole")
     with pytest.raises(StageFailed, match="ignored_layers: 'nothing' matches no layer"):
         workplace.build(replace(STAGE, ignored_layers=("nothing",)), torch_model, "unknown")

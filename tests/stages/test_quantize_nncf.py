@@ -24,7 +24,7 @@ from pipeline.stages.graphs import library
 from pipeline.stages.quantize_nncf import QuantizeNncf, Written
 from pipeline.stages.quantize_static import QuantizeStatic
 from tests.stages.models import ArrayDataset, MemoryDataset, TextDataset, Workplace, sentences
-from tests.stages.onnx_models import graph_model, saved, weight
+from tests.stages.onnx_models import branching, graph_model, saved, weight
 
 pytestmark = [
     pytest.mark.slow,
@@ -160,3 +160,13 @@ def test_the_weights_of_a_large_model_lie_beside_it(
     assert (quantized.path / "model.onnx.data").exists()
     assert "done_instead" not in workplace.notes
     assert check_output(onnx_model, quantized, None, feed)["sqnr_db"] > 20
+
+
+def test_branches_that_no_example_takes_stay_in_float(workplace: Workplace) -> None:
+    """NNCF calibrates each branch on the examples that take it; here all take the first."""
+    workplace.data = ArrayDataset(input="x", shape=(20,))
+    source = saved(branching(), workplace.folder / "source")
+    quantized = workplace.build(QuantizeNncf(), source)
+    check_output(source, quantized, None, workplace.context().sample(8))
+    said = "if in float, since otherwise: no calibration example takes one of the branches of 'if'"
+    assert workplace.notes["done_instead"] == said

@@ -13,6 +13,7 @@ from pipeline.errors import Skipped
 from pipeline.stages import simplify
 from pipeline.stages.simplify import Simplify
 from tests.stages.models import Workplace, sentences
+from tests.stages.onnx_models import saved
 
 
 @pytest.mark.skipif(find_spec("onnxslim") is None, reason="needs the extra simplify")
@@ -56,3 +57,14 @@ def test_a_graph_that_would_grow_is_left_as_it_was(
     nodes = len(onnx.load(onnx_model.onnx_path).graph.node)
     with pytest.raises(Skipped, match=f"onnxslim made {nodes + 1} nodes of {nodes}"):
         workplace.build(Simplify(), onnx_model)
+
+
+@pytest.mark.skipif(find_spec("onnxslim") is None, reason="needs the extra simplify")
+def test_an_input_that_nothing_reads_stays(workplace: Workplace, traced_encoder: Artifact) -> None:
+    import onnx
+
+    model = onnx.load(traced_encoder.onnx_path)
+    model.graph.input.insert(0, onnx.helper.make_tensor_value_info("idle", onnx.TensorProto.FLOAT, ["n", 2]))
+    simplified = workplace.build(Simplify(), saved(model, workplace.folder / "idle"))
+    names = [value.name for value in onnx.load(simplified.onnx_path).graph.input]
+    assert names == [value.name for value in model.graph.input]

@@ -63,7 +63,7 @@ class OpenVino:
     def load(self, artifact: Artifact, target: Target) -> Session:
         """Compile the model for the CPU."""
         compiled = compile_model(artifact, properties(target))
-        return OpenVinoSession(compiled.create_infer_request(), list(compiled.outputs))
+        return OpenVinoSession(compiled)
 
     def profile(self, artifact: Artifact, target: Target, feed: Feed, calls: int) -> dict[str, Any]:
         """Profile a model, as ``Profiler`` says."""
@@ -72,17 +72,24 @@ class OpenVino:
         return profile_compiled(artifact, properties(target), feed, calls)
 
 
-@dataclass(frozen=True, slots=True)
 class OpenVinoSession:
-    """A compiled model."""
+    """A compiled model, which shares its inputs' memory.
 
-    request: openvino.InferRequest
-    outputs: list[Any]
+    Inputs of other shapes get a request of their own. OpenVINO 2026.4 gives garbage where a request has shared larger
+    inputs before, and an output is an input that went through two conversions.
+    """
+
+    def __init__(self, compiled: openvino.CompiledModel) -> None:
+        self._compiled, self._outputs = compiled, list(compiled.outputs)
+        self._request, self._shapes = compiled.create_infer_request(), list[tuple[int, ...]]()
 
     def __call__(self, feed: Feed) -> list[NDArray[Any]]:
         """Run one batch; the outputs are copies."""
-        results = self.request.infer(dict(feed), share_inputs=True)
-        return [np.asarray(results[output]) for output in self.outputs]
+        shapes = [array.shape for array in feed.values()]
+        if shapes != self._shapes:
+            self._request, self._shapes = self._compiled.create_infer_request(), shapes
+        results = self._request.infer(dict(feed), share_inputs=True)
+        return [np.asarray(results[output]) for output in self._outputs]
 
 
 def compile_model(artifact: Artifact, properties: Mapping[str, Any]) -> openvino.CompiledModel:

@@ -33,14 +33,18 @@ class Session:
         # Compiling may merge tensors, and give one of them several names; the file's names are those of what was read.
         self.inputs, self.outputs = describe(read.inputs), describe(read.outputs)
         properties = {**settings["properties"], "INFERENCE_NUM_THREADS": threads}
-        compiled = core.compile_model(read, settings["device"], properties)
-        self.request = compiled.create_infer_request()
-        self.results = list(compiled.outputs)
+        self.compiled = core.compile_model(read, settings["device"], properties)
+        self.request, self.shapes = self.compiled.create_infer_request(), list[tuple[int, ...]]()
+        self.results = list(self.compiled.outputs)
 
     def __call__(self, feed: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """Run one batch, as it was timed: inputs are shared, outputs are copies; returns these in the model's order."""
         # By position: a name that is a number, say, would be taken for one.
         arrays = {index: np.require(feed[entry["name"]], requirements="C") for index, entry in enumerate(self.inputs)}
+        shapes = [array.shape for array in arrays.values()]
+        if shapes != self.shapes:
+            # Where a request has shared larger inputs before, OpenVINO 2026.4 may give garbage.
+            self.request, self.shapes = self.compiled.create_infer_request(), shapes
         results = self.request.infer(arrays, share_inputs=True)
         return [np.asarray(results[output]) for output in self.results]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from pipeline.artifact import Artifact, Format
 from pipeline.artifact.proof import KEEP, Floor, compare
 from pipeline.artifact.run import ran
-from pipeline.errors import DISK_FULL, Misnamed, Skipped, StageFailed, first_line
+from pipeline.errors import DISK_FULL, Misnamed, Skipped, StageFailed, reason_of
 from pipeline.stages.quantization.nodes import PRODUCTS
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def first_that_works(
                 raise
             if isinstance(error, OSError) and error.errno in DISK_FULL:
                 raise
-            failures.append(error if isinstance(error, StageFailed) else StageFailed(first_line(error)))
+            failures.append(error if isinstance(error, StageFailed) else StageFailed(reason_of(error)))
             logger.info("%s: %s", way.words, failures[-1], exc_info=True)
             _empty(out)
             continue

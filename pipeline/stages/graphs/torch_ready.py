@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.artifact.onnx_graph import Shape, fed_inputs, inner_graphs, readers_of, shape_of, symbols_of
-from pipeline.artifact.onnx_rewriting import free_name, fresh_name, rename_reads, trim_inputs
+from pipeline.artifact.onnx_rewriting import free_name, fresh_name, make_outputs, rename_reads, trim_inputs
 from pipeline.errors import StageFailed, first_line
 from pipeline.importing.clean import clean
 from pipeline.stages.quantization.products import plain_gemms
@@ -44,6 +44,7 @@ def ready(model: onnx.ModelProto, batch: int | None) -> onnx.ModelProto:
     except Exception:
         logger.info("constants are not folded", exc_info=True)
     clean(model)
+    make_outputs(model)
     _follow_reshapes(model)
     trim_inputs(model)
     plain_gemms(model)

@@ -30,6 +30,7 @@ _WITHOUT_BIAS = "/WithoutBiases"
 """The end of the name that OpenVINO gives to a product whose bias it adds in an operator of its own."""
 _NUMBERED = re.compile(r"[A-Za-z]\w*_[0-9]+")
 _RECURRENT = ("GRU", "LSTM", "RNN")
+_IF = "If"
 _SHARE = 0.9
 """The share of the work that passes over the examples are taken for."""
 
@@ -76,6 +77,19 @@ class Fed:
             yield {name: feed[name].astype(kind, copy=False) for name, kind in self.kinds.items()}
 
 
+@contextmanager
+def reaching_branches(nncf: Any, model: onnx.ModelProto) -> Iterator[None]:
+    """Raise StageFailed, with the names of the If nodes, where NNCF has no example for one of their branches: it
+    calibrates each on the examples that take it."""
+    try:
+        yield
+    except nncf.ValidationError as error:
+        names = ", ".join(f"'{node.name}'" for node in model.graph.node if node.op_type == _IF)
+        if not names:
+            raise
+        raise StageFailed(f"no calibration example takes one of the branches of {names}") from error
+
+
 def kinds_of(model: onnx.ModelProto, examples: Examples) -> dict[str, np.dtype[Any]]:
     """NumPy's type of each input; raises StageFailed where the data lacks one."""
     from onnx import helper
@@ -88,18 +102,28 @@ def kinds_of(model: onnx.ModelProto, examples: Examples) -> dict[str, np.dtype[A
 
 
 def openvino_names(model: Any, nodes: Iterable[onnx.NodeProto]) -> list[str]:
-    """The names of the operators that OpenVINO makes of nodes of the ONNX file. Recurrent layers keep no name, so one
-    of a type stands for all."""
+    """The names of the operators that OpenVINO makes of nodes of the ONNX file, those within an If among them.
+    Recurrent layers keep no name, so one of a type stands for all."""
     nodes = list(nodes)
     kinds = {f"{node.op_type}{end}" for node in nodes if node.op_type in _RECURRENT for end in ("Sequence", "Cell")}
     names, values = {node.name for node in nodes}, {name for node in nodes for name in node.output}
-    return [
-        operator.get_friendly_name()
+    operators = [
+        operator
         for operator in model.get_ops()
         if operator.get_friendly_name().removesuffix(_WITHOUT_BIAS) in names
         or operator.get_type_name() in kinds
         or any(values & set(port.get_names()) for port in operator.outputs())
     ]
+    return [name for operator in operators for name in _with_branches(operator)]
+
+
+def _with_branches(operator: Any) -> Iterator[str]:
+    """The name of an operator, and of those in the branches of an If."""
+    yield operator.get_friendly_name()
+    if operator.get_type_name() == _IF:
+        for branch in range(2):
+            for inner in operator.get_function(branch).get_ops():
+                yield from _with_branches(inner)
 
 
 def number_anew(model: Any, source: onnx.ModelProto) -> None:
