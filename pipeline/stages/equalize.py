@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -17,10 +17,14 @@ from pipeline.errors import Unchanged
 from pipeline.plan import Context
 from pipeline.plan.roles import Role
 from pipeline.stages.graphs.library import is_large
+from pipeline.stages.quantization.absorption import absorb, absorbable
 from pipeline.stages.quantization.channel_ranges import Floats, Ranges, Reader, channel_ranges
 from pipeline.stages.quantization.examples import Examples
-from pipeline.stages.quantization.links import links, reader_of, scale
+from pipeline.stages.quantization.links import Link, links, reader_of, scale
 from pipeline.stages.quantization.preparation import require_float
+
+if TYPE_CHECKING:
+    import onnx
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """What is tried for each pair of layers."""
@@ -43,6 +47,10 @@ class Equalize:
     strength: Share | None = None
     """From 0 (as it is) to 1 (all channels alike); null: for each pair of layers the one with the least error of the
     second layer's output, as the ranges and the weights tell it."""
+    absorb_biases: bool = False
+    """Whether what a channel never falls below moves into the next layers' biases first (section 4.1.3 there), so that
+    its range begins at 0. That is exact where nothing but a ReLU lies between and the next layers don't pad, for
+    examples that don't fall below it either; other layers keep their biases."""
     max_examples: Count | None = 512
     """How many calibration examples to use, from the first on; null: all of the split."""
 
@@ -66,7 +74,9 @@ class Equalize:
             raise Unchanged("no layer's channels are read by layers alone, through a ReLU or nothing")
         examples = Examples.of(context, "equalization", self.max_examples)
         context.work.mkdir(parents=True, exist_ok=True)
-        ranges = channel_ranges(model, source, {link.name: link.value for link in found}, examples, context)
+        if self.absorb_biases:
+            _absorb(model, source, absorbable(model, found), examples, context.part(0.0, 0.5))
+        ranges = _ranges(model, source, found, examples, context.part(0.5 if self.absorb_biases else 0.0, 1.0))
         nodes = {node.name: node for node in model.graph.node}
         arrays = {tensor.name: tensor for tensor in model.graph.initializer}
         strengths, factors = {}, {}
@@ -85,3 +95,19 @@ class Equalize:
         share[share == 0] = 1.0  # nothing is known of such a channel
         choices = [(strength, np.clip(share**strength, _LEAST, 1.0)) for strength in tried]
         return min(choices, key=lambda choice: sum(reader.error(seen, choice[1]) for reader in readers))
+
+
+def _ranges(
+    model: onnx.ModelProto, source: Artifact, found: Sequence[Link], examples: Examples, context: Context
+) -> dict[str, Ranges]:
+    return channel_ranges(model, source, {link.name: link.value for link in found}, examples, context)
+
+
+def _absorb(
+    model: onnx.ModelProto, source: Artifact, able: Sequence[Link], examples: Examples, context: Context
+) -> None:
+    seen = _ranges(model, source, able, examples, context) if able else {}
+    least = {link: np.maximum(seen[link.name].least, 0) for link in able}
+    shifts = {link: shift for link, shift in least.items() if shift.any() and np.isfinite(shift).all()}
+    absorb(model, shifts)
+    context.note("absorbed_channels", {link.maker: int(np.count_nonzero(shift)) for link, shift in shifts.items()})

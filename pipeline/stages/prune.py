@@ -73,7 +73,7 @@ class Prune:
     importance: Importance = "l2"
     """The rank of a channel: the norm of its weights (l1, l2), the scale of its batch normalization (bn_scale,
     arXiv:1708.06519), layer-adaptive magnitude (lamp, arXiv:2010.07611), the change of the loss to first order (taylor;
-    Molchanov et al. 2019), what the layers that read it lose where ``Compensate`` makes up for it (reconstruction;
+    Molchanov et al. 2019), what the outputs lose where ``Compensate`` makes up for it (reconstruction;
     ``pipeline.stages.pruning.reconstruction``), or random, to compare with."""
     importance_examples: Count = 128
     """How many calibration examples taylor and reconstruction take."""
@@ -96,7 +96,7 @@ class Prune:
     role: ClassVar[Role] = "architecture"
     accepts: ClassVar[frozenset[Format]] = frozenset({"torch"})
     produces: ClassVar[Format] = "torch"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     reads: ClassVar[frozenset[SplitName]] = cast("frozenset[SplitName]", _Reads())  # by the fields, as a property
     measures: ClassVar[bool] = cast("bool", _Measures())
     libraries: ClassVar[tuple[str, ...]] = ("torch", "torch-pruning")

@@ -13,6 +13,7 @@ from pipeline.artifact import Artifact
 from pipeline.artifact.proof import check_output
 from pipeline.errors import Skipped, StageFailed, Unchanged
 from pipeline.stages.equalize import Equalize
+from pipeline.stages.quantization.absorption import absorbable
 from pipeline.stages.quantization.channel_ranges import Ranges
 from pipeline.stages.quantization.links import links, reader_of
 from pipeline.stages.quantize_static import QuantizeStatic
@@ -95,7 +96,7 @@ def test_the_error_is_what_rounding_adds(name: str, factor: float) -> None:
     scales = np.geomspace(0.1, 1.0, count)
     x = rng.uniform(-scales, scales, (4000, weights.shape[2], count))
     factors = np.geomspace(factor, 1.0, count)
-    seen = Ranges(x.min((0, 1)), x.max((0, 1)), np.square(x).mean((0, 1)))
+    seen = Ranges(x.min((0, 1)), x.max((0, 1)), np.square(x).mean((0, 1)), x.min((0, 1)))
     divided, grown = x / factors, weights * factors[channels][..., None]
     step, steps = np.ptp(divided) / 255, np.abs(grown).max((1, 2), keepdims=True) / 127
     restored, rounded = np.rint(divided / step) * step, np.rint(grown / steps) * steps
@@ -128,3 +129,61 @@ def test_no_examples_are_refused(workplace: Workplace, uneven: Artifact, empty: 
 )
 def test_a_field_out_of_bounds_is_refused(fields: dict[str, Any], told: str) -> None:
     assert told in refusal(Equalize, **fields)
+
+
+def heavy_biases(*, pads: int = 0) -> onnx.ModelProto:
+    """Three convolutions, of which the first adds 40 to half of its channels; the second may read zeros around them."""
+    nodes = [
+        onnx.helper.make_node("Conv", ["x", "w0", "b0"], ["a"], name="first", kernel_shape=[3, 3]),
+        onnx.helper.make_node("Relu", ["a"], ["r"], name="relu"),
+        onnx.helper.make_node("Conv", ["r", "w1"], ["c"], name="second", kernel_shape=[3, 3], pads=[pads] * 4, group=2),
+        onnx.helper.make_node("Relu", ["c"], ["s"], name="another"),
+        onnx.helper.make_node("Conv", ["s", "w2", "b2"], ["k"], name="third", kernel_shape=[1, 1]),
+        onnx.helper.make_node("GlobalAveragePool", ["k"], ["q"], name="pool"),
+        onnx.helper.make_node("Flatten", ["q"], ["y"], name="flatten"),
+    ]
+    bias = np.where(np.arange(8) % 2, 40, 0).astype(np.float32)
+    weights = [
+        graphs.weight("w0", 8, 3, 3, 3),
+        onnx.numpy_helper.from_array(bias, "b0"),
+        graphs.weight("w1", 8, 4, 3, 3),
+        graphs.weight("w2", 5, 8, 1, 1),
+        graphs.weight("b2", 5),
+    ]
+    return graphs.graph_model(nodes, ("n", 3, 8, 8), ("n", 5), weights)
+
+
+ABSORB = Equalize(absorb_biases=True, strength=0.0)
+
+
+def test_a_model_without_its_high_biases_computes_the_same(workplace: Workplace, tmp_path: Path) -> None:
+    source = on_graph(workplace, tmp_path, heavy_biases())
+    absorbed = workplace.build(ABSORB, source)
+    found = check_output(source, absorbed, Equalize.tolerance, workplace.context().feed("calibration"))
+    assert found["sqnr_db"] > 80
+    assert workplace.notes["absorbed_channels"]["first"] == 4
+    biases = {tensor.name: tensor for tensor in onnx.load(absorbed.onnx_path).graph.initializer}
+    first = next(node for node in onnx.load(absorbed.onnx_path).graph.node if node.name == "first")
+    assert np.abs(onnx.numpy_helper.to_array(biases[first.input[2]])).max() < 30
+
+
+def test_quantization_loses_less_without_high_biases(workplace: Workplace, tmp_path: Path) -> None:
+    source = on_graph(workplace, tmp_path, heavy_biases())
+    feed = workplace.context().feed("calibration")
+    stage = QuantizeStatic(compensation="none")
+    losses = []
+    for number, equalize in enumerate((Equalize(), Equalize(absorb_biases=True))):
+        equalized = workplace.build(equalize, source, f"equalized-{number}")
+        losses.append(check_output(source, workplace.build(stage, equalized, str(number)), None, feed)["sqnr_db"])
+    assert losses[1] > losses[0] + 6
+
+
+def test_biases_stay_where_the_next_layer_reads_zeros_around_them(workplace: Workplace, tmp_path: Path) -> None:
+    source = on_graph(workplace, tmp_path, heavy_biases(pads=1))
+    workplace.build(ABSORB, source)
+    assert "first" not in workplace.notes["absorbed_channels"]
+
+
+def test_biases_stay_where_a_cut_or_a_pooling_lies_between() -> None:
+    model = graphs.uneven_channels()
+    assert [link.maker for link in absorbable(model, links(model))] == []

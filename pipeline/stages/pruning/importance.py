@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.artifact.torch_module import ModelSpec, as_tensors
@@ -72,17 +72,17 @@ def accumulate_gradients(module: nn.Module, spec: ModelSpec, context: Context, e
 
 
 def reconstruction_scores(
-    prunable: Prunable, module: nn.Module, spec: ModelSpec, context: Context, examples: int
-) -> torch.Tensor | None:
-    """The score of each unit by the first calibration examples (``reconstruction.scores``); raises StageFailed without
-    examples."""
+    prunables: Sequence[Prunable], module: nn.Module, spec: ModelSpec, context: Context, examples: int
+) -> list[torch.Tensor | None]:
+    """For each group the scores of its units by the first calibration examples (``reconstruction.scores``); raises
+    StageFailed without examples."""
     from pipeline.stages.pruning.reconstruction import scores
     from pipeline.stages.pruning.refit import mask_of
     from pipeline.training.examples import calibration_examples
 
     chosen = calibration_examples(context, spec.inputs, "importance=reconstruction", examples)
     device = next(module.parameters()).device
-    return scores(prunable, module, lambda: chosen.batches(BATCH, device), mask_of(spec.inputs))
+    return scores(prunables, module, lambda: chosen.batches(BATCH, device), mask_of(spec.inputs))
 
 
 def _loss(outputs: list[torch.Tensor], labels: torch.Tensor | None) -> torch.Tensor:

@@ -133,17 +133,11 @@ class Pruner:
         return changes
 
     def _ranked(self, groups: Groups, ratio: float, share: float) -> list[Ranked]:
+        prunables = [prunable for prunable in groups.prunable if prunable.layers not in self._refused]
         ranked = []
-        for prunable in groups.prunable:
-            if prunable.layers in self._refused:
-                continue
-            try:
-                scores = self._scores(prunable)
-            except FAILURES as error:
-                self._refused[prunable.layers] = f"its channels can't be told apart ({first_line(error)})"
-                continue
+        for prunable, known in zip(prunables, self._reconstruction(prunables), strict=True):
+            scores = known if known is not None else self._scores(prunable)
             if scores is None:
-                self._refused[prunable.layers] = f"nothing in its group has what importance={self.recipe.importance} is"
                 continue
             own = self.recipe.ratio_of(prunable)
             first = self._first_counts.setdefault(prunable.layers, len(prunable.units))
@@ -158,17 +152,31 @@ class Pruner:
             )
         return ranked
 
-    def _scores(self, prunable: Prunable) -> torch.Tensor | None:
-        recipe = self.recipe
-        if recipe.importance != "reconstruction":
-            return unit_scores(prunable, scorer(recipe.importance))
+    def _reconstruction(self, prunables: Sequence[Prunable]) -> Sequence[torch.Tensor | None]:
+        """The scores of ``importance=reconstruction``, all groups in the same passes; None where others rank."""
+        if self.recipe.importance != "reconstruction" or not prunables:
+            return [None] * len(prunables)
         try:
-            found = reconstruction_scores(prunable, self.module, self.spec, self.context, recipe.importance_examples)
+            return reconstruction_scores(
+                prunables, self.module, self.spec, self.context, self.recipe.importance_examples
+            )
         except FAILURES:
-            logger.info("%s can't be looked into", ", ".join(prunable.layers), exc_info=True)
-            found = None
+            logger.info("the model can't be looked into", exc_info=True)
+            return [None] * len(prunables)
+
+    def _scores(self, prunable: Prunable) -> torch.Tensor | None:
+        """The scores of a group by its weights or gradients; None where it has none, and is refused."""
+        importance = self.recipe.importance
         # What reads a group may be none that could make up for anything: then its weights rank it.
-        return unit_scores(prunable, scorer("l2")) if found is None else found
+        score = scorer("l2" if importance == "reconstruction" else importance)
+        try:
+            scores = unit_scores(prunable, score)
+        except FAILURES as error:
+            self._refused[prunable.layers] = f"its channels can't be told apart ({first_line(error)})"
+            return None
+        if scores is None:
+            self._refused[prunable.layers] = f"nothing in its group has what importance={importance} is"
+        return scores
 
     def _agree(self, changes: Mapping[tuple[str, ...], Change], probe: tuple[torch.Tensor, ...]) -> bool:
         """Whether all the changes together do what they should; else the groups are refused that alone do not, or not

@@ -1,16 +1,17 @@
-"""Ranks a group's units by how well the layers that read them can do without: by the error that is left of what these
-layers make once their other weights are solved anew.
+"""Ranks units by how well the layers that read them can do without: by the error of the module's outputs that is left
+once the layers' other weights are solved anew.
 
 The units go one small part after the other, the cheapest first. After each part the other weights make up for it, as
 far as they can, and the rest is judged anew: of two units that say the same, one is cheap only until the other goes.
 This is the Optimal Brain Surgeon (Hassibi & Stork 1992) for whole structures (ZipLM, Kurtic et al. 2023,
 arXiv:2302.04089), on second moments of what the layers read. Where the layers have biases, these take over the units'
-means (VBP, arXiv:2507.12988).
+means (VBP, arXiv:2507.12988). An error in what a layer makes counts by what the outputs mind of it, so the scores of
+different groups can be compared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,14 +20,19 @@ from torch import Tensor, nn
 
 from pipeline.stages.linear.solvers import solver_of, why_not
 from pipeline.stages.pruning.groups import Prunable
-from pipeline.stages.pruning.passes import captured
-from pipeline.stages.pruning.refit import counted
+from pipeline.stages.pruning.readings import Reading, readings
 from pipeline.stages.pruning.replay import Batches
 
 _RIDGE = 1e-4
 """What keeps the moments invertible, as a share of the square of each input."""
 _PARTS = 64
 """In how many parts the units go."""
+_MOMENTS_BYTES = 2**29
+"""The most memory for the moments of layers that are looked into in the same pass."""
+_LATER = 1e-9
+"""By this share a unit's score is larger than that of the unit before it, where they are equal."""
+_MINDED = 1e-6
+"""What each output of a layer counts at least, as a share of the mean."""
 
 
 @dataclass(slots=True)
@@ -36,18 +42,16 @@ class _Reader:
     inverse: Tensor
     """The inverse of the moments of its inputs [F, F]."""
     weights: Tensor
-    """[F, O]."""
-    signal: float
-    """The square of what it makes, in the whole module."""
+    """[F, O], for outputs whose squares add up to what the module's outputs mind."""
     of_units: Tensor
     """The inputs of each unit [U, B]."""
 
     def errors(self, left: Tensor) -> Tensor:
-        """The error [U'] that each of the units ``left`` [U'] leaves when it goes, as a share of the signal."""
+        """The error [U'] that each of the units ``left`` [U'] leaves when it goes."""
         own = self.of_units[left]
         blocks = self.inverse[own[:, :, None], own[:, None, :]]
         weights = self.weights[own]
-        errors: Tensor = (weights * torch.linalg.solve(blocks, weights)).sum((1, 2)) / self.signal
+        errors: Tensor = (weights * torch.linalg.solve(blocks, weights)).sum((1, 2))
         return errors
 
     def without(self, units: Tensor) -> None:
@@ -59,31 +63,69 @@ class _Reader:
         self.inverse -= across @ solved[:, self.weights.shape[1] :]
 
 
+@dataclass(frozen=True, slots=True)
+class _Reads:
+    """A layer that reads a group's units, and the inputs of each unit [U, B]."""
+
+    layer: nn.Linear | nn.Conv1d | nn.Conv2d
+    name: str
+    of_units: Tensor
+
+
 @torch.no_grad()
-def scores(prunable: Prunable, module: nn.Module, batches: Batches, mask: int | None) -> Tensor | None:
-    """A score for each unit of the group [U], larger for those that go later; None where no layer mixes the units, so
-    that none could make up for another. ``mask`` is the argument that says by 1 and 0 which positions count."""
-    readers = [reader for reader in _readers(prunable, module, batches, mask) if reader.signal > 0]
-    count = len(prunable.units)
+def scores(prunables: Sequence[Prunable], module: nn.Module, batches: Batches, mask: int | None) -> list[Tensor | None]:
+    """For each group a score for each unit [U]: the squared error of the outputs that its going adds, or that of the
+    units before it, if that is larger. None where no layer mixes the units, so that none could make up for another.
+    ``mask`` is the argument that says by 1 and 0 which positions count."""
+    reads = [list(_reads(prunable, module)) for prunable in prunables]
+    found: list[Tensor | None] = []
+    for part in _parts(reads):
+        names = {each.name for of_group in part for each in of_group}
+        seen = readings(module, names, batches, mask) if names else {}
+        counts = [len(prunable.units) for prunable in prunables[len(found) :]]
+        found += [_scores(count, own, seen) for count, own in zip(counts, part, strict=False)]
+    return found
+
+
+def _parts(reads: Sequence[list[_Reads]]) -> Iterator[list[list[_Reads]]]:
+    """Groups whose readers' moments fit into memory together."""
+    part: list[list[_Reads]] = []
+    size = 0
+    for own in reads:
+        needed = sum((each.layer.weight[0].numel() + 1) ** 2 * torch.float64.itemsize for each in own)
+        if part and size + needed > _MOMENTS_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(own)
+        size += needed
+    yield part
+
+
+def _scores(count: int, reads: Sequence[_Reads], seen: Mapping[str, Reading]) -> Tensor | None:
+    minded = [(each, seen[each.name]) for each in reads if each.name in seen and seen[each.name].influence.any()]
+    readers = [_reader(each, reading) for each, reading in minded]
     if not readers:
         return None
-    found = torch.zeros(count, dtype=torch.float64)
     left = torch.arange(count)
-    most, so_far = max(1, count // _PARTS), 0.0
+    most = max(1, count // _PARTS)
+    going: list[Tensor] = []
+    added: list[Tensor] = []
     while len(left):
         errors = torch.stack([reader.errors(left) for reader in readers]).sum(0)
         order = errors.argsort(stable=True)[:most]
         gone = left[order]
-        found[gone] = torch.clamp_min(so_far + errors[order], float(found.max()))
-        so_far = float(found.max())
+        going.append(gone)
+        added.append(errors[order])
         left = left[~torch.isin(left, gone)]
         if len(left):
             for reader in readers:
                 reader.without(gone)
+    found = torch.empty(count, dtype=torch.float64)
+    found[torch.cat(going)] = torch.cat(added).cummax(0).values * (1 + _LATER * torch.arange(count).double())
     return found
 
 
-def _readers(prunable: Prunable, module: nn.Module, batches: Batches, mask: int | None) -> Iterator[_Reader]:
+def _reads(prunable: Prunable, module: nn.Module) -> Iterator[_Reads]:
     names = {layer: name for name, layer in module.named_modules()}
     seen = set()
     for place, (dependency, own) in enumerate(prunable.group):
@@ -94,16 +136,20 @@ def _readers(prunable: Prunable, module: nn.Module, batches: Batches, mask: int 
         columns = _columns(prunable, own, prunable.group[place].root_idxs)
         if columns is None:
             continue
-        moments = _moments(module, names[layer], batches, mask)
-        weights = solver_of(layer).weights()[0]
-        inputs = weights.shape[0] - (layer.bias is not None)
-        kernel = torch.arange(inputs // _width(layer))
-        of_units = (columns[:, :, None] * len(kernel) + kernel).flatten(1)
-        squares = moments.diagonal()
-        pull = _RIDGE * squares.clamp_min(_RIDGE * squares.mean().clamp_min(torch.finfo(torch.float64).tiny))
-        inverse = torch.linalg.inv(moments + torch.diag(pull))
-        signal = float((weights * (moments @ weights)).sum())
-        yield _Reader(inverse=inverse, weights=weights, signal=signal, of_units=of_units)
+        kernel = torch.arange(layer.weight[0].numel() // _width(layer))
+        yield _Reads(layer, names[layer], (columns[:, :, None] * len(kernel) + kernel).flatten(1))
+
+
+def _reader(reads: _Reads, reading: Reading) -> _Reader:
+    squares = reading.inputs.diagonal()
+    pull = _RIDGE * squares.clamp_min(_RIDGE * squares.mean().clamp_min(torch.finfo(torch.float64).tiny))
+    influence = reading.influence / reading.places
+    least = _MINDED * influence.diagonal().mean() * torch.eye(len(influence)).double()
+    return _Reader(
+        inverse=torch.linalg.inv(reading.inputs + torch.diag(pull)),
+        weights=solver_of(reads.layer).weights()[0] @ torch.linalg.cholesky(influence + least),
+        of_units=reads.of_units,
+    )
 
 
 def _is_made(prunable: Prunable, dependency: Any) -> bool:
@@ -129,17 +175,3 @@ def _columns(prunable: Prunable, own: Sequence[int], roots: Sequence[int]) -> Te
         by_root.setdefault(int(root), []).append(int(channel))
     found = [[channel for root in unit for channel in by_root.get(root, [])] for unit in prunable.units]
     return torch.tensor(found) if found and len({len(each) for each in found}) == 1 and found[0] else None
-
-
-def _moments(module: nn.Module, name: str, batches: Batches, mask: int | None) -> Tensor:
-    """The products of a layer's inputs with each other [F, F], summed over all places."""
-    layer = module.get_submodule(name)
-    found: Tensor | None = None
-    for arguments in batches():
-        read = captured(module, [name], arguments, outputs=False)[name]
-        made = layer(read)
-        for rows, _ in solver_of(layer).places(*counted(mask, arguments, read, made)):
-            products = (rows[0].mT @ rows[0]).double().cpu()
-            found = products if found is None else found + products
-    assert found is not None
-    return found

@@ -47,6 +47,8 @@ class Ranges:
     """The largest value of each channel [C], 0 at least."""
     squares: Floats
     """The mean square of each channel [C]."""
+    least: Floats
+    """The smallest value of each channel [C], also where it is above 0; infinity where there is none."""
 
     @property
     def largest(self) -> Floats:
@@ -112,13 +114,14 @@ def _ranges(
     values: Mapping[str, Channelled],
     context: Context,
 ) -> dict[str, Ranges]:
-    seen = {name: Ranges(*np.zeros((3, value.channels))) for name, value in values.items()}
+    seen = {name: _unseen(value.channels) for name, value in values.items()}
     places = dict.fromkeys(values, 0)
     done, count = 0, len(observing.examples)
     for arrays, mask in observing.values(session, list(values)):
         for (name, value), array in zip(values.items(), arrays, strict=True):
             rows = by_channel(array, value.behind, mask)
-            seen[name].low = np.minimum(seen[name].low, rows.min(0, initial=0))
+            seen[name].least = np.minimum(seen[name].least, rows.min(0, initial=np.inf))
+            seen[name].low = np.minimum(seen[name].least, 0)
             seen[name].high = np.maximum(seen[name].high, rows.max(0, initial=0))
             seen[name].squares += np.square(rows, dtype=np.float64).sum(0)
             places[name] += len(rows)
@@ -127,3 +130,9 @@ def _ranges(
     for name, found in seen.items():
         found.squares /= max(1, places[name])
     return seen
+
+
+def _unseen(channels: int) -> Ranges:
+    """Before any example."""
+    low, high, squares = np.zeros((3, channels))
+    return Ranges(low=low, high=high, squares=squares, least=np.full(channels, np.inf))

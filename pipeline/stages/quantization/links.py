@@ -33,6 +33,9 @@ class Link:
     name: str
     """The name of what the maker makes, behind the activation and before any pooling."""
     value: Channelled
+    passes_constants: bool
+    """Whether a number that is added to a channel arrives at the readers as it is, as long as the channel stays above
+    0: no pooling and no cut lies between."""
 
 
 def links(model: onnx.ModelProto) -> list[Link]:
@@ -46,12 +49,13 @@ def links(model: onnx.ModelProto) -> list[Link]:
         if not _makes(node, constants):
             continue
         value = seen = node.output[0]
-        pooled = False
+        pooled = cut = False
         while value not in outputs and len(read.get(value, [])) == 1:
             (behind,) = read[value]
             pooled = pooled or behind.op_type in _POOLINGS
             if not (behind.op_type in (*_ACTIVATIONS, *_POOLINGS) or (_is_relu6(behind, constants) and not pooled)):
                 break
+            cut = cut or behind.op_type == "Clip"
             value = behind.output[0]
             seen = seen if pooled else value
         readers = read.get(value, [])
@@ -62,7 +66,8 @@ def links(model: onnx.ModelProto) -> list[Link]:
         names = tuple(each.name for each in readers)
         weights = constants[node.input[1]]
         made = Channelled(channels=channels, behind=len(weights.dims) - 2, kind=weights.data_type)
-        found.append(Link(maker=node.name, readers=names, name=seen, value=made))
+        passes = not (pooled or cut)
+        found.append(Link(maker=node.name, readers=names, name=seen, value=made, passes_constants=passes))
     return found
 
 
