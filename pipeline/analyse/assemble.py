@@ -13,6 +13,7 @@ from pipeline.analyse.answers import answers
 from pipeline.analyse.cells import Cells, cells_by_subject
 from pipeline.analyse.explain.explain import with_explanations
 from pipeline.analyse.factors.ranking import factors
+from pipeline.analyse.flips import flips
 from pipeline.analyse.ladder import ladders
 from pipeline.analyse.limits import with_limits
 from pipeline.analyse.noise import check_noise, unchecked
@@ -90,6 +91,7 @@ def analyse(record: Record) -> Report:
         ladders=[]
         if record.grid != "all"
         else faults.contain("the batch sizes", lambda: ladders(record.subjects, cells, measure, noisy), []),
+        flips=faults.contain("the flipped examples", lambda: flips(record.accuracy, record.class_names, measure), []),
         faults=faults.sentences,
         margins=margins(judged),
         answers=faults.contain(

@@ -13,6 +13,7 @@ from pipeline.results.answers import Answer
 from pipeline.results.explanation import Explanation
 from pipeline.results.factors import Factors
 from pipeline.results.figures import Accuracy, DeviceTime, Latency, Limits, ScenarioResult, Speedup, WholeCall
+from pipeline.results.flips import Flips
 from pipeline.results.header import Header
 from pipeline.results.intervals import Ratio
 from pipeline.results.ladder import Ladder
@@ -167,6 +168,9 @@ class Report(Header):
     """The drop of accuracy that is allowed, by target: ``constraints.max_accuracy_drop``, or its default."""
     answers: list[Answer] = field(default_factory=list)
     """The answers of a search, where they differ; empty where the run had none."""
+    flips: list[Flips] = field(default_factory=list)
+    """What each row answers differently than the baseline; empty without labels, and for a metric that does not judge
+    one class an example."""
     faults: list[Nonempty] = field(default_factory=list)
     """The parts that could not be made, and why, a sentence each without its full stop."""
     schema_version: Literal[1] = SCHEMA_VERSION

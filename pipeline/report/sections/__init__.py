@@ -13,6 +13,7 @@ from pipeline.errors.contained import contained
 from pipeline.report.sections.chains import chains
 from pipeline.report.sections.explanations import explanations
 from pipeline.report.sections.factors import factors
+from pipeline.report.sections.flips import flips
 from pipeline.report.sections.ladder import ladder
 from pipeline.report.sections.limits import limits
 from pipeline.report.sections.meanings import meanings
@@ -38,6 +39,7 @@ SECTIONS: tuple[MakeSection, ...] = (
     ladder,
     steps,
     explanations,
+    flips,
     spread,
     whole_call,
     scenarios,
