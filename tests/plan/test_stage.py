@@ -11,4 +11,4 @@ def test_a_stage_as_it_is_has_no_changed_field() -> None:
 
 
 def test_a_field_that_was_set_is_named() -> None:
-    assert changed_fields(QuantizeDynamic(op_types=["MatMul"])) == ["op_types"]
+    assert changed_fields(QuantizeDynamic(op_types=("MatMul",))) == ["op_types"]

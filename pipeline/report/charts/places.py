@@ -55,10 +55,10 @@ def places(points: Sequence[Point], width: float, height: float) -> list[Place |
             for place in _candidates()
             if _inside(box := _box(point, place), width, height) and not any(map(box.meets, taken))
         )
-        place, box = next(fitting, (None, None))
-        found.append(place)
-        if box is not None:
-            taken.append(box)
+        free = next(fitting, None)
+        found.append(None if free is None else free[0])
+        if free is not None:
+            taken.append(free[1])
     return found
 
 
