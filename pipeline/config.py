@@ -250,7 +250,7 @@ def _only(group: str, overrides: Sequence[str]) -> dict[str, Any]:
 
     for override in overrides:
         if not override.startswith((f"{group}=", f"{group}.")):
-            raise UserError(f"{override} can't be set here: only {group}=NAME and {group}.KEY=VALUE can")
+            raise UserError(f"{override} can't be set here: only {group}=OPTION and {group}.KEY=VALUE can")
     with initialize_config_module("pipeline.conf", version_base="1.3"):
         cfg = compose("config", list(overrides))
     plain: dict[str, Any] = OmegaConf.to_container(cfg[group], resolve=True)  # type: ignore[assignment]

@@ -91,8 +91,9 @@ def has_its_shapes_already(candidate: Candidate, facts: Facts) -> str | None:
 
 
 def fixes_a_batch_that_is_not_timed(candidate: Candidate, facts: Facts) -> str | None:
-    """A model of a fixed batch runs at that batch only; one whose shapes are fixed already keeps its own."""
-    if _has_fixed_shapes(facts):
+    """A model of a fixed batch runs at that batch only. An ONNX file whose shapes are fixed already keeps its own, and
+    nothing is known of one that was not looked at."""
+    if _has_fixed_shapes(facts) or (facts.source == "onnx" and facts.graph is None):
         return None
     for name, stage in candidate.variant.stages.items():
         size = getattr(stage, "batch_size", None)

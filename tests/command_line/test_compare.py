@@ -17,17 +17,16 @@ MADE = {
     "worse": replace(INT8, lost=200),
     "unsteady": replace(INT8, times_as_fast=1.94, spread=0.15),
 }
+WIDE = "160"
+"""Columns of the terminal, so that names stand on one line."""
 LATER = "2025-01-02T00:00:00+00:00"
 
 
 @pytest.fixture(autouse=True)
-def _runs(elsewhere: None) -> None:
+def _runs(elsewhere: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", WIDE)
     written(a_run().record, Path("runs/a"))
-    for name, made in {
-        "same": INT8,
-        "worse": replace(INT8, lost=200),
-        "unsteady": replace(INT8, times_as_fast=1.94, spread=0.15),
-    }.items():
+    for name, made in MADE.items():
         written(replace(a_run(made, seed=2).record, created=LATER), Path(name))
 
 

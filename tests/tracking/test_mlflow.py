@@ -55,7 +55,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "--artifacts-destination", str(folder / "artifacts"), "--port", str(port), "--workers", "1",
     ]  # fmt: skip
     with (folder / "log").open("wb") as log:
-        quiet = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+        quiet = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=quiet)
     address = f"http://127.0.0.1:{port}"
     try:
