@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import shlex
-import typing
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, make_dataclass
 from functools import cache
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-from types import NoneType, UnionType
 from typing import Any
 
 from hydra.core.config_search_path import ConfigSearchPath
@@ -21,11 +18,11 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from pipeline.bounds import BatchSize, fitted, hints_of
+from pipeline.bounds import BatchSize, fitted
+from pipeline.construct import construct, make, selected_in
 from pipeline.errors import UserError
 from pipeline.errors.names import meant, unknown
 from pipeline.folders.outputs import new_folder
-from pipeline.libraries.installed import locate
 from pipeline.libraries.plugins import plugin_packages
 from pipeline.metrics.postprocessed import behind
 from pipeline.plan import BASELINE, Constraints, GateRules, MeasureSettings, Plan, RunLimits, SearchSettings, Tracking
@@ -33,7 +30,6 @@ from pipeline.plan.chains import with_beginnings, with_reader
 from pipeline.plan.check import check, check_measure
 from pipeline.stages.from_onnx import PACKAGE, FromOnnx
 
-TARGET = "_target_"
 OF_VARIANTS = ("choices", "rescues", "rescue_chains", "ranges")
 """The keys of ``search`` that begin with the name of a variant."""
 FROM_ONNX = "from_onnx"
@@ -120,12 +116,12 @@ def build(cfg: DictConfig, output: Path, command: str) -> Plan:
     metric = construct(plain["metric"], "metric", problems)
     variants = _named(plain["variants"], "variants", problems)
     targets = _named(plain["target"], "target", problems)
-    measure = _make(MeasureSettings, plain["measure"], "measure", problems)
-    constraints = _make(Constraints, plain["constraints"], "constraints", problems)
-    limits = _make(RunLimits, plain["limits"], "limits", problems)
-    search = None if plain["search"] is None else _make(SearchSettings, plain["search"], "search", problems)
+    measure = make(MeasureSettings, plain["measure"], "measure", problems)
+    constraints = make(Constraints, plain["constraints"], "constraints", problems)
+    limits = make(RunLimits, plain["limits"], "limits", problems)
+    search = None if plain["search"] is None else make(SearchSettings, plain["search"], "search", problems)
     tracking = None if plain["tracking"] is None else construct(plain["tracking"], "tracking", problems)
-    _make(GateRules, plain["gate"], "gate", problems)  # for a run they only have to be valid
+    make(GateRules, plain["gate"], "gate", problems)  # for a run they only have to be valid
     sizes = plain["batch_sizes"]
     batch_sizes = fitted(sizes if isinstance(sizes, list) else [sizes], tuple[BatchSize, ...], "batch_sizes", problems)
     problems.extend(
@@ -210,14 +206,14 @@ def _named(nodes: Mapping[str, Any], group: str, problems: list[str]) -> dict[st
                 f"{where}.name is {given}, but its key is its name: leave name out, or type {where}.name={name}"
             )
         node = {**node, "name": name} if isinstance(node, dict) else node
-        made[name] = construct(node, where, problems, _selected(nodes))
+        made[name] = construct(node, where, problems, selected_in(nodes))
     return made
 
 
 def measure_settings(overrides: Sequence[str]) -> MeasureSettings:
     """Only ``measure``, with overrides such as ``measure=quick``; raises UserError for an override of anything else."""
     problems: list[str] = []
-    settings: MeasureSettings = _make(MeasureSettings, _only("measure", overrides), "measure", problems)
+    settings: MeasureSettings = make(MeasureSettings, _only("measure", overrides), "measure", problems)
     problems = problems or check_measure(settings)
     if problems:
         raise UserError(*problems)
@@ -228,7 +224,7 @@ def gate_rules(overrides: Sequence[str]) -> GateRules:
     """Only ``gate``, with overrides such as ``gate.max_slowdown=0.05``; raises UserError for an override of anything
     else."""
     problems: list[str] = []
-    rules: GateRules = _make(GateRules, _only("gate", overrides), "gate", problems)
+    rules: GateRules = make(GateRules, _only("gate", overrides), "gate", problems)
     if problems:
         raise UserError(*problems)
     return rules
@@ -255,82 +251,3 @@ def _only(group: str, overrides: Sequence[str]) -> dict[str, Any]:
         cfg = compose("config", list(overrides))
     plain: dict[str, Any] = OmegaConf.to_container(cfg[group], resolve=True)  # type: ignore[assignment]
     return plain
-
-
-def _selected(nodes: Mapping[str, Any]) -> list[str]:
-    """The keys of the nodes that a configuration was chosen for."""
-    return [name for name, node in nodes.items() if isinstance(node, dict) and TARGET in node]
-
-
-def construct(node: Any, where: str, problems: list[str], selected: Collection[str] = ()) -> Any:
-    """Call the class that ``node`` names in ``_target_`` with the other keys, nested nodes first.
-
-    Each value is checked against the type of the class's field. Each problem is appended to ``problems``, with the key
-    as the user types it and what exists; None is returned then. ``selected`` has the names beside the node's that were
-    chosen.
-    """
-    if not isinstance(node, dict) or TARGET not in node:
-        asked = meant(where.rpartition(".")[2], selected)
-        others = f"; selected: {', '.join(selected)}" if selected else ""
-        problems.append(
-            f"{where} does not exist here: {asked}no configuration of that name is selected, so it has no {TARGET}"
-            f"{others}"
-        )
-        return None
-    path = node[TARGET]
-    try:
-        kind = locate(path)
-    except (ImportError, AttributeError, ValueError) as error:
-        problems.append(f"{where}.{TARGET}={path} can't be imported: {error}")
-        return None
-    return _make(kind, {key: value for key, value in node.items() if key != TARGET}, where, problems)
-
-
-def _make(kind: Any, values: Mapping[str, Any], where: str, problems: list[str]) -> Any:
-    before = len(problems)
-    parameters = inspect.signature(kind).parameters
-    hints = hints_of(kind)
-    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    arguments = {}
-    for key, value in values.items():
-        if key not in parameters and not takes_any:
-            problems.append(unknown(f"{where}.{key}", key, parameters))
-            continue
-        arguments[key] = _value(value, hints.get(key, Any), f"{where}.{key}", problems)
-    required = [
-        name
-        for name, parameter in parameters.items()
-        if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
-    ]
-    problems.extend(
-        f"{where}.{name} has no value: type {where}.{name}=VALUE" for name in required if name not in values
-    )
-    if len(problems) > before:
-        return None
-    try:
-        return kind(**arguments)
-    except (ValueError, TypeError) as error:
-        problems.append(f"{where}: {error}")
-        return None
-
-
-def _value(value: Any, hint: Any, where: str, problems: list[str], selected: Collection[str] = ()) -> Any:
-    choices = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, UnionType) else (hint,)
-    if value is None and NoneType in choices:
-        return None
-    if (isinstance(value, dict) and TARGET in value) or any(getattr(kind, "_is_protocol", False) for kind in choices):
-        return construct(value, where, problems, selected)
-    if isinstance(value, dict) and is_dataclass(hint):
-        return _make(hint, value, where, problems)
-    if isinstance(value, dict) and (item_hint := _item_hint(hint)) is not None:
-        selected = _selected(value)
-        return {key: _value(item, item_hint, f"{where}.{key}", problems, selected) for key, item in value.items()}
-    return fitted(value, hint, where, problems)
-
-
-def _item_hint(hint: Any) -> Any:
-    """What a mapping's values must be, where that is a class of ours; None for plain values."""
-    if typing.get_origin(hint) is not Mapping:
-        return None
-    item = typing.get_args(hint)[1]
-    return item if is_dataclass(item) or getattr(item, "_is_protocol", False) else None

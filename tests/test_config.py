@@ -16,7 +16,8 @@ import yaml
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from pipeline.config import build, by_default, construct, register
+from pipeline.config import build, by_default, register
+from pipeline.construct import construct
 from pipeline.data.files import NpzFile, SplitFolder
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import UserError

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from onnx import TensorProto, helper
 
-from pipeline.config import construct
+from pipeline.construct import construct
 from pipeline.errors import UserError
 from pipeline.libraries.installed import locate
 from pipeline.postprocessing.argmax import Argmax

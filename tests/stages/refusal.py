@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.config import construct
+from pipeline.construct import construct
 
 
 def refusal(kind: type[Any], **fields: Any) -> str:

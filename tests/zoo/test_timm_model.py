@@ -16,7 +16,7 @@ from rich.console import Console
 
 from pipeline.artifact.torch_module import load_module
 from pipeline.command_line.optimize import search
-from pipeline.config import construct
+from pipeline.construct import construct
 from pipeline.data.images import Images
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import UserError
