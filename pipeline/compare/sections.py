@@ -39,10 +39,21 @@ def _section(title: str, parts: Sequence[Part], notes: Sequence[str] = ()) -> Se
 
 def _rows(found: Comparison) -> Section:
     columns = [Column(head=head, align=align) for head, align in _COLUMNS]
-    table = Table(columns=tuple(columns), rows=[TableRow(cells=_cells(row)) for row in found.rows])
+    shown = [row for row in found.rows if not _is_empty(row)]
+    empty = ", ".join(row.key for row in found.rows if _is_empty(row))
+    table = Table(columns=tuple(columns), rows=[TableRow(cells=_cells(row)) for row in shown])
     why = [f"{row.key}: {text}." for row in found.rows for text in (row.no_speed, row.no_accuracy) if text]
     said = lines([*(f"{note}." for note in found.notes), *why], "caution")
-    return _section("What changed", [Part(tables=[table]), *([Part(lines=said)] if said else [])], [_HOW])
+    said += lines([f"Measured in neither run: {empty}."] if empty else [], "quiet")
+    return _section(
+        "What changed", [Part(tables=[table] if shown else []), *([Part(lines=said)] if said else [])], [_HOW]
+    )
+
+
+def _is_empty(row: RowChange) -> bool:
+    """Whether neither run measured a row, and its model has not changed."""
+    same_size = row.size is None or row.size.before == row.size.after
+    return "ok" not in (row.before, row.after) and row.before == row.after and same_size and not row.chain
 
 
 _COLUMNS: tuple[tuple[str, Align], ...] = (

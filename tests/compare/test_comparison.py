@@ -144,3 +144,12 @@ def test_every_format_holds_every_row_and_json_its_schema() -> None:
         assert "FAILS MARGIN" in text
     assert row_of(found, "pruned@ort_cpu/1").before is None
     assert ROW in {f"{row['variant']}@{row['target']}/{row['batch_size']}" for row in values["rows"]}
+
+
+def test_rows_that_neither_run_measured_are_named_once_and_have_no_line_in_the_table() -> None:
+    fp16 = Made(name="fp16", status="skipped", reason="not asked for")
+    text = markdown_text(compared(a_run(INT8, fp16), a_run(INT8, fp16, seed=2)))
+    assert "Measured in neither run: fp16@ort_cpu/1." in text
+    assert "fp16 on ort_cpu" not in text
+    later = rebuilt(a_run(INT8, fp16, seed=2), "fp16")
+    assert "fp16 on ort_cpu, batch 1" in markdown_text(compared(a_run(INT8, fp16), later)), "its model has changed"
