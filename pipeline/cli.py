@@ -232,26 +232,17 @@ def _track(argv: list[str]) -> int:
 
 def _compare(argv: list[str]) -> int:
     from pipeline.command_line.compare import compare_words
-    from pipeline.compare.command import Options, compare, comparison_schema
+    from pipeline.compare.command import compare, comparison_schema
     from pipeline.config import gate_rules, register
 
     asked = compare_words(argv)
     if asked is None:
         return comparison_schema(_console())
+    options, settings = asked
     register(make_folders=False)
     with explained():
-        rules = gate_rules(asked.settings)
-    options = Options(
-        before=asked.before,
-        after=asked.after,
-        against=asked.against,
-        rules=rules,
-        gate=asked.gate,
-        junit=asked.junit,
-        out=asked.out,
-        as_json=asked.as_json,
-    )
-    return compare(options, _console())
+        rules = gate_rules(settings)
+    return compare(options, rules, _console())
 
 
 def _verify(argv: list[str]) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -212,9 +212,8 @@ def _named(nodes: Mapping[str, Any], group: str, problems: list[str]) -> dict[st
 
 def measure_settings(overrides: Sequence[str]) -> MeasureSettings:
     """Only ``measure``, with overrides such as ``measure=quick``; raises UserError for an override of anything else."""
-    problems: list[str] = []
-    settings: MeasureSettings = make(MeasureSettings, _only("measure", overrides), "measure", problems)
-    problems = problems or check_measure(settings)
+    settings: MeasureSettings = _only("measure", overrides, partial(make, MeasureSettings))
+    problems = check_measure(settings)
     if problems:
         raise UserError(*problems)
     return settings
@@ -223,25 +222,19 @@ def measure_settings(overrides: Sequence[str]) -> MeasureSettings:
 def gate_rules(overrides: Sequence[str]) -> GateRules:
     """Only ``gate``, with overrides such as ``gate.max_slowdown=0.05``; raises UserError for an override of anything
     else."""
-    problems: list[str] = []
-    rules: GateRules = make(GateRules, _only("gate", overrides), "gate", problems)
-    if problems:
-        raise UserError(*problems)
+    rules: GateRules = _only("gate", overrides, partial(make, GateRules))
     return rules
 
 
 def tracking_of(overrides: Sequence[str]) -> Tracking:
     """Only ``tracking``, with overrides such as ``tracking.uri=URI``; raises UserError for an override of anything
     else."""
-    problems: list[str] = []
-    tracking: Tracking = construct(_only("tracking", overrides), "tracking", problems)
-    if problems:
-        raise UserError(*problems)
+    tracking: Tracking = _only("tracking", overrides, construct)
     return tracking
 
 
-def _only(group: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """One group of the configuration, with what was typed about it."""
+def _only(group: str, overrides: Sequence[str], made: Callable[[Any, str, list[str]], Any]) -> Any:
+    """What is made of one group of the configuration, with what was typed about it."""
     from hydra import compose, initialize_config_module
 
     for override in overrides:
@@ -249,5 +242,8 @@ def _only(group: str, overrides: Sequence[str]) -> dict[str, Any]:
             raise UserError(f"{override} can't be set here: only {group}=OPTION and {group}.KEY=VALUE can")
     with initialize_config_module("pipeline.conf", version_base="1.3"):
         cfg = compose("config", list(overrides))
-    plain: dict[str, Any] = OmegaConf.to_container(cfg[group], resolve=True)  # type: ignore[assignment]
-    return plain
+    problems: list[str] = []
+    found = made(OmegaConf.to_container(cfg[group], resolve=True), group, problems)
+    if problems:
+        raise UserError(*problems)
+    return found

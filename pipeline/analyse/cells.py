@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.results.record import LatencySamples
+from pipeline.results.record import CLONE, LatencySamples
 
-CLONE = "clone:"
 _NS_PER_MS = 1e6
 
 

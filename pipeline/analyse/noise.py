@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.analyse.cells import CLONE, Cells, differences_by_round, original
+from pipeline.analyse.cells import Cells, differences_by_round, original
 from pipeline.plan import MeasureSettings
 from pipeline.results import numbers as show
-from pipeline.results.record import LatencySamples
+from pipeline.results.record import CLONE, LatencySamples
 from pipeline.results.report import Noise
 from pipeline.statistics.latency import Estimate, paired_ratio
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.analyse.cells import CLONE, Cells
+from pipeline.analyse.cells import Cells
 from pipeline.errors.contained import Faults
 from pipeline.results import numbers as show
 from pipeline.results.change import Threads
 from pipeline.results.intervals import rounded_up
-from pipeline.results.record import Record, SubjectRecord, subject_key
+from pipeline.results.record import CLONE, Record, SubjectRecord, subject_key
 from pipeline.results.report import Result
 from pipeline.statistics.latency import rounds_interval
 

@@ -4,33 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.command_line.typed import SCHEMA, add_json
+from pipeline.compare.command import Options
 from pipeline.errors import UserError
 
 GATE = "gate"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CompareWords:
-    """What ``compare`` was asked for."""
-
-    before: Path | None
-    after: Path
-    against: Path | None
-    gate: bool
-    junit: Path | None
-    out: Path | None
-    as_json: bool
-    settings: Sequence[str]
-    """The rules that were typed, such as ``gate.max_slowdown=0.05``."""
-
-
-def compare_words(argv: Sequence[str]) -> CompareWords | None:
-    """What these words ask for; None where that is only the JSON Schema. Raises UserError for runs that are missing or
-    too many, and for flags that don't go together."""
+def compare_words(argv: Sequence[str]) -> tuple[Options, Sequence[str]] | None:
+    """What is compared, and the rules that were typed, such as ``gate.max_slowdown=0.05``; None where only the JSON
+    Schema is asked for. Raises UserError for runs that are missing or too many, and for flags that don't go
+    together."""
     if SCHEMA in argv:
         return None
     read = _parser().parse_intermixed_args(argv)
@@ -44,7 +30,7 @@ def compare_words(argv: Sequence[str]) -> CompareWords | None:
     for flag, value in (("--junit", read.junit), (settings[0] if settings else "", settings)):
         if value and not read.gate:
             raise UserError(f"{flag} belongs to the gate: type --gate as well")
-    return CompareWords(
+    options = Options(
         before=None if wanted == 1 else runs[0],
         after=runs[-1],
         against=read.against,
@@ -52,8 +38,8 @@ def compare_words(argv: Sequence[str]) -> CompareWords | None:
         junit=read.junit,
         out=read.out,
         as_json=read.json,
-        settings=settings,
     )
+    return options, settings
 
 
 def _is_rule(word: str) -> bool:

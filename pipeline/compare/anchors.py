@@ -10,6 +10,7 @@ from pipeline.analyse.cells import Cells, differences_by_round
 from pipeline.analyse.speed import reference_of
 from pipeline.compare.runs import Run
 from pipeline.results.comparison import Anchor
+from pipeline.results.header import TargetRecord
 from pipeline.results.record import SubjectRecord, subject_key
 from pipeline.statistics.latency import paired_ratio
 from pipeline.statistics.sessions import Ratio
@@ -34,12 +35,15 @@ def reference_key(run: Run, row: SubjectRecord) -> str:
 
 def same_bytes(first: Run, second: Run, key: str) -> bool:
     """Whether both runs timed the same bytes in a row, on a target of the same settings."""
-    rows = first.rows.get(key), second.rows.get(key)
-    if rows[0] is None or rows[1] is None:
-        return False
-    digests = [run.variants[row.variant].digest for run, row in zip((first, second), rows, strict=True) if row]
-    targets = [run.record.targets.get(row.target) for run, row in zip((first, second), rows, strict=True) if row]
-    return digests[0] is not None and digests[0] == digests[1] and targets[0] == targets[1]
+    timed = _timed(first, key)
+    return timed is not None and timed == _timed(second, key)
+
+
+def _timed(run: Run, key: str) -> tuple[str, TargetRecord | None] | None:
+    """The digest of what a row timed, and its target; None where the run has no such row, or no digest of it."""
+    row = run.rows.get(key)
+    digest = None if row is None else run.variants[row.variant].digest
+    return None if row is None or digest is None else (digest, run.record.targets.get(row.target))
 
 
 def ratio(run: Run, row: SubjectRecord, anchor: Anchor) -> Ratio | None:

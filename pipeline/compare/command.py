@@ -31,20 +31,19 @@ class Options:
     before: Path | None
     """The earlier run; None: the last green ones of ``against``."""
     against: Path | None
-    rules: GateRules
     gate: bool
     junit: Path | None
     out: Path | None
     as_json: bool
 
 
-def compare(options: Options, console: Console) -> int:
+def compare(options: Options, rules: GateRules, console: Console) -> int:
     """Compare, print and write; returns 0, or with a gate 1 for a regression and 3 where it is inconclusive.
 
     Raises UserError for folders that hold no runs, and for runs without a row in common.
     """
     after = Run.read(options.after)
-    found = compared(_earlier(options, after), after, options.rules, gate=options.gate)
+    found = compared(_earlier(options, after, rules.earlier), after, rules, gate=options.gate)
     if options.as_json:
         print_document(found, console)
     else:
@@ -59,11 +58,11 @@ def comparison_schema(console: Console) -> int:
     return 0
 
 
-def _earlier(options: Options, after: Run) -> list[Run]:
+def _earlier(options: Options, after: Run, most: int) -> list[Run]:
     if options.before is not None:
         return [Run.read(options.before)]
     assert options.against is not None
-    return last_green(options.against, after, options.rules.earlier)
+    return last_green(options.against, after, most)
 
 
 def _write(options: Options, found: Comparison, console: Console) -> None:

@@ -13,7 +13,7 @@ from pipeline.compare.speed import Speeds, speeds
 from pipeline.errors import UserError
 from pipeline.plan import GateRules
 from pipeline.results.comparison import Amount, Comparison, RowChange
-from pipeline.results.record import UNFINISHED, SubjectRecord
+from pipeline.results.record import UNFINISHED
 
 _MARGIN = 0.01
 """The drop that verdicts are about where no rule names another."""
@@ -54,8 +54,7 @@ def _row(key: str, before: Run, after: Run, found: Speeds, margin: float) -> Row
     old, new = before.rows.get(key), after.rows.get(key)
     row = new or old
     assert row is not None
-    variants = before.variants.get(row.variant), after.variants.get(row.variant)
-    both = variants if variants[0] is not None and variants[1] is not None else None
+    was, now = before.variants.get(row.variant), after.variants.get(row.variant)
     ok = old is not None and new is not None and old.status == new.status == "ok"
     judged_on = accuracy_change(f"{row.variant}@{row.target}", before, after, margin) if ok else Accuracies()
     return RowChange(
@@ -66,18 +65,14 @@ def _row(key: str, before: Run, after: Run, found: Speeds, margin: float) -> Row
         after=None if new is None else new.status,
         reason=None if new is None else new.reason,
         is_anchor=is_anchor(key, before, after),
-        chain=chain_changes(variants[0], variants[1]) if variants[0] and variants[1] else [],
+        chain=chain_changes(was, now) if was and now else [],
         speed=found.changes.get(key),
         no_speed=found.reasons.get(key),
         accuracy=judged_on.change,
         no_accuracy=judged_on.reason,
-        size=_amount(*(variant.size_bytes for variant in both if variant)) if both else None,
-        memory=_amount(_memory(old), _memory(new)),
+        size=_amount(was.size_bytes, now.size_bytes) if was and now else None,
+        memory=_amount(old.peak_memory_bytes, new.peak_memory_bytes) if old and new else None,
     )
-
-
-def _memory(row: SubjectRecord | None) -> int | None:
-    return None if row is None else row.peak_memory_bytes
 
 
 def _amount(before: int | None, after: int | None) -> Amount | None:

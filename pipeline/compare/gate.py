@@ -11,7 +11,16 @@ from collections.abc import Iterator, Sequence
 
 from pipeline.plan import GateRules
 from pipeline.results import numbers as show
-from pipeline.results.comparison import AccuracyChange, Amount, Check, GateResult, Outcome, RowChange, SpeedChange
+from pipeline.results.comparison import (
+    AccuracyChange,
+    Amount,
+    Check,
+    GateResult,
+    Judged,
+    Outcome,
+    RowChange,
+    SpeedChange,
+)
 from pipeline.results.intervals import rounded_up
 
 _KEPT = ("EQUAL", "IMPROVED", "NO MEANINGFUL DROP", "SMALL REAL DROP")
@@ -32,13 +41,8 @@ def worst(outcomes: Sequence[Outcome]) -> Outcome:
 
 def _checks(row: RowChange, rules: GateRules, *, same_machine: bool) -> Iterator[Check]:
     if row.after is None:
-        yield Check(
-            row=row.key,
-            judged="row",
-            outcome="INCONCLUSIVE",
-            why="the later run does not have this row",
-            settle=f"run it with {row.variant} on {row.target} at batch size {row.batch_size}",
-        )
+        settle = f"run it with {row.variant} on {row.target} at batch size {row.batch_size}"
+        yield _unknown(row, "row", "the later run does not have this row", settle)
         return
     if row.after != "ok":
         yield Check(row=row.key, judged="row", outcome="REGRESSION", why=f"{row.after}: {row.reason}")
@@ -51,16 +55,14 @@ def _checks(row: RowChange, rules: GateRules, *, same_machine: bool) -> Iterator
         yield _size(row.key, row.size, rules.max_size_growth)
 
 
+def _unknown(row: RowChange, judged: Judged, why: str, settle: str) -> Check:
+    return Check(row=row.key, judged=judged, outcome="INCONCLUSIVE", why=why, settle=settle)
+
+
 def _speed(row: RowChange, limit: float, confidence: float, *, same_machine: bool) -> Check:
     change = row.speed
     if change is None:
-        return Check(
-            row=row.key,
-            judged="speed",
-            outcome="INCONCLUSIVE",
-            why=row.no_speed or "it was not timed in both runs",
-            settle="measure both runs anew",
-        )
+        return _unknown(row, "speed", row.no_speed or "it was not timed in both runs", "measure both runs anew")
     outcome, settle = _speed_outcome(change, limit, confidence, same_machine=same_machine)
     why = f"{show.ratio(change.value, change.low, change.high)} of the earlier speed, and {_least(limit)} may be"
     return Check(row=row.key, judged="speed", outcome=outcome, why=why, settle=settle)
@@ -105,13 +107,8 @@ def _least(limit: float) -> str:
 def _accuracy(row: RowChange) -> Check:
     change = row.accuracy
     if change is None:
-        return Check(
-            row=row.key,
-            judged="accuracy",
-            outcome="INCONCLUSIVE",
-            why=row.no_accuracy or "it was not judged in both runs",
-            settle="judge both runs by the same metric on the same examples",
-        )
+        why = row.no_accuracy or "it was not judged in both runs"
+        return _unknown(row, "accuracy", why, "judge both runs by the same metric on the same examples")
     outcome, settle = _accuracy_outcome(change)
     unit = change.unit
     why = (

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pipeline.report.sections.section import Align, Cell, Column, Line, Part, Section, Table, TableRow, grid, lines
 from pipeline.results import numbers as show
 from pipeline.results.comparison import Amount, Comparison, Drift, GateResult, RowChange
-from pipeline.results.record import PROBE
+from pipeline.results.record import CLONE, PROBE
 from pipeline.statistics.sessions import SESSION_SD
 
 _HOW = (
@@ -154,7 +154,7 @@ def _drift(drift: Sequence[Drift]) -> Section | None:
 def _model(key: str) -> str:
     if key.startswith(PROBE):
         return f"the fixed model, beside {key.removeprefix(PROBE)}"
-    return f"the clone of {key.removeprefix('clone:')}" if key.startswith("clone:") else key
+    return f"the clone of {key.removeprefix(CLONE)}" if key.startswith(CLONE) else key
 
 
 def _differences(found: Comparison) -> Section | None:

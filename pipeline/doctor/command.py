@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from pipeline.analyse.cells import CLONE, cells_by_subject, differences_by_round
+from pipeline.analyse.cells import cells_by_subject, differences_by_round
 from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.backends.onnxruntime.libraries import CUDA
 from pipeline.doctor import findings, runtimes
@@ -38,7 +38,7 @@ from pipeline.plan import MeasureSettings, Target
 from pipeline.report.formats.json import plain
 from pipeline.results import numbers as show
 from pipeline.results.header import Machine
-from pipeline.results.record import subject_key
+from pipeline.results.record import CLONE, subject_key
 from pipeline.run.progress import ProgressDisplay
 from pipeline.statistics.latency import DELTA, minimum_detectable_effect, paired_ratio
 

@@ -9,8 +9,7 @@ from pipeline.artifact import Artifact
 from pipeline.data.dataset import Feed
 from pipeline.measure.workers.worker import Job
 from pipeline.plan import Target
-
-CLONE = "clone:"
+from pipeline.results.record import CLONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

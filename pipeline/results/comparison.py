@@ -9,7 +9,7 @@ from pipeline.bounds import Counted, Nonempty, NotNegative, Positive, Share, Upp
 from pipeline.plan import GateRules
 from pipeline.results.figures import SpeedVerdict
 from pipeline.results.intervals import AccuracyVerdict, Unit
-from pipeline.results.record import Status
+from pipeline.results.record import Status, subject_key
 
 SCHEMA_VERSION: Final = 1
 ABOUT: Final = (
@@ -147,7 +147,7 @@ class RowChange:
     @property
     def key(self) -> str:
         """A name such as ``static_int8@ort_cpu/1``."""
-        return f"{self.variant}@{self.target}/{self.batch_size}"
+        return subject_key(self.variant, self.target, self.batch_size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

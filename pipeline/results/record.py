@@ -30,6 +30,8 @@ SAMPLES = "samples"
 """The folder of a run's folder that has its record."""
 UNFINISHED = "the run was stopped when the latencies were measured, and before the accuracy was"
 """The note of a record that was kept on the way."""
+CLONE = "clone:"
+"""What begins the key of a reference's hidden clone; the key of the reference follows."""
 PROBE = "probe:"
 """What begins the key of a hidden fixed model; the key of the row beside which it is timed follows."""
 Status = Literal["ok", "failed", "skipped"]

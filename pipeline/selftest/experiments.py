@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from pipeline.analyse.cells import CLONE, cells_by_subject, differences_by_round
+from pipeline.analyse.cells import cells_by_subject, differences_by_round
 from pipeline.artifact import Artifact
 from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.data.dataset import Feed
@@ -26,7 +26,7 @@ from pipeline.measure.group import Subject
 from pipeline.measure.latency import measure_latency
 from pipeline.plan import BASELINE, MeasureSettings, Target
 from pipeline.results.reading import load_record
-from pipeline.results.record import LatencySamples, subject_key
+from pipeline.results.record import CLONE, LatencySamples, subject_key
 from pipeline.run.progress import ProgressDisplay
 from pipeline.statistics.latency import hodges_lehmann
 from pipeline.zoo.source import OnnxModel

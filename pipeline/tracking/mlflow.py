@@ -18,8 +18,10 @@ from pipeline.analyse import analyse
 from pipeline.artifact import ONNX_FILE
 from pipeline.artifact.onnx_file import read_onnx
 from pipeline.bounds import Nonempty
+from pipeline.bundle.manifest import MANIFEST_FILE
 from pipeline.errors import SlimlineError, UserError, first_line
 from pipeline.libraries.muted import errors_only
+from pipeline.report.deployed import FOLDER as DEPLOY
 from pipeline.report.fields import FIELDS
 from pipeline.report.rows import Row, all_rows, row_status
 from pipeline.results.reading import load_run
@@ -102,8 +104,10 @@ class MLflow:
             with errors_only("mlflow"), warnings.catch_warnings(action="ignore"):
                 before = mlflow.get_tracking_uri()
                 mlflow.set_tracking_uri(self.uri or before)
-                yield mlflow
-                mlflow.set_tracking_uri(before)
+                try:
+                    yield mlflow
+                finally:
+                    mlflow.set_tracking_uri(before)
         finally:
             for name in own:
                 os.environ.pop(name, None)
@@ -122,7 +126,7 @@ class MLflow:
             for row in rows:
                 _send_row(mlflow, row)
             if chosen is not None and self.bundle:
-                _send_bundle(mlflow, folder / "deploy" / chosen.variant.name)
+                _send_bundle(mlflow, folder / DEPLOY / chosen.variant.name)
         return _address(mlflow.get_tracking_uri(), sent)
 
 
@@ -171,24 +175,24 @@ def _send_row(mlflow: Any, row: Row) -> None:
     name = row.variant.name
     if row.result is not None:
         name += f" on {row.result.target}, batch {row.result.batch_size}"
-    mlflow.start_run(run_name=name, nested=True)
-    mlflow.log_params(_short({"chain": " > ".join(stage.name for stage in stages), **chain}))
-    mlflow.set_tags(_short({**words_of(row), "status": status, "recommended": row.recommended}))
-    if status != "ok":
-        mlflow.set_tag("reason", reason[:LONGEST_VALUE])
-    mlflow.log_metrics(numbers_of(row))
-    mlflow.end_run(ENDS[status])
+    with mlflow.start_run(run_name=name, nested=True):
+        mlflow.log_params(_short({"chain": " > ".join(stage.name for stage in stages), **chain}))
+        mlflow.set_tags(_short({**words_of(row), "status": status, "recommended": row.recommended}))
+        if status != "ok":
+            mlflow.set_tag("reason", reason[:LONGEST_VALUE])
+        mlflow.log_metrics(numbers_of(row))
+        mlflow.end_run(ENDS[status])
 
 
 def _send_bundle(mlflow: Any, bundle: Path) -> None:
     """The bundle's files, and its model in MLflow's ONNX flavour."""
     if not bundle.is_dir():
         return
-    mlflow.log_artifacts(str(bundle), artifact_path=f"deploy/{bundle.name}")
+    mlflow.log_artifacts(str(bundle), artifact_path=f"{DEPLOY}/{bundle.name}")
     if not (bundle / ONNX_FILE).exists():
         return
     model = read_onnx(bundle / ONNX_FILE)
-    manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
+    manifest = json.loads((bundle / MANIFEST_FILE).read_text(encoding="utf-8"))
     threads = manifest["session"].get("intra_op_num_threads")
     mlflow.onnx.log_model(
         model,
