@@ -1,4 +1,4 @@
-"""A field of a row: a column of the tables, and of report.csv."""
+"""A field of a row: a column of the tables."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ Lines = tuple[str, ...]
 class Field:
     """One column of the tables.
 
-    ``columns`` maps each header of report.csv to the attribute that holds its value, from ``variant`` (VariantResult)
-    or ``result`` (Result) on. ``lines`` takes those values in order; it is not called where the first is missing.
-    ``brief`` gives the lines for the terminal, where they differ.
+    ``columns`` maps the name of each of its raw values to the attribute that holds it, from ``variant`` (VariantResult)
+    or ``result`` (Result) on. A figure's name ends with its unit, and those of its interval and its verdict are the same
+    with ``_low``, ``_high`` and ``_verdict`` behind it: report.csv goes by them (``pipeline.report.tidy``). ``lines``
+    takes the values in order; it is not called where the first is missing. ``brief`` gives the lines for the terminal,
+    where they differ.
     """
 
     title: str
@@ -27,8 +29,8 @@ class Field:
     brief: Callable[..., Lines] | None = None
     unit: str = ""
     shown: Literal["terminal", "page", "data"] = "page"
-    """The places that show it. ``terminal``: everywhere; ``page``: report.md, report.html and report.csv; ``data``:
-    only report.csv."""
+    """The places that show it. ``terminal``: everywhere; ``page``: report.md and report.html; ``data``: no table. The
+    figures of all are in report.csv."""
     align: Literal["left", "right"] = "right"
     decides: bool = False
     """Whether the page and report.md show it without being asked: the few columns that a decision takes."""
@@ -41,7 +43,7 @@ class Field:
         return f"{self.title} ({self.unit})" if self.unit else self.title
 
     def values(self, row: Row) -> list[Any]:
-        """The raw values, one for each column of report.csv; None where there is none (or it isn't finite)."""
+        """The raw values, one for each name; None where there is none (or it isn't finite)."""
         return [read(row, path) for path in self.columns.values()]
 
     def cell(self, row: Row, *, brief: bool = False) -> Lines:

@@ -1,7 +1,7 @@
 """The fields of a row: where each is read and how it is written, for every format alike.
 
-A field is a column of the tables. It holds one or more columns of report.csv, whose raw values (SI inside, the unit in
-the header) it turns into a cell's lines.
+A field is a column of the tables. It holds one or more raw values (SI inside, the unit in the name), which it turns into
+a cell's lines.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _latency(
     hint: str = "",
 ) -> Field:
     path = f"result.latency_ms.{title}"
-    columns = {f"{title}_ms": f"{path}.value", f"{title}_low_ms": f"{path}.low", f"{title}_high_ms": f"{path}.high"}
+    columns = {f"{title}_ms": f"{path}.value", f"{title}_ms_low": f"{path}.low", f"{title}_ms_high": f"{path}.high"}
     return Field(
         title=title,
         unit="ms",
@@ -158,7 +158,7 @@ ACCURACY = Field(
         "accuracy_delta": "result.accuracy.delta",
         "accuracy_delta_low": "result.accuracy.delta_low",
         "accuracy_delta_high": "result.accuracy.delta_high",
-        "accuracy_verdict": "result.accuracy.verdict",
+        "accuracy_delta_verdict": "result.accuracy.verdict",
         "accuracy_n_to_decide": "result.accuracy.n_to_decide",
         "accuracy_unit": "result.accuracy.unit",
         "accuracy_against": "result.accuracy.against",
@@ -192,7 +192,7 @@ SPEEDUP = Field(
 
 
 def _data(**columns: str) -> list[Field]:
-    """Columns of report.csv only, as they are."""
+    """Values that no table shows, as they are."""
     return [Field(title=header, columns={header: path}, lines=_text, shown="data") for header, path in columns.items()]
 
 
@@ -271,7 +271,7 @@ FIELDS: tuple[Field, ...] = (
         columns={
             "compute_share": "result.limits.compute_share",
             "memory_share": "result.limits.memory_share",
-            "limit": "result.limits.verdict",
+            "compute_share_verdict": "result.limits.verdict",
         },
         lines=_limits,
         hint="how much of the machine's best speed the row reaches: 100 % would be all that the machine can do",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -98,6 +99,12 @@ class Header:
     """Sentences on how data, metric and model were fitted together."""
     search: SearchFindings | None = None
     """The search that chose the rows; None where all rows were asked for."""
+
+    @property
+    def run_id(self) -> str:
+        """Twelve hexadecimal digits that tell this run from others; they stay the same when its report is made anew."""
+        told = (self.created, self.command, self.model, self.data, repr(self.machine))
+        return hashlib.sha256("\n".join(told).encode()).hexdigest()[:12]
 
     @property
     def claims_accuracy(self) -> bool:

@@ -24,6 +24,7 @@ from pipeline.libraries.muted import errors_only
 from pipeline.report.deployed import FOLDER as DEPLOY
 from pipeline.report.fields import FIELDS
 from pipeline.report.rows import Row, all_rows, row_status
+from pipeline.report.tidy import figures_of
 from pipeline.results.reading import load_run
 from pipeline.results.report import Report
 
@@ -51,9 +52,9 @@ class MLflow:
     """A tracking server of MLflow, or a database of its own (``sqlite:///mlflow.db``).
 
     A run of slimline becomes a run of MLflow with the figures of the row that it recommends, the files of the report
-    and the bundle. Each row is a run below it. The metrics are the numbers of report.csv under the same names, so each
-    has its ``_low`` and ``_high`` beside it; what is text there, such as a verdict, is a tag. A bundle's model.onnx is
-    logged in MLflow's ONNX flavour.
+    and the bundle. Each row is a run below it. The metrics are those of report.csv, and each has its ``_low`` and
+    ``_high`` beside it. What is text, such as a verdict, is a tag. A bundle's model.onnx is logged in MLflow's ONNX
+    flavour.
     """
 
     uri: str | None = None
@@ -153,18 +154,14 @@ def tags_of(report: Report) -> dict[str, Any]:
 
 
 def numbers_of(row: Row) -> dict[str, float]:
-    """The numbers of a row, under the names that report.csv gives them."""
-    return {name: float(value) for name, value in _columns(row) if isinstance(value, int | float)}
+    """The figures of a row, under the names that report.csv gives them, and the ends of their intervals."""
+    return {name: value for figure in figures_of(row) for name, value in figure.numbers.items()}
 
 
 def words_of(row: Row) -> dict[str, str]:
-    """What report.csv has of a row in words."""
-    return {name: str(value) for name, value in _columns(row) if isinstance(value, str)}
-
-
-def _columns(row: Row) -> Iterator[tuple[str, Any]]:
-    for field in FIELDS:
-        yield from zip(field.columns, field.values(row), strict=True)
+    """What is known of a row in words."""
+    named = (pair for field in FIELDS for pair in zip(field.columns, field.values(row), strict=True))
+    return {name: str(value) for name, value in named if isinstance(value, str)}
 
 
 def _send_row(mlflow: Any, row: Row) -> None:

@@ -1,4 +1,4 @@
-"""The list of fields, and report.csv, which is all of it."""
+"""The list of fields, and report.csv, which has the figures of all of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _csv(report: Report) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(csv_text(report))))
 
 
-def test_every_csv_header_is_unique() -> None:
+def test_every_name_of_a_value_is_unique() -> None:
     headers = [name for field in FIELDS for name in field.columns]
     assert len(headers) == len(set(headers))
 
@@ -33,26 +33,47 @@ def test_every_path_of_a_field_exists_on_a_complete_row() -> None:
     row = next(row for row in all_rows(example.typical()) if row.variant.name == "dynamic_int8")
     missing = {name for field in FIELDS for name, value in zip(field.columns, field.values(row), strict=True)
                if value is None}  # fmt: skip
-    expected = {"reason", "variant_reason", "speedup_blocks_to_settle", "p99_low_ms", "p99_high_ms", "cost_per_million"}
+    expected = {"reason", "variant_reason", "speedup_blocks_to_settle", "p99_ms_low", "p99_ms_high", "cost_per_million"}
     expected |= {"energy_reason", "device_reason", "accuracy_labels_to_decide", "accuracy_labelled_flips"}
     expected |= {"limit_reason", "speedup_with_dropped"}
     assert missing == expected | {"deadline_misses", "deadline_misses_low", "deadline_misses_high"}
 
 
-def test_the_csv_has_a_line_for_every_row_measured_or_not() -> None:
+def test_the_csv_has_every_row_measured_or_not() -> None:
     lines = _csv(example.typical())
-    assert len(lines) == 11
+    rows = {(line["variant"], line["target"]): line for line in lines}
+    assert len(rows) == 11
     assert {line["status"] for line in lines} == {"ok", "skipped", "failed"}
-    assert [line["reason"] for line in lines if line["status"] == "skipped"] == [example.NO_CUDA] * 5
+    skipped = [line for line in lines if line["status"] == "skipped"]
+    assert [line["reason"] for line in skipped] == [example.NO_CUDA] * 5
+    assert {line["metric"] for line in skipped} <= {"size_bytes", "parameters", "macs", "weight_bytes"}
 
 
-def test_the_csv_holds_raw_values() -> None:
-    line = next(line for line in _csv(example.typical()) if line["variant"] == "static_int8")
-    assert float(line["accuracy_delta"]) == -0.0012
-    assert float(line["speedup"]) == 1.864
-    assert line["size_bytes"] == "312000"
-    assert line["pareto"] == "true"
-    assert line["cost_per_million"] == ""
+def test_a_line_of_the_csv_is_one_figure_with_unit_interval_and_verdict() -> None:
+    lines = [line for line in _csv(example.typical()) if line["variant"] == "static_int8" and line["status"] == "ok"]
+    figures = {line["metric"]: line for line in lines}
+    assert len(figures) == len(lines)
+    change = figures["accuracy_delta"]
+    assert (change["value"], change["unit"], change["judged_by"]) == ("-0.0012", "1", "accuracy")
+    assert float(change["low"]) < -0.0012 < float(change["high"])
+    assert change["verdict"] == "NO MEANINGFUL DROP"
+    speedup = figures["speedup"]
+    assert (speedup["value"], speedup["verdict"]) == ("1.864", "FASTER")
+    assert speedup["against"] == "baseline@ort_cpu, batch 1"
+    assert (figures["p50_ms"]["unit"], figures["p50_ms"]["low"] != "") == ("ms", True)
+    assert (figures["size_bytes"]["value"], figures["size_bytes"]["unit"]) == ("312000", "bytes")
+    assert figures["throughput_per_s"]["unit"] == "1/s"
+    assert "cost_per_million" not in figures
+    assert {line["pareto"] for line in lines} == {"true"}
+
+
+def test_files_of_several_runs_can_be_put_below_each_other() -> None:
+    report = example.typical()
+    later = replace(report, created="2026-11-29T10:00:00+00:00")
+    runs = {line["run"] for one in (report, report, later) for line in _csv(one)}
+    assert len(runs) == 2
+    assert {line["created"] for line in _csv(later)} == {later.created}
+    assert {line["machine"] for line in _csv(report)} == {report.machine.cpu}
 
 
 @given(
@@ -60,15 +81,15 @@ def test_the_csv_holds_raw_values() -> None:
 )
 def test_the_csv_gives_back_any_name_that_is_no_formula(name: str) -> None:
     found = _csv(example.report([example.variant(f"a{name}", [example.result(0.4, found=None)])]))
-    assert [line["variant"] for line in found] == [f"a{name}"]
+    assert {line["variant"] for line in found} == {f"a{name}"}
 
 
 @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", " =1", "\t=1", "\r=1", "\uff1d1"])
 def test_no_cell_of_text_is_a_formula_and_figures_stay_figures(name: str) -> None:
     row = replace(example.result(0.4, found=None), accuracy=example.accuracy(0.9, -0.01, "DROP"))
-    [line] = _csv(example.report([example.variant(name, [row])]))
-    assert line["variant"][0] in "'\\"
-    assert line["accuracy_delta"] == "-0.01"
+    lines = _csv(example.report([example.variant(name, [row])]))
+    assert {line["variant"][0] for line in lines} <= {"'", "\\"}
+    assert [line["value"] for line in lines if line["metric"] == "accuracy_delta"] == ["-0.01"]
 
 
 def test_a_column_without_values_is_left_out_of_the_tables() -> None:
