@@ -7,29 +7,11 @@ from typing import Final, Literal
 
 from pipeline.bounds import Counted, Nonempty, NotNegative, Whole
 from pipeline.results.search import LeftOut
+from pipeline.run.planned import PlannedStage
 
 SCHEMA_VERSION: Final = 1
 """The version of the document: raised when a field changes its meaning or goes."""
 ABOUT = "What a run would do: python -m pipeline plan [overrides] --json. Nothing of it is done."
-
-StageStatus = Literal["stored", "to build"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedStage:
-    """A stage of a variant's chain; the first one of each chain is the model itself."""
-
-    name: Nonempty
-    kind: Nonempty
-    """The stage's class."""
-    status: StageStatus
-    shared: bool
-    """Whether an earlier variant has the same stage on the same source, so that it is built once."""
-    seconds: NotNegative | None
-    """How long building it took, where it is stored; None where that is not known."""
-    like_it_s: NotNegative | None
-    """How long the newest stored stage of the same variant and name took, which had another source or other fields;
-    None where there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,10 +17,8 @@ from pipeline.inspection.dry_run import (
     MeasuringTime,
     PlannedRow,
     PlannedSearch,
-    PlannedStage,
     PlannedVariant,
 )
-from pipeline.inspection.stored import Stored
 from pipeline.isolated.run import Starter
 from pipeline.measure.whole_call import BLOCKS
 from pipeline.plan import BASELINE, Plan, Target, Variant
@@ -28,6 +26,7 @@ from pipeline.plan.chains import misfit
 from pipeline.run.build import template_of, unfit
 from pipeline.run.fitting import acquainted, with_fitted_data
 from pipeline.run.keys import Keys
+from pipeline.run.planned import PlannedStage, Stored
 from pipeline.run.preflight import check_surroundings, preflight
 from pipeline.run.rows import check_batch, combinations, unavailable_in
 from pipeline.run.sifting import learnt, sifted, with_reference

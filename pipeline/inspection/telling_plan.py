@@ -12,7 +12,6 @@ from pipeline.inspection.dry_run import (
     MeasuringTime,
     PlannedRow,
     PlannedSearch,
-    PlannedStage,
     PlannedVariant,
 )
 from pipeline.inspection.sections import facts_table, grouped, listing
@@ -21,6 +20,7 @@ from pipeline.report.formats.terminal_sections import print_sections
 from pipeline.report.sections.search import some
 from pipeline.report.sections.section import Line, Part, Section
 from pipeline.results import numbers as show
+from pipeline.run.planned import PlannedStage
 
 _BYTES_PER_GB = 1e9
 

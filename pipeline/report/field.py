@@ -17,10 +17,10 @@ class Field:
     """One column of the tables.
 
     ``columns`` maps the name of each of its raw values to the attribute that holds it, from ``variant`` (VariantResult)
-    or ``result`` (Result) on. A figure's name ends with its unit, and those of its interval and its verdict are the same
-    with ``_low``, ``_high`` and ``_verdict`` behind it: report.csv goes by them (``pipeline.report.tidy``). ``lines``
-    takes the values in order; it is not called where the first is missing. ``brief`` gives the lines for the terminal,
-    where they differ.
+    or ``result`` (Result) on. A figure's name ends with its unit; the ends of its interval and its verdict have the
+    same name with ``_low``, ``_high`` and ``_verdict`` behind it, and report.csv goes by that
+    (``pipeline.report.tidy``). ``lines`` takes the values in order; it is not called where the first is missing.
+    ``brief`` gives the lines for the terminal, where they differ.
     """
 
     title: str

@@ -1,7 +1,7 @@
 """The fields of a row: where each is read and how it is written, for every format alike.
 
-A field is a column of the tables. It holds one or more raw values (SI inside, the unit in the name), which it turns into
-a cell's lines.
+A field is a column of the tables. It holds one or more raw values (SI inside, the unit in the name), which it turns
+into a cell's lines.
 """
 
 from __future__ import annotations

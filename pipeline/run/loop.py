@@ -42,6 +42,7 @@ from pipeline.run.build import builder as making
 from pipeline.run.built import Built
 from pipeline.run.fitting import acquainted, with_fitted_data
 from pipeline.run.measure import Measured, measure
+from pipeline.run.outlook import outlook
 from pipeline.run.preflight import preflight
 from pipeline.run.progress import ProgressDisplay
 from pipeline.run.rows import runnable
@@ -81,6 +82,10 @@ def run(plan: Plan, console: Console) -> int:
                     searched = search(plan, builder, display, named, known.output_axes, began)
                     plan, findings = searched.plan, searched.findings
                     builder.plan = plan
+                ahead = outlook(plan, builder.keys)
+                if findings is None:
+                    display.say(str(ahead))
+                display.expect(ahead.parts)
                 built = build(builder, display)
             test = plan.data.split("test")
 

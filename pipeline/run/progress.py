@@ -1,8 +1,9 @@
-"""Shows a user how far a run is: bars on a terminal, and a line for each finished step elsewhere."""
+"""Shows a user how far a run is: one live line on a terminal, and a line for each finished step everywhere."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -10,28 +11,33 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from pipeline.report.formats.printing import tell
+from pipeline.results import numbers as show
 from pipeline.terminal.interrupts import raise_again
 from pipeline.terminal.screen import printable
 
 REFRESH_S = 0.2
+_TOLD_FROM_S = 5.0
+"""Less time than this that is left is not worth a word."""
 
 
 class ProgressDisplay:
-    """A bar for each step under way. It is a context, and leaves the terminal as it was after Ctrl-C."""
+    """A bar for the step that is under way. It is a context, and leaves the terminal as it was after Ctrl-C."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=30),
+            BarColumn(bar_width=20),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}", markup=False),
             TextColumn("{task.fields[text]}", markup=False),
             console=console,
             disable=not console.is_terminal,
             auto_refresh=False,  # its thread would wake up while a model is timed
         )
         self._tasks: dict[str, TaskID] = {}
+        self._expected: dict[str, float | None] = {}
         self._drawn = 0.0
 
     def __enter__(self) -> Self:
@@ -45,29 +51,49 @@ class ProgressDisplay:
             self._bars.remove_task(task)
         self._bars.stop()
 
+    def expect(self, seconds: Mapping[str, float | None]) -> None:
+        """Say how long steps are likely to take, by label; None: that is not known. The live line tells the time that
+        is left of all of them."""
+        self._expected |= seconds
+
     def step(self, label: str, done: float, text: str) -> None:
-        """Say how far a step is: ``done`` from 0 to 1; at 1 the step is over and leaves a line.
+        """Say how far a step is: ``done`` from 0 to 1; at 1 the step is over and leaves a line. A step that is never
+        over, as it fails or has nothing to do, goes when the next one begins.
 
         Raises KeyboardInterrupt after a Ctrl-C that was swallowed on its way up.
         """
         raise_again()
         if done >= 1:
-            if label in self._tasks:
-                self._bars.remove_task(self._tasks.pop(label))
+            self._over(label)
             self.say(f"  {label}: {text}" if text else f"  {label}")
             return
         if label not in self._tasks:
-            self._tasks[label] = self._bars.add_task(printable(label), total=1.0, text="")
-        self._bars.update(self._tasks[label], completed=done, text=printable(text))
+            for other in list(self._tasks):
+                self._over(other)
+            self._tasks[label] = self._bars.add_task(printable(label), total=1.0, text="", left="")
+        self._bars.update(self._tasks[label], completed=done, text=printable(text), left=self._left(label, done))
         self._refresh()
 
+    def say(self, line: str) -> None:
+        """Print a line above the live one."""
+        tell(self._console, line)
+
+    def _over(self, label: str) -> None:
+        self._expected.pop(label, None)
+        if label in self._tasks:
+            self._bars.remove_task(self._tasks.pop(label))
+
+    def _left(self, label: str, done: float) -> str:
+        """How long the rest is likely to take; empty where nothing is known."""
+        known = {name: seconds for name, seconds in self._expected.items() if seconds is not None}
+        seconds = sum(known.values()) - done * known.get(label, 0.0)
+        if seconds < _TOLD_FROM_S:
+            return ""
+        return f"{'about' if len(known) == len(self._expected) else 'at least'} {show.duration(round(seconds))} left"
+
     def _refresh(self) -> None:
-        """Draw the bars, at most so often as is worth looking at."""
+        """Draw the live line, at most so often as is worth looking at."""
         now = time.monotonic()
         if now - self._drawn >= REFRESH_S:
             self._bars.refresh()
             self._drawn = now
-
-    def say(self, line: str) -> None:
-        """Print a line above the bars."""
-        tell(self._console, line)

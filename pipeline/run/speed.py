@@ -13,6 +13,7 @@ from pipeline.measure.group import Subject
 from pipeline.measure.latency import measure_latency
 from pipeline.measure.peaks.peak import measure_peaks
 from pipeline.measure.probe import probe_feed, write_probe
+from pipeline.measure.schedule import Expected
 from pipeline.plan import BASELINE, Device, Plan
 from pipeline.results.header import Peaks
 from pipeline.results.record import PROBE, LatencySamples, subject_key
@@ -40,7 +41,12 @@ def time_rows(
     references = {subject.key: _reference(plan, subject) for subject in subjects}
     known = {subject.key for subject in subjects}
     clone = next((references[subject.key] for subject in subjects if references[subject.key] in known), None)
-    label = f"latency on {device}"
+    label = latency_label(device)
+
+    def announce(expected: Expected) -> None:
+        display.say(f"measuring {label}: {expected}")
+        display.expect({label: expected.seconds[1]})
+
     with TemporaryDirectory(prefix="slimline-probe-") as folder:
         found = measure_latency(
             [*subjects, *_probe(subjects, clone, Path(folder))] if plan.measure.probe else subjects,
@@ -53,7 +59,7 @@ def time_rows(
             needed_bytes=table.needed_bytes(),
             limit_s=plan.limits.seconds,
             progress=lambda done, text: display.step(label, done, text),
-            announce=lambda expected: display.say(f"measuring {label}: {expected}"),
+            announce=announce,
         )
     for key, reason in found.failures.items():
         if key in known:
@@ -72,6 +78,11 @@ def time_rows(
             device_reason=times.device_reason,
         )
     return found.samples
+
+
+def latency_label(device: Device) -> str:
+    """The label of the step that times a device's rows."""
+    return f"latency on {device}"
 
 
 def _probe(subjects: Sequence[Subject], beside: str | None, folder: Path) -> list[Subject]:

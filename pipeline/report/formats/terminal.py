@@ -10,13 +10,14 @@ from rich.console import Console
 from pipeline.errors.contained import contained
 from pipeline.report import describe
 from pipeline.report.formats.printing import say
+from pipeline.report.formats.terminal_front import print_front
 from pipeline.report.formats.terminal_sections import print_sections
 from pipeline.report.sections import sections_of
 from pipeline.results.report import Report
 
 
 def print_report(report: Report, console: Console) -> None:
-    """Print what each section has for the terminal, between the heading and the recommendation.
+    """Print what each section has for the terminal, and a plot, between the heading and the recommendation.
 
     A part that fails says so itself.
     """
@@ -56,5 +57,6 @@ def _print_outcome(report: Report, console: Console) -> None:
 _PARTS: Mapping[str, Callable[[Report, Console], None]] = {
     "the heading": _print_head,
     "the sections": _print_sections,
+    "the plot": print_front,
     "the recommendation": _print_outcome,
 }

@@ -22,8 +22,9 @@ _WIDEST_NAME = 32
 def print_sections(sections: Iterable[Section], console: Console) -> None:
     """Print what each section has for the terminal.
 
-    Columns that do not fit the console's width are left out. Only the first column, and columns that say so, are
-    wrapped. Like tables of one section have columns of one width, so that they stand below each other.
+    Columns that do not fit the console's width are left out, which is said below the section's last table. Only the
+    first column, and columns that say so, are wrapped. Like tables of one section have columns of one width, so that
+    they stand below each other.
     """
     for section in sections:
         tables = [table for part in section.brief for table in part.tables]
@@ -32,6 +33,8 @@ def print_sections(sections: Iterable[Section], console: Console) -> None:
             if before is None or before.tables or part.title:
                 console.print()
             _print_part(part, tables, console)
+            if part.tables and part.tables[-1] is tables[-1]:
+                _say_left_out(tables, console)
 
 
 def _print_part(part: Part, tables: Sequence[Table], console: Console) -> None:
@@ -40,13 +43,36 @@ def _print_part(part: Part, tables: Sequence[Table], console: Console) -> None:
     for line in part.lines:
         say(console, f"{line.word} {line.text}" if line.word else line.text, style=STYLES[line.tone])
     for table in part.tables:
-        console.print(_grid(table, [other for other in tables if other.columns == table.columns], console))
+        console.print(_grid(table, _alike(table, tables), console))
+
+
+def _say_left_out(tables: Sequence[Table], console: Console) -> None:
+    """Name the columns for which the console is too narrow."""
+    titles: dict[str, None] = {}
+    for table in tables:
+        shown = _fitting(table, _widths(table, _alike(table, tables)), console.width)
+        titles |= dict.fromkeys(column.title for index, column in enumerate(table.columns) if index not in shown)
+    if titles:
+        say(
+            console,
+            f"Left out at {console.width} columns, shown in a wider terminal: {', '.join(titles)}.",
+            style="dim",
+        )
+
+
+def _alike(table: Table, tables: Sequence[Table]) -> list[Table]:
+    return [other for other in tables if other.columns == table.columns]
+
+
+def _widths(table: Table, alike: Sequence[Table]) -> list[int]:
+    """The characters of each column's longest line, over all tables like it."""
+    rows = [row for other in alike for row in other.rows]
+    return [_width(column, index, rows) for index, column in enumerate(table.columns)]
 
 
 def _grid(table: Table, alike: Sequence[Table], console: Console) -> Grid:
     """The table, as wide as the tables like it."""
-    rows = [row for other in alike for row in other.rows]
-    widths = [_width(column, index, rows) for index, column in enumerate(table.columns)]
+    widths = _widths(table, alike)
     shown = _fitting(table, widths, console.width)
     in_ascii = ascii_only(console)
     grid = Grid(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")

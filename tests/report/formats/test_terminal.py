@@ -42,7 +42,13 @@ def test_a_narrow_terminal_keeps_accuracy_and_speed() -> None:
     [heads] = [line for line in _printed(example.typical(), 80).splitlines() if line.startswith("variant ")]
     assert heads.split()[:3] == ["variant", "accuracy", "speed-up"]
     assert "p50" in _printed(example.typical(), 80)
-    assert "throughput" not in _printed(example.typical(), 80)
+    assert "throughput" not in heads
+
+
+def test_what_a_narrow_terminal_leaves_out_is_said() -> None:
+    said = "Left out at 80 columns, shown in a wider terminal: p99, throughput, memory."
+    assert said in _printed(example.typical(), 80)
+    assert "Left out at" not in _printed(example.typical(), 120)
 
 
 def test_rows_skipped_for_one_reason_take_one_line() -> None:

@@ -6,16 +6,35 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from pipeline.artifact import Artifact, Format
 from pipeline.artifact.store import Entry, Store
-from pipeline.errors import CorruptEntry
-from pipeline.inspection.dry_run import PlannedStage
+from pipeline.bounds import Nonempty, NotNegative
+from pipeline.errors import CorruptEntry, NoExamples
 from pipeline.plan import Plan, Variant, role_of
 from pipeline.run.keys import Keys
 
 MODEL = "model"
 """The name of the first stage of every chain: the model itself."""
+StageStatus = Literal["stored", "to build"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedStage:
+    """A stage of a variant's chain; the first one of each chain is the model itself."""
+
+    name: Nonempty
+    kind: Nonempty
+    """The stage's class."""
+    status: StageStatus
+    shared: bool
+    """Whether an earlier variant has the same stage on the same source, so that it is built once."""
+    seconds: NotNegative | None
+    """How long building it took, where it is stored; None where that is not known."""
+    like_it_s: NotNegative | None
+    """How long the newest stored stage of the same variant and name took, which had another source or other fields;
+    None where there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +80,19 @@ class Stored:
         """The model and each stage of a variant's chain; raises NoExamples where a stage reads a split that the data
         lacks."""
         return [self._planned(link) for link in self._chain(variant)]
+
+    def missing(self) -> dict[str, float | None]:
+        """What is to be built, by the label under which a run tells of it, with how long the newest stored stage of the
+        same variant and name took, in seconds; None where there is none. A chain is left out from where the data lacks
+        a split that it reads."""
+        found: dict[str, float | None] = {}
+        for variant in self.plan.variants.values():
+            with suppress(NoExamples):
+                for link in self._chain(variant):
+                    if link.key not in self._told and self._entry(link.key) is None:
+                        found[link.label] = self._took(link.label)
+                    self._told.add(link.key)
+        return found
 
     def end(self, variant: Variant) -> Artifact | None:
         """The model at the end of a chain; None where it is not in the store."""

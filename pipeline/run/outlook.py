@@ -1,0 +1,62 @@
+"""What a run is about to do, in one line, and how long its parts are likely to take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.plan import Plan
+from pipeline.results import numbers as show
+from pipeline.run.keys import Keys
+from pipeline.run.planned import Stored
+from pipeline.run.speed import latency_label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """A run before its work."""
+
+    variants: int
+    targets: int
+    building: Mapping[str, float | None]
+    """What is to be built, by the label of its step, and how many seconds it is likely to take; None: not known."""
+    timing: Sequence[str]
+    """The labels of the steps that time rows; how long they take is known once they have begun."""
+    budget_s: float | None
+    """The most that measuring latencies takes; None: it has no budget."""
+
+    @property
+    def parts(self) -> dict[str, float | None]:
+        """The seconds of all steps that take long, by label; None: not known."""
+        return {**self.building, **dict.fromkeys(self.timing)}
+
+    def __str__(self) -> str:
+        counts = f"{_counted(self.variants, 'variant')} on {_counted(self.targets, 'target')}"
+        measuring = "" if self.budget_s is None else f", at most {show.duration(self.budget_s)} for the latencies"
+        return f"{counts}: {self._building()}; then measuring{measuring}"
+
+    def _building(self) -> str:
+        if not self.building:
+            return "nothing to build"
+        known = [seconds for seconds in self.building.values() if seconds is not None]
+        told = f"{_counted(len(self.building), 'model')} to build"
+        if not known:
+            return told
+        unknown = len(self.building) - len(known)
+        rest = f"; not known for {unknown}" if unknown else ""
+        return f"{told} (about {show.duration(sum(known))}, going by earlier ones{rest})"
+
+
+def outlook(plan: Plan, keys: Keys) -> Outlook:
+    """What a run of a plan is about to do."""
+    return Outlook(
+        variants=len(plan.variants),
+        targets=len(plan.targets),
+        building=Stored(plan=plan, keys=keys).missing(),
+        timing=[latency_label(device) for device in dict.fromkeys(one.device for one in plan.targets.values())],
+        budget_s=plan.measure.budget_s,
+    )
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
