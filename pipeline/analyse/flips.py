@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -32,9 +33,11 @@ def flips(samples: AccuracySamples, class_names: Sequence[str], measure: Measure
     found = []
     for key, after in samples.predictions.items():
         variant, _, target = key.partition("@")
-        before = samples.predictions.get(f"{BASELINE}@{measure.reference_for(target)[1]}")
+        own = f"{BASELINE}@{measure.reference_for(target)[1]}"
+        before = samples.predictions.get(own)
         if variant != BASELINE and before is not None and _comparable(labels, before, after):
-            found.append(_flips(variant, target, labels, before, after, name))
+            sure = samples.sureness.get(own), samples.sureness.get(key)
+            found.append(_flips(variant, target, labels, before, after, sure, name))
     return [each for each in found if each.examples]
 
 
@@ -43,7 +46,13 @@ def _comparable(labels: NDArray[Any], *predictions: NDArray[Any]) -> bool:
 
 
 def _flips(
-    variant: str, target: str, labels: NDArray[Any], before: NDArray[Any], after: NDArray[Any], name: Name
+    variant: str,
+    target: str,
+    labels: NDArray[Any],
+    before: NDArray[Any],
+    after: NDArray[Any],
+    sure: tuple[NDArray[Any] | None, NDArray[Any] | None],
+    name: Name,
 ) -> Flips:
     places = np.flatnonzero((before != after) & labelled(labels))
     was, now = (before == labels)[places], (after == labels)[places]
@@ -62,10 +71,23 @@ def _flips(
             for (label, old, new), count in changes.most_common(MOST)
         ],
         examples=[
-            Flip(example=place, label=name(labels[place]), before=name(before[place]), after=name(after[place]))
+            Flip(
+                example=place,
+                label=name(labels[place]),
+                before=name(before[place]),
+                after=name(after[place]),
+                before_sure=_sure(sure[0], place),
+                after_sure=_sure(sure[1], place),
+            )
             for place in ordered[:MOST]
         ],
     )
+
+
+def _sure(sureness: NDArray[Any] | None, place: int) -> float | None:
+    """The probability of an example's answer, as far as it is one."""
+    value = math.nan if sureness is None else float(sureness[place])
+    return min(max(value, 0.0), 1.0) if math.isfinite(value) else None
 
 
 def _classes(gained: NDArray[Any], lost: NDArray[Any], name: Name) -> list[ClassFlips]:

@@ -30,7 +30,7 @@ from pipeline.isolated import Limits, run
 from pipeline.isolated.run import Starter, fresh
 from pipeline.measure.outputs import Kept, OutputAxes, by_example, not_numbers, relative_difference
 from pipeline.measure.sequences import by_sequence, sequence_calls
-from pipeline.metrics import output_of, place_read
+from pipeline.metrics import TopOne, in_classes, output_of, place_read
 from pipeline.plan import Metric, Session, Target, as_read
 
 _REPORTS = 100
@@ -43,6 +43,9 @@ class Predicted:
 
     predictions: NDArray[Any] | None
     """One prediction an example, [N] or [N, ...], as the metric has it."""
+    sureness: NDArray[np.float32] | None = None
+    """The probability that the model gives each example's predicted class [N]; None where it tells no one class an
+    example, or no probabilities."""
     reason: str | None = None
     """The reason why there are none."""
     not_numbers: int = 0
@@ -145,6 +148,7 @@ def _predicted(session: Session, asked: Asked, report: Callable[[float], None]) 
     every = max(count // _REPORTS, 1)
     reported, bad, repeat = 0, 0, 0.0
     found: list[NDArray[Any]] = []
+    sure: list[NDArray[np.float32] | None] = []
     kept = Kept()
     outputs_of = _run_batch if asked.carry is None else _run_sequences
     size *= 1 if asked.carry is None else asked.carry.steps
@@ -164,6 +168,7 @@ def _predicted(session: Session, asked: Asked, report: Callable[[float], None]) 
                 "the model's first output must have one row per example"
             )
         found.append(predictions)
+        sure.append(None if asked.carry is not None else _sureness(asked.metric, outputs.for_metric(), predictions))
         judged = examples[place]
         bad += 0 if judged is None else not_numbers(judged)
         kept.add(examples)
@@ -172,7 +177,23 @@ def _predicted(session: Session, asked: Asked, report: Callable[[float], None]) 
             report(reported / count)
     if asked.keep is not None:
         kept.save(asked.keep)
-    return Predicted(predictions=np.concatenate(found), not_numbers=bad, repeat=repeat)
+    known = [part for part in sure if part is not None]
+    return Predicted(
+        predictions=np.concatenate(found),
+        sureness=np.concatenate(known) if len(known) == len(sure) else None,
+        not_numbers=bad,
+        repeat=repeat,
+    )
+
+
+def _sureness(metric: Metric, outputs: Sequence[Any], predictions: NDArray[Any]) -> NDArray[np.float32] | None:
+    """The probabilities of the predicted classes [N]."""
+    found = metric.probabilities(outputs) if isinstance(metric, TopOne) and in_classes(predictions) else None
+    if found is None or found.ndim != predictions.ndim + 1 or predictions.ndim != 1:
+        return None
+    inside = predictions.clip(0, found.shape[1] - 1)  # a prediction that is no class has no probability
+    chosen = found[: len(predictions)][np.arange(len(predictions)), inside]
+    return np.where(predictions == inside, chosen, np.nan).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from pipeline.data.dataset import IGNORED
 from pipeline.errors import UserError
 from pipeline.folders.writing import write_whole
 from pipeline.plan import BASELINE
+from pipeline.report.looks import Show
 from pipeline.report.rows import all_rows
 from pipeline.results.figures import Accuracy
 from pipeline.results.record import Record
@@ -28,8 +29,6 @@ FILE, FOLDER = "to_label.csv", "to_label"
 PLACE, EXAMPLE, LABEL = "place", "example", "label"
 _SEPARATORS = ",;\t"
 _SHOWN = 5
-Show = Callable[[Sequence[int], Path], Mapping[str, Sequence[str]]]
-"""Writes the examples at these places into a folder, and tells what a table says of each, by column."""
 
 
 def rows_to_label(report: Report) -> dict[tuple[str, str], Accuracy]:

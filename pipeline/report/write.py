@@ -10,6 +10,7 @@ from pathlib import Path
 from pipeline.errors import reporting_disk
 from pipeline.errors.contained import Faults
 from pipeline.folders.writing import write_whole
+from pipeline.results.record import SAMPLES
 from pipeline.results.report import Report
 
 logger = logging.getLogger(__name__)
@@ -28,12 +29,15 @@ def write_report(report: Report, folder: Path) -> list[str]:
     from pipeline.report.formats.html import html_text
     from pipeline.report.formats.json import json_text
     from pipeline.report.formats.markdown import markdown_text
+    from pipeline.report.looks import looks_in
 
     formats: Mapping[str, Callable[[Report], str]] = {
         "report.json": json_text,
         "report.csv": csv_text,
         "report.md": markdown_text,
-        "report.html": lambda report: html_text(report, draw_apart(report), deployed(report, folder)),
+        "report.html": lambda report: html_text(
+            report, draw_apart(report), deployed(report, folder), looks_in(folder / SAMPLES)
+        ),
     }
     faults = Faults()
     folder.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.bounds import Counted, Nonempty, Whole
+from pipeline.bounds import Counted, Nonempty, Share, Whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,10 @@ class Flip:
     label: Nonempty
     before: Nonempty
     after: Nonempty
+    before_sure: Share | None = None
+    """The probability that the baseline gives its answer; None where it tells none."""
+    after_sure: Share | None = None
+    """The probability that the variant gives its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

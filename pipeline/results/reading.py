@@ -17,6 +17,7 @@ from pipeline.errors import UserError, first_line
 from pipeline.plan.roles import Role
 from pipeline.results.record import (
     BESIDE,
+    SURENESS,
     COLUMNS,
     RECORD_FILE,
     RECORD_VERSION,
@@ -196,7 +197,7 @@ def _accuracy(plain: Any, arrays: Mapping[str, NDArray[Any]], problems: list[str
         problems.append("accuracy has no metric")
         return None
     hints = hints_of(AccuracySamples)
-    known = {item.name for item in fields(AccuracySamples)} - {*BESIDE, "predictions"}
+    known = {item.name for item in fields(AccuracySamples)} - {*BESIDE, "predictions", "sureness"}
     before = len(problems)
     values: dict[str, Any] = {
         name: fitted(plain[name], hints[name], f"accuracy.{name}", problems) for name in known if name in plain
@@ -205,8 +206,12 @@ def _accuracy(plain: Any, arrays: Mapping[str, NDArray[Any]], problems: list[str
         problems.append("accuracy.npz has what are no predictions")
     elif len({len(array) for array in arrays.values()}) > 1:
         problems.append("the arrays of accuracy.npz differ in their number of examples")
+    sureness = {name.removeprefix(SURENESS): array for name, array in arrays.items() if name.startswith(SURENESS)}
+    if any(array.ndim != 1 or array.dtype.kind != "f" for array in sureness.values()):
+        problems.append("accuracy.npz has a sureness that is no probability for each example")
     if len(problems) > before:
         return None
-    predictions = {name: array for name, array in arrays.items() if name not in BESIDE}
+    others = {*BESIDE, *(f"{SURENESS}{name}" for name in sureness)}
+    predictions = {name: array for name, array in arrays.items() if name not in others}
     beside: dict[str, Any] = {name: arrays.get(name) for name in BESIDE}
-    return AccuracySamples(predictions=predictions, **beside, **values)
+    return AccuracySamples(predictions=predictions, sureness=sureness, **beside, **values)

@@ -257,6 +257,9 @@ class AccuracySamples:
     flip_labels: Labels | None = None
     """Labels [N] that were given after the run, of some of the examples that models answer differently; ``IGNORED`` for
     the others. None: none were given."""
+    sureness: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """The probability that each gives its predicted class [N], not a number where it has none; models that tell no
+    probabilities are left out."""
     likeness: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     """How alike the outputs are (``pipeline.measure.likeness``); ``relative`` is None where they can't be compared."""
 
@@ -290,7 +293,9 @@ class Record(Header):
 
 
 BESIDE = ("labels", "origins", "flip_labels")
-"""What accuracy.npz has beside predictions."""
+"""What accuracy.npz has beside predictions and sureness."""
+SURENESS = "sureness of "
+"""What begins the name of an array of sureness in accuracy.npz."""
 COLUMNS = ("subject", "round", "block", "position", "duration_ns")
 
 
@@ -300,12 +305,13 @@ def save_record(record: Record, folder: Path) -> None:
     latency, accuracy = record.latency, record.accuracy
     np.savez_compressed(folder / "latency.npz", **{name: getattr(latency, name) for name in COLUMNS})
     arrays: dict[str, NDArray[Any]] = dict(accuracy.predictions)
+    arrays |= {f"{SURENESS}{name}": value for name, value in accuracy.sureness.items()}
     arrays |= {name: value for name in BESIDE if (value := getattr(accuracy, name)) is not None}
     np.savez_compressed(folder / "accuracy.npz", **arrays)  # type: ignore[arg-type]
-    bare = replace(accuracy, predictions={}, labels=None, origins=None, flip_labels=None)
+    bare = replace(accuracy, predictions={}, sureness={}, labels=None, origins=None, flip_labels=None)
     facts = asdict(replace(record, accuracy=bare))
     for name in COLUMNS:
         del facts["latency"][name]
-    for name in (*BESIDE, "predictions"):
+    for name in (*BESIDE, "predictions", "sureness"):
         del facts["accuracy"][name]
     write_whole(folder / RECORD_FILE, json.dumps({"record_version": RECORD_VERSION, **facts}, indent=1) + "\n")

@@ -105,6 +105,7 @@ def evaluate_all(
         samples_of(plan),
         labels=labels,
         predictions={name: one.predictions for name, one in found.items() if one.predictions is not None},
+        sureness={name: one.sureness for name, one in found.items() if one.sureness is not None},
         likeness=likenesses({name: kept[name] for name in found}, plan.measure),
     )
     return judged_by_sequence(samples, carry_in(plan.data))

@@ -1,4 +1,4 @@
-"""Writes a run's report, and the examples that someone may label."""
+"""Writes a run's report, the examples that it shows, and those that someone may label."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ from pipeline.data.dataset import Dataset, Split
 from pipeline.data.fitted import original
 from pipeline.errors.contained import Faults
 from pipeline.report import write_report
-from pipeline.report.to_label import FILE, Show, write_to_label
-from pipeline.results.record import Record
+from pipeline.report.looks import Show, keep_looks
+from pipeline.report.to_label import FILE, write_to_label
+from pipeline.results.record import SAMPLES, Record
 from pipeline.results.report import Report
 
 
 def written(record: Record, report: Report, folder: Path, show: Show | None = None) -> Faults:
-    """Write the report's files, and the one to label; returns what could not be made."""
-    faults = Faults(write_report(report, folder))
+    """Write the report's files, and the one to label; returns what could not be made. With ``show``, the examples that
+    the report names are kept beside its samples, for this report and those that are derived later."""
+    faults = Faults()
+    if show is not None:
+        faults.contain("what flipped examples look like", lambda: keep_looks(report, folder / SAMPLES, show), None)
+    faults.sentences.extend(write_report(report, folder))
     faults.contain(FILE, lambda: write_to_label(record, report, folder, show), None)
     return faults
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from pipeline.analyse import analyse
 from pipeline.data.dataset import IGNORED
@@ -72,6 +73,16 @@ def test_equal_answers_and_examples_without_labels_have_no_section() -> None:
     without = analyse(make_record(Made(name="small", lost=9), labelled=False))
     assert (same.flips, section_of(same)) == ([], None)
     assert (without.flips, section_of(without)) == ([], None)
+
+
+def test_each_answer_tells_how_sure_the_model_is_of_it() -> None:
+    record = judged(labels=[0, 1], before=[0, 0], after=[1, 0])
+    sureness = {"baseline@ort_cpu": np.array([0.51, 0.9], np.float32), "small@ort_cpu": np.array([np.nan, 0.9])}
+    [found] = analyse(replace(record, accuracy=replace(record.accuracy, sureness=sureness))).flips
+    [flip] = found.examples
+    assert flip.before_sure == pytest.approx(0.51)
+    assert flip.after_sure is None
+    assert "cat (51 %)" in markdown_text(analyse(replace(record, accuracy=replace(record.accuracy, sureness=sureness))))
 
 
 def test_the_section_says_what_was_gained_and_lost() -> None:

@@ -107,6 +107,16 @@ def test_every_example_is_predicted_and_the_last_batch_may_be_smaller(tmp_path: 
     assert not multiprocessing.active_children()
 
 
+def test_it_is_kept_how_sure_the_model_is_of_each_class(tmp_path: Path, start: Template) -> None:
+    scores = _scores()
+    model, target = Artifact(tmp_path, "torch", "d"), _target(EchoBackend())
+    found = predict(model, target, TopOne(), {"x": scores}, 4, start=start)
+    shares = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(found.sureness, shares.max(axis=1), rtol=1e-5)
+    told = predict(model, target, TopOne(), {"x": np.arange(10)}, 4, start=start)  # classes, and no scores
+    assert told.sureness is None
+
+
 def _write_identity(folder: Path, batch: int | str) -> None:
     from onnx import TensorProto, helper, save
 

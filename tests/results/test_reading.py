@@ -6,6 +6,7 @@ import io
 import json
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,22 @@ def test_a_record_comes_back_as_it_was_written(samples: dict[str, bytes], tmp_pa
     record = load_record(_written(samples, tmp_path) / "samples")
     save_record(record, tmp_path / "again")
     assert (tmp_path / "again" / "record.json").read_bytes() == samples["record.json"]
+
+
+def test_sureness_comes_back_and_is_checked(tmp_path: Path) -> None:
+    record = make_record(Made(name="int8"))
+    sure = np.linspace(0.5, 1, len(record.accuracy.predictions["int8@ort_cpu"]), dtype=np.float32)
+    for array, told in ((sure, None), (sure[:, None], "no probability for each example")):
+        samples = replace(record.accuracy, sureness={"int8@ort_cpu": array})
+        save_record(replace(record, accuracy=samples), tmp_path)
+        if told is None:
+            found = load_record(tmp_path).accuracy
+            assert found.sureness.keys() == {"int8@ort_cpu"}
+            assert (found.sureness["int8@ort_cpu"] == sure).all()
+            assert found.predictions.keys() == record.accuracy.predictions.keys()
+        else:
+            with pytest.raises(UserError, match=told):
+                load_record(tmp_path)
 
 
 @pytest.mark.usefixtures("undrawn")

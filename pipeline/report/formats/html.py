@@ -9,10 +9,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jinja2
@@ -24,6 +25,7 @@ from pipeline.report import describe
 from pipeline.report.charts.figures import Drawing, Figure, draw
 from pipeline.report.deployed import Deployed
 from pipeline.report.headline import headline
+from pipeline.report.looks import Look
 from pipeline.report.sections import sections_of
 from pipeline.report.sections.results import TITLE as RESULTS
 from pipeline.report.sections.section import Section
@@ -45,9 +47,14 @@ class Placed:
     """Its name in the page's links: ``step-by-step``."""
 
 
-def html_text(report: Report, drawing: Drawing | None = None, bundle: Deployed | None = None) -> str:
-    """The whole page, with charts that were drawn before, or that are drawn here, and with the run's ``bundle`` if it
-    has one. A section that fails says so itself."""
+def html_text(
+    report: Report,
+    drawing: Drawing | None = None,
+    bundle: Deployed | None = None,
+    looks: Mapping[int, Look] = MappingProxyType({}),
+) -> str:
+    """The whole page, with charts that were drawn before, or that are drawn here, with the run's ``bundle`` if it has
+    one, and with what test examples look like, as far as that is known. A section that fails says so itself."""
     drawing = draw(report) if drawing is None else drawing
     placed = _placed(sections_of(report), drawing.figures)
     first = [entry for entry in placed if entry.section.title == RESULTS]
@@ -57,6 +64,7 @@ def html_text(report: Report, drawing: Drawing | None = None, bundle: Deployed |
         bundle=bundle,
         headline=headline,
         drawing=drawing,
+        looks=looks,
         describe=describe,
         first=first,
         sections=[entry for entry in placed if entry not in first],
@@ -103,7 +111,7 @@ def environment_of(*folders: Path) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(tones=TONES, empty=show.NONE)
+    environment.globals.update(tones=TONES, empty=show.NONE, looks={})
     return environment
 
 

@@ -54,6 +54,8 @@ class TableRow:
     """A word that sets the row off from the others, such as ``recommended``."""
     keys: tuple[Any, ...] = ()
     """The values that the page sorts each column by; empty in a table that is not sorted."""
+    example: int | None = None
+    """The test example that the row is about, by its place: the page shows it where the run has kept it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
