@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ class Ran:
     names: Sequence[str]
     left_out: Mapping[int, str]
     """The reason why an output is empty here, by its place."""
+    count: int
+    """N."""
 
 
 def run(artifact: Artifact, feed: Feed) -> Outputs:
@@ -44,17 +47,18 @@ def run(artifact: Artifact, feed: Feed) -> Outputs:
     return ran(artifact, feed).outputs
 
 
-def ran(artifact: Artifact, feed: Feed, size: int | None = None) -> Ran:
+def ran(artifact: Artifact, feed: Feed, size: int | None = None, limit_s: float | None = None) -> Ran:
     """The outputs, as ``run`` gives them, with their names and the outputs that were left out.
 
-    A model that leaves its batch free gets ``size`` examples a call; None: as many as are usual here.
+    A model that leaves its batch free gets ``size`` examples a call; None: as many as are usual here. With ``limit_s``
+    the calls end as soon as they have taken so many seconds, and the outputs are those of the first examples.
     """
-    return _RUN[artifact.format](artifact, feed, size)
+    return _RUN[artifact.format](artifact, feed, size, limit_s)
 
 
 def ran_as_written(artifact: Artifact, feed: Feed, size: int | None = None) -> Ran:
     """The outputs of an ONNX model, with every operator as it is written: no integer kernel takes Q/DQ pairs."""
-    return _run_onnx(artifact, feed, size, integers=False)
+    return _run_onnx(artifact, feed, size, None, integers=False)
 
 
 def session_of(artifact: Artifact) -> onnxruntime.InferenceSession:
@@ -84,7 +88,7 @@ def fixed_batch(session: onnxruntime.InferenceSession, axes: Axes) -> int | None
     return fixed_batch_in(batch_first({value.name: value.shape for value in session.get_inputs()}, axes))
 
 
-def _run_onnx(artifact: Artifact, feed: Feed, size: int | None, *, integers: bool = True) -> Ran:
+def _run_onnx(artifact: Artifact, feed: Feed, size: int | None, limit_s: float | None, *, integers: bool = True) -> Ran:
     session = session_at(artifact.onnx_path, integers=integers)
     inputs = [value.name for value in session.get_inputs()]
     names = [value.name for value in session.get_outputs()]
@@ -95,7 +99,7 @@ def _run_onnx(artifact: Artifact, feed: Feed, size: int | None, *, integers: boo
         return outputs
 
     try:
-        return _in_batches(call, _of(feed, inputs), fixed_batch(session, axes_of(feed)) or size, names)
+        return _in_batches(call, _of(feed, inputs), fixed_batch(session, axes_of(feed)) or size, names, limit_s)
     except _onnxruntime_errors() as error:
         raise StageFailed(f"ONNX Runtime can't run {artifact.onnx_path.name}: {first_line(error)}") from error
 
@@ -121,7 +125,7 @@ def _dtype(name: str) -> Any:
     return np.dtype(kinds.get(kind, kind))
 
 
-def _run_torch(artifact: Artifact, feed: Feed, size: int | None) -> Ran:
+def _run_torch(artifact: Artifact, feed: Feed, size: int | None, limit_s: float | None) -> Ran:
     import torch
 
     from pipeline.artifact.torch_module import as_tensors, frozen, load_module, load_spec
@@ -137,7 +141,7 @@ def _run_torch(artifact: Artifact, feed: Feed, size: int | None) -> Ran:
 
     with torch.inference_mode(), _torch_threads(THREADS):
         try:
-            return _in_batches(call, _of(feed, names), size, spec.outputs)
+            return _in_batches(call, _of(feed, names), size, spec.outputs, limit_s)
         except RuntimeError as error:
             raise StageFailed(f"PyTorch can't run the model: {first_line(error)}") from error
 
@@ -150,14 +154,14 @@ def _in_numpy(output: torch.Tensor) -> NDArray[Any]:
     return array
 
 
-def _run_openvino(artifact: Artifact, feed: Feed, size: int | None) -> Ran:
+def _run_openvino(artifact: Artifact, feed: Feed, size: int | None, limit_s: float | None) -> Ran:
     model = compiled(artifact, THREADS)
     _check_inputs(list(model.inputs), feed)
     size = fixed_batch_of(artifact, axes_of(feed)) or size
-    return _in_batches(model, _of(feed, list(model.inputs)), size, model.outputs)
+    return _in_batches(model, _of(feed, list(model.inputs)), size, model.outputs, limit_s)
 
 
-_RUN: Mapping[Format, Callable[[Artifact, Feed, int | None], Ran]] = {
+_RUN: Mapping[Format, Callable[[Artifact, Feed, int | None, float | None], Ran]] = {
     "onnx": _run_onnx,
     "openvino": _run_openvino,
     "torch": _run_torch,
@@ -189,32 +193,43 @@ def _check_inputs(names: Sequence[str], feed: Feed) -> None:
         )
 
 
-def _in_batches(call: Callable[[Feed], list[Any]], feed: Feed, size: int | None, names: Sequence[str]) -> Ran:
+def _in_batches(
+    call: Callable[[Feed], list[Any]], feed: Feed, size: int | None, names: Sequence[str], limit_s: float | None
+) -> Ran:
     """Run all examples, ``size`` at a time; one at a time where a model that leaves its batch free takes no more."""
     if size:
-        return _collected(call, feed, size, names)
+        return _collected(call, feed, size, names, limit_s)
     size = together(feed, min(BATCH, count_of(feed)))
     try:
-        found = _collected(call, feed, size, names)
+        found = _collected(call, feed, size, names, limit_s)
     except Exception as error:  # noqa: BLE001 - the model's code and both runtimes raise what they like
-        return _one_by_one(call, feed, names, error)
+        return _one_by_one(call, feed, names, limit_s, error)
     none_has_a_batch = len(found.left_out) == len(found.outputs)
-    return _collected(call, feed, 1, names) if none_has_a_batch else found
+    return _collected(call, feed, 1, names, limit_s) if none_has_a_batch else found
 
 
-def _one_by_one(call: Callable[[Feed], list[Any]], feed: Feed, names: Sequence[str], error: Exception) -> Ran:
+def _one_by_one(
+    call: Callable[[Feed], list[Any]], feed: Feed, names: Sequence[str], limit_s: float | None, error: Exception
+) -> Ran:
     """The outputs of a model with a batch of 1 written inside; raises the error that a larger batch gave where this
     fails, too."""
     try:
-        return _collected(call, feed, 1, names)
+        return _collected(call, feed, 1, names, limit_s)
     except Exception:  # noqa: BLE001
         raise error from None
 
 
-def _collected(call: Callable[[Feed], list[Any]], feed: Feed, size: int, names: Sequence[str]) -> Ran:
-    """All examples in batches of ``size``, the last one filled up, and of each output what has the batch."""
-    count = count_of(feed)
-    return collected([call(batch(feed, start, size, size)) for start in range(0, count, size)], size, count, names)
+def _collected(
+    call: Callable[[Feed], list[Any]], feed: Feed, size: int, names: Sequence[str], limit_s: float | None
+) -> Ran:
+    """All examples in batches of ``size``, the last one filled up, or as many as the time allows; and of each output
+    what has the batch."""
+    count, made, began = count_of(feed), [], time.monotonic()
+    for start in range(0, count, size):
+        made.append(call(batch(feed, start, size, size)))
+        if limit_s is not None and time.monotonic() - began >= limit_s:
+            break
+    return collected(made, size, min(count, size * len(made)), names)
 
 
 def collected(calls: Sequence[Sequence[Any]], size: int, count: int, names: Sequence[str]) -> Ran:
@@ -224,6 +239,7 @@ def collected(calls: Sequence[Sequence[Any]], size: int, count: int, names: Sequ
         outputs=[np.zeros((count, 0), np.float32) if isinstance(found, str) else found for found in joined],
         names=[names[place] if place < len(names) else str(place) for place in range(len(joined))],
         left_out={place: found for place, found in enumerate(joined) if isinstance(found, str)},
+        count=count,
     )
 
 

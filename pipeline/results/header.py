@@ -104,7 +104,7 @@ class Header:
     def run_id(self) -> str:
         """Twelve hexadecimal digits that tell this run from others; they stay the same when its report is made anew."""
         told = (self.created, self.command, self.model, self.data, repr(self.machine))
-        return hashlib.sha256("\n".join(told).encode()).hexdigest()[:12]
+        return hashlib.sha256("\n".join(told).encode(errors="surrogatepass")).hexdigest()[:12]
 
     @property
     def claims_accuracy(self) -> bool:

@@ -17,11 +17,11 @@ from pipeline.errors import UserError, first_line
 from pipeline.plan.roles import Role
 from pipeline.results.record import (
     BESIDE,
-    SURENESS,
     COLUMNS,
     RECORD_FILE,
     RECORD_VERSION,
     SAMPLES,
+    SURENESS,
     AccuracySamples,
     LatencySamples,
     Record,

@@ -45,6 +45,9 @@ _BRIEF = 0.01
 """The share of the budget up to which judging a candidate is done however late it is."""
 _BUILDING_S = 30.0
 """How long candidates are built before those that are ready are looked at."""
+_OF_WHAT_IS_LEFT, _BRIEFEST_LOOK_S = 1 / 3, 20.0
+"""A look at slow models takes this share of the time that is left, or the seconds where that is less: it has fewer
+blocks and rounds then, and others have their turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,7 +254,7 @@ class _Search:
         began = time.monotonic()
         looked = self.look(
             {standing.key: self._subject(standing) for standing in ready},
-            max(self.clock.left_s(), 1.0),
+            max(_OF_WHAT_IS_LEFT * self.clock.left_s(), _BRIEFEST_LOOK_S),
             lambda done, text: self._step(f"timing {len(ready)} candidates"),
         )
         self.clock.call_ms = looked.call_ms

@@ -17,7 +17,7 @@ from pipeline.data.dataset import Split
 from pipeline.data.showing import show_arrays
 from pipeline.report.formats.html import html_text
 from pipeline.report.looks import FILE, Look, Show, keep_looks, looks_in
-from pipeline.results.flips import Flip, Flips
+from pipeline.results.flips import Confusion, Flip, Flips
 from pipeline.results.report import Report
 from tests.report import example
 
@@ -32,7 +32,7 @@ def report(*places: int) -> Report:
         lost=len(flips),
         wrong_in_both=0,
         classes=[],
-        confusions=[],
+        confusions=[Confusion(label="cat", before="cat", after="dog", count=len(flips))],
         examples=flips,
     )
     return replace(example.typical(), flips=[row])

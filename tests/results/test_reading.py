@@ -78,7 +78,7 @@ def test_sureness_comes_back_and_is_checked(tmp_path: Path) -> None:
             assert (found.sureness["int8@ort_cpu"] == sure).all()
             assert found.predictions.keys() == record.accuracy.predictions.keys()
         else:
-            with pytest.raises(UserError, match=told):
+            with pytest.raises(ValueError, match=told):
                 load_record(tmp_path)
 
 
