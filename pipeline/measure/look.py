@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from pipeline.plan import Session, Target, as_read
 _BATCH = 16
 MOST = 64
 """How many examples are looked at."""
+LIMIT_S = 10.0
+"""A slow model is looked at on as many of them as it runs in this time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +43,8 @@ class Look:
 
 
 def look(artifact: Artifact, target: Target, inputs: Inputs) -> Look:
-    """Run a model on all of ``inputs``, a few examples, and the first batch of them twice.
+    """Run a model on ``inputs``, a few examples, or on the first of them where it is slow, and on the first batch of
+    them twice.
 
     It makes a session, so call it in a process of its own. Raises the backend's own errors.
     """
@@ -49,6 +53,7 @@ def look(artifact: Artifact, target: Target, inputs: Inputs) -> Look:
     count = count_of(inputs)
     size = fixed or together(inputs, min(count, _BATCH))
     raw = _batches(session, inputs, size, fixed)
+    count = min(count, size * len(raw))
     again = session(as_read(session, batch(inputs, 0, min(size, count), fixed)))
     axes = _axes(session, inputs, raw[0], fixed, size)
     sizes = [fixed or min(size, count - start) for start in range(0, count, size)]
@@ -70,7 +75,13 @@ def look(artifact: Artifact, target: Target, inputs: Inputs) -> Look:
 
 
 def _batches(session: Session, inputs: Inputs, size: int, fixed: int | None) -> list[Sequence[Any]]:
-    return [session(as_read(session, batch(inputs, start, size, fixed))) for start in range(0, count_of(inputs), size)]
+    """The outputs of all batches, or of as many as there is time for."""
+    found, began = [], time.monotonic()
+    for start in range(0, count_of(inputs), size):
+        found.append(session(as_read(session, batch(inputs, start, size, fixed))))
+        if time.monotonic() - began >= LIMIT_S:
+            break
+    return found
 
 
 def _axes(session: Session, inputs: Inputs, first: Sequence[Any], fixed: int | None, size: int) -> OutputAxes:

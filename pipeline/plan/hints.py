@@ -1,11 +1,12 @@
-"""What stages tell about themselves so that a search tries only what can pay: class variables that a stage may leave
-out."""
+"""What stages and backends tell about themselves so that a search tries what can pay, and the cheapest first: class
+variables and methods that they may leave out."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from pipeline.plan.stage import Stage
+from pipeline.plan.target import Target
 
 Gain = Literal["integer products", "smaller weights", "smoothed layers", "attention", "loading", "float16"]
 """What a stage gains by. ``integer products``: matrix products of integers, made while the model runs. ``smaller
@@ -29,3 +30,9 @@ def requires(stage: Stage) -> tuple[str, ...]:
     """The packages that a stage needs beyond slimline's own: its class variable ``requires``."""
     names: tuple[str, ...] = getattr(stage, "requires", ())
     return names
+
+
+def loads_slowly(target: Target) -> bool:
+    """Whether a target compiles a model for long each time that it loads it: its backend's ``loads_slowly``."""
+    tells = getattr(target.backend, "loads_slowly", None)
+    return tells is not None and bool(tells(target))

@@ -92,7 +92,7 @@ def _scenario(found: ScenarioResult) -> list[Figure]:
         "queries": found.queries,
         "late_queries": found.late_queries,
     }
-    verdict = None if found.valid is None else "valid" if found.valid else "not valid"
+    verdict = None if found.valid is None else "VALID" if found.valid else "INVALID"
     return [
         Figure(name=f"{found.scenario}_{name}", value=value, verdict=verdict)
         for name, value in values.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,6 @@ import pytest
 from onnx import TensorProto, helper, save
 
 from pipeline.artifact import Artifact
-from pipeline.artifact import run as running
 from pipeline.artifact.proof import CHECK_S, check_output
 
 
@@ -33,7 +33,7 @@ def test_the_examples_are_as_many_as_there_is_time_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call_s: float, examples: int | None
 ) -> None:
     clock = itertools.count()
-    monkeypatch.setattr(running.time, "monotonic", lambda: call_s * next(clock))
+    monkeypatch.setattr(time, "monotonic", lambda: call_s * next(clock))
     feed = {"x": np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)}
     feed["x"][40] = 1e3  # seen only where all examples are
     found = check_output(model(tmp_path / "a", 1.0), model(tmp_path / "b", 1.01), None, feed)

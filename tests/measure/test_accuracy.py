@@ -112,6 +112,7 @@ def test_it_is_kept_how_sure_the_model_is_of_each_class(tmp_path: Path, start: T
     model, target = Artifact(tmp_path, "torch", "d"), _target(EchoBackend())
     found = predict(model, target, TopOne(), {"x": scores}, 4, start=start)
     shares = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    assert found.sureness is not None
     np.testing.assert_allclose(found.sureness, shares.max(axis=1), rtol=1e-5)
     told = predict(model, target, TopOne(), {"x": np.arange(10)}, 4, start=start)  # classes, and no scores
     assert told.sureness is None

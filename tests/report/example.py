@@ -10,6 +10,8 @@ from rich.console import Console
 
 from pipeline.plan import Constraints, MeasureSettings
 from pipeline.report import print_report
+from pipeline.report.charts.figures import Drawing
+from pipeline.report.formats.html import html_text
 from pipeline.report.sections.section import Table
 from pipeline.results import numbers
 from pipeline.results.figures import Accuracy, DeviceTime, Latency, Limits, Reference, Speedup, SpeedVerdict
@@ -27,6 +29,11 @@ def printed(report: Report, width: int = 120) -> str:
     file = io.StringIO()
     print_report(report, Console(file=file, width=width))
     return file.getvalue()
+
+
+def page_of(report: Report) -> str:
+    """The page without its charts, which take seconds to draw."""
+    return html_text(report, Drawing(figures=[]))
 
 
 def plain(table: Table) -> list[list[str]]:

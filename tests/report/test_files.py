@@ -109,17 +109,17 @@ def test_the_recommended_row_is_the_first_of_the_page_and_of_the_markdown(page: 
 
 def test_a_column_that_is_the_same_in_every_row_is_said_once(page: Page) -> None:
     assert "The same in every row: target ort_cpu; batch 1;" in page.text
-    assert ">target</button>" not in html_text(example.typical())
+    assert ">target</button>" not in example.page_of(example.typical())
 
 
 def test_the_columns_that_decide_are_shown_and_the_others_wait_to_be_chosen() -> None:
-    table = html_text(example.typical()).partition("<thead>")[2].partition("</thead>")[0]
+    table = example.page_of(example.typical()).partition("<thead>")[2].partition("</thead>")[0]
     shown = re.findall(r'<th scope="col" class="(?:left|right)">.*?>([^<]+)</button>', table)
     assert shown == ["variant", "accuracy", "speed-up", "p50 (ms)", "p99 (ms)", "size (MB)"]
 
 
 def test_without_a_recommendation_the_page_says_why() -> None:
-    page = Page(html_text(example.report([example.variant("baseline", [example.result(0.4, found=None)])])))
+    page = Page(example.page_of(example.report([example.variant("baseline", [example.result(0.4, found=None)])])))
     assert "Nothing to deploy yet" in page.text
     assert "Recommended: none. no variant was faster within the allowed drop." in page.text
 

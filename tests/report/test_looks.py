@@ -15,11 +15,14 @@ from PIL import Image
 
 from pipeline.data.dataset import Split
 from pipeline.data.showing import show_arrays
+from pipeline.report.charts.figures import Drawing
 from pipeline.report.formats.html import html_text
 from pipeline.report.looks import FILE, Look, Show, keep_looks, looks_in
 from pipeline.results.flips import Confusion, Flip, Flips
 from pipeline.results.report import Report
 from tests.report import example
+
+NO_CHARTS = Drawing(figures=[])
 
 
 def report(*places: int) -> Report:
@@ -75,11 +78,11 @@ def test_a_text_is_shown_and_what_is_neither_is_left_out(tmp_path: Path) -> None
 
 def test_the_page_shows_each_beside_its_answers(tmp_path: Path) -> None:
     keep_looks(report(0, 1), tmp_path, of_arrays(np.zeros((2, 1, 8, 8), np.uint8)))
-    page = html_text(report(0, 1), looks=looks_in(tmp_path))
+    page = html_text(report(0, 1), NO_CHARTS, looks=looks_in(tmp_path))
     assert page.count('alt="test example ') == 2
     assert "cat (61 %)" in page
-    assert 'alt="test example ' not in html_text(report(0, 1))
-    texts = html_text(report(0), looks={0: Look(text="<b>bold</b>")})
+    assert 'alt="test example ' not in example.page_of(report(0, 1))
+    texts = html_text(report(0), NO_CHARTS, looks={0: Look(text="<b>bold</b>")})
     assert '<q class="look">&lt;b&gt;bold&lt;/b&gt;</q>' in texts
 
 

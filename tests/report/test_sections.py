@@ -123,7 +123,7 @@ def test_markdown_writes_each_kind_of_part() -> None:
 
 @pytest.mark.usefixtures("_painted")
 def test_the_page_writes_each_kind_of_part() -> None:
-    text = " ".join(html_text(example.report([])).split())
+    text = " ".join(example.page_of(example.report([])).split())
     for markup in (
         '<details id="everything-at-once" class="section" open> <summary><h2>Everything at once</h2></summary>',
         '<a href="#everything-at-once">Everything at once</a>',
@@ -148,7 +148,7 @@ def test_every_section_of_a_run_has_its_own_title() -> None:
 def test_a_cell_without_a_value_is_a_dash_in_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     table = Table(columns=(Column(head="a"), Column(head="b")), rows=[TableRow(cells=(("x",), ()))])
     monkeypatch.setattr(sections, "SECTIONS", (lambda _: Section(title="Gap", parts=[Part(tables=[table])]),))
-    assert '<td class="left">–' in html_text(example.report([]))
+    assert '<td class="left">–' in example.page_of(example.report([]))
 
 
 def test_charts_stand_in_their_section_in_the_order_of_the_data() -> None:

@@ -8,6 +8,7 @@ from typing import Literal
 import pytest
 
 from pipeline.backends.onnxruntime import OnnxRuntime
+from pipeline.backends.torch import Torch
 from pipeline.plan import Target, Variant
 from pipeline.results.figures import Accuracy
 from pipeline.results.search import Drift, ScreenedSpeed
@@ -144,3 +145,20 @@ def test_a_drift_is_decidable_where_the_test_split_is_large_enough() -> None:
     assert large is not None
     assert small is not None
     assert (large.decidable, small.decidable, small.needed) == (True, False, 800)
+
+
+def test_what_compiles_each_time_that_it_is_loaded_waits_for_all_others() -> None:
+    compiled = Target(name="compiled", backend=Torch(), session={"compile": True})
+    eager = Target(name="eager", backend=Torch())
+    candidates = [standing(name).candidate for name in ("baseline", "static_int8")]
+    board = Board(
+        standings=[Standing(candidate=replace(one, target=on)) for one in candidates for on in (compiled, eager)]
+    )
+    board.built.add("baseline")
+    waiting = [(one.candidate.variant.name, one.candidate.target.name) for one in board.waiting()]
+    assert waiting == [
+        ("baseline", "eager"),
+        ("static_int8", "eager"),
+        ("baseline", "compiled"),
+        ("static_int8", "compiled"),
+    ]

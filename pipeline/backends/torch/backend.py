@@ -68,6 +68,10 @@ class Torch:
         if settings.compile_mode is not None:
             _check_compiler(target.device)
 
+    def loads_slowly(self, target: Target) -> bool:
+        """Whether torch.compile compiles the model, which takes from seconds to minutes each time that it is loaded."""
+        return session_settings(target).compile_mode is not None
+
     def preload(self, target: Target) -> None:
         """Import torch."""
         import torch  # noqa: F401

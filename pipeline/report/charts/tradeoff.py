@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -33,8 +34,8 @@ CAPTION = (
 _ON: Kind = "on the Pareto front"
 _OFF: Kind = "not on the front"
 _OUT: Kind = "beyond the edge"
-_COLOURS = {_ON: BLUE, _OFF: GREY, _OUT: ORANGE}
-_SHAPES = {_ON: "diamond", _OFF: "circle", _OUT: "triangle"}
+_COLOURS: Mapping[str, str] = {_ON: BLUE, _OFF: GREY, _OUT: ORANGE}
+_SHAPES: Mapping[str, str] = {_ON: "diamond", _OFF: "circle", _OUT: "triangle"}
 _HEIGHT_PX = 330
 _AXIS_PX = 68
 """What the y axis and the right edge take of the width, about."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
 from typing import Any
 
 from pipeline.report.rows import Row, all_rows, row_status
@@ -31,9 +30,8 @@ def csv_text(report: Report) -> str:
     run = _run(report)
     for row in all_rows(report):
         place = run | _place(row)
-        for figure in figures_of(row) or [None]:
-            cells = place if figure is None else place | _figure(row, figure)
-            writer.writerow({name: _cell(value) for name, value in cells.items()})
+        for cells in [_figure(row, figure) for figure in figures_of(row)] or [{}]:
+            writer.writerow({name: _cell(value) for name, value in (place | cells).items()})
     return out.getvalue()
 
 
@@ -63,8 +61,8 @@ def _place(row: Row) -> dict[str, Any]:
     return found
 
 
-def _figure(row: Row, figure: Figure) -> Mapping[str, Any]:
-    cells = {
+def _figure(row: Row, figure: Figure) -> dict[str, Any]:
+    cells: dict[str, Any] = {
         "metric": figure.name,
         "value": figure.value,
         "unit": figure.unit,

@@ -10,7 +10,6 @@ import jsonschema
 import pytest
 
 from pipeline.report import report_schema
-from pipeline.report.formats.html import html_text
 from pipeline.report.formats.json import json_text
 from pipeline.report.formats.markdown import markdown_text
 from pipeline.report.sections.explanations import TITLE, explanations
@@ -20,7 +19,7 @@ from pipeline.results.explanation import Cause, Explanation, NodeTime, OperatorT
 from pipeline.results.numbers import NONE
 from pipeline.results.report import Report
 from tests.report import example
-from tests.report.example import plain
+from tests.report.example import page_of, plain
 
 FOUND = Explanation(
     causes=[
@@ -151,7 +150,7 @@ def test_what_an_accelerators_operators_took_is_told_with_care() -> None:
 
 
 def test_both_files_have_the_section_only_where_something_is_explained() -> None:
-    for text in (markdown_text(report()), html_text(report())):
+    for text in (markdown_text(report()), page_of(report())):
         assert "goes into convolutions" in text
         assert "conv_1" in text.replace("\\", "")
     assert TITLE not in markdown_text(report(None))

@@ -13,7 +13,6 @@ import pytest
 from pipeline.report import report_schema
 from pipeline.report.charts.factors import factor_panel
 from pipeline.report.charts.figures import figures
-from pipeline.report.formats.html import html_text
 from pipeline.report.formats.json import json_text
 from pipeline.report.formats.markdown import markdown_text
 from pipeline.report.sections.factors import axis_sentence, factors
@@ -21,7 +20,7 @@ from pipeline.results.factors import Axis, Bought, Elasticity, Factors, Level
 from pipeline.results.intervals import Ratio
 from pipeline.results.report import Report
 from tests.report import example
-from tests.report.example import printed
+from tests.report.example import page_of, printed
 
 
 def level(label: str, gain: Ratio | None, x: float | None = None, *, keeps: bool = True, macs: int = 1000) -> Level:
@@ -88,7 +87,7 @@ def report() -> Report:
     return replace(example.typical(), factors=varied(PRUNING, PRECISION, RESOLUTION))
 
 
-@pytest.mark.parametrize("text", [printed(report()), markdown_text(report()), html_text(report())])
+@pytest.mark.parametrize("text", [printed(report()), markdown_text(report()), page_of(report())])
 def test_every_format_tells_the_ranking_the_levels_and_what_doubling_does(text: str) -> None:
     flat = " ".join(text.replace("\\", "").split())
     assert "On this machine software buys most: static_int8." in flat
@@ -98,7 +97,7 @@ def test_every_format_tells_the_ranking_the_levels_and_what_doubling_does(text: 
     assert "Left out, as they differ in more than one thing: both@ort_cpu/1" in flat
 
 
-@pytest.mark.parametrize("write", [printed, markdown_text, html_text])
+@pytest.mark.parametrize("write", [printed, markdown_text, page_of])
 def test_without_factors_there_is_no_such_section(write: Any) -> None:
     assert "The four factors" not in write(example.typical())
 

@@ -7,14 +7,13 @@ from dataclasses import replace
 import pytest
 
 from pipeline.report.charts.ladder import ladder_panels
-from pipeline.report.formats.html import html_text
 from pipeline.report.formats.markdown import markdown_text
 from pipeline.report.sections.ladder import DEVICE, HEADINGS, ladder, sentence
 from pipeline.results.intervals import Quantile, Ratio
 from pipeline.results.ladder import Ladder, Rung
 from pipeline.results.report import Report
 from tests.report import example
-from tests.report.example import plain
+from tests.report.example import page_of, plain
 
 SIZES, RATES = (1, 8, 64), (1000.0, 5000.0, 5100.0)
 
@@ -89,7 +88,7 @@ def test_a_fall_at_the_end_is_said() -> None:
 
 
 def test_it_stands_in_every_format() -> None:
-    page, text = html_text(report()), markdown_text(report())
+    page, text = page_of(report()), markdown_text(report())
     for found in (page, text):
         assert "Batch sizes" in found
         assert "Saturated at batch 8" in found

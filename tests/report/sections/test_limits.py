@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pipeline.report.fields import FIELDS
-from pipeline.report.formats.html import html_text
 from pipeline.report.formats.markdown import markdown_text
 from pipeline.report.rows import Row
 from pipeline.report.sections.limits import TITLE, limits
@@ -13,7 +12,7 @@ from pipeline.report.sections.section import Section
 from pipeline.results.figures import Limits
 from pipeline.results.report import Report
 from tests.report import example
-from tests.report.example import plain
+from tests.report.example import page_of, plain
 
 
 def without_peaks() -> Report:
@@ -74,7 +73,7 @@ def test_both_files_have_the_section() -> None:
     text = markdown_text(report)
     assert f"<summary>{TITLE}</summary>\n\nAt best, on ort_cpu: fp32 products" in text
     assert "\n| variant | measured on | limit |" in text
-    page = html_text(report)
+    page = page_of(report)
     assert '<details id="against-the-machine-s-limit" class="section" open>' in page
     assert '<td class="left">compute-bound</td>' in page
 
@@ -83,7 +82,7 @@ def test_without_peaks_there_is_no_section() -> None:
     report = without_peaks()
     assert limits(report) is None
     assert TITLE not in markdown_text(report)
-    assert 'id="against' not in html_text(report)
+    assert 'id="against' not in page_of(report)
 
 
 def test_the_column_has_both_shares_and_the_verdict() -> None:

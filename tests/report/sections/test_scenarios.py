@@ -12,16 +12,17 @@ import pytest
 from pipeline.plan import MeasureSettings
 from pipeline.report import report_schema
 from pipeline.report.describe import device_lines, energy_lines
-from pipeline.report.formats.html import html_text
 from pipeline.report.formats.json import json_text
 from pipeline.report.formats.markdown import markdown_text
+from pipeline.report.rows import all_rows
 from pipeline.report.sections.scenarios import scenarios
 from pipeline.report.sections.section import Section
+from pipeline.report.tidy import figures_of
 from pipeline.results.figures import ScenarioResult
 from pipeline.results.record import Energy
 from pipeline.results.report import Report
 from tests.report import example
-from tests.report.example import plain, printed
+from tests.report.example import page_of, plain, printed
 
 HOSTILE = "</script><script>alert(1)</script>"
 STREAM = ScenarioResult(
@@ -83,6 +84,11 @@ def test_offline_has_a_rate_and_no_latency(both: Report) -> None:
     assert rows(both)[-2][4:] == ["–"] * 5
 
 
+def test_report_csv_has_each_scenario_with_its_verdict(both: Report) -> None:
+    found = [figure for row in all_rows(both) for figure in figures_of(row) if figure.name == "Server_p99_ms"]
+    assert [(figure.unit, figure.verdict) for figure in found] == [("ms", "INVALID"), ("ms", "VALID")]
+
+
 def test_what_is_not_valid_is_told_in_loadgens_words(both: Report) -> None:
     notes = the_section(both).notes
     words = "Ending early: Too many outstanding queries; Run unsuccessful."
@@ -99,12 +105,12 @@ def test_server_says_what_was_asked_and_who_kept_to_it(both: Report) -> None:
 
 
 def test_the_figures_do_not_pass_for_a_result_of_mlperf(both: Report) -> None:
-    for text in (printed(both), markdown_text(both), html_text(both)):
+    for text in (printed(both), markdown_text(both), page_of(both)):
         assert "not an MLPerf result" in " ".join(text.split())
 
 
 def test_every_format_has_the_table(both: Report) -> None:
-    for text in (printed(both), markdown_text(both), html_text(both)):
+    for text in (printed(both), markdown_text(both), page_of(both)):
         assert "MLPerf scenarios" in text
         assert "SingleStream" in text
         assert "1.234" in text
@@ -121,13 +127,13 @@ def test_the_table_fits_the_terminal(width: int, both: Report) -> None:
 
 def test_nothing_is_said_of_scenarios_that_nobody_asked_for() -> None:
     found = example.typical()
-    for text in (printed(found), markdown_text(found), html_text(found)):
+    for text in (printed(found), markdown_text(found), page_of(found)):
         assert "MLPerf" not in text
 
 
 def test_hostile_text_stays_text() -> None:
     found = report((f"baseline{HOSTILE}", [replace(SERVER, reasons=[HOSTILE])]))
-    assert HOSTILE not in html_text(found)
+    assert HOSTILE not in page_of(found)
     assert "<script" not in markdown_text(found)
 
 
@@ -149,7 +155,7 @@ def test_the_report_says_why_energy_was_not_measured_once_for_all_its_rows() -> 
     ]
     found = example.report([example.variant(name, rows) for name in ("baseline", "static_int8")])
     assert energy_lines(found) == [f"Energy on ort_cpu, torch_cpu: {reason}."]
-    assert f"Energy on ort_cpu, torch_cpu: {reason}." in html_text(found)
+    assert f"Energy on ort_cpu, torch_cpu: {reason}." in page_of(found)
 
 
 def test_the_energy_of_an_inference_is_in_the_tables_with_its_source() -> None:

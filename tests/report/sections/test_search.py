@@ -14,7 +14,6 @@ import pytest
 from pipeline.report.charts.drawing import Panel
 from pipeline.report.charts.search import search_panel
 from pipeline.report.formats.csv import csv_text
-from pipeline.report.formats.html import html_text
 from pipeline.report.formats.json import json_text
 from pipeline.report.formats.markdown import markdown_text
 from pipeline.report.rows import groups
@@ -25,6 +24,7 @@ from pipeline.results.report import Report
 from pipeline.results.search import SearchTrial
 from tests.analyse.searched import drift, trial
 from tests.report import example
+from tests.report.example import page_of
 from tests.report.searched import SLOWER, findings, report
 
 
@@ -159,7 +159,7 @@ def test_a_narrow_terminal_shows_the_targets_and_the_speed_ups_whole() -> None:
 
 
 def test_it_stands_in_every_format() -> None:
-    for text in (html_text(report()), markdown_text(report())):
+    for text in (page_of(report()), markdown_text(report())):
         assert "Every trial (8)" in text
         assert "Left out by rules" in text
         assert "it drops by 6 points" in text

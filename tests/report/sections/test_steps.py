@@ -10,7 +10,6 @@ from dataclasses import replace
 import jsonschema
 
 from pipeline.report import report_schema
-from pipeline.report.formats.html import html_text
 from pipeline.report.formats.json import json_text
 from pipeline.report.formats.markdown import markdown_text
 from pipeline.report.sections.section import Part
@@ -19,7 +18,7 @@ from pipeline.results.intervals import Ratio, Unit
 from pipeline.results.numbers import NONE
 from pipeline.results.report import Change, Report, Step
 from tests.report import example
-from tests.report.example import plain
+from tests.report.example import page_of, plain
 
 STEPS = [
     Step(
@@ -84,7 +83,7 @@ def test_likeness_is_no_percentage() -> None:
 
 def test_page_and_markdown_have_the_section_and_the_schema_knows_it() -> None:
     found = report(steps=STEPS)
-    for text in (html_text(found), markdown_text(found)):
+    for text in (page_of(found), markdown_text(found)):
         assert TITLE in text
         assert "prune + finetune" in text
     jsonschema.validate(json.loads(json_text(found)), report_schema())
@@ -93,4 +92,4 @@ def test_page_and_markdown_have_the_section_and_the_schema_knows_it() -> None:
 def test_without_steps_there_is_no_section() -> None:
     found = report(steps=[])
     assert steps(found) is None
-    assert TITLE not in html_text(found) + markdown_text(found)
+    assert TITLE not in page_of(found) + markdown_text(found)

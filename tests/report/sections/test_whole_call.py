@@ -10,15 +10,16 @@ import pytest
 
 from pipeline.plan import MeasureSettings
 from pipeline.report import report_schema
-from pipeline.report.formats.html import html_text
 from pipeline.report.formats.json import json_text
 from pipeline.report.formats.markdown import markdown_text
+from pipeline.report.rows import all_rows
 from pipeline.report.sections.whole_call import whole_call
+from pipeline.report.tidy import figures_of
 from pipeline.results.figures import Reference, StepTime, WholeCall
 from pipeline.results.intervals import Ratio
 from pipeline.results.report import Report
 from tests.report import example
-from tests.report.example import plain, printed
+from tests.report.example import page_of, plain, printed
 
 
 def around(value: float) -> Ratio:
@@ -65,11 +66,23 @@ def test_a_row_says_what_it_does_to_the_model_and_to_the_call(both: Report) -> N
     assert section.notes[1:] == ["Not timed, as this run has no such step that can be: decode."]
 
 
+def test_report_csv_has_the_call_and_its_steps(both: Report) -> None:
+    found = {figure.name: figure for row in all_rows(both) for figure in figures_of(row) if row.name == "static_int8"}
+    assert (found["call_ms"].value, found["call_ms"].unit) == (2.0, "ms")
+    assert found["call_preprocess_ms"].value == 1.2
+    assert found["call_preprocess_share"].low == pytest.approx(0.59, abs=0.005)
+    assert found["call_speedup"].numbers == {
+        "call_speedup": 1.76,
+        "call_speedup_low": pytest.approx(1.72, abs=0.005),
+        "call_speedup_high": pytest.approx(1.80, abs=0.005),
+    }
+
+
 def test_every_format_has_it_and_the_terminal_has_room(both: Report) -> None:
     shown = printed(both, 100).splitlines()
     assert max(map(len, shown)) <= 100
     assert any(line.split()[-2:] == ["40", "%"] for line in shown if line.startswith("static_int8"))
-    for text in (" ".join(shown), markdown_text(both), html_text(both)):
+    for text in (" ".join(shown), markdown_text(both), page_of(both)):
         assert "preprocessing is now 60 %" in " ".join(text.split())
     jsonschema.validate(json.loads(json_text(both)), report_schema())
 
