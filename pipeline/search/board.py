@@ -127,11 +127,15 @@ class Board:
 
     def waiting(self) -> list[Standing]:
         """The candidates that are to be built next, those first whose model is there already: another runtime costs no
-        time to build, and is often the largest step. What compiles for long when it is loaded comes last, and settings
-        of sessions when all else is done."""
+        time to build, and is often the largest step. Other values of a chain's fields come behind all chains as they
+        are, what compiles for long when it is loaded behind these, and settings of sessions when all else is done."""
         wanted = [one for one in self.standings if one.ending is None and one.speed is None and self._needed(one)]
         first = [one for one in wanted if one.candidate.when != "leads"] or wanted
-        return sorted(first, key=lambda one: (_loads_slowly(one), one.candidate.variant.name not in self.built))
+        return sorted(first, key=self._turn)
+
+    def _turn(self, standing: Standing) -> tuple[bool, ...]:
+        candidate = standing.candidate
+        return loads_slowly(candidate.target), candidate.variant.name not in self.built, bool(candidate.changes)
 
     def bar(self) -> Standing | None:
         """The fastest for sure of those that keep the limit; None: nothing is faster than the baseline for sure."""
@@ -223,10 +227,6 @@ class Board:
         if before.drift is not None and before.drift.decidable:
             return f"{before.key} keeps the accuracy already, and this one is not faster"
         return f"{before.key} is not fast enough, and this one is not faster"
-
-
-def _loads_slowly(standing: Standing) -> bool:
-    return loads_slowly(standing.candidate.target)
 
 
 def _keeps(standing: Standing) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.backends.torch import Torch
 from pipeline.plan import Target, Variant
+from pipeline.results.change import StageField
 from pipeline.results.figures import Accuracy
 from pipeline.results.search import Drift, ScreenedSpeed
 from pipeline.search.board import Board, Standing, drift_of, examples_to_decide
@@ -147,18 +148,24 @@ def test_a_drift_is_decidable_where_the_test_split_is_large_enough() -> None:
     assert (large.decidable, small.decidable, small.needed) == (True, False, 800)
 
 
-def test_what_compiles_each_time_that_it_is_loaded_waits_for_all_others() -> None:
+OTHER_EXPORTER = StageField(variant="baseline", stage="export", field="exporter", value="torchscript")
+
+
+def test_other_values_of_fields_wait_for_chains_as_they_are_and_what_compiles_when_loaded_for_all() -> None:
     compiled = Target(name="compiled", backend=Torch(), session={"compile": True})
     eager = Target(name="eager", backend=Torch())
     candidates = [standing(name).candidate for name in ("baseline", "static_int8")]
     board = Board(
         standings=[Standing(candidate=replace(one, target=on)) for one in candidates for on in (compiled, eager)]
     )
+    changed = replace(standing("baseline-exporter-torchscript").candidate, target=eager, changes=(OTHER_EXPORTER,))
+    board.standings.insert(0, Standing(candidate=changed))
     board.built.add("baseline")
     waiting = [(one.candidate.variant.name, one.candidate.target.name) for one in board.waiting()]
     assert waiting == [
         ("baseline", "eager"),
         ("static_int8", "eager"),
+        ("baseline-exporter-torchscript", "eager"),
         ("baseline", "compiled"),
         ("static_int8", "compiled"),
     ]
