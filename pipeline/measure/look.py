@@ -76,7 +76,8 @@ def look(artifact: Artifact, target: Target, inputs: Inputs) -> Look:
 
 def _batches(session: Session, inputs: Inputs, size: int, fixed: int | None) -> list[Sequence[Any]]:
     """The outputs of all batches, or of as many as there is time for."""
-    found, began = [], time.monotonic()
+    found: list[Sequence[Any]] = []
+    began = time.monotonic()
     for start in range(0, count_of(inputs), size):
         found.append(session(as_read(session, batch(inputs, start, size, fixed))))
         if time.monotonic() - began >= LIMIT_S:
