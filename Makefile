@@ -12,6 +12,9 @@ ifeq ($(EXTRAS),cpu)
 CONSTRAINTS := -c constraints.txt
 endif
 
+# A run starts many processes: without bytecode each would compile what it imports anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: run test types tests cases install install-test clean
 
 run: install
@@ -27,8 +30,6 @@ test: install-test
 types: install-test
 	$(BIN)/mypy
 
-# The tests start many processes: without bytecode each would compile what it imports anew.
-tests cases: export PYTHONDONTWRITEBYTECODE :=
 tests: install-test
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
@@ -42,12 +43,12 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "slimline needs Python 3.11 or newer: make PYTHON=python3.12"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
-# onnxruntime and onnxruntime-gpu exclude each other; torch comes first, so that nothing else chooses its build. Of what
-# only tests need most is never imported, so nothing of it is compiled beforehand.
+# onnxruntime and onnxruntime-gpu exclude each other; torch comes first, so that nothing else chooses its build. Most of what
+# is installed is never imported, so nothing is compiled beforehand.
 $(VENV)/installed-%: pyproject.toml constraints.txt | $(BIN)/python
 	@$(PIP) uninstall --quiet --yes $(if $(findstring gpu,$*),onnxruntime,onnxruntime-gpu) 2>/dev/null
-	$(PIP) install --quiet $(CONSTRAINTS) torch
-	$(PIP) install --quiet $(CONSTRAINTS) $(if $(findstring test,$*),--no-compile) --editable '.[$(subst -,$(comma),$*)]'
+	$(PIP) install --quiet --no-compile $(CONSTRAINTS) torch
+	$(PIP) install --quiet --no-compile $(CONSTRAINTS) --editable '.[$(subst -,$(comma),$*)]'
 	@touch $@
 
 comma := ,
