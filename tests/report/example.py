@@ -15,6 +15,7 @@ from pipeline.report.formats.html import html_text
 from pipeline.report.sections.section import Table
 from pipeline.results import numbers
 from pipeline.results.figures import Accuracy, DeviceTime, Latency, Limits, Reference, Speedup, SpeedVerdict
+from pipeline.results.flips import Confusion, Flip, Flips
 from pipeline.results.header import Machine, Peaks, TargetRecord
 from pipeline.results.intervals import AccuracyVerdict, Quantile
 from pipeline.results.record import Energy, StageRecord
@@ -331,3 +332,19 @@ def unbounded() -> Report:
     speed = replace(speedup(1.3, "INCONCLUSIVE", reference), low=0.0, high=math.inf, blocks_to_settle=None)
     row = result(0.31, found=None, speed=speed)
     return report([variant("baseline", [result(0.41, found=None)]), variant("static_int8", [row])])
+
+
+def flipped(*places: int) -> Report:
+    """A report that names these examples as flipped."""
+    flips = [Flip(example=place, label="cat", before="cat", after="dog", before_sure=0.61) for place in places]
+    row = Flips(
+        variant="static_int8",
+        target="ort_cpu",
+        gained=0,
+        lost=len(flips),
+        wrong_in_both=0,
+        classes=[],
+        confusions=[Confusion(label="cat", before="cat", after="dog", count=len(flips))],
+        examples=flips,
+    )
+    return replace(typical(), flips=[row])

@@ -6,7 +6,6 @@ import base64
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,27 +17,9 @@ from pipeline.data.showing import show_arrays
 from pipeline.report.charts.figures import Drawing
 from pipeline.report.formats.html import html_text
 from pipeline.report.looks import FILE, Look, Show, keep_looks, looks_in
-from pipeline.results.flips import Confusion, Flip, Flips
-from pipeline.results.report import Report
 from tests.report import example
 
 NO_CHARTS = Drawing(figures=[])
-
-
-def report(*places: int) -> Report:
-    """A report that names these examples as flipped."""
-    flips = [Flip(example=place, label="cat", before="cat", after="dog", before_sure=0.61) for place in places]
-    row = Flips(
-        variant="static_int8",
-        target="ort_cpu",
-        gained=0,
-        lost=len(flips),
-        wrong_in_both=0,
-        classes=[],
-        confusions=[Confusion(label="cat", before="cat", after="dog", count=len(flips))],
-        examples=flips,
-    )
-    return replace(example.typical(), flips=[row])
 
 
 def bytes_of(look: Look) -> Image.Image:
@@ -54,7 +35,7 @@ def of_arrays(images: np.ndarray) -> Show:
 
 def test_a_small_picture_stays_as_it_is(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 255, (9, 1, 28, 28), np.uint8)
-    keep_looks(report(7, 3), tmp_path, of_arrays(images))
+    keep_looks(example.flipped(7, 3), tmp_path, of_arrays(images))
     looks = looks_in(tmp_path)
     assert list(looks) == [3, 7]
     assert (np.asarray(bytes_of(looks[7])) == images[7, 0]).all()
@@ -62,27 +43,27 @@ def test_a_small_picture_stays_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_large_picture_becomes_small(tmp_path: Path) -> None:
-    keep_looks(report(0), tmp_path, of_arrays(np.full((1, 3, 300, 500), 200, np.uint8)))
+    keep_looks(example.flipped(0), tmp_path, of_arrays(np.full((1, 3, 300, 500), 200, np.uint8)))
     look = looks_in(tmp_path)[0]
     assert bytes_of(look).size == (64, 38)
     assert len(look.picture) < 4000
 
 
 def test_a_text_is_shown_and_what_is_neither_is_left_out(tmp_path: Path) -> None:
-    keep_looks(report(0), tmp_path, lambda places, folder: {"text": ["a film " * 100]})
+    keep_looks(example.flipped(0), tmp_path, lambda places, folder: {"text": ["a film " * 100]})
     assert looks_in(tmp_path)[0].text.startswith("a film a film")
     assert len(looks_in(tmp_path)[0].text) < 400
-    keep_looks(report(0), tmp_path, of_arrays(np.zeros((1, 5), np.float32)))
+    keep_looks(example.flipped(0), tmp_path, of_arrays(np.zeros((1, 5), np.float32)))
     assert looks_in(tmp_path) == {}
 
 
 def test_the_page_shows_each_beside_its_answers(tmp_path: Path) -> None:
-    keep_looks(report(0, 1), tmp_path, of_arrays(np.zeros((2, 1, 8, 8), np.uint8)))
-    page = html_text(report(0, 1), NO_CHARTS, looks=looks_in(tmp_path))
-    assert page.count('alt="test example ') == 2
+    keep_looks(example.flipped(0, 1), tmp_path, of_arrays(np.zeros((2, 1, 8, 8), np.uint8)))
+    page = html_text(example.flipped(0, 1), NO_CHARTS, looks=looks_in(tmp_path))
+    assert page.count('alt="picture of test example ') == 2
     assert "cat (61 %)" in page
-    assert 'alt="test example ' not in example.page_of(report(0, 1))
-    texts = html_text(report(0), NO_CHARTS, looks={0: Look(text="<b>bold</b>")})
+    assert 'alt="picture of test example ' not in example.page_of(example.flipped(0, 1))
+    texts = html_text(example.flipped(0), NO_CHARTS, looks={0: Look(text="<b>bold</b>")})
     assert '<q class="look">&lt;b&gt;bold&lt;/b&gt;</q>' in texts
 
 
