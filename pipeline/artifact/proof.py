@@ -14,7 +14,7 @@ from pipeline.artifact.onnx_graph import fixed_batch_of, opset
 from pipeline.artifact.onnx_rewriting import CONTRIBUTED
 from pipeline.artifact.openvino_file import element_types, read_graph
 from pipeline.artifact.run import Outputs, Ran, ran, ran_as_written
-from pipeline.data.batches import Inputs, axes_of, count_of
+from pipeline.data.batches import axes_of, count_of, first_of
 from pipeline.data.dataset import Feed
 from pipeline.errors import StageFailed, first_line
 
@@ -72,7 +72,7 @@ def check_output(
     expected = ran(source, feed, limit_s=CHECK_S)
     if expected.count == count_of(feed):
         return compare(source, expected, output, tolerance, feed, floor)
-    few = Inputs({name: array[: expected.count] for name, array in feed.items()}, axes_of(feed))
+    few = first_of(feed, expected.count)
     return {**compare(source, expected, output, tolerance, few, floor), "examples": expected.count}
 
 

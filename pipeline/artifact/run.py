@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipeline.artifact.files import Artifact, Format
 from pipeline.artifact.onnx_graph import batch_first, fixed_batch_in, fixed_batch_of
 from pipeline.artifact.openvino_model import compiled
-from pipeline.data.batches import Axes, Feed, Inputs, axes_of, batch, count_of, together
+from pipeline.data.batches import Axes, Feed, Inputs, axes_of, batch, count_of, starts, together
 from pipeline.errors import StageFailed, first_line
 
 if TYPE_CHECKING:
@@ -197,38 +197,34 @@ def _in_batches(
     call: Callable[[Feed], list[Any]], feed: Feed, size: int | None, names: Sequence[str], limit_s: float | None
 ) -> Ran:
     """Run all examples, ``size`` at a time; one at a time where a model that leaves its batch free takes no more."""
+    collect = partial(_collected, call, feed, names, limit_s)
     if size:
-        return _collected(call, feed, size, names, limit_s)
+        return collect(size)
     size = together(feed, min(BATCH, count_of(feed)))
     try:
-        found = _collected(call, feed, size, names, limit_s)
+        found = collect(size)
     except Exception as error:  # noqa: BLE001 - the model's code and both runtimes raise what they like
-        return _one_by_one(call, feed, names, limit_s, error)
+        return _one_by_one(collect, error)
     none_has_a_batch = len(found.left_out) == len(found.outputs)
-    return _collected(call, feed, 1, names, limit_s) if none_has_a_batch else found
+    return collect(1) if none_has_a_batch else found
 
 
-def _one_by_one(
-    call: Callable[[Feed], list[Any]], feed: Feed, names: Sequence[str], limit_s: float | None, error: Exception
-) -> Ran:
+def _one_by_one(collect: Callable[[int], Ran], error: Exception) -> Ran:
     """The outputs of a model with a batch of 1 written inside; raises the error that a larger batch gave where this
     fails, too."""
     try:
-        return _collected(call, feed, 1, names, limit_s)
+        return collect(1)
     except Exception:  # noqa: BLE001
         raise error from None
 
 
 def _collected(
-    call: Callable[[Feed], list[Any]], feed: Feed, size: int, names: Sequence[str], limit_s: float | None
+    call: Callable[[Feed], list[Any]], feed: Feed, names: Sequence[str], limit_s: float | None, size: int
 ) -> Ran:
     """All examples in batches of ``size``, the last one filled up, or as many as the time allows; and of each output
     what has the batch."""
-    count, made, began = count_of(feed), [], time.monotonic()
-    for start in range(0, count, size):
-        made.append(call(batch(feed, start, size, size)))
-        if limit_s is not None and time.monotonic() - began >= limit_s:
-            break
+    count = count_of(feed)
+    made = [call(batch(feed, start, size, size)) for start in starts(count, size, limit_s)]
     return collected(made, size, min(count, size * len(made)), names)
 
 

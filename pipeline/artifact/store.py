@@ -77,15 +77,16 @@ class Store:
     def get(self, key: str) -> Entry | None:
         """The entry, verified, in use from now on; None where there is none. Raises CorruptEntry where its bytes have
         changed."""
-        entry = self._verified(key, self.in_use.add)
+        entry = self._found(key, self.in_use.add)
         if entry is not None:
             with suppress(OSError):  # a store that can't be written serves all the same
                 os.utime(self.root / key / "entry.json")
         return entry
 
-    def peek(self, key: str) -> Entry | None:
-        """The entry as ``get`` gives it, and nothing is marked: it does not count as used."""
-        return self._verified(key, lambda folder: None)
+    def peek(self, key: str, *, verified: bool = True) -> Entry | None:
+        """The entry as ``get`` gives it, and nothing is marked: it does not count as used. Where it need not be
+        ``verified``, its files are not read."""
+        return self._found(key, lambda folder: None, verified=verified)
 
     def facts(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """The label and the facts of every entry that can be read, the longest unused one first; its model is not
@@ -95,11 +96,11 @@ class Store:
                 plain = _sealed(summary.key, self.root / summary.key)
                 yield plain["label"], plain["facts"]
 
-    def _verified(self, key: str, mark: Callable[[Path], None]) -> Entry | None:
+    def _found(self, key: str, mark: Callable[[Path], None], *, verified: bool = True) -> Entry | None:
         folder = self.root / key
         try:
             mark(folder)
-            return _read(key, folder)
+            return _read(key, folder, verified=verified)
         except FileNotFoundError as error:
             if os.path.lexists(folder):
                 raise CorruptEntry(f"stored entry {key[:12]} is not whole: {error}") from error
@@ -230,12 +231,12 @@ def _sealed(key: str, folder: Path) -> dict[str, Any]:
     return plain
 
 
-def _read(key: str, folder: Path) -> Entry:
+def _read(key: str, folder: Path, *, verified: bool) -> Entry:
     plain = _sealed(key, folder)
     artifact = Artifact(folder / "artifact", plain["format"], plain["digest"])
     if artifact.format not in get_args(Format) or not isinstance(plain["facts"], dict):
         raise CorruptEntry(f"stored entry {key[:12]} is none that this version reads")
-    if folder_digest(artifact.path) != artifact.digest:
+    if verified and folder_digest(artifact.path) != artifact.digest:
         raise CorruptEntry(f"stored entry {key[:12]} ({plain['label']}) has changed since it was written")
     return Entry(key, artifact, plain["facts"])
 

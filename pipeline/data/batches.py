@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -44,6 +45,20 @@ def axes_of(inputs: Arrays) -> Axes:
 def count_of(inputs: Arrays) -> int:
     """How many examples there are."""
     return len(next(iter(inputs.values())))
+
+
+def first_of(inputs: Inputs | Feed, count: int) -> Inputs:
+    """The first ``count`` examples."""
+    return Inputs({name: array[:count] for name, array in inputs.items()}, axes_of(inputs))
+
+
+def starts(count: int, size: int, limit_s: float | None = None) -> Iterator[int]:
+    """The first example of each batch of ``size``; none any more once ``limit_s`` seconds have passed."""
+    began = time.monotonic()
+    for start in range(0, count, size):
+        yield start
+        if limit_s is not None and time.monotonic() - began >= limit_s:
+            return
 
 
 def placed(batch: Feed, axes: Axes) -> dict[str, NDArray[Any]]:

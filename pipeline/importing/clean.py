@@ -20,6 +20,7 @@ from pipeline.artifact.onnx_graph import (
 )
 from pipeline.errors import StageFailed
 from pipeline.importing.declared import drop_wrong_shapes
+from pipeline.results.numbers import counted
 
 if TYPE_CHECKING:
     import onnx
@@ -125,7 +126,7 @@ def _drop_weights_from_inputs(model: onnx.ModelProto) -> str | None:
     del model.graph.input[:]
     for value in kept:
         model.graph.input.add().ParseFromString(value)
-    return f"{_counted(dropped, 'weight')} stood among the inputs"
+    return f"{counted(dropped, 'weight')} stood among the inputs"
 
 
 def _fill_sparse(model: onnx.ModelProto) -> str | None:
@@ -135,7 +136,7 @@ def _fill_sparse(model: onnx.ModelProto) -> str | None:
             graph.initializer.append(_dense(sparse, sparse.values.name))
             filled += 1
         del graph.sparse_initializer[:]
-    return f"{_counted(filled, 'sparse weight')} became dense" if filled else None
+    return f"{counted(filled, 'sparse weight')} became dense" if filled else None
 
 
 def _fold_constants(model: onnx.ModelProto) -> str | None:
@@ -149,7 +150,7 @@ def _fold_constants(model: onnx.ModelProto) -> str | None:
                 graph.initializer.append(tensor)
                 graph.node.remove(node)
                 folded += 1
-    return f"{_counted(folded, 'Constant node')} became weights" if folded else None
+    return f"{counted(folded, 'Constant node')} became weights" if folded else None
 
 
 def _value(node: onnx.NodeProto) -> onnx.TensorProto | None:
@@ -197,8 +198,8 @@ def _name_nodes(model: onnx.ModelProto) -> str | None:
         unnamed, doubled = unnamed + (not node.name), doubled + bool(node.name)
         node.name = _free(node.name or node.op_type, taken)
         seen.add(node.name)
-    parts = [f"{_counted(unnamed, 'node')} had no name"] if unnamed else []
-    parts += [f"{_counted(doubled, 'node')} had another's name"] if doubled else []
+    parts = [f"{counted(unnamed, 'node')} had no name"] if unnamed else []
+    parts += [f"{counted(doubled, 'node')} had another's name"] if doubled else []
     return ", ".join(parts) or None
 
 
@@ -206,7 +207,7 @@ def _rename_inner_values(model: onnx.ModelProto) -> str | None:
     """A name that two graphs give to different values stays with the first: stages look values up by name alone."""
     taken = set(_defined(model.graph))
     renamed = sum(_rename_inside(inner, taken, {}) for inner in _directly_inside(model.graph))
-    return f"{_counted(renamed, 'value')} inside branches or loops had another's name" if renamed else None
+    return f"{counted(renamed, 'value')} inside branches or loops had another's name" if renamed else None
 
 
 def _rename_inside(graph: onnx.GraphProto, taken: set[str], outer: Mapping[str, str]) -> int:
@@ -256,7 +257,7 @@ def _drop_impossible_sizes(model: onnx.ModelProto) -> str | None:
                 size.ClearField("dim_value")
                 freed += 1
     _name_free_axes(model)
-    return f"{_counted(freed, 'size')} of 0 or -1 in declared shapes mean any size" if freed else None
+    return f"{counted(freed, 'size')} of 0 or -1 in declared shapes mean any size" if freed else None
 
 
 def _name_free_axes(model: onnx.ModelProto) -> None:
@@ -272,10 +273,6 @@ def _free(wanted: str, taken: set[str]) -> str:
     name = next(name for number in count() if (name := f"{wanted}_{number}") not in taken)
     taken.add(name)
     return name
-
-
-def _counted(number: int, word: str) -> str:
-    return f"{number} {word}" + ("" if number == 1 else "s")
 
 
 MENDS: tuple[Callable[[onnx.ModelProto], str | None], ...] = (

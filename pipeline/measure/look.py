@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.artifact import Artifact
 from pipeline.artifact.onnx_graph import fixed_batch_of
 from pipeline.artifact.openvino_file import output_names, read_graph
-from pipeline.data.batches import Inputs, axes_of, batch, count_of, together
+from pipeline.data.batches import Inputs, axes_of, batch, count_of, starts, together
 from pipeline.measure.outputs import OutputAxes, axes_in, by_example, relative_difference
 from pipeline.plan import Session, Target, as_read
 
@@ -76,13 +75,8 @@ def look(artifact: Artifact, target: Target, inputs: Inputs) -> Look:
 
 def _batches(session: Session, inputs: Inputs, size: int, fixed: int | None) -> list[Sequence[Any]]:
     """The outputs of all batches, or of as many as there is time for."""
-    found: list[Sequence[Any]] = []
-    began = time.monotonic()
-    for start in range(0, count_of(inputs), size):
-        found.append(session(as_read(session, batch(inputs, start, size, fixed))))
-        if time.monotonic() - began >= LIMIT_S:
-            break
-    return found
+    taken = starts(count_of(inputs), size, LIMIT_S)
+    return [session(as_read(session, batch(inputs, start, size, fixed))) for start in taken]
 
 
 def _axes(session: Session, inputs: Inputs, first: Sequence[Any], fixed: int | None, size: int) -> OutputAxes:

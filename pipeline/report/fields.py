@@ -332,6 +332,11 @@ FIELDS: tuple[Field, ...] = (
 )
 
 
+def values_of(row: Row) -> dict[str, Any]:
+    """All raw values of a row, by their names."""
+    return {name: value for field in FIELDS for name, value in zip(field.columns, field.values(row), strict=True)}
+
+
 def used(rows: Sequence[Row], where: Literal["terminal", "page"]) -> list[Field]:
     """The fields that a table of these rows shows: the place's fields that have a value in some row. A terminal's table
     names the target where rows of several stand in it."""

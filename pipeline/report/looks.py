@@ -38,7 +38,7 @@ def keep_looks(report: Report, folder: Path, show: Show) -> None:
     places = sorted({flip.example for row in report.flips for flip in row.examples})
     if not places:
         return
-    with TemporaryDirectory(dir=folder) as scratch:
+    with TemporaryDirectory(prefix="slimline-examples-") as scratch:
         shown = show(places, Path(scratch))
         looks = {
             place: _look({column: texts[number] for column, texts in shown.items()}, Path(scratch))

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pipeline.report.fields import FIELDS
+from pipeline.report.fields import values_of
 from pipeline.report.rows import Row
 from pipeline.results.figures import ScenarioResult, WholeCall
 
 UNITS: Final[Mapping[str, str]] = {
     "_ms": "ms",
     "_bytes": "bytes",
+    "bytes_per_s": "bytes/s",
     "_per_s": "1/s",
     "watts": "W",
     "joules_per_inference": "J",
@@ -49,10 +50,7 @@ class Figure:
 
 def figures_of(row: Row) -> list[Figure]:
     """All figures that a row has: those of the tables, the whole call's steps, and the scenarios'."""
-    values = {
-        name: value for field in FIELDS for name, value in zip(field.columns, field.values(row), strict=True)
-    }  # fmt: skip
-    found = list(_figures(values))
+    found = list(_figures(values_of(row)))
     if row.result is not None:
         found += [] if row.result.call is None else _call(row.result.call)
         found += [figure for scenario in row.result.scenarios for figure in _scenario(scenario)]

@@ -10,7 +10,7 @@ from typing import Literal
 from pipeline.report.fields import ACCURACY, header
 from pipeline.report.rows import Group, Row, unit_of
 from pipeline.results import numbers as show
-from pipeline.results.intervals import gain_sign
+from pipeline.results.intervals import gain_sign, written_scale
 
 Kind = Literal["on the Pareto front", "not on the front", "beyond the edge"]
 _SLOWEST, _FASTEST = 8.0, 1 / 30
@@ -110,7 +110,7 @@ def _point(row: Row) -> RowPoint | None:
     if result is None or result.latency_ms is None or result.accuracy is None or not result.latency_ms.p50.value:
         return None
     p50, accuracy = result.latency_ms.p50, result.accuracy
-    scale = 100 if accuracy.unit == "percent" else 1
+    scale = written_scale(accuracy.unit)
     return RowPoint(
         name=row.name,
         words=f"{row.name}: {show.figure(accuracy.value, accuracy.unit)} at {show.number(p50.value)} ms a call",
@@ -129,7 +129,7 @@ def _limit(rows: Sequence[Row]) -> float | None:
     for row in rows:
         found = None if row.result is None else row.result.accuracy
         if found is not None and found.margin is not None and found.before is not None:
-            scale = 100 if found.unit == "percent" else 1
+            scale = written_scale(found.unit)
             return scale * (found.before - gain_sign(found.unit) * found.margin)
     return None
 

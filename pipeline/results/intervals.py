@@ -21,6 +21,11 @@ def gain_sign(unit: Unit) -> Literal[1, -1]:
     return -1 if unit == "error" else 1
 
 
+def written_scale(unit: Unit) -> Literal[1, 100]:
+    """The factor between a figure and the number that is written: 100 for a percentage."""
+    return 100 if unit == "percent" else 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ratio:
     """The ratio of two speeds or throughputs, with its interval and nothing else."""

@@ -35,6 +35,11 @@ def count(value: float) -> str:
     return number(value, 0)
 
 
+def counted(number: int, word: str) -> str:
+    """A number of things: 1 thread, 2 threads."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
 def interval(low: float, high: float, decimals: int) -> str:
     """An interval in words: ``[low, high]``."""
     return f"[{number(low, decimals)}, {number(high, decimals)}]"

@@ -31,7 +31,7 @@ class Outlook:
         return {**self.building, **dict.fromkeys(self.timing)}
 
     def __str__(self) -> str:
-        counts = f"{_counted(self.variants, 'variant')} on {_counted(self.targets, 'target')}"
+        counts = f"{show.counted(self.variants, 'variant')} on {show.counted(self.targets, 'target')}"
         measuring = "" if self.budget_s is None else f", at most {show.duration(self.budget_s)} for the latencies"
         return f"{counts}: {self._building()}; then measuring{measuring}"
 
@@ -39,7 +39,7 @@ class Outlook:
         if not self.building:
             return "nothing to build"
         known = [seconds for seconds in self.building.values() if seconds is not None]
-        told = f"{_counted(len(self.building), 'model')} to build"
+        told = f"{show.counted(len(self.building), 'model')} to build"
         if not known:
             return told
         unknown = len(self.building) - len(known)
@@ -52,11 +52,7 @@ def outlook(plan: Plan, keys: Keys) -> Outlook:
     return Outlook(
         variants=len(plan.variants),
         targets=len(plan.targets),
-        building=Stored(plan=plan, keys=keys).missing(),
+        building=Stored(plan=plan, keys=keys, verified=False).missing(),  # building verifies what it takes
         timing=[latency_label(device) for device in dict.fromkeys(one.device for one in plan.targets.values())],
         budget_s=plan.measure.budget_s,
     )
-
-
-def _counted(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"

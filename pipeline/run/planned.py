@@ -58,6 +58,8 @@ class Stored:
 
     plan: Plan
     keys: Keys
+    verified: bool = True
+    """Whether a damaged entry counts as missing; all files of all entries are read for that."""
     _status: dict[str, Entry | None] = field(default_factory=dict)
     _told: set[str] = field(default_factory=set)
     _known: Mapping[str, float] | None = None
@@ -124,11 +126,11 @@ class Stored:
         )
 
     def _entry(self, key: str) -> Entry | None:
-        """The entry of a key, verified; None where there is none, or a damaged one, which a run builds again."""
+        """The entry of a key; None where there is none, or a damaged one, which a run builds again."""
         if key not in self._status:
             self._status[key] = None
             with suppress(CorruptEntry):
-                self._status[key] = Store(self.plan.store).peek(key)
+                self._status[key] = Store(self.plan.store).peek(key, verified=self.verified)
         return self._status[key]
 
     def _artifact(self, key: str, format: Format) -> Artifact:

@@ -36,7 +36,7 @@ class ProgressDisplay:
             disable=not console.is_terminal,
             auto_refresh=False,  # its thread would wake up while a model is timed
         )
-        self._tasks: dict[str, TaskID] = {}
+        self._under_way: tuple[str, TaskID] | None = None
         self._expected: dict[str, float | None] = {}
         self._drawn = 0.0
 
@@ -47,8 +47,7 @@ class ProgressDisplay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for task in self._tasks.values():
-            self._bars.remove_task(task)
+        self._end()
         self._bars.stop()
 
     def expect(self, seconds: Mapping[str, float | None]) -> None:
@@ -63,25 +62,28 @@ class ProgressDisplay:
         Raises KeyboardInterrupt after a Ctrl-C that was swallowed on its way up.
         """
         raise_again()
+        if self._under_way is None or self._under_way[0] != label:
+            self._end()
+            self._under_way = label, self._bars.add_task(printable(label), total=1.0, text="", left="")
         if done >= 1:
-            self._over(label)
+            self._end()
             self.say(f"  {label}: {text}" if text else f"  {label}")
             return
-        if label not in self._tasks:
-            for other in list(self._tasks):
-                self._over(other)
-            self._tasks[label] = self._bars.add_task(printable(label), total=1.0, text="", left="")
-        self._bars.update(self._tasks[label], completed=done, text=printable(text), left=self._left(label, done))
+        task = self._under_way[1]
+        self._bars.update(task, completed=done, text=printable(text), left=self._left(label, done))
         self._refresh()
 
     def say(self, line: str) -> None:
         """Print a line above the live one."""
         tell(self._console, line)
 
-    def _over(self, label: str) -> None:
-        self._expected.pop(label, None)
-        if label in self._tasks:
-            self._bars.remove_task(self._tasks.pop(label))
+    def _end(self) -> None:
+        """Take the step that is under way off the line."""
+        if self._under_way is not None:
+            label, task = self._under_way
+            self._expected.pop(label, None)
+            self._bars.remove_task(task)
+            self._under_way = None
 
     def _left(self, label: str, done: float) -> str:
         """How long the rest is likely to take; empty where nothing is known."""

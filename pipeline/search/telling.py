@@ -20,10 +20,11 @@ def planned(candidates: Sequence[Candidate], left_out: int, budget_s: float, pro
     runtimes = len({candidate.target.name for candidate in candidates})
     ruled = f"; {left_out} left out by rules" if left_out else ""
     looking_s = max(budget_s - proof_s, 0.0)
+    kinds = f"{show.counted(chains, 'chain')} on {show.counted(runtimes, 'runtime')}"
     return (
-        f"{_counted(len(candidates), 'candidate')} from {_counted(chains, 'chain')} on {_counted(runtimes, 'runtime')}"
-        f"{ruled}; about {show.duration(budget_s)} (search.budget_s={budget_s:g}): up to "
-        f"{show.duration(looking_s)} for building and looking, {show.duration(proof_s)} for the proof"
+        f"{show.counted(len(candidates), 'candidate')} from {kinds}{ruled}; about {show.duration(budget_s)} "
+        f"(search.budget_s={budget_s:g}): up to {show.duration(looking_s)} for building and looking, "
+        f"{show.duration(proof_s)} for the proof"
     )
 
 
@@ -64,7 +65,3 @@ def _standing(trial: SearchTrial) -> str:
     if trial.ending in ("kept", "finalist") and trial.reason is None:
         return _IN_THE_RACE if trial.ending == "kept" else "a finalist"
     return f"{trial.ending}: {trial.reason}" if trial.reason else trial.ending
-
-
-def _counted(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"

@@ -22,7 +22,7 @@ from pipeline.bundle.manifest import MANIFEST_FILE
 from pipeline.errors import SlimlineError, UserError, first_line
 from pipeline.libraries.muted import errors_only
 from pipeline.report.deployed import FOLDER as DEPLOY
-from pipeline.report.fields import FIELDS
+from pipeline.report.fields import values_of
 from pipeline.report.rows import Row, all_rows, row_status
 from pipeline.report.tidy import figures_of
 from pipeline.results.reading import load_run
@@ -160,8 +160,7 @@ def numbers_of(row: Row) -> dict[str, float]:
 
 def words_of(row: Row) -> dict[str, str]:
     """What is known of a row in words."""
-    named = (pair for field in FIELDS for pair in zip(field.columns, field.values(row), strict=True))
-    return {name: str(value) for name, value in named if isinstance(value, str)}
+    return {name: value for name, value in values_of(row).items() if isinstance(value, str)}
 
 
 def _send_row(mlflow: Any, row: Row) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from pipeline.artifact import ONNX_FILE, Artifact
-from pipeline.artifact.proof import Floor, check_output
+from pipeline.artifact.proof import CHECK_S, Floor, check_output
 from pipeline.artifact.run import run
 from pipeline.errors import StageFailed
 from tests.stages.models import Workplace, resnet, resnet_spec
@@ -203,3 +205,17 @@ def test_a_model_of_a_fixed_batch_is_compared_in_calls_of_its_size(tmp_path: Pat
     source = graph_artifact(tmp_path / "a", *nodes)
     fixed = graph_artifact(tmp_path / "b", *nodes, shape=(1, 2))
     assert check_output(source, fixed, 1e-6, X)["max_abs"] == 0.0
+
+
+@pytest.mark.parametrize(("call_s", "examples"), [(0.001, None), (CHECK_S / 2, 32), (2 * CHECK_S, 16)])
+def test_a_slow_model_is_checked_on_as_many_examples_as_there_is_time_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call_s: float, examples: int | None
+) -> None:
+    clock = itertools.count()
+    monkeypatch.setattr(time, "monotonic", lambda: call_s * next(clock))
+    values = np.random.default_rng(0).uniform(-0.5, 0.5, (64, 2)).astype(np.float32)
+    values[40] = -1e3  # seen only where all examples are
+    first, second = (graph_artifact(tmp_path / kind, node(kind)) for kind in ("Identity", "Relu"))
+    found = check_output(first, second, None, {"x": values})
+    assert found.get("examples") == examples
+    assert (found["max_abs"] > 1) == (examples is None)

@@ -367,6 +367,9 @@ def test_a_peek_verifies_an_entry_and_does_not_count_as_its_use(tmp_path: Path) 
     put(store, "c" * 64).artifact.onnx_path.write_bytes(b"changed")
     with pytest.raises(CorruptEntry):
         Store(tmp_path).peek("c" * 64)
+    unread = Store(tmp_path).peek("c" * 64, verified=False)
+    assert unread is not None
+    assert unread.key == "c" * 64
 
 
 def test_the_facts_of_all_entries_are_told_but_for_those_that_can_not_be_read(tmp_path: Path) -> None:

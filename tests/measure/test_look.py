@@ -6,29 +6,22 @@ import itertools
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
 
-from pipeline.artifact import Artifact, Format
+from pipeline.artifact import Artifact
 from pipeline.data.batches import Inputs
 from pipeline.data.dataset import Feed
 from pipeline.measure.look import LIMIT_S, look
 from pipeline.plan import Session, Target
+from tests.measure.fakes import FakeBackend
 
 
 @dataclass(frozen=True)
-class Doubling:
+class Doubling(FakeBackend):
     """A backend whose model doubles its input."""
-
-    name: ClassVar[str] = "doubling"
-    runs: ClassVar[frozenset[Format]] = frozenset({"onnx"})
-    forkable: ClassVar[bool] = True
-
-    def check(self, target: Target) -> None: ...
-
-    def preload(self, target: Target) -> None: ...
 
     def load(self, artifact: Artifact, target: Target) -> Session:
         def session(feed: Feed) -> list[Any]:

@@ -14,6 +14,7 @@ from pipeline.report.describe import margin_lines
 from pipeline.report.fields import FIELDS, header, used
 from pipeline.report.formats.csv import csv_text
 from pipeline.report.rows import all_rows
+from pipeline.report.tidy import Figure
 from pipeline.results import numbers
 from pipeline.results.figures import Accuracy
 from pipeline.results.report import Report
@@ -67,6 +68,14 @@ def test_a_line_of_the_csv_is_one_figure_with_unit_interval_and_verdict() -> Non
     assert figures["throughput_per_s"]["unit"] == "1/s"
     assert "cost_per_million" not in figures
     assert {line["pareto"] for line in lines} == {"true"}
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [("bytes_per_s", "bytes/s"), ("macs_per_s", "1/s"), ("weight_bytes", "bytes"), ("p99_ms", "ms"), ("flips", "1")],
+)
+def test_a_figures_name_says_its_unit(name: str, unit: str) -> None:
+    assert Figure(name=name, value=1.0).unit == unit
 
 
 def test_files_of_several_runs_can_be_put_below_each_other() -> None:

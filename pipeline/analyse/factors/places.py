@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.plan.roles import Role
 from pipeline.results.factors import Factor
 from pipeline.results.header import TargetRecord
+from pipeline.results.numbers import counted
 from pipeline.results.record import Record, StageRecord, SubjectRecord, VariantRecord
 
 INPUT_SIZE = "input size"
@@ -172,11 +173,11 @@ def _threads(mine: Mapping[str, Any], base: Mapping[str, Any]) -> Place:
     return Place(
         factor="hardware",
         axis="threads",
-        label=_counted(mine["threads"], "thread"),
+        label=counted(mine["threads"], "thread"),
         unit="threads",
         x=float(mine["threads"]),
         base_x=float(base["threads"]),
-        base_label=_counted(base["threads"], "thread"),
+        base_label=counted(base["threads"], "thread"),
     )
 
 
@@ -194,7 +195,3 @@ def _by_batch(size: int, base_size: int) -> list[Place]:
             base_label=f"batch {base_size}",
         )
     ]
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"

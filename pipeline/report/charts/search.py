@@ -18,7 +18,7 @@ from pipeline.report.charts.drawing import (
 )
 from pipeline.report.rows import unit_of
 from pipeline.results import numbers as show
-from pipeline.results.intervals import Unit
+from pipeline.results.intervals import Unit, written_scale
 from pipeline.results.report import Report
 from pipeline.results.search import Drift, ScreenedSpeed, SearchTrial
 
@@ -81,7 +81,7 @@ def _panel(values: Values, unit: Unit) -> Panel:
 
 
 def _value(trial: SearchTrial, speed: ScreenedSpeed, drift: Drift, unit: Unit) -> dict[str, Any]:
-    scale = 100 if unit == "percent" else 1
+    scale = written_scale(unit)
     return {
         "trial": f"{trial.variant} on {trial.target}",
         "kind": _FINALIST if trial.ending == "finalist" else _OTHER,

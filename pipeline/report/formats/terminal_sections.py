@@ -43,14 +43,14 @@ def _print_part(part: Part, tables: Sequence[Table], console: Console) -> None:
     for line in part.lines:
         say(console, f"{line.word} {line.text}" if line.word else line.text, style=STYLES[line.tone])
     for table in part.tables:
-        console.print(_grid(table, _alike(table, tables), console))
+        console.print(_grid(table, tables, console))
 
 
 def _say_left_out(tables: Sequence[Table], console: Console) -> None:
     """Name the columns for which the console is too narrow."""
     titles: dict[str, None] = {}
     for table in tables:
-        shown = _fitting(table, _widths(table, _alike(table, tables)), console.width)
+        _, shown = _layout(table, tables, console)
         titles |= dict.fromkeys(column.title for index, column in enumerate(table.columns) if index not in shown)
     if titles:
         say(
@@ -60,20 +60,16 @@ def _say_left_out(tables: Sequence[Table], console: Console) -> None:
         )
 
 
-def _alike(table: Table, tables: Sequence[Table]) -> list[Table]:
-    return [other for other in tables if other.columns == table.columns]
+def _layout(table: Table, tables: Sequence[Table], console: Console) -> tuple[list[int], list[int]]:
+    """The characters of each column's longest line, over all tables like this one, and the columns that fit."""
+    rows = [row for other in tables if other.columns == table.columns for row in other.rows]
+    widths = [_width(column, index, rows) for index, column in enumerate(table.columns)]
+    return widths, _fitting(table, widths, console.width)
 
 
-def _widths(table: Table, alike: Sequence[Table]) -> list[int]:
-    """The characters of each column's longest line, over all tables like it."""
-    rows = [row for other in alike for row in other.rows]
-    return [_width(column, index, rows) for index, column in enumerate(table.columns)]
-
-
-def _grid(table: Table, alike: Sequence[Table], console: Console) -> Grid:
+def _grid(table: Table, tables: Sequence[Table], console: Console) -> Grid:
     """The table, as wide as the tables like it."""
-    widths = _widths(table, alike)
-    shown = _fitting(table, widths, console.width)
+    widths, shown = _layout(table, tables, console)
     in_ascii = ascii_only(console)
     grid = Grid(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
     for index in shown:

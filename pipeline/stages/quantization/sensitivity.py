@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.artifact import Artifact
 from pipeline.artifact.proof import drift
 from pipeline.artifact.run import Outputs, run
-from pipeline.data.batches import Feed, Inputs, axes_of
+from pipeline.data.batches import Feed, first_of
 from pipeline.errors import StageFailed, UserError
 from pipeline.metrics import Judging, TopOne, judging_of, merit, scale_of
 from pipeline.plan import Context, Metric
@@ -94,7 +94,7 @@ class Judge:
 
     def first(self, count: int) -> Feed:
         """The first few examples."""
-        return Inputs({name: array[:count] for name, array in self.feed.items()}, axes_of(self.feed))
+        return first_of(self.feed, count)
 
     def of_the_first(self, outputs: Outputs) -> dict[str, float | None]:
         """The signal over the noise and the drop of outputs for the first N examples."""
