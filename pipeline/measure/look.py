@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ MOST = 64
 """How many examples are looked at."""
 LIMIT_S = 10.0
 """A slow model is looked at on as many of them as it runs in this time."""
+_OF_THE_LIMIT = 0.2
+"""The share of that time that one batch may take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +53,7 @@ def look(artifact: Artifact, target: Target, inputs: Inputs) -> Look:
     session = target.backend.load(artifact, target)
     fixed = fixed_batch_of(artifact, axes_of(inputs))
     count = count_of(inputs)
-    size = fixed or together(inputs, min(count, _BATCH))
+    size = fixed or together(inputs, min(count, _batch_for(session, inputs)))
     raw = _batches(session, inputs, size, fixed)
     count = min(count, size * len(raw))
     again = session(as_read(session, batch(inputs, 0, min(size, count), fixed)))
@@ -71,6 +74,14 @@ def look(artifact: Artifact, target: Target, inputs: Inputs) -> Look:
             default=0.0,
         ),
     )
+
+
+def _batch_for(session: Session, inputs: Inputs) -> int:
+    """How many examples a batch has: fewer where the model is slow, as three batches run beside those that are looked
+    at."""
+    began = time.monotonic()
+    session(as_read(session, batch(inputs, 0, 1)))
+    return max(2, min(_BATCH, int(_OF_THE_LIMIT * LIMIT_S / max(time.monotonic() - began, 1e-6))))
 
 
 def _batches(session: Session, inputs: Inputs, size: int, fixed: int | None) -> list[Sequence[Any]]:

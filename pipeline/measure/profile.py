@@ -11,8 +11,8 @@ from pipeline.measure.workers.process import Worker
 from pipeline.measure.workers.worker import State
 from pipeline.plan import Backend, Profiler
 
-_PROFILED_MS = 300.0
-_FEWEST_CALLS, _MOST_CALLS = 10, 200
+_PROFILED_MS, _LONGEST_MS = 300.0, 2000.0
+_FEWEST_CALLS, _MOST_CALLS, _FEWEST_LONG_CALLS = 10, 200, 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +36,15 @@ def profile_of(worker: Worker, backend: Backend, call_ms: float) -> dict[str, An
     ``{"reason": why not}``. It has to be the last thing that the worker is asked for."""
     if not isinstance(backend, Profiler):
         return {"reason": f"{backend.name} rows have no profile"}
-    calls = round(min(max(_PROFILED_MS / max(call_ms, 1e-3), _FEWEST_CALLS), _MOST_CALLS))
     found: dict[str, Any] = {}
     with reasoned(lambda error: found.update(reason=str(error))):
-        found.update(worker.ask(Profile(calls=calls)))
+        found.update(worker.ask(Profile(calls=calls_of(call_ms))))
     return found
+
+
+def calls_of(call_ms: float) -> int:
+    """How many calls are profiled of a model whose calls take about ``call_ms``: enough to see past what else the
+    machine does, and fewer where they are long."""
+    fitting = _PROFILED_MS / max(call_ms, 1e-3)
+    fewest = min(_FEWEST_CALLS, max(_LONGEST_MS / max(call_ms, 1e-3), _FEWEST_LONG_CALLS))
+    return round(min(max(fitting, fewest), _MOST_CALLS))

@@ -65,7 +65,12 @@ class Round:
     def load(self, rng: np.random.Generator) -> dict[str, Loaded]:
         """Load, run once and warm up every model, one after the other in random order, because the first to load pays
         most."""
-        command = Load(calls=self.settings.warmup_calls, warmup_ns=math.ceil(self.settings.warmup_ms * _NS_PER_MS))
+        settings = self.settings
+        command = Load(
+            calls=settings.warmup_calls,
+            warmup_ns=math.ceil(settings.warmup_ms * _NS_PER_MS),
+            long_ns=math.ceil(settings.long_call_ms * _NS_PER_MS),
+        )
         found: dict[str, Loaded] = self.ask_all(command, rng)
         if self.card is not None:
             self._settle(self.card)

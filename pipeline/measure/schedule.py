@@ -74,14 +74,19 @@ def blocks_per_round(call_ms: Sequence[float], settings: MeasureSettings) -> int
     """The number of blocks a round: fewer than ``settings.blocks`` for slow models, whose cells are longer, so that the
     timed part of a round stays the same.
 
-    It is never below a quarter of ``settings.blocks``, nor below ``FEWEST_BLOCKS``.
+    It is never below a third of ``settings.blocks``, nor below ``FEWEST_BLOCKS``: a p50 has an interval from ten calls
+    a round on.
     """
-    cells_ms = [max(settings.cell_ms, settings.min_calls * call) for call in call_ms]
+    cells_ms = [
+        call if call >= settings.long_call_ms else max(settings.cell_ms, settings.min_calls * call) for call in call_ms
+    ]
     blocks = round(settings.blocks * settings.cell_ms * len(cells_ms) / sum(cells_ms))
-    return max(blocks, settings.blocks // 4, FEWEST_BLOCKS)
+    return max(blocks, settings.blocks // 3, FEWEST_BLOCKS)
 
 
 def _visit_ms(call_ms: float, settings: MeasureSettings) -> float:
+    if call_ms >= settings.long_call_ms:
+        return call_ms + _VISIT_MS
     # The last call overshoots by half its length, on average.
     timed_ms = max(settings.cell_ms + call_ms / 2, settings.min_calls * call_ms)
     untimed_ms = max(settings.untimed_ms + call_ms / 2, call_ms)

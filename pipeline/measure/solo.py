@@ -20,7 +20,7 @@ from pipeline.measure.settling import settling_of
 from pipeline.measure.workers.process import Worker
 from pipeline.measure.workers.worker import Job, Load, Loaded, PeakMemory, Pin
 
-_CALLS = 20
+_CALLS, _LIMIT_S = 20, 3.0
 _NS_PER_MS = 1e6
 
 
@@ -67,7 +67,7 @@ def run_alone(
     with card_of(job.target.device) as card:
         before = None if card is None else card.used_bytes()
         loaded: Loaded = worker.ask(Load(calls=1, warmup_ns=0))
-        host: int | None = worker.ask(PeakMemory(calls=_CALLS))
+        host: int | None = worker.ask(PeakMemory(calls=_CALLS, limit_s=_LIMIT_S))
         after = None if card is None else card.used_bytes()
     settling = settling_of(worker, job)
     energy = energy_of(worker, job.target.device, batch_size, energy_s, powercap)

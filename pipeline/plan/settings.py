@@ -62,6 +62,9 @@ class MeasureSettings:
     untimed_ms: MillisecondsFromZero = 4.0
     """How long the untimed calls at the beginning of a visit last, one call at least: the first calls find cold caches.
     0: there are none."""
+    long_call_ms: Milliseconds = 20.0
+    """From this length on a call is timed alone: one a visit, behind no untimed one, and two warm a worker up. Such a
+    call fills the caches in a small share of its time, and visits that follow each other closely tell most."""
     warmup_calls: CountFromZero = 10
     warmup_ms: MillisecondsFromZero = 20.0
     start: Literal["fork", "spawn"] = "fork"

@@ -76,18 +76,21 @@ def run(plan: Plan, console: Console) -> int:
                 notes = [*dict.fromkeys(note for split in splits.values() for note in split.notes), *known.notes]
                 for note in notes:
                     display.say(f"note: {note}")
+                test = plan.data.split("test")
                 findings = None
                 if plan.search is not None:
                     named = {name: plan.data.split(name) for name in splits}
                     searched = search(plan, builder, display, named, known.output_axes, began)
-                    plan, findings = searched.plan, searched.findings
+                    plan, test, findings = searched.plan, searched.test, searched.findings
                     builder.plan = plan
+                    if searched.note is not None:
+                        display.say(f"note: {searched.note}")
+                        notes.append(searched.note)
                 ahead = outlook(plan, builder.keys)
                 if findings is None:
                     display.say(str(ahead))
                 display.expect(ahead.parts)
                 built = build(builder, display)
-            test = plan.data.split("test")
 
             def recorded(measured: Measured, *more: str) -> Record:
                 made = replace(make_record(plan, built, measured, [*notes, *more]), search=findings)

@@ -1,4 +1,5 @@
-"""The proof of a search: the plan of the run that times the finalists anew, and the time that is kept for it."""
+"""The proof of a search: the plan of the run that times the finalists anew, the test examples that it judges, and the
+time that is kept for it."""
 
 from __future__ import annotations
 
@@ -6,6 +7,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from pipeline.data.dataset import Split
 from pipeline.measure.schedule import expect
 from pipeline.plan import BASELINE, Plan
 from pipeline.search.space import Candidate
@@ -13,11 +17,16 @@ from pipeline.search.space import Candidate
 _LEAST, _MOST, _WHOLE = 0.15, 0.5, 0.8
 """The shares of the budget that are kept: at least for the proof's rounds, at most for the whole proof, and at most
 where the test split is slow."""
+_JUDGING, _FEWEST_JUDGED = 0.3, 32
+"""The share of the budget that the test split may take, and how many of its examples are judged however long they
+take."""
 _START_S = 1.0
 """About what starting and loading a model takes, in each round."""
-_ALONE_S, _WRITING_S = 3.0, 10.0
-"""About what a row takes by itself (memory, profile), and what the peaks, the report and the bundle take."""
-_SIDE_BY_SIDE = 2
+_ALONE_S, _ALONE_CALLS, _WRITING_S = 3.0, 12, 10.0
+"""About what a row takes by itself (memory, profile), with so many calls, and what the peaks, the report and the bundle
+take."""
+_SIDE_BY_SIDE = 1.5
+"""How many rows are judged at once, as far as it saves time: two on two cores share their memory."""
 _MS_PER_S = 1e3
 
 
@@ -30,6 +39,8 @@ class Clock:
     """The time of ``time.monotonic`` at which the run began."""
     tested: int
     """The number of examples of the test split."""
+    divisible: bool = True
+    """Whether a part of them can be judged; of calls that carry a state none can be left out."""
     call_ms: float | None = None
     """The reference's median call; None before it was timed."""
 
@@ -42,6 +53,19 @@ class Clock:
     def finalists(self) -> int:
         """How many candidates are proven."""
         return self.plan.searched.finalists
+
+    @property
+    def judged(self) -> int:
+        """How many test examples the proof judges: as many as a share of the budget allows."""
+        if self.call_ms is None or not self.divisible:
+            return self.tested
+        affordable = int(_JUDGING * self.budget_s / (self._rows * self.call_ms / _MS_PER_S / _SIDE_BY_SIDE))
+        return min(self.tested, max(affordable, _FEWEST_JUDGED))
+
+    @property
+    def _rows(self) -> int:
+        """The finalists and the reference."""
+        return self.finalists + 1
 
     def spent_s(self) -> float:
         """The time since the run began."""
@@ -66,13 +90,27 @@ class Clock:
 
     def _rounds_s(self, call_ms: float) -> float:
         """About what the rounds up to the first look take, for the finalists, the reference and its clone."""
-        rows = self.finalists + 2
+        rows = self._rows + 1
         return expect(dict.fromkeys(map(str, range(rows)), call_ms), rows * _START_S, self.plan.measure).seconds[0]
 
     def _beside_s(self, call_ms: float) -> float:
         """About what the proof takes beside its rounds: each row alone, the test split, the report."""
-        rows = self.finalists + 1
-        return rows * (_ALONE_S + self.tested * call_ms / _MS_PER_S / _SIDE_BY_SIDE) + _WRITING_S
+        call_s = call_ms / _MS_PER_S
+        alone_s = _ALONE_S + _ALONE_CALLS * call_s
+        return self._rows * (alone_s + self.judged * call_s / _SIDE_BY_SIDE) + _WRITING_S
+
+
+def examples_of_proof(plan: Plan, test: Split, clock: Clock) -> tuple[Split, str | None]:
+    """The examples of the test split that the proof judges, and a note where they are not all: drawn at random, as the
+    data may be in the order of its classes."""
+    if clock.judged >= len(test):
+        return test, None
+    places = np.random.default_rng(plan.seed).permutation(len(test))[: clock.judged]
+    note = (
+        f"the proof judges {clock.judged} of {len(test)} test examples, drawn at random: a search keeps "
+        f"{_JUDGING:.0%} of its time for them (search.budget_s={clock.budget_s:g})"
+    )
+    return test.chosen(np.sort(places).tolist()), note
 
 
 def plan_of_proof(plan: Plan, finalists: Sequence[Candidate], clock: Clock) -> Plan:

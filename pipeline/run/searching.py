@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pipeline.artifact import Artifact
 from pipeline.data.batches import Axes, axes_of, batch_of
 from pipeline.data.dataset import Split, SplitName, preprocess
+from pipeline.data.steps import carry_in
 from pipeline.errors import Skipped, SlimlineError, UserError, reasoned
 from pipeline.folders.waiting import locked
 from pipeline.measure.group import Subject
@@ -25,7 +26,7 @@ from pipeline.results.search import Ending, LeftOut, SearchFindings
 from pipeline.run.build import Builder
 from pipeline.run.drift import DriftJudge, deciding_examples
 from pipeline.run.progress import ProgressDisplay
-from pipeline.run.proof import Clock, plan_of_proof
+from pipeline.run.proof import Clock, examples_of_proof, plan_of_proof
 from pipeline.run.rows import runnable_at
 from pipeline.run.sifting import identity_of_candidate, identity_of_search, learnt, sifted, with_reference
 from pipeline.search import sampling
@@ -43,11 +44,11 @@ JOURNAL = "search.journal"
 """The journal's name in the folder of the run's samples, once the search is over."""
 _BRIEF = 0.01
 """The share of the budget up to which judging a candidate is done however late it is."""
-_BUILDING_S = 30.0
-"""How long candidates are built before those that are ready are looked at."""
-_OF_WHAT_IS_LEFT, _BRIEFEST_LOOK_S = 1 / 3, 20.0
-"""A look at slow models takes this share of the time that is left, or the seconds where that is less: it has fewer
-blocks and rounds then, and others have their turn."""
+_BUILDING_S, _BUILDING = 30.0, 0.15
+"""How long candidates are built before those that are ready are looked at: the seconds, or this share of the time that
+is left where that is longer. The reference is timed in each look, so few looks are cheaper than many."""
+_LONGEST_LOOK, _BRIEFEST_LOOK_S = 1 / 3, 20.0
+"""A look takes this share of the time that is left at most, and the seconds at least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,10 @@ class Searched:
     """The outcome of a search: the plan of its proof, and what it tried."""
 
     plan: Plan
+    test: Split
+    """The examples that the proof judges."""
+    note: str | None
+    """What is to be said of them, where they are not all of the test split."""
     findings: SearchFindings
 
 
@@ -82,7 +87,7 @@ def search(
     facts = learnt(plan, reference.artifact, inputs, builder.start)
     kept, left_out = sifted(plan, candidates, facts)
     board = Board(standings=[Standing(candidate=one) for one in kept], built={plan.measure.reference_for("")[0]})
-    clock = Clock(plan=plan, began=began, tested=len(test))
+    clock = Clock(plan=plan, began=began, tested=len(test), divisible=carry_in(plan.data) is None)
     display.say(planned(kept, len(left_out), clock.budget_s, clock.proof_s()))
     path = plan.store / FOLDER / f"{identity_of_search(plan, builder, splits)}.journal"
     with locked(path.with_suffix(".lock"), "the same search, which another run is at"):
@@ -107,8 +112,11 @@ def search(
         under_way.run()
         finalists = under_way.finalists()
         under_way.journal.finish(plan.output / "samples" / JOURNAL)
+    judged, note = examples_of_proof(plan, test, clock)
     return Searched(
-        plan=plan_of_proof(plan, [one.candidate for one in finalists], under_way.clock),
+        plan=plan_of_proof(plan, [one.candidate for one in finalists], clock),
+        test=judged,
+        note=note,
         findings=under_way.findings(left_out),
     )
 
@@ -193,15 +201,16 @@ class _Search:
         """The next candidates that could be built; the others end."""
         ready: list[Standing] = []
         began = time.monotonic()
+        longest_s = max(_BUILDING_S, _BUILDING * self.clock.left_s())
         for standing in self.board.waiting():
-            enough = len(ready) >= self._together() or (ready and time.monotonic() - began > _BUILDING_S)
+            enough = len(ready) >= self._together() or (ready and time.monotonic() - began > longest_s)
             # The first answer waits for nothing that is still to be built.
             first = ready and self.first_answer_s is None and standing.candidate.variant.name not in self.board.built
             if enough or first or self.clock.left_s() <= 0:
                 break
             expected_s = self.board.build_s(standing)
             if expected_s > self.clock.left_s():
-                standing.end("no time", f"building its like took {expected_s:.0f} s, and less was left")
+                standing.end("no time", f"building takes about {expected_s:.0f} s, going by others, and less is left")
                 continue
             started = time.monotonic()
             self._step(f"building {standing.key}")
@@ -254,7 +263,7 @@ class _Search:
         began = time.monotonic()
         looked = self.look(
             {standing.key: self._subject(standing) for standing in ready},
-            max(_OF_WHAT_IS_LEFT * self.clock.left_s(), _BRIEFEST_LOOK_S),
+            self._look_s(len(ready)),
             lambda done, text: self._step(f"timing {len(ready)} candidates"),
         )
         self.clock.call_ms = looked.call_ms
@@ -265,6 +274,12 @@ class _Search:
             standing.look_s += seconds / len(ready)
             if standing.key in looked.ended:
                 self._end(standing, *looked.ended[standing.key])
+
+    def _look_s(self, looked_at: int) -> float:
+        """How long a look may take: the candidates' share of the time that is left. Slow models have fewer blocks and
+        rounds then, and others have their turn."""
+        left_s, waiting = self.clock.left_s(), max(1, len(self.board.waiting()))
+        return max(min(left_s * looked_at / waiting, _LONGEST_LOOK * left_s), _BRIEFEST_LOOK_S)
 
     def _subject(self, standing: Standing) -> Subject:
         candidate, size = standing.candidate, self.look.reference.batch_size
@@ -317,7 +332,7 @@ class _Search:
         )
         if accuracy is not None:
             self.unit = accuracy.unit
-            standing.drift = drift_of(accuracy, self.clock.tested)
+            standing.drift = drift_of(accuracy, self.clock.judged)
         if standing.drift is not None and standing.drift.high < -standing.drift.margin:
             self._end(standing, "drifts", why)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ SAME_MODEL = "it is the same model as"
 """How the reason begins of a candidate whose model runs already in the same place."""
 _LEADS = 0.97
 """A chain is among the fastest from this share of the best one's speed on."""
+_BRIEFLY_S = 1.0
+"""What takes no longer was not built, but found."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -187,12 +190,13 @@ class Board:
         return best is None or standing.speed.high > _value(best)
 
     def build_s(self, standing: Standing) -> float:
-        """About how long a candidate takes to build: as long as the longest of its chain, which has other fields, and
-        nothing where its model was built already or none of its chain was."""
+        """About how long a candidate takes to build: as long as the longest of its chain, which has other fields; as
+        long as the middle one of all that were built, where none of its chain was; nothing where it was itself."""
         if standing.candidate.variant.name in self.built:
             return 0.0
-        alike = (one for one in self.standings if one.candidate.chain == standing.candidate.chain)
-        return max((one.build_s for one in alike), default=0.0)
+        built = [one for one in self.standings if one.build_s > _BRIEFLY_S]
+        alike = [one.build_s for one in built if one.candidate.chain == standing.candidate.chain]
+        return max(alike) if alike else statistics.median(one.build_s for one in built) if built else 0.0
 
     def close(self, why: str) -> None:
         """End the candidates that still wait: they were not needed, or ``why`` says it."""

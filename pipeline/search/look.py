@@ -26,8 +26,6 @@ from pipeline.statistics.racing import standing
 TOGETHER = 10
 """The most candidates that are looked at together."""
 _ROUNDS, _BLOCKS = 3, 8
-_WARMUP_CALLS = 2
-"""Ten calls of a slow model would take as long as its blocks, and each visit begins with untimed calls anyway."""
 _UNREACHABLE = 1e-9
 """A width that no interval has: a look ends with its rounds."""
 _NS_PER_MS = 1e6
@@ -79,7 +77,6 @@ class Look:
                 looks=(_ROUNDS,),
                 blocks=_BLOCKS,
                 min_calls=1,
-                warmup_calls=_WARMUP_CALLS,
                 half_width=_UNREACHABLE,
                 budget_s=budget_s,
             ),

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +32,32 @@ from pipeline.run.progress import ProgressDisplay
 from pipeline.statistics.latency import hodges_lehmann
 from pipeline.zoo.source import OnnxModel
 
-Setting = tuple[float, float, int]
-SETTINGS: Sequence[Setting] = ((12, 4, 32), (6, 2, 48), (24, 4, 20), (48, 4, 12), (12, 4, 64))
-"""The settings cell_ms, untimed_ms and blocks: all but the last make a round about as long."""
+_NO_CALL_MS = 1e9
+"""A length that no call has."""
+
+
+class Setting(NamedTuple):
+    """How cells are timed: the settings ``cell_ms``, ``untimed_ms``, ``blocks`` and ``long_call_ms``."""
+
+    cell_ms: float
+    untimed_ms: float
+    blocks: int
+    long_call_ms: float = MeasureSettings().long_call_ms
+
+    def __str__(self) -> str:
+        alike = ", long calls as short ones" if self.long_call_ms == _NO_CALL_MS else ""
+        return f"cells of {self.cell_ms:g} ms after {self.untimed_ms:g} ms untimed, {self.blocks} blocks{alike}"
+
+
+SETTINGS: Sequence[Setting] = (
+    Setting(12, 4, 32),
+    Setting(6, 2, 48),
+    Setting(24, 4, 20),
+    Setting(48, 4, 12),
+    Setting(12, 4, 64),
+    Setting(12, 4, 32, _NO_CALL_MS),
+)
+"""With fast models a round is about as long with each, but for 64 blocks."""
 _REWARM_CELL_MS = 25.0
 _SHOWN_CALLS = 8
 _FEWEST = 20
@@ -84,7 +108,14 @@ def models_of(run: Path) -> Models:
 
 def rewarm(models: Models, rounds: int, progress: Progress, blocks: int = 32) -> list[str]:
     """How much slower each of a visit's first calls is than the later half of the same visit's calls, as lines."""
-    settings = MeasureSettings(looks=(rounds,), blocks=blocks, half_width=0.0, untimed_ms=0.0, cell_ms=_REWARM_CELL_MS)
+    settings = MeasureSettings(
+        looks=(rounds,),
+        blocks=blocks,
+        half_width=0.0,
+        untimed_ms=0.0,
+        cell_ms=_REWARM_CELL_MS,
+        long_call_ms=_NO_CALL_MS,
+    )
     samples, _ = _measure(models, settings, 0, progress)
     lines = []
     for index, key in enumerate(samples.subjects):
@@ -119,17 +150,11 @@ def cells(models: Models, rounds: int, progress: Progress, tried: Sequence[Setti
     total = rounds * len(tried)
     for number in range(total):
         setting = tried[number % len(tried)]
-        cell_ms, untimed_ms, blocks = setting
-        settings = MeasureSettings(
-            looks=(1,), half_width=0.0, cell_ms=cell_ms, untimed_ms=untimed_ms, blocks=blocks, budget_s=None
-        )
+        settings = MeasureSettings(looks=(1,), half_width=0.0, budget_s=None, **setting._asdict())
         samples, ratios = _measure(models, settings, number, lambda done, text: None)
         outcomes[setting].add(samples, ratios)
         progress((number + 1) / total, f"round {number + 1} of {total}")
-    return [
-        f"cells of {cell:g} ms after {untimed:g} ms untimed, {blocks} blocks: {outcomes[cell, untimed, blocks]}"
-        for cell, untimed, blocks in tried
-    ]
+    return [f"{setting}: {outcomes[setting]}" for setting in tried]
 
 
 EXPERIMENTS: Mapping[str, Callable[[Models, int, Progress], list[str]]] = {"rewarm": rewarm, "cells": cells}

@@ -30,7 +30,7 @@ class Doubling(FakeBackend):
         return session
 
 
-@pytest.mark.parametrize(("call_s", "examples"), [(0.001, 50), (LIMIT_S / 2, 32), (2 * LIMIT_S, 16)])
+@pytest.mark.parametrize(("call_s", "examples"), [(0.001, 50), (LIMIT_S / 2, 4), (2 * LIMIT_S, 2)])
 def test_a_slow_model_is_looked_at_on_fewer_examples(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call_s: float, examples: int
 ) -> None:

@@ -15,8 +15,8 @@ def test_slow_models_get_fewer_blocks_for_the_same_timed_share() -> None:
     assert blocks_per_round([8.0, 8.0], SETTINGS) == 16
 
 
-def test_very_slow_models_keep_a_quarter_of_the_blocks() -> None:
-    assert blocks_per_round([500.0], SETTINGS) == 8
+def test_very_slow_models_keep_a_third_of_the_blocks() -> None:
+    assert blocks_per_round([500.0], SETTINGS) == 10
     assert blocks_per_round([500.0], MeasureSettings(blocks=8)) == 4
 
 
@@ -27,6 +27,14 @@ def test_what_is_expected_grows_with_rounds_and_subjects() -> None:
     # 4 ms untimed and 12 ms timed, each with half a call of overshoot, half a millisecond for the visit; 1 s to start.
     assert one.seconds[0] == pytest.approx(7 * (1 + 32 * 0.0175))
     assert two.seconds[0] == pytest.approx(7 * (1 + 32 * 2 * 0.0175))
+
+
+def test_a_long_call_is_timed_alone() -> None:
+    # Three calls and an untimed one below the limit; one call from it on.
+    assert blocks_per_round([19.0], SETTINGS) == 10
+    below, above = (expect({"a": call}, 1.0, SETTINGS).seconds[0] for call in (19.0, 21.0))
+    assert below == pytest.approx(7 * (1 + 10 * (4 * 0.019 + 0.0005)))
+    assert above == pytest.approx(7 * (1 + 18 * 0.0215))
 
 
 def test_a_budget_makes_rounds_shorter_then_fewer() -> None:

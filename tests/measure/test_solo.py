@@ -1,3 +1,4 @@
+import gc
 import os
 import sys
 from dataclasses import replace
@@ -11,9 +12,10 @@ from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.data.dataset import Feed
 from pipeline.errors import WorkerFailed
 from pipeline.measure.probe import probe_feed, write_probe
+from pipeline.measure.profile import calls_of
 from pipeline.measure.solo import PeakBytes, Solo, run_alone
 from pipeline.measure.workers.start import alone
-from pipeline.measure.workers.worker import Job
+from pipeline.measure.workers.worker import Job, Load, PeakMemory, State
 from pipeline.plan import Target
 from tests.machine.fake_nvml import FakeNvml
 from tests.measure.fakes import FEEDS, artifact, job, target
@@ -109,3 +111,25 @@ def test_a_real_model_tells_its_operators_where_it_ran(tmp_path: Path) -> None:
     assert found.profile is not None
     assert {node["provider"] for node in found.profile["nodes"]} == {"CPUExecutionProvider"}
     assert found.profile["calls"] >= 10
+
+
+@pytest.mark.parametrize(
+    ("call_ms", "calls"), [(0.0, 200), (1.0, 200), (10.0, 30), (100.0, 10), (400.0, 5), (5000.0, 3)]
+)
+def test_a_slow_model_is_profiled_in_fewer_calls(call_ms: float, calls: int) -> None:
+    assert calls_of(call_ms) == calls
+
+
+def test_a_slow_model_runs_fewer_times_until_its_memory_is_told(tmp_path: Path) -> None:
+    def ran(limit_s: float) -> int:
+        file = tmp_path / f"batches_{limit_s}"
+        state = State(job(tmp_path, batches_file=str(file)))
+        Load(calls=1, warmup_ns=0)(state)
+        before = len(file.read_text())
+        PeakMemory(calls=20, limit_s=limit_s)(state)
+        return (len(file.read_text()) - before) // 2
+
+    try:
+        assert (ran(60.0), ran(0.0)) == (20, 1)
+    finally:
+        gc.enable()

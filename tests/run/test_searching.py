@@ -71,7 +71,7 @@ def test_each_candidate_has_an_ending_and_the_finalists_are_the_rows(
     assert list(trials) == ["fixed", "broken", "again", "long"]
     assert (trials["long"]["ending"], trials["long"]["reason"]) == (
         "no time",
-        "building its like took 1000000 s, and less was left",
+        "building takes about 1000000 s, going by others, and less is left",
     )
     assert (trials["broken"]["ending"], trials["broken"]["reason"]) == ("failed", "a: RuntimeError: it broke")
     assert search["left_out"] == [

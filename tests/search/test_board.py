@@ -94,13 +94,17 @@ def test_what_needs_no_building_comes_first() -> None:
     assert names(board.waiting()) == ["baseline", "slow-export", "int8"]
 
 
-def test_building_takes_what_it_took_for_others_of_the_chain() -> None:
+def test_building_takes_what_it_took_for_others() -> None:
     first, second, other = standing("pruned"), standing("pruned-0.25"), standing("other")
     second.candidate = replace(second.candidate, chain="pruned")
     board = Board(standings=[first, second, other])
     assert board.build_s(second) == 0
     first.build_s = 90.0
-    assert [board.build_s(one) for one in (second, other)] == [90, 0]
+    assert [board.build_s(one) for one in (second, other)] == [90, 90]
+    for name, seconds in (("found", 0.1), ("a", 20.0), ("b", 30.0)):
+        board.standings.append(standing(name))
+        board.standings[-1].build_s = seconds
+    assert [board.build_s(one) for one in (second, other)] == [90, 30], "of its chain; the middle one of all"
     board.built.add("pruned-0.25")
     assert board.build_s(second) == 0
 

@@ -13,7 +13,7 @@ from pipeline.measure.latency import Measured
 from pipeline.measure.probe import probe_feed, write_probe
 from pipeline.results.record import LatencySamples, save_record
 from pipeline.selftest import experiments
-from pipeline.selftest.experiments import Models, cells, models_of, rewarm, run_experiment
+from pipeline.selftest.experiments import Models, Setting, cells, models_of, rewarm, run_experiment
 from tests.analyse.synthetic import Made, make_record
 
 
@@ -47,9 +47,9 @@ def test_the_first_calls_of_a_visit_are_told_from_the_later_ones(monkeypatch: py
 
 
 def test_every_setting_is_timed_in_turn(models: Models) -> None:
-    lines = cells(models, 2, silent, [(1.0, 0.5, 4), (2.0, 0.5, 4)])
+    lines = cells(models, 2, silent, [Setting(1.0, 0.5, 4), Setting(2.0, 0.5, 4, 1e9)])
     assert len(lines) == 2
-    assert lines[1].startswith("cells of 2 ms after 0.5 ms untimed, 4 blocks: ")
+    assert lines[1].startswith("cells of 2 ms after 0.5 ms untimed, 4 blocks, long calls as short ones: ")
     assert all(
         re.search(r"\d+ % inside timed calls; after a minute clone ±[\d.]+ %, copy ±[\d.]+ %", line) for line in lines
     )

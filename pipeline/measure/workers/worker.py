@@ -7,6 +7,7 @@ small, because every worker imports it.
 from __future__ import annotations
 
 import gc
+import math
 import os
 import pickle
 import signal
@@ -29,6 +30,8 @@ from pipeline.plan import Enqueuing, RunLimits, Session, Target, Waking, as_read
 if TYPE_CHECKING:
     from pipeline.measure.workers.call import Call
 
+_LONG_CALLS = 2
+"""So many calls warm up a model whose calls are long."""
 _REST_NS = 1_000_000
 _LONGEST_REST = 50
 CAN_STOP = hasattr(signal, "SIGSTOP")
@@ -68,6 +71,8 @@ class State:
     session: Session | None = None
     turn: int = 0
     """The number of batches that were handed out."""
+    long: bool = False
+    """Whether a call takes so long that it is timed alone."""
 
     @property
     def loaded(self) -> tuple[Session, Job]:
@@ -149,10 +154,12 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """Load the model, run it once, then warm it up for at least ``calls`` and ``warmup_ns``."""
+    """Load the model, run it once, then warm it up for at least ``calls`` and ``warmup_ns``; two calls are enough where
+    each takes ``long_ns`` or longer."""
 
     calls: int
     warmup_ns: int
+    long_ns: int | None = None
 
     def __call__(self, state: State) -> Loaded:
         """Time each step. From then on the garbage collector rests, so that it never runs inside a timed call."""
@@ -167,7 +174,10 @@ class Load:
         called = time.perf_counter_ns()
         session(feed)
         first = time.perf_counter_ns()
-        warm = time_calls(session, state.feeds(), self.calls, self.warmup_ns)
+        warm = time_calls(session, state.feeds(), min(self.calls, _LONG_CALLS), 0)
+        state.long = self.long_ns is not None and min(warm, default=0) >= self.long_ns
+        if not state.long:
+            warm += time_calls(session, state.feeds(), self.calls - len(warm), self.warmup_ns - sum(warm))
         gc.collect()
         gc.disable()
         return Loaded(
@@ -190,7 +200,7 @@ class Cell:
     """Time the model: after untimed calls for ``untimed_ns``, ``calls`` or more, until they took ``cell_ns`` together.
 
     The untimed calls fill the processor's caches, which other models have used meanwhile. There is one at least, unless
-    ``untimed_ns`` is 0.
+    ``untimed_ns`` is 0. A call that is long, as ``Load`` found, is timed alone.
     """
 
     untimed_ns: int
@@ -201,8 +211,11 @@ class Cell:
         """Make one visit."""
         session, job = state.loaded
         delay, faults = run_delay_ns(), major_faults()
-        time_calls(session, state.feeds(), 1 if self.untimed_ns else 0, self.untimed_ns)
-        durations = time_calls(session, state.feeds(), self.calls, self.cell_ns)
+        if state.long:
+            durations = time_calls(session, state.feeds(), 1, 0)
+        else:
+            time_calls(session, state.feeds(), 1 if self.untimed_ns else 0, self.untimed_ns)
+            durations = time_calls(session, state.feeds(), self.calls, self.cell_ns)
         if not CAN_STOP and job.target.threads > 1:
             rest()
         return Timed(
@@ -260,15 +273,22 @@ class DeviceTime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeakMemory:
-    """Run the model some more and tell the most memory that this process has held so far, in bytes."""
+    """Run the model some more and tell the most memory that this process has held so far, in bytes.
+
+    It runs ``calls`` times, or as often as it ends within ``limit_s``.
+    """
 
     calls: int
+    limit_s: float = math.inf
 
     def __call__(self, state: State) -> int | None:
         """The process's VmHWM; not ``ru_maxrss``, which a process inherits from the one that started it."""
         session, job = state.loaded
+        began = time.monotonic()
         for _ in range(self.calls):
             session(job.feed)
+            if time.monotonic() - began > self.limit_s:
+                break
         return peak_resident_bytes()
 
 

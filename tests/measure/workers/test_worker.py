@@ -115,6 +115,22 @@ def test_a_cell_makes_at_least_one_untimed_call_first(tmp_path: Path) -> None:
     assert len(timed.durations_ns) == 3
 
 
+def test_a_long_call_is_timed_alone_and_two_warm_it_up(tmp_path: Path) -> None:
+    def calls(long_ns: int | None) -> tuple[int, int]:
+        file = tmp_path / f"batches_{long_ns}"
+        state = State(job(tmp_path, batches_file=str(file)))
+        Load(calls=5, warmup_ns=0, long_ns=long_ns)(state)
+        loaded = len(file.read_text())
+        Cell(untimed_ns=1, calls=3, cell_ns=0)(state)
+        return loaded // 2, (len(file.read_text()) - loaded) // 2
+
+    try:
+        assert calls(long_ns=None) == calls(long_ns=60_000_000_000) == (1 + 5, 1 + 3)
+        assert calls(long_ns=0) == (1 + 2, 1)
+    finally:
+        gc.enable()
+
+
 def test_calls_take_the_batches_in_turn_over_all_cells(tmp_path: Path) -> None:
     class Recording:
         seen: ClassVar[list[float]] = []
