@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from pipeline.analyse import phrases
 from pipeline.analyse.recommend.contest import Contest
-from pipeline.analyse.recommend.eligible import KEEPS_MARGIN, Row, limit_obstacles
+from pipeline.analyse.recommend.eligible import Row, limit_obstacles
 from pipeline.results import numbers as show
 from pipeline.results.answers import Answer, AnswerKind
 from pipeline.results.figures import Reference, Speedup
@@ -106,20 +106,11 @@ def _open(row: Row, contest: Contest, winner: Row | None, bar: float, claimed: b
         if speedup.verdict == "INCONCLUSIVE" and speedup.value > bar:
             return _answer("likely", row, f"{would}{_blocks(speedup.blocks_to_settle)}.", claimed)
         return None
-    if accuracy is None or not claimed or speedup.low <= bar or not _if_decided(row, contest):
+    if accuracy is None or not claimed or speedup.low <= bar or not contest.may_qualify(row):
         return None
     more = None if accuracy.n_to_decide is None else max(1, accuracy.n_to_decide - accuracy.n)
     labelled = "labelled " if accuracy.against == "labels" else ""
     return replace(_answer("likely", row, f"{would}; {_examples(more, labelled)}.", claimed), examples=more)
-
-
-def _if_decided(row: Row, contest: Contest) -> bool:
-    """Whether the row qualifies if its accuracy on more examples stays what it is on these."""
-    found = row.result.accuracy
-    if found is None or found.delta is None or found.margin is None or found.verdict in KEEPS_MARGIN:
-        return False
-    decided = replace(row, result=replace(row.result, accuracy=replace(found, verdict="NO MEANINGFUL DROP")))
-    return found.delta > -found.margin and not contest.judge(decided)
 
 
 def _only_screened(trial: SearchTrial, contest: Contest, bar: float) -> Answer | None:

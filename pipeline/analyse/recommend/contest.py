@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pipeline.analyse.recommend.eligible import Row, obstacles
+from pipeline.analyse.recommend.eligible import KEEPS_MARGIN, Row, obstacles
 from pipeline.plan import MeasureSettings
 from pipeline.results.figures import Reference
 from pipeline.results.header import Header
@@ -34,6 +34,14 @@ class Contest:
     def qualified(self) -> list[Row]:
         """The rows that nothing stands against."""
         return [row for row in self.rows if not self.judge(row)]
+
+    def may_qualify(self, row: Row) -> bool:
+        """Whether a row that does not qualify does so if its accuracy on more examples stays what it is on these."""
+        found = row.result.accuracy
+        if found is None or found.delta is None or found.margin is None or found.verdict in KEEPS_MARGIN:
+            return False
+        decided = replace(row, result=replace(row.result, accuracy=replace(found, verdict="NO MEANINGFUL DROP")))
+        return found.delta > -found.margin and not self.judge(decided)
 
 
 def contest(run: Header, variants: Sequence[VariantResult], noisy_devices: Collection[str]) -> Contest | None:

@@ -20,7 +20,7 @@ The rule, in order:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from pipeline.analyse import phrases
 from pipeline.analyse.recommend.contest import Contest
@@ -48,7 +48,7 @@ def recommend(variants: Sequence[VariantResult], contest: Contest | None) -> tup
             target=winner.result.target,
             batch_size=winner.result.batch_size,
             why=_why(winner, contest),
-            next_best=_next_best(winner, reference, rows, against),
+            next_best=_next_best(winner, contest),
         ),
         None,
     )
@@ -140,13 +140,15 @@ def _among(winner: Row, qualified: Sequence[Row], rows: Sequence[Row]) -> str:
     )
 
 
-def _next_best(
-    winner: Row, reference: Reference, rows: Sequence[Row], against: Mapping[str, Sequence[str]]
-) -> str | None:
+def _next_best(winner: Row, contest: Contest) -> str | None:
+    """The row that lost most narrowly: a faster one that more examples may clear, as there is something to do about it;
+    else the fastest."""
+    rows, reference, against = contest.rows, contest.reference, contest.against
     others = [row for row in rows if row is not winner]
     if not others:
         return None
-    runner_up = max(others, key=_rank)
+    faster = [row for row in others if row.sure_speedup > winner.possible_speedup and contest.may_qualify(row)]
+    runner_up = max(faster or others, key=_rank)
     speedup = runner_up.result.speedup
     name, best = _name(runner_up, rows), _name(winner, rows)
     if speedup is not None:

@@ -134,6 +134,16 @@ def test_an_undecided_row_is_never_recommended_and_the_number_that_decides_is_na
     assert "test examples would decide" in (found.next_best or "")
 
 
+def test_the_next_best_is_the_one_that_more_examples_may_clear_before_a_faster_one_that_loses_too_much() -> None:
+    unsure, lossy = Made(name="unsure", times_as_fast=1.8, gained=600, lost=640), replace(PRUNED, times_as_fast=3.0)
+    found = _recommended(make_record(INT8, lossy, unsure))
+    assert found.variant == "int8"
+    assert found.next_best is not None
+    assert found.next_best.startswith("unsure (1.")
+    slower = replace(unsure, times_as_fast=1.2)
+    assert (_recommended(make_record(INT8, lossy, slower)).next_best or "").startswith("pruned (3.0")
+
+
 def test_a_row_without_accuracy_is_never_recommended() -> None:
     record = make_record(Made(name="unknown", times_as_fast=3.0))
     only = {"baseline@ort_cpu": record.accuracy.predictions["baseline@ort_cpu"]}
