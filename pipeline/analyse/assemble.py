@@ -16,6 +16,7 @@ from pipeline.analyse.factors.ranking import factors
 from pipeline.analyse.flips import flips
 from pipeline.analyse.ladder import ladders
 from pipeline.analyse.limits import with_limits
+from pipeline.analyse.map import with_times
 from pipeline.analyse.noise import check_noise, unchecked
 from pipeline.analyse.pareto import with_pareto
 from pipeline.analyse.recommend.contest import contest
@@ -92,6 +93,7 @@ def analyse(record: Record) -> Report:
         if record.grid != "all"
         else faults.contain("the batch sizes", lambda: ladders(record.subjects, cells, measure, noisy), []),
         flips=faults.contain("the flipped examples", lambda: flips(record.accuracy, record.class_names, measure), []),
+        maps=with_times(record, rows, recommendation, faults),
         faults=faults.sentences,
         margins=margins(judged),
         answers=faults.contain(

@@ -66,11 +66,14 @@ def session_of(artifact: Artifact) -> onnxruntime.InferenceSession:
     return session_at(artifact.onnx_path)
 
 
-def session_at(path: Path, *, integers: bool = True) -> onnxruntime.InferenceSession:
-    """The same, for a file of any name; without ``integers`` every operator runs as it is written."""
+def session_at(path: Path, *, integers: bool = True, optimized: bool = True) -> onnxruntime.InferenceSession:
+    """The same, for a file of any name; without ``integers`` no integer kernel takes Q/DQ pairs, and if it is not
+    ``optimized`` every operator runs as it is written."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
+    if not optimized:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = FATAL_ONLY
     options.intra_op_num_threads = THREADS
     options.inter_op_num_threads = 1

@@ -94,6 +94,9 @@ class MeasureSettings:
     """The steps of a whole call that are timed beside the model, from the file or text to what is judged."""
     explain: Explain = "not_faster"
     """The rows that are profiled and explained: the ones that are not FASTER, all, or none."""
+    map: bool = True
+    """Whether each variant's graph is laid beside the baseline's, with the error in each place; not where ``explain``
+    is none."""
     try_s: Seconds | None = None
     """About how long changes that the explanations propose may be tried, all together; None: none is tried."""
     energy_s: EnergySeconds | None = 5.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from pipeline.bounds import AsText, Nonempty, NotNegative, Positive, Whole
@@ -42,6 +42,8 @@ class Cause:
     """The change to try, which report.json has as it is typed; None: none is known, or this run has it."""
     outcome: Outcome | None = None
     """The outcome of the change; None: it was not tried."""
+    nodes: list[str] = field(default_factory=list)
+    """The operators that it is about, by the runtime's names; empty where it is about the whole call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

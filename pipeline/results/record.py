@@ -23,6 +23,7 @@ from pipeline.plan import CallStep
 from pipeline.plan.roles import Role
 from pipeline.results.explanation import Outcome
 from pipeline.results.header import Header
+from pipeline.results.map import VariantMap
 
 RECORD_VERSION = 1
 RECORD_FILE = "record.json"
@@ -290,6 +291,8 @@ class Record(Header):
     grid: str = "all"
     """The grid: ``all`` or ``one_at_a_time`` (``pipeline.plan.Plan.grid``)."""
     trials: list[Trial] = field(default_factory=list)
+    maps: list[VariantMap] = field(default_factory=list)
+    """Each variant's graph beside the baseline's, without times; empty where that was not asked (``measure.map``)."""
 
 
 BESIDE = ("labels", "origins", "flip_labels")

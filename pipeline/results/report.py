@@ -17,6 +17,7 @@ from pipeline.results.flips import Flips
 from pipeline.results.header import Header
 from pipeline.results.intervals import Ratio
 from pipeline.results.ladder import Ladder
+from pipeline.results.map import VariantMap
 from pipeline.results.record import Energy, StageRecord, Status
 
 SCHEMA_VERSION: Final = 1
@@ -171,6 +172,8 @@ class Report(Header):
     flips: list[Flips] = field(default_factory=list)
     """What each row answers differently than the baseline; empty without labels, and for a metric that does not judge
     one class an example."""
+    maps: list[VariantMap] = field(default_factory=list)
+    """Each variant's graph beside the baseline's; empty where that was not asked (``measure.map``)."""
     faults: list[Nonempty] = field(default_factory=list)
     """The parts that could not be made, and why, a sentence each without its full stop."""
     schema_version: Literal[1] = SCHEMA_VERSION

@@ -41,6 +41,7 @@ from pipeline.run.build import Builder
 from pipeline.run.build import builder as making
 from pipeline.run.built import Built
 from pipeline.run.fitting import acquainted, with_fitted_data
+from pipeline.run.mapping import map_variants
 from pipeline.run.measure import Measured, measure
 from pipeline.run.outlook import outlook
 from pipeline.run.preflight import preflight
@@ -91,9 +92,11 @@ def run(plan: Plan, console: Console) -> int:
                     display.say(str(ahead))
                 display.expect(ahead.parts)
                 built = build(builder, display)
+                maps = map_variants(plan, built, test, display.step, builder.start)
 
             def recorded(measured: Measured, *more: str) -> Record:
-                made = replace(make_record(plan, built, measured, [*notes, *more]), search=findings)
+                made = make_record(plan, built, measured, [*notes, *more])
+                made = replace(made, search=findings, maps=maps)
                 save_record(made, plan.output / SAMPLES)
                 return made
 

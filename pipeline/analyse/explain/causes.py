@@ -28,7 +28,15 @@ from pipeline.analyse.explain.quantized import (
     outcome_of,
     ranges_in_every_call,
 )
-from pipeline.analyse.explain.telling import MEMORY_BOUND, MOSTLY_BETWEEN, PRODUCTS, WORTH_TELLING, count_of, kinds_of
+from pipeline.analyse.explain.telling import (
+    MEMORY_BOUND,
+    MOSTLY_BETWEEN,
+    PRODUCTS,
+    WORTH_TELLING,
+    count_of,
+    kinds_of,
+    names_of,
+)
 from pipeline.analyse.limits import MOSTLY
 from pipeline.backends.torch.backend import OWN_GRAPHS
 from pipeline.machine.instruction_sets import vector_floats
@@ -54,6 +62,7 @@ def fused_away(row: Evidence) -> Iterator[Cause]:
         "products are none that static quantization knows",
         share=share,
         change=StageDropped(variant=row.variant.name, stage=fuse.name),
+        nodes=names_of(nodes),
     )
 
 
@@ -74,12 +83,13 @@ def unfused_pairs(row: Evidence) -> Iterator[Cause]:
             "(the variant fp16)",
             share=share,
             outcome=None if half is None else outcome_of(half),
+            nodes=names_of(nodes),
         )
         return
     products = [kind for kind in PRODUCTS if row.has(PRODUCTS[kind])]
     only = bool(products) and stage is row.noting(CALIBRATED) and stage.fields.get("op_types", "") is None
     change = row.with_field(stage, "op_types", tuple(products)) if only else None
-    yield Cause(what=what, share=share, change=change)
+    yield Cause(what=what, share=share, change=change, nodes=names_of(nodes))
 
 
 def other_providers(row: Evidence) -> Iterator[Cause]:
@@ -94,6 +104,7 @@ def other_providers(row: Evidence) -> Iterator[Cause]:
         what=f"{count_of(away, 'operator')} ran on the CPU ({kinds_of(away) or 'none'}), with "
         f"{count_of(copies, 'copy', 'copies')} between host and device: {show.share(share)} {row.of_a_call}",
         share=share,
+        nodes=names_of(away),
     )
 
 
@@ -137,6 +148,7 @@ def casts(row: Evidence) -> Iterator[Cause]:
         what=f"{show.share(share)} {row.of_a_call} goes into {kinds_of(nodes)}{why}",
         share=share,
         change=Targets(names=("ort_cuda",)) if half and row.has_gpu else None,
+        nodes=names_of(nodes),
     )
 
 
@@ -152,6 +164,7 @@ def layouts(row: Evidence) -> Iterator[Cause]:
         what=f"{show.share(share)} {row.of_a_call} lays tensors out anew between operators: {kinds_of(nodes)}",
         share=share,
         change=SessionSetting(target=row.target, setting=_CHANNELS_LAST, value=True) if turned else None,
+        nodes=names_of(nodes),
     )
 
 

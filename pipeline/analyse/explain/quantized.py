@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pipeline.analyse.explain.evidence import (
     ATTENTION,
@@ -12,9 +12,10 @@ from pipeline.analyse.explain.evidence import (
     INTEGER_CONVOLUTIONS,
     MATRIX_PRODUCTS,
     Evidence,
+    Node,
     Sibling,
 )
-from pipeline.analyse.explain.telling import MATRIX_MODEL, WORTH_TELLING, count_of, kinds_of
+from pipeline.analyse.explain.telling import MATRIX_MODEL, WORTH_TELLING, count_of, kinds_of, names_of
 from pipeline.machine.instruction_sets import lacks_dot_products
 from pipeline.results import numbers as show
 from pipeline.results.change import Change, StageSwapped
@@ -34,9 +35,10 @@ def dynamic_convolutions(row: Evidence) -> Iterator[Cause]:
         "(ConvInteger), for which ONNX Runtime has no fast kernel: static quantization has"
     )
     if row.reference_share(MATRIX_PRODUCTS - ATTENTION) >= MATRIX_MODEL and "op_types" in stage.fields:
-        yield Cause(what=what, share=share, change=row.with_field(stage, "op_types", ("MatMul",)))
+        change = row.with_field(stage, "op_types", ("MatMul",))
+        yield Cause(what=what, share=share, change=change, nodes=names_of(slow))
         return
-    yield _static_instead(row, stage, what, share)
+    yield _static_instead(row, stage, what, slow)
 
 
 def ranges_in_every_call(row: Evidence) -> Iterator[Cause]:
@@ -50,7 +52,7 @@ def ranges_in_every_call(row: Evidence) -> Iterator[Cause]:
             stage,
             f"{show.share(share)} {row.of_a_call} goes into taking the activations' ranges anew "
             f"({count_of(nodes, 'DynamicQuantizeLinear')}), which static quantization does once, on calibration data",
-            share,
+            nodes,
         )
 
 
@@ -67,6 +69,7 @@ def left_in_float(row: Evidence) -> Iterator[Cause]:
         what=f"{show.share(share)} {row.of_a_call} is products that still run in fp32: {kinds_of(nodes)}",
         share=share,
         change=None if excluding is None else row.with_field(stage, excluding, ()),
+        nodes=names_of(nodes),
     )
 
 
@@ -82,12 +85,14 @@ def no_dot_products(row: Evidence) -> Iterator[Cause]:
     yield Cause(what=f"this processor has neither VNNI nor AMX{measured}")
 
 
-def _static_instead(row: Evidence, stage: StageRecord | None, what: str, share: float) -> Cause:
+def _static_instead(row: Evidence, stage: StageRecord | None, what: str, nodes: Sequence[Node]) -> Cause:
     """Static quantization: how it did where this run has it, and what to type where it hasn't."""
     sibling = row.calibrated_instead_of(stage) if stage is not None else None
+    share, names = row.share(nodes), names_of(nodes)
     if sibling is None:
-        return Cause(what=what, share=share, change=None if stage is None else _static(row, stage))
-    return Cause(what=what, share=share, outcome=outcome_of(sibling))
+        change = None if stage is None else _static(row, stage)
+        return Cause(what=what, share=share, change=change, nodes=names)
+    return Cause(what=what, share=share, outcome=outcome_of(sibling), nodes=names)
 
 
 def outcome_of(sibling: Sibling) -> Outcome:

@@ -30,6 +30,11 @@ def count_of(nodes: Sequence[Node], one: str, many: str | None = None) -> str:
     return f"{len(nodes)} {one if len(nodes) == 1 else many or one + 's'}"
 
 
+def names_of(nodes: Sequence[Node]) -> list[str]:
+    """The runtime's names of operators."""
+    return [node.name for node in nodes]
+
+
 def kinds_of(nodes: Sequence[Node]) -> str:
     """``3 Conv, 1 Gemm``, the most time first."""
     ordered = dict.fromkeys(node.op for node in sorted(nodes, key=lambda node: -node.ms))

@@ -26,7 +26,10 @@ from pipeline.report.charts.figures import Drawing, Figure, draw
 from pipeline.report.deployed import Deployed
 from pipeline.report.headline import headline
 from pipeline.report.looks import Look
+from pipeline.report.map.drawn import drawn_map
+from pipeline.report.map.words import milliseconds
 from pipeline.report.sections import sections_of
+from pipeline.report.sections.graph_map import TITLE as MAP
 from pipeline.report.sections.results import TITLE as RESULTS
 from pipeline.report.sections.section import Section
 from pipeline.report.verdicts import TONES
@@ -69,10 +72,13 @@ def html_text(
         first=first,
         sections=[entry for entry in placed if entry not in first],
         piece=partial(_piece, environment),
+        map_title=MAP,
+        drawn_map=drawn_map,
+        milliseconds=milliseconds,
     )
-    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
+    script = _text("report.js")
     return environment.get_template("report.html.j2").render(
-        style=style(),
+        style=style() + (_text("map.css") if report.maps else ""),
         columns=max((_columns(entry.section) for entry in placed), default=0),
         script=script,
         policy=security_policy(script),
@@ -98,7 +104,11 @@ def security_policy(script: str) -> str:
 
 def style() -> str:
     """The style of every page."""
-    return (TEMPLATES / "report.css").read_text(encoding="utf-8")
+    return _text("report.css")
+
+
+def _text(name: str) -> str:
+    return (TEMPLATES / name).read_text(encoding="utf-8")
 
 
 def environment_of(*folders: Path) -> jinja2.Environment:

@@ -14,6 +14,7 @@ from pipeline.report.sections.chains import chains
 from pipeline.report.sections.explanations import explanations
 from pipeline.report.sections.factors import factors
 from pipeline.report.sections.flips import flips
+from pipeline.report.sections.graph_map import graph_map
 from pipeline.report.sections.ladder import ladder
 from pipeline.report.sections.limits import limits
 from pipeline.report.sections.meanings import meanings
@@ -39,6 +40,7 @@ SECTIONS: tuple[MakeSection, ...] = (
     ladder,
     steps,
     explanations,
+    graph_map,
     flips,
     spread,
     whole_call,

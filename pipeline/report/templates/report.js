@@ -54,16 +54,46 @@
   box.hidden = true;
   box.setAttribute("aria-hidden", "true");
   document.body.append(box);
-  document.querySelectorAll(".chart svg title").forEach(function (title) {
-    const mark = title.parentElement;
-    const text = title.textContent;
-    title.remove();
+  function tellUnderPointer(mark, text) {
     mark.addEventListener("pointerenter", function (event) {
-      box.textContent = text;
+      box.textContent = text();
       box.hidden = false;
       box.style.left = Math.min(event.pageX + 12, scrollX + innerWidth - box.offsetWidth - 12) + "px";
       box.style.top = event.pageY + 16 + "px";
     });
     mark.addEventListener("pointerleave", function () { box.hidden = true; });
+  }
+  document.querySelectorAll(".chart svg title").forEach(function (title) {
+    const mark = title.parentElement;
+    const text = title.textContent;
+    title.remove();
+    tellUnderPointer(mark, function () { return text; });
+  });
+
+  // The map: a place under the pointer tells its row of the table, and a row sets off its place.
+  function connect(block) {
+    const places = block.querySelectorAll("svg g");
+    const heads = Array.from(block.querySelectorAll("thead th"), function (head) { return head.textContent; });
+    block.querySelectorAll("tbody tr").forEach(function (row, number) {
+      const place = places[number];
+      tellUnderPointer(place, function () {
+        return Array.from(row.cells, function (cell, column) {
+          return cell.textContent && heads[column] + ": " + cell.textContent;
+        }).filter(Boolean).join(" · ");
+      });
+      [place, row].forEach(function (part) {
+        part.addEventListener("pointerenter", function () {
+          place.classList.add("lit");
+          row.classList.add("lit");
+        });
+        part.addEventListener("pointerleave", function () {
+          place.classList.remove("lit");
+          row.classList.remove("lit");
+        });
+      });
+    });
+  }
+  document.querySelectorAll(".map .block").forEach(function (block) {
+    block.addEventListener("toggle", function () { connect(block); }, { once: true });
   });
 })();

@@ -1,0 +1,217 @@
+"""What the page shows of the map: for each variant its blocks, and inside of them its places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from markupsafe import Markup
+
+from pipeline.report.map.picture import Drawn, picture
+from pipeline.report.map.scales import Colouring, colourings, error_class, saved_class, stage_class, time_class
+from pipeline.report.map.words import (
+    Column,
+    columns_of,
+    decibels,
+    milliseconds,
+    nodes_of,
+    saved,
+    saved_by,
+    total_ms,
+)
+from pipeline.results.map import MapPlace, VariantMap, worst_of
+from pipeline.results.report import Report
+from pipeline.terminal.screen import printable
+
+MOST_BYTES = 1_800_000
+"""So much of the page may be places; beyond that a block has its own figures only. The whole page keeps below 3 MB."""
+WHOLE = "the whole graph"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A block of the map."""
+
+    anchor: str
+    """Its name in the page's links."""
+    name: str
+    places: Sequence[MapPlace]
+    before: str
+    after: str
+    """What its two cells say."""
+    before_class: str
+    after_class: str
+    facts: str
+    picture: Markup | None = None
+    """The graph inside of it; None where the page has no room for it."""
+    rows: Markup | None = None
+    """The table's rows, one for each place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """A variant's map."""
+
+    number: int
+    map: VariantMap
+    columns: Sequence[Column]
+    blocks: Sequence[Block]
+    worst: tuple[str, str] | None
+    """The block's anchor, and the place that makes the largest error itself in words."""
+
+    @property
+    def left_out(self) -> int:
+        """How many blocks can't be unfolded."""
+        return sum(block.picture is None for block in self.blocks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawnMap:
+    """The whole map."""
+
+    variants: Sequence[Variant]
+    """The recommended one first."""
+    colourings: Sequence[Colouring]
+    """What the map can be coloured by; the first one is chosen at first."""
+
+
+def drawn_map(report: Report) -> DrawnMap:
+    """The map of a report, for its page."""
+    chosen = None if report.recommendation is None else report.recommendation.variant
+    maps = sorted((one for one in report.maps if one.places), key=lambda one: one.variant != chosen)
+    stages = list(dict.fromkeys(place.stages[-1] for one in maps for place in one.places if place.stages))
+    room = MOST_BYTES
+    variants = []
+    for number, one in enumerate(maps):
+        variant, used = _variant(number, one, stages, room)
+        room -= used
+        variants.append(variant)
+    known = {key for one in maps for key in _known(one)}
+    return DrawnMap(variants=variants, colourings=[each for each in colourings(stages) if each.key in known])
+
+
+def _known(one: VariantMap) -> Iterable[str]:
+    """The letters of the colourings that a map has something to show for."""
+    if any(place.saved_ms is not None for place in one.places):
+        yield from "ts"
+    if any(place.own_sqnr_db is not None for place in one.places):
+        yield "e"
+    if any(place.sqnr_db is not None for place in one.places):
+        yield "a"
+    yield "g"
+
+
+def _variant(number: int, one: VariantMap, stages: Sequence[str], room: int) -> tuple[Variant, int]:
+    """A variant, and how many bytes of the page its places take; the blocks with the largest errors and losses come
+    first where there is not room for all."""
+    names = list(dict.fromkeys(place.block for place in one.places))
+    inside = [[place for place in one.places if place.block == name] for name in names]
+    blocks = [
+        _block(f"map-{number}-{place}", name or WHOLE, places, stages)
+        for place, (name, places) in enumerate(zip(names, inside, strict=True))
+    ]
+    blocks = _coloured(blocks)
+    columns = columns_of(one)
+    places = _drawn(one, stages)
+    used = 0
+    for place in sorted(range(len(blocks)), key=lambda place: _rank(blocks[place])):
+        block = blocks[place]
+        shown = [row for row in places if row.place.block == names[place]]
+        image, rows = picture(shown), _rows(block.places, columns)
+        taken = len(image.encode()) + len(rows.encode())
+        if used + taken <= room:
+            used += taken
+            blocks[place] = replace(block, picture=image, rows=rows)
+    found = worst_of(one.places)
+    worst = None
+    if found is not None:
+        anchor = next(block.anchor for block in blocks if found in block.places)
+        worst = (anchor, f"{found.tensor} ({decibels(found.own_sqnr_db)} dB)")
+    return Variant(number=number, map=one, columns=columns, blocks=blocks, worst=worst), used
+
+
+def _rank(block: Block) -> tuple[float, float]:
+    found = worst_of(block.places)
+    return (saved_by(block.places) or 0.0, 1e9 if found is None else found.own_sqnr_db or 0.0)
+
+
+def _block(anchor: str, name: str, places: Sequence[MapPlace], stages: Sequence[str]) -> Block:
+    before_ms, after_ms = (total_ms([getattr(place, side) for place in places]) for side in ("before_ms", "after_ms"))
+    found = worst_of(places)
+    gain = saved_by(places)
+    facts = [
+        *([f"saved {saved(gain)} ms"] if gain is not None else []),
+        *([f"own error {decibels(found.own_sqnr_db)} dB at {found.tensor}"] if found is not None else []),
+    ]
+    last = [stage for place in places for stage in place.stages]
+    so_far = [place.sqnr_db for place in places if place.sqnr_db is not None]
+    return Block(
+        anchor=anchor,
+        name=name,
+        places=places,
+        before=f"{milliseconds(before_ms)} ms" if before_ms is not None else nodes_of(places, lambda one: one.before),
+        after=f"{milliseconds(after_ms)} ms" if after_ms is not None else nodes_of(places, lambda one: one.after),
+        before_class="",
+        after_class=" ".join(
+            (
+                error_class("e", None if found is None else found.own_sqnr_db),
+                error_class("a", so_far[-1] if so_far else None),
+                stage_class(last[-1:], stages),
+            )
+        ),
+        facts=", ".join(facts),
+    )
+
+
+def _coloured(blocks: Sequence[Block]) -> list[Block]:
+    """The blocks with the steps of their times, as shares of the longest block's."""
+    times = [
+        [total_ms([getattr(place, side) for place in block.places]) for side in ("before_ms", "after_ms")]
+        for block in blocks
+    ]
+    gains = [saved_by(block.places) for block in blocks]
+    most_ms = max((ms for pair in times for ms in pair if ms is not None), default=0.0)
+    most_gain = max((abs(gain) for gain in gains if gain is not None), default=0.0)
+    return [
+        replace(
+            block,
+            before_class=time_class(before, most_ms),
+            after_class=f"{time_class(after, most_ms)} {saved_class(gain, most_gain)} {block.after_class}",
+        )
+        for block, (before, after), gain in zip(blocks, times, gains, strict=True)
+    ]
+
+
+def _drawn(one: VariantMap, stages: Sequence[str]) -> list[Drawn]:
+    """The places with the steps of their colours, as shares of the longest place's time."""
+    most_ms = max((ms or 0.0 for place in one.places for ms in (place.before_ms, place.after_ms)), default=0.0)
+    most_gain = max((abs(place.saved_ms or 0.0) for place in one.places), default=0.0)
+    return [
+        Drawn(
+            number=number,
+            place=place,
+            before=time_class(place.before_ms, most_ms),
+            after=" ".join(
+                filter(
+                    None,
+                    (
+                        time_class(place.after_ms, most_ms),
+                        saved_class(place.saved_ms, most_gain),
+                        error_class("e", place.own_sqnr_db),
+                        error_class("a", place.sqnr_db),
+                        stage_class(place.stages, stages),
+                    ),
+                )
+            ),
+        )
+        for number, place in enumerate(one.places)
+    ]
+
+
+def _rows(places: Sequence[MapPlace], columns: Sequence[Column]) -> Markup:
+    return Markup("\n").join(_row(place, columns) for place in places)
+
+
+def _row(place: MapPlace, columns: Sequence[Column]) -> Markup:
+    cells = Markup("").join(Markup("<td>{}</td>").format(printable(column.cell(place))) for column in columns)
+    return Markup('<tr><th scope="row">{}</th>{}</tr>').format(printable(place.tensor), cells)
