@@ -30,13 +30,15 @@ def blocks(graph: Graph, tensors: Sequence[str], owned: Sequence[int | None]) ->
 
 
 def _scopes(graph: Graph, count: int, owned: Sequence[int | None]) -> list[Scope]:
-    """The longest path that a place's nodes are named by. A place that has none lies where the one before it does."""
+    """The longest path that a place's nodes are named by. A place that has none lies where the one before it does, and
+    those at the beginning where the first one does that has a path."""
     found: list[Scope] = [()] * count
     for node, place in zip(graph.nodes, owned, strict=True):
         if place is not None:
             found[place] = max(found[place], _scope(node), key=len)
-    for place in range(1, count):
-        found[place] = found[place] or found[place - 1]
+    known = next((scope for scope in found if scope), ())
+    for place in range(count):
+        known = found[place] = found[place] or known
     return found
 
 

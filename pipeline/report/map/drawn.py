@@ -15,7 +15,6 @@ from pipeline.report.map.words import (
     decibels,
     milliseconds,
     nodes_of,
-    saved,
     saved_by,
     total_ms,
 )
@@ -140,7 +139,7 @@ def _block(anchor: str, name: str, places: Sequence[MapPlace], stages: Sequence[
     found = worst_of(places)
     gain = saved_by(places)
     facts = [
-        *([f"saved {saved(gain)} ms"] if gain is not None else []),
+        *([f"{'saved' if gain >= 0 else 'lost'} {milliseconds(abs(gain))} ms"] if gain is not None else []),
         *([f"own error {decibels(found.own_sqnr_db)} dB at {found.tensor}"] if found is not None else []),
     ]
     last = [stage for place in places for stage in place.stages]

@@ -12,7 +12,7 @@ from math import ceil
 
 STEPS = 4
 """The steps of a scale beside the lowest, which is nothing or next to nothing."""
-BOUNDS_DB = (20.0, 30.0, 40.0, 60.0)
+BOUNDS_DB = (20.0, 30.0, 35.0, 40.0)
 """The bounds between the steps of an error: rounding to 8 bits makes 30 to 45 dB in one place."""
 STAGES = 6
 """So many stages get a colour each; further ones share the last."""
@@ -34,8 +34,8 @@ def colourings(stages: Sequence[str]) -> list[Colouring]:
     least, *bounds, most = (f"{bound:g}" for bound in BOUNDS_DB)
     errors = [f"under {least} dB", *(f"under {bound} dB" for bound in bounds), f"under {most} dB", f"{most} dB or more"]
     told = [(f"{STEPS - step}", text) for step, text in enumerate(errors)]
-    shares = [(str(step), f"up to {100 * step // STEPS} %") for step in range(1, STEPS + 1)]
-    saved = [("l2", "loses much"), ("l1", "loses"), ("0", "about the same"), ("1", "saves"), ("2", "saves much")]
+    shares = [(str(step), f"up to {100 * step // STEPS} % of the longest") for step in range(1, STEPS + 1)]
+    saved = [("l2", "lost much"), ("l1", "lost"), ("0", "about the same"), ("1", "saved"), ("2", "saved much")]
     shown = [(str(number), name) for number, name in enumerate(stages[:STAGES])]
     return [
         _colouring("t", "time", [("0", "next to none"), *shares]),
