@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from pipeline.report.map.picture import Drawn, picture
 from pipeline.report.map.scales import Colouring, colourings, error_class, saved_class, stage_class, time_class
@@ -24,6 +24,8 @@ from pipeline.terminal.screen import printable
 
 MOST_BYTES = 1_800_000
 """So much of the page may be places; beyond that a block has its own figures only. The whole page keeps below 3 MB."""
+_FEWEST_BYTES = 300
+"""A place takes more than that, so a block that has no room at all need not be drawn to know it."""
 WHOLE = "the whole graph"
 
 
@@ -115,6 +117,8 @@ def _variant(number: int, one: VariantMap, stages: Sequence[str], room: int) -> 
     used = 0
     for place in sorted(range(len(blocks)), key=lambda place: _rank(blocks[place])):
         block = blocks[place]
+        if used + _FEWEST_BYTES * len(block.places) > room:
+            continue
         shown = [row for row in places if row.place.block == names[place]]
         image, rows = picture(shown), _rows(block.places, columns)
         taken = len(image.encode()) + len(rows.encode())
@@ -208,9 +212,9 @@ def _drawn(one: VariantMap, stages: Sequence[str]) -> list[Drawn]:
 
 
 def _rows(places: Sequence[MapPlace], columns: Sequence[Column]) -> Markup:
-    return Markup("\n").join(_row(place, columns) for place in places)
+    return Markup("\n".join(_row(place, columns) for place in places))
 
 
-def _row(place: MapPlace, columns: Sequence[Column]) -> Markup:
-    cells = Markup("").join(Markup("<td>{}</td>").format(printable(column.cell(place))) for column in columns)
-    return Markup('<tr><th scope="row">{}</th>{}</tr>').format(printable(place.tensor), cells)
+def _row(place: MapPlace, columns: Sequence[Column]) -> str:
+    cells = "".join(f"<td>{escape(printable(column.cell(place)))}</td>" for column in columns)
+    return f'<tr><th scope="row">{escape(printable(place.tensor))}</th>{cells}</tr>'

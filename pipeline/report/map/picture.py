@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from pipeline.results.map import EQUAL_DB, MapNode, MapPlace
 from pipeline.terminal.screen import printable
@@ -32,25 +32,21 @@ class Drawn:
 def picture(rows: Sequence[Drawn]) -> Markup:
     """The block as an SVG. An edge that passes over places goes beside them; a dashed one comes from another block."""
     lines = {row.number: line for line, row in enumerate(rows)}
-    height = _ROW * len(rows) + 4
-    inside = Markup("").join(_row(row, line, lines) for line, row in enumerate(rows))
-    return Markup('<svg viewBox="0 0 {} {}" aria-hidden="true">{}</svg>').format(WIDTH, height, inside)
+    inside = "".join(_row(row, line, lines) for line, row in enumerate(rows))
+    return Markup(f'<svg viewBox="0 0 {WIDTH} {_ROW * len(rows) + 4}" aria-hidden="true">{inside}</svg>')
 
 
-def _row(row: Drawn, line: int, lines: Mapping[int, int]) -> Markup:
+def _row(row: Drawn, line: int, lines: Mapping[int, int]) -> str:
     place = row.place
-    boxes = Markup("").join(
-        Markup('<rect x="{}" width="{}" height="{}" rx="3" class="{}"/><text x="{}" y="14">{}</text>').format(
-            left, _BOX_WIDTH, _BOX, classes, left + 6, _short(text)
-        )
-        for left, classes, text in (
-            (_LEFT, row.before, label(place, place.before)),
-            (_RIGHT, row.after, " + ".join(place.kernels) or label(place, place.after)),
-        )
-    )
-    return Markup('<g transform="translate(0,{})"><path d="{}"/>{}{}</g>').format(
-        _ROW * line + 2, "".join(_edges(row, line, lines)), _outside(row, lines), boxes + _error(place)
-    )
+    own = _box(_LEFT, row.before, label(place, place.before))
+    theirs = _box(_RIGHT, row.after, " + ".join(place.kernels) or label(place, place.after))
+    edges = f'<path d="{"".join(_edges(row, line, lines))}"/>{_outside(row, lines)}'
+    return f'<g transform="translate(0,{_ROW * line + 2})">{edges}{own}{theirs}{_error(place)}</g>'
+
+
+def _box(left: int, classes: str, text: str) -> str:
+    rect = f'<rect x="{left}" width="{_BOX_WIDTH}" height="{_BOX}" rx="3" class="{classes}"/>'
+    return f'{rect}<text x="{left + 6}" y="14">{escape(_short(text))}</text>'
 
 
 def _edges(row: Drawn, line: int, lines: Mapping[int, int]) -> Iterator[str]:
@@ -65,19 +61,18 @@ def _edges(row: Drawn, line: int, lines: Mapping[int, int]) -> Iterator[str]:
             yield f"M{_LEFT} 10h-{bow}v-{_ROW * above}h{bow}M{_RIGHT + _BOX_WIDTH} 10h{bow}v-{_ROW * above}h-{bow}"
 
 
-def _outside(row: Drawn, lines: Mapping[int, int]) -> Markup:
+def _outside(row: Drawn, lines: Mapping[int, int]) -> str:
     if all(source in lines for source in row.place.reads):
-        return Markup("")
-    right = _RIGHT + _BOX_WIDTH
-    return Markup('<path class="out" d="M{} 6h-{}v-6M{} 6h{}v-6"/>').format(_LEFT, _NEAR, right, _NEAR)
+        return ""
+    return f'<path class="out" d="M{_LEFT} 6h-{_NEAR}v-6M{_RIGHT + _BOX_WIDTH} 6h{_NEAR}v-6"/>'
 
 
-def _error(place: MapPlace) -> Markup:
+def _error(place: MapPlace) -> str:
     """The error that is made there, between the two boxes."""
     known = place.own_sqnr_db
     if known is None or known >= EQUAL_DB:
-        return Markup("")
-    return Markup('<text x="{}" y="8" class="db">{:.0f} dB</text>').format(WIDTH // 2, known)
+        return ""
+    return f'<text x="{WIDTH // 2}" y="8" class="db">{known:.0f} dB</text>'
 
 
 def label(place: MapPlace, nodes: Sequence[MapNode]) -> str:
