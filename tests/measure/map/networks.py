@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -34,7 +35,7 @@ class _Writing:
         self.weights.append(numpy_helper.from_array(np.array(values, np.float32), name))
         return name
 
-    def add(self, op: str, made: str, *read: str, **attributes: object) -> str:
+    def add(self, op: str, made: str, *read: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(op, list(read), [made], name=f"node_{made}", **attributes))
         return made
 

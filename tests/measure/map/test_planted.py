@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -18,7 +19,7 @@ from pipeline.measure.map.mapping import MapTask, Step, mapped
 from pipeline.results.map import MapPlace, worst_of
 from tests.measure.map.networks import NETWORKS, examples, quantized
 
-Change = Callable[[NDArray[np.generic]], NDArray[np.generic]]
+Change = Callable[[NDArray[Any]], NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -31,27 +32,27 @@ class Fault:
     node: str
 
 
-def coarser(scale: NDArray[np.generic]) -> NDArray[np.generic]:
+def coarser(scale: NDArray[Any]) -> NDArray[Any]:
     """A scale of 8 times the size."""
     return np.asarray(scale * 8, scale.dtype)
 
 
-def halved(scale: NDArray[np.generic]) -> NDArray[np.generic]:
+def halved(scale: NDArray[Any]) -> NDArray[Any]:
     """A scale of half the size, so that half of the range is clipped."""
     return np.asarray(scale / 2, scale.dtype)
 
 
-def dropped(bias: NDArray[np.generic]) -> NDArray[np.generic]:
+def dropped(bias: NDArray[Any]) -> NDArray[Any]:
     return np.zeros_like(bias)
 
 
-def without_its_largest(weight: NDArray[np.generic]) -> NDArray[np.generic]:
+def without_its_largest(weight: NDArray[Any]) -> NDArray[Any]:
     found = weight.copy()
     found.flat[np.abs(weight.astype(float)).argmax()] = 0
     return found
 
 
-def shifted(zero_point: NDArray[np.generic]) -> NDArray[np.generic]:
+def shifted(zero_point: NDArray[Any]) -> NDArray[Any]:
     """A zero point that lies 40 of the 255 steps too high, so that large values are clipped."""
     return np.asarray(zero_point + 40, zero_point.dtype)
 
