@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 
 from pipeline.artifact import Artifact
@@ -11,13 +12,17 @@ from pipeline.isolated import run
 from pipeline.isolated.run import Starter, fresh
 from pipeline.measure.map.mapping import MapTask, Step, mapped
 from pipeline.plan import BASELINE, Plan, Variant, is_export
+from pipeline.results import numbers as show
 from pipeline.results.map import VariantMap
 from pipeline.run.building import limits_for
 from pipeline.run.built import Built
 
 EXAMPLES = 8
-MOST_BYTES = 1_000_000_000
-"""A larger file is not mapped: three copies of it and of its values would be in memory together."""
+MOST_BYTES = 500_000_000
+"""A larger file is not mapped: several copies of it, and of its values, are in memory together."""
+LIMIT_S = 60.0
+"""No further variant is mapped once all together have taken so long."""
+_MOST_MB = show.megabytes(MOST_BYTES)
 _LABEL = "map"
 _OTHER_FORMAT = "its model is in the format {}, and a map is drawn of ONNX graphs"
 
@@ -35,9 +40,14 @@ def map_variants(
     if not plan.measure.map or plan.measure.explain == "none" or not names:
         return []
     baseline = _last_onnx(built[BASELINE])
-    found = []
+    found: list[VariantMap] = []
+    began = time.monotonic()
     for number, name in enumerate(names):
         progress(_LABEL, number / len(names), name)
+        if time.monotonic() - began > LIMIT_S:
+            reason = f"the maps before it took {LIMIT_S:g} s, and that is all they may take together"
+            found.append(VariantMap(variant=name, reason=reason))
+            continue
         found.append(_mapped(plan, plan.variants[name], built[name], baseline, test, start))
     drawn = sum(one.reason is None for one in found)
     missing = "" if drawn == len(found) else f", the report says why not of {len(found) - drawn} more"
@@ -73,10 +83,10 @@ def _obstacle(built: Built, baseline: Artifact | None) -> str | None:
         return _OTHER_FORMAT.format(built.artifact.format)
     size = max(built.artifact.size_bytes, baseline.size_bytes)
     if size > MOST_BYTES:
-        return f"its file has {size / 1e9:.1f} GB, and a map is made of {MOST_BYTES / 1e9:.0f} GB at most"
+        return f"its file, or the baseline's, has {show.megabytes(size)} MB, and a map is made of {_MOST_MB} MB at most"
     held = built.record.activation_bytes or 0
     if held > MOST_BYTES:
-        return f"its values take {held / 1e9:.1f} GB for one example, and {MOST_BYTES / 1e9:.0f} GB are held at most"
+        return f"its values take {show.megabytes(held)} MB for one example, and {_MOST_MB} MB are held at most"
     return None
 
 

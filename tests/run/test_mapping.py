@@ -129,6 +129,14 @@ def test_a_large_model_is_told_so_without_being_read(tmp_path: Path, monkeypatch
     assert "a map is made of" in found.reason
 
 
+def test_maps_that_take_too_long_leave_the_others_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mapping, "LIMIT_S", -1.0)
+    chosen = scaled(tmp_path)
+    models = {name: built(BASELINE) for name in chosen.variants}
+    (found,) = map_variants(chosen, models, chosen.data.split("test"), lambda *_: None)
+    assert "all they may take together" in (found.reason or "")
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_a_run_has_its_map_in_its_record_and_its_report(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ FEWEST_INSIDE = 2.0
 _DEEPEST = 8
 _NAMESPACE = "namespace"
 """PyTorch's exporter writes the path of a node's module there."""
+_NOWHERE = "_empty_nn_module_stack"
+"""What it writes there for a node that belongs to no module."""
 Scope = tuple[str, ...]
 
 
@@ -46,7 +48,8 @@ def _scope(node: onnx.NodeProto) -> Scope:
     """The path of the module that a node belongs to: as the exporter says, or as the node's name or a weight's does."""
     for entry in node.metadata_props:
         if entry.key == _NAMESPACE:
-            return _path([part.partition(":")[0] for part in entry.value.split("/")][-2:-1])
+            path = [part.partition(":")[0] for part in entry.value.split("/")][-2:-1]
+            return _path([part for part in path if not part.startswith(_NOWHERE)])
     if "/" in node.name:
         return _path(node.name.split("/")[:-1])
     dotted = [_path(name.split(".")[:-1]) for name in node.input if "." in name]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MOST_NODES = 6000
 """A larger graph is not drawn."""
-LIMIT_S = 10.0
+LIMIT_S = 6.0
 """No further example is run once a variant's examples have taken so long."""
 
 
