@@ -62,7 +62,7 @@ def _timed(one: VariantMap, subjects: Mapping[str, SubjectRecord], rows: Rows, c
             place,
             before_ms=own.ms.get(number),
             after_ms=theirs.ms.get(number),
-            kernels=list(dict.fromkeys(theirs.kernels.get(number, ()))),
+            kernels=theirs.slowest_first(number),
             causes=[cause for cause, touched in enumerate(causes) if number in touched],
         )
         for number, place in enumerate(one.places)
@@ -132,10 +132,15 @@ class _Spent:
     """A call's time, by place."""
 
     ms: dict[int, float] = field(default_factory=lambda: defaultdict(float))
-    kernels: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
+    kernels: dict[int, list[tuple[float, str]]] = field(default_factory=lambda: defaultdict(list))
+    """The time and the operator of each place's kernels."""
     found: dict[str, int] = field(default_factory=dict)
     """The place of each kernel, by its name."""
     elsewhere_ms: float = 0.0
+
+    def slowest_first(self, place: int) -> list[str]:
+        """The operators that ran for a place."""
+        return list(dict.fromkeys(op for _, op in sorted(self.kernels.get(place, ()), reverse=True)))
 
 
 def _spent(subject: SubjectRecord, call_ms: float | None, names: _Names) -> _Spent:
@@ -152,7 +157,7 @@ def _spent(subject: SubjectRecord, call_ms: float | None, names: _Names) -> _Spe
             continue
         place = names.begun(place, node["op"], taken)
         spent.ms[place] += node["ms"] * factor
-        spent.kernels[place].append(node.get("kernel") or node["op"])
+        spent.kernels[place].append((node["ms"], node.get("kernel") or node["op"]))
         spent.found[node["name"]] = place
     return spent
 

@@ -69,7 +69,7 @@ class MapPlace:
     after_ms: NotNegative | None = None
     """The time of its kernels in a call of the variant."""
     kernels: list[str] = field(default_factory=list)
-    """The operators that the runtime ran for it in the variant."""
+    """The operators that the runtime ran for it in the variant, the slowest first."""
     causes: list[Whole] = field(default_factory=list)
     """The causes that hold it back, by their number in the map's ``causes``."""
 

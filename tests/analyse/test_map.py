@@ -38,7 +38,8 @@ AFTER = profile(
     kernel("node_x_8", "QuantizeLinear", 1.0),
     kernel("node_conv_token_12", "QLinearConv", 2.0),
     kernel("relu_1", "Relu", 1.0),
-    kernel("y", "DynamicQuantizeLinear", 6.0),
+    kernel("node_y", "Cast", 0.5),
+    kernel("y", "DynamicQuantizeLinear", 5.5),
 )
 
 
@@ -57,6 +58,10 @@ def timed(**profiles: Any) -> VariantMap:
 def test_a_kernel_belongs_to_the_node_that_it_is_named_after() -> None:
     after = [place.after_ms for place in timed().places]
     assert after == pytest.approx([0.4, 0.8, 0.4, 2.4], rel=0.02)  # parts of the median call of 4 ms
+
+
+def test_the_slowest_kernel_of_a_place_is_named_first() -> None:
+    assert timed().places[3].kernels == ["DynamicQuantizeLinear", "Cast"]
 
 
 def test_a_kernel_that_is_named_after_its_last_node_stands_where_it_begins() -> None:

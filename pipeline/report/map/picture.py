@@ -13,7 +13,7 @@ from pipeline.terminal.screen import printable
 WIDTH = 400
 _ROW, _BOX, _BOX_WIDTH = 26, 20, 140
 _LEFT, _RIGHT = 24, WIDTH - 24 - _BOX_WIDTH
-_LONGEST = 21
+_LONGEST = 19
 _NEAR, _FAR = 6, 20
 """How far a line beside the boxes lies from them: of an edge over one place, and at most."""
 _ROUNDING = frozenset({"QuantizeLinear", "DequantizeLinear"})
