@@ -22,6 +22,8 @@ MOST_BYTES = 500_000_000
 """A larger file is not mapped: several copies of it, and of its values, are in memory together."""
 LIMIT_S = 60.0
 """No further variant is mapped once all together have taken so long."""
+SHARE = 0.05
+"""The share of a search's budget that they may take."""
 _MOST_MB = show.megabytes(MOST_BYTES)
 _LABEL = "map"
 _OTHER_FORMAT = "its model is in the format {}, and a map is drawn of ONNX graphs"
@@ -41,11 +43,11 @@ def map_variants(
         return []
     baseline = _last_onnx(built[BASELINE])
     found: list[VariantMap] = []
-    began = time.monotonic()
+    began, limit_s = time.monotonic(), _limit_s(plan)
     for number, name in enumerate(names):
         progress(_LABEL, number / len(names), name)
-        if time.monotonic() - began > LIMIT_S:
-            reason = f"the maps before it took {LIMIT_S:g} s, and that is all they may take together"
+        if time.monotonic() - began > limit_s:
+            reason = f"the maps before it took {limit_s:g} s, and that is all they may take together"
             found.append(VariantMap(variant=name, reason=reason))
             continue
         found.append(_mapped(plan, plan.variants[name], built[name], baseline, test, start))
@@ -53,6 +55,11 @@ def map_variants(
     missing = "" if drawn == len(found) else f", the report says why not of {len(found) - drawn} more"
     progress(_LABEL, 1.0, f"{drawn} graph{'' if drawn == 1 else 's'} beside the baseline's{missing}")
     return found
+
+
+def _limit_s(plan: Plan) -> float:
+    """How long all maps may take; in a search a small part of its budget at most."""
+    return LIMIT_S if plan.search is None else min(LIMIT_S, SHARE * plan.search.budget_s)
 
 
 def _mapped(
