@@ -69,7 +69,7 @@ class Round:
         command = Load(
             calls=settings.warmup_calls,
             warmup_ns=math.ceil(settings.warmup_ms * _NS_PER_MS),
-            long_ns=math.ceil(settings.long_call_ms * _NS_PER_MS),
+            long_ns=None if settings.long_call_ms is None else math.ceil(settings.long_call_ms * _NS_PER_MS),
         )
         found: dict[str, Loaded] = self.ask_all(command, rng)
         if self.card is not None:

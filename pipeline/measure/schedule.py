@@ -78,14 +78,14 @@ def blocks_per_round(call_ms: Sequence[float], settings: MeasureSettings) -> int
     a round on.
     """
     cells_ms = [
-        call if call >= settings.long_call_ms else max(settings.cell_ms, settings.min_calls * call) for call in call_ms
+        call if settings.is_long(call) else max(settings.cell_ms, settings.min_calls * call) for call in call_ms
     ]
     blocks = round(settings.blocks * settings.cell_ms * len(cells_ms) / sum(cells_ms))
     return max(blocks, settings.blocks // 3, FEWEST_BLOCKS)
 
 
 def _visit_ms(call_ms: float, settings: MeasureSettings) -> float:
-    if call_ms >= settings.long_call_ms:
+    if settings.is_long(call_ms):
         return call_ms + _VISIT_MS
     # The last call overshoots by half its length, on average.
     timed_ms = max(settings.cell_ms + call_ms / 2, settings.min_calls * call_ms)

@@ -62,9 +62,10 @@ class MeasureSettings:
     untimed_ms: MillisecondsFromZero = 4.0
     """How long the untimed calls at the beginning of a visit last, one call at least: the first calls find cold caches.
     0: there are none."""
-    long_call_ms: Milliseconds = 20.0
+    long_call_ms: Milliseconds | None = 20.0
     """From this length on a call is timed alone: one a visit, behind no untimed one, and two warm a worker up. Such a
-    call fills the caches in a small share of its time, and visits that follow each other closely tell most."""
+    call fills the caches in a small share of its time, and visits that follow each other closely tell most. None: no
+    call is."""
     warmup_calls: CountFromZero = 10
     warmup_ms: MillisecondsFromZero = 20.0
     start: Literal["fork", "spawn"] = "fork"
@@ -108,6 +109,10 @@ class MeasureSettings:
         """The variant and the target that rows on ``target`` are compared with."""
         variant, _, on = (self.reference or f"{BASELINE}@{target}").partition("@")
         return variant, on
+
+    def is_long(self, call_ms: float) -> bool:
+        """Whether a call of this length is timed alone."""
+        return self.long_call_ms is not None and call_ms >= self.long_call_ms
 
     @property
     def look_alpha(self) -> float:

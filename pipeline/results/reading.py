@@ -60,7 +60,15 @@ class _Place:
     block: int
 
 
-_NOT_YET = {"explain": "none", "energy_s": None, "peaks": False, "exclusive": False, "probe": False, "map": False}
+_NOT_YET = {
+    "explain": "none",
+    "energy_s": None,
+    "peaks": False,
+    "exclusive": False,
+    "probe": False,
+    "map": False,
+    "long_call_ms": None,
+}
 """What a record that has no such setting did: it is of a version that could not do it."""
 
 

@@ -32,9 +32,6 @@ from pipeline.run.progress import ProgressDisplay
 from pipeline.statistics.latency import hodges_lehmann
 from pipeline.zoo.source import OnnxModel
 
-_NO_CALL_MS = 1e9
-"""A length that no call has."""
-
 
 class Setting(NamedTuple):
     """How cells are timed: the settings ``cell_ms``, ``untimed_ms``, ``blocks`` and ``long_call_ms``."""
@@ -42,10 +39,10 @@ class Setting(NamedTuple):
     cell_ms: float
     untimed_ms: float
     blocks: int
-    long_call_ms: float = MeasureSettings().long_call_ms
+    long_call_ms: float | None = MeasureSettings().long_call_ms
 
     def __str__(self) -> str:
-        alike = ", long calls as short ones" if self.long_call_ms == _NO_CALL_MS else ""
+        alike = ", long calls as short ones" if self.long_call_ms is None else ""
         return f"cells of {self.cell_ms:g} ms after {self.untimed_ms:g} ms untimed, {self.blocks} blocks{alike}"
 
 
@@ -55,7 +52,7 @@ SETTINGS: Sequence[Setting] = (
     Setting(24, 4, 20),
     Setting(48, 4, 12),
     Setting(12, 4, 64),
-    Setting(12, 4, 32, _NO_CALL_MS),
+    Setting(12, 4, 32, None),
 )
 """With fast models a round is about as long with each, but for 64 blocks."""
 _REWARM_CELL_MS = 25.0
@@ -114,7 +111,7 @@ def rewarm(models: Models, rounds: int, progress: Progress, blocks: int = 32) ->
         half_width=0.0,
         untimed_ms=0.0,
         cell_ms=_REWARM_CELL_MS,
-        long_call_ms=_NO_CALL_MS,
+        long_call_ms=None,
     )
     samples, _ = _measure(models, settings, 0, progress)
     lines = []

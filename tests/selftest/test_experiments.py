@@ -47,7 +47,7 @@ def test_the_first_calls_of_a_visit_are_told_from_the_later_ones(monkeypatch: py
 
 
 def test_every_setting_is_timed_in_turn(models: Models) -> None:
-    lines = cells(models, 2, silent, [Setting(1.0, 0.5, 4), Setting(2.0, 0.5, 4, 1e9)])
+    lines = cells(models, 2, silent, [Setting(1.0, 0.5, 4), Setting(2.0, 0.5, 4, None)])
     assert len(lines) == 2
     assert lines[1].startswith("cells of 2 ms after 0.5 ms untimed, 4 blocks, long calls as short ones: ")
     assert all(
