@@ -10,6 +10,7 @@ from pipeline.data.dataset import Split, preprocess
 from pipeline.errors import SlimlineError, reasoned
 from pipeline.isolated import run
 from pipeline.isolated.run import Starter, fresh
+from pipeline.machine.environment import available_memory_bytes
 from pipeline.measure.map.mapping import MapTask, Step, mapped
 from pipeline.plan import BASELINE, Plan, Variant, is_export
 from pipeline.results import numbers as show
@@ -20,6 +21,8 @@ from pipeline.run.built import Built
 EXAMPLES = 8
 MOST_BYTES = 500_000_000
 """A larger file is not mapped: several copies of it, and of its values, are in memory together."""
+HELD = 13
+"""A map holds so many times the file's size: 4.5 GB for ViT-Base's 346 MB."""
 LIMIT_S = 60.0
 """No further variant is mapped once all together have taken so long."""
 SHARE = 0.05
@@ -91,6 +94,9 @@ def _obstacle(built: Built, baseline: Artifact | None) -> str | None:
     size = max(built.artifact.size_bytes, baseline.size_bytes)
     if size > MOST_BYTES:
         return f"its file, or the baseline's, has {show.megabytes(size)} MB, and a map is made of {_MOST_MB} MB at most"
+    free = available_memory_bytes()
+    if free is not None and HELD * size > free:
+        return f"it would hold about {show.megabytes(HELD * size)} MB of memory, and {show.megabytes(free)} MB are free"
     held = built.record.activation_bytes or 0
     if held > MOST_BYTES:
         return f"its values take {show.megabytes(held)} MB for one example, and {_MOST_MB} MB are held at most"
