@@ -17,7 +17,7 @@ from pipeline.data.batches import Inputs, axes_of, batch, count_of, starts, toge
 from pipeline.measure.outputs import OutputAxes, axes_in, by_example, relative_difference
 from pipeline.plan import Session, Target, as_read
 
-_BATCH = 16
+_BATCH, _FEW = 16, 2
 MOST = 64
 """How many examples are looked at."""
 LIMIT_S = 10.0
@@ -79,9 +79,11 @@ def look(artifact: Artifact, target: Target, inputs: Inputs) -> Look:
 def _batch_for(session: Session, inputs: Inputs) -> int:
     """How many examples a batch has: fewer where the model is slow, as three batches run beside those that are looked
     at."""
+    few = together(inputs, min(count_of(inputs), _FEW))
     began = time.monotonic()
-    session(as_read(session, batch(inputs, 0, 1)))
-    return max(2, min(_BATCH, int(_OF_THE_LIMIT * LIMIT_S / max(time.monotonic() - began, 1e-6))))
+    session(as_read(session, batch(inputs, 0, few)))
+    each_s = max(time.monotonic() - began, 1e-6) / few
+    return max(_FEW, min(_BATCH, int(_OF_THE_LIMIT * LIMIT_S / each_s)))
 
 
 def _batches(session: Session, inputs: Inputs, size: int, fixed: int | None) -> list[Sequence[Any]]:
