@@ -81,6 +81,11 @@ class MapPlace:
         return (self.before_ms or 0.0) - (self.after_ms or 0.0)
 
     @property
+    def where(self) -> str:
+        """Its tensor, behind its block where it has one: exporters give tensors names that say little."""
+        return self.tensor if self.block in ("", self.tensor) else f"{self.block}: {self.tensor}"
+
+    @property
     def stages(self) -> list[str]:
         """The stages that wrote its nodes."""
         return list(dict.fromkeys(node.stage for node in self.after if node.stage != UNCHANGED))

@@ -129,7 +129,7 @@ def _variant(number: int, one: VariantMap, stages: Sequence[str], room: int) -> 
     worst = None
     if found is not None:
         anchor = next(block.anchor for block in blocks if found in block.places)
-        worst = (anchor, f"{found.tensor} ({decibels(found.own_sqnr_db)} dB)")
+        worst = (anchor, f"{found.where} ({decibels(found.own_sqnr_db)} dB)")
     return Variant(number=number, map=one, columns=columns, blocks=blocks, worst=worst), used
 
 

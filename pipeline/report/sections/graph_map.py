@@ -36,9 +36,9 @@ def _cells(one: VariantMap) -> tuple[str, ...]:
     return (
         one.variant,
         own or "none" if one.why_no_error is None else "not known",
-        "" if worst is None else worst.tensor,
+        "" if worst is None else worst.where,
         decibels(one.places[-1].sqnr_db),
-        "" if slow is None else slow.tensor,
+        "" if slow is None else slow.where,
         milliseconds(lost),
     )
 

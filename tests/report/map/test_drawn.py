@@ -22,7 +22,7 @@ THREE_MB = 3_000_000
 def test_the_recommended_variant_comes_first_and_its_worst_place_is_named() -> None:
     found = drawn_map(mapped(variant_map("pruned"), variant_map("static_int8")))
     assert [entry.map.variant for entry in found.variants] == ["static_int8", "pruned"]
-    assert found.variants[0].worst == ("map-0-1", "t5 (12.5 dB)")
+    assert found.variants[0].worst == ("map-0-1", "layer1: t5 (12.5 dB)")
 
 
 def test_a_block_tells_its_time_and_its_largest_error() -> None:
@@ -102,7 +102,7 @@ def test_a_report_with_a_map_has_the_section() -> None:
 
 def test_report_md_tells_the_extremes_and_why_there_is_no_map() -> None:
     text = markdown_text(mapped(variant_map("pruned"), VariantMap(variant="fp16", reason="its file has 3.0 GB")))
-    assert "| pruned | 12.5 dB | t5 | 33.0 | t7 | 0.200 |" in text
+    assert "| pruned | 12.5 dB | layer1: t5 | 33.0 | layer2: t7 | 0.200 |" in text
     assert "fp16 has no map: its file has 3.0 GB." in text
 
 
