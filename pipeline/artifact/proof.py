@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -238,8 +239,13 @@ def _check_floor(expected: Ran, found: Ran, floor: Floor | None) -> None:
 
 def _sqnr_db(before: NDArray[np.float64], after: NDArray[np.float64]) -> float | None:
     """Signal to quantization noise; None where there is no noise, or no signal."""
-    noise, signal = float(((before - after) ** 2).sum()), float((before**2).sum())
-    return 10 * float(np.log10(signal / noise)) if noise > 0 and signal > 0 else None
+    return sqnr_db(float((before**2).sum()), float(((before - after) ** 2).sum()))
+
+
+def sqnr_db(signal: float, noise: float) -> float | None:
+    """The signal to quantization noise ratio of two sums of squares, in dB; None where there is no noise, or no
+    signal."""
+    return 10 * math.log10(signal / noise) if noise > 0 and signal > 0 else None
 
 
 def _comparable(array: NDArray[Any]) -> NDArray[np.float64]:

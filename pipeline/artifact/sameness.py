@@ -42,17 +42,17 @@ def _graph_print(graph: onnx.GraphProto, outside: Mapping[str, str], weights: bo
     """How often each computation occurs in a graph: what enters it, its nodes, and what leaves it."""
     known = dict(outside)
     for value in graph.input:
-        known[value.name] = _digest(["input", value.name if not outside else "", value.type.SerializeToString()])
+        known[value.name] = print_of(["input", value.name if not outside else "", value.type.SerializeToString()])
     for tensor in graph.initializer:
-        known[tensor.name] = _tensor_print(tensor, weights)
+        known[tensor.name] = tensor_print(tensor, weights)
     found: Prints = Counter(known[value.name] for value in graph.input)
     for node in graph.node:
         entering = [known.get(name, name) for name in node.input]
         inner = [sorted(_graph_print(each, known, weights).items()) for each in inner_graphs(node)]
-        print_ = _digest([node.op_type, node.domain, *entering, repr(inner), *_attributes(node)])
+        print_ = print_of([node.op_type, node.domain, *entering, repr(inner), *_attributes(node)])
         known.update({name: f"{print_}:{place}" for place, name in enumerate(node.output)})
         found[print_] += 1
-    found.update(_digest([value.name if not outside else "", known.get(value.name, "")]) for value in graph.output)
+    found.update(print_of([value.name if not outside else "", known.get(value.name, "")]) for value in graph.output)
     return found
 
 
@@ -61,14 +61,16 @@ def _attributes(node: onnx.NodeProto) -> Iterable[bytes]:
     return [entry.SerializeToString(deterministic=True) for entry in sorted(plain, key=lambda entry: entry.name)]
 
 
-def _tensor_print(tensor: onnx.TensorProto, weights: bool) -> str:
+def tensor_print(tensor: onnx.TensorProto, weights: bool = True) -> str:
+    """What tells a tensor from others, whatever it is called; without ``weights`` its type and sizes only."""
     from onnx import numpy_helper
 
     values = numpy_helper.to_array(tensor).tobytes() if weights else b""
-    return _digest(["tensor", str(tensor.data_type), str(list(tensor.dims)), values])
+    return print_of(["tensor", str(tensor.data_type), str(list(tensor.dims)), values])
 
 
-def _digest(parts: Iterable[str | bytes]) -> str:
+def print_of(parts: Iterable[str | bytes]) -> str:
+    """The sha256 of several parts, in order."""
     digest = hashlib.sha256()
     for part in parts:
         content = part.encode() if isinstance(part, str) else part

@@ -75,8 +75,7 @@ def run(plan: Plan, console: Console) -> int:
                 known = acquainted(plan, builder.source().artifact, splits, builder.start)
                 plan = builder.plan = known.plan
                 notes = [*dict.fromkeys(note for split in splits.values() for note in split.notes), *known.notes]
-                for note in notes:
-                    display.say(f"note: {note}")
+                display.notes(notes)
                 test = plan.data.split("test")
                 findings = None
                 if plan.search is not None:
@@ -84,9 +83,8 @@ def run(plan: Plan, console: Console) -> int:
                     searched = search(plan, builder, display, named, known.output_axes, began)
                     plan, test, findings = searched.plan, searched.test, searched.findings
                     builder.plan = plan
-                    if searched.note is not None:
-                        display.say(f"note: {searched.note}")
-                        notes.append(searched.note)
+                    display.notes(searched.notes)
+                    notes += searched.notes
                 ahead = outlook(plan, builder.keys)
                 if findings is None:
                     display.say(str(ahead))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -76,6 +76,11 @@ class ProgressDisplay:
     def say(self, line: str) -> None:
         """Print a line above the live one."""
         tell(self._console, line)
+
+    def notes(self, notes: Sequence[str]) -> None:
+        """Print what is to be known of the model and the data."""
+        for note in notes:
+            self.say(f"note: {note}")
 
     def _end(self) -> None:
         """Take the step that is under way off the line."""

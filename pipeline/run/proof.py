@@ -1,5 +1,5 @@
 """The proof of a search: the plan of the run that times the finalists anew, the test examples that it judges, and the
-time that is kept for it."""
+time that is kept for it, and so left for looking."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ where the test split is slow."""
 _JUDGING, _FEWEST_JUDGED = 0.3, 32
 """The share of the budget that the test split may take, and how many of its examples are judged however long they
 take."""
+_BUILDING_S, _BUILDING = 30.0, 0.15
+"""How long candidates are built before those that are ready are looked at: the seconds, or this share of the time that
+is left where that is longer. The reference is timed in each look, so few looks are cheaper than many."""
+_LONGEST_LOOK, _BRIEFEST_LOOK_S = 1 / 3, 20.0
+"""A look takes this share of the time that is left at most, and the seconds at least."""
 _START_S = 1.0
 """About what starting and loading a model takes, in each round."""
 _ALONE_S, _ALONE_CALLS, _WRITING_S = 3.0, 12, 10.0
@@ -74,6 +79,16 @@ class Clock:
     def left_s(self) -> float:
         """The time that is left for building and looking."""
         return self.budget_s - self.proof_s() - self.spent_s()
+
+    def building_s(self) -> float:
+        """How long candidates are built before those that are ready are looked at."""
+        return max(_BUILDING_S, _BUILDING * self.left_s())
+
+    def look_s(self, looked_at: int, waiting: int) -> float:
+        """How long a look at some of the candidates that wait may take: their share of the time that is left. Slow
+        models have fewer blocks and rounds then, and others have their turn."""
+        left_s = self.left_s()
+        return max(min(left_s * looked_at / max(1, waiting), _LONGEST_LOOK * left_s), _BRIEFEST_LOOK_S)
 
     def proof_s(self) -> float:
         """About what the proof takes, within its shares of the budget."""

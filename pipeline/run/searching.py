@@ -44,11 +44,6 @@ JOURNAL = "search.journal"
 """The journal's name in the folder of the run's samples, once the search is over."""
 _BRIEF = 0.01
 """The share of the budget up to which judging a candidate is done however late it is."""
-_BUILDING_S, _BUILDING = 30.0, 0.15
-"""How long candidates are built before those that are ready are looked at: the seconds, or this share of the time that
-is left where that is longer. The reference is timed in each look, so few looks are cheaper than many."""
-_LONGEST_LOOK, _BRIEFEST_LOOK_S = 1 / 3, 20.0
-"""A look takes this share of the time that is left at most, and the seconds at least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +53,7 @@ class Searched:
     plan: Plan
     test: Split
     """The examples that the proof judges."""
-    note: str | None
+    notes: Sequence[str]
     """What is to be said of them, where they are not all of the test split."""
     findings: SearchFindings
 
@@ -116,7 +111,7 @@ def search(
     return Searched(
         plan=plan_of_proof(plan, [one.candidate for one in finalists], clock),
         test=judged,
-        note=note,
+        notes=[] if note is None else [note],
         findings=under_way.findings(left_out),
     )
 
@@ -201,7 +196,7 @@ class _Search:
         """The next candidates that could be built; the others end."""
         ready: list[Standing] = []
         began = time.monotonic()
-        longest_s = max(_BUILDING_S, _BUILDING * self.clock.left_s())
+        longest_s = self.clock.building_s()
         for standing in self.board.waiting():
             enough = len(ready) >= self._together() or (ready and time.monotonic() - began > longest_s)
             # The first answer waits for nothing that is still to be built.
@@ -263,7 +258,7 @@ class _Search:
         began = time.monotonic()
         looked = self.look(
             {standing.key: self._subject(standing) for standing in ready},
-            self._look_s(len(ready)),
+            self.clock.look_s(len(ready), len(self.board.waiting())),
             lambda done, text: self._step(f"timing {len(ready)} candidates"),
         )
         self.clock.call_ms = looked.call_ms
@@ -274,12 +269,6 @@ class _Search:
             standing.look_s += seconds / len(ready)
             if standing.key in looked.ended:
                 self._end(standing, *looked.ended[standing.key])
-
-    def _look_s(self, looked_at: int) -> float:
-        """How long a look may take: the candidates' share of the time that is left. Slow models have fewer blocks and
-        rounds then, and others have their turn."""
-        left_s, waiting = self.clock.left_s(), max(1, len(self.board.waiting()))
-        return max(min(left_s * looked_at / waiting, _LONGEST_LOOK * left_s), _BRIEFEST_LOOK_S)
 
     def _subject(self, standing: Standing) -> Subject:
         candidate, size = standing.candidate, self.look.reference.batch_size

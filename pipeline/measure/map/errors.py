@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import log10
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.artifact.proof import sqnr_db
 from pipeline.artifact.run import fixed_batch, session_at, typed
 from pipeline.data.batches import Inputs, axes_of, batch, count_of, starts
 from pipeline.measure.map.cutting import GIVEN, cut, watched
@@ -186,4 +186,5 @@ def _db(signal: float, noise: float) -> float | None:
     """The signal above the noise, at most ``EQUAL_DB``; None where there is noise and no signal."""
     if not noise:
         return EQUAL_DB
-    return min(10 * log10(signal / noise), EQUAL_DB) if signal else None
+    found = sqnr_db(signal, noise)
+    return None if found is None else min(found, EQUAL_DB)

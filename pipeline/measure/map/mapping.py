@@ -50,7 +50,14 @@ class MapTask:
 def mapped(task: MapTask) -> VariantMap:
     """The map, without times. Raises StageFailed where a graph is too large, or shares no value with the baseline's."""
     baseline = _graph(task.baseline)
-    chain = [Written(graph=_graph(step.artifact), stage=step.stage) for step in task.chain]
+    chain = [
+        Written(
+            # A chain begins with the baseline's own file as a rule: it is held in memory once.
+            graph=baseline if step.artifact.path == task.baseline.path else _graph(step.artifact),
+            stage=step.stage,
+        )
+        for step in task.chain
+    ]
     variant = chain[-1].graph
     reference = baseline if task.reference is None else chain[task.reference].graph
     against = "baseline" if task.reference is None else f"the model after {task.chain[task.reference].stage}"

@@ -7,7 +7,6 @@ small, because every worker imports it.
 from __future__ import annotations
 
 import gc
-import math
 import os
 import pickle
 import signal
@@ -20,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.artifact import Artifact
-from pipeline.data.dataset import Feed
+from pipeline.data.batches import Feed, starts
 from pipeline.errors import reason_of
 from pipeline.errors.reasons import traced
 from pipeline.isolated.channel import Channel, follow_parent, take_standard_streams
@@ -279,16 +278,13 @@ class PeakMemory:
     """
 
     calls: int
-    limit_s: float = math.inf
+    limit_s: float | None = None
 
     def __call__(self, state: State) -> int | None:
         """The process's VmHWM; not ``ru_maxrss``, which a process inherits from the one that started it."""
         session, job = state.loaded
-        began = time.monotonic()
-        for _ in range(self.calls):
+        for _ in starts(self.calls, 1, self.limit_s):
             session(job.feed)
-            if time.monotonic() - began > self.limit_s:
-                break
         return peak_resident_bytes()
 
 

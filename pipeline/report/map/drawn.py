@@ -155,60 +155,61 @@ def _block(anchor: str, name: str, places: Sequence[MapPlace], stages: Sequence[
         before=f"{milliseconds(before_ms)} ms" if before_ms is not None else nodes_of(places, lambda one: one.before),
         after=f"{milliseconds(after_ms)} ms" if after_ms is not None else nodes_of(places, lambda one: one.after),
         before_class="",
-        after_class=" ".join(
-            (
-                error_class("e", None if found is None else found.own_sqnr_db),
-                error_class("a", so_far[-1] if so_far else None),
-                stage_class(last[-1:], stages),
-            )
+        after_class=_joined(
+            error_class("e", None if found is None else found.own_sqnr_db),
+            error_class("a", so_far[-1] if so_far else None),
+            stage_class(last[-1:], stages),
         ),
         facts=", ".join(facts),
     )
 
 
 def _coloured(blocks: Sequence[Block]) -> list[Block]:
-    """The blocks with the steps of their times, as shares of the longest block's."""
+    """The blocks with the steps of their times."""
     times = [
-        [total_ms([getattr(place, side) for place in block.places]) for side in ("before_ms", "after_ms")]
+        (total_ms([place.before_ms for place in block.places]), total_ms([place.after_ms for place in block.places]))
         for block in blocks
     ]
-    gains = [saved_by(block.places) for block in blocks]
-    most_ms = max((ms for pair in times for ms in pair if ms is not None), default=0.0)
-    most_gain = max((abs(gain) for gain in gains if gain is not None), default=0.0)
+    steps = _steps(times, [saved_by(block.places) for block in blocks])
     return [
-        replace(
-            block,
-            before_class=time_class(before, most_ms),
-            after_class=f"{time_class(after, most_ms)} {saved_class(gain, most_gain)} {block.after_class}",
-        )
-        for block, (before, after), gain in zip(blocks, times, gains, strict=True)
+        replace(block, before_class=before, after_class=_joined(after, block.after_class))
+        for block, (before, after) in zip(blocks, steps, strict=True)
     ]
 
 
 def _drawn(one: VariantMap, stages: Sequence[str]) -> list[Drawn]:
-    """The places with the steps of their colours, as shares of the longest place's time."""
-    most_ms = max((ms or 0.0 for place in one.places for ms in (place.before_ms, place.after_ms)), default=0.0)
-    most_gain = max((abs(place.saved_ms or 0.0) for place in one.places), default=0.0)
+    """The places with the steps of their colours."""
+    times = [(place.before_ms, place.after_ms) for place in one.places]
+    steps = _steps(times, [place.saved_ms for place in one.places])
     return [
         Drawn(
             number=number,
             place=place,
-            before=time_class(place.before_ms, most_ms),
-            after=" ".join(
-                filter(
-                    None,
-                    (
-                        time_class(place.after_ms, most_ms),
-                        saved_class(place.saved_ms, most_gain),
-                        error_class("e", place.own_sqnr_db),
-                        error_class("a", place.sqnr_db),
-                        stage_class(place.stages, stages),
-                    ),
-                )
+            before=before,
+            after=_joined(
+                after,
+                error_class("e", place.own_sqnr_db),
+                error_class("a", place.sqnr_db),
+                stage_class(place.stages, stages),
             ),
         )
-        for number, place in enumerate(one.places)
+        for number, (place, (before, after)) in enumerate(zip(one.places, steps, strict=True))
     ]
+
+
+def _steps(times: Sequence[tuple[float | None, float | None]], gains: Sequence[float | None]) -> list[tuple[str, str]]:
+    """The steps of the baseline's and the variant's times, as shares of the longest, and with the latter the step of
+    what it saves, as a share of the largest gain or loss."""
+    most_ms = max((ms for pair in times for ms in pair if ms is not None), default=0.0)
+    most_gain = max((abs(gain) for gain in gains if gain is not None), default=0.0)
+    return [
+        (time_class(before, most_ms), _joined(time_class(after, most_ms), saved_class(gain, most_gain)))
+        for (before, after), gain in zip(times, gains, strict=True)
+    ]
+
+
+def _joined(*classes: str) -> str:
+    return " ".join(filter(None, classes))
 
 
 def _rows(places: Sequence[MapPlace], columns: Sequence[Column]) -> Markup:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
+from pipeline.report.map.words import NO_STAGE
+
 STEPS = 4
 """The steps of a scale beside the lowest, which is nothing or next to nothing."""
 BOUNDS_DB = (20.0, 30.0, 35.0, 40.0)
@@ -42,7 +44,7 @@ def colourings(stages: Sequence[str]) -> list[Colouring]:
         _colouring("s", "time saved", saved),
         _colouring("e", "own error", told),
         _colouring("a", "error so far", told),
-        _colouring("g", "stage", [*shown, ("n", "as in the baseline")]),
+        _colouring("g", "stage", [*shown, ("n", NO_STAGE)]),
     ]
 
 
