@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pipeline.plan import Plan
+    from pipeline.run.finished import Finished
 
 LOOKING = frozenset({"--cfg", "-c", "--info", "-i", "--hydra-help"})
 """Hydra's flags that only show something."""
@@ -41,6 +42,7 @@ slimline: quantize and prune a model, then measure whether it paid.
   python -m pipeline report RUN [--labels FILE]  derive the report anew from a run's samples
   python -m pipeline track RUN [overrides]       send a finished run to where it is tracked (MLflow)
   python -m pipeline compare RUN_A RUN_B [--gate]  what changed from one run to another; may it pass?
+  python -m pipeline bundle RUN VARIANT          the deploy bundle of any variant of a finished run
   python -m pipeline verify DIR                  let a deploy bundle prove itself on this machine
   python -m pipeline store list|gc               what is stored; remove what was longest unused
   python -m pipeline doctor                      whether this machine can be measured on, and what it can run
@@ -174,6 +176,20 @@ def _planned(argv: Sequence[str]) -> Plan:
         return build(found.cfg, found.output, found.command)
 
 
+def _finished(folder: Path) -> Finished:
+    """A finished run, taken up again from its folder; raises UserError where it is none."""
+    from pipeline.command_line.finished import kept_configuration
+    from pipeline.config import build, register
+    from pipeline.results.reading import load_run
+    from pipeline.run.finished import Finished
+
+    record = load_run(folder)
+    register(make_folders=False)
+    with as_raised():
+        plan = build(kept_configuration(folder), folder, record.command)
+    return Finished(plan=plan, record=record, folder=folder)
+
+
 def _inspect(argv: list[str]) -> int:
     from pipeline.command_line.inspect import look
     from pipeline.inspection import command
@@ -243,6 +259,14 @@ def _compare(argv: list[str]) -> int:
     with explained():
         rules = gate_rules(settings)
     return compare(options, rules, _console())
+
+
+def _bundle(argv: list[str]) -> int:
+    from pipeline.command_line.bundle import bundle_options
+    from pipeline.run.bundling import bundle_rows
+
+    options = bundle_options(argv)
+    return bundle_rows(_finished(options.run), options.rows, options.out, _console())
 
 
 def _verify(argv: list[str]) -> int:
@@ -321,6 +345,7 @@ COMMANDS: Mapping[str, Callable[[list[str]], int]] = {
     "report": _report,
     "track": _track,
     "compare": _compare,
+    "bundle": _bundle,
     "verify": _verify,
     "store": _store,
     "selftest": _selftest,

@@ -16,11 +16,8 @@ from rich.console import Console
 
 from pipeline.analyse import analyse
 from pipeline.artifact.store import Store
-from pipeline.bundle.write import write_bundle
-from pipeline.data.batches import Axes
 from pipeline.data.dataset import Split
-from pipeline.data.fitted import original
-from pipeline.errors import Skipped, SlimlineError, UserError, reasoned, reporting_disk
+from pipeline.errors import SlimlineError, UserError, reasoned, reporting_disk
 from pipeline.errors.contained import Faults, contained
 from pipeline.folders.locks import InUse
 from pipeline.folders.outputs import LOG, claimed, point_latest_at, sweep_outputs
@@ -28,25 +25,22 @@ from pipeline.libraries.revision import revision
 from pipeline.machine.environment import describe_machine
 from pipeline.plan import BASELINE, Plan, Tracking
 from pipeline.report import print_report
-from pipeline.report.deployed import FOLDER as DEPLOY
-from pipeline.report.deployed import verify_command
 from pipeline.report.describe import sentence
 from pipeline.report.formats.printing import tell
 from pipeline.report.to_label import read_labels
 from pipeline.results.header import TargetRecord
 from pipeline.results.reading import load_run
 from pipeline.results.record import RECORD_FILE, SAMPLES, UNFINISHED, Record, Trial, save_record
-from pipeline.results.report import Report
 from pipeline.run.build import Builder
 from pipeline.run.build import builder as making
 from pipeline.run.built import Built
+from pipeline.run.bundling import bundle
 from pipeline.run.fitting import acquainted, with_fitted_data
 from pipeline.run.mapping import map_variants
 from pipeline.run.measure import Measured, measure
 from pipeline.run.outlook import outlook
 from pipeline.run.preflight import preflight
 from pipeline.run.progress import ProgressDisplay
-from pipeline.run.rows import runnable
 from pipeline.run.run_log import logging_to
 from pipeline.run.searching import search
 from pipeline.run.tries import try_changes
@@ -230,41 +224,6 @@ def tried(plan: Plan, record: Record, test: Split, display: ProgressDisplay) -> 
     with reasoned(lambda error: logger.warning("proposed changes were not tried: %s", error)):
         return try_changes(plan, record, analyse(record), test, display.step)
     return []
-
-
-def bundle(
-    plan: Plan,
-    built: Mapping[str, Built],
-    test: Split,
-    record: Record,
-    report: Report,
-    axes: Axes | None = None,
-) -> str:
-    """Write the recommended variant's deploy folder; returns where it is and how to verify it, or why there is none.
-    Empty where nothing is recommended."""
-    recommendation = report.recommendation
-    if recommendation is None:
-        return ""
-    target = plan.targets[recommendation.target]
-    try:
-        folder = write_bundle(
-            plan.output / DEPLOY / recommendation.variant,
-            artifact=runnable(plan.variants[recommendation.variant], built[recommendation.variant], target),
-            target=target,
-            report=report,
-            record=record,
-            recommendation=recommendation,
-            preprocessing=plan.model.preprocessing,
-            class_names=plan.data.class_names,
-            examples=test,
-            trained=built[recommendation.variant].changed_module,
-            data=original(plan.data),
-            output_axes=axes,
-            metric=plan.metric,
-        )
-    except Skipped as error:
-        return f"No bundle: {error}"
-    return f"Bundle: {folder} ({verify_command(folder, loads_code='torch' in target.backend.runs)})"
 
 
 def track(run_folder: Path, tracking: Tracking, console: Console) -> int:

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -31,9 +32,10 @@ from pipeline.report.charts import figures as charts
 from pipeline.results.reading import load_record
 from pipeline.results.record import UNFINISHED
 from pipeline.results.report import Recommendation
-from pipeline.run import loop
+from pipeline.run import bundling, loop
 from pipeline.run import measure as measuring
 from pipeline.run.build import builder
+from pipeline.run.finished import Finished as FinishedRun
 from pipeline.run.progress import ProgressDisplay
 from pipeline.run.run_log import logging_to
 from pipeline.stages.convert_fp16 import ConvertFp16
@@ -201,11 +203,53 @@ def test_the_bundle_runs_with_the_recommended_targets_settings(limited: Finished
     with ProgressDisplay(console) as display, builder(chosen, display.step) as making:
         built = loop.build(making, display)
     report = replace(analyse(record), recommendation=won)
-    loop.bundle(chosen, built, chosen.data.split("test"), record, report)
+    bundling.bundle(chosen, built, chosen.data.split("test"), record, report)
     manifest = json.loads((chosen.output / "deploy" / "scaled" / "manifest.json").read_text())
     assert manifest["measured"]["target"] == "tuned"
     session = manifest["session"]
     assert (session["intra_op_num_threads"], session["io_binding"], session["config_entries"]) == (2, True, {})
+
+
+def test_any_row_of_a_finished_run_gets_a_bundle(finished: Finished, tmp_path: Path) -> None:
+    chosen, _, _ = finished
+    run = FinishedRun(plan=chosen, record=load_record(chosen.output / "samples"), folder=chosen.output)
+    console = Console(file=io.StringIO())
+    assert bundling.bundle_rows(run, ["scaled@ort_cpu"], tmp_path / "asked", console) == 0
+    manifest = json.loads((tmp_path / "asked" / "manifest.json").read_text())
+    assert (manifest["name"], manifest["measured"]["target"]) == ("scaled", "ort_cpu")
+    assert manifest["why"].startswith("asked for by name; the run recommends")
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ("scaledd", "scaledd: variant scaledd does not exist; did you mean 'scaled'?"),
+        ("scaled@ort", "scaled@ort: target ort does not exist; available: ort_cpu"),
+        ("broken", "broken@ort_cpu/1 was not measured, so nothing can be said of it: a: RuntimeError: it broke"),
+    ],
+)
+def test_a_bundle_of_a_row_that_is_none_is_one_line(finished: Finished, row: str, problem: str) -> None:
+    chosen, _, _ = finished
+    run = FinishedRun(plan=chosen, record=load_record(chosen.output / "samples"), folder=chosen.output)
+    with pytest.raises(UserError, match=re.escape(problem)):
+        run.row(row)
+
+
+def test_a_bundle_replaces_nothing_but_a_bundle(finished: Finished, tmp_path: Path) -> None:
+    chosen, _, _ = finished
+    run = FinishedRun(plan=chosen, record=load_record(chosen.output / "samples"), folder=chosen.output)
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="holds something else than a bundle"):
+        bundling.bundle_rows(run, ["baseline"], tmp_path, Console(file=io.StringIO()))
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_model_that_the_store_has_lost_says_how_to_get_it_back(finished: Finished, tmp_path: Path) -> None:
+    chosen, _, _ = finished
+    lost = replace(chosen, store=tmp_path / "store")
+    run = FinishedRun(plan=lost, record=load_record(chosen.output / "samples"), folder=chosen.output)
+    with pytest.raises(UserError, match="no longer has what a made of scaled: run it again"):
+        bundling.bundle_rows(run, ["scaled"], tmp_path / "out", Console(file=io.StringIO()))
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -331,7 +375,7 @@ def test_a_bundle_that_fails_costs_the_report_nothing(
         raise ZeroDivisionError("division by zero")
 
     monkeypatch.delenv(RAISING)
-    monkeypatch.setattr(loop, "write_bundle", broken)
+    monkeypatch.setattr(bundling, "write_bundle", broken)
     chosen = plan(tmp_path, variants(), measure=BRIEF, store=store)
     code, printed = run(chosen, drawn=False)
     assert code == 1
