@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +16,17 @@ from pipeline.statistics.latency import Estimate, paired_ratio
 
 _CLONE_TOLERANCE = 0.01
 """A clone that differs by less is not held against the run, however sure the difference is."""
-_LEVELS = frozenset({"load", "sm_clock_mhz", "foreign_processes"})
+_LEVELS = frozenset({"load", "celsius", "clock_mhz", "sm_clock_mhz", "foreign_processes"})
 """What the telemetry holds of a moment and not of a span: its mean says something, its total nothing."""
 _BUSY_LOAD = 1.25
 """Times the cores, beside the run's own load: more than that is somebody else's."""
 _OWN_LOAD = 0.5
 _BUSY_SHARE = 0.05
 _TICK_S = 0.01
+_WARMER = 5.0
+"""So many degrees are told."""
+_SLOWER_CLOCK = 0.03
+"""A clock that falls by this share is told with them."""
 _PLACE = frozenset({"round", "block", "device", "cores", "dropped"})
 
 
@@ -78,11 +82,12 @@ def check_noise(
         reasons=reasons,
         clones=clones,
         telemetry=telemetry,
-        busy=_busy(telemetry, samples.seconds, cores),
+        busy=[*_on_purpose(measure), *_busy(telemetry, samples.seconds, cores)],
         rounds=samples.rounds,
         blocks=len(samples.telemetry) or _blocks(samples),
         stopped=samples.stopped,
         seconds=samples.seconds,
+        warmer=_warmer(samples.telemetry),
         cut=_cut(samples, measure),
         beside=samples.beside,
         timed_share=float(samples.duration_ns.sum()) / 1e9 / samples.seconds if samples.seconds > 0 else 0.0,
@@ -150,6 +155,12 @@ def _cut(samples: LatencySamples, measure: MeasureSettings) -> list[str]:
     return found
 
 
+def _on_purpose(measure: MeasureSettings) -> list[str]:
+    if not measure.busy:
+        return []
+    return [f"other processes kept {show.counted(measure.busy, 'core')} busy on purpose (measure.busy={measure.busy})"]
+
+
 def _busy(telemetry: Mapping[str, Any], seconds: float, cores: int | None) -> list[str]:
     """Whether others had a share of the machine, by its load, by what threads waited for a core, and by stolen time.
 
@@ -170,6 +181,28 @@ def _busy(telemetry: Mapping[str, Any], seconds: float, cores: int | None) -> li
         f"the machine was busy while latency was measured: {', and '.join(signs)}. Speed-ups compare calls of the same "
         "moments; p50, p90, p99 and throughput are those of a busy machine"
     ]
+
+
+def _warmer(telemetry: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Whether the machine grew warm while it was timed, and whether its clock fell: its first quarter and its last."""
+    degrees = _ends(telemetry, "celsius")
+    if degrees is None or degrees[1] - degrees[0] < _WARMER:
+        return []
+    clocks = _ends(telemetry, "clock_mhz")
+    slower = clocks is not None and clocks[1] < (1 - _SLOWER_CLOCK) * clocks[0]
+    then = f", and the clock fell from {clocks[0]:.0f} to {clocks[1]:.0f} MHz" if clocks and slower else ""
+    return [
+        f"the machine grew warmer while latency was measured, from {degrees[0]:.0f} to {degrees[1]:.0f} "
+        f"\N{DEGREE SIGN}C{then}. Speed-ups compare calls of the same moments; a machine that has been warm for long "
+        "may be slower"
+    ]
+
+
+def _ends(telemetry: Sequence[Mapping[str, Any]], name: str) -> tuple[float, float] | None:
+    """The means of a level over the first and the last quarter of the blocks; None where it was not told."""
+    values = [entry[name] for entry in telemetry if isinstance(entry.get(name), int | float)]
+    count = len(values) // 4
+    return (sum(values[:count]) / count, sum(values[-count:]) / count) if count else None
 
 
 def _blocks(samples: LatencySamples) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.analyse.cells import Cells, differences_by_round
 from pipeline.plan import MeasureSettings
-from pipeline.results.figures import Latency, Reference, Speedup
+from pipeline.results.figures import Deadline, DeadlineVerdict, Latency, Reference, Speedup
 from pipeline.results.intervals import Quantile, Ratio
 from pipeline.results.record import SubjectRecord, subject_key
 from pipeline.statistics.latency import (
@@ -20,7 +20,8 @@ from pipeline.statistics.latency import (
     paired_ratio,
     speed_verdict,
 )
-from pipeline.statistics.rounds import quantile_over_rounds, rate_over_rounds, share_over_rounds
+from pipeline.statistics.misses import misses
+from pipeline.statistics.rounds import quantile_over_rounds, rate_over_rounds
 
 _ALPHA = 0.05
 _PERCENTILES = range(1, 100)
@@ -101,7 +102,7 @@ def _ratio(found: Estimate | None) -> Ratio | None:
 def latency(cells: Cells, measure: MeasureSettings) -> Latency:
     """The distribution of the calls; the intervals of quantiles come from the rounds."""
     calls_ms = cells.all_ms
-    deadline_ms = measure.deadline_ms
+    late, deadline = kept_deadline(cells, measure)
     return Latency(
         p50=quantile_over_rounds(cells.calls_ms, 0.50, _ALPHA),
         p90=quantile_over_rounds(cells.calls_ms, 0.90, _ALPHA),
@@ -109,8 +110,24 @@ def latency(cells: Cells, measure: MeasureSettings) -> Latency:
         mean=float(calls_ms.mean()),
         calls=len(calls_ms),
         distribution_ms=np.percentile(calls_ms, _PERCENTILES).tolist(),
-        deadline_misses=None if deadline_ms is None else share_over_rounds(cells.calls_ms, deadline_ms, _ALPHA),
+        deadline_misses=late,
+        deadline=deadline,
     )
+
+
+def kept_deadline(cells: Cells, measure: MeasureSettings) -> tuple[Quantile, Deadline] | tuple[None, None]:
+    """The share of calls that missed the deadline, and whether enough did not; None where there is no deadline."""
+    if measure.deadline_ms is None:
+        return None, None
+    found, allowed = misses(cells.calls_ms, measure.deadline_ms, _ALPHA), 1 - measure.deadline_share
+    low, high = found.interval(_ALPHA)
+    verdict: DeadlineVerdict = "IN TIME" if high <= allowed else "LATE" if low > allowed else "NOT KNOWN"
+    deadline = Deadline(
+        verdict=verdict,
+        longest_ms=float(cells.all_ms.max()),
+        calls_to_settle=found.calls_to_settle(allowed, _ALPHA) if verdict == "NOT KNOWN" else None,
+    )
+    return Quantile(value=found.share, low=low, high=high), deadline
 
 
 def throughput(cells: Cells, batch_size: int) -> Quantile:

@@ -1,4 +1,4 @@
-"""The counters of energy that hardware has: RAPL's of processor packages, NVML's of a graphics card."""
+"""The counters of energy that hardware has: RAPL's of processor packages, a battery's, NVML's of a graphics card."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from pipeline.machine.card import Card, used_card
 from pipeline.plan import Device
 
 POWERCAP = Path("/sys/class/powercap")
+SUPPLIES = Path("/sys/class/power_supply")
 _MICROJOULES = 1e-6
 _MILLIJOULES = 1e-3
+_JOULES_PER_MICROWATT_HOUR = 3.6e-3
 
 Reading = tuple[int, ...]
 
@@ -37,13 +39,57 @@ class EnergyCounter(Protocol):
 
 
 @contextmanager
-def energy_counter(device: Device, powercap: Path = POWERCAP) -> Iterator[EnergyCounter]:
+def energy_counter(device: Device, powercap: Path = POWERCAP, supplies: Path = SUPPLIES) -> Iterator[EnergyCounter]:
     """The counter of a device for as long as the context lasts; raises Skipped with the reason where there is none."""
     if device == "cpu":
-        yield rapl(powercap)
+        yield _of_the_machine(powercap, supplies)
         return
     with _nvml() as counter:
         yield counter
+
+
+def _of_the_machine(powercap: Path, supplies: Path) -> EnergyCounter:
+    """The packages' counters, or else the battery that the machine runs on; raises Skipped for want of packages."""
+    try:
+        return rapl(powercap)
+    except Skipped:
+        found = battery(supplies)
+        if found is None:
+            raise
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Battery:
+    """A battery that the whole machine runs on. Its gauge has coarse steps, of some joules to some tens of joules."""
+
+    folder: Path
+
+    @property
+    def source(self) -> str:
+        """The name of the battery."""
+        return f"the battery {self.folder.name}, the whole machine"
+
+    def read(self) -> Reading:
+        """What is left, in microwatt hours; raises Skipped where it no longer runs down."""
+        if _text(self.folder / "status") != "Discharging":
+            raise Skipped(f"the battery {self.folder.name} does not run down: unplug the machine")
+        if (self.folder / "energy_now").exists():
+            return (_number(self.folder / "energy_now"),)
+        charge_uah, voltage_uv = (_number(self.folder / name) for name in ("charge_now", "voltage_now"))
+        return (round(charge_uah * voltage_uv * _MICROJOULES),)
+
+    def joules(self, before: Reading, after: Reading) -> float:
+        """The energy between two readings; 0 where the gauge took no step."""
+        return max(0, before[0] - after[0]) * _JOULES_PER_MICROWATT_HOUR
+
+
+def battery(supplies: Path = SUPPLIES) -> Battery | None:
+    """The first battery that runs down now; None where there is none."""
+    for folder in sorted(supplies.glob("*")):
+        if _text(folder / "type") == "Battery" and _text(folder / "status") == "Discharging":
+            return Battery(folder)
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +126,7 @@ def rapl(powercap: Path = POWERCAP) -> Rapl:
     (psys).
     """
     zones = sorted(powercap.glob("intel-rapl:*"))
-    packages = [zone for zone in zones if zone.name.count(":") == 1 and _name(zone).startswith("package")]
+    packages = [zone for zone in zones if zone.name.count(":") == 1 and _text(zone / "name").startswith("package")]
     if not packages:
         raise Skipped(f"there is no processor package's energy counter in {powercap}")
     found = Rapl(packages, [_number(package / "max_energy_range_uj") for package in packages])
@@ -124,9 +170,9 @@ def _nvml() -> Iterator[NvmlDevice]:
         yield found
 
 
-def _name(zone: Path) -> str:
+def _text(path: Path) -> str:
     try:
-        return (zone / "name").read_text().strip()
+        return path.read_text().strip()
     except OSError:
         return ""
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from pipeline.data.dataset import Feed
 from pipeline.errors import WorkerFailed
 from pipeline.machine.card import Card, card_of
+from pipeline.measure.busy import busy_cores
 from pipeline.measure.cores import cores_for, leave_room
 from pipeline.measure.exclusive import measuring
 from pipeline.measure.group import Group, Subject, group_of
@@ -105,7 +106,7 @@ def measure_latency(
     cloned = [key for key in clones if key in by_key]
     device = subjects[0].target.device if subjects else "cpu"
     stopped: Stopped = "width"
-    with measuring(settings.exclusive), card_of(device) as card:
+    with measuring(settings.exclusive), busy_cores(settings.busy), card_of(device) as card:
         began = time.monotonic()
         room = Room(free_bytes=None if card is None else card.usable_bytes(), needed_bytes=needed_bytes or {})
         split = groups(list(by_key), references, cloned, room) if subjects else []

@@ -15,6 +15,7 @@ from typing import Any
 from pipeline.machine.card import Card, CardState
 from pipeline.machine.cgroup import throttled_periods
 from pipeline.machine.cpu_ticks import of_all_cores
+from pipeline.machine.heat import celsius, clock_mhz
 from pipeline.measure.workers.worker import Timed
 
 _SUSPENDED_S = 0.1
@@ -46,8 +47,9 @@ def snapshot(card: Card | None = None) -> Snapshot:
 
 
 def block_telemetry(before: Snapshot, after: Snapshot, timed: Sequence[Timed]) -> dict[str, Any]:
-    """A block's entry: the counters' increase, the cells' totals, the load, on a graphics card its clock and how many
-    processes compute on it beside those that are timed, and ``dropped``: the reason, or None."""
+    """A block's entry: the counters' increase, the cells' totals, the load, the temperature and the clock, on a
+    graphics card its clock and how many processes compute on it beside those that are timed, and ``dropped``: the
+    reason, or None."""
     card = {}
     if after.card is not None:
         processes = after.card.processes
@@ -61,6 +63,8 @@ def block_telemetry(before: Snapshot, after: Snapshot, timed: Sequence[Timed]) -
         "throttled": _difference(before.throttled, after.throttled),
         "major_faults": _total([cell.major_faults for cell in timed]),
         "load": _load(),
+        "celsius": celsius(),
+        "clock_mhz": clock_mhz(),
         **card,
         "dropped": _hard_event(before, after),
     }

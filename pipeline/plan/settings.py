@@ -19,6 +19,7 @@ from pipeline.bounds import (
     Positive,
     Rounds,
     Seconds,
+    Share,
 )
 
 Scenario = Literal["SingleStream", "MultiStream", "Offline", "Server"]
@@ -79,6 +80,9 @@ class MeasureSettings:
     """The ``variant@target`` that every row is compared with; None: the baseline on the row's own target."""
     price_per_hour: Positive | None = None
     deadline_ms: Milliseconds | None = None
+    """The time within which a call has to end; the report then says whether enough calls do."""
+    deadline_share: Share = 0.999
+    """The share of calls that has to end within it."""
     peaks: bool = True
     """Whether to measure what the machine can do at best: about two seconds for each device and number of threads."""
     probe: bool = True
@@ -102,6 +106,9 @@ class MeasureSettings:
     """About how long changes that the explanations propose may be tried, all together; None: none is tried."""
     energy_s: EnergySeconds | None = 5.0
     """How long a row runs back to back while an energy counter is read; None: energy is not measured."""
+    busy: CountFromZero = 0
+    """How many cores other processes keep busy while latencies are measured, as on a machine that does more than this.
+    """
     exclusive: bool = True
     """Whether to wait until no other run measures on this machine. False: measure at once, and say so in the report."""
 

@@ -29,7 +29,7 @@ def machine_line(machine: Machine) -> str:
 
 def busy_lines(noise: Noise) -> list[str]:
     """Lines on what else the machine did while latency was measured."""
-    return [sentence(text) for text in noise.busy]
+    return [sentence(text) for text in (*noise.busy, *noise.warmer)]
 
 
 def margin_lines(report: Report) -> list[str]:

@@ -295,6 +295,11 @@ FIELDS: tuple[Field, ...] = (
         },
         lines=_share,
     ),
+    *_data(
+        deadline_verdict="result.latency_ms.deadline.verdict",
+        longest_call_ms="result.latency_ms.deadline.longest_ms",
+        calls_to_settle_deadline="result.latency_ms.deadline.calls_to_settle",
+    ),
     _single("cost per million", "cost_per_million", "result.cost_per_million", show.number),
     _single(
         "energy",

@@ -53,10 +53,13 @@ TONES: Mapping[str, Tone] = {
     "VALID": "good",
     "INVALID": "bad",
     "not run": "caution",
+    "IN TIME": "good",
+    "LATE": "bad",
+    "NOT KNOWN": "caution",
     "KEPT": "good",
     "REGRESSION": "bad",
 }
-"""The tone of each verdict: on speed, on accuracy, LoadGen's on a scenario, and the gate's on a row."""
+"""The tone of each verdict: on speed, on accuracy, LoadGen's on a scenario, on a deadline, and the gate's on a row."""
 UNCONFIRMED: frozenset[str] = frozenset({"FASTER, not confirmed", "SLOWER, not confirmed"})
 """The verdicts that are followed by the number of rounds, and by p."""
 STOP_MEANINGS: Mapping[str, str] = {

@@ -110,6 +110,23 @@ class Accuracy:
         return self.value - gain_sign(self.unit) * self.delta
 
 
+DeadlineVerdict = Literal["IN TIME", "LATE", "NOT KNOWN"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadline:
+    """Whether enough calls ended within ``measure.deadline_ms``."""
+
+    verdict: DeadlineVerdict
+    """IN TIME: the whole interval of the misses is within what ``measure.deadline_share`` leaves. LATE: all of it is
+    beyond."""
+    longest_ms: NotNegative
+    """The longest call of all."""
+    calls_to_settle: Counted | None
+    """About how many calls would tell, with the same share of misses; None where the verdict does, and where no number
+    of calls would."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latency:
     """The latency of one call, in milliseconds."""
@@ -123,6 +140,8 @@ class Latency:
     """The 1st to 99th percentile, for charts."""
     deadline_misses: Quantile | None = None
     """The share of calls over ``measure.deadline_ms``."""
+    deadline: Deadline | None = None
+    """Whether enough calls ended in time; None where none is asked for, and in a record's report of earlier times."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

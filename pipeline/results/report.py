@@ -144,6 +144,8 @@ class Noise:
     """The share of the measuring's wall time inside timed calls."""
     busy: list[str] = field(default_factory=list)
     """Signs in the telemetry that the machine was busy, a sentence each. Times are times of a busy machine then."""
+    warmer: list[str] = field(default_factory=list)
+    """Whether the machine grew warm meanwhile, where the system tells its temperature."""
     cut: list[str] = field(default_factory=list)
     """The parts that ``measure.budget_s`` left out, a sentence a device."""
     beside: list[str] = field(default_factory=list)

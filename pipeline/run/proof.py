@@ -12,6 +12,7 @@ import numpy as np
 from pipeline.data.dataset import Split
 from pipeline.measure.schedule import expect
 from pipeline.plan import BASELINE, Plan
+from pipeline.run.mapping import expected_s
 from pipeline.search.space import Candidate
 
 _LEAST, _MOST, _WHOLE = 0.15, 0.5, 0.8
@@ -109,10 +110,11 @@ class Clock:
         return expect(dict.fromkeys(map(str, range(rows)), call_ms), rows * _START_S, self.plan.measure).seconds[0]
 
     def _beside_s(self, call_ms: float) -> float:
-        """About what the proof takes beside its rounds: each row alone, the test split, the report."""
+        """About what the proof takes beside its rounds: each row alone, the test split, the maps, the report."""
         call_s = call_ms / _MS_PER_S
         alone_s = _ALONE_S + _ALONE_CALLS * call_s
-        return self._rows * (alone_s + self.judged * call_s / _SIDE_BY_SIDE) + _WRITING_S
+        maps_s = expected_s(self.plan, self.finalists, call_ms)
+        return self._rows * (alone_s + self.judged * call_s / _SIDE_BY_SIDE) + maps_s + _WRITING_S
 
 
 def examples_of_proof(plan: Plan, test: Split, clock: Clock) -> tuple[Split, str | None]:

@@ -5,10 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
@@ -20,9 +18,8 @@ from pipeline import __version__, isolated, machine, measure, search, statistics
 from pipeline.artifact import Artifact, file_digest
 from pipeline.errors import UserError
 from pipeline.folders.writing import write_whole
-from pipeline.isolated.channel import follow_parent
-from pipeline.isolated.process import own_package_first
 from pipeline.machine.environment import describe_machine
+from pipeline.measure.busy import busy_cores
 from pipeline.measure.exclusive import measuring
 from pipeline.measure.probe import write_probe
 from pipeline.plan import MeasureSettings
@@ -192,25 +189,3 @@ def _progress(options: Options, number: int, step: Callable[[str, float, str], N
         step(_label(options), share, f"run {number + 1} of {options.runs}: {text}")
 
     return progress
-
-
-@contextmanager
-def busy_cores(count: int) -> Iterator[None]:
-    """Keep so many cores busy by processes that do nothing else, wherever the system puts them."""
-    context = multiprocessing.get_context("spawn")
-    spinners = [context.Process(target=_spin, daemon=True) for _ in range(count)]
-    try:
-        with own_package_first():
-            for spinner in spinners:
-                spinner.start()
-        yield
-    finally:
-        for spinner in spinners:
-            spinner.kill()
-            spinner.join()
-
-
-def _spin() -> None:
-    follow_parent()
-    while True:
-        pass

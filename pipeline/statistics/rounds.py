@@ -1,4 +1,4 @@
-"""Percentiles, rates and shares of all calls of a run, and how sure they are. Pure functions of latencies."""
+"""Percentiles and rates of all calls of a run, and how sure they are. Pure functions of latencies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def quantile_over_rounds(values_by_round: Sequence[Floats], q: float, alpha: flo
     ``values_by_round`` are latencies (above 0), an array a round. There is no interval where a round has fewer than
     ``TAIL_CALLS`` calls beyond the quantile, or with fewer than 3 rounds. Raises ValueError without calls.
     """
-    rounds = _filled(values_by_round)
+    rounds = filled(values_by_round)
     enough = min(map(len, rounds)) * min(q, 1 - q) >= TAIL_CALLS
     return _over_rounds(rounds, lambda calls: float(np.quantile(calls, q)), alpha, enough=enough)
 
@@ -32,25 +32,10 @@ def rate_over_rounds(values_by_round: Sequence[Floats], examples: int, alpha: fl
 
     It has an interval (``_over_rounds``), unless there are fewer than 3 rounds. Raises ValueError without calls.
     """
-    return _over_rounds(_filled(values_by_round), lambda calls: 1e3 * examples / float(calls.mean()), alpha)
+    return _over_rounds(filled(values_by_round), lambda calls: 1e3 * examples / float(calls.mean()), alpha)
 
 
-def share_over_rounds(values_by_round: Sequence[Floats], limit: float, alpha: float) -> Quantile:
-    """The share of calls above a limit, with its interval (``_over_rounds``) within 0 and 1.
-
-    There is no interval with fewer than 3 rounds, or where the calls above the limit are too few (none, say) to vary by
-    round.
-    """
-    rounds = _filled(values_by_round)
-    above = sum(int(np.count_nonzero(calls > limit)) for calls in rounds)
-    enough = min(above, sum(map(len, rounds)) - above) >= TAIL_CALLS * len(rounds)
-    found = _over_rounds(rounds, lambda calls: float(np.mean(calls > limit)), alpha, enough=enough, logarithmic=False)
-    if found.low is None or found.high is None:
-        return found
-    return Quantile(value=found.value, low=max(0.0, found.low), high=min(1.0, found.high))
-
-
-def _filled(values_by_round: Sequence[Floats]) -> list[Floats]:
+def filled(values_by_round: Sequence[Floats]) -> list[Floats]:
     """The rounds that have calls; raises ValueError where none has."""
     rounds = [np.asarray(values, np.float64) for values in values_by_round if len(values)]
     if not rounds:
@@ -64,12 +49,11 @@ def _over_rounds(
     alpha: float,
     *,
     enough: bool = True,
-    logarithmic: bool = True,
 ) -> Quantile:
     """A figure of all calls together, and how far it would move with other rounds.
 
     Calls within a round depend on each other, so only rounds count as repetitions. The interval is the jackknife's:
-    t times the error of the figure that is left when each round in turn is left out, on the log scale as a rule. It
+    t times the error of the figure that is left when each round in turn is left out, on the log scale. It
     belongs to the very figure that is told. A t interval over the rounds' own quantiles belongs to their mean, which
     is another figure: in simulated runs it missed the 99th percentile of all calls in 11 of 100.
 
@@ -79,9 +63,6 @@ def _over_rounds(
     if len(rounds) < _MIN_ROUNDS or not enough:
         return Quantile(value=value)
     left = np.array([figure(np.concatenate([*rounds[:index], *rounds[index + 1 :]])) for index in range(len(rounds))])
-    if not logarithmic:
-        reach = _jackknife_reach(left, alpha)
-        return Quantile(value=value, low=value - reach, high=value + reach)
     reach = _jackknife_reach(np.log(left), alpha)
     return Quantile(value=value, low=value * _exp(-reach), high=value * _exp(reach))
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.analyse import analyse
+from pipeline.plan import MeasureSettings
 from pipeline.report.describe import busy_lines, margin_lines, noise_lines
 from pipeline.results.header import Machine, TargetRecord
 from pipeline.results.record import LatencySamples, Record
@@ -64,6 +65,34 @@ def _on_a_machine(load: float, delay_ns: int) -> Record:
     record = make_record(INT8)
     entries = [{**entry, "load": load, "run_delay_ns": delay_ns} for entry in record.latency.telemetry]
     return replace(record, latency=replace(record.latency, telemetry=entries), machine=Machine(cores=2))
+
+
+@pytest.mark.parametrize(
+    ("degrees", "clocks", "told"),
+    [
+        ((41.0, 63.0), (2400.0, 1900.0), "from 41 to 63 \N{DEGREE SIGN}C, and the clock fell from 2400 to 1900 MHz."),
+        ((41.0, 63.0), (2400.0, 2390.0), "from 41 to 63 \N{DEGREE SIGN}C. Speed-ups"),
+        ((41.0, 44.0), (2400.0, 1900.0), None),
+        ((None, None), (2400.0, 1900.0), None),
+    ],
+)
+def test_a_machine_that_grows_warm_is_told(
+    degrees: tuple[float | None, float | None], clocks: tuple[float, float], told: str | None
+) -> None:
+    record = make_record(INT8)
+    half = len(record.latency.telemetry) // 2
+    entries = [
+        {**entry, "celsius": degrees[place >= half], "clock_mhz": clocks[place >= half]}
+        for place, entry in enumerate(record.latency.telemetry)
+    ]
+    lines = busy_lines(analyse(replace(record, latency=replace(record.latency, telemetry=entries))).noise)
+    assert [told in line for line in lines if told] == ([True] if told else [])
+    assert len(lines) == (told is not None)
+
+
+def test_cores_that_are_kept_busy_on_purpose_are_told() -> None:
+    [line] = busy_lines(analyse(make_record(INT8, measure=MeasureSettings(busy=2))).noise)
+    assert line == "Other processes kept 2 cores busy on purpose (measure.busy=2)."
 
 
 def test_a_busy_machine_is_told_beside_the_figures_and_the_checks_are_those_of_the_ratios() -> None:

@@ -188,10 +188,25 @@ def test_latency_throughput_and_cost_are_those_of_the_raw_calls() -> None:
     assert len(latency.distribution_ms) == 99
     assert latency.distribution_ms[49] == pytest.approx(np.median(calls_ms))
     assert latency.deadline_misses.value == np.mean(calls_ms > 2.0)
+    assert latency.deadline is not None
+    assert latency.deadline.longest_ms == calls_ms.max()
     assert row.throughput is not None
     assert row.throughput == pytest.approx(4 * len(calls_ms) / calls_ms.sum() * 1e3)
     assert row.cost_per_million == pytest.approx(3.6 * 1e6 / (3600 * row.throughput))
     assert (row.load_ms, row.first_inference_ms) == (2.0, 8.0)
+
+
+@pytest.mark.parametrize(
+    ("deadline_ms", "share", "verdict"),
+    [(100.0, 0.9, "IN TIME"), (1e-3, 0.9, "LATE"), (100.0, 0.999999, "NOT KNOWN"), (None, 0.9, None)],
+)
+def test_a_deadline_is_kept_missed_or_not_known(deadline_ms: float | None, share: float, verdict: str | None) -> None:
+    measure = MeasureSettings(deadline_ms=deadline_ms, deadline_share=share)
+    latency = _row(analyse(make_record(Made(name="fast"), measure=measure)), "fast").latency_ms
+    assert latency is not None
+    found = latency.deadline
+    assert (None if found is None else found.verdict) == verdict
+    assert (found is not None and found.calls_to_settle is not None) == (verdict == "NOT KNOWN")
 
 
 def test_a_run_without_samples_gives_a_report_without_figures() -> None:

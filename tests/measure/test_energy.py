@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import Skipped
-from pipeline.machine.energy_counters import energy_counter, rapl
+from pipeline.machine.energy_counters import Battery, battery, energy_counter, rapl
 from pipeline.measure.energy import UseEnergy, energy_of
 from pipeline.measure.workers.start import alone
 from pipeline.measure.workers.worker import Job, Load, State
@@ -44,6 +44,46 @@ def test_only_whole_packages_are_counted(tmp_path: Path) -> None:
     assert counter.joules((10, 40), (1_000_010, 2_000_040)) == pytest.approx(3.0)
 
 
+def a_battery(supplies: Path, status: str = "Discharging", **gauge: int) -> Path:
+    """A battery as the kernel shows it, beside a charger."""
+    for name, files in {"AC": {"type": "Mains"}, "BAT0": {"type": "Battery", "status": status, **gauge}}.items():
+        (supplies / name).mkdir(parents=True, exist_ok=True)
+        for file, value in files.items():
+            (supplies / name / file).write_text(f"{value}\n")
+    return supplies / "BAT0"
+
+
+@pytest.mark.parametrize("gauge", [{"energy_now": 40_000_000}, {"charge_now": 4_000_000, "voltage_now": 10_000_000}])
+def test_a_machine_without_packages_counters_is_measured_by_its_battery(tmp_path: Path, gauge: dict[str, int]) -> None:
+    folder = a_battery(tmp_path / "supplies", **gauge)
+    with energy_counter("cpu", tmp_path / "none", tmp_path / "supplies") as counter:
+        before = counter.read()
+        first = next(iter(gauge))
+        (folder / first).write_text(str(gauge[first] - gauge[first] // 1000))
+        assert counter.joules(before, counter.read()) == pytest.approx(144.0), "a thousandth of 40 Wh"
+        assert counter.joules(before, before) == 0.0
+    assert counter.source == "the battery BAT0, the whole machine"
+
+
+def test_a_battery_that_is_charged_counts_nothing(tmp_path: Path) -> None:
+    folder = a_battery(tmp_path / "supplies", status="Charging", energy_now=1)
+    with (
+        pytest.raises(Skipped, match="no processor package's energy counter"),
+        energy_counter("cpu", tmp_path / "none", tmp_path / "supplies"),
+    ):
+        pass
+    assert battery(tmp_path / "supplies") is None
+    with pytest.raises(Skipped, match="the battery BAT0 does not run down: unplug the machine"):
+        Battery(folder).read()
+
+
+def test_packages_count_before_a_battery(tmp_path: Path) -> None:
+    zone(tmp_path / "powercap", "0", "package-0")
+    a_battery(tmp_path / "supplies", energy_now=1)
+    with energy_counter("cpu", tmp_path / "powercap", tmp_path / "supplies") as counter:
+        assert counter.source == "RAPL, the whole processor package"
+
+
 def test_a_counter_that_wraps_around_loses_nothing(tmp_path: Path) -> None:
     zone(tmp_path, "0", "package-0")
     assert rapl(tmp_path).joules((HIGHEST - 1_500_000,), (500_000,)) == pytest.approx(2.0)
@@ -71,7 +111,7 @@ def test_a_counter_that_is_roots_alone_says_how_to_open_it(tmp_path: Path, monke
 def test_a_counter_that_stands_still_is_not_taken_for_no_energy(tmp_path: Path) -> None:
     zone(tmp_path, "0", "package-0")
     found = measure_energy(job(tmp_path), seconds=0.01, powercap=tmp_path)
-    assert "RAPL, the whole processor package stood still for 0.01" in found["reason"]
+    assert "RAPL, the whole processor package stood still for 0.0" in found["reason"]
 
 
 def test_energy_that_was_not_asked_for_says_so(tmp_path: Path) -> None:

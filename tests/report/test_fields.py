@@ -37,6 +37,7 @@ def test_every_path_of_a_field_exists_on_a_complete_row() -> None:
     expected = {"reason", "variant_reason", "speedup_blocks_to_settle", "p99_ms_low", "p99_ms_high", "cost_per_million"}
     expected |= {"energy_reason", "device_reason", "accuracy_labels_to_decide", "accuracy_labelled_flips"}
     expected |= {"limit_reason", "speedup_with_dropped"}
+    expected |= {"deadline_verdict", "longest_call_ms", "calls_to_settle_deadline"}
     assert missing == expected | {"deadline_misses", "deadline_misses_low", "deadline_misses_high"}
 
 

@@ -51,3 +51,11 @@ def test_a_part_of_the_test_split_is_judged_where_all_of_it_would_take_too_long(
     assert examples_of_proof(chosen, test, clock)[0].example_hashes() == judged.example_hashes()
     clock.divisible = False
     assert examples_of_proof(chosen, test, clock) == (test, None)
+
+
+@pytest.mark.parametrize(("call_ms", "more_s"), [(1.0, 0.2), (100.0, 15.0), (370.0, 30.0)])
+def test_the_maps_have_their_time_too(tmp_path: Path, call_ms: float, more_s: float) -> None:
+    chosen = plan(tmp_path, {"baseline": {}}, search=SearchSettings(budget_s=600.0, finalists=3))
+    mapped = replace(chosen, measure=replace(chosen.measure, explain="not_faster", map=True))
+    kept_s = [Clock(plan=one, began=0.0, tested=50, call_ms=call_ms).proof_s() for one in (chosen, mapped)]
+    assert kept_s[1] - kept_s[0] == pytest.approx(more_s, abs=0.1)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.statistics.rounds import quantile_over_rounds, rate_over_rounds, share_over_rounds
+from pipeline.statistics.rounds import quantile_over_rounds, rate_over_rounds
 
 
 def _rounds(rng: np.random.Generator, count: int) -> list[np.ndarray[tuple[int], np.dtype[np.float64]]]:
@@ -73,17 +73,3 @@ def test_a_quantile_has_no_interval_where_samples_are_too_few(calls: int, rounds
 def test_a_quantile_of_no_calls_is_refused() -> None:
     with pytest.raises(ValueError, match="no call"):
         quantile_over_rounds([], 0.5, 0.05)
-
-
-def test_the_share_of_late_calls_has_an_interval_within_0_and_1() -> None:
-    rng = np.random.default_rng(3)
-    found = share_over_rounds([rng.uniform(0, 1, 200) for _ in range(7)], 0.9, 0.05)
-    assert found.low is not None
-    assert found.high is not None
-    assert 0 <= found.low <= found.value <= found.high <= 1
-    assert found.value == pytest.approx(0.1, abs=0.03)
-
-
-def test_the_share_of_late_calls_has_no_interval_where_none_is_late() -> None:
-    found = share_over_rounds([np.linspace(0, 1, 200)] * 7, 2.0, 0.05)
-    assert (found.value, found.low, found.high) == (0.0, None, None)

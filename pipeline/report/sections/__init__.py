@@ -11,6 +11,7 @@ from functools import partial
 
 from pipeline.errors.contained import contained
 from pipeline.report.sections.chains import chains
+from pipeline.report.sections.deadline import deadline
 from pipeline.report.sections.explanations import explanations
 from pipeline.report.sections.factors import factors
 from pipeline.report.sections.flips import flips
@@ -43,6 +44,7 @@ SECTIONS: tuple[MakeSection, ...] = (
     graph_map,
     flips,
     spread,
+    deadline,
     whole_call,
     scenarios,
     limits,
