@@ -29,10 +29,10 @@ from numpy.typing import NDArray
 from pipeline.compare.comparison import compare
 from pipeline.compare.gate import judged
 from pipeline.compare.runs import Run
+from pipeline.measure.busy import busy_cores
 from pipeline.plan import BASELINE, GateRules
 from pipeline.results.comparison import Outcome, RowChange, SpeedChange
 from pipeline.results.record import PROBE, RECORD_FILE, SAMPLES, LatencySamples, Record
-from pipeline.selftest.command import busy_cores
 from pipeline.statistics.latency import speed_verdict
 from pipeline.statistics.sessions import SESSION_SD, Ratio, changed, shifts_of
 

@@ -46,7 +46,11 @@ def test_only_whole_packages_are_counted(tmp_path: Path) -> None:
 
 def a_battery(supplies: Path, status: str = "Discharging", **gauge: int) -> Path:
     """A battery as the kernel shows it, beside a charger."""
-    for name, files in {"AC": {"type": "Mains"}, "BAT0": {"type": "Battery", "status": status, **gauge}}.items():
+    shown: dict[str, dict[str, str | int]] = {
+        "AC": {"type": "Mains"},
+        "BAT0": {"type": "Battery", "status": status, **gauge},
+    }
+    for name, files in shown.items():
         (supplies / name).mkdir(parents=True, exist_ok=True)
         for file, value in files.items():
             (supplies / name / file).write_text(f"{value}\n")
@@ -55,7 +59,7 @@ def a_battery(supplies: Path, status: str = "Discharging", **gauge: int) -> Path
 
 @pytest.mark.parametrize("gauge", [{"energy_now": 40_000_000}, {"charge_now": 4_000_000, "voltage_now": 10_000_000}])
 def test_a_machine_without_packages_counters_is_measured_by_its_battery(tmp_path: Path, gauge: dict[str, int]) -> None:
-    folder = a_battery(tmp_path / "supplies", **gauge)
+    folder = a_battery(tmp_path / "supplies", "Discharging", **gauge)
     with energy_counter("cpu", tmp_path / "none", tmp_path / "supplies") as counter:
         before = counter.read()
         first = next(iter(gauge))
