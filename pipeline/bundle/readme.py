@@ -18,7 +18,7 @@ _KINDS = {
 
 def readme(manifest: Mapping[str, Any]) -> str:
     """The text: what the folder is, how to run it, what was measured, and how far to trust it."""
-    sections = [_head(manifest), _how_to_run(manifest), _figures(manifest), _trust(manifest)]
+    sections = [_head(manifest), _how_to_run(manifest), _how_to_serve(manifest), _figures(manifest), _trust(manifest)]
     return "\n\n".join(sections) + "\n"
 
 
@@ -75,6 +75,23 @@ It runs on {_RUNTIMES[manifest["runtime"]]}. Inputs are raw values; `infer.py` p
 {_batches(manifest)}
 Importing `infer` leaves `__pycache__` folders behind (not with `python -B`), and `verify` refuses them: remove them.\
 {_program(manifest)}"""
+
+
+def _how_to_serve(manifest: Mapping[str, Any]) -> str:
+    size = next((entry["shape"][0] for entry in manifest["inputs"] if entry["shape"]), None)
+    waiting = (
+        ""
+        if size == 1
+        else "python serve.py --wait-ms 2    # requests wait up to 2 ms for others, and share a call of the model\n"
+    )
+    return f"""## Serve it
+
+```
+python serve.py                # http://127.0.0.1:8080: GET /health, GET /metadata, POST /predict
+{waiting}```
+
+`python serve.py --help` has its limits. In a container: `docker build -t model .`, then
+`docker run --rm -p 8080:8080 model`."""
 
 
 def _batches(manifest: Mapping[str, Any]) -> str:
@@ -146,10 +163,10 @@ def _trust(manifest: Mapping[str, Any]) -> str:
         "The accuracy holds for data like the test data; the intervals cover chance, not a change of data.",
         f"The outputs for the {golden['examples']} golden inputs were made by this very model with these session "
         f"options. When they are compared: {prose(golden['rule'])}.",
-        "`python -m pipeline verify DIR` compares every file with the sha256 in `manifest.json`, and `infer.py` with "
-        "the one that slimline writes, before it loads anything; it runs nothing that lies here but the model. The "
-        "manifest is not signed: this finds damage and mix-ups, and does not tell who made the folder. Take it from a "
-        "source that you trust.",
+        "`python -m pipeline verify DIR` compares every file with the sha256 in `manifest.json`, `infer.py` and "
+        "`serve.py` with those that slimline writes, before it loads anything; it runs nothing that lies here but the "
+        "model. The manifest is not signed: this finds damage and mix-ups, and does not tell who made the folder. Take "
+        "it from a source that you trust.",
     ]
     return "## How far to trust this\n\n" + "\n".join(f"- {line}" for line in lines)
 

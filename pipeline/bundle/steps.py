@@ -60,7 +60,7 @@ def processes(runtime: str = "onnxruntime") -> Template:
 def steps(manifest: Mapping[str, Any], options: Options) -> Iterator[Step]:
     """The steps for a bundle with this manifest, in order: each relies on the ones before it."""
     yield Step(names=("files present", "no other files", "files unchanged"), run=_files)
-    yield Step(names=("program", "requirements.txt", "README.md", "session"), run=_derived)
+    yield Step(names=("program", "requirements.txt", "README.md", "Dockerfile", "session"), run=_derived)
     if manifest["runtime"] == "torch":
         yield Step(names=("use of files", "tolerance", "golden examples"), run=_apart(trial.check_program_file))
     elif manifest["model"] == OPENVINO_FILE:
@@ -108,9 +108,10 @@ def _derived(folder: Path, manifest: Mapping[str, Any], _: Options) -> list[Chec
     if manifest["sha256"] != manifest["files"].get(manifest["model"], {}).get("sha256"):
         changed.append(f"the manifest's sha256 is not that of {manifest['model']}")
     return [
-        from_problems("program", changed, f"infer.py and {derived.PARTS} are those that this slimline writes"),
+        from_problems("program", changed, f"infer.py, serve.py and {derived.PARTS} are what this slimline writes"),
         _requirements(folder / "requirements.txt", derived.requirements(manifest)),
         _same(folder / "README.md", readme(manifest), "written from the manifest"),
+        _same(folder / derived.DOCKERFILE, derived.dockerfile(manifest), "derived from the manifest"),
         from_problems("session", refused, "its options name no file and no library"),
     ]
 

@@ -48,7 +48,10 @@ PATIENCE_S = 1800.0
 """The longest time of a step while a bundle is written: the model is the user's own."""
 MEMORY_GB = 1024.0
 _PATIENT = Limits(seconds=PATIENCE_S)
-OWN_FILES = (manifests.MANIFEST_FILE, manifests.GOLDEN_FILE, PROGRAM_FILE, "infer.py", "README.md", "requirements.txt")
+OWN_FILES = (
+    *(manifests.MANIFEST_FILE, manifests.GOLDEN_FILE, PROGRAM_FILE, derived.PROGRAM, derived.SERVER),
+    *(derived.DOCKERFILE, "README.md", "requirements.txt"),
+)
 
 
 def write_bundle(
@@ -114,6 +117,7 @@ def write_bundle(
         )
         (folder / "README.md").write_text(readme(manifest), encoding="utf-8")
         (folder / "requirements.txt").write_text(derived.requirements(manifest))
+        (folder / derived.DOCKERFILE).write_text(derived.dockerfile(manifest))
         (folder / manifests.MANIFEST_FILE).write_text(
             manifests.render(manifests.sealed({**manifest, "files": _files(folder)})), encoding="utf-8"
         )

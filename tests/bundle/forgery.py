@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.artifact import file_digest
 from pipeline.bundle import manifest as manifests
-from pipeline.bundle.derived import requirements
+from pipeline.bundle.derived import dockerfile, requirements
 from pipeline.bundle.readme import readme
 
 Manifest = dict[str, Any]
@@ -25,8 +25,8 @@ def manifest_of(folder: Path) -> Manifest:
 
 
 def forge(folder: Path, change: Callable[[Manifest], object] = lambda manifest: None, *, derive: bool = True) -> None:
-    """Change the manifest, and make its digests agree with it and with the files again; ``derive``: the README and the
-    requirements too."""
+    """Change the manifest, and make its digests agree with it and with the files again; ``derive``: the README, the
+    requirements and the Dockerfile too."""
     manifest = manifest_of(folder)
     change(manifest)
     if manifest["model"] in ("model.onnx", "model.xml") and (folder / manifest["model"]).is_file():
@@ -34,6 +34,7 @@ def forge(folder: Path, change: Callable[[Manifest], object] = lambda manifest: 
     if derive:
         (folder / "README.md").write_text(readme(manifest))
         (folder / "requirements.txt").write_text(requirements(manifest))
+        (folder / "Dockerfile").write_text(dockerfile(manifest))
     seal(folder, manifest)
 
 

@@ -54,7 +54,10 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 INFER = steps.Step(names=("infer.py",), run=steps.run_infer)
-FILES = ("model.onnx", "weights.bin", "golden.npz", "infer.py", "README.md", "requirements.txt", "manifest.json")
+FILES = (
+    *("model.onnx", "weights.bin", "golden.npz", "infer.py", "serve.py", "Dockerfile", "README.md"),
+    *("requirements.txt", "manifest.json"),
+)
 
 
 @pytest.mark.usefixtures("nothing_runs")
@@ -212,7 +215,7 @@ def test_golden_outputs_that_are_not_reproduced_fail_with_the_rule(bundle: Path)
 
 
 @pytest.mark.usefixtures("nothing_runs")
-@pytest.mark.parametrize("name", ["infer.py", "slimline_infer/values.py"])
+@pytest.mark.parametrize("name", ["infer.py", "serve.py", "slimline_infer/values.py"])
 @pytest.mark.parametrize("text", ["raise SystemExit", "import os; os._exit(0)", "# a comment", ""])
 def test_a_program_that_is_not_this_versions_is_refused_and_not_run(bundle: Path, name: str, text: str) -> None:
     (bundle / name).write_text(text)

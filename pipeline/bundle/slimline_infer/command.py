@@ -72,7 +72,7 @@ def _run(options: argparse.Namespace) -> int:
     outputs = model(raw)
     found = results(model, outputs, options.top, names=names)
     if options.json:
-        _print_json({"predictions": found} if found is not None else {"outputs": _plain(outputs)})
+        _print_json({"predictions": found} if found is not None else {"outputs": plain(outputs)})
     else:
         show(found, outputs)
     sys.stdout.flush()
@@ -137,17 +137,17 @@ def show(found: Sequence[Mapping[str, Any]] | None, outputs: Arrays) -> None:
 
 
 def _print_json(value: Mapping[str, Any]) -> None:
-    print(json.dumps(_plain(value), ensure_ascii=True, allow_nan=False))
+    print(json.dumps(plain(value), ensure_ascii=True, allow_nan=False))
 
 
-def _plain(value: Any) -> Any:
-    """JSON's own types; a number that is not finite becomes null."""
+def plain(value: Any) -> Any:
+    """The value in JSON's own types; a number that is not finite becomes null."""
     if isinstance(value, Mapping):
-        return {str(name): _plain(entry) for name, entry in value.items()}
+        return {str(name): plain(entry) for name, entry in value.items()}
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, list):
-        return [_plain(entry) for entry in value]
+        return [plain(entry) for entry in value]
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value

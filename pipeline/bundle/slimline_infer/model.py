@@ -50,9 +50,13 @@ class Model:
 
         What looks wrong about the values is logged as a warning. Raises InputError for a wrong name, shape or type.
         """
-        arrays = self._arrays(raw)
+        arrays = self.arrays(raw)
         for doubt in doubts(arrays, self.inputs):
             logger.warning("%s", doubt)
+        return self.outputs(arrays)
+
+    def outputs(self, arrays: Arrays) -> dict[str, NDArray[Any]]:
+        """Every output [N, ...] by name, from what ``arrays`` returned; raises InputError where a call fails."""
         count = len(arrays[self.inputs[0]["name"]])
         batches = [
             self._run({name: array[start : start + self.batch_size] for name, array in arrays.items()})
@@ -99,7 +103,8 @@ class Model:
             outputs = {name: arrays[f"output.{name}"] for name in self.output_names}
             return inputs, outputs, arrays["labels"] if "labels" in arrays.files else None
 
-    def _arrays(self, raw: Arrays | NDArray[Any]) -> dict[str, NDArray[Any]]:
+    def arrays(self, raw: Arrays | NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """The raw inputs by name, if they fit the model; raises InputError for a wrong name, shape or type."""
         names = [entry["name"] for entry in self.inputs]
         shown = ", ".join(map(printable, names))
         if not isinstance(raw, Mapping):
