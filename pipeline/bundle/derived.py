@@ -23,7 +23,7 @@ FROM python:{python}-slim
 WORKDIR /bundle
 COPY requirements.txt ./
 RUN python -m pip install --no-cache-dir --disable-pip-version-check -r requirements.txt
-COPY . ./
+COPY --chown=65534:65534 . ./
 USER 65534:65534
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s CMD ["python", "-c", \

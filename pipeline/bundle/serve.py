@@ -2,7 +2,7 @@
 
     python serve.py                                http://127.0.0.1:8080
     python serve.py --host 0.0.0.0 --port 9000     to other machines too: there is no password and no encryption
-    python serve.py --wait-ms 2 --batch-size 8     requests of 2 ms share a call of the model
+    python serve.py --wait-ms 2 --batch-size 8     requests wait up to 2 ms for others, and share a call
 
     GET /health         200 when the model is loaded and has reproduced its golden outputs, else 503
     GET /health/live    200 while the server runs

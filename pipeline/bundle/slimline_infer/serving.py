@@ -25,6 +25,7 @@ _SHARED = 8
 """Examples that share a call where the figures were taken with one, and requests are to wait for each other."""
 _MEGABYTE = 2**20
 _TICK_S = 0.1
+_BOUNDS = Bounds()
 
 
 def main(description: str | None = None, arguments: Sequence[str] | None = None) -> int:
@@ -123,7 +124,7 @@ def _listening(host: str, port: int, service: Service) -> Iterator[Server]:
 def _bounds(options: argparse.Namespace, batch_size: int | None) -> Bounds:
     return Bounds(
         places=options.queue,
-        most_examples=options.max_batch or max(Bounds.most_examples, batch_size or 1),
+        most_examples=options.max_batch or max(_BOUNDS.most_examples, batch_size or 1),
         most_bytes=int(options.max_mb * _MEGABYTE),
         seconds=options.timeout_s,
     )
@@ -147,14 +148,24 @@ def _parser(description: str | None) -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="the address to listen at (default: this machine alone)")
     add("--port", type=_number(int, 0), default=8080, help="0 takes a free one (default: 8080)")
-    add("--queue", type=whole, default=Bounds.places, metavar="N", help="requests at a time, others get 503")
-    add("--max-batch", type=whole, metavar="N", help=f"examples a request (default: {Bounds.most_examples})")
-    add("--max-mb", type=above, default=Bounds.most_bytes / _MEGABYTE, metavar="MB", help="the largest body")
-    add("--timeout-s", type=above, default=Bounds.seconds, metavar="S", help="the longest time of a request")
+    add("--queue", type=whole, default=_BOUNDS.places, metavar="N", help=f"requests at a time{_default('places')}")
+    add("--max-batch", type=whole, metavar="N", help=f"examples a request{_default('most_examples')}")
+    add(
+        "--max-mb",
+        type=above,
+        default=_BOUNDS.most_bytes / _MEGABYTE,
+        metavar="MB",
+        help="the largest body (default: 32)",
+    )
+    add("--timeout-s", type=above, default=_BOUNDS.seconds, metavar="S", help=f"time of a request{_default('seconds')}")
     add("--wait-ms", type=_number(float, 0), default=0.0, metavar="MS", help="how long a request waits for others")
     add("--batch-size", type=whole, metavar="N", help="examples a call of the model (default: as measured)")
     add("--verbose", action="store_true", help="a line for each request on stderr")
     return parser
+
+
+def _default(name: str) -> str:
+    return f" (default: {getattr(_BOUNDS, name):g})"
 
 
 def _number(kind: Callable[[str], Any], least: float) -> Callable[[str], Any]:
