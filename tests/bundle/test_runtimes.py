@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from pipeline.backends.torch import Torch
 from pipeline.bundle import slimline_infer as infer
 from pipeline.bundle import verify_bundle
 from pipeline.bundle.session import precision_of, runtime_of, session_entry
+from pipeline.bundle.slimline_infer.bodies import JSON, json_bytes
+from pipeline.bundle.slimline_infer.service import Bounds, Service
 from pipeline.data.dataset import preprocess
 from pipeline.errors import Skipped
 from pipeline.plan import Target
@@ -84,6 +87,21 @@ def test_an_openvino_bundle_gives_the_models_outputs(on_openvino: Path) -> None:
     flat = preprocess(raw, example.PREPROCESSING)["image"].reshape(7, -1)
     found = infer.Model(on_openvino)(raw)["logits"]
     np.testing.assert_allclose(found, flat @ example.weights(), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["on_openvino", "on_torch"])
+def test_a_model_that_is_served_answers_in_another_thread_than_it_was_loaded_in(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    model, raw = infer.Model(request.getfixturevalue(name), batch_size=4), example.images(7).arrays
+    service = Service(Bounds())
+    service.begin(model, wait_s=0.001)
+    asked = json_bytes({"inputs": {"image": raw["image"].tolist()}})
+    with service.place():
+        status, _, body = service.predict(JSON, asked, time.monotonic() + 60)
+    service.drain()
+    assert status == 200
+    np.testing.assert_allclose(json.loads(body)["outputs"]["logits"], model(raw)["logits"], rtol=1e-5, atol=1e-5)
 
 
 def test_two_inputs_with_odd_names_are_told_apart_by_openvino(tmp_path: Path) -> None:
