@@ -21,6 +21,7 @@ CARRIED = (
     "pipeline/data/fashion_mnist/test.npz",
     "pipeline/data/fashion_mnist/LICENSE",
     "pipeline/bundle/infer.py",
+    "pipeline/bundle/serve.py",
     "pipeline/command_line/templates/stage.py.template",
 )
 

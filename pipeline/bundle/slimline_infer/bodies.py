@@ -103,7 +103,7 @@ def _nested(values: Any, entry: Entry) -> NDArray[Any]:
         raise Refused(400, f"input '{name}' is no array: its lists have different lengths or depths") from error
     if array.dtype.kind not in "biuf":
         raise Refused(400, f"input '{name}' must hold numbers in lists of equal lengths, [N, ...]")
-    wanted = np.dtype(entry["dtype"])
+    wanted: np.dtype[Any] = np.dtype(entry["dtype"])
     if entry["preprocessing"] or wanted.kind not in "iu" or array.dtype.kind not in "iu":
         return array
     limits = np.iinfo(wanted)

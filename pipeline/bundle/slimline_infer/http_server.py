@@ -52,7 +52,11 @@ class Server(ThreadingMixIn, TCPServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         """Give the connection a thread, or refuse it."""
         if self.connections.acquire(blocking=False):
-            super().process_request(request, client_address)
+            try:
+                super().process_request(request, client_address)
+            except RuntimeError:  # the system has no thread for it
+                self.connections.release()
+                raise
             return
         try:
             request.setblocking(False)
@@ -173,7 +177,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             while left:
                 self.connection.settimeout(max(0.001, deadline - time.monotonic()))
-                pieces.append(self.rfile.read1(min(left, _CHUNK)))  # type: ignore[attr-defined]
+                pieces.append(self.rfile.read1(min(left, _CHUNK)))
                 left -= len(pieces[-1])
                 self.unread = left
                 if not pieces[-1] or time.monotonic() > deadline:
@@ -220,7 +224,7 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_WR)
             while (left := until - time.monotonic()) > 0:
                 self.connection.settimeout(left)
-                if not self.rfile.read1(_CHUNK):  # type: ignore[attr-defined]
+                if not self.rfile.read1(_CHUNK):
                     return
         except OSError:
             return
