@@ -11,26 +11,8 @@ from pipeline.bundle.slimline_infer.values import printable
 
 PROGRAM = "infer.py"
 SERVER = "serve.py"
-DOCKERFILE = "Dockerfile"
 PARTS = "slimline_infer"
 RUNTIME_PART = "on_"
-_OLDEST_PYTHON = "3.11"
-"""Where the record doesn't tell: the oldest that slimline runs on."""
-_DOCKERFILE = """\
-# docker build -t model .
-# docker run --rm --read-only -p 8080:8080 --cpus 1 model
-FROM python:{python}-slim
-WORKDIR /bundle
-COPY requirements.txt ./
-RUN python -m pip install --no-cache-dir --disable-pip-version-check -r requirements.txt
-COPY --chown=65534:65534 . ./
-USER 65534:65534
-EXPOSE 8080
-HEALTHCHECK --interval=10s --timeout=3s --start-period=60s CMD ["python", "-c", \
-"from http.client import HTTPConnection as To; to = To('127.0.0.1', 8080, timeout=2); to.request('GET', '/health'); \
-raise SystemExit(to.getresponse().status != 200)"]
-ENTRYPOINT ["python", "serve.py", "--host", "0.0.0.0"]
-"""
 
 
 def program(runtime: str) -> dict[str, bytes]:
@@ -73,12 +55,6 @@ def _runtime(manifest: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
         return "onnxruntime-openvino", ()
     # Each of them holds the CPU provider; the smallest is enough to deploy on a CPU.
     return "onnxruntime", ("onnxruntime-gpu", "onnxruntime-openvino")
-
-
-def dockerfile(manifest: Mapping[str, Any]) -> str:
-    """An image that serves the model, on the Python that the figures were taken with."""
-    major, minor, *_ = (manifest["measured"]["machine"].get("python") or _OLDEST_PYTHON).split(".")
-    return _DOCKERFILE.format(python=f"{major}.{minor}")
 
 
 def other_program(manifest: Mapping[str, Any], name: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.artifact import OPENVINO_FILE
 from pipeline.bundle import derived, trial
 from pipeline.bundle.check import Check, from_problems
+from pipeline.bundle.dockerfile import DOCKERFILE, dockerfile
 from pipeline.bundle.integrity import check_files
 from pipeline.bundle.process import run_program
 from pipeline.bundle.readme import readme
@@ -111,7 +112,7 @@ def _derived(folder: Path, manifest: Mapping[str, Any], _: Options) -> list[Chec
         from_problems("program", changed, f"infer.py, serve.py and {derived.PARTS} are what this slimline writes"),
         _requirements(folder / "requirements.txt", derived.requirements(manifest)),
         _same(folder / "README.md", readme(manifest), "written from the manifest"),
-        _same(folder / derived.DOCKERFILE, derived.dockerfile(manifest), "derived from the manifest"),
+        _same(folder / DOCKERFILE, dockerfile(manifest), "derived from the manifest"),
         from_problems("session", refused, "its options name no file and no library"),
     ]
 

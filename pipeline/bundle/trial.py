@@ -13,7 +13,8 @@ import numpy as np
 
 from pipeline.artifact import OPENVINO_WEIGHTS, onnx_file, openvino_file
 from pipeline.bundle.check import Check, from_problems
-from pipeline.bundle.derived import DOCKERFILE, program
+from pipeline.bundle.derived import program
+from pipeline.bundle.dockerfile import DOCKERFILE
 from pipeline.bundle.golden import check_golden_file, check_tolerance
 from pipeline.bundle.session import precision_of
 from pipeline.bundle.slimline_infer.values import by_example, printable

@@ -24,6 +24,7 @@ from pipeline.artifact.onnx_file import (
 from pipeline.artifact.openvino_file import arithmetic, read_graph
 from pipeline.bundle import derived, golden
 from pipeline.bundle import manifest as manifests
+from pipeline.bundle.dockerfile import DOCKERFILE, dockerfile
 from pipeline.bundle.pictures import recipe
 from pipeline.bundle.program import PROGRAM_FILE, signature, write_program
 from pipeline.bundle.readme import readme
@@ -50,7 +51,7 @@ MEMORY_GB = 1024.0
 _PATIENT = Limits(seconds=PATIENCE_S)
 OWN_FILES = (
     *(manifests.MANIFEST_FILE, manifests.GOLDEN_FILE, PROGRAM_FILE, derived.PROGRAM, derived.SERVER),
-    *(derived.DOCKERFILE, "README.md", "requirements.txt"),
+    *(DOCKERFILE, "README.md", "requirements.txt"),
 )
 
 
@@ -117,7 +118,7 @@ def write_bundle(
         )
         (folder / "README.md").write_text(readme(manifest), encoding="utf-8")
         (folder / "requirements.txt").write_text(derived.requirements(manifest))
-        (folder / derived.DOCKERFILE).write_text(derived.dockerfile(manifest))
+        (folder / DOCKERFILE).write_text(dockerfile(manifest))
         (folder / manifests.MANIFEST_FILE).write_text(
             manifests.render(manifests.sealed({**manifest, "files": _files(folder)})), encoding="utf-8"
         )

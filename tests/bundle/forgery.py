@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from pipeline.artifact import file_digest
 from pipeline.bundle import manifest as manifests
-from pipeline.bundle.derived import dockerfile, requirements
+from pipeline.bundle.derived import requirements
+from pipeline.bundle.dockerfile import dockerfile
 from pipeline.bundle.readme import readme
 
 Manifest = dict[str, Any]

@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.bundle import derived, infer
+from pipeline.bundle import infer
+from pipeline.bundle.dockerfile import dockerfile
 from pipeline.bundle.slimline_infer.http_server import Server
 from pipeline.bundle.slimline_infer.line import Line
 from pipeline.bundle.slimline_infer.service import READY, Bounds, Service
@@ -333,4 +334,4 @@ def test_the_steps_of_the_dockerfile_make_a_server_that_is_healthy(written: Path
 def test_the_image_has_the_python_that_the_figures_were_taken_with(written: Path) -> None:
     manifest = manifest_of(written)
     manifest["measured"]["machine"]["python"] = "3.14.2"
-    assert derived.dockerfile(manifest).splitlines()[2] == "FROM python:3.14-slim"
+    assert dockerfile(manifest).splitlines()[2] == "FROM python:3.14-slim"
