@@ -44,6 +44,7 @@ slimline: quantize and prune a model, then measure whether it paid.
   python -m pipeline compare RUN_A RUN_B [--gate]  what changed from one run to another; may it pass?
   python -m pipeline bundle RUN VARIANT          the deploy bundle of any variant of a finished run
   python -m pipeline verify DIR                  let a deploy bundle prove itself on this machine
+  python -m pipeline sign DIR --key PRIVATE.pem  sign a deploy bundle; verify DIR --key PUBLIC.pem checks it
   python -m pipeline store list|gc               what is stored; remove what was longest unused
   python -m pipeline doctor                      whether this machine can be measured on, and what it can run
   python -m pipeline selftest aa|power|both|peers|search  let the measuring prove itself on this machine
@@ -273,8 +274,16 @@ def _verify(argv: list[str]) -> int:
     from pipeline.bundle import verify
     from pipeline.command_line.verify import verify_words
 
-    folder, options = verify_words(argv)
-    return verify(folder, _console(), options)
+    words = verify_words(argv)
+    return verify(words.folder, _console(), words.options)
+
+
+def _sign(argv: list[str]) -> int:
+    from pipeline.bundle.sign import sign
+    from pipeline.command_line.sign import sign_words
+
+    words = sign_words(argv)
+    return sign(words.folder, _console(), words.key, words.password)
 
 
 def _store(argv: list[str]) -> int:
@@ -347,6 +356,7 @@ COMMANDS: Mapping[str, Callable[[list[str]], int]] = {
     "compare": _compare,
     "bundle": _bundle,
     "verify": _verify,
+    "sign": _sign,
     "store": _store,
     "selftest": _selftest,
     "doctor": _doctor,

@@ -15,6 +15,8 @@ class Check:
     name: str
     passed: bool
     detail: str
+    done: bool = True
+    """False: nothing was checked, and the detail says so."""
 
 
 def from_problems(name: str, problems: Sequence[str], otherwise: str) -> Check:

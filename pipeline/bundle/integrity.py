@@ -17,6 +17,8 @@ from pipeline.bundle.slimline_infer.values import printable
 from pipeline.errors import WorkerFailed
 
 COMPILED = ("__pycache__", ".pyc", ".pyo", ".so", ".pyd")
+SIGNATURE_FILE = "model.sig"
+"""The one file that the manifest does not list: it is made after it, of it too (``pipeline.bundle.signature``)."""
 MOST_ENTRIES = 2000
 _KINDS = (
     (stat.S_ISLNK, "a link"),
@@ -33,7 +35,7 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any] | None, list[Check]]:
     outside the folder."""
     path = folder / manifests.MANIFEST_FILE
     try:
-        content = _content(path, manifests.MOST_BYTES)
+        content = content_of(path, manifests.MOST_BYTES)
         manifest = manifests.parse(content)
         problems = manifests.problems(manifest, content)
     except (OSError, manifests.Unreadable) as error:
@@ -55,11 +57,13 @@ def check_files(folder: Path, manifest: Mapping[str, Any], seconds: float) -> li
     Raises WorkerFailed where that takes longer than ``seconds``.
     """
     files: Mapping[str, Mapping[str, Any]] = manifest["files"]
-    entries = list(_entries(folder))
+    entries = list(entries_below(folder))
     if len(entries) > MOST_ENTRIES:
         return [Check("files present", False, f"the folder holds more than {MOST_ENTRIES} files and folders")]
     present = {path.relative_to(folder).as_posix(): kind for path, kind in entries}
     present.pop(manifests.MANIFEST_FILE, None)
+    if present.get(SIGNATURE_FILE) == "a file":
+        del present[SIGNATURE_FILE]
     plain = {name for name, kind in present.items() if kind == "a file"}
     missing = [f"{printable(name)} is {present.get(name, 'missing')}" for name in sorted(set(files) - plain)]
     folders = {parent.as_posix() for name in files for parent in Path(name).parents}
@@ -100,7 +104,8 @@ def _digest(path: Path, deadline: float) -> str:
     return digest.hexdigest()
 
 
-def _content(path: Path, most: int) -> bytes:
+def content_of(path: Path, most: int) -> bytes:
+    """The bytes of a plain file; raises Unreadable where it is none or holds more than ``most``, and OSError."""
     with _open(path) as file:
         content: bytes = file.read(most + 1)
     if len(content) > most:
@@ -111,18 +116,18 @@ def _content(path: Path, most: int) -> bytes:
 def _open(path: Path) -> Any:
     """A plain file for reading; a link is not followed, and a pipe is not waited for."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    kind = _kind(path)
+    kind = kind_of(path)
     if kind != "a file":
         raise manifests.Unreadable(f"{path.name} is {kind}, not a plain file")
     return os.fdopen(os.open(path, flags), "rb")
 
 
-def _entries(folder: Path) -> Iterator[tuple[Path, str]]:
+def entries_below(folder: Path) -> Iterator[tuple[Path, str]]:
     """Whatever lies below a folder, and what it is; links are not followed, and more than the most are not listed."""
     waiting, count = [folder], 0
     while waiting:
         for path in waiting.pop().iterdir():
-            kind = _kind(path)
+            kind = kind_of(path)
             yield path, kind
             count += 1
             if count > MOST_ENTRIES:
@@ -131,7 +136,8 @@ def _entries(folder: Path) -> Iterator[tuple[Path, str]]:
                 waiting.append(path)
 
 
-def _kind(path: Path) -> str:
+def kind_of(path: Path) -> str:
+    """What lies at a path, in words; a link is not followed."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifact import OPENVINO_FILE
-from pipeline.bundle import derived, trial
+from pipeline.bundle import derived, keys, signature, trial
 from pipeline.bundle.check import Check, from_problems
 from pipeline.bundle.dockerfile import DOCKERFILE, dockerfile
-from pipeline.bundle.integrity import check_files
+from pipeline.bundle.integrity import SIGNATURE_FILE, check_files, kind_of
 from pipeline.bundle.process import run_program
 from pipeline.bundle.readme import readme
 from pipeline.bundle.session import refused_options
@@ -43,6 +43,12 @@ class Options:
     """Whether to run what the bundle brings: its infer.py, and the model of a PyTorch bundle."""
     start: Starter = fresh
     """Starts the process of each step that has one of its own."""
+    key: Path | None = None
+    """The public key that checks the signature; None: it is not checked."""
+    require_signature: bool = False
+    """Whether a bundle without a signature that was checked is refused."""
+    more: tuple[Step, ...] = ()
+    """Steps that come last, such as those that judge and time the model on this machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +82,27 @@ def steps(manifest: Mapping[str, Any], options: Options) -> Iterator[Step]:
         yield Step(names=_IN_A_SESSION, run=_apart(trial.run_model))
     if options.run_infer:
         yield Step(names=("infer.py",), run=run_infer)
+    yield from options.more
+
+
+def signature_checks(folder: Path, options: Options) -> list[Check]:
+    """The check of the signature, which comes first; none for a bundle without one that need not have one.
+
+    Raises UserError for a key that can't check signatures.
+    """
+    if options.key is not None:
+        keys.require_extra()
+        keys.check_public_key(options.key)
+        key = options.key
+        limits = limits_of({"files": {}}, options)
+        step = Step(
+            names=(signature.NAME,),
+            run=lambda *_: run(signature.check_signature, folder, key, limits=limits, start=options.start),
+        )
+        return done(step, folder, {}, options)
+    if kind_of(folder / SIGNATURE_FILE) == "missing":
+        return [Check(signature.NAME, False, signature.UNSIGNED)] if options.require_signature else []
+    return [Check(signature.NAME, not options.require_signature, signature.UNCHECKED, done=False)]
 
 
 def done(step: Step, folder: Path, manifest: Mapping[str, Any], options: Options) -> list[Check]:
@@ -135,12 +162,13 @@ def _apart(
     """The function, in a process of its own with limits."""
 
     def called(folder: Path, manifest: Mapping[str, Any], options: Options) -> list[Check]:
-        return run(function, folder, manifest, limits=_limits(manifest, options), start=options.start)
+        return run(function, folder, manifest, limits=limits_of(manifest, options), start=options.start)
 
     return called
 
 
-def _limits(manifest: Mapping[str, Any], options: Options) -> Limits:
+def limits_of(manifest: Mapping[str, Any], options: Options) -> Limits:
+    """The limits of a process that reads or runs the bundle's model."""
     size = sum(entry["bytes"] for entry in manifest["files"].values())
     return Limits(
         seconds=options.timeout_s,
@@ -172,7 +200,7 @@ def run_infer(folder: Path, manifest: Mapping[str, Any], options: Options) -> li
     program = folder.resolve() / "infer.py"
     # It writes no compilations (-B), and finds none: the first step refuses those in the folder.
     command = [sys.executable, "-I", "-B", str(program)]
-    ended = run_program(command, Path(program.anchor), _limits(manifest, options))
+    ended = run_program(command, Path(program.anchor), limits_of(manifest, options))
     if ended.succeeded and ended.last_words.startswith(_REPRODUCED):
         return [Check("infer.py", True, f"runs alone: {ended.last_words}")]
     return [Check("infer.py", False, f"python infer.py {ended.how}: {ended.last_words}")]

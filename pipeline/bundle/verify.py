@@ -2,8 +2,8 @@
 
 This version's own program runs the model, in a process with limits, and runs nothing else that lies in the folder.
 Before that, every file has to be the one that the manifest names, and the program, its requirements and the README have
-to be what this version writes. The manifest is not signed, so this finds damage, mix-ups and files that would run more
-than a model; it does not tell who made the folder.
+to be what this version writes. That finds damage, mix-ups and files that would run more than a model. Only a signature
+(``pipeline.bundle.signature``) tells who made the folder, so it is checked first, where a key is given.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pipeline.bundle.check import Check
 from pipeline.bundle.integrity import read_manifest
 from pipeline.bundle.manifest import MANIFEST_FILE
 from pipeline.bundle.slimline_infer.values import printable
-from pipeline.bundle.steps import Options, done, processes, steps
+from pipeline.bundle.steps import Options, done, processes, signature_checks, steps
 from pipeline.errors import UserError, VerificationFailed
 
 if TYPE_CHECKING:
@@ -34,13 +34,19 @@ def verify(folder: Path, console: Console, options: Options | None = None) -> in
     failed = []
     with processes() as start:
         for check in checks_of(folder, replace(options or Options(), start=start)):
-            console.print("[green]ok[/]    " if check.passed else "[red]FAILED[/]", end=" ")
+            console.print(_outcome(check), end=" ")
             console.print(printable(f"{check.name}: {check.detail}"), markup=False, highlight=False, soft_wrap=True)
             failed += [] if check.passed else [check]
     if failed:
         raise VerificationFailed(f"{folder} did not pass: {'; '.join(check.detail for check in failed)}")
     console.print(f"every check passed: {folder}", markup=False, highlight=False, soft_wrap=True)
     return 0
+
+
+def _outcome(check: Check) -> str:
+    if not check.passed:
+        return "[red]FAILED[/]"
+    return "[green]ok[/]    " if check.done else "note  "
 
 
 def verify_bundle(folder: Path, options: Options | None = None) -> list[Check]:
@@ -57,7 +63,11 @@ def checks_of(folder: Path, options: Options) -> Iterator[Check]:
 
     Raises UserError for a folder that is no bundle.
     """
-    _require_bundle(folder)
+    require_bundle(folder)
+    signed = signature_checks(folder, options)
+    yield from signed
+    if not all(check.passed for check in signed):
+        return
     manifest, checks = read_manifest(folder)
     yield from checks
     if manifest is None or not all(check.passed for check in checks):
@@ -69,8 +79,8 @@ def checks_of(folder: Path, options: Options) -> Iterator[Check]:
             return
 
 
-def _require_bundle(folder: Path) -> None:
-    """Raise UserError unless the folder is a bundle, be it a damaged one."""
+def require_bundle(folder: Path, command: str = "verify") -> None:
+    """Raise UserError unless the folder is a bundle, be it a damaged one; ``command`` is what the user typed."""
     if folder.is_dir() and any((folder / name).exists() for name in (MANIFEST_FILE, "infer.py")):
         return
     what = "does not exist" if not folder.exists() else "is a file" if folder.is_file() else "is not a deploy bundle"
@@ -79,7 +89,7 @@ def _require_bundle(folder: Path) -> None:
     example = found[0] if found else f"{LATEST}/VARIANT"
     raise UserError(
         f"{folder} {what}: expected a folder with {MANIFEST_FILE}, a model and infer.py; {exists}. "
-        f"Type: python -m pipeline verify {example}"
+        f"Type: python -m pipeline {command} {example}"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,95 @@ if TYPE_CHECKING:
 
 SECONDS_PER_DAY = 24 * 3600
 MOST_GB = 2**20
+MEASURE = ("measure=", "measure.")
+"""What a setting of the timing begins with."""
 
 
-def verify_words(argv: Sequence[str]) -> tuple[Path, Options]:
-    """The bundle, and how it is verified; raises UserError for limits that are none."""
-    parser = argparse.ArgumentParser(prog="slimline verify", description="Let a deploy bundle prove itself here.")
-    parser.add_argument("folder", type=Path, help="a bundle, such as outputs/latest/deploy/static_int8")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyWords:
+    """What is verified, and how."""
+
+    folder: Path
+    options: Options
+    accuracy: str | None
+    """DATA as it was typed; None: accuracy is not asked for."""
+    speed: bool
+    settings: Sequence[str]
+    """The settings of DATA and of its metric."""
+    measure: Sequence[str]
+    """The settings of the timing."""
+
+
+def verify_words(argv: Sequence[str]) -> VerifyWords:
+    """The bundle, and how it is verified; raises UserError for limits that are none, and for settings of what was not
+    asked for."""
+    from pipeline.bundle import Options
+
+    typed = _parser().parse_intermixed_args(argv)
+    if not 0 < typed.timeout <= SECONDS_PER_DAY:
+        raise UserError(f"--timeout must be a number of seconds above 0, a day at most (got {typed.timeout})")
+    if not 0 < typed.memory_gb < MOST_GB:
+        raise UserError(f"--memory-gb must be above 0 and below {MOST_GB} (got {typed.memory_gb})")
+    measure = [word for word in typed.settings if word.startswith(MEASURE)]
+    settings = [word for word in typed.settings if word not in measure]
+    _check_settings(typed, settings, measure)
+    return VerifyWords(
+        folder=typed.folder,
+        options=Options(
+            timeout_s=typed.timeout,
+            memory_gb=typed.memory_gb,
+            run_infer=typed.run_infer,
+            key=typed.key,
+            require_signature=typed.require_signature,
+        ),
+        accuracy=typed.accuracy,
+        speed=typed.speed,
+        settings=settings,
+        measure=measure,
+    )
+
+
+def _check_settings(typed: argparse.Namespace, settings: Sequence[str], measure: Sequence[str]) -> None:
+    for word in [*settings, *measure]:
+        if "=" not in word:
+            raise UserError(f"'{word}' is one too many behind the bundle: a setting is typed KEY=VALUE")
+    if settings and typed.accuracy is None:
+        raise UserError(f"{settings[0]} sets what the accuracy is measured on: type --accuracy DATA, too")
+    if measure and not typed.speed:
+        raise UserError(f"{measure[0]} sets how the speed is measured: type --speed, too")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="slimline verify",
+        usage="slimline verify [-h] DIR [--key PUBLIC.pem] [--require-signature] [--accuracy DATA] [--speed] "
+        "[--timeout S] [--memory-gb GB] [--run-infer] [KEY=VALUE ...]",
+        description="Let a deploy bundle prove itself here.",
+        epilog="KEY=VALUE sets how DATA is read and judged, as behind optimize: data.label_offset=1, metric=f1. "
+        "measure=quick takes a shorter look at the speed.",
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="a bundle, such as outputs/latest/deploy/static_int8")
+    parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--key",
+        type=Path,
+        metavar="PUBLIC.pem",
+        help="check the signature first, with this public key; none is refused",
+    )
+    parser.add_argument(
+        "--require-signature",
+        action="store_true",
+        help="refuse a bundle without a signature that was checked, so that forgetting the key is no way around it",
+    )
+    parser.add_argument(
+        "--accuracy",
+        metavar="DATA",
+        help="judge the model on this data, here, and hold the result against the manifest's figure: an .npz file, a "
+        "folder of images, a table of texts",
+    )
+    parser.add_argument(
+        "--speed", action="store_true", help="time the model here, and hold the result against the manifest's figure"
+    )
     parser.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds for each step (default: 60)")
     parser.add_argument(
         "--memory-gb",
@@ -33,11 +117,4 @@ def verify_words(argv: Sequence[str]) -> tuple[Path, Options]:
         action="store_true",
         help="run the bundle's own infer.py too, and load a PyTorch bundle's model: only where you trust its source",
     )
-    from pipeline.bundle import Options
-
-    options = parser.parse_args(argv)
-    if not 0 < options.timeout <= SECONDS_PER_DAY:
-        raise UserError(f"--timeout must be a number of seconds above 0, a day at most (got {options.timeout})")
-    if not 0 < options.memory_gb < MOST_GB:
-        raise UserError(f"--memory-gb must be above 0 and below {MOST_GB} (got {options.memory_gb})")
-    return options.folder, Options(timeout_s=options.timeout, memory_gb=options.memory_gb, run_infer=options.run_infer)
+    return parser

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.bundle import example
+from tests.bundle.signing import Pair, curve, pair, signed_copy
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +20,21 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bundle(written: Path, tmp_path: Path) -> Path:
     """A copy of a good bundle, to be damaged."""
     return Path(shutil.copytree(written, tmp_path / "bundle"))
+
+
+@pytest.fixture(scope="session")
+def signer(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    """The key that signs."""
+    return pair(tmp_path_factory.mktemp("signer"), "signer", curve())
+
+
+@pytest.fixture(scope="session")
+def signed_once(written: Path, signer: Pair, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A signed bundle, to be read only."""
+    return signed_copy(written, tmp_path_factory.mktemp("signed") / "static_int8", signer)
+
+
+@pytest.fixture
+def signed(signed_once: Path, tmp_path: Path) -> Path:
+    """A copy of a signed bundle, to be tampered with."""
+    return Path(shutil.copytree(signed_once, tmp_path / "static_int8"))
