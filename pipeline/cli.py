@@ -6,8 +6,9 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
     from rich.console import Console
 
+    from pipeline.bundle.steps import Step
+    from pipeline.command_line.verify import VerifyWords
     from pipeline.plan import Plan
     from pipeline.run.finished import Finished
 
@@ -274,8 +277,30 @@ def _verify(argv: list[str]) -> int:
     from pipeline.bundle import verify
     from pipeline.command_line.verify import verify_words
 
-    words = verify_words(argv)
-    return verify(words.folder, _console(), words.options)
+    words, console = verify_words(argv), _console()
+    more = tuple(_steps_of(words, console))
+    return verify(words.folder, console, replace(words.options, more=more))
+
+
+def _steps_of(words: VerifyWords, console: Console) -> Iterator[Step]:
+    """The steps of ``--accuracy`` and ``--speed``. Nothing is composed for a bundle whose manifest is refused."""
+    from pipeline.bundle.integrity import read_manifest
+    from pipeline.config import measure_settings, register
+
+    register(make_folders=False)
+    manifest = None if words.accuracy is None else read_manifest(words.folder)[0]
+    if words.accuracy is not None and manifest is not None:
+        from pipeline.command_line.bundle_words import accuracy_words
+        from pipeline.run.deployed_accuracy import accuracy_step
+
+        folders = [part for folder in words.folders for part in ("--config-dir", str(folder))]
+        settings = accuracy_words(manifest, words.accuracy, words.settings, words.folders)
+        yield accuracy_step(_planned([*folders, *settings, *words.measure]), console)
+    if words.speed:
+        from pipeline.run.deployed_speed import speed_step
+
+        with explained():
+            yield speed_step(measure_settings(words.measure), console)
 
 
 def _sign(argv: list[str]) -> int:

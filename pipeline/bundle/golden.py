@@ -47,6 +47,13 @@ def write(path: Path, golden: Split, outputs: Arrays) -> None:
     np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
 
 
+def read(folder: Path, manifest: Mapping[str, Any]) -> tuple[Arrays, Arrays]:
+    """The raw golden inputs and the outputs, by name; the file must have been checked."""
+    with np.load(folder / manifest["golden"]["file"], allow_pickle=False) as arrays:
+        inputs = {entry["name"]: arrays[f"input.{entry['name']}"] for entry in manifest["inputs"]}
+        return inputs, {entry["name"]: arrays[f"output.{entry['name']}"] for entry in manifest["outputs"]}
+
+
 def scores(metric: Metric | None, outputs: Arrays) -> dict[str, Any] | None:
     """The manifest's entry ``scores``: the output that the metric takes classes from; None where it judges no classes.
 

@@ -32,6 +32,8 @@ class VerifyWords:
     """The settings of DATA and of its metric."""
     measure: Sequence[str]
     """The settings of the timing."""
+    folders: Sequence[Path]
+    """The user's folders of configurations."""
 
 
 def verify_words(argv: Sequence[str]) -> VerifyWords:
@@ -60,6 +62,7 @@ def verify_words(argv: Sequence[str]) -> VerifyWords:
         speed=typed.speed,
         settings=settings,
         measure=measure,
+        folders=typed.config_dir,
     )
 
 
@@ -69,7 +72,7 @@ def _check_settings(typed: argparse.Namespace, settings: Sequence[str], measure:
             raise UserError(f"'{word}' is one too many behind the bundle: a setting is typed KEY=VALUE")
     if settings and typed.accuracy is None:
         raise UserError(f"{settings[0]} sets what the accuracy is measured on: type --accuracy DATA, too")
-    if measure and not typed.speed:
+    if measure and not typed.speed and typed.accuracy is None:
         raise UserError(f"{measure[0]} sets how the speed is measured: type --speed, too")
 
 
@@ -77,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="slimline verify",
         usage="slimline verify [-h] DIR [--key PUBLIC.pem] [--require-signature] [--accuracy DATA] [--speed] "
-        "[--timeout S] [--memory-gb GB] [--run-infer] [KEY=VALUE ...]",
+        "[--timeout S] [--memory-gb GB] [--run-infer] [--config-dir DIR] [KEY=VALUE ...]",
         description="Let a deploy bundle prove itself here.",
         epilog="KEY=VALUE sets how DATA is read and judged, as behind optimize: data.label_offset=1, metric=f1. "
         "measure=quick takes a shorter look at the speed.",
@@ -103,6 +106,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--speed", action="store_true", help="time the model here, and hold the result against the manifest's figure"
+    )
+    parser.add_argument(
+        "--config-dir",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a folder with configurations of your own, such as the one of your metric",
     )
     parser.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds for each step (default: 60)")
     parser.add_argument(

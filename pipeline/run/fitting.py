@@ -93,11 +93,7 @@ def acquainted(plan: Plan, source: Artifact, splits: Mapping[SplitName, Split], 
     Raises UserError where its outputs are no numbers or differ from run to run, where the metric doesn't fit them, and
     where labels or class names don't fit its classes.
     """
-    if splits["test"].labels is None and getattr(getattr(plan.metric, "judging", None), "needs_labels", False):
-        raise UserError(
-            f"metric '{plan.metric.name}' needs labels, and {plan.data.name} has none: give the data labels, or take "
-            "metric=top_one or metric=cosine, which hold a variant against the baseline"
-        )
+    check_labelled(plan, splits["test"])
     seen = _look(plan, source, splits["test"], start)
     if seen is None:
         return Acquainted(plan=plan, look=None)
@@ -108,6 +104,21 @@ def acquainted(plan: Plan, source: Artifact, splits: Mapping[SplitName, Split], 
             f"{show.of_largest(seen.repeat)} of their largest value, so nothing can be compared with "
             "them: switch off what draws at random (dropout in evaluation, noise, sampling) or give it a fixed seed"
         )
+    return fitted_to(plan, seen, splits)
+
+
+def check_labelled(plan: Plan, test: Split) -> None:
+    """Raise UserError where the metric needs labels and the test split has none."""
+    if test.labels is None and getattr(getattr(plan.metric, "judging", None), "needs_labels", False):
+        raise UserError(
+            f"metric '{plan.metric.name}' needs labels, and {plan.data.name} has none: give the data labels, or take "
+            "metric=top_one or metric=cosine, which hold a variant against the baseline"
+        )
+
+
+def fitted_to(plan: Plan, seen: Look, splits: Mapping[SplitName, Split]) -> Acquainted:
+    """Fit the metric and the labels to what a model gave for the first test examples; raises UserError as
+    ``acquainted`` does."""
     metric, note = _fitted(plan.metric, seen)
     plan = replace(plan, metric=metric)
     notes = [] if note is None else [note]
