@@ -48,7 +48,7 @@ class Options:
     require_signature: bool = False
     """Whether a bundle without a signature that was checked is refused."""
     more: tuple[Step, ...] = ()
-    """Steps that come last, such as those that judge and time the model on this machine."""
+    """Steps that come last, such as those that judge and time the model on this machine. None relies on another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,6 @@ def steps(manifest: Mapping[str, Any], options: Options) -> Iterator[Step]:
         yield Step(names=_IN_A_SESSION, run=_apart(trial.run_model))
     if options.run_infer:
         yield Step(names=("infer.py",), run=run_infer)
-    yield from options.more
 
 
 def signature_checks(folder: Path, options: Options) -> list[Check]:

@@ -59,7 +59,7 @@ def verify_bundle(folder: Path, options: Options | None = None) -> list[Check]:
 
 
 def checks_of(folder: Path, options: Options) -> Iterator[Check]:
-    """The checks as they are done; the last one has failed unless all were done and passed.
+    """The checks as they are done. The first that fails is the last of its kind: only ``options.more`` are all done.
 
     Raises UserError for a folder that is no bundle.
     """
@@ -77,6 +77,8 @@ def checks_of(folder: Path, options: Options) -> Iterator[Check]:
         yield from checks
         if not all(check.passed for check in checks):
             return
+    for step in options.more:
+        yield from done(step, folder, manifest, options)
 
 
 def require_bundle(folder: Path, command: str = "verify") -> None:
