@@ -56,8 +56,9 @@ def sign_folder(folder: Path, key: Path, password: bytes | None, out: Path) -> N
     """Write the signature of all files of a folder but ``model.sig`` to ``out``. The key must have been checked."""
     from model_signing import signing
 
+    config: Any = signing.Config
     # The library hands the password on as it is, and what reads the key takes bytes only.
-    signer = signing.Config().use_elliptic_key_signer(private_key=key, password=password)
+    signer = config().use_elliptic_key_signer(private_key=key, password=password)
     signer.set_hashing_config(_hashing()).sign(folder, out)
 
 
@@ -141,7 +142,8 @@ def _refused(folder: Path, key: Path) -> str:
     from cryptography.exceptions import InvalidSignature
     from model_signing import verifying
 
-    verifier = verifying.Config().use_elliptic_key_verifier(public_key=key).set_hashing_config(_hashing())
+    config: Any = verifying.Config
+    verifier = config().use_elliptic_key_verifier(public_key=key).set_hashing_config(_hashing())
     try:
         verifier.verify(folder, folder / SIGNATURE_FILE)
     except InvalidSignature:
@@ -155,7 +157,8 @@ def _hashing() -> Any:
     """Every file counts but the signature itself; a file of Git's, too, which the library would pass over."""
     from model_signing import hashing
 
-    return hashing.Config().set_ignored_paths(paths=[SIGNATURE_FILE], ignore_git_paths=False)
+    config: Any = hashing.Config
+    return config().set_ignored_paths(paths=[SIGNATURE_FILE], ignore_git_paths=False)
 
 
 def _differences(folder: Path, said: Statement) -> str:

@@ -87,6 +87,12 @@ def flip(bundle: Path) -> None:
     say(bundle, flipped)
 
 
+def unnamed(bundle: Path) -> None:
+    """A signature that does not say by which key it is, of other numbers."""
+    flip(bundle)
+    say(bundle, lambda content: content["verificationMaterial"].update(publicKey={}))
+
+
 def figure(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
     """A figure of the manifest, with all that is derived from it made anew."""
     return lambda bundle: forge(bundle, lambda manifest: change(manifest["measured"]))
@@ -155,15 +161,8 @@ TAMPERED: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a swapped model": (weights_of_another_model, "weights.bin was changed after it was signed"),
     "a swapped model that the manifest knows": (sealed_weights, "manifest.json, weights.bin were changed after"),
-    "a graph with another node": (
-        lambda bundle: change_model(
-            bundle,
-            lambda model: (
-                model.graph.node[0].ClearField("name")
-                or model.ClearField("producer_name")
-                or setattr(model, "doc_string", "x")
-            ),
-        ),
+    "another graph": (
+        lambda bundle: change_model(bundle, lambda model: setattr(model, "doc_string", "x")),
         "model.onnx were changed after it was signed",
     ),
     "golden outputs of another model": (
@@ -201,10 +200,7 @@ TAMPERED: dict[str, tuple[Callable[[Path], object], str]] = {
         NO_SIGNATURE,
     ),
     "another number in the signature": (flip, FORGED),
-    "a key that is not named": (
-        lambda bundle: (flip(bundle), say(bundle, lambda one: one["verificationMaterial"].update(publicKey={}))),
-        FORGED,
-    ),
+    "a key that is not named": (unnamed, FORGED),
     "a file that the signature's list forgets": (
         lambda bundle: restate(bundle, lambda one: one["predicate"]["resources"].pop()),
         FORGED,
@@ -271,10 +267,10 @@ def test_another_key_is_refused(signed: Path, signer: Pair, tmp_path: Path, name
 def test_what_a_signer_left_out_is_not_taken_as_signed(signed: Path, signer: Pair) -> None:
     from model_signing import hashing, signing
 
-    leaving = hashing.Config().set_ignored_paths(paths=[SIG, "infer.py"], ignore_git_paths=False)
-    signing.Config().use_elliptic_key_signer(private_key=signer.private).set_hashing_config(leaving).sign(
-        signed, signed / SIG
-    )
+    hashes: Any = hashing.Config
+    config: Any = signing.Config
+    leaving = hashes().set_ignored_paths(paths=[SIG, "infer.py"], ignore_git_paths=False)
+    config().use_elliptic_key_signer(private_key=signer.private).set_hashing_config(leaving).sign(signed, signed / SIG)
     assert "model.sig does not cover every file by its sha256" in refused(signed, signer.public)
 
 
