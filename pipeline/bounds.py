@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
-from annotated_types import Ge, Gt, Le, Lt, MinLen
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 
 if TYPE_CHECKING:
     from pydantic_core import CoreSchema, ErrorDetails
@@ -61,6 +61,8 @@ class AsText:
 Count = Annotated[int, Ge(1), Le(MOST)]
 CountFromZero = Annotated[int, Ge(0), Le(MOST)]
 """A count that may be 0."""
+Licence = Annotated[str, MinLen(1), MaxLen(200)]
+"""The name of a licence, such as ``Apache-2.0``."""
 Seed = Annotated[int, Ge(0), Le(2**32 - 1)]
 """A seed that NumPy and PyTorch take."""
 Threads = Annotated[int, Ge(1), Le(1024)]

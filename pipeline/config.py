@@ -18,7 +18,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from pipeline.bounds import BatchSize, fitted
+from pipeline.bounds import BatchSize, Licence, fitted
 from pipeline.construct import construct, make, selected_in
 from pipeline.errors import UserError
 from pipeline.errors.names import meant, unknown
@@ -111,6 +111,10 @@ def build(cfg: DictConfig, output: Path, command: str) -> Plan:
         raise UserError(*(f"{key} has no value: type {key}=VALUE" for key in missing))
     plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     problems: list[str] = _unknown(plain)
+    licences = {part: plain[part].pop("licence", None) for part in ("model", "data")}
+    licences = {
+        part: fitted(name, Licence, f"{part}.licence", problems) for part, name in licences.items() if name is not None
+    }
     model = construct(plain["model"], "model", problems)
     data = construct(plain["data"], "data", problems)
     metric = construct(plain["metric"], "metric", problems)
@@ -152,6 +156,7 @@ def build(cfg: DictConfig, output: Path, command: str) -> Plan:
         limits=limits,
         search=search,
         tracking=tracking,
+        licences=licences,
         default_variants=by_default(command, "variant", "variants", variants) - {BASELINE, *plain["steps"]},
         default_targets=by_default(command, "target", "target", targets),
     )

@@ -14,6 +14,7 @@ from pipeline.artifact.onnx_file import is_inside
 from pipeline.bundle import manifest as manifests
 from pipeline.bundle.check import Check, from_problems
 from pipeline.bundle.slimline_infer.values import printable
+from pipeline.bundle.sums import SUMS_FILE
 from pipeline.errors import WorkerFailed
 
 COMPILED = ("__pycache__", ".pyc", ".pyo", ".so", ".pyd")
@@ -52,7 +53,7 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any] | None, list[Check]]:
 
 
 def check_files(folder: Path, manifest: Mapping[str, Any], seconds: float) -> list[Check]:
-    """Every file of the manifest is there and has its size and its sha256, and there is no other.
+    """Every file of the manifest is there and has its size and its sha256, and beside the sums there is no other.
 
     Raises WorkerFailed where that takes longer than ``seconds``.
     """
@@ -65,7 +66,8 @@ def check_files(folder: Path, manifest: Mapping[str, Any], seconds: float) -> li
     if present.get(SIGNATURE_FILE) == "a file":
         del present[SIGNATURE_FILE]
     plain = {name for name, kind in present.items() if kind == "a file"}
-    missing = [f"{printable(name)} is {present.get(name, 'missing')}" for name in sorted(set(files) - plain)]
+    missing = [f"{printable(name)} is {present.get(name, 'missing')}" for name in sorted({*files, SUMS_FILE} - plain)]
+    present.pop(SUMS_FILE, None)
     folders = {parent.as_posix() for name in files for parent in Path(name).parents}
     unexpected = [
         f"{printable(name)} ({kind}) is not in the manifest{_advice(name)}"

@@ -22,7 +22,7 @@ from pipeline.results.figures import Latency
 from pipeline.results.record import Record, VariantRecord
 from pipeline.results.report import Recommendation, Report, Result
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MOST_BYTES = 2**24
 """The most bytes of a manifest: a larger one is not read."""
 MOST_LEVELS = 40

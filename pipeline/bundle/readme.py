@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pipeline.bundle.fence import code, prose
+from pipeline.bundle.figures import examples, machine_words, rows
 from pipeline.bundle.slimline_infer.values import printable
 
+README_FILE = "README.md"
 _RUNTIMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "torch": "PyTorch"}
 _KINDS = {
     "model.onnx": "The ONNX model",
@@ -98,7 +100,7 @@ def _batches(manifest: Mapping[str, Any]) -> str:
     size = manifest["batch_size"]
     if any(isinstance(entry["shape"][0], int) for entry in manifest["inputs"] if entry["shape"]):
         return f"The model's batch size is fixed to {size}; `infer.py` fills up the last batch and cuts it off again."
-    return f"`infer.py` runs {_examples(size)} at a time, as measured; `Model(batch_size=...)` changes that."
+    return f"`infer.py` runs {examples(size)} at a time, as measured; `Model(batch_size=...)` changes that."
 
 
 def _program(manifest: Mapping[str, Any]) -> str:
@@ -119,38 +121,15 @@ module = torch.export.load("{manifest["program"]}").module()
 
 def _figures(manifest: Mapping[str, Any]) -> str:
     measured = manifest["measured"]
-    rows = "\n".join(f"| {name} | {value} | {interval} |" for name, value, interval in _rows(measured))
+    lines = "\n".join(f"| {name} | {value} | {interval} |" for name, value, interval in rows(measured))
     return f"""## Measured
 
-On target {code(measured["target"])} ({prose(measured["device"])}), {_examples(measured["batch_size"])} a call.
-Machine: {_machine(measured["machine"])}.
+On target {code(measured["target"])} ({prose(measured["device"])}), {examples(measured["batch_size"])} a call.
+Machine: {machine_words(measured["machine"])}.
 
 | figure | value | interval |
 |---|---|---|
-{rows}"""
-
-
-def _rows(measured: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    accuracy, latency, speedup = measured["accuracy"], measured["latency_ms"], measured["speedup"]
-    if accuracy:
-        name = f"{prose(accuracy['metric'])} ({accuracy['n']} examples)"
-        figure = "{:.2%}".format if _in_percent(accuracy) else "{:.4f}".format
-        yield name, figure(accuracy["value"]), f"{figure(accuracy['low'])} to {figure(accuracy['high'])}"
-        if accuracy["delta"] is not None:
-            yield "change against the baseline", *_change(accuracy)
-    if latency:
-        for name in ("p50", "p90", "p99"):
-            yield f"latency {name}", f"{_number(latency[name]['value'])} ms", _interval(latency[name], "ms")
-    if speedup:
-        reference = speedup["reference"]
-        over = f"{code(reference['variant'])} on {code(reference['target'])}"
-        name = f"speed-up over {over} ({prose(speedup['verdict'])})"
-        yield name, f"{speedup['value']:.3f}×", f"{speedup['low']:.3f}× to {speedup['high']:.3f}×"
-    if measured["throughput"] is not None:
-        yield "throughput", f"{_number(measured['throughput'])} examples/s", "-"
-    yield "size on disk", f"{_number(measured['size_bytes'] / 1e6)} MB", "-"
-    if measured["peak_memory_bytes"] is not None:
-        yield "peak memory", f"{_number(measured['peak_memory_bytes'] / 1e6)} MB", "-"
+{lines}"""
 
 
 def _trust(manifest: Mapping[str, Any]) -> str:
@@ -163,6 +142,8 @@ def _trust(manifest: Mapping[str, Any]) -> str:
         "The accuracy holds for data like the test data; the intervals cover chance, not a change of data.",
         f"The outputs for the {golden['examples']} golden inputs were made by this very model with these session "
         f"options. When they are compared: {prose(golden['rule'])}.",
+        "`MODEL_CARD.md` tells what was done to the model and under which licences things are, `sbom.cdx.json` lists "
+        "what is in the folder and what it runs on. `sha256sum -c SHA256SUMS` checks the files without slimline.",
         "`python -m pipeline verify DIR` compares every file with the sha256 in `manifest.json`, `infer.py` and "
         "`serve.py` with those that slimline writes, before it loads anything; it runs nothing that lies here but the "
         "model. The manifest is not signed: this finds damage and mix-ups, and does not tell who made the folder. Take "
@@ -192,42 +173,5 @@ def _variable(index: int) -> str:
     return "array" if index == 0 else f"array_{index + 1}"
 
 
-def _examples(count: int) -> str:
-    return "1 example" if count == 1 else f"{count} examples"
-
-
 def _needs_cuda(manifest: Mapping[str, Any]) -> bool:
     return any(entry["name"] == "CUDAExecutionProvider" for entry in manifest["session"].get("providers", ()))
-
-
-def _machine(machine: Mapping[str, Any]) -> str:
-    cores = f"{machine['cores']} cores" if machine.get("cores") else None
-    known = [str(value) for value in (machine.get("cpu"), cores, machine.get("gpu"), machine.get("os")) if value]
-    return prose(", ".join(known) or "not recorded")
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _interval(figure: Mapping[str, Any], unit: str) -> str:
-    if figure["low"] is None or figure["high"] is None:
-        return "too few samples"
-    return f"{_number(figure['low'])} to {_number(figure['high'])} {unit}"
-
-
-def _change(accuracy: Mapping[str, Any]) -> tuple[str, str]:
-    """The change and its interval, in the metric's unit."""
-    scale, places, unit = (100, 2, " points") if _in_percent(accuracy) else (1, 4, "")
-    names = ("delta", "delta_low", "delta_high")
-    if accuracy.get("unit") == "error":
-        scale, names = -1, ("delta", "delta_high", "delta_low")
-    value, low, high = (
-        None if accuracy[name] is None else f"{accuracy[name] * scale + 0.0:+.{places}f}" for name in names
-    )
-    return f"{value}{unit}", "-" if low is None or high is None else f"{low} to {high}{unit}"
-
-
-def _in_percent(accuracy: Mapping[str, Any]) -> bool:
-    """Also of a manifest that does not say what its figures are written in."""
-    return bool(accuracy.get("unit", "percent") == "percent")

@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifact import OPENVINO_FILE
-from pipeline.bundle import derived, keys, signature, trial
+from pipeline.bundle import derived, keys, papers, signature, trial
 from pipeline.bundle.check import Check, from_problems
-from pipeline.bundle.dockerfile import DOCKERFILE, dockerfile
 from pipeline.bundle.integrity import SIGNATURE_FILE, check_files, kind_of
 from pipeline.bundle.process import run_program
-from pipeline.bundle.readme import readme
 from pipeline.bundle.session import refused_options
 from pipeline.errors import WorkerFailed
 from pipeline.isolated import Limits, run
@@ -67,7 +65,8 @@ def processes(runtime: str = "onnxruntime") -> Template:
 def steps(manifest: Mapping[str, Any], options: Options) -> Iterator[Step]:
     """The steps for a bundle with this manifest, in order: each relies on the ones before it."""
     yield Step(names=("files present", "no other files", "files unchanged"), run=_files)
-    yield Step(names=("program", "requirements.txt", "README.md", "Dockerfile", "session"), run=_derived)
+    yield Step(names=("program", "session"), run=_derived)
+    yield Step(names=papers.CHECKS, run=_papers)
     if manifest["runtime"] == "torch":
         yield Step(names=("use of files", "tolerance", "golden examples"), run=_apart(trial.check_program_file))
     elif manifest["model"] == OPENVINO_FILE:
@@ -136,23 +135,12 @@ def _derived(folder: Path, manifest: Mapping[str, Any], _: Options) -> list[Chec
         changed.append(f"the manifest's sha256 is not that of {manifest['model']}")
     return [
         from_problems("program", changed, f"infer.py, serve.py and {derived.PARTS} are what this slimline writes"),
-        _requirements(folder / "requirements.txt", derived.requirements(manifest)),
-        _same(folder / "README.md", readme(manifest), "written from the manifest"),
-        _same(folder / DOCKERFILE, dockerfile(manifest), "derived from the manifest"),
         from_problems("session", refused, "its options name no file and no library"),
     ]
 
 
-def _requirements(path: Path, wanted: str) -> Check:
-    loose = [line for line in wanted.splitlines() if "==" not in line]
-    if loose:
-        return Check(path.name, False, f"the manifest pins no version of {', '.join(loose)}")
-    return _same(path, wanted, "derived from the manifest")
-
-
-def _same(path: Path, wanted: str, otherwise: str) -> Check:
-    same = path.read_bytes() == wanted.encode()
-    return from_problems(path.name, [] if same else [f"{path.name} is not what the manifest calls for"], otherwise)
+def _papers(folder: Path, manifest: Mapping[str, Any], _: Options) -> list[Check]:
+    return papers.check_papers(folder, manifest)
 
 
 def _apart(

@@ -14,8 +14,9 @@ import numpy as np
 from pipeline.artifact import OPENVINO_WEIGHTS, onnx_file, openvino_file
 from pipeline.bundle.check import Check, from_problems
 from pipeline.bundle.derived import program
-from pipeline.bundle.dockerfile import DOCKERFILE
 from pipeline.bundle.golden import check_golden_file, check_tolerance
+from pipeline.bundle.papers import licence_files
+from pipeline.bundle.sbom import PAPERS
 from pipeline.bundle.session import precision_of
 from pipeline.bundle.slimline_infer.values import by_example, printable
 from pipeline.data.dataset import Feed
@@ -117,8 +118,8 @@ def _external_data(model: onnx.ModelProto, manifest: Mapping[str, Any]) -> Check
 
 def _unused(manifest: Mapping[str, Any], external: Sequence[str]) -> list[str]:
     """Files of the manifest that neither the model nor the program reads, and what is told of the model's size."""
-    known = {manifest["model"], manifest.get("program"), "README.md", "requirements.txt", manifest["golden"]["file"]}
-    used = {*known, DOCKERFILE, *program(manifest["runtime"]), *external}
+    known = {manifest["model"], manifest.get("program"), manifest["golden"]["file"], *PAPERS, *licence_files(manifest)}
+    used = {*known, *program(manifest["runtime"]), *external}
     problems = [
         f"{printable(name)} is in the manifest, and nothing reads it" for name in manifest["files"] if name not in used
     ]

@@ -22,15 +22,16 @@ from pipeline.artifact.onnx_file import (
     tolerance,
 )
 from pipeline.artifact.openvino_file import arithmetic, read_graph
-from pipeline.bundle import derived, golden
+from pipeline.bundle import derived, golden, licences, papers
 from pipeline.bundle import manifest as manifests
-from pipeline.bundle.dockerfile import DOCKERFILE, dockerfile
+from pipeline.bundle.licences import Licence
 from pipeline.bundle.pictures import recipe
 from pipeline.bundle.program import PROGRAM_FILE, signature, write_program
-from pipeline.bundle.readme import readme
+from pipeline.bundle.sbom import PAPERS
 from pipeline.bundle.session import precision_of, runtime_of, session_entry
 from pipeline.bundle.slimline_infer.values import value_range
 from pipeline.bundle.steps import Options, processes
+from pipeline.bundle.sums import SUMS_FILE
 from pipeline.bundle.try_out import Tried, try_out
 from pipeline.bundle.verify import checks_of
 from pipeline.data.batches import Axes
@@ -51,8 +52,9 @@ MEMORY_GB = 1024.0
 _PATIENT = Limits(seconds=PATIENCE_S)
 OWN_FILES = (
     *(manifests.MANIFEST_FILE, manifests.GOLDEN_FILE, PROGRAM_FILE, derived.PROGRAM, derived.SERVER),
-    *(DOCKERFILE, "README.md", "requirements.txt"),
+    *(*PAPERS, SUMS_FILE),
 )
+OWN_FOLDERS = (derived.PARTS, licences.FOLDER)
 
 
 def write_bundle(
@@ -70,6 +72,8 @@ def write_bundle(
     data: Dataset | None = None,
     output_axes: Axes | None = None,
     metric: Metric | None = None,
+    known_licences: Mapping[str, Licence] | None = None,
+    wheels: Path | None = None,
 ) -> Path:
     """Write the recommended variant's deploy folder and return it; an older one at ``out`` is replaced.
 
@@ -77,9 +81,10 @@ def write_bundle(
     preprocessed) test examples, of which the first few become the golden inputs. ``trained`` is the PyTorch model that
     an ONNX variant was made from, where stages have changed it: it is added as a program of torch.export, if torch can
     export it. ``data`` tells how images were read, ``metric`` where the scores are, ``output_axes`` where outputs have
-    the examples, by name (else first). The folder takes its name only after it has been verified. Raises Skipped where
-    a bundle can't be made of the variant, VerificationFailed where what was written does not pass, OutOfSpace, and
-    ValueError where the report has no such row.
+    the examples, by name (else first). ``known_licences`` are those of the model and the data, ``wheels`` is a folder
+    with the wheels whose digests ``requirements.txt`` holds then. The folder takes its name only after it has been
+    verified. Raises Skipped where a bundle can't be made of the variant, VerificationFailed where what was written does
+    not pass, OutOfSpace, UserError where ``wheels`` lacks one, and ValueError where the report has no such row.
     """
     runtime, session = runtime_of(target), session_entry(target)
     measured = manifests.measured(report, record, recommendation)
@@ -116,12 +121,12 @@ def write_bundle(
                 "provenance": manifests.provenance(record, variant, artifact.digest),
             }
         )
-        (folder / "README.md").write_text(readme(manifest), encoding="utf-8")
-        (folder / "requirements.txt").write_text(derived.requirements(manifest))
-        (folder / DOCKERFILE).write_text(dockerfile(manifest))
-        (folder / manifests.MANIFEST_FILE).write_text(
-            manifests.render(manifests.sealed({**manifest, "files": _files(folder)})), encoding="utf-8"
-        )
+        own = papers.Papers.of(manifest, known_licences or {}, wheels)
+        manifest |= manifests.plain(own.entries)
+        own.write(folder, manifest, _files(folder))
+        sealed = manifests.sealed({**manifest, "files": _files(folder)})
+        (folder / manifests.MANIFEST_FILE).write_text(manifests.render(sealed), encoding="utf-8")
+        papers.write_sums(folder, sealed)
         _prove(folder, start)
     return out
 
@@ -158,7 +163,7 @@ def _add_model(artifact: Artifact, folder: Path, runtime: str, session: Mapping[
 
 def _copy(artifact: Artifact, name: str, folder: Path) -> None:
     """A file of the artifact, where the bundle may hold one by that name."""
-    if not is_inside(name) or name in OWN_FILES or Path(name).parts[0] == derived.PARTS:
+    if not is_inside(name) or name in OWN_FILES or Path(name).parts[0] in OWN_FOLDERS:
         raise VerificationFailed(f"the model keeps tensors in '{name}', which a bundle can't hold")
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(artifact.path / name, folder / name)

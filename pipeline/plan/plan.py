@@ -52,6 +52,8 @@ class Plan:
     """The search for the best among the variants and targets; None: every one of them is measured."""
     tracking: Tracking | None = None
     """Where the finished run is sent; None: it stays in its folder only."""
+    licences: Mapping[str, str] = field(default_factory=dict)
+    """The licences of the ``model`` and the ``data``, where the user has named them."""
     pairs: frozenset[tuple[str, str]] | None = None
     """The variants and targets whose rows are measured; None: every variant on every target."""
 

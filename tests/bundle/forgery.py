@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.artifact import file_digest
 from pipeline.bundle import manifest as manifests
-from pipeline.bundle.derived import requirements
-from pipeline.bundle.dockerfile import dockerfile
-from pipeline.bundle.readme import readme
+from pipeline.bundle.papers import derived_papers, write_sums
 
 Manifest = dict[str, Any]
 
@@ -26,16 +24,15 @@ def manifest_of(folder: Path) -> Manifest:
 
 
 def forge(folder: Path, change: Callable[[Manifest], object] = lambda manifest: None, *, derive: bool = True) -> None:
-    """Change the manifest, and make its digests agree with it and with the files again; ``derive``: the README, the
-    requirements and the Dockerfile too."""
+    """Change the manifest, and make its digests agree with it and with the files again; ``derive``: the
+    papers that are written from it too."""
     manifest = manifest_of(folder)
     change(manifest)
     if manifest["model"] in ("model.onnx", "model.xml") and (folder / manifest["model"]).is_file():
         manifest["sha256"] = file_digest(folder / manifest["model"])
     if derive:
-        (folder / "README.md").write_text(readme(manifest))
-        (folder / "requirements.txt").write_text(requirements(manifest))
-        (folder / "Dockerfile").write_text(dockerfile(manifest))
+        for name, text in derived_papers(manifest).items():
+            (folder / name).write_text(text)
     seal(folder, manifest)
 
 
@@ -45,6 +42,7 @@ def seal(folder: Path, manifest: Manifest) -> None:
         if (folder / name).is_file():
             manifest["files"][name] = {"sha256": file_digest(folder / name), "bytes": (folder / name).stat().st_size}
     (folder / "manifest.json").write_text(manifests.render(manifests.sealed(manifest)))
+    write_sums(folder, manifest)
 
 
 def rewrite(folder: Path, text: Callable[[str], str]) -> None:

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 FOLDER = Path(__file__).resolve().parent.parent
 """The bundle that this program lies in."""
 RUNTIMES = ("onnxruntime", "openvino", "torch")
-READS_UP_TO = 2
+READS_UP_TO = 3
 """The newest version of a manifest that this program reads."""
 
 
