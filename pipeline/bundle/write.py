@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +35,8 @@ from pipeline.bundle.verify import checks_of
 from pipeline.data.batches import Axes
 from pipeline.data.dataset import Dataset, Feed, Split
 from pipeline.data.preprocessing import Preprocessing
-from pipeline.errors import Skipped, VerificationFailed, WorkerFailed, reporting_disk
+from pipeline.errors import Skipped, VerificationFailed, WorkerFailed
+from pipeline.folders.writing import whole_folder
 from pipeline.isolated import Limits, run
 from pipeline.isolated.run import Starter
 from pipeline.plan import Metric, Target
@@ -90,7 +89,7 @@ def write_bundle(
     measured = manifests.measured(report, record, recommendation)
     variant = next(variant for variant in record.variants if variant.name == recommendation.variant)
     chosen = golden.choose(examples, recommendation.batch_size)
-    with _replacing(out) as folder, processes(runtime) as start:
+    with whole_folder(out) as folder, processes(runtime) as start:
         for name, content in derived.program(runtime).items():
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_bytes(content)
@@ -223,22 +222,3 @@ def _prove(folder: Path, start: Starter) -> None:
         raise VerificationFailed(
             "\n".join(f"the bundle was not written: {check.name}: {check.detail}" for check in failed)
         )
-
-
-@contextmanager
-def _replacing(out: Path) -> Iterator[Path]:
-    """A new folder that becomes ``out`` when the block ends well, and is removed when it doesn't."""
-    folder = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.new")
-    old = folder.with_suffix(".old")
-    try:
-        with reporting_disk(out):
-            folder.mkdir(parents=True)
-            yield folder
-            if out.exists():
-                out.replace(old)
-            folder.replace(out)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        if old.exists() and not out.exists():
-            old.replace(out)
-        shutil.rmtree(old, ignore_errors=True)

@@ -1,10 +1,14 @@
-"""Writes files that appear whole or not at all."""
+"""Writes files and folders that appear whole or not at all."""
 
 from __future__ import annotations
 
+import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from pipeline.errors import reporting_disk
 
 
 @contextmanager
@@ -26,3 +30,23 @@ def write_whole(path: Path, text: str) -> None:
     """
     with whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+
+
+@contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """Give a new folder that becomes ``out`` when the block ends well, and is removed when it doesn't. What was there
+    before is replaced. Raises OutOfSpace where the disk is full."""
+    folder = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.new")
+    old = folder.with_suffix(".old")
+    try:
+        with reporting_disk(out):
+            folder.mkdir(parents=True)
+            yield folder
+            if out.exists():
+                out.replace(old)
+            folder.replace(out)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if old.exists() and not out.exists():
+            old.replace(out)
+        shutil.rmtree(old, ignore_errors=True)

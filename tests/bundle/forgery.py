@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from pipeline.artifact import file_digest
 from pipeline.bundle import manifest as manifests
 from pipeline.bundle.papers import derived_papers, write_sums
+from pipeline.bundle.sbom import SBOM_FILE, sbom
 
 Manifest = dict[str, Any]
 
@@ -30,19 +32,27 @@ def forge(folder: Path, change: Callable[[Manifest], object] = lambda manifest: 
     change(manifest)
     if manifest["model"] in ("model.onnx", "model.xml") and (folder / manifest["model"]).is_file():
         manifest["sha256"] = file_digest(folder / manifest["model"])
+    refresh(folder, manifest)
     if derive:
         for name, text in derived_papers(manifest).items():
             (folder / name).write_text(text)
+        with suppress(LookupError, TypeError, ValueError):  # where the manifest is no longer one
+            (folder / SBOM_FILE).write_text(sbom(manifest, manifest["files"]))
     seal(folder, manifest)
 
 
 def seal(folder: Path, manifest: Manifest) -> None:
     """Write the manifest with the digests of the files as they are."""
+    refresh(folder, manifest)
+    (folder / "manifest.json").write_text(manifests.render(manifests.sealed(manifest)))
+    write_sums(folder, manifest)
+
+
+def refresh(folder: Path, manifest: Manifest) -> None:
+    """Let the manifest have the digests of the files as they are."""
     for name in manifest["files"]:
         if (folder / name).is_file():
             manifest["files"][name] = {"sha256": file_digest(folder / name), "bytes": (folder / name).stat().st_size}
-    (folder / "manifest.json").write_text(manifests.render(manifests.sealed(manifest)))
-    write_sums(folder, manifest)
 
 
 def rewrite(folder: Path, text: Callable[[str], str]) -> None:

@@ -79,7 +79,7 @@ def test_an_openvino_bundle_verifies_and_needs_openvino_alone(on_openvino: Path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "golden outputs reproduced" in done.stdout
     lines = (on_openvino / "requirements.txt").read_text().splitlines()
-    assert [line.partition("==")[0] for line in lines] == ["numpy", "openvino"]
+    assert [line.partition("==")[0] for line in lines if "==" in line] == ["numpy", "openvino", "openvino-telemetry"]
 
 
 def test_an_openvino_bundle_gives_the_models_outputs(on_openvino: Path) -> None:
@@ -155,8 +155,9 @@ def test_a_torch_bundle_needs_torch_alone(on_torch: Path) -> None:
         "program.pt2",
         [{"dtype": "float32", "shape": [None, 3], "name": "logits"}],
     )
-    assert "torch==2" in (on_torch / "requirements.txt").read_text()
-    assert "+" not in (on_torch / "requirements.txt").read_text()
+    pins = [line for line in (on_torch / "requirements.txt").read_text().splitlines() if line[0] != "#"]
+    assert any(line.startswith("torch==2") for line in pins)
+    assert not any("+" in line for line in pins)
 
 
 def test_a_torch_model_that_can_not_be_exported_is_skipped_with_what_to_choose(
