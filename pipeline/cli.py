@@ -266,11 +266,13 @@ def _compare(argv: list[str]) -> int:
 
 
 def _bundle(argv: list[str]) -> int:
+    from pipeline.bundle.packing import Packing
     from pipeline.command_line.bundle import bundle_options
     from pipeline.run.bundling import bundle_rows
 
     options = bundle_options(argv)
-    return bundle_rows(_finished(options.run), options.rows, options.out, _console())
+    packing = Packing(zip_file=options.zip, oci=options.oci, wheels=options.hashes)
+    return bundle_rows(_finished(options.run), options.rows, options.out, _console(), packing)
 
 
 def _verify(argv: list[str]) -> int:

@@ -247,6 +247,12 @@ def test_plain_dataclasses_inside_a_node_are_checked_too() -> None:
     assert construct(node, "model", problems).preprocessing == {"image": Preprocessing(scale=0.5)}
 
 
+def test_the_licences_of_model_and_data_are_what_the_user_says() -> None:
+    assert plan("++model.licence=CC0-1.0", "++data.licence=null").licences == {"model": "CC0-1.0"}
+    with pytest.raises(UserError, match=r"data\.licence: input should be a valid string"):
+        plan("++data.licence=[MIT]")
+
+
 def test_a_variant_needs_a_stage_with_a_target() -> None:
     problems: list[str] = []
     node = {"_target_": "pipeline.plan.Variant", "name": "v", "stages": {"export": {"opset": 18}}}

@@ -34,7 +34,7 @@ def write_oci(bundle: Path, out: Path) -> None:
 
     Raises UserError where ``out`` holds anything but such a layout.
     """
-    _refuse_other(out)
+    require_layout(out)
     facts = json.loads((bundle / MANIFEST_FILE).read_text(encoding="utf-8"))
     with whole_folder(out) as folder:
         (folder / BLOBS).mkdir(parents=True)
@@ -55,7 +55,8 @@ def write_oci(bundle: Path, out: Path) -> None:
         (folder / LAYOUT_FILE).write_bytes(_json({"imageLayoutVersion": "1.0.0"}))
 
 
-def _refuse_other(out: Path) -> None:
+def require_layout(out: Path) -> None:
+    """Raise UserError where a folder holds anything but an OCI image layout."""
     if not out.exists() or (out / LAYOUT_FILE).is_file() or (out.is_dir() and not any(out.iterdir())):
         return
     raise UserError(f"{out} exists, and is no OCI image layout that could be replaced: name a folder that is not there")

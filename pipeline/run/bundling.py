@@ -10,7 +10,9 @@ from rich.console import Console
 
 from pipeline.artifact import Artifact
 from pipeline.artifact.store import Store
+from pipeline.bundle.licences import licences_of
 from pipeline.bundle.manifest import MANIFEST_FILE
+from pipeline.bundle.packing import NOT_PACKED, Packing
 from pipeline.bundle.write import write_bundle
 from pipeline.data.batches import Axes
 from pipeline.data.dataset import Split
@@ -42,6 +44,7 @@ class _Run:
     test: Split
     axes: Axes | None
     """The axis of each output that counts the examples, by the output's name."""
+    packing: Packing = NOT_PACKED
 
     def write(
         self, out: Path, recommendation: Recommendation, artifact: Artifact, target: Target, trained: Artifact | None
@@ -61,8 +64,12 @@ class _Run:
             data=original(self.plan.data),
             output_axes=self.axes,
             metric=self.plan.metric,
+            known_licences=licences_of(self.plan.model, original(self.plan.data), self.plan.licences),
+            wheels=self.packing.wheels,
         )
-        return f"Bundle: {folder} ({verify_command(folder, loads_code='torch' in target.backend.runs)})"
+        packed = [f"Packed: {path}" for path in self.packing.pack(folder)]
+        told = f"Bundle: {folder} ({verify_command(folder, loads_code='torch' in target.backend.runs)})"
+        return "\n".join([told, *packed])
 
 
 def bundle(
@@ -87,7 +94,9 @@ def bundle(
         return f"No bundle: {error}"
 
 
-def bundle_rows(finished: Finished, names: Sequence[str], out: Path | None, console: Console) -> int:
+def bundle_rows(
+    finished: Finished, names: Sequence[str], out: Path | None, console: Console, packing: Packing = NOT_PACKED
+) -> int:
     """Write the bundles of a finished run's rows, each named VARIANT or VARIANT@TARGET; returns 0.
 
     ``out`` is the folder of the only bundle; without it they go to the run's ``deploy/VARIANT``. Raises UserError for a
@@ -95,6 +104,7 @@ def bundle_rows(finished: Finished, names: Sequence[str], out: Path | None, cons
     """
     rows = [finished.row(name) for name in names]
     folders = _folders(finished, rows, out)
+    packing.check()
     plan = with_fitted_data(replace(finished.plan, tracking=None))
     splits = preflight(plan)
     with InUse() as in_use, ProgressDisplay(console) as display, builder(plan, display.step, in_use) as making:
@@ -106,6 +116,7 @@ def bundle_rows(finished: Finished, names: Sequence[str], out: Path | None, cons
             report=finished.report,
             test=known.plan.data.split("test"),
             axes=known.axes_by_name,
+            packing=packing,
         )
         chains = [finished.built(row, source, Store(plan.store, in_use)) for row in rows]
         written = [_write(run, finished, *one) for one in zip(rows, chains, folders, strict=True)]

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import PACKAGE
+from pipeline.bundle.licences import Licence
 from tests.bundle import example
 from tests.bundle.signing import Pair, curve, pair, signed_copy
 
@@ -13,7 +15,9 @@ from tests.bundle.signing import Pair, curve, pair, signed_copy
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle with external data, to be read only."""
     folder = tmp_path_factory.mktemp("bundle")
-    return example.bundle(example.save(example.linear_model(), folder / "artifact", "weights.bin"), folder / "deploy")
+    artifact = example.save(example.linear_model(), folder / "artifact", "weights.bin")
+    known = {"model": Licence("Apache-2.0", (PACKAGE.parent / "LICENSE",))}
+    return example.bundle(artifact, folder / "deploy", known_licences=known)
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from rich.console import Console
 from pipeline.analyse import analyse
 from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.bundle import verify_bundle
+from pipeline.bundle.packing import Packing
 from pipeline.errors import OutOfSpace, SlimlineError, UserError
 from pipeline.errors.contained import RAISING
 from pipeline.plan import Constraints, MeasureSettings, Plan, Target
@@ -214,7 +215,9 @@ def test_any_row_of_a_finished_run_gets_a_bundle(finished: Finished, tmp_path: P
     chosen, _, _ = finished
     run = FinishedRun(plan=chosen, record=load_record(chosen.output / "samples"), folder=chosen.output)
     console = Console(file=io.StringIO())
-    assert bundling.bundle_rows(run, ["scaled@ort_cpu"], tmp_path / "asked", console) == 0
+    packing = Packing(zip_file=tmp_path / "asked.zip")
+    assert bundling.bundle_rows(run, ["scaled@ort_cpu"], tmp_path / "asked", console, packing) == 0
+    assert (tmp_path / "asked.zip").is_file()
     manifest = json.loads((tmp_path / "asked" / "manifest.json").read_text())
     assert (manifest["name"], manifest["measured"]["target"]) == ("scaled", "ort_cpu")
     assert manifest["why"].startswith("asked for by name; the run recommends")
