@@ -46,7 +46,7 @@ def installed(name: str, extras: Collection[str] = ()) -> Distribution | None:
         name=canonicalize_name(name),
         version=found.version,
         licence=_licence(found),
-        requires_python=found.metadata.get("Requires-Python"),
+        requires_python=next(iter(_told(found, "Requires-Python")), None),
         requires=tuple(sorted(_requires(found, extras).items())),
         licence_files=dict(sorted(_licence_files(found))),
     )
@@ -84,14 +84,15 @@ def _requires(found: metadata.Distribution, extras: Collection[str]) -> dict[str
 
 
 def _licence(found: metadata.Distribution) -> str | None:
-    told = (found.metadata.get(key) for key in ("License-Expression", "License"))
-    named = [text.strip() for text in told if text]
-    named += [
-        text.rpartition(" :: ")[2]
-        for text in found.metadata.get_all("Classifier") or ()
-        if text.startswith(_CLASSIFIER) and text.count(" :: ") > 1
-    ]
-    return next((text for text in named if text and "\n" not in text and len(text) <= MOST_CHARACTERS), None)
+    classifiers = [text for text in _told(found, "Classifier") if text.startswith(_CLASSIFIER)]
+    names = [*_told(found, "License-Expression"), *_told(found, "License")]
+    names += [text.rpartition(" :: ")[2] for text in classifiers]
+    fit = (text for text in names if text not in ("", "UNKNOWN") and "\n" not in text)
+    return next((text for text in fit if len(text) <= MOST_CHARACTERS), None)
+
+
+def _told(found: metadata.Distribution, key: str) -> list[str]:
+    return [text.strip() for text in found.metadata.get_all(key) or ()]
 
 
 def _licence_files(found: metadata.Distribution) -> Iterator[tuple[str, Path]]:
