@@ -66,9 +66,14 @@ def test_a_runtime_that_was_measured_in_a_larger_build_is_named_by_the_smallest(
 
 
 def test_an_extra_brings_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    there = {"": ("flatbuffers",), "cuda": ("nvidia-cublas", "missing")}
-    others = (("flatbuffers", "25", {}), ("nvidia-cublas", "13", {}), ("numpy", "2", {}))
-    installed_as(monkeypatch, ("onnxruntime-gpu", "1.30", there), *others)
+    needs = {"": ("flatbuffers",), "cuda": ("nvidia-cublas", "missing")}
+    installed_as(
+        monkeypatch,
+        ("onnxruntime-gpu", "1.30", needs),
+        ("flatbuffers", "25", {}),
+        ("nvidia-cublas", "13", {}),
+        ("numpy", "2", {}),
+    )
     listed = packages(manifest("CUDAExecutionProvider", numpy="2", onnxruntime_gpu="1.30"))
     assert [one.name for one in listed] == ["flatbuffers", "numpy", "nvidia-cublas", "onnxruntime-gpu"]
     assert listed[-1].entry["requires"] == ["flatbuffers", "missing", "nvidia-cublas"]

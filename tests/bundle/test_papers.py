@@ -144,7 +144,14 @@ def test_what_is_not_pinned_is_told(written: Path) -> None:
 
 
 def test_a_package_that_no_runtime_needs_is_not_installed_whoever_names_it(bundle: Path) -> None:
-    evil = {"name": "evil", "version": "1.0", "licence": None, "licence_files": [], "requires": [], "sha256": []}
+    evil: dict[str, Any] = {
+        "name": "evil",
+        "version": "1.0",
+        "licence": None,
+        "licence_files": [],
+        "requires": [],
+        "sha256": [],
+    }
     forge(bundle, lambda manifest: manifest["packages"].append(evil))
     assert failing(bundle) == ""
     lines = (bundle / "requirements.txt").read_text().splitlines()
