@@ -140,18 +140,22 @@ def listed(bundle: Path) -> None:
 
 NO_SIGNATURE = "model.sig holds no signature as model-signing writes it"
 FORGED = "model.sig was forged or changed"
-MANIFEST = "manifest.json was changed after it was signed"
-FIGURE = "README.md, manifest.json were changed after it was signed"
+FACTS = "MODEL_CARD.md, SHA256SUMS, manifest.json, sbom.cdx.json were changed after it was signed"
+FIGURE = "MODEL_CARD.md, README.md, SHA256SUMS, manifest.json, sbom.cdx.json were changed after it was signed"
 TAMPERED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a better accuracy": (figure(lambda told: told["accuracy"].update(value=0.99)), FIGURE),
     "a narrower interval": (figure(lambda told: told["accuracy"].update(low=0.929)), FIGURE),
     "a shorter latency": (figure(lambda told: told["latency_ms"]["p50"].update(value=0.1)), FIGURE),
     "a larger speed-up": (figure(lambda told: told["speedup"].update(value=9.0)), FIGURE),
-    "a better verdict": (figure(lambda told: told["accuracy"].update(verdict="IMPROVED")), MANIFEST),
+    "a better verdict": (figure(lambda told: told["accuracy"].update(verdict="IMPROVED")), FACTS),
     "another machine": (figure(lambda told: told["machine"].update(cpu="A better one")), FIGURE),
-    "another version to install": (
+    "another version that was measured": (
         figure(lambda told: told["machine"]["libraries"].update(numpy="1.0")),
-        "manifest.json, requirements.txt were changed",
+        FACTS,
+    ),
+    "another version to install": (
+        lambda bundle: forge(bundle, lambda manifest: manifest["packages"][1].update(version="1.0")),
+        "MODEL_CARD.md, SHA256SUMS, manifest.json, requirements.txt, sbom.cdx.json were changed",
     ),
     "another reason": (lambda bundle: forge(bundle, lambda manifest: manifest.update(why="trust me")), FIGURE),
     "another name": (lambda bundle: forge(bundle, lambda manifest: manifest.update(name="baseline")), FIGURE),
@@ -160,14 +164,17 @@ TAMPERED: dict[str, tuple[Callable[[Path], object], str]] = {
         "manifest.json",
     ),
     "a swapped model": (weights_of_another_model, "weights.bin was changed after it was signed"),
-    "a swapped model that the manifest knows": (sealed_weights, "manifest.json, weights.bin were changed after"),
+    "a swapped model that the manifest knows": (
+        sealed_weights,
+        "manifest.json, sbom.cdx.json, weights.bin were changed after",
+    ),
     "another graph": (
         lambda bundle: change_model(bundle, lambda model: setattr(model, "doc_string", "x")),
-        "model.onnx were changed after it was signed",
+        "manifest.json, model.onnx, 1 more were changed after it was signed",
     ),
     "golden outputs of another model": (
         lambda bundle: change_golden(bundle, lambda arrays: {**arrays, "output.logits": arrays["output.logits"] + 1}),
-        "golden.npz, manifest.json were changed after it was signed",
+        "golden.npz, manifest.json, sbom.cdx.json were changed after it was signed",
     ),
     "a program that does more": (write("infer.py", "print('evil')"), "infer.py was changed after it was signed"),
     "a part that does more": (write("slimline_infer/values.py", ""), "slimline_infer/values.py was changed after"),
