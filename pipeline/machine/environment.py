@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import platform
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +56,7 @@ def describe_machine() -> Machine:
         os=_os_name(),
         kernel=platform.release(),
         architecture=platform.machine(),
-        virtualized=_virtualized(cpuinfo),
+        virtualized=virtualized_by(cpuinfo),
         governor=governor(),
         turbo=turbo(),
         **_gpus(),
@@ -65,9 +67,16 @@ def describe_machine() -> Machine:
 
 def isa() -> frozenset[str]:
     """The processor's instruction sets that matter to inference, such as ``avx2``, ``avx512_vnni``, ``asimddp``."""
-    flags = _flags(_read_cpuinfo())
-    if not flags:
-        flags = set(_py_cpuinfo().get("flags", []))
+    cpuinfo = _read_cpuinfo()
+    return isa_in(cpuinfo) if _flags(cpuinfo) else _relevant(_py_cpuinfo().get("flags", []))
+
+
+def isa_in(cpuinfo: str) -> frozenset[str]:
+    """The instruction sets that matter to inference, from the text of /proc/cpuinfo, be it another machine's."""
+    return _relevant(_flags(cpuinfo))
+
+
+def _relevant(flags: Iterable[str]) -> frozenset[str]:
     return frozenset(_SYNONYMS.get(flag, flag) for flag in flags) & frozenset(_RELEVANT)
 
 
@@ -141,7 +150,7 @@ def _read_cpuinfo() -> str:
     return _read(_CPUINFO) or ""
 
 
-def _field(cpuinfo: str, name: str) -> str | None:
+def field_of(cpuinfo: str, name: str) -> str | None:
     """The first ``name : value`` line's value."""
     for line in cpuinfo.splitlines():
         key, separator, value = line.partition(":")
@@ -151,7 +160,7 @@ def _field(cpuinfo: str, name: str) -> str | None:
 
 
 def _flags(cpuinfo: str) -> set[str]:
-    return set((_field(cpuinfo, "flags") or _field(cpuinfo, "Features") or "").split())
+    return set((field_of(cpuinfo, "flags") or field_of(cpuinfo, "Features") or "").split())
 
 
 def _py_cpuinfo() -> dict[str, Any]:
@@ -163,7 +172,7 @@ def _py_cpuinfo() -> dict[str, Any]:
 
 
 def _cpu_name(cpuinfo: str) -> str | None:
-    name = _field(cpuinfo, "model name")
+    name = field_of(cpuinfo, "model name")
     if name is None:
         name = _py_cpuinfo().get("brand_raw")
     return name or platform.processor() or None
@@ -185,9 +194,15 @@ def _os_name() -> str:
         return "Linux"
 
 
-def _virtualized(cpuinfo: str) -> bool | None:
+def name_of_os(os_release: str) -> str | None:
+    """The system's name, from the text of an /etc/os-release; None where it has none."""
+    found = re.search(r'^PRETTY_NAME="?([^"\n]+)', os_release, re.MULTILINE)
+    return None if found is None else found[1]
+
+
+def virtualized_by(cpuinfo: str) -> bool | None:
     """x86 says so in its flags; elsewhere it is not known."""
-    if not _field(cpuinfo, "flags"):
+    if not field_of(cpuinfo, "flags"):
         return None
     return "hypervisor" in _flags(cpuinfo)
 

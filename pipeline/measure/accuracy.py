@@ -168,7 +168,7 @@ def _predicted(session: Session, asked: Asked, report: Callable[[float], None]) 
                 "the model's first output must have one row per example"
             )
         found.append(predictions)
-        sure.append(None if asked.carry is not None else _sureness(asked.metric, outputs.for_metric(), predictions))
+        sure.append(None if asked.carry is not None else sureness_of(asked.metric, outputs.for_metric(), predictions))
         judged = examples[place]
         bad += 0 if judged is None else not_numbers(judged)
         kept.add(examples)
@@ -186,8 +186,8 @@ def _predicted(session: Session, asked: Asked, report: Callable[[float], None]) 
     )
 
 
-def _sureness(metric: Metric, outputs: Sequence[Any], predictions: NDArray[Any]) -> NDArray[np.float32] | None:
-    """The probabilities of the predicted classes [N]."""
+def sureness_of(metric: Metric, outputs: Sequence[Any], predictions: NDArray[Any]) -> NDArray[np.float32] | None:
+    """The probabilities of the predicted classes [N]; None where the metric tells none."""
     found = metric.probabilities(outputs) if isinstance(metric, TopOne) and in_classes(predictions) else None
     if found is None or found.ndim != predictions.ndim + 1 or predictions.ndim != 1:
         return None

@@ -156,6 +156,6 @@ class Bound:
             binding.bind_output(name, self.device, self.device_id)
         self.session.run_with_iobinding(binding, self._options(-1))
         outputs = list(binding.get_outputs())
-        for name, place in zip(names, outputs, strict=True):
-            binding.bind_ortvalue_output(name, place)
+        for index, name in enumerate(names):
+            binding.bind_ortvalue_output(name, outputs[index])
         return binding, inputs, outputs, self._options(len(self.bound))

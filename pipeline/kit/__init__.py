@@ -1,0 +1,1 @@
+"""Measuring on another machine: what is carried there, and what comes back."""

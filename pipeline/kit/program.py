@@ -1,0 +1,36 @@
+"""The program of a kit: its own modules, and those that it shares with bundles and with slimline's measuring."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from importlib.resources import files
+
+PARTS = "slimline_kit"
+PROGRAM = "kit.py"
+SHARED = {
+    "pipeline.bundle.slimline_infer": ("values", "threads"),
+    "pipeline.machine": ("cgroup", "counters", "cpu_ticks"),
+}
+"""The modules that lie beside the kit's own there: each needs the standard library and numpy alone."""
+_OWN = "pipeline.kit.device"
+_IMPORT = re.compile(rf"^from (?:{'|'.join(map(re.escape, (_OWN, *SHARED)))})(?:\.(\w+))? import", re.MULTILINE)
+
+
+def program(runtimes: Collection[str]) -> dict[str, bytes]:
+    """The files of the program that measures on these runtimes, by name.
+
+    All modules lie in one folder, so imports that name their places here become ``from .module import``.
+    """
+    own = [entry for entry in files(_OWN).iterdir() if entry.name.endswith(".py")]
+    shared = [
+        files(package).joinpath(f"{name}.py")
+        for package, names in SHARED.items()
+        for name in (*names, *(f"on_{runtime}" for runtime in sorted(runtimes) if "bundle" in package))
+    ]
+    parts = {f"{PARTS}/{entry.name}": _beside(entry.read_text(encoding="utf-8")) for entry in (*own, *shared)}
+    return {PROGRAM: files("pipeline.kit").joinpath(PROGRAM).read_bytes(), **dict(sorted(parts.items()))}
+
+
+def _beside(text: str) -> bytes:
+    return _IMPORT.sub(lambda found: f"from .{found[1] or ''} import", text).encode()
