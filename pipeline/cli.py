@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pipeline import __version__
 from pipeline.command_line.arguments import flags_and_overrides, for_hydra
 from pipeline.command_line.hydra_errors import as_raised, available, explained, groups
-from pipeline.errors import SlimlineError, reporting_folder
+from pipeline.errors import SlimlineError, UserError, reporting_folder
 from pipeline.folders.surroundings import own_surroundings
 from pipeline.terminal.interrupts import Stopped, watch
 from pipeline.terminal.screen import guarded_output, printable
@@ -43,6 +43,7 @@ slimline: quantize and prune a model, then measure whether it paid.
   python -m pipeline new stage|metric|data|backend NAME  write one of your own, with its YAML and a test
   python -m pipeline init MODEL [DATA]           write a configuration of your own for a model
   python -m pipeline report RUN [--labels FILE]  derive the report anew from a run's samples
+  python -m pipeline kit RUN [VARIANT ...]       pack what measures a run's variants on another machine
   python -m pipeline track RUN [overrides]       send a finished run to where it is tracked (MLflow)
   python -m pipeline compare RUN_A RUN_B [--gate]  what changed from one run to another; may it pass?
   python -m pipeline bundle RUN VARIANT          the deploy bundle of any variant of a finished run
@@ -232,9 +233,14 @@ def _init(argv: list[str]) -> int:
 
 def _report(argv: list[str]) -> int:
     from pipeline.command_line.report import report_options
-    from pipeline.run import loop
+    from pipeline.kit.brought import is_brought
+    from pipeline.run import kit, loop
 
     options = report_options(argv)
+    if is_brought(options.run):
+        return kit.report_brought(options.run, _console(), options.join, options.labels)
+    if options.join is not None:
+        raise UserError(f"--join is for samples that a kit brought home, and {options.run} holds none")
     return loop.report(options.run, _console(), options.labels)
 
 

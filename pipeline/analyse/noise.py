@@ -16,7 +16,7 @@ from pipeline.statistics.latency import Estimate, paired_ratio
 
 _CLONE_TOLERANCE = 0.01
 """A clone that differs by less is not held against the run, however sure the difference is."""
-_LEVELS = frozenset({"load", "celsius", "clock_mhz", "sm_clock_mhz", "foreign_processes"})
+_LEVELS = frozenset({"load", "celsius", "clock_mhz", "sm_clock_mhz", "foreign_processes", "battery_percent"})
 """What the telemetry holds of a moment and not of a span: its mean says something, its total nothing."""
 _BUSY_LOAD = 1.25
 """Times the cores, beside the run's own load: more than that is somebody else's."""

@@ -14,7 +14,7 @@ from pipeline.results.explanation import Explanation
 from pipeline.results.factors import Factors
 from pipeline.results.figures import Accuracy, DeviceTime, Latency, Limits, ScenarioResult, Speedup, WholeCall
 from pipeline.results.flips import Flips
-from pipeline.results.header import Header
+from pipeline.results.header import Header, Machine
 from pipeline.results.intervals import Ratio
 from pipeline.results.ladder import Ladder
 from pipeline.results.map import VariantMap
@@ -153,6 +153,21 @@ class Noise:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Elsewhere:
+    """Another machine's run of the same models, whose rows stand beside this run's; nothing is compared across."""
+
+    name: Nonempty
+    """The machine's name: its targets are called ``target@name``."""
+    machine: Machine
+    created: str
+    summary: Nonempty
+    recommendation: Recommendation | None
+    """The row to deploy there; its target is called as on that machine."""
+    why_none: str | None
+    noise: Noise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report(Header):
     """Everything that the report shows."""
 
@@ -176,6 +191,8 @@ class Report(Header):
     one class an example."""
     maps: list[VariantMap] = field(default_factory=list)
     """Each variant's graph beside the baseline's; empty where that was not asked (``measure.map``)."""
+    elsewhere: list[Elsewhere] = field(default_factory=list)
+    """The machines that kits were run on, where their samples were joined to this run's (``report --join``)."""
     faults: list[Nonempty] = field(default_factory=list)
     """The parts that could not be made, and why, a sentence each without its full stop."""
     schema_version: Literal[1] = SCHEMA_VERSION

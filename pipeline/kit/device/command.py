@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import re
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,8 @@ def main(folder: Path, description: str | None = None, arguments: Sequence[str] 
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _interrupt)
+    if options.follow:
+        threading.Thread(target=_follow, daemon=True).start()
     try:
         kit = read_kit(folder)
         return _run(folder, kit, options)
@@ -96,6 +100,9 @@ def _options(description: str | None, arguments: Sequence[str] | None) -> argpar
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the samples are written")
     parser.add_argument("--name", type=_name, default=_name(platform.node() or "device"), help="this machine's name")
     parser.add_argument("--budget-s", type=_seconds, metavar="S", help="about the most seconds of timing")
+    parser.add_argument(
+        "--while-stdin-is-open", dest="follow", action="store_true", help="stop as by Ctrl-C once stdin is closed"
+    )
     parser.add_argument("--no-accuracy", dest="accuracy", action="store_false", help="time only, bring no outputs back")
     return parser.parse_args(arguments)
 
@@ -124,6 +131,13 @@ def _free(out: Path) -> Path:
         number += 1
         found = out.with_name(f"{out.name}-{number}")
     return found
+
+
+def _follow() -> None:
+    """Wait until whoever started this is gone: a connection that breaks closes stdin and sends no signal."""
+    while os.read(0, 2**10):
+        continue
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _interrupt(number: int, frame: Any) -> None:

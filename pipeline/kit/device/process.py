@@ -41,7 +41,7 @@ class Process:
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self.log,
+            stderr=self.log,  # its own, so that the parent's can be closed by a connection that breaks
             start_new_session=True,
         )
         self.rest = b""

@@ -12,6 +12,7 @@ from functools import partial
 from pipeline.errors.contained import contained
 from pipeline.report.sections.chains import chains
 from pipeline.report.sections.deadline import deadline
+from pipeline.report.sections.elsewhere import elsewhere
 from pipeline.report.sections.explanations import explanations
 from pipeline.report.sections.factors import factors
 from pipeline.report.sections.flips import flips
@@ -35,6 +36,7 @@ from pipeline.results.report import Report
 MakeSection = Callable[[Report], Section | None]
 SECTIONS: tuple[MakeSection, ...] = (
     results,
+    elsewhere,
     to_label,
     search,
     factors,
