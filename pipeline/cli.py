@@ -281,6 +281,19 @@ def _bundle(argv: list[str]) -> int:
     return bundle_rows(_finished(options.run), options.rows, options.out, _console(), packing)
 
 
+def _kit(argv: list[str]) -> int:
+    from pipeline.command_line.kit import kit_options
+    from pipeline.kit.host import Host
+    from pipeline.run import packing
+
+    options = kit_options(argv)
+    asked = packing.Asked(rows=options.rows, examples=options.examples, budget_s=options.budget_s)
+    if options.host is None:
+        return packing.pack_run(_finished(options.run), asked, options.out, _console())
+    host = Host(name=options.host, python=options.python or "python3")
+    return packing.run_on(_finished(options.run), asked, host, _console())
+
+
 def _verify(argv: list[str]) -> int:
     from pipeline.bundle import verify
     from pipeline.command_line.verify import verify_words
@@ -388,6 +401,7 @@ COMMANDS: Mapping[str, Callable[[list[str]], int]] = {
     "track": _track,
     "compare": _compare,
     "bundle": _bundle,
+    "kit": _kit,
     "verify": _verify,
     "sign": _sign,
     "store": _store,

@@ -18,7 +18,7 @@ from pipeline.run.loop import labelled_with, say_faults
 from pipeline.run.written import written
 
 KITS = "kits"
-"""The folder of a run's folder that keeps the descriptions of the kits that were packed from it."""
+"""The folder beside a run's samples that keeps the descriptions of the kits that were packed from it."""
 
 
 def report_brought(folder: Path, console: Console, join: Path | None = None, labels: Path | None = None) -> int:
@@ -55,5 +55,5 @@ def _packed_from(found: Brought, join: Path) -> Record:
 
 def _is_known(found: Brought, join: Path) -> bool:
     """Whether the kit's description is the one that was packed here, byte for byte."""
-    kept = join / KITS / f"{found.facts.kit}.json"
+    kept = join / SAMPLES / KITS / f"{found.facts.kit}.json"
     return kept.is_file() and kept.read_bytes() == (found.folder / "kit.json").read_bytes()
