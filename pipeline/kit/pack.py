@@ -257,14 +257,14 @@ def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def _chosen(judged: Judged, output_bytes: int) -> list[int]:
-    """The places of the examples that go along: as many as were typed, or as have room, evenly over all of them; but
-    the golden ones come first."""
+    """The places of the examples that go along: as many as were typed, or as have room. The golden ones come first, the
+    others are drawn at random, so that a slow device may stop anywhere."""
     count = len(judged.test)
     input_bytes = sum(array.nbytes for array in judged.test.inputs.values()) // count
     room = min(MOST_INPUT_BYTES // max(1, input_bytes), MOST_OUTPUT_BYTES // max(1, output_bytes))
     wanted = min(count, max(judged.examples or room, min(_GOLDEN, count)))
     few = min(_GOLDEN, count)
-    rest = np.linspace(few, count, wanted - few, endpoint=False).astype(int)
+    rest = np.random.default_rng(0).permutation(np.arange(few, count))[: wanted - few]
     return [*range(few), *rest.tolist()]
 
 

@@ -103,10 +103,11 @@ def _notes(found: Brought) -> list[str]:
     ]
     if facts.interrupted:
         notes.append(f"The kit was stopped there after {facts.latency['rounds']} rounds.")
-    if found.kit["examples"] < found.kit["of_examples"]:
+    count, of_all = _examples(found), found.kit["of_examples"]
+    if found.facts.predicted and count < of_all:
         notes.append(
-            f"Accuracy there is of {show.count(found.kit['examples'])} of the {show.count(found.kit['of_examples'])} "
-            "test examples, the ones that had room in the kit."
+            f"Accuracy there is of {show.count(count)} of the {show.count(of_all)} test examples: as many as there was "
+            "room and time for."
         )
     return notes
 
@@ -121,8 +122,11 @@ def _accuracy(found: Brought, measure: MeasureSettings, *, trusted: bool) -> _Ju
     metric = made(node, trusted=trusted)
     folders = {name: found.folder / outputs.folder for name, outputs in names.items() if _is_listed(found, outputs)}
     judged = {name: _predicted(metric, folders.get(name), outputs, found) for name, outputs in names.items()}
+    count = _examples(found)
     samples = replace(
         bare,
+        labels=None if bare.labels is None else bare.labels[:count],
+        examples=bare.examples if count == found.kit["examples"] else None,
         metric=metric.name,
         metric_class=class_path(metric),
         metric_fields=fields_of(metric),
@@ -136,6 +140,12 @@ def _accuracy(found: Brought, measure: MeasureSettings, *, trusted: bool) -> _Ju
             name: [*remarks_on(one, names[name].examples), *_unlike_home(names[name])] for name, one in judged.items()
         },
     )
+
+
+def _examples(found: Brought) -> int:
+    """The number of examples that every model ran."""
+    counts = [outputs.examples for outputs in found.facts.predicted.values() if outputs.failed is None]
+    return min([int(found.kit["examples"]), *counts])
 
 
 def _is_listed(found: Brought, outputs: Outputs) -> bool:
@@ -184,12 +194,12 @@ def _predicted(metric: Metric, folder: Path | None, outputs: Outputs, found: Bro
 
 def _arrays(folder: Path, found: Brought) -> list[NDArray[Any] | None]:
     """A model's outputs by their place; None for one that did not come back by example."""
-    wanted = int(found.kit["examples"])
+    wanted = _examples(found)
     files = {int(path.stem): path for path in folder.glob("*.npy") if path.stem.isdigit()}
     arrays: list[NDArray[Any] | None] = []
     for place in range(max(files, default=-1) + 1):
         array = np.load(files[place], mmap_mode="r", allow_pickle=False) if place in files else None
         if array is not None and len(array) != wanted:
-            raise UserError(f"{files[place]} holds {len(array)} examples, and the kit has {wanted}")
+            raise UserError(f"{files[place]} holds {len(array)} examples, and {wanted} were run")
         arrays.append(array)
     return arrays

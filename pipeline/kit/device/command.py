@@ -82,7 +82,8 @@ def _run(folder: Path, kit: Mapping[str, Any], options: argparse.Namespace) -> i
     size = sum(path.stat().st_size for path in samples.files_in(out))
     print("\n".join(table(session.lines(), session.measuring.ratios())))
     print(f"\nSamples: {out} ({size / _MIB:.1f} MiB, kit {kit['id']}, digest {digest[:16]})")
-    print(f"Carry that folder home: python -m pipeline report {out.name}")
+    if not options.follow:
+        print(f"Carry that folder home: python -m pipeline report {out.name}")
     return code
 
 
@@ -102,6 +103,9 @@ def _options(description: str | None, arguments: Sequence[str] | None) -> argpar
     parser.add_argument("--budget-s", type=_seconds, metavar="S", help="about the most seconds of timing")
     parser.add_argument(
         "--while-stdin-is-open", dest="follow", action="store_true", help="stop as by Ctrl-C once stdin is closed"
+    )
+    parser.add_argument(
+        "--accuracy-s", type=_seconds, default=600.0, metavar="S", help="about the most seconds for outputs (600)"
     )
     parser.add_argument("--no-accuracy", dest="accuracy", action="store_false", help="time only, bring no outputs back")
     return parser.parse_args(arguments)

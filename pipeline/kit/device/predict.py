@@ -39,24 +39,27 @@ class Kept:
             self.path.unlink()
 
 
-def predict(session: Any, feeds: Feeds, row: Mapping[str, Any], out: Path, golden: Path | None) -> dict[str, Any]:
-    """Run all examples; returns how far a second run and the golden outputs differ, as shares of the largest value."""
+def predict(
+    session: Any, feeds: Feeds, row: Mapping[str, Any], out: Path, count: int, golden: Path | None
+) -> dict[str, Any]:
+    """Run the first ``count`` examples; returns how far a second run and the golden outputs differ, as shares of the
+    largest value."""
     fixed, axes = row["fixed_batch"], row["output_axes"]
     size = fixed or row["predict_batch"]
     kept: list[Kept] = []
     repeat = 0.0
-    for start in range(0, feeds.count, size):
-        length = min(size, feeds.count - start)
+    for start in range(0, count, size):
+        length = min(size, count - start)
         feed = feeds.batch(start, length, fixed or length)
         outputs = by_example(session(feed), axes, fixed or length)
         if not start:
-            kept = [Kept(out / f"{place}.npy", feeds.count) for place in range(len(outputs))]
+            kept = [Kept(out / f"{place}.npy", count) for place in range(len(outputs))]
             repeat = _apart(outputs, by_example(session(feed), axes, fixed or length))
         for one, output in zip(kept, outputs):  # noqa: B905  Python 3.9 has no strict
             one.add(start, None if output is None else output[:length])
     for one in kept:
         one.close()
-    return {"examples": feeds.count, "repeat": repeat, "golden": None if golden is None else _from_golden(out, golden)}
+    return {"examples": count, "repeat": repeat, "golden": None if golden is None else _from_golden(out, golden)}
 
 
 def by_example(outputs: Sequence[Any], axes: Sequence[int | None] | None, size: int) -> list[NDArray[Any] | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from pipeline.kit.device.process import Process, WorkerFailed
 from pipeline.kit.device.table import Line
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
+_FEWEST_EXAMPLES = 16
 
 
 class Session:
@@ -51,24 +52,34 @@ class Session:
             for row in self.kit["rows"]
             if row["key"] not in self.measuring.failures
         }
+        examples = self._examples(list(models.values()))
         for number, (name, row) in enumerate(models.items()):
-            self.measuring.say(number / len(models), f"outputs of {name}")
+            self.measuring.say(number / len(models), f"outputs of {name} on {examples} examples")
             out = self.work / samples.OUTPUTS / str(number)
             out.mkdir()
             told = {"folder": f"{samples.OUTPUTS}/{number}"}
             try:
-                self.predicted[name] = {**told, **self._outputs(row, out)}
+                self.predicted[name] = {**told, **self._outputs(row, out, examples)}
             except WorkerFailed as failure:
                 self.predicted[name] = {**told, "failed": str(failure)}
         self.measuring.say(1.0, f"outputs of {len(models)} models")
 
-    def _outputs(self, row: Mapping[str, Any], out: Path) -> dict[str, Any]:
+    def _outputs(self, row: Mapping[str, Any], out: Path, examples: int) -> dict[str, Any]:
         worker = Process(stops=False, limit_s=self.kit["limit_s"])
         try:
             worker.ask(do="start", folder=str(self.folder), row=dict(row), inputs=self.kit["inputs"], cores=None)
-            return worker.ask(do="predict", out=str(out.resolve()))
+            return worker.ask(do="predict", out=str(out.resolve()), examples=examples)
         finally:
             worker.close()
+
+    def _examples(self, rows: Sequence[Mapping[str, Any]]) -> int:
+        """As many of the kit's examples as all models run in the time that is allowed, the golden ones at least."""
+        each_ms = [
+            (self.measuring.collected.median_ms(row["key"]) or 0.0) / (row["fixed_batch"] or row["batch_size"])
+            for row in rows
+        ]
+        room = int(1e3 * self.options.accuracy_s / max(sum(each_ms), 1e-6))
+        return int(min(self.kit["examples"], max(room, _FEWEST_EXAMPLES)))
 
     def keep(self) -> None:
         """Write what was measured so far."""

@@ -97,12 +97,19 @@ class Worker:
         }
 
     def predict(self, told: Mapping[str, Any]) -> dict[str, Any]:
-        """Run all examples, compare the first with the golden outputs, and keep the outputs in files."""
+        """Run the first examples, compare the first with the golden outputs, and keep the outputs in files."""
         threads, _ = allowed_threads(self.runtime.wanted_threads(self.row["session"]))
         self.session = self.runtime.Session(self.folder / self.row["model"], self.row["session"], threads)
         feeds = Feeds(self.folder, self.inputs, self.session.inputs)
         golden = self.row["golden"]
-        return predict(self.session, feeds, self.row, Path(told["out"]), self.folder / golden if golden else None)
+        return predict(
+            self.session,
+            feeds,
+            self.row,
+            Path(told["out"]),
+            told["examples"],
+            self.folder / golden if golden else None,
+        )
 
 
 def time_calls(call: Callable[[Arrays], list[NDArray[Any]]], feed: Arrays, calls: int, total_ns: int) -> list[int]:
