@@ -22,7 +22,7 @@ from tests.command_line.typing import run, write_model_and_data
 
 SKILL = (Path(__file__).parents[1] / "docs" / "SKILL.md").read_text(encoding="utf-8")
 COMMAND = re.compile(r"`(python -m pipeline [^`]+)`")
-UNFINISHED = ("report", "verify", "sign", "compare", "track", "bundle")
+UNFINISHED = ("report", "verify", "sign", "compare", "track", "bundle", "kit")
 """The commands that need what a run has left."""
 SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "inspect --json": schema_of(Inspection, "inspection", 1, ""),

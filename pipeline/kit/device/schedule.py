@@ -45,7 +45,7 @@ def blocks_per_round(calls_ms: Sequence[float], settings: Mapping[str, Any]) -> 
         for call in calls_ms
     ]
     blocks = round(settings["blocks"] * settings["cell_ms"] * len(cells_ms) / sum(cells_ms))
-    return max(blocks, settings["blocks"] // 3, FEWEST_BLOCKS)
+    return max(blocks, int(settings["blocks"]) // 3, FEWEST_BLOCKS)
 
 
 def groups(rows: Sequence[Row], free_bytes: int | None) -> list[list[Row]]:
@@ -91,5 +91,5 @@ def _is_long(call_ms: float, settings: Mapping[str, Any]) -> bool:
 def _visit_ms(call_ms: float, settings: Mapping[str, Any]) -> float:
     if _is_long(call_ms, settings):
         return call_ms + _VISIT_MS
-    timed_ms = max(settings["cell_ms"] + call_ms / 2, settings["min_calls"] * call_ms)
-    return max(settings["untimed_ms"] + call_ms / 2, call_ms) + timed_ms + _VISIT_MS
+    timed_ms = max(float(settings["cell_ms"]) + call_ms / 2, int(settings["min_calls"]) * call_ms)
+    return max(float(settings["untimed_ms"]) + call_ms / 2, call_ms) + timed_ms + _VISIT_MS
