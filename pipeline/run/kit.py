@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import copyfile
 
 from rich.console import Console
 
@@ -17,6 +18,8 @@ from pipeline.results.record import SAMPLES, Record, save_record
 from pipeline.run.loop import labelled_with, say_faults
 from pipeline.run.written import written
 
+CONFIGURATION = (".hydra/config.yaml", ".hydra/hydra.yaml")
+"""The files of a run's folder that tell what was asked for."""
 KITS = "kits"
 """The folder beside a run's samples that keeps the descriptions of the kits that were packed from it."""
 
@@ -34,6 +37,8 @@ def report_brought(folder: Path, console: Console, join: Path | None = None, lab
         record = labelled_with(record, labels)
     with reporting_disk(folder):
         save_record(record, folder / SAMPLES)
+        if join is not None:
+            _keep_configuration(join, folder)
         report = analyse(record)
         if home is not None:
             report = beside(analyse(home), report, found.facts.name)
@@ -41,6 +46,14 @@ def report_brought(folder: Path, console: Console, join: Path | None = None, lab
         print_report(report, console)
     say_faults(faults.sentences, console)
     return 1 if report.faults or faults.sentences else 0
+
+
+def _keep_configuration(join: Path, folder: Path) -> None:
+    """Copy the configuration of the run that the kit was packed from, so that ``bundle`` finds the models there."""
+    for name in CONFIGURATION:
+        if (join / name).is_file():
+            (folder / name).parent.mkdir(exist_ok=True)
+            copyfile(join / name, folder / name)
 
 
 def _packed_from(found: Brought, join: Path) -> Record:
