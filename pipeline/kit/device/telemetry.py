@@ -10,11 +10,10 @@ from typing import Any, NamedTuple
 
 from pipeline.machine.cgroup import throttled_periods
 from pipeline.machine.cpu_ticks import of_all_cores
+from pipeline.machine.heat import celsius, clock_mhz
 
-_SYS = Path("/sys")
+SUPPLIES = Path("/sys/class/power_supply")
 _SUSPENDED_S = 0.1
-_PER_UNIT = 1000.0
-"""Temperatures are told in thousandths of a degree, clocks in thousandths of a megahertz."""
 
 
 class Snapshot(NamedTuple):
@@ -44,15 +43,12 @@ def block_telemetry(before: Snapshot, after: Snapshot, cells: Sequence[Mapping[s
     }
 
 
-def levels(sys_folder: Path = _SYS) -> dict[str, Any]:
-    """The mean clock of the cores (MHz), the hottest zone (degrees Celsius) and the battery (%); what the system does
-    not tell is left out."""
-    clocks = _numbers(sys_folder.glob("devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq"))
-    zones = _numbers(sys_folder.glob("class/thermal/thermal_zone*/temp"))
-    charges = _numbers(sys_folder.glob("class/power_supply/*/capacity"))
+def levels(supplies: Path = SUPPLIES) -> dict[str, Any]:
+    """Clock, temperature and battery (%); what the system does not tell is None, a battery is left out."""
+    charges = [charge for path in supplies.glob("*/capacity") if (charge := _number(path)) is not None]
     return {
-        **({"core_mhz": sum(clocks) / len(clocks) / _PER_UNIT} if clocks else {}),
-        **({"celsius": max(zones) / _PER_UNIT} if zones else {}),
+        "celsius": celsius(),
+        "clock_mhz": clock_mhz(),
         **({"battery_percent": min(charges)} if charges else {}),
     }
 
@@ -66,14 +62,11 @@ def _hard_event(before: Snapshot, after: Snapshot) -> str | None:
     return None
 
 
-def _numbers(paths: Iterable[Path]) -> list[float]:
-    found = []
-    for path in paths:
-        try:
-            found.append(float(path.read_text()))
-        except (OSError, ValueError):
-            continue
-    return found
+def _number(path: Path) -> float | None:
+    try:
+        return float(path.read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def _rise(before: int | None, after: int | None) -> int | None:
