@@ -19,8 +19,9 @@ from pipeline.data.steps import carry_in
 from pipeline.errors import UserError
 from pipeline.folders.locks import InUse
 from pipeline.folders.writing import write_whole
+from pipeline.kit.contents import Judged, Model
 from pipeline.kit.host import Host, measure_on
-from pipeline.kit.pack import KIT_FILE, Judged, Model, Packed, pack
+from pipeline.kit.pack import KIT_FILE, Packed, pack
 from pipeline.kit.single import SUFFIX, write_single
 from pipeline.report.describe import sentence
 from pipeline.report.formats.printing import tell

@@ -15,7 +15,8 @@ import onnxruntime
 from onnx import TensorProto, helper
 
 from pipeline.artifact import Artifact
-from pipeline.kit.pack import Judged, Model, Packed, pack
+from pipeline.kit.contents import Judged, Model
+from pipeline.kit.pack import Packed, pack
 from pipeline.metrics import TopOne
 from pipeline.plan import MeasureSettings, Metric
 from pipeline.results.header import TargetRecord

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -70,7 +71,7 @@ def test_a_model_that_does_not_load_there_takes_no_other_with_it(ran: Ran) -> No
     assert "24 examples, 0 % from home's" in table
     assert "nowhere" in next(line for line in table.splitlines() if line.startswith("unknown@ort_cpu/4: "))
     assert "SCREENED" in table
-    assert "a second copy of baseline@ort_cpu/4" in table
+    assert re.search("a second copy of baseline@ort_cpu/4 ran|baseline@ort_cpu/4 was timed in too few rounds", table)
 
 
 def test_sums_that_sha256sum_reads_cover_every_file(ran: Ran) -> None:

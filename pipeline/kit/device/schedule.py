@@ -44,7 +44,7 @@ def blocks_per_round(calls_ms: Sequence[float], settings: Mapping[str, Any]) -> 
         call if _is_long(call, settings) else max(settings["cell_ms"], settings["min_calls"] * call)
         for call in calls_ms
     ]
-    blocks = round(settings["blocks"] * settings["cell_ms"] * len(cells_ms) / sum(cells_ms))
+    blocks = round(float(settings["blocks"] * settings["cell_ms"] * len(cells_ms) / sum(cells_ms)))
     return max(blocks, int(settings["blocks"]) // 3, FEWEST_BLOCKS)
 
 

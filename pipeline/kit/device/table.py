@@ -10,6 +10,8 @@ from pipeline.kit.device.schedule import CLONE
 
 _HEAD = ("row", "p50 (ms)", "times as fast", "interval", "outputs")
 _ODD_CLONE = 1.01
+_TOO_WIDE = 1.0
+"""An interval of this half-width, a factor of e to each side, says nothing."""
 
 
 class Line(NamedTuple):
@@ -41,7 +43,8 @@ def _cells(line: Line, ratio: Ratio | None) -> tuple[str, ...]:
 
 
 def _speed(ratio: Ratio) -> tuple[str, str]:
-    return f"{ratio.value:.2f}", f"{ratio.low:.2f} to {ratio.high:.2f}"
+    interval = f"{ratio.low:.2f} to {ratio.high:.2f}" if ratio.half_width < _TOO_WIDE else "too few rounds to tell"
+    return f"{ratio.value:.2f}", interval
 
 
 def _outputs(predicted: Mapping[str, Any] | None) -> str:
@@ -55,6 +58,8 @@ def _outputs(predicted: Mapping[str, Any] | None) -> str:
 
 
 def _clone(key: str, ratio: Ratio) -> str:
+    if ratio.half_width >= _TOO_WIDE:
+        return f"{key[len(CLONE) :]} was timed in too few rounds to tell how noisy this machine is"
     odd = not ratio.low <= 1 <= ratio.high and max(ratio.value, 1 / ratio.value) > _ODD_CLONE
     told = "so this machine was too noisy to tell" if odd else "as it should be"
     return (
