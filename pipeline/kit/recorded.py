@@ -32,7 +32,7 @@ def recorded(found: Brought, *, trusted: bool) -> Record:
 
     Raises UserError where the metric can't be made, or what came back doesn't fit it.
     """
-    home, facts = found.home, found.facts
+    home, facts, columns = found.home, found.facts, found.columns
     measure = _measure(home.measure, facts.budget_s)
     judged = _accuracy(found, measure, trusted=trusted)
     rows = [_row(row, found, judged.remarks.get(f"{row.variant}@{row.target}", ())) for row in home.subjects]
@@ -45,7 +45,11 @@ def recorded(found: Brought, *, trusted: bool) -> Record:
         subjects=rows,
         latency=LatencySamples(
             subjects=facts.latency["subjects"],
-            **{name: found.columns[name] for name in found.columns},
+            subject=columns["subject"],
+            round=columns["round"],
+            block=columns["block"],
+            position=columns["position"],
+            duration_ns=columns["duration_ns"],
             telemetry=facts.latency["telemetry"],
             rounds=facts.latency["rounds"],
             stopped=facts.latency["stopped"],
