@@ -75,7 +75,8 @@ def test_a_model_that_does_not_load_there_takes_no_other_with_it(ran: Ran) -> No
 
 
 def test_sums_that_sha256sum_reads_cover_every_file(ran: Ran) -> None:
-    lines = dict(reversed(line.split("  ", 1)) for line in (ran.samples / "SHA256SUMS").read_text().splitlines())
+    listed = [line.split("  ", 1) for line in (ran.samples / "SHA256SUMS").read_text().splitlines()]
+    lines = {name: digest for digest, name in listed}
     files = {path.relative_to(ran.samples).as_posix() for path in ran.samples.rglob("*") if path.is_file()}
     assert files - {"SHA256SUMS"} == lines.keys()
     assert all(sha256_of(ran.samples / name) == digest for name, digest in lines.items())
