@@ -202,6 +202,8 @@ def _inspect(argv: list[str]) -> int:
     asked = look(argv)
     if asked is None:
         return command.inspection_schema(_console())
+    for note in asked.notes:
+        _complain(f"note: {note}")
     return command.inspect(_planned(asked.words), asked.suggested, _console(), as_json=asked.as_json)
 
 

@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
 from functools import cache, partial
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from pipeline.construct import construct, make, selected_in
 from pipeline.errors import UserError
 from pipeline.errors.names import meant, unknown
 from pipeline.folders.outputs import new_folder
+from pipeline.libraries.packages import package_folder
 from pipeline.libraries.plugins import plugin_packages
 from pipeline.metrics.postprocessed import behind
 from pipeline.plan import BASELINE, Constraints, GateRules, MeasureSettings, Plan, RunLimits, SearchSettings, Tracking
@@ -91,17 +91,8 @@ def register(*, make_folders: bool = True) -> None:
     """
     ConfigStore.instance().store(name="schema", node=Schema)
     Plugins.instance().register(PlugIns)
-    OmegaConf.register_new_resolver("package", _package_folder, replace=True)
+    OmegaConf.register_new_resolver("package", package_folder, replace=True)
     OmegaConf.register_new_resolver("new_folder", cache(new_folder if make_folders else str), replace=True)
-
-
-def _package_folder(name: str) -> str:
-    try:
-        return str(files(name))
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"this needs the package {name.partition('.')[0]}, which is not installed: pip install 'slimline[examples]'"
-        ) from error
 
 
 def build(cfg: DictConfig, output: Path, command: str) -> Plan:

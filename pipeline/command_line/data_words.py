@@ -15,6 +15,7 @@ from pipeline.command_line.file_words import images_data, sounds_data
 from pipeline.command_line.given_data import GivenData, decimal, number
 from pipeline.command_line.input_words import class_words, picture_words, token_words
 from pipeline.command_line.model_words import GivenModel, listed, nothing, path_of
+from pipeline.command_line.namesakes import namesake
 from pipeline.command_line.set_words import function_words, is_saved_set, set_roles
 from pipeline.command_line.shipped import Node, configurations, default_of
 from pipeline.data.files import LABELS
@@ -48,8 +49,10 @@ def data_words(
         return _without(model, settings)
     path = path_of(typed)
     named = configurations("data", folders)
-    if typed in named and not path.is_file():
-        return GivenData(words=(f"data={typed}",), labelled=_labelled(named[typed]))
+    if typed in named:
+        note = namesake(typed, "data")
+        notes = () if note is None else (note,)
+        return GivenData(words=(f"data={typed}",), labelled=_labelled(named[typed]), notes=notes)
     if path.is_dir():
         return _folder(path, model, settings)
     if (yielded := function_words(typed)) is not None and not path.exists():
@@ -175,7 +178,7 @@ def _texts(path: Path, model: GivenModel, settings: Mapping[str, str]) -> GivenD
 
 
 def _tokenizer(path: Path, model: GivenModel) -> Path:
-    return tokenizer_in(*folders_beside(model.folder), path.parent)
+    return tokenizer_in(*folders_beside(model.beside()), path.parent)
 
 
 def _advice(kind: str, path: Path) -> str:

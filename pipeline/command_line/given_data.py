@@ -20,6 +20,8 @@ class GivenData:
     """Whether it has labels; None: that is not known before it is read."""
     inputs: Mapping[str, InputShape] | None = None
     """What it gives a model to read, without the batch; None: that is not known before it is read."""
+    notes: tuple[str, ...] = ()
+    """What the user may want to know before any work, a sentence each."""
 
 
 def number(settings: Mapping[str, str], key: str, default: int) -> int:

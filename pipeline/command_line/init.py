@@ -18,6 +18,7 @@ from pipeline import PACKAGE
 from pipeline.command_line.arguments import PATHS, for_hydra
 from pipeline.command_line.hydra_errors import available, groups
 from pipeline.command_line.model_words import path_of
+from pipeline.command_line.namesakes import reminding
 from pipeline.command_line.shipped import Node, configurations, defaults_of, described
 from pipeline.command_line.typed import Typed, add_files, typed
 from pipeline.command_line.writing import CONF, TO, check_free, run_of, write
@@ -37,10 +38,13 @@ class Init:
 
     file: Path
     command: str
+    notes: Sequence[str] = ()
+    """What the user may want to know, a sentence each."""
 
     def lines(self) -> str:
-        """The file and the command."""
-        return f"wrote {self.file}\n\nNext:\n  {self.command}"
+        """The file, the notes and the command."""
+        wrote = [f"wrote {self.file}", *(f"note: {note}" for note in self.notes)]
+        return "\n".join([*wrote, "", "Next:", f"  {self.command}"])
 
 
 def init(argv: Sequence[str], commands: Collection[str], check: Callable[[Sequence[str]], object]) -> Init:
@@ -53,9 +57,10 @@ def init(argv: Sequence[str], commands: Collection[str], check: Callable[[Sequen
     file = folder / CONF / "experiment" / f"{name}.yaml"
     check_free([file])
     text = _text(words, commands)
-    check([*words.chosen, *words.settings])
+    with reminding(words.notes):
+        check([*words.chosen, *words.settings])
     write({file: text})
-    return Init(file=file, command=run_of(folder, [f"experiment={name}"]))
+    return Init(file=file, command=run_of(folder, [f"experiment={name}"]), notes=words.notes)
 
 
 def _text(words: Typed, commands: Collection[str]) -> str:

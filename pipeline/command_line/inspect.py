@@ -23,6 +23,8 @@ class Look:
     """The flags and settings of a run of every chain on every target."""
     suggested: Suggested
     as_json: bool
+    notes: Sequence[str]
+    """What the user may want to know before any work, a sentence each."""
 
 
 def look(argv: Sequence[str]) -> Look | None:
@@ -44,6 +46,7 @@ def look(argv: Sequence[str]) -> Look | None:
             about=described("variant", words.folders),
         ),
         as_json=JSON in argv,
+        notes=words.notes,
     )
 
 

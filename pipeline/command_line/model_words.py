@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.command_line.namesakes import namesake
 from pipeline.command_line.shipped import Node, configurations
 from pipeline.errors import UserError
 from pipeline.errors.names import near
+from pipeline.libraries.packages import in_package
 from pipeline.plan import InputSignature
 from pipeline.zoo.hub_folder import cached, is_model_folder, model_folder
 
@@ -44,6 +46,14 @@ class GivenModel:
     """The settings of ``data=images`` that it wants."""
     name: str | None = None
     """Its name, where it ships."""
+    weights: str | None = None
+    """The file of its weights as its configuration names it, where it ships with some."""
+    notes: tuple[str, ...] = ()
+    """What the user may want to know before any work, a sentence each."""
+
+    def beside(self) -> Path | None:
+        """The folder that its tokenizer may lie in; raises UserError where that is a package which is not installed."""
+        return self.folder if self.weights is None else Path(in_package(self.weights)).parent
 
 
 def model_words(typed: str, settings: Mapping[str, str], folders: Sequence[Path] = ()) -> GivenModel:
@@ -51,12 +61,12 @@ def model_words(typed: str, settings: Mapping[str, str], folders: Sequence[Path]
 
     Raises UserError, with what to type, where there is no such model, and where something that it needs is missing.
     """
+    named = configurations("model", folders)
+    if typed in named:
+        return _named(typed, named[typed])
     path = path_of(typed)
     if path.is_file():
         return _file(path)
-    named = configurations("model", folders)
-    if typed in named:
-        return GivenModel(words=(f"model={typed}",), inputs=_inputs(named[typed]), name=typed)
     if typed.startswith(_TIMM):
         return _timm(typed.removeprefix(_TIMM), None, settings)
     if path.is_dir():
@@ -73,6 +83,17 @@ def model_words(typed: str, settings: Mapping[str, str], folders: Sequence[Path]
         )
     name = match[2].rpartition(".")[2]
     return GivenModel(words=("model=torch", f"model.factory={match[1]}.{match[2]}", f"model.name={name}"))
+
+
+def _named(typed: str, node: Node) -> GivenModel:
+    weights, note = node.get("weights"), namesake(typed, "model")
+    return GivenModel(
+        words=(f"model={typed}",),
+        inputs=_inputs(node),
+        name=typed,
+        weights=weights if isinstance(weights, str) else None,
+        notes=() if note is None else (note,),
+    )
 
 
 def path_of(typed: str) -> Path:

@@ -38,7 +38,7 @@ def search(argv: Sequence[str]) -> Search:
     """
     words = typed(argv, _parser())
     best = [] if "experiment" in words.given else [BEST]
-    notes = [*_metric_notes(words.data, words.chosen), *_extra_notes(words.given)]
+    notes = [*words.notes, *_metric_notes(words.data, words.chosen), *_extra_notes(words.given)]
     return Search(words=(*words.flags, *best, *words.chosen, *words.settings), notes=notes)
 
 

@@ -13,6 +13,7 @@ from pipeline.command_line.arguments import flags_and_overrides
 from pipeline.command_line.data_words import data_words
 from pipeline.command_line.given_data import GivenData
 from pipeline.command_line.model_words import model_words, path_of
+from pipeline.command_line.namesakes import reminding
 from pipeline.errors import UserError
 
 JSON, SCHEMA = "--json", "--json-schema"
@@ -37,6 +38,8 @@ class Typed:
     """The values of these settings, by key."""
     folders: Sequence[Path]
     """The user's folders of configurations."""
+    notes: Sequence[str]
+    """What the user may want to know before any work, a sentence each."""
 
 
 def typed(argv: Sequence[str], parser: argparse.ArgumentParser) -> Typed:
@@ -56,7 +59,8 @@ def typed(argv: Sequence[str], parser: argparse.ArgumentParser) -> Typed:
     given = dict(map(_parted, settings))
     folders = [Path(value) for flag, value in pairwise(flags) if flag in _FOLDERS]
     model = model_words(read.model, given, folders)
-    data = data_words(read.data, model, given, folders)
+    with reminding(model.notes):
+        data = data_words(read.data, model, given, folders)
     inputs = _inputs(read.model, data, given) if model.inputs is None and model.name is None else ()
     chosen = (*model.words, *inputs, *data.words, *_metric(data, given))
     return Typed(
@@ -66,6 +70,7 @@ def typed(argv: Sequence[str], parser: argparse.ArgumentParser) -> Typed:
         settings=settings,
         given=given,
         folders=folders,
+        notes=(*model.notes, *data.notes),
     )
 
 

@@ -43,7 +43,10 @@ def tokenizer_in(*folders: Path) -> Path:
         if (folder / _VOCABULARY).is_file():
             return folder
     looked = ", ".join(dict.fromkeys(str(folder.resolve()) for folder in folders))
-    raise UserError(f"texts need the model's {_FILE}, and none lies in {looked}: type data.tokenizer=FILE")
+    raise UserError(
+        f"texts need the model's {_FILE}, or {_VOCABULARY} beside its vocabulary, and neither lies in {looked}: type "
+        "data.tokenizer=PATH"
+    )
 
 
 @dataclass(slots=True)

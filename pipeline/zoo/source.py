@@ -53,6 +53,11 @@ class TorchModel:
         if not self.outputs:
             raise ValueError("outputs must name at least one output")
 
+    @property
+    def beside(self) -> Path | None:
+        """The folder that a tokenizer of the model's lies in: the one with its weights."""
+        return None if self.weights is None else self.weights.parent
+
     def key(self) -> Mapping[str, Any]:
         """The factory, its code and arguments, and the digest of the weights."""
         from pipeline.artifact.torch_module import code_of

@@ -77,6 +77,37 @@ def test_a_shipped_model_goes_by_its_name_and_the_default_one_has_its_data() -> 
     assert words("resnet50", "photographs") == ["model=resnet50", "data=photographs", "metric=cosine"]
 
 
+def test_a_name_that_ships_is_taken_before_a_folder_or_a_file_of_that_name_and_a_note_says_so() -> None:
+    described(Path("bert_base"), bert(), tokenizer={})
+    write_text("reviews", "text\ngood\n")
+    found = search(["bert_base", "reviews"])
+    assert found.words[1:3] == ("model=bert_base", "data=reviews")
+    assert list(found.notes[:2]) == [
+        "bert_base is taken as the model that ships: for the folder of that name type ./bert_base",
+        "reviews is taken as the data that ships: for the file of that name type ./reviews",
+    ]
+    write_text("t.csv", "text\ngood\n")
+    assert words("./bert_base", "t.csv")[:2] == ["model=transformers", "model.path=bert_base"]
+    assert search(["./bert_base", "t.csv"]).notes[0].startswith("t.csv has no labels")
+
+
+def test_a_mistake_about_a_model_that_ships_reminds_of_the_folder_of_its_name() -> None:
+    described(Path("bert_base"), bert(), tokenizer={})
+    write_text("t.csv", "text\ngood\n")
+    with pytest.raises(UserError, match=r"data\.tokenizer=PATH\nnote: bert_base is taken .* type \./bert_base$"):
+        search(["bert_base", "t.csv"])
+
+
+def test_texts_find_the_tokenizer_beside_the_weights_of_a_model_that_ships(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_text("own_weights/__init__.py")
+    write_text("own_weights/model/tokenizer.json", "{}")
+    write_text("t.csv", "text\ngood\n")
+    write_text("conf/model/mine.yaml", "_target_: a.B\nweights: ${package:own_weights}/model/w.safetensors\n")
+    monkeypatch.syspath_prepend(Path().resolve())
+    folder = Path("own_weights/model/tokenizer.json").resolve()
+    assert f"data.tokenizer={folder}" in search(["mine", "t.csv", "--config-dir", "conf"]).words
+
+
 def test_a_model_of_the_users_own_folder_of_configurations_goes_by_its_name() -> None:
     write_text("conf/model/mine.yaml", "_target_: a.B\ninputs: {x: {shape: [3, 48, 48]}}\n")
     photos = write_images("photos", "a.png", "b.png")
@@ -384,7 +415,7 @@ MISTAKES: list[tuple[Callable[[], object], str, str]] = [
     ),
     (lambda: write_text("t.parquet", "x"), "minilm t.parquet", "data.path=t.parquet can't be read as Parquet: "),
     (lambda: write_text("t.csv", "body\nx\n"), "minilm t.csv", "data.path=t.csv has no column 'text'; it has body"),
-    (_texts, "m.onnx t.csv", "texts need the model's tokenizer.json, and none lies in "),
+    (_texts, "m.onnx t.csv", "texts need the model's tokenizer.json, or tokenizer_config.json beside its "),
     (_wide, "m.onnx photos", "the model reads 'image' as [N, 3, 32, 64], and a folder of images gives squares in red"),
     (_trained, "m.onnx d", "d holds train.npz and no test.npz: type d/train.npz, which is split by hash, or name"),
     (lambda: None, "resnet50 random more", "'more' is one too many behind MODEL and DATA"),

@@ -53,7 +53,7 @@ def test_texts_take_length_name_and_tokenizer_from_the_model(tmp_path: Path) -> 
         (tmp_path / folder).mkdir()
     (tmp_path / "texts" / "t.csv").write_text("text\ngood\nbad w1\n")
     data = Texts(path=tmp_path / "texts" / "t.csv", fractions={"test": 1.0})
-    with pytest.raises(UserError, match=r"none lies in .*model, .*texts: type data\.tokenizer=FILE"):
+    with pytest.raises(UserError, match=r"neither lies in .*model, .*texts: type data\.tokenizer=PATH"):
         adapted(data, {"ids": TOKENS}, tmp_path / "model")
     tokenizer(tmp_path / "model")
     assert shapes(data, {"ids": TOKENS}, tmp_path / "model") == {"ids": (7,)}
