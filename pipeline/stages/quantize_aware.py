@@ -78,8 +78,8 @@ class QuantizeAware:
     def __call__(self, source: Artifact, out: Path, context: Context) -> None:
         """Write the trained and quantized model.
 
-        Raises Skipped without torchao; StageFailed without labels, for a model that is no classifier, and for one that
-        torch.export can't follow.
+        Raises Skipped without torchao; StageFailed without labels, for a model that is no classifier or has weights of
+        another type than float32, and for one that torch.export can't follow.
         """
         if find_spec("torchao") is None:
             raise Skipped(f"{_WHAT} needs torchao, which is not installed: install the extra qat (pip install torchao)")
@@ -100,6 +100,7 @@ class QuantizeAware:
         )
         examples = example_inputs(spec)
         _require_logits(module, examples, context.metric)
+        _require_float32(module)
         scores = scores_of(module, train, context.metric, labelled=True)
         before = accuracy(module, validation, context.metric)
         reduce_range = reduces_range(self.reduce_range, self.for_isa, "int8", context.isa)
@@ -163,6 +164,15 @@ def _require_logits(module: nn.Module, inputs: tuple[torch.Tensor, ...], metric:
         raise StageFailed(f"{_WHAT} takes classifiers with one output, of logits [N, classes]")
     if not in_classes(told_classes(metric, [output.numpy()])):
         raise StageFailed(f"{_WHAT} takes classifiers, and metric {metric.name} is for models without classes")
+
+
+def _require_float32(module: nn.Module) -> None:
+    import torch
+
+    others = {weight.dtype for weight in module.parameters() if weight.is_floating_point()} - {torch.float32}
+    if others:
+        names = " and ".join(sorted(str(one).removeprefix("torch.") for one in others))
+        raise StageFailed(f"{_WHAT} takes models with weights in float32, and this one has {names}")
 
 
 def _prepare(

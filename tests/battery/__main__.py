@@ -1,7 +1,8 @@
 """Every model of the battery through every stage on every target of this machine.
 
-python -m tests.battery              all: what docs/battery.md shows; exit code 1 where a fault is found
+python -m tests.battery                 all: what docs/battery.md shows; exit code 1 where a fault is found
 python -m tests.battery NAME [NAME …]   some models
+python -m tests.battery --stage aware   one column of the table
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from pathlib import Path
 
 from pipeline.artifact import Format
 from pipeline.isolated.template import Template
-from tests.battery.trial import IMPORTED, Cell, made, planned, traps, trial
+from pipeline.plan import BASELINE, Plan
+from tests.battery.trial import IMPORTED, Cell, gives_scores, made, planned, traps, trial
 
 TARGETS = ("ort_cpu", "openvino_cpu", "torch_cpu")
 STAGES: Mapping[str, str] = {
@@ -33,6 +35,8 @@ WORKS, TOLD, IDLE, REASON, FAULT, NONE = "✓", "≠", "·", "✗", "FAULT", ""
 nothing to do, or does not apply; it failed with a reason; it has a fault; the model was refused."""
 IMPORTS = ("nncf", "onnxslim", "onnxscript.rewriter", "onnx2pytorch", "torch_pruning", "torchao.quantization.pt2e")
 """What single stages import, which takes seconds each time."""
+AWARE = "qat_int8"
+"""The chain that takes classifiers only."""
 TRAINED = ("pruned.stages.finetune", "low_rank.stages.finetune", "qat_int8.stages.quantize")
 """The stages that train."""
 OVERRIDES = (
@@ -41,6 +45,7 @@ OVERRIDES = (
 )
 _FIGURE = re.compile(r"\d+\.\d+(?:e[+-]?\d+)?")
 Found = Mapping[str, Sequence[Cell]]
+Plans = Mapping[Format, Plan]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -48,33 +53,49 @@ def main(argv: Sequence[str]) -> int:
     known = traps()
     parser = argparse.ArgumentParser(prog="python -m tests.battery")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(known)}")
-    names = parser.parse_args(argv).names or list(known)
+    parser.add_argument("--stage", choices=[*STAGES], help="the only column beside the baseline's")
+    typed = parser.parse_args(argv)
+    names = typed.names or list(known)
+    stages = STAGES if typed.stage is None else {stage: STAGES[stage] for stage in ("export", typed.stage)}
     unknown = [name for name in names if name not in known]
     if unknown:
         parser.error(f"there is no model {unknown[0]}")
     logging.disable(logging.WARNING)
     start = time.monotonic()
-    sys.stdout.write(f"| model | {' | '.join(STAGES)} |\n| --- |{' --- |' * len(STAGES)}\n")
-    found = dict(_told(_tried(names)))
+    sys.stdout.write(f"| model | {' | '.join(stages)} |\n| --- |{' --- |' * len(stages)}\n")
+    found = dict(_told(_tried(names, list(stages.values())), list(stages.values())))
     took = f"{len(found)} models in {(time.monotonic() - start) / 60:.0f} min"
     sys.stdout.write("\n".join(["", *reasons(found), "", took, ""]))
     return 1 if any(cell.fault for cells in found.values() for cell in cells) else 0
 
 
-def _tried(names: Iterable[str]) -> Iterator[tuple[str, Sequence[Cell]]]:
-    formats: tuple[Format, Format] = ("onnx", "torch")
-    plans = {format: planned(format, list(STAGES.values()), TARGETS, *OVERRIDES) for format in formats}
+def _tried(names: Iterable[str], variants: Sequence[str]) -> Iterator[tuple[str, Sequence[Cell]]]:
+    plans, as_classifiers = _plans(variants), _plans((BASELINE, AWARE), "metric=top_one")
     with Template((*IMPORTED, *IMPORTS)) as template:
         for name in names:
             with tempfile.TemporaryDirectory(prefix="battery-of-slimline-") as folder:
                 model = made(name, Path(folder) / "model")
-                yield name, trial(plans[model.format], model, Path(folder), template)
+                cells = trial(plans[model.format], model, Path(folder), template)
+                if any(gives_scores(cell) for cell in cells):
+                    again = trial(as_classifiers[model.format], model, Path(folder), template)
+                    cells = [*_others(cells), *(cell for cell in again if cell.variant != BASELINE)]
+                yield name, cells
 
 
-def _told(tried: Iterable[tuple[str, Sequence[Cell]]]) -> Iterator[tuple[str, Sequence[Cell]]]:
+def _plans(variants: Sequence[str], *overrides: str) -> Plans:
+    formats: tuple[Format, Format] = ("onnx", "torch")
+    settings = [setting for setting in OVERRIDES if setting.split(".")[1] in variants]
+    return {format: planned(format, variants, TARGETS, *settings, *overrides) for format in formats}
+
+
+def _others(cells: Iterable[Cell]) -> Iterator[Cell]:
+    return (cell for cell in cells if cell.variant != AWARE)
+
+
+def _told(tried: Iterable[tuple[str, Sequence[Cell]]], variants: Sequence[str]) -> Iterator[tuple[str, Sequence[Cell]]]:
     """Print a row of the table for each model as soon as it is there."""
     for name, cells in tried:
-        marks = (_mark([cell for cell in cells if cell.variant == variant]) for variant in STAGES.values())
+        marks = (_mark([cell for cell in cells if cell.variant == variant]) for variant in variants)
         sys.stdout.write(f"| `{name}` | {' | '.join(marks)} |\n")
         sys.stdout.flush()
         yield name, cells

@@ -4,6 +4,7 @@ and stages."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from pipeline.artifact import Format
 from pipeline.isolated.template import Template
 from pipeline.plan import Plan
-from tests.battery.trial import IMPORTED, made, planned, trial
+from tests.battery.trial import IMPORTED, gives_scores, made, planned, trial
 
 pytestmark = pytest.mark.slow
 VARIANTS, TARGETS = ("baseline", "static_int8"), ("ort_cpu", "openvino_cpu")
@@ -66,3 +67,17 @@ def test_a_chain_that_failed_on_a_model_works(name: str, variant: str, template:
     plan = planned("onnx", ("baseline", variant), ("openvino_cpu",))
     cells = trial(plan, made(name, tmp_path / "model"), tmp_path, template)
     assert [(cell.reason, cell.fault) for cell in cells] == [(None, None), (None, None)]
+
+
+@pytest.mark.skipif(find_spec("torchao") is None, reason="needs the extra qat")
+def test_a_classifier_that_the_cosine_keeps_from_learning_learns_where_classes_judge_it(
+    template: Template, tmp_path: Path
+) -> None:
+    fields = [f"variants.qat_int8.stages.quantize.{field}" for field in ("epochs=1", "batch_size=8")]
+    model = made("Convolutional", tmp_path / "model")
+    refused, learnt = (
+        trial(planned("torch", ("baseline", "qat_int8"), ("ort_cpu",), *fields, metric), model, tmp_path, template)
+        for metric in ("metric=cosine", "metric=top_one")
+    )
+    assert [gives_scores(cell) for cell in refused] == [False, True]
+    assert [(cell.reason, cell.fault) for cell in learnt] == [(None, None), (None, None)]

@@ -137,6 +137,12 @@ def trial(plan: Plan, model: ModelSource, folder: Path, template: Template) -> l
         return [Cell(variant="", target="", reason=str(error), fault=_wordless(str(error)))]
 
 
+def gives_scores(cell: Cell) -> bool:
+    """Whether quantization-aware training took the model for a classifier, and refused it only because the cosine, by
+    which the battery judges, is no metric for classes."""
+    return "metric cosine is for models without classes" in (cell.reason or "")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Trial:
     plan: Plan

