@@ -75,8 +75,7 @@ def test_a_package_that_a_configuration_needs_is_told_in_one_line(capsys: pytest
     assert run(capsys, "data=texts", "data.path=${package:no_such_package}/texts.csv") == (
         2,
         "",
-        "slimline: this needs the package no_such_package, which is not installed: pip install "
-        "'slimline[examples]'\n",
+        "slimline: this needs the package no_such_package, which is not installed: pip install 'slimline[examples]'\n",
     )
 
 
