@@ -47,6 +47,7 @@ slimline: quantize and prune a model, then measure whether it paid.
   python -m pipeline track RUN [overrides]       send a finished run to where it is tracked (MLflow)
   python -m pipeline compare RUN_A RUN_B [--gate]  what changed from one run to another; may it pass?
   python -m pipeline bundle RUN VARIANT          the deploy bundle of any variant of a finished run
+  python -m pipeline bundle RUN --package VARIANT VARIANT   several variants, each for other machines, as one package
   python -m pipeline verify DIR                  let a deploy bundle prove itself on this machine
   python -m pipeline sign DIR --key PRIVATE.pem  sign a deploy bundle; verify DIR --key PUBLIC.pem checks it
   python -m pipeline store list|gc               what is stored; remove what was longest unused
@@ -277,9 +278,12 @@ def _bundle(argv: list[str]) -> int:
     from pipeline.bundle.packing import Packing
     from pipeline.command_line.bundle import bundle_options
     from pipeline.run.bundling import bundle_rows
+    from pipeline.run.packaging import package_rows
 
     options = bundle_options(argv)
-    packing = Packing(zip_file=options.zip, oci=options.oci, wheels=options.hashes)
+    if options.package:
+        return package_rows(_finished(options.run), options.rows, options.out, _console())
+    packing = Packing(zip_file=options.zip, oci=options.oci, wheels=options.hashes, ort_format=options.ort)
     return bundle_rows(_finished(options.run), options.rows, options.out, _console(), packing)
 
 

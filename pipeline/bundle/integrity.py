@@ -52,17 +52,19 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any] | None, list[Check]]:
     return manifest, [valid, from_problems("paths", outside, "every path in the manifest stays inside the folder")]
 
 
-def check_files(folder: Path, manifest: Mapping[str, Any], seconds: float) -> list[Check]:
+def check_files(
+    folder: Path, manifest: Mapping[str, Any], seconds: float, itself: str = manifests.MANIFEST_FILE
+) -> list[Check]:
     """Every file of the manifest is there and has its size and its sha256, and beside the sums there is no other.
 
-    Raises WorkerFailed where that takes longer than ``seconds``.
+    ``itself`` is the manifest's own file. Raises WorkerFailed where that takes longer than ``seconds``.
     """
     files: Mapping[str, Mapping[str, Any]] = manifest["files"]
     entries = list(entries_below(folder))
     if len(entries) > MOST_ENTRIES:
         return [Check("files present", False, f"the folder holds more than {MOST_ENTRIES} files and folders")]
     present = {path.relative_to(folder).as_posix(): kind for path, kind in entries}
-    present.pop(manifests.MANIFEST_FILE, None)
+    present.pop(itself, None)
     if present.get(SIGNATURE_FILE) == "a file":
         del present[SIGNATURE_FILE]
     plain = {name for name, kind in present.items() if kind == "a file"}

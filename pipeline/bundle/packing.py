@@ -20,6 +20,9 @@ class Packing:
     wheels: Path | None = None
     """A folder with the wheels whose digests requirements.txt holds."""
 
+    ort_format: bool = False
+    """Whether the bundle has the model in ONNX Runtime's own format, too."""
+
     def check(self) -> None:
         """Raise UserError where a folder is not what it has to be; whether all wheels are there shows later."""
         if self.oci is not None:

@@ -76,7 +76,7 @@ It runs on {_RUNTIMES[manifest["runtime"]]}. Inputs are raw values; `infer.py` p
 
 {_batches(manifest)}
 Importing `infer` leaves `__pycache__` folders behind (not with `python -B`), and `verify` refuses them: remove them.\
-{_program(manifest)}"""
+{_program(manifest)}{_ort_format(manifest)}"""
 
 
 def _how_to_serve(manifest: Mapping[str, Any]) -> str:
@@ -117,6 +117,17 @@ import torch
 
 module = torch.export.load("{manifest["program"]}").module()
 ```"""
+
+
+def _ort_format(manifest: Mapping[str, Any]) -> str:
+    if "ort_format" not in manifest:
+        return ""
+    model, operators = manifest["ort_format"]["model"], manifest["ort_format"]["operators"]
+    return f"""
+
+For phones: `{model}` is the same model in ONNX Runtime's own format, which a reduced build reads. The build gets the
+operators that the model needs, and no others, by `build.sh --minimal_build --include_ops_by_config {operators}`. The
+figures below are those of `{manifest["model"]}`, which infer.py runs."""
 
 
 def _figures(manifest: Mapping[str, Any]) -> str:

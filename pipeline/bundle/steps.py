@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifact import OPENVINO_FILE
-from pipeline.bundle import derived, keys, papers, signature, trial
+from pipeline.bundle import derived, keys, ort_format, papers, signature, trial
 from pipeline.bundle.check import Check, from_problems
 from pipeline.bundle.integrity import SIGNATURE_FILE, check_files, kind_of
 from pipeline.bundle.process import run_program
@@ -39,6 +39,8 @@ class Options:
     """The most memory that each step may hold, beside a few times the size of the bundle."""
     run_infer: bool = False
     """Whether to run what the bundle brings: its infer.py, and the model of a PyTorch bundle."""
+    run_model: bool = True
+    """Whether to run the model; a package's variant for a GPU is not run where there is none."""
     start: Starter = fresh
     """Starts the process of each step that has one of its own."""
     key: Path | None = None
@@ -77,8 +79,10 @@ def steps(manifest: Mapping[str, Any], options: Options) -> Iterator[Step]:
         yield Step(names=(manifest["program"],), run=_program_unread)
     if manifest["runtime"] == "torch" and not options.run_infer:
         yield Step(names=("runtime",), run=_not_loaded)
-    else:
+    elif options.run_model:
         yield Step(names=_IN_A_SESSION, run=_apart(trial.run_model))
+    if "ort_format" in manifest and options.run_model:
+        yield Step(names=tuple(ort_format.ENTRY.values()), run=_apart(ort_format.check_ort))
     if options.run_infer:
         yield Step(names=("infer.py",), run=run_infer)
 

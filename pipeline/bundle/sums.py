@@ -16,10 +16,11 @@ SUMS_FILE = "SHA256SUMS"
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
 
 
-def sums(manifest: Mapping[str, Any], content: bytes) -> str:
-    """The text: a line for each file of the manifest, and one for the manifest with this content."""
+def sums(manifest: Mapping[str, Any], content: bytes, itself: str = MANIFEST_FILE) -> str:
+    """The text: a line for each file of the manifest, and one for the manifest with this content, whose file is
+    ``itself``."""
     digests = {name: entry["sha256"] for name, entry in manifest["files"].items()}
-    digests[MANIFEST_FILE] = hashlib.sha256(content).hexdigest()
+    digests[itself] = hashlib.sha256(content).hexdigest()
     return "".join(_line(name, digest) for name, digest in sorted(digests.items()))
 
 

@@ -119,7 +119,7 @@ def _external_data(model: onnx.ModelProto, manifest: Mapping[str, Any]) -> Check
 def _unused(manifest: Mapping[str, Any], external: Sequence[str]) -> list[str]:
     """Files of the manifest that neither the model nor the program reads, and what is told of the model's size."""
     known = {manifest["model"], manifest.get("program"), manifest["golden"]["file"], *PAPERS, *licence_files(manifest)}
-    used = {*known, *program(manifest["runtime"]), *external}
+    used = {*known, *manifest.get("ort_format", {}).values(), *program(manifest["runtime"]), *external}
     problems = [
         f"{printable(name)} is in the manifest, and nothing reads it" for name in manifest["files"] if name not in used
     ]

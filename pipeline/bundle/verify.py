@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from pipeline.bundle.check import Check
 from pipeline.bundle.integrity import read_manifest
 from pipeline.bundle.manifest import MANIFEST_FILE
+from pipeline.bundle.package.verify import is_package, package_checks
 from pipeline.bundle.slimline_infer.values import printable
 from pipeline.bundle.steps import Options, done, processes, signature_checks, steps
 from pipeline.errors import UserError, VerificationFailed
@@ -68,6 +69,12 @@ def checks_of(folder: Path, options: Options) -> Iterator[Check]:
     yield from signed
     if not all(check.passed for check in signed):
         return
+    yield from (
+        package_checks(folder, options, _checks_of_one) if is_package(folder) else _checks_of_one(folder, options)
+    )
+
+
+def _checks_of_one(folder: Path, options: Options) -> Iterator[Check]:
     manifest, checks = read_manifest(folder)
     yield from checks
     if manifest is None or not all(check.passed for check in checks):

@@ -23,6 +23,8 @@ from pipeline.artifact.openvino_file import arithmetic, read_graph
 from pipeline.bundle import derived, golden, licences, papers
 from pipeline.bundle import manifest as manifests
 from pipeline.bundle.licences import Licence
+from pipeline.bundle.ort_format import ENTRY as ORT_ENTRY
+from pipeline.bundle.ort_format import OPERATORS_FILE, ORT_FILE, write_ort
 from pipeline.bundle.pictures import recipe
 from pipeline.bundle.program import PROGRAM_FILE, signature, write_program
 from pipeline.bundle.sbom import PAPERS
@@ -51,7 +53,7 @@ MEMORY_GB = 1024.0
 _PATIENT = Limits(seconds=PATIENCE_S)
 OWN_FILES = (
     *(manifests.MANIFEST_FILE, manifests.GOLDEN_FILE, PROGRAM_FILE, derived.PROGRAM, derived.SERVER),
-    *(*PAPERS, SUMS_FILE),
+    *(*PAPERS, SUMS_FILE, ORT_FILE, OPERATORS_FILE),
 )
 OWN_FOLDERS = (derived.PARTS, licences.FOLDER)
 
@@ -73,6 +75,7 @@ def write_bundle(
     metric: Metric | None = None,
     known_licences: Mapping[str, Licence] | None = None,
     wheels: Path | None = None,
+    ort_format: bool = False,
 ) -> Path:
     """Write the recommended variant's deploy folder and return it; an older one at ``out`` is replaced.
 
@@ -81,9 +84,10 @@ def write_bundle(
     an ONNX variant was made from, where stages have changed it: it is added as a program of torch.export, if torch can
     export it. ``data`` tells how images were read, ``metric`` where the scores are, ``output_axes`` where outputs have
     the examples, by name (else first). ``known_licences`` are those of the model and the data, ``wheels`` is a folder
-    with the wheels whose digests ``requirements.txt`` holds then. The folder takes its name only after it has been
-    verified. Raises Skipped where a bundle can't be made of the variant, VerificationFailed where what was written does
-    not pass, OutOfSpace, UserError where ``wheels`` lacks one, and ValueError where the report has no such row.
+    with the wheels whose digests ``requirements.txt`` holds then. ``ort_format`` adds the model in ONNX Runtime's own
+    format. The folder takes its name only after it has been verified. Raises Skipped where a bundle can't be made of
+    the variant, VerificationFailed where what was written does not pass, OutOfSpace, UserError where ``wheels`` lacks
+    one, and ValueError where the report has no such row.
     """
     runtime, session = runtime_of(target), session_entry(target)
     measured = manifests.measured(report, record, recommendation)
@@ -98,6 +102,8 @@ def write_bundle(
         told = {**asked, "inputs": model.inputs, "outputs": model.outputs, "output_axes": dict(output_axes or {})}
         tried = _tried(folder, told, chosen.arrays, preprocessing, start)
         golden.write(folder / manifests.GOLDEN_FILE, chosen, tried.golden)
+        if ort_format:
+            _add_ort(folder, runtime, model.name, start)
         program = runtime != "torch" and trained is not None and _add_program(trained, folder, start)
         manifest = manifests.plain(
             {
@@ -108,6 +114,7 @@ def write_bundle(
                 **asked,
                 "sha256": file_digest(folder / model.name),
                 **({"program": PROGRAM_FILE} if program else {}),
+                **({"ort_format": ORT_ENTRY} if ort_format else {}),
                 "batch_size": tried.batch_size,
                 "inputs": [_described(entry, chosen, data) for entry in tried.inputs],
                 "outputs": tried.outputs,
@@ -176,6 +183,17 @@ def _write_program(source: Artifact, out: Path, dtype: str | None, start: Starte
             f"a deploy bundle of a PyTorch model holds a program of torch.export, and {error}: for a bundle, recommend "
             "among the targets that run ONNX models, such as target=[ort_cpu]"
         ) from error
+
+
+def _add_ort(folder: Path, runtime: str, model: str, start: Starter) -> None:
+    if runtime != "onnxruntime" or model != ONNX_FILE:
+        raise Skipped(
+            f"{ORT_FILE} is made of an ONNX model for ONNX Runtime, and this bundle has {model} for {runtime}"
+        )
+    try:
+        run(write_ort, folder, limits=_PATIENT, start=start)
+    except WorkerFailed as error:
+        raise Skipped(f"ONNX Runtime can't convert the model to {ORT_FILE}: {error}") from error
 
 
 def _add_program(trained: Artifact, folder: Path, start: Starter) -> bool:

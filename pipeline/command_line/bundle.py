@@ -23,6 +23,13 @@ def bundle_options(argv: Sequence[str]) -> argparse.Namespace:
         help="a variant, or VARIANT@TARGET; without a target the recommended row, or else the variant's fastest",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="the bundle's folder (default: RUN/deploy/VARIANT)")
+    parser.add_argument(
+        "--package",
+        action="store_true",
+        help="one ONNX Runtime model package of all the variants, each for other machines (default: "
+        "RUN/deploy/model.ortpackage)",
+    )
+    parser.add_argument("--ort", action="store_true", help="add the model in ONNX Runtime's own format, for phones")
     parser.add_argument("--zip", type=Path, metavar="FILE", help="write the bundle into a zip file, too")
     parser.add_argument(
         "--oci", type=Path, metavar="DIR", help="write it as an OCI image layout, too, as ORAS reads it"
@@ -34,6 +41,9 @@ def bundle_options(argv: Sequence[str]) -> argparse.Namespace:
         help="a folder with the wheels of what requirements.txt names, whose digests it gets",
     )
     options = parser.parse_args(argv)
+    for flag in ("zip", "oci", "ort", "hashes"):
+        if options.package and getattr(options, flag):
+            raise UserError(f"--{flag} is for a bundle of one model: leave out --{flag} or --package")
     for flag in ("zip", "oci"):
         if getattr(options, flag) and len(options.rows) > 1:
             raise UserError(f"--{flag} takes one bundle, and there are {len(options.rows)}: name one VARIANT")

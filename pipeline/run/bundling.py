@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,7 +36,7 @@ from pipeline.run.rows import runnable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Run:
+class Rows:
     """What the bundles of a run's rows have in common."""
 
     plan: Plan
@@ -47,7 +48,12 @@ class _Run:
     packing: Packing = NOT_PACKED
 
     def write(
-        self, out: Path, recommendation: Recommendation, artifact: Artifact, target: Target, trained: Artifact | None
+        self,
+        out: Path,
+        recommendation: Recommendation,
+        artifact: Artifact,
+        target: Target,
+        trained: Artifact | None = None,
     ) -> str:
         """Write a bundle; returns where it is and how to verify it. Raises what ``write_bundle`` raises."""
         folder = write_bundle(
@@ -66,6 +72,7 @@ class _Run:
             metric=self.plan.metric,
             known_licences=licences_of(self.plan.model, original(self.plan.data), self.plan.licences),
             wheels=self.packing.wheels,
+            ort_format=self.packing.ort_format,
         )
         packed = [f"Packed: {path}" for path in self.packing.pack(folder)]
         told = f"Bundle: {folder} ({verify_command(folder, loads_code='torch' in target.backend.runs)})"
@@ -85,7 +92,7 @@ def bundle(
     chosen = report.recommendation
     if chosen is None:
         return ""
-    run = _Run(plan=plan, record=record, report=report, test=test, axes=axes)
+    run = Rows(plan=plan, record=record, report=report, test=test, axes=axes)
     variant, target = built[chosen.variant], plan.targets[chosen.target]
     try:
         artifact = runnable(plan.variants[chosen.variant], variant, target)
@@ -99,18 +106,31 @@ def bundle_rows(
 ) -> int:
     """Write the bundles of a finished run's rows, each named VARIANT or VARIANT@TARGET; returns 0.
 
-    ``out`` is the folder of the only bundle; without it they go to the run's ``deploy/VARIANT``. Raises UserError for a
-    row that does not exist or has no model any more, and for a folder that holds anything but a bundle.
+    ``out`` is the folder of the only bundle; without it they go to the run's ``deploy/VARIANT``. Raises UserError
+    for a row that does not exist or has no model any more, and for a folder that holds anything but a bundle.
     """
     rows = [finished.row(name) for name in names]
     folders = _folders(finished, rows, out)
     packing.check()
+    with taken_up(finished, rows, console, packing) as (run, chains):
+        written = [_write(run, finished, *one) for one in zip(rows, chains, folders, strict=True)]
+    for line in written:
+        tell(console, line)
+    return 0
+
+
+@contextmanager
+def taken_up(
+    finished: Finished, rows: Sequence[SubjectRecord], console: Console, packing: Packing = NOT_PACKED
+) -> Iterator[tuple[Rows, list[Built]]]:
+    """What the bundles of a finished run's rows have in common, and each row's chain; the store keeps their models
+    until the block ends. Raises UserError where it has not all of them."""
     plan = with_fitted_data(replace(finished.plan, tracking=None))
     splits = preflight(plan)
     with InUse() as in_use, ProgressDisplay(console) as display, builder(plan, display.step, in_use) as making:
         source = making.source().artifact
         known = acquainted(plan, source, splits, making.start)
-        run = _Run(
+        run = Rows(
             plan=known.plan,
             record=finished.record,
             report=finished.report,
@@ -118,14 +138,10 @@ def bundle_rows(
             axes=known.axes_by_name,
             packing=packing,
         )
-        chains = [finished.built(row, source, Store(plan.store, in_use)) for row in rows]
-        written = [_write(run, finished, *one) for one in zip(rows, chains, folders, strict=True)]
-    for line in written:
-        tell(console, line)
-    return 0
+        yield run, [finished.built(row, source, Store(plan.store, in_use)) for row in rows]
 
 
-def _write(run: _Run, finished: Finished, row: SubjectRecord, chain: Built, folder: Path) -> str:
+def _write(run: Rows, finished: Finished, row: SubjectRecord, chain: Built, folder: Path) -> str:
     target = finished.target(row)
     artifact = finished.runnable(row, chain)
     try:
@@ -141,9 +157,14 @@ def _folders(finished: Finished, rows: Sequence[SubjectRecord], out: Path | None
     for place, folder in enumerate(folders):
         if folder in folders[:place]:
             raise UserError(f"two bundles can't both be {folder}: name one of them, and give it a folder by --out DIR")
-        if folder.exists() and not (folder / MANIFEST_FILE).is_file() and not _is_empty(folder):
-            raise UserError(f"{folder} holds something else than a bundle: give a new folder by --out DIR")
+        require_replaceable(folder)
     return folders
+
+
+def require_replaceable(folder: Path) -> None:
+    """Raise UserError where a folder holds anything but a bundle."""
+    if folder.exists() and not (folder / MANIFEST_FILE).is_file() and not _is_empty(folder):
+        raise UserError(f"{folder} holds something else than a bundle: give a new folder by --out DIR")
 
 
 def _is_empty(folder: Path) -> bool:

@@ -52,7 +52,7 @@ def weights() -> NDArray[np.float32]:
 
 def linear_model(batch: int | str = "batch") -> onnx.ModelProto:
     """An image [batch, 2, 4, 4] to the logits [batch, 3]."""
-    return _model(
+    return model_of(
         [helper.make_node("Flatten", ["image"], ["flat"]), helper.make_node("MatMul", ["flat", "weight"], ["logits"])],
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, [batch, 2, 4, 4])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [batch, 3])],
@@ -70,7 +70,7 @@ def dynamic_int8_model() -> onnx.ModelProto:
         helper.make_node("Cast", ["product"], ["number"], to=TensorProto.FLOAT),
         helper.make_node("Mul", ["number", "scale"], ["logits"]),
     ]
-    return _model(
+    return model_of(
         nodes,
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 2, 4, 4])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])],
@@ -85,7 +85,7 @@ def two_input_model() -> onnx.ModelProto:
         helper.make_node("Mul", ["ids", "mask"], ["kept"]),
         helper.make_node("Gather", ["table", "kept"], ["embedding"]),
     ]
-    return _model(
+    return model_of(
         nodes,
         [helper.make_tensor_value_info(name, TensorProto.INT64, shape) for name in ("ids", "mask")],
         [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [*shape, 1])],
@@ -245,7 +245,7 @@ def report() -> Report:
     )
 
 
-def _model(
+def model_of(
     nodes: list[onnx.NodeProto],
     inputs: list[onnx.ValueInfoProto],
     outputs: list[onnx.ValueInfoProto],

@@ -32,7 +32,7 @@ def manifest_of(folder: Path) -> dict[str, Any]:
 
 def test_a_bundle_holds_the_model_its_program_and_its_proof_and_nothing_else(written: Path) -> None:
     names = {path.relative_to(written).as_posix() for path in written.rglob("*") if path.is_file()}
-    parts = {f"slimline_infer/{name}.py" for name in ("__init__", "command", "compare", "files", "model")}
+    parts = {f"slimline_infer/{name}.py" for name in ("__init__", "choice", "command", "compare", "files", "model")}
     parts |= {f"slimline_infer/{name}.py" for name in ("on_onnxruntime", "threads", "values", "refused", "bodies")}
     parts |= {f"slimline_infer/{name}.py" for name in ("line", "service", "http_server", "serving")}
     texts = {name for name in names if name.startswith("licenses/")}

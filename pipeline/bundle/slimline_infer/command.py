@@ -55,6 +55,7 @@ def _parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--top", type=_positive, default=1, metavar="K", help="the K classes with the highest scores")
     parser.add_argument("--batch-size", type=_positive, metavar="N", help="examples a call (default: as measured)")
+    parser.add_argument("--variant", metavar="NAME", help="of a package: this one, whatever the machine is")
     return parser
 
 
@@ -65,7 +66,9 @@ def _positive(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    model = Model(batch_size=options.batch_size)
+    model = Model(batch_size=options.batch_size, variant=options.variant)
+    if model.chosen:
+        print(f"infer.py: {model.chosen}", file=sys.stderr)
     if not options.files:
         return check_golden(model, options.top, options.json)
     raw, names = read(options.files, model.inputs)

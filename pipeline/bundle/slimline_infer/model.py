@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .choice import place
 from .threads import allowed_threads
 from .values import Arrays, Entry, InputError, checked, doubts, first_line, placed, prepare, printable
 
@@ -27,12 +28,14 @@ READS_UP_TO = 3
 class Model:
     """A bundle's model, with its preprocessing and the session options that its figures were taken with."""
 
-    def __init__(self, folder: Path = FOLDER, batch_size: int | None = None) -> None:
+    def __init__(self, folder: Path = FOLDER, batch_size: int | None = None, variant: str | None = None) -> None:
         """Load the model; ``batch_size`` is how many examples one call of the runtime takes, by default as measured.
 
-        Raises InputError where the runtime or a device is missing or the model's batch is fixed to another size.
+        Of a package it is the variant that fits this machine, or the one asked for. Raises InputError where the runtime
+        or a device is missing or the model's batch is fixed to another size.
         """
-        self.folder = Path(folder)
+        found = place(Path(folder), variant)
+        self.folder, self.chosen = found.folder, found.why
         self.manifest = read_manifest(self.folder / "manifest.json")
         self.inputs: list[dict[str, Any]] = self.manifest["inputs"]
         self.output_names: list[str] = [entry["name"] for entry in self.manifest["outputs"]]
@@ -43,7 +46,7 @@ class Model:
         if self.fixed_batch and batch_size not in (None, self.fixed_batch):
             raise InputError(f"this model's batch size is fixed to {self.fixed_batch} (asked for {batch_size})")
         self.batch_size: int = self.fixed_batch or batch_size or self.manifest["batch_size"]
-        self.runtime, self.session = open_session(self.folder, self.manifest)
+        self.runtime, self.session = open_session(self.folder, self.manifest, found.weights)
 
     def __call__(self, raw: Arrays | NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Every output [N, ...] by name, from raw inputs [N, ...] by name (a bare array will do for a single input).
@@ -158,10 +161,12 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def open_session(folder: Path, manifest: Mapping[str, Any]) -> tuple[Any, Any]:
-    """The runtime's module, and a session of the model; raises InputError, with the reason, where there can't be
-    one."""
-    name, settings = manifest["runtime"], manifest["session"]
+def open_session(folder: Path, manifest: Mapping[str, Any], weights: Path | None = None) -> tuple[Any, Any]:
+    """The runtime's module, and a session of the model; ``weights`` is the folder of its weights, where that is another
+    one. Raises InputError, with the reason, where there can't be a session."""
+    name, settings = manifest["runtime"], dict(manifest["session"])
+    if weights is not None:
+        settings["weights_folder"] = str(weights)
     if name not in RUNTIMES:
         raise InputError(f"the manifest names the runtime '{printable(name)}': it can be {', '.join(RUNTIMES)}")
     try:

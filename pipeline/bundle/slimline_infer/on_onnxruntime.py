@@ -11,6 +11,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
+from .choice import WEIGHTS_FOLDER
 from .values import InputError
 
 NAME = "ONNX Runtime"
@@ -95,6 +96,8 @@ def open_session(model: Path, settings: Mapping[str, Any], threads: int) -> onnx
     options.enable_cpu_mem_arena = settings.get("cpu_mem_arena", True)
     for key, value in settings["config_entries"].items():
         options.add_session_config_entry(key, value)
+    if "weights_folder" in settings:
+        options.add_session_config_entry(WEIGHTS_FOLDER, settings["weights_folder"])
     session = onnxruntime.InferenceSession(str(model), options, providers=providers)
     chosen = session.get_providers()[0]
     if chosen != providers[0][0]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from .choice import place
 from .command import DONE, MISTAKE, NOT_REPRODUCED
 from .compare import compare
 from .http_server import Server
@@ -70,7 +71,7 @@ def examples_a_call(asked: int | None, wait_ms: float) -> int | None:
 
     Raises InputError where requests can't share a call.
     """
-    manifest = read_manifest(FOLDER / "manifest.json")
+    manifest = read_manifest(place(FOLDER).folder / "manifest.json")
     fixed = fixed_batch(manifest["inputs"])
     if not wait_ms:
         return asked
