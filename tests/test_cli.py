@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import __version__
-from pipeline.cli import main
+from pipeline.cli import COMMANDS, main
+from pipeline.command_line.arguments import NAMES
 from pipeline.plan import Plan
 
 
@@ -152,6 +153,10 @@ def test_the_other_commands_refuse_wrong_input(
     code, _, error = run(capsys, *arguments)
     assert message in error
     assert code == 2
+
+
+def test_every_name_of_a_command_has_its_command() -> None:
+    assert tuple(COMMANDS) == NAMES
 
 
 def test_help_and_the_package_import_neither_torch_nor_onnxruntime() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.cli import COMMANDS
+from pipeline.command_line.arguments import NAMES
 from pipeline.command_line.inspect import look
 from pipeline.command_line.optimize import search
 from pipeline.inspection.dry_run import DryRun
@@ -58,7 +58,7 @@ def test_a_command_works_as_it_is_typed(command: str, capsys: pytest.CaptureFixt
         assert (code, "outputs/latest" in error) == (2, True)
     elif words[0] == "doctor":
         pytest.skip("tests/doctor has it")
-    elif words[0] in COMMANDS or words[0].startswith("-") or "--cfg" in words:
+    elif words[0] in NAMES or words[0].startswith("-") or "--cfg" in words:
         code, out, _ = run(capsys, *words)
         assert code == 0
         assert "--json" not in words or json.loads(out)

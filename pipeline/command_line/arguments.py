@@ -16,6 +16,11 @@ from pipeline.bounds import fitted
 from pipeline.errors import UserError
 from pipeline.errors.names import meant
 
+NAMES = (
+    *("optimize", "inspect", "plan", "new", "init", "report", "track", "compare", "bundle", "kit", "verify", "sign"),
+    *("store", "selftest", "doctor"),
+)
+"""The names of the commands; any other first word is a setting."""
 CHECKED_BY_CLASS = ("model", "data", "metric", "variants", "target")
 """The nodes whose keys ``config.build`` checks against the classes that they name."""
 FLAGS_WITH_VALUE = frozenset(

@@ -9,10 +9,15 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from pipeline.errors import DISK_FULL
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PLAIN_WIDTH = 120
+"""The columns where there is no terminal."""
 _HARMFUL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters but the line's end, marks that change the direction of writing, and halves of characters."""
 _IN_ASCII = {"−": "-", "–": "-", "…": ".", "±": "~", "×": "x", "·": ".", "→": ">", "≥": ">", "≤": "<", "’": "'"}
@@ -29,6 +34,23 @@ def printable(text: str) -> str:
 def in_ascii(text: str) -> str:
     """The text with only ASCII letters: a likeness where there is one, else a question mark."""
     return "".join(letter if letter.isascii() else _IN_ASCII.get(letter, "?") for letter in text)
+
+
+def plain_console() -> Console:
+    """A console that writes to stdout, as wide as the terminal."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = PLAIN_WIDTH  # rich takes 80 where there is no terminal
+    return console
+
+
+def complain(text: str) -> None:
+    """Write lines to stderr, each behind the program's name."""
+    with suppress(OSError):  # after SIGHUP there is no terminal any more
+        for line in text.splitlines():
+            sys.stderr.write(f"slimline: {printable(line)}\n")
 
 
 @contextmanager

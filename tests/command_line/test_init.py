@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.cli import COMMANDS
+from pipeline.command_line.arguments import NAMES
 from pipeline.command_line.init import init
 from tests.command_line.typing import run, write_model_and_data
 from tests.example import linear_model
@@ -22,7 +22,7 @@ def _written(elsewhere: None) -> None:
 
 
 def written(*typed: str) -> tuple[str, dict[str, Any]]:
-    text = init(typed, COMMANDS, list).file.read_text()
+    text = init(typed, NAMES, list).file.read_text()
     found: dict[str, Any] = yaml.safe_load(text)
     return text, found
 
@@ -89,8 +89,8 @@ def test_the_command_that_is_printed_is_a_run_of_it(capsys: pytest.CaptureFixtur
 
 def test_an_experiment_is_named_after_its_model(capsys: pytest.CaptureFixture[str]) -> None:
     linear_model(Path("best.onnx"))
-    assert init(["my model.onnx"], COMMANDS, list).file == Path("conf/experiment/my_model.yaml")
-    assert init(["best.onnx"], COMMANDS, list).file == Path("conf/experiment/my_best.yaml")
+    assert init(["my model.onnx"], NAMES, list).file == Path("conf/experiment/my_model.yaml")
+    assert init(["best.onnx"], NAMES, list).file == Path("conf/experiment/my_best.yaml")
     code, out, error = run(capsys, "init", "best.onnx")
     assert (code, out) == (2, "")
     assert error.startswith("slimline: conf/experiment/my_best.yaml exists already, and nothing is overwritten")
