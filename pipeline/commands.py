@@ -96,11 +96,12 @@ def report_command(argv: list[str]) -> int:
     """Derive a run's report anew, or make one of what a kit brought home."""
     from pipeline.command_line.report import report_options
     from pipeline.kit.brought import is_brought
-    from pipeline.run import kit, loop
+    from pipeline.run import loop
+    from pipeline.run.kit_report import report_brought
 
     options = report_options(argv)
     if is_brought(options.run):
-        return kit.report_brought(options.run, plain_console(), options.join, options.labels)
+        return report_brought(options.run, plain_console(), options.join, options.labels)
     if options.join is not None:
         raise UserError(f"--join is for samples that a kit brought home, and {options.run} holds none")
     return loop.report(options.run, plain_console(), options.labels)
@@ -140,7 +141,7 @@ def bundle_command(argv: list[str]) -> int:
     from pipeline.bundle.packing import Packing
     from pipeline.command_line.bundle import bundle_options
     from pipeline.run.bundling import bundle_rows
-    from pipeline.run.packaging import package_rows
+    from pipeline.run.model_package import package_rows
 
     options = bundle_options(argv)
     if options.package:
@@ -153,14 +154,14 @@ def kit_command(argv: list[str]) -> int:
     """Pack what measures a run's variants on another machine, or measure there over ssh."""
     from pipeline.command_line.kit import kit_options
     from pipeline.kit.host import Host
-    from pipeline.run import packing
+    from pipeline.run.kit_packing import Asked, pack_run, run_on
 
     options = kit_options(argv)
-    asked = packing.Asked(rows=options.rows, examples=options.examples, budget_s=options.budget_s)
+    asked = Asked(rows=options.rows, examples=options.examples, budget_s=options.budget_s)
     if options.host is None:
-        return packing.pack_run(_finished(options.run), asked, options.out, plain_console())
+        return pack_run(_finished(options.run), asked, options.out, plain_console())
     host = Host(name=options.host, python=options.python or "python3")
-    return packing.run_on(_finished(options.run), asked, host, plain_console())
+    return run_on(_finished(options.run), asked, host, plain_console())
 
 
 def verify_command(argv: list[str]) -> int:

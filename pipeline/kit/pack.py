@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from shutil import rmtree
 from typing import Any
-from uuid import uuid4
 
 from pipeline.artifact import file_digest, model_files
-from pipeline.errors import UserError, reporting_disk
+from pipeline.errors import UserError
+from pipeline.folders.writing import whole_folder
 from pipeline.isolated import Limits
 from pipeline.isolated.run import Starter, fresh
 from pipeline.kit.contents import (
@@ -70,7 +68,8 @@ def pack(
     if not entries:
         raise UserError(*(f"{key} can't go into a kit: {reason}" for key, reason in left_out.items()))
     kept = [model for model in models if model.row.key in entries]
-    with _replacing(out) as folder:
+    _require_replaceable(out)
+    with whole_folder(out) as folder:
         write_models(folder, kept, entries)
         per_example = write_golden(folder, kept, entries, judged, limits, start)
         chosen = chosen_examples(judged, per_example)
@@ -130,18 +129,7 @@ def _memory(models: Sequence[Model], entries: Mapping[str, Mapping[str, Any]]) -
     return sum(known) + known[0] if known and len(known) == len(sizes) else None
 
 
-@contextmanager
-def _replacing(out: Path) -> Iterator[Path]:
-    """A new folder that takes the name ``out`` once it is whole; only an older kit makes room for it."""
+def _require_replaceable(out: Path) -> None:
+    """Raise UserError where ``out`` is anything but an older kit."""
     if out.exists() and not (out / KIT_FILE).is_file():
         raise UserError(f"{out} exists and is no kit: name another folder with --out")
-    folder = out.with_name(f".{out.name}.{uuid4().hex[:8]}.new")
-    try:
-        with reporting_disk(out):
-            folder.mkdir(parents=True)
-            yield folder
-            if out.exists():
-                rmtree(out)
-            folder.replace(out)
-    finally:
-        rmtree(folder, ignore_errors=True)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from pipeline.artifact import Artifact
-from pipeline.artifact.store import Store
 from pipeline.bundle.licences import licences_of
 from pipeline.bundle.manifest import MANIFEST_FILE
 from pipeline.bundle.packing import NOT_PACKED, Packing
@@ -19,20 +17,16 @@ from pipeline.data.batches import Axes
 from pipeline.data.dataset import Split
 from pipeline.data.fitted import original
 from pipeline.errors import Skipped, UserError, reporting_disk
-from pipeline.folders.locks import InUse
 from pipeline.plan import Plan, Target
 from pipeline.report.deployed import FOLDER as DEPLOY
 from pipeline.report.deployed import verify_command
 from pipeline.report.formats.printing import tell
 from pipeline.results.record import Record, SubjectRecord
 from pipeline.results.report import Recommendation, Report
-from pipeline.run.build import builder
 from pipeline.run.built import Built
 from pipeline.run.finished import Finished
-from pipeline.run.fitting import acquainted, with_fitted_data
-from pipeline.run.preflight import preflight
-from pipeline.run.progress import ProgressDisplay
 from pipeline.run.rows import runnable
+from pipeline.run.taken_up import TakenUp, taken_up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,33 +106,25 @@ def bundle_rows(
     rows = [finished.row(name) for name in names]
     folders = _folders(finished, rows, out)
     packing.check()
-    with taken_up(finished, rows, console, packing) as (run, chains):
-        written = [_write(run, finished, *one) for one in zip(rows, chains, folders, strict=True)]
+    with taken_up(finished, rows, console) as taken:
+        run = rows_of(finished, taken, packing)
+        written = [_write(run, finished, *one) for one in zip(rows, taken.chains, folders, strict=True)]
     for line in written:
         tell(console, line)
     return 0
 
 
-@contextmanager
-def taken_up(
-    finished: Finished, rows: Sequence[SubjectRecord], console: Console, packing: Packing = NOT_PACKED
-) -> Iterator[tuple[Rows, list[Built]]]:
-    """What the bundles of a finished run's rows have in common, and each row's chain; the store keeps their models
-    until the block ends. Raises UserError where it has not all of them."""
-    plan = with_fitted_data(replace(finished.plan, tracking=None))
-    splits = preflight(plan)
-    with InUse() as in_use, ProgressDisplay(console) as display, builder(plan, display.step, in_use) as making:
-        source = making.source().artifact
-        known = acquainted(plan, source, splits, making.start)
-        run = Rows(
-            plan=known.plan,
-            record=finished.record,
-            report=finished.report,
-            test=known.plan.data.split("test"),
-            axes=known.axes_by_name,
-            packing=packing,
-        )
-        yield run, [finished.built(row, source, Store(plan.store, in_use)) for row in rows]
+def rows_of(finished: Finished, taken: TakenUp, packing: Packing = NOT_PACKED) -> Rows:
+    """What the bundles of a finished run's rows have in common."""
+    plan = taken.known.plan
+    return Rows(
+        plan=plan,
+        record=finished.record,
+        report=finished.report,
+        test=plan.data.split("test"),
+        axes=taken.known.axes_by_name,
+        packing=packing,
+    )
 
 
 def _write(run: Rows, finished: Finished, row: SubjectRecord, chain: Built, folder: Path) -> str:

@@ -19,7 +19,7 @@ from pipeline.kit.recorded import recorded
 from pipeline.metrics import TopOne
 from pipeline.metrics.function import Function
 from pipeline.report import report_schema
-from pipeline.run.kit import report_brought
+from pipeline.run.kit_report import report_brought
 from tests.kit.conftest import Ran
 
 pytestmark = pytest.mark.usefixtures("undrawn")

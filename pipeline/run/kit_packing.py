@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
 from tempfile import TemporaryDirectory
@@ -11,13 +11,11 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from pipeline.artifact.onnx_graph import fixed_batch_of
-from pipeline.artifact.store import Store
 from pipeline.data.batches import Axes, WithAxes, axes_of
 from pipeline.data.dataset import Split
 from pipeline.data.rows import Array
 from pipeline.data.steps import carry_in
 from pipeline.errors import UserError
-from pipeline.folders.locks import InUse
 from pipeline.folders.writing import write_whole
 from pipeline.kit.contents import Judged, Model
 from pipeline.kit.host import Host, measure_on
@@ -27,15 +25,12 @@ from pipeline.report.describe import sentence
 from pipeline.report.formats.printing import tell
 from pipeline.results import numbers as show
 from pipeline.results.record import SAMPLES, SubjectRecord, subject_key
-from pipeline.run.build import builder
 from pipeline.run.building import limits_for
 from pipeline.run.built import Built
 from pipeline.run.carrying import latest_first
 from pipeline.run.finished import Finished
-from pipeline.run.fitting import acquainted, with_fitted_data
-from pipeline.run.kit import KITS, report_brought
-from pipeline.run.preflight import preflight
-from pipeline.run.progress import ProgressDisplay
+from pipeline.run.kit_report import KITS, report_brought
+from pipeline.run.taken_up import taken_up
 
 DEVICES = "devices"
 """The folder of a run's folder for what hosts have measured."""
@@ -80,30 +75,24 @@ def run_on(finished: Finished, asked: Asked, host: Host, console: Console) -> in
 
 def _packed(finished: Finished, asked: Asked, out: Path, console: Console) -> Packed:
     rows = list(_rows(finished, asked.rows))
-    plan = with_fitted_data(replace(finished.plan, tracking=None))
-    splits = preflight(plan)
-    with InUse() as in_use, ProgressDisplay(console) as display, builder(plan, display.step, in_use) as making:
-        source = making.source().artifact
-        known = acquainted(plan, source, splits, making.start)
-        carry = carry_in(known.plan.data)
-        test = known.plan.data.split("test")
-        store, axes = Store(plan.store, in_use), axes_of(test.inputs)
-        chains = [finished.built(row, source, store) for row in rows]
-        models = [_model(finished, *one, axes) for one in zip(rows, chains, strict=True)]
+    with taken_up(finished, rows, console) as taken:
+        plan = taken.known.plan
+        carry, test = carry_in(plan.data), plan.data.split("test")
+        axes = axes_of(test.inputs)
         packed = pack(
             out,
             finished.record,
-            models,
+            [_model(finished, *one, axes) for one in zip(rows, taken.chains, strict=True)],
             Judged(
                 test=test if carry is None else Split(WithAxes[Array](latest_first(test.inputs, carry), axes)),
                 preprocessing=plan.model.preprocessing,
-                metric=known.plan.metric,
-                output_axes=known.output_axes,
+                metric=plan.metric,
+                output_axes=taken.known.output_axes,
                 carried=carry is not None,
                 examples=asked.examples,
             ),
             limits_for(plan),
-            making.start,
+            taken.start,
         )
     kept = finished.folder / SAMPLES / KITS
     kept.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Kits: packed from a finished run, and reported when they come home."""
+"""Reports what a kit measured on another machine, alone or beside the run that it was packed from."""
 
 from __future__ import annotations
 

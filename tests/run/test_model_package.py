@@ -16,7 +16,7 @@ from pipeline.report.charts import figures as charts
 from pipeline.results.reading import load_record
 from pipeline.run import loop
 from pipeline.run.finished import Finished
-from pipeline.run.packaging import package_rows
+from pipeline.run.model_package import package_rows
 from pipeline.stages.quantize_dynamic import QuantizeDynamic
 from tests.example import plan
 

@@ -19,8 +19,9 @@ from pipeline.report.deployed import FOLDER as DEPLOY
 from pipeline.report.deployed import verify_command
 from pipeline.report.formats.printing import tell
 from pipeline.results.record import SubjectRecord
-from pipeline.run.bundling import Rows, require_replaceable, taken_up
+from pipeline.run.bundling import Rows, require_replaceable, rows_of
 from pipeline.run.finished import Finished
+from pipeline.run.taken_up import taken_up
 
 PACKAGE = "model.ortpackage"
 
@@ -35,8 +36,11 @@ def package_rows(finished: Finished, names: Sequence[str], out: Path | None, con
     _require_several(names, rows)
     folder = out or finished.folder / DEPLOY / PACKAGE
     require_replaceable(folder)
-    with taken_up(finished, list(rows.values()), console) as (run, chains):
-        models = {name: finished.runnable(row, chain) for (name, row), chain in zip(rows.items(), chains, strict=True)}
+    with taken_up(finished, list(rows.values()), console) as taken:
+        run = rows_of(finished, taken)
+        models = {
+            name: finished.runnable(row, chain) for (name, row), chain in zip(rows.items(), taken.chains, strict=True)
+        }
         kinds, targets = _opened(finished, rows, models)
         require_other_machines(kinds)
         with reporting_disk(folder), tempfile.TemporaryDirectory(prefix="slimline-") as place:
