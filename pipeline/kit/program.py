@@ -14,6 +14,7 @@ SHARED = {
 }
 """The modules that lie beside the kit's own there: each needs the standard library and numpy alone."""
 _OWN = "pipeline.kit.device"
+_SIBLING = re.compile(r"^ *from \.(\w+) import", re.MULTILINE)
 _IMPORT = re.compile(rf"^from (?:{'|'.join(map(re.escape, (_OWN, *SHARED)))})(?:\.(\w+))? import", re.MULTILINE)
 
 
@@ -23,13 +24,24 @@ def program(runtimes: Collection[str]) -> dict[str, bytes]:
     All modules lie in one folder, so imports that name their places here become ``from .module import``.
     """
     own = [entry for entry in files(_OWN).iterdir() if entry.name.endswith(".py")]
-    shared = [
-        files(package).joinpath(f"{name}.py")
-        for package, names in SHARED.items()
-        for name in (*names, *(f"on_{runtime}" for runtime in sorted(runtimes) if "bundle" in package))
-    ]
-    parts = {f"{PARTS}/{entry.name}": _beside(entry.read_text(encoding="utf-8")) for entry in (*own, *shared)}
-    return {PROGRAM: files("pipeline.kit").joinpath(PROGRAM).read_bytes(), **dict(sorted(parts.items()))}
+    parts = {entry.name: entry.read_text(encoding="utf-8") for entry in own}
+    for package, names in SHARED.items():
+        backends = [f"on_{runtime}" for runtime in sorted(runtimes) if "bundle" in package]
+        parts |= _with_what_they_import(package, [*names, *backends])
+    program = {f"{PARTS}/{name}": _beside(text) for name, text in sorted(parts.items())}
+    return {PROGRAM: files("pipeline.kit").joinpath(PROGRAM).read_bytes(), **program}
+
+
+def _with_what_they_import(package: str, names: Collection[str]) -> dict[str, str]:
+    """The texts of modules of a package, and of those beside them that they import, by file."""
+    found: dict[str, str] = {}
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if f"{name}.py" not in found:
+            found[f"{name}.py"] = files(package).joinpath(f"{name}.py").read_text(encoding="utf-8")
+            waiting += _SIBLING.findall(found[f"{name}.py"])
+    return found
 
 
 def _beside(text: str) -> bytes:

@@ -24,7 +24,10 @@ from tests.kit.conftest import Ran
 
 PROGRAM = {name: content.decode() for name, content in program({"onnxruntime", "openvino"}).items()}
 ALLOWED = {*sys.stdlib_module_names, "numpy", PARTS}
-RUNTIMES = {f"{PARTS}/on_onnxruntime.py": {"onnxruntime"}, f"{PARTS}/on_openvino.py": {"openvino"}}
+RUNTIMES = {
+    **dict.fromkeys((f"{PARTS}/on_onnxruntime.py", f"{PARTS}/choice.py"), {"onnxruntime"}),
+    f"{PARTS}/on_openvino.py": {"openvino"},
+}
 SETTINGS = {
     "cell_ms": 12.0,
     "min_calls": 3,

@@ -25,7 +25,7 @@ from pipeline.report.formats.html import html_text, security_policy
 from pipeline.report.formats.markdown import markdown_text
 from pipeline.report.verdicts import ACCURACY_MEANINGS, SPEED_MEANINGS, TONES
 from pipeline.results.comparison import Outcome
-from pipeline.results.figures import Reference, SpeedVerdict
+from pipeline.results.figures import DeadlineVerdict, Reference, SpeedVerdict
 from pipeline.results.header import Machine
 from pipeline.results.intervals import AccuracyVerdict
 from pipeline.results.report import Report
@@ -255,7 +255,8 @@ def test_an_unbounded_interval_is_drawn_to_the_edge() -> None:
 def test_every_verdict_has_a_meaning_and_a_tone() -> None:
     assert set(SPEED_MEANINGS) == set(get_args(SpeedVerdict))
     assert set(ACCURACY_MEANINGS) == set(get_args(AccuracyVerdict))
-    assert set(TONES) == {*SPEED_MEANINGS, *ACCURACY_MEANINGS, "VALID", "INVALID", "not run", *get_args(Outcome)}
+    others = {"VALID", "INVALID", "not run", *get_args(Outcome), *get_args(DeadlineVerdict)}
+    assert set(TONES) == {*SPEED_MEANINGS, *ACCURACY_MEANINGS, *others}
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -33,7 +33,7 @@ from pipeline.report.charts import figures as charts
 from pipeline.results.reading import load_record
 from pipeline.results.record import UNFINISHED
 from pipeline.results.report import Recommendation
-from pipeline.run import bundling, loop, packing
+from pipeline.run import bundling, kit_packing, loop
 from pipeline.run import measure as measuring
 from pipeline.run.build import builder
 from pipeline.run.finished import Finished as FinishedRun
@@ -227,14 +227,14 @@ def test_rows_of_a_finished_run_are_packed_with_what_they_are_compared_with(fini
     chosen, _, _ = finished
     run = FinishedRun(plan=chosen, record=load_record(chosen.output / "samples"), folder=chosen.output)
     console = Console(file=io.StringIO(), width=200)
-    assert packing.pack_run(run, packing.Asked(rows=["scaled"], examples=20), tmp_path / "kit", console) == 0
+    assert kit_packing.pack_run(run, kit_packing.Asked(rows=["scaled"], examples=20), tmp_path / "kit", console) == 0
     kit = json.loads((tmp_path / "kit" / "kit.json").read_text())
     assert [row["variant"] for row in kit["rows"]] == ["baseline", "scaled"]
     assert kit["examples"] == 20
     assert (chosen.output / "samples" / "kits" / f"{kit['id']}.json").is_file()
     assert "Copy it to the machine" in console.file.getvalue()  # type: ignore[attr-defined]
     with pytest.raises(UserError, match="did you mean 'scaled'"):
-        packing.pack_run(run, packing.Asked(rows=["scaledd"]), tmp_path / "other", console)
+        kit_packing.pack_run(run, kit_packing.Asked(rows=["scaledd"]), tmp_path / "other", console)
 
 
 @pytest.mark.parametrize(
