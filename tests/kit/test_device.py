@@ -25,7 +25,8 @@ from tests.kit.conftest import Ran
 PROGRAM = {name: content.decode() for name, content in program({"onnxruntime", "openvino"}).items()}
 ALLOWED = {*sys.stdlib_module_names, "numpy", PARTS}
 RUNTIMES = {
-    **dict.fromkeys((f"{PARTS}/on_onnxruntime.py", f"{PARTS}/choice.py"), {"onnxruntime"}),
+    f"{PARTS}/on_onnxruntime.py": {"onnxruntime"},
+    f"{PARTS}/choice.py": {"onnxruntime"},
     f"{PARTS}/on_openvino.py": {"openvino"},
 }
 SETTINGS = {
