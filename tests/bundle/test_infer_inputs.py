@@ -171,8 +171,8 @@ def test_threads_follow_the_quota_of_the_container(tmp_path: Path, monkeypatch: 
     (tmp_path / "none").mkdir()
     assert quota(tmp_path / "none", "", {}) == (8, "8 threads instead of 64: this process may run on 8 cores")
     (tmp_path / "two").mkdir()
-    two = quota(tmp_path / "two", "0::/a\n", {"a/cpu.max": "max 100000", "cpu.max": "150000 100000"})
-    assert two == (2, "2 threads instead of 64: its container may use 1.5 cores' time")
+    two = quota(tmp_path / "two", "0::/a\n", {"a/cpu.max": "max 100000", "cpu.max": "290000 100000"})
+    assert two == (2, "2 threads instead of 64: its container may use 2.9 cores' time")
     (tmp_path / "one").mkdir()
     files = {"cpu/b/cpu.cfs_quota_us": "50000", "cpu/b/cpu.cfs_period_us": "100000"}
     one = quota(tmp_path / "one", "4:cpu,cpuacct:/b\n", files)

@@ -15,8 +15,9 @@ def allowed_threads(wanted: int, membership: Path = _MEMBERSHIP, mount: Path = _
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = min(_quotas(membership, mount), default=None)
     most, reason = cores, f"this process may run on {cores} {'core' if cores == 1 else 'cores'}"
-    if quota is not None and -int(-quota // 1) < cores:
-        most, reason = max(1, -int(-quota // 1)), f"its container may use {quota:g} cores' time"
+    # Rounded down: one thread more uses the quota up early in each period, and then all of them stand still.
+    if quota is not None and max(1, int(quota)) < cores:
+        most, reason = max(1, int(quota)), f"its container may use {quota:g} cores' time"
     if wanted <= most:
         return wanted, None
     return most, f"{most} {'thread' if most == 1 else 'threads'} instead of {wanted}: {reason}"
