@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import typing
 from collections.abc import Collection, Mapping
 from dataclasses import is_dataclass
@@ -15,6 +16,15 @@ from pipeline.libraries.installed import locate
 
 TARGET = "_target_"
 """The key of a node that names its class."""
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value can stand in a configuration or a record: JSON has a form for it."""
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def selected_in(nodes: Mapping[str, Any]) -> list[str]:

@@ -55,6 +55,14 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def entries_of_files(folder: Path) -> dict[str, dict[str, str | int]]:
+    """The sha256 and the size in bytes of every file of a folder, by its path in it: what a manifest lists."""
+    return {
+        path.relative_to(folder).as_posix(): {"sha256": file_digest(path), "bytes": path.stat().st_size}
+        for path in model_files(folder)
+    }
+
+
 def folder_digest(folder: Path) -> str:
     """The sha256 over the names and digests of a folder's files."""
     lines = [f"{path.relative_to(folder).as_posix()} {file_digest(path)}\n" for path in model_files(folder)]

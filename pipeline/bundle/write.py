@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifact import ONNX_FILE, OPENVINO_FILE, OPENVINO_WEIGHTS, Artifact, file_digest, model_files
+from pipeline.artifact import ONNX_FILE, OPENVINO_FILE, OPENVINO_WEIGHTS, Artifact, entries_of_files, file_digest
 from pipeline.artifact.onnx_file import (
     Tolerance,
     allowed,
@@ -129,8 +129,8 @@ def write_bundle(
         )
         own = papers.Papers.of(manifest, known_licences or {}, wheels)
         manifest |= manifests.plain(own.entries)
-        own.write(folder, manifest, _files(folder))
-        sealed = manifests.sealed({**manifest, "files": _files(folder)})
+        own.write(folder, manifest, entries_of_files(folder))
+        sealed = manifests.sealed({**manifest, "files": entries_of_files(folder)})
         (folder / manifests.MANIFEST_FILE).write_text(manifests.render(sealed), encoding="utf-8")
         papers.write_sums(folder, sealed)
         _prove(folder, start)
@@ -224,13 +224,6 @@ def _described(entry: Mapping[str, Any], chosen: Split, data: Dataset | None) ->
 
 def _size(folder: Path, model: Model) -> int:
     return sum((folder / name).stat().st_size for name in (model.name, *model.external))
-
-
-def _files(folder: Path) -> dict[str, dict[str, Any]]:
-    return {
-        path.relative_to(folder).as_posix(): {"sha256": file_digest(path), "bytes": path.stat().st_size}
-        for path in model_files(folder)
-    }
 
 
 def _prove(folder: Path, start: Starter) -> None:

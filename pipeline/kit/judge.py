@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from pipeline.construct import TARGET, construct
+from pipeline.construct import TARGET, construct, is_plain
 from pipeline.errors import UserError
 from pipeline.plan import Metric
 
@@ -25,7 +24,7 @@ def as_node(value: Any) -> dict[str, Any] | None:
     for item in fields(value):
         found = getattr(value, item.name)
         plain = as_node(found) if is_dataclass(found) else found
-        if (plain is None and found is not None) or not _is_plain(plain):
+        if (plain is None and found is not None) or not is_plain(plain):
             return None
         node[item.name] = plain
     return node
@@ -58,11 +57,3 @@ def _classes(node: Any) -> list[str]:
 
 def _is_ours(path: str) -> bool:
     return path.startswith(_OURS) and not path.startswith(_OF_THE_USER)
-
-
-def _is_plain(value: Any) -> bool:
-    try:
-        json.dumps(value)
-    except (TypeError, ValueError):
-        return False
-    return True

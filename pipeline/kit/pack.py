@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifact import file_digest, model_files
+from pipeline.artifact import entries_of_files, model_files
 from pipeline.errors import UserError
 from pipeline.folders.writing import whole_folder
 from pipeline.isolated import Limits
@@ -22,6 +22,7 @@ from pipeline.kit.contents import (
     write_inputs,
     write_models,
 )
+from pipeline.kit.device.samples import HOME, KIT
 from pipeline.kit.judge import as_node
 from pipeline.kit.program import program
 from pipeline.kit.rows import check_inputs, entries_of, home_of
@@ -30,8 +31,6 @@ from pipeline.plan import RunLimits
 from pipeline.results.record import Record, save_record
 
 KIT_VERSION = 1
-KIT_FILE = "kit.json"
-HOME = "home"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,10 +92,10 @@ def pack(
             "places": [int(place) for place in chosen],
             "inputs": inputs,
             "rows": list(entries.values()),
-            "files": _digests(folder),
+            "files": entries_of_files(folder),
         }
         kit_id = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
-        (folder / KIT_FILE).write_text(json.dumps({"id": kit_id, **facts}, indent=1) + "\n", encoding="utf-8")
+        (folder / KIT).write_text(json.dumps({"id": kit_id, **facts}, indent=1) + "\n", encoding="utf-8")
     sizes = {path.relative_to(out).as_posix(): path.stat().st_size for path in model_files(out)}
     return Packed(
         path=out,
@@ -116,13 +115,6 @@ def _requirements(entries: Any) -> str:
     return "".join(f"{name}\n" for name in ("numpy", *runtimes))
 
 
-def _digests(folder: Path) -> dict[str, dict[str, Any]]:
-    return {
-        path.relative_to(folder).as_posix(): {"sha256": file_digest(path), "bytes": path.stat().st_size}
-        for path in model_files(folder)
-    }
-
-
 def _memory(models: Sequence[Model], entries: Mapping[str, Mapping[str, Any]]) -> int | None:
     sizes = [model.row.peak_memory_bytes for model in models]
     known = [size for size in sizes if size is not None]
@@ -131,5 +123,5 @@ def _memory(models: Sequence[Model], entries: Mapping[str, Mapping[str, Any]]) -
 
 def _require_replaceable(out: Path) -> None:
     """Raise UserError where ``out`` is anything but an older kit."""
-    if out.exists() and not (out / KIT_FILE).is_file():
+    if out.exists() and not (out / KIT).is_file():
         raise UserError(f"{out} exists and is no kit: name another folder with --out")

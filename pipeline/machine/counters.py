@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
 _TASKS = Path("/proc/self/task")
@@ -48,6 +51,29 @@ def major_faults() -> int | None:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_majflt
+
+
+def load_average() -> float | None:
+    """The load of the last minute, or None where the system doesn't say."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def suspended_s() -> float | None:
+    """How long the machine has slept since it was started, or None where the system doesn't say."""
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return None
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
+def total(readings: Iterable[int | None]) -> int | None:
+    """The sum of the readings that are known; None where none is."""
+    known = [reading for reading in readings if reading is not None]
+    return sum(known) if known else None
+
+
+def difference(before: int | None, after: int | None) -> int | None:
+    """The difference of two readings of the whole machine."""
+    return None if before is None or after is None else after - before
 
 
 def increase(before: int | None, after: int | None) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 THERMAL = Path("/sys/class/thermal")
@@ -19,9 +19,13 @@ def celsius(thermal: Path = THERMAL) -> float | None:
     return max((value for value in found if int(value) in _POSSIBLE), default=None)
 
 
-def clock_mhz(cpus: Path = CPUS) -> float | None:
-    """The mean clock of all cores; None where the system does not tell."""
-    found = [number / _KHZ_PER_MHZ for number in _numbers(cpus.glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))]
+def clock_mhz(cpus: Path = CPUS, cores: Collection[int] | None = None) -> float | None:
+    """The mean clock of these cores, all by default; None where the system does not tell.
+
+    Asking a core that is idle may wake it, so whoever times on some asks only those.
+    """
+    folders = cpus.glob("cpu[0-9]*") if cores is None else (cpus / f"cpu{core}" for core in cores)
+    found = [number / _KHZ_PER_MHZ for number in _numbers(folder / "cpufreq/scaling_cur_freq" for folder in folders)]
     return sum(found) / len(found) if found else None
 
 

@@ -28,7 +28,8 @@ from pipeline.data.steps import Carry
 from pipeline.errors import UserError, reporting_temporary
 from pipeline.isolated import Limits, run
 from pipeline.isolated.run import Starter, fresh
-from pipeline.measure.outputs import Kept, OutputAxes, by_example, not_numbers, relative_difference
+from pipeline.measure.difference import relative_difference
+from pipeline.measure.outputs import Kept, OutputAxes, by_example, not_numbers
 from pipeline.measure.sequences import by_sequence, sequence_calls
 from pipeline.metrics import TopOne, in_classes, output_of, place_read
 from pipeline.plan import Metric, Session, Target, as_read

@@ -211,7 +211,7 @@ class _Run:
         cores = cores_for(job.target for job in group.jobs.values())
         jobs = {key: replace(job, cores=cores) for key, job in group.jobs.items()}
         with fresh.started(jobs) as workers:
-            current = Round.of(workers, self.settings, self.card)
+            current = Round.of(workers, self.settings, self.card, cores)
             # What the next round needs is imported now, on another core: nothing of it is left to do while timing.
             with fresh.importing({} if last or not leave_room(cores) else jobs):
                 loaded = current.load(self.rng)

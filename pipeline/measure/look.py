@@ -14,7 +14,8 @@ from pipeline.artifact import Artifact
 from pipeline.artifact.onnx_graph import fixed_batch_of
 from pipeline.artifact.openvino_file import output_names, read_graph
 from pipeline.data.batches import Inputs, axes_of, batch, count_of, starts, together
-from pipeline.measure.outputs import OutputAxes, axes_in, by_example, relative_difference
+from pipeline.measure.difference import relative_difference
+from pipeline.measure.outputs import OutputAxes, axes_in, by_example
 from pipeline.plan import Session, Target, as_read
 
 _BATCH, _FEW = 16, 2

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.measure.difference import relative_difference
+
 KEPT_BYTES = 64 * 2**20
 """The most bytes of one model's outputs that are kept: the outputs of its first examples."""
 _CHUNK = 256
@@ -49,21 +51,6 @@ def not_numbers(output: NDArray[Any]) -> int:
         return 0
     bad = np.isnan(output) | np.isposinf(output)
     return int(bad.reshape(len(output), -1).any(axis=1).sum())
-
-
-def relative_difference(first: NDArray[Any], second: NDArray[Any]) -> float:
-    """The largest difference over the largest finite value of ``first``."""
-    if first.shape != second.shape:
-        return float("inf")
-    if first.dtype.kind not in "biuf" or second.dtype.kind not in "biuf":
-        return 0.0 if np.array_equal(first, second) else float("inf")
-    before, after = first.astype(np.float64), second.astype(np.float64)
-    finite = np.isfinite(before)
-    if not np.array_equal(before[~finite], after[~finite], equal_nan=True) or not np.isfinite(after[finite]).all():
-        return float("inf")
-    largest = float(np.abs(before[finite]).max(initial=0.0))
-    difference = float(np.abs(before[finite] - after[finite]).max(initial=0.0))
-    return difference / largest if largest else (0.0 if not difference else float("inf"))
 
 
 @dataclass(slots=True)

@@ -51,15 +51,23 @@ class Round:
     settings: MeasureSettings
     card: Card | None = None
     """The graphics card that is timed on, where NVML tells of it."""
+    cores: tuple[int, ...] | None = None
+    """The cores that the workers run on; None: not known."""
 
     @staticmethod
-    def of(started: Mapping[str, Worker | WorkerFailed], settings: MeasureSettings, card: Card | None = None) -> Round:
+    def of(
+        started: Mapping[str, Worker | WorkerFailed],
+        settings: MeasureSettings,
+        card: Card | None = None,
+        cores: tuple[int, ...] | None = None,
+    ) -> Round:
         """A round of processes that were started, some of them in vain."""
         return Round(
             workers={key: worker for key, worker in started.items() if isinstance(worker, Worker)},
             failures={key: str(worker) for key, worker in started.items() if isinstance(worker, WorkerFailed)},
             settings=settings,
             card=card,
+            cores=cores,
         )
 
     def load(self, rng: np.random.Generator) -> dict[str, Loaded]:
@@ -120,7 +128,8 @@ class Round:
         )
         before = snapshot(self.card)
         cells: dict[str, Timed] = self.ask_all(command, rng)
-        return Block(cells=cells, telemetry=block_telemetry(before, snapshot(self.card), list(cells.values())))
+        after = snapshot(self.card)
+        return Block(cells=cells, telemetry=block_telemetry(before, after, list(cells.values()), self.cores))
 
     def ask_all(self, command: Command, rng: np.random.Generator, *, failing: bool = True) -> dict[str, Any]:
         """The answers in the order in which they came, a random one, without those that had none.

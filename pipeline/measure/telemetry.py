@@ -6,14 +6,13 @@ than the rest. Only a hard event drops a block, whatever the block's times were.
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.machine.card import Card, CardState
 from pipeline.machine.cgroup import throttled_periods
+from pipeline.machine.counters import difference, load_average, suspended_s, total
 from pipeline.machine.cpu_ticks import of_all_cores
 from pipeline.machine.heat import celsius, clock_mhz
 from pipeline.measure.workers.worker import Timed
@@ -41,15 +40,17 @@ def snapshot(card: Card | None = None) -> Snapshot:
     return Snapshot(
         steal_ticks=None if ticks is None else ticks.stolen,
         throttled=throttled_periods(),
-        suspended_s=_suspended_s(),
+        suspended_s=suspended_s(),
         card=None if card is None else card.state(),
     )
 
 
-def block_telemetry(before: Snapshot, after: Snapshot, timed: Sequence[Timed]) -> dict[str, Any]:
-    """A block's entry: the counters' increase, the cells' totals, the load, the temperature and the clock, on a
-    graphics card its clock and how many processes compute on it beside those that are timed, and ``dropped``: the
-    reason, or None."""
+def block_telemetry(
+    before: Snapshot, after: Snapshot, timed: Sequence[Timed], cores: Collection[int] | None = None
+) -> dict[str, Any]:
+    """A block's entry: the counters' increase, the cells' totals, the load, the temperature and the clock of the
+    ``cores`` that were timed on (None: all), on a graphics card its clock and how many processes compute on it beside
+    those that are timed, and ``dropped``: the reason, or None."""
     card = {}
     if after.card is not None:
         processes = after.card.processes
@@ -58,20 +59,20 @@ def block_telemetry(before: Snapshot, after: Snapshot, timed: Sequence[Timed]) -
             "foreign_processes": None if processes is None else max(0, processes - len(timed)),
         }
     return {
-        "steal_ticks": _difference(before.steal_ticks, after.steal_ticks),
-        "run_delay_ns": _total([cell.run_delay_ns for cell in timed]),
-        "throttled": _difference(before.throttled, after.throttled),
-        "major_faults": _total([cell.major_faults for cell in timed]),
-        "load": _load(),
+        "steal_ticks": difference(before.steal_ticks, after.steal_ticks),
+        "run_delay_ns": total(cell.run_delay_ns for cell in timed),
+        "throttled": difference(before.throttled, after.throttled),
+        "major_faults": total(cell.major_faults for cell in timed),
+        "load": load_average(),
         "celsius": celsius(),
-        "clock_mhz": clock_mhz(),
+        "clock_mhz": clock_mhz(cores=cores),
         **card,
         "dropped": _hard_event(before, after),
     }
 
 
 def _hard_event(before: Snapshot, after: Snapshot) -> str | None:
-    if _difference(before.throttled, after.throttled):
+    if difference(before.throttled, after.throttled):
         return "the control group's processor quota was used up"
     if before.suspended_s is not None and after.suspended_s is not None:
         slept_s = after.suspended_s - before.suspended_s
@@ -89,22 +90,3 @@ def _card_event(before: CardState | None, after: CardState | None) -> str | None
     if before.processes is not None and after.processes is not None and after.processes > before.processes:
         return "another process came to the graphics card"
     return None
-
-
-def _difference(before: int | None, after: int | None) -> int | None:
-    return None if before is None or after is None else after - before
-
-
-def _total(values: Sequence[int | None]) -> int | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None
-
-
-def _suspended_s() -> float | None:
-    if not hasattr(time, "CLOCK_BOOTTIME"):
-        return None
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
-
-
-def _load() -> float | None:
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import json
 import sys
 from typing import Any
 
+from pipeline.construct import is_plain
 from pipeline.errors import SlimlineError, first_line
 from pipeline.libraries.installed import locate
 from pipeline.metrics.postprocessed import judge_of
@@ -29,7 +29,7 @@ def fields_of(metric: Metric) -> dict[str, Any]:
     judge = judge_of(metric)
     names = inspect.signature(type(judge)).parameters
     values = {name: getattr(judge, name) for name in names if hasattr(judge, name)}
-    return {name: value for name, value in values.items() if _is_plain(value)}
+    return {name: value for name, value in values.items() if is_plain(value)}
 
 
 def recorded_metric(samples: AccuracySamples) -> Metric | None:
@@ -52,11 +52,3 @@ def recorded_metric(samples: AccuracySamples) -> Metric | None:
         ) from error
     metric: Metric = made
     return metric
-
-
-def _is_plain(value: Any) -> bool:
-    try:
-        json.dumps(value)
-    except (TypeError, ValueError):
-        return False
-    return True

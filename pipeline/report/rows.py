@@ -29,6 +29,11 @@ class Row:
             return f"{self.variant.name} on {self.result.target}"
         return self.variant.name
 
+    @property
+    def place(self) -> str:
+        """Where it was measured, such as ``ort_cpu, batch 1``; empty for a variant that has no rows."""
+        return "" if self.result is None else f"{self.result.target}, batch {self.result.batch_size}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:

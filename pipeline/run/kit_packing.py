@@ -18,8 +18,9 @@ from pipeline.data.steps import carry_in
 from pipeline.errors import UserError
 from pipeline.folders.writing import write_whole
 from pipeline.kit.contents import Judged, Model
+from pipeline.kit.device.samples import KIT
 from pipeline.kit.host import Host, measure_on
-from pipeline.kit.pack import KIT_FILE, Packed, pack
+from pipeline.kit.pack import Packed, pack
 from pipeline.kit.single import SUFFIX, write_single
 from pipeline.report.describe import sentence
 from pipeline.report.formats.printing import tell
@@ -96,7 +97,7 @@ def _packed(finished: Finished, asked: Asked, out: Path, console: Console) -> Pa
         )
     kept = finished.folder / SAMPLES / KITS
     kept.mkdir(exist_ok=True)
-    write_whole(kept / f"{packed.id}.json", (out / KIT_FILE).read_text(encoding="utf-8"))
+    write_whole(kept / f"{packed.id}.json", (out / KIT).read_text(encoding="utf-8"))
     return packed
 
 

@@ -11,6 +11,7 @@ from pipeline.analyse import analyse
 from pipeline.errors import UserError, reporting_disk
 from pipeline.kit.beside import beside
 from pipeline.kit.brought import Brought, brought
+from pipeline.kit.device.samples import KIT
 from pipeline.kit.recorded import recorded
 from pipeline.report import print_report
 from pipeline.results.reading import load_run
@@ -69,4 +70,4 @@ def _packed_from(found: Brought, join: Path) -> Record:
 def _is_known(found: Brought, join: Path) -> bool:
     """Whether the kit's description is the one that was packed here, byte for byte."""
     kept = join / SAMPLES / KITS / f"{found.facts.kit}.json"
-    return kept.is_file() and kept.read_bytes() == (found.folder / "kit.json").read_bytes()
+    return kept.is_file() and kept.read_bytes() == (found.folder / KIT).read_bytes()

@@ -22,6 +22,8 @@ def test_the_clock_is_the_mean_of_all_cores(tmp_path: Path) -> None:
         (folder / "scaling_cur_freq").write_text(f"{khz}\n")
     (tmp_path / "cpufreq").mkdir()
     assert clock_mhz(tmp_path) == 2100.0
+    assert clock_mhz(tmp_path, cores=[1]) == 1800.0, "only the cores that are timed on are asked"
+    assert clock_mhz(tmp_path, cores=[7]) is None
 
 
 def test_what_the_system_does_not_tell_is_not_known(tmp_path: Path) -> None:

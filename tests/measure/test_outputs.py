@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.measure.accuracy import Predicted
+from pipeline.measure.difference import relative_difference
 from pipeline.measure.likeness import likenesses, remarks_on
 from pipeline.measure.outputs import (
     KEPT_BYTES,
@@ -16,7 +17,6 @@ from pipeline.measure.outputs import (
     by_example,
     likeness,
     not_numbers,
-    relative_difference,
 )
 from pipeline.plan import MeasureSettings
 

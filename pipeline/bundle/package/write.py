@@ -9,7 +9,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from pipeline.artifact import ONNX_FILE, Artifact, file_digest, model_files
+from pipeline.artifact import ONNX_FILE, Artifact, entries_of_files, model_files
 from pipeline.bundle import derived
 from pipeline.bundle import manifest as manifests
 from pipeline.bundle.integrity import read_manifest
@@ -63,7 +63,7 @@ def write_package(out: Path, bundles: Mapping[str, Path]) -> Path:
         for name, content in own_files(members).items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
-        package = manifests.sealed({**entries(members), "files": _files(folder)})
+        package = manifests.sealed({**entries(members), "files": entries_of_files(folder)})
         content = manifests.render(package).encode()
         (folder / PACKAGE_FILE).write_bytes(content)
         (folder / SUMS_FILE).write_bytes(sums(package, content, PACKAGE_FILE).encode())
@@ -110,13 +110,6 @@ def require_other_machines(kinds: Mapping[str, Kind]) -> None:
             f"{alike} are for the same machines ({MACHINES[kind]}): a package holds one variant for each kind of "
             "machine, so leave one of them out"
         )
-
-
-def _files(folder: Path) -> dict[str, dict[str, str | int]]:
-    return {
-        path.relative_to(folder).as_posix(): {"sha256": file_digest(path), "bytes": path.stat().st_size}
-        for path in model_files(folder)
-    }
 
 
 def _prove(folder: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.kit.device.feeds import Feeds
+from pipeline.measure.difference import relative_difference
 
 
 class Kept:
@@ -65,20 +66,6 @@ def predict(
 def by_example(outputs: Sequence[Any], axes: Sequence[int | None] | None, size: int) -> list[NDArray[Any] | None]:
     """Each output with the examples first; None where it has no axis of them."""
     return [_examples_first(output, 0 if axes is None else axes[place], size) for place, output in enumerate(outputs)]
-
-
-def relative_difference(first: NDArray[Any], second: NDArray[Any]) -> float:
-    """The largest difference as a share of the largest finite value of ``first``; infinite where one has a number and
-    the other has none."""
-    if first.shape != second.shape:
-        return float("inf")
-    before, after = first.astype(np.float64), second.astype(np.float64)
-    finite = np.isfinite(before)
-    if not np.array_equal(before[~finite], after[~finite], equal_nan=True) or not np.isfinite(after[finite]).all():
-        return float("inf")
-    largest = float(np.abs(before[finite]).max(initial=0.0))
-    difference = float(np.abs(before[finite] - after[finite]).max(initial=0.0))
-    return difference / largest if largest else (0.0 if not difference else float("inf"))
 
 
 def _apart(first: Sequence[NDArray[Any] | None], second: Sequence[NDArray[Any] | None]) -> float:

@@ -26,9 +26,11 @@ class Round:
         """The processes are up, and have nothing to do yet."""
         self.workers, self.settings, self.rng = workers, settings, rng
         self.failures: dict[str, str] = {}
+        self.cores: list[int] | None = None
 
     def start(self, folder: Path, rows: Mapping[str, Row], inputs: Sequence[Any], cores: list[int] | None) -> None:
         """Have all import their runtimes side by side, then wait for each."""
+        self.cores = cores
         for key in list(self.workers):
             self._try(
                 key,
@@ -68,7 +70,7 @@ class Round:
             calls=settings["min_calls"],
             cell_ns=math.ceil(settings["cell_ms"] * _NS_PER_MS),
         )
-        return cells, block_telemetry(before, snapshot(), list(cells.values()))
+        return cells, block_telemetry(before, snapshot(), list(cells.values()), self.cores)
 
     def _ask_all(self, **told: Any) -> dict[str, dict[str, Any]]:
         """The answers in the order in which they came, a random one, without those that had none."""

@@ -41,14 +41,10 @@ def _latency(row: Row) -> Latency | None:
 def _table(asked: str, found: Sequence[tuple[Row, Latency, Deadline]]) -> Table:
     heads = ("variant", "measured on", asked, "misses (%)", "longest gap (ms)", "calls")
     rows = [
-        (row.variant.name, _place(row), kept.verdict, _misses(one), show.number(kept.longest_ms), show.count(one.calls))
+        (row.variant.name, row.place, kept.verdict, _misses(one), show.number(kept.longest_ms), show.count(one.calls))
         for row, one, kept in found
     ]
     return replace(grid(heads, rows, words=3), dropped_first=("calls", "measured on"))
-
-
-def _place(row: Row) -> str:
-    return "" if row.result is None else f"{row.result.target}, batch {row.result.batch_size}"
 
 
 def _misses(latency: Latency) -> str:
@@ -62,7 +58,7 @@ def _unknown(row: Row, latency: Latency, kept: Deadline) -> list[str]:
     if kept.verdict != "NOT KNOWN":
         return []
     settle = "no number of calls would tell" if kept.calls_to_settle is None else _settle(kept.calls_to_settle)
-    return [f"{row.variant.name} on {_place(row)}: not known after {show.count(latency.calls)} calls; {settle}."]
+    return [f"{row.variant.name} on {row.place}: not known after {show.count(latency.calls)} calls; {settle}."]
 
 
 def _settle(calls: int) -> str:

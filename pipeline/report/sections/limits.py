@@ -48,7 +48,7 @@ def limits(report: Report) -> Section | None:
     if not report.peaks:
         return None
     rows = [
-        (row.variant.name, f"{row.result.target}, batch {row.result.batch_size}", *_cells(row.result.limits))
+        (row.variant.name, row.place, *_cells(row.result.limits))
         for row in all_rows(report)
         if row.result is not None and row.result.limits is not None
     ]

@@ -66,7 +66,7 @@ def _cells(row: Row, scenario: ScenarioResult) -> tuple[str, ...]:
     figures = [show.NONE if value is None else show.number(value) for value in latencies]
     rate = _short(scenario.samples_per_s)
     queries = show.NONE if scenario.queries is None else show.count(scenario.queries)
-    return (row.variant.name, _place(row), scenario.scenario, _verdict(scenario), *figures, rate, queries)
+    return (row.variant.name, row.place, scenario.scenario, _verdict(scenario), *figures, rate, queries)
 
 
 def _verdict(scenario: ScenarioResult) -> str:
@@ -79,12 +79,8 @@ def _reasons(scenario: ScenarioResult) -> str:
     return "; ".join(reason.rstrip(".") for reason in scenario.reasons) or "no reason given"
 
 
-def _place(row: Row) -> str:
-    return "" if row.result is None else f"{row.result.target}, batch {row.result.batch_size}"
-
-
 def _name(row: Row) -> str:
-    return f"{row.variant.name} on {_place(row)}"
+    return f"{row.variant.name} on {row.place}"
 
 
 def _server_note(measure: MeasureSettings) -> str:

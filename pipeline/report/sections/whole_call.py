@@ -55,7 +55,7 @@ def _table(found: Sequence[tuple[Row, WholeCall]], steps: Sequence[CallStep], to
     rows = [
         (
             row.variant.name,
-            _place(row),
+            row.place,
             show.number(call.ms),
             show.NONE if call.speedup is None else _ratio(call.speedup),
             *(show.NONE if (step := call.step(name)) is None else told(step) for name in steps),
@@ -82,14 +82,10 @@ def _sentence(row: Row, call: WholeCall) -> Iterator[str]:
         return
     largest = max(others, key=lambda step: step.ms)
     yield (
-        f"{row.variant.name} on {_place(row)} makes the model {_ratio(call.model_speedup)} and the call "
+        f"{row.variant.name} on {row.place} makes the model {_ratio(call.model_speedup)} and the call "
         f"{_ratio(call.speedup)} as fast: {_DOING[largest.step]} is now {show.share(largest.share.value)} of the call."
     )
 
 
 def _ratio(found: Ratio) -> str:
     return show.ratio(found.value, found.low, found.high)
-
-
-def _place(row: Row) -> str:
-    return "" if row.result is None else f"{row.result.target}, batch {row.result.batch_size}"
