@@ -208,9 +208,10 @@ def store_command(argv: list[str]) -> int:
     """List what is stored, or make room."""
     from pipeline.command_line.store import store_options
     from pipeline.run.stored import show_store
+    from pipeline.store import store_place
 
     options = store_options(argv)
-    return show_store(options.path, options.max_gb if options.action == "gc" else None, plain_console())
+    return show_store(store_place(options.path), options.max_gb if options.action == "gc" else None, plain_console())
 
 
 def selftest_command(argv: list[str]) -> int:

@@ -19,7 +19,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from pipeline.bounds import BatchSize, Licence, fitted
 from pipeline.construct import construct, make, selected_in
-from pipeline.errors import UserError
+from pipeline.errors import UserError, keeping
 from pipeline.errors.names import meant, unknown
 from pipeline.folders.outputs import new_folder
 from pipeline.libraries.packages import package_folder
@@ -29,6 +29,7 @@ from pipeline.plan import BASELINE, Constraints, GateRules, MeasureSettings, Pla
 from pipeline.plan.chains import with_beginnings, with_reader
 from pipeline.plan.check import check, check_measure
 from pipeline.stages.from_onnx import PACKAGE, FromOnnx
+from pipeline.store import StorePlace, store_place
 
 OF_VARIANTS = ("choices", "rescues", "rescue_chains", "ranges")
 """The keys of ``search`` that begin with the name of a variant."""
@@ -49,6 +50,9 @@ class StoreNode:
 
     path: str = "models/store"
     max_gb: float = 10.0
+    shared: bool | None = None
+    cache: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -117,6 +121,7 @@ def build(cfg: DictConfig, output: Path, command: str) -> Plan:
     search = None if plain["search"] is None else make(SearchSettings, plain["search"], "search", problems)
     tracking = None if plain["tracking"] is None else construct(plain["tracking"], "tracking", problems)
     make(GateRules, plain["gate"], "gate", problems)  # for a run they only have to be valid
+    place = _store_place(plain["store"], problems)
     sizes = plain["batch_sizes"]
     batch_sizes = fitted(sizes if isinstance(sizes, list) else [sizes], tuple[BatchSize, ...], "batch_sizes", problems)
     problems.extend(
@@ -139,7 +144,7 @@ def build(cfg: DictConfig, output: Path, command: str) -> Plan:
         measure=measure,
         constraints=constraints,
         seed=plain["seed"],
-        store=Path(plain["store"]["path"]),
+        store=place,
         store_max_gb=plain["store"]["max_gb"],
         output=output,
         command=command,
@@ -155,6 +160,18 @@ def build(cfg: DictConfig, output: Path, command: str) -> Plan:
     if problems:
         raise UserError(*problems)
     return plan
+
+
+def _store_place(plain: Mapping[str, Any], problems: list[str]) -> StorePlace:
+    """Where the store lies; an earlier run's configuration lacks some of the keys."""
+    with keeping(problems):
+        return store_place(
+            plain["path"],
+            cache=plain.get("cache"),
+            shared=plain.get("shared"),
+            options=plain.get("options"),
+        )
+    return StorePlace(folder=Path())
 
 
 def by_default(command: str, group: str, node: str, names: Iterable[str]) -> frozenset[str]:

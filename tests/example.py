@@ -19,6 +19,7 @@ from pipeline.errors import UserError
 from pipeline.metrics import TopOne
 from pipeline.plan import Constraints, Context, MeasureSettings, Plan, Target, Variant
 from pipeline.plan.roles import Role
+from pipeline.store import StorePlace
 from pipeline.zoo.source import OnnxModel
 
 if TYPE_CHECKING:
@@ -150,7 +151,10 @@ def plan(folder: Path, variants: Mapping[str, Mapping[str, Any]], **changes: Any
         "output": folder / "outputs" / "run",
         "command": "python -m pipeline",
     }
-    return Plan(**{**values, **changes})
+    values |= changes
+    if isinstance(values["store"], Path):
+        values["store"] = StorePlace(folder=values["store"])
+    return Plan(**values)
 
 
 def graphs_asked_for(monkeypatch: pytest.MonkeyPatch) -> list[str]:

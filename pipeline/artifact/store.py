@@ -5,6 +5,7 @@
 <root>/.work/<key>/        a stage's checkpoints, until it is done
 <root>/.new/…              what is being written or removed; renamed into place in one step
 <root>/.locks/<key>        held while an entry is made, and gone afterwards
+<root>/.leases/<key>/…     the same, where several machines share the disk (``pipeline.folders.lease``)
 
 Reading needs no right to write: a read-only store serves the entries that it has.
 """
@@ -28,11 +29,14 @@ from typing import Any, get_args
 
 from pipeline.artifact.files import Artifact, Format, folder_digest
 from pipeline.errors import CorruptEntry, UserError, in_words, reporting_disk
+from pipeline.folders.lease import Leases
+from pipeline.folders.lease_files import FolderLeases
 from pipeline.folders.locks import STALE_S, InUse, age_s, owned_folder, sweep, unused
 from pipeline.folders.waiting import locked, try_lock
 
 logger = logging.getLogger(__name__)
 BYTES_PER_GB = 10**9
+BUILDING = "a model that another run builds"
 _ADVICE = "take a store in another place: store.path=FOLDER in a run, --path FOLDER for store"
 _KEY = re.compile("[0-9a-f]{64}")
 _DAMAGED = (errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EIO, errno.ENAMETOOLONG, errno.EINVAL)
@@ -45,6 +49,16 @@ class Entry:
 
     key: str
     artifact: Artifact
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed:
+    """What an entry.json tells."""
+
+    label: str
+    format: Format
+    digest: str
     facts: Mapping[str, Any]
 
 
@@ -68,6 +82,11 @@ class Store:
 
     root: Path
     in_use: InUse = field(default_factory=InUse, compare=False, repr=False)
+    leases: Leases | None = field(default=None, compare=False)
+    """What stands in for locks where several machines share the disk."""
+
+    def __str__(self) -> str:
+        return str(self.root)
 
     def check(self) -> None:
         """Raise UserError where the path can't be a store."""
@@ -93,8 +112,8 @@ class Store:
         verified."""
         for summary in self.entries():
             with suppress(OSError, ValueError, KeyError, TypeError, RecursionError, CorruptEntry):
-                plain = _sealed(summary.key, self.root / summary.key)
-                yield plain["label"], plain["facts"]
+                told = sealed(summary.key, (self.root / summary.key / "entry.json").read_bytes())
+                yield told.label, told.facts
 
     def _found(self, key: str, mark: Callable[[Path], None], *, verified: bool = True) -> Entry | None:
         folder = self.root / key
@@ -147,7 +166,8 @@ class Store:
     @contextmanager
     def lock(self, key: str) -> Iterator[None]:
         """A lock that is held while an entry is made, so that two runs build it once."""
-        with reporting_store(self.root), locked(self.root / ".locks" / key, "a model that another run builds"):
+        local, leases = self.root / ".locks" / key, self.leases
+        with reporting_store(self.root), leases.held(key, BUILDING) if leases else locked(local, BUILDING):
             yield
 
     def remove(self, key: str) -> None:
@@ -192,10 +212,14 @@ class Store:
         for path in _inside(self.root / ".locks"):
             with try_lock(path):
                 pass  # a lock that was free is removed as it is let go
+        FolderLeases(self.root / ".leases").sweep()
 
     def _sweep_work(self, folder: Path) -> None:
+        if self.leases is not None and self.leases.is_held(folder.name):
+            return
         with try_lock(self.root / ".locks" / folder.name) as free, suppress(OSError):
-            if free and (not any(folder.iterdir()) or age_s(folder) > STALE_S):
+            is_idle = self.leases is None and not any(folder.iterdir())  # else another machine may just begin
+            if free and (is_idle or age_s(folder) > STALE_S):
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _remove_unused(self, key: str) -> bool:
@@ -223,22 +247,22 @@ def _is_entry(path: Path) -> bool:
     return os.path.lexists(path / "entry.json") or _KEY.fullmatch(path.name) is not None
 
 
-def _sealed(key: str, folder: Path) -> dict[str, Any]:
-    """An entry.json as it was written."""
-    plain: dict[str, Any] = json.loads((folder / "entry.json").read_text())
+def sealed(key: str, text: bytes) -> Sealed:
+    """An entry.json as it was written; raises CorruptEntry, or what reading other JSON raises, where it is not."""
+    plain: dict[str, Any] = json.loads(text)
     if plain.pop("seal", None) != _seal(plain):
         raise CorruptEntry(f"stored entry {key[:12]} has an entry.json that is not as it was written")
-    return plain
+    if plain["format"] not in get_args(Format) or not isinstance(plain["facts"], dict):
+        raise CorruptEntry(f"stored entry {key[:12]} is none that this version reads")
+    return Sealed(**plain)
 
 
 def _read(key: str, folder: Path, *, verified: bool) -> Entry:
-    plain = _sealed(key, folder)
-    artifact = Artifact(folder / "artifact", plain["format"], plain["digest"])
-    if artifact.format not in get_args(Format) or not isinstance(plain["facts"], dict):
-        raise CorruptEntry(f"stored entry {key[:12]} is none that this version reads")
+    told = sealed(key, (folder / "entry.json").read_bytes())
+    artifact = Artifact(folder / "artifact", told.format, told.digest)
     if verified and folder_digest(artifact.path) != artifact.digest:
-        raise CorruptEntry(f"stored entry {key[:12]} ({plain['label']}) has changed since it was written")
-    return Entry(key, artifact, plain["facts"])
+        raise CorruptEntry(f"stored entry {key[:12]} ({told.label}) has changed since it was written")
+    return Entry(key, artifact, told.facts)
 
 
 def _seal(plain: Mapping[str, Any]) -> str:

@@ -25,7 +25,8 @@ def kept_configuration(folder: Path) -> DictConfig:
     try:
         cfg = OmegaConf.create(path.read_text(encoding="utf-8"))
         assert isinstance(cfg, DictConfig)
-        cfg.store.path = str(_store(folder, Path(cfg.store.path)))
+        if "://" not in cfg.store.path:
+            cfg.store.path = str(_store(folder, Path(cfg.store.path)))
     except (OSError, UnicodeDecodeError, OmegaConfBaseException, YAMLError, AssertionError) as error:
         raise UserError(f"{path}, the run's configuration, can't be read: {first_line(error)}") from error
     return cfg

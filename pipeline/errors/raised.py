@@ -11,6 +11,7 @@ SlimlineError                 exit code 1
 ├── WorkerFailed              a measuring process failed or died
 ├── CorruptEntry              a stored artifact's bytes are not what was written
 ├── OutOfSpace                the disk is full
+├── Unreachable               a server does not answer, or refuses
 └── VerificationFailed        a deploy bundle or a self-test did not pass
 """
 
@@ -116,6 +117,10 @@ class CorruptEntry(SlimlineError):
 
 class OutOfSpace(SlimlineError):
     """Raised where the disk is full; the message names the path."""
+
+
+class Unreachable(SlimlineError):
+    """Raised where a server does not answer, or refuses what is asked; the message names its address."""
 
 
 class VerificationFailed(SlimlineError):

@@ -36,6 +36,7 @@ from pipeline.run.preflight import preflight
 from pipeline.run.progress import ProgressDisplay
 from pipeline.run.sifting import learnt
 from pipeline.search.facts import Facts
+from pipeline.store import StorePlace
 from pipeline.zoo.source import OnnxModel, ProgramModel, ScriptModel
 
 _EXAMPLES = 8
@@ -52,7 +53,8 @@ def inspect(plan: Plan, suggested: Suggested, console: Console) -> Inspection:
         tempfile.TemporaryDirectory(prefix="slimline-inspect-") as folder,
         ProgressDisplay(console) as display,
     ):
-        plan = with_fitted_data(replace(plan, store=Path(folder) / "store", output=Path(folder) / "output"))
+        apart = StorePlace(folder=Path(folder) / "store")
+        plan = with_fitted_data(replace(plan, store=apart, output=Path(folder) / "output"))
         splits = preflight(plan)
         display.step("looking", 0.0, "at the model")
         alone = replace(plan, variants={BASELINE: plan.variants[BASELINE]})

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from pipeline.artifact.onnx_graph import batch_first, fixed_batch_in
-from pipeline.artifact.store import Store
 from pipeline.data.batches import axes_of
 from pipeline.data.dataset import Split, SplitName, preprocess
 from pipeline.errors import NoExamples, Skipped, UserError, keeping
@@ -34,6 +33,7 @@ from pipeline.search.facts import Facts, facts_of
 from pipeline.search.fits import BUILDS
 from pipeline.search.rules import left_out
 from pipeline.search.space import plain_candidate, space
+from pipeline.store import open_store
 
 
 def dry_run(plan: Plan) -> DryRun:
@@ -71,7 +71,7 @@ def _planned(plan: Plan, splits: Mapping[SplitName, Split], start: Starter) -> D
         stored=stored.stored,
         to_build=stored.to_build,
         measuring=_measuring(plan, sum(row.reason is None for row in rows)),
-        store=Disk(path=str(plan.store), free_bytes=free_bytes(plan.store)),
+        store=Disk(path=str(plan.store), free_bytes=free_bytes(plan.store.folder)),
         output=Disk(path=str(plan.output), free_bytes=free_bytes(plan.output)),
         notes=notes,
     )
@@ -83,7 +83,7 @@ def _checked(plan: Plan) -> tuple[Plan, dict[SplitName, Split]]:
     fitted: Plan | None = None
     splits: dict[SplitName, Split] = {}
     with keeping(problems):
-        Store(plan.store).check()
+        open_store(plan.store).check()
     with keeping(problems):
         fitted = with_fitted_data(plan)
     with keeping(problems):

@@ -20,6 +20,7 @@ from pipeline.plan.source import ModelSource
 from pipeline.plan.stage import Variant
 from pipeline.plan.target import Target
 from pipeline.plan.tracking import Tracking
+from pipeline.store.place import StorePlace
 
 Grid = Literal["all", "one_at_a_time"]
 
@@ -37,7 +38,7 @@ class Plan:
     measure: MeasureSettings
     constraints: Constraints
     seed: Seed
-    store: Path
+    store: StorePlace
     store_max_gb: NotNegative
     output: Path
     command: str

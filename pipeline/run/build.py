@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from pipeline.artifact import Artifact, Format, file_digest
 from pipeline.artifact.onnx_graph import fixed_batch_of
-from pipeline.artifact.store import Entry, Store
+from pipeline.artifact.store import Entry
 from pipeline.data.batches import Axes, axes_of
 from pipeline.data.dataset import SplitName
 from pipeline.errors import (
@@ -51,6 +51,7 @@ from pipeline.run.building import (
 from pipeline.run.built import UNCHANGED, Built, require_change
 from pipeline.run.keys import Keys
 from pipeline.stages.from_onnx import PACKAGE as READER
+from pipeline.store import ModelStore, open_store
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -75,9 +76,9 @@ class Builder:
     _digests: dict[tuple[SplitName, int | None], str] = field(default_factory=dict)
 
     @property
-    def store(self) -> Store:
+    def store(self) -> ModelStore:
         """The store that the plan builds in."""
-        return Store(self.plan.store, self.in_use)
+        return open_store(self.plan.store, self.in_use)
 
     @property
     def keys(self) -> Keys:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from pipeline.analyse import analyse
 from pipeline.artifact import Artifact
-from pipeline.artifact.store import Store
 from pipeline.errors import CorruptEntry, UserError
 from pipeline.errors.names import unknown
 from pipeline.plan import Plan, Target
 from pipeline.results.record import Record, StageRecord, SubjectRecord
 from pipeline.results.report import Recommendation, Report
 from pipeline.run.built import UNCHANGED, Built
+from pipeline.store import ModelStore
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Finished:
                 return replace(target, name=row.target, threads=told.threads, session=dict(told.session))
         raise UserError(f"the run's configuration has no target of {told.backend} on {told.device} any more")
 
-    def built(self, row: SubjectRecord, source: Artifact, store: Store) -> Built:
+    def built(self, row: SubjectRecord, source: Artifact, store: ModelStore) -> Built:
         """The row's chain as the store keeps it, from ``source`` on, the model that every variant starts from.
 
         Raises UserError where the store has not all of it any more.
@@ -106,13 +106,13 @@ class Finished:
         runs = self.target(row).backend.runs
         return next(artifact for artifact in reversed(built.artifacts) if artifact.format in runs)
 
-    def _kept(self, variant: str, stage: StageRecord, store: Store) -> Artifact:
+    def _kept(self, variant: str, stage: StageRecord, store: ModelStore) -> Artifact:
         try:
             entry = store.get(stage.key)
         except CorruptEntry as error:
             raise self._gone(str(error)) from error
         if entry is None or entry.artifact.digest != stage.digest:
-            raise self._gone(f"{store.root} no longer has what {stage.name} made of {variant}")
+            raise self._gone(f"{store} no longer has what {stage.name} made of {variant}")
         return entry.artifact
 
     def _gone(self, what: str) -> UserError:

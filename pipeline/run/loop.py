@@ -15,7 +15,6 @@ from typing import NoReturn
 from rich.console import Console
 
 from pipeline.analyse import analyse
-from pipeline.artifact.store import Store
 from pipeline.data.dataset import Split
 from pipeline.errors import SlimlineError, UserError, reasoned, reporting_disk
 from pipeline.errors.contained import Faults, contained
@@ -45,6 +44,7 @@ from pipeline.run.run_log import logging_to
 from pipeline.run.searching import search
 from pipeline.run.tries import try_changes
 from pipeline.run.written import show_examples, written
+from pipeline.store import open_store
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ logger = logging.getLogger(__name__)
 def run(plan: Plan, console: Console) -> int:
     """Carry out a checked plan; returns 1 where a row failed that was asked for by name, else 0."""
     began = time.monotonic()
-    Store(plan.store).check()
+    open_store(plan.store).check()
     plan = with_fitted_data(plan)
     splits = preflight(plan)
     with (
@@ -62,7 +62,7 @@ def run(plan: Plan, console: Console) -> int:
         telling_what_is_kept(plan.output, console),
         InUse() as in_use,
     ):
-        Store(plan.store).sweep()
+        open_store(plan.store).sweep()
         sweep_outputs(plan.output)
         with ProgressDisplay(console) as display:
             with making(plan, display.step, in_use) as builder:
@@ -178,7 +178,7 @@ def build(builder: Builder, display: ProgressDisplay) -> dict[str, Built]:
 def collect(plan: Plan) -> None:
     """Keep the store to its size. The run is over, so a failure there is only told."""
     try:
-        Store(plan.store).collect(plan.store_max_gb)
+        open_store(plan.store).collect(plan.store_max_gb)
     except SlimlineError as error:
         logger.warning("the store was not collected: %s", error)
 

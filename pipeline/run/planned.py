@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.artifact import Artifact, Format
-from pipeline.artifact.store import Entry, Store
+from pipeline.artifact.store import Entry
 from pipeline.bounds import Nonempty, NotNegative
 from pipeline.errors import CorruptEntry, NoExamples
 from pipeline.plan import Plan, Variant, role_of
 from pipeline.run.keys import Keys
+from pipeline.store import open_store
 
 MODEL = "model"
 """The name of the first stage of every chain: the model itself."""
@@ -130,7 +131,7 @@ class Stored:
         if key not in self._status:
             self._status[key] = None
             with suppress(CorruptEntry):
-                self._status[key] = Store(self.plan.store).peek(key, verified=self.verified)
+                self._status[key] = open_store(self.plan.store).peek(key, verified=self.verified)
         return self._status[key]
 
     def _artifact(self, key: str, format: Format) -> Artifact:
@@ -140,7 +141,7 @@ class Stored:
     def _took(self, label: str) -> float | None:
         if self._known is None:
             found = {}
-            for name, facts in Store(self.plan.store).facts():
+            for name, facts in open_store(self.plan.store).facts():
                 if isinstance(facts.get("seconds"), int | float):
                     found[name] = float(facts["seconds"])
             self._known = found

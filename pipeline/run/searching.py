@@ -84,7 +84,7 @@ def search(
     board = Board(standings=[Standing(candidate=one) for one in kept], built={plan.measure.reference_for("")[0]})
     clock = Clock(plan=plan, began=began, tested=len(test), divisible=carry_in(plan.data) is None)
     display.say(planned(kept, len(left_out), clock.budget_s, clock.proof_s()))
-    path = plan.store / FOLDER / f"{identity_of_search(plan, builder, splits)}.journal"
+    path = plan.store.folder / FOLDER / f"{identity_of_search(plan, builder, splits)}.journal"
     with locked(path.with_suffix(".lock"), "the same search, which another run is at"):
         under_way = _Search(
             plan=plan,

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from rich.console import Console
 
-from pipeline.artifact.store import Store
 from pipeline.folders.locks import InUse
 from pipeline.isolated.run import Starter
 from pipeline.results.record import SubjectRecord
@@ -18,6 +17,7 @@ from pipeline.run.finished import Finished
 from pipeline.run.fitting import Acquainted, acquainted, with_fitted_data
 from pipeline.run.preflight import preflight
 from pipeline.run.progress import ProgressDisplay
+from pipeline.store import open_store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,5 +40,5 @@ def taken_up(finished: Finished, rows: Sequence[SubjectRecord], console: Console
     with InUse() as in_use, ProgressDisplay(console) as display, builder(plan, display.step, in_use) as making:
         source = making.source().artifact
         known = acquainted(plan, source, splits, making.start)
-        chains = [finished.built(row, source, Store(plan.store, in_use)) for row in rows]
+        chains = [finished.built(row, source, open_store(plan.store, in_use)) for row in rows]
         yield TakenUp(known=known, chains=chains, start=making.start)

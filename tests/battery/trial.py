@@ -39,6 +39,7 @@ from pipeline.run.build import Builder
 from pipeline.run.fitting import acquainted, with_fitted_data
 from pipeline.run.preflight import preflight
 from pipeline.run.rows import Row, rows
+from pipeline.store import StorePlace
 from pipeline.zoo.source import OnnxModel, TorchModel
 from tests.battery import graphs, interfaces, networks, operators
 from tests.battery.making import Make
@@ -130,7 +131,7 @@ def planned(format: str, variants: Sequence[str], targets: Sequence[str], *overr
 
 def trial(plan: Plan, model: ModelSource, folder: Path, template: Template) -> list[Cell]:
     """Build every variant and run it on every target; a refused model has a single cell, without a variant."""
-    plan = replace(plan, model=model, store=folder / "store", output=folder / "run")
+    plan = replace(plan, model=model, store=StorePlace(folder=folder / "store"), output=folder / "run")
     try:
         return list(_Trial.of(plan, template).cells())
     except SlimlineError as error:

@@ -40,6 +40,7 @@ from pipeline.run.finished import Finished as FinishedRun
 from pipeline.run.progress import ProgressDisplay
 from pipeline.run.run_log import logging_to
 from pipeline.stages.convert_fp16 import ConvertFp16
+from pipeline.store import StorePlace
 from tests.example import Arrays, MostlyIdle, Scale, linear_model, plan
 
 pytestmark = pytest.mark.slow
@@ -263,7 +264,7 @@ def test_a_bundle_replaces_nothing_but_a_bundle(finished: Finished, tmp_path: Pa
 
 def test_a_model_that_the_store_has_lost_says_how_to_get_it_back(finished: Finished, tmp_path: Path) -> None:
     chosen, _, _ = finished
-    lost = replace(chosen, store=tmp_path / "store")
+    lost = replace(chosen, store=StorePlace(folder=tmp_path / "store"))
     run = FinishedRun(plan=lost, record=load_record(chosen.output / "samples"), folder=chosen.output)
     with pytest.raises(UserError, match="no longer has what a made of scaled: run it again"):
         bundling.bundle_rows(run, ["scaled"], tmp_path / "out", Console(file=io.StringIO()))

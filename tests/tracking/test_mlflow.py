@@ -180,7 +180,7 @@ def test_a_server_that_does_not_answer_is_said_before_any_work(tmp_path: Path) -
     with pytest.raises(UserError, match=r"tracking: nobody answers at http://127\.0\.0\.1:\d+ \(") as caught:
         loop.run(chosen, Console(file=io.StringIO()))
     assert "secret" not in str(caught.value)
-    assert not chosen.store.exists(), "nothing was built"
+    assert not chosen.store.folder.exists(), "nothing was built"
 
 
 def test_a_server_that_goes_away_costs_the_run_nothing_and_the_words_to_send_it_are_said(
