@@ -41,7 +41,7 @@ slimline: quantize and prune a model, then measure whether it paid.
   python -m pipeline bundle RUN --package VARIANT VARIANT   several variants, each for other machines, as one package
   python -m pipeline verify DIR                  let a deploy bundle prove itself on this machine
   python -m pipeline sign DIR --key PRIVATE.pem  sign a deploy bundle; verify DIR --key PUBLIC.pem checks it
-  python -m pipeline store list|gc               what is stored; remove what was longest unused
+  python -m pipeline store list|gc               what is stored; remove what was longest unused; --path FOLDER|s3://…
   python -m pipeline doctor                      whether this machine can be measured on, and what it can run
   python -m pipeline selftest aa|power|both|peers|search  let the measuring prove itself on this machine
 

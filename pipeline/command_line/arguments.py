@@ -36,6 +36,8 @@ BY_INPUT: Mapping[str, frozenset[str]] = {
     "data.batch_axes": frozenset(),
 }
 """The mappings whose keys are input names, which may hold any character; and the keys below each name."""
+ANY_KEYS = ("store.options.",)
+"""The beginnings of keys whose ends a library knows."""
 _SPECIAL = re.compile(r"([\\()\[\]{}:=, \t])")
 _QUOTED_KEY = re.compile(r"""(["'])((?:(?!\1).)+)\1\s*:""")
 
@@ -134,13 +136,13 @@ def _escaped(name: str) -> str:
 
 
 def _free(override: str) -> str:
-    """Let an override below a node with a ``_target_`` through, known key or not.
+    """Let an override below a node with a ``_target_``, or of a mapping with any keys, through, known key or not.
 
     Hydra would refuse the first unknown key without saying what exists; ``config.build`` checks them all against the
     classes and lists every problem.
     """
     key, equals, _ = override.partition("=")
-    below = key.partition(".")[0] in CHECKED_BY_CLASS and "." in key
+    below = key.startswith(ANY_KEYS) or (key.partition(".")[0] in CHECKED_BY_CLASS and "." in key)
     return f"++{override}" if below and equals else override
 
 

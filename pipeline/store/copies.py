@@ -49,15 +49,15 @@ class Copies:
             self.objects.upload(path, f"{key}/{digest}/{path.relative_to(files).as_posix()}")
         self.objects.write(f"{key}/{ENTRY}", (folder / ENTRY).read_bytes())
 
-    def fetch(self, key: str, told: Sealed, out: Path) -> None:
-        """Download the files of a copy into an empty folder, and verify them; raises CorruptEntry."""
+    def fetch(self, key: str, told: Sealed, out: Path) -> Path:
+        """Download the files of a copy into an empty folder, verify them and return it; raises CorruptEntry."""
         for _ in range(_DOWNLOADS):
             for name in self._files(key, told.digest):
                 (out / name).parent.mkdir(parents=True, exist_ok=True)
                 with suppress(FileNotFoundError):  # removed meanwhile, which the digest tells
                     self.objects.download(f"{key}/{told.digest}/{name}", out / name)
             if folder_digest(out) == told.digest:
-                return
+                return out
         raise CorruptEntry(
             f"stored entry {key[:12]} ({told.label}) at {self.objects} has changed since it was written, or lacks files"
         )

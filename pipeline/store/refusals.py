@@ -12,7 +12,7 @@ _NO_CREDENTIALS = (
 )
 _SIGN_IN = (
     "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment (or what the file system reads), or type "
-    "+store.options.anon=true where it may be read by anybody"
+    "store.options.anon=true where it may be read by anybody"
 )
 
 

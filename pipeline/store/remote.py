@@ -154,8 +154,10 @@ class RemoteStore:
             if entry is not None and entry.artifact.digest == told.digest:
                 return entry
             with self.cache.writing(key) as out:
-                is_here = self.reading.attempt(lambda: self.copies.fetch(key, told, out) is None, False)
-                return self.cache.put(key, out, told.format, told.label, told.facts) if is_here else None
+                fetched = self.reading.attempt(lambda: self.copies.fetch(key, told, out), None)
+                if fetched is None:
+                    return None
+                return self.cache.put(key, fetched, told.format, told.label, told.facts)
 
     def _send(self, entry: Entry) -> None:
         """Upload an entry, and take its mark away once that is done."""

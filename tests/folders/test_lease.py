@@ -98,7 +98,7 @@ def test_of_many_that_take_over_one_does(files: LeaseFiles) -> None:
 
 
 def test_a_holder_that_renews_slowly_is_not_robbed(files: LeaseFiles) -> None:
-    order = []
+    order: list[str] = []
     with leases(files, beat_s=0.1).held(TASK, "a test"):
         waiter = threading.Thread(target=lambda: _append_when_held(leases(files, stale_s=1.0), order))
         waiter.start()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +30,4 @@ def place(s3: S3, tmp_path: Path) -> StorePlace:
 @pytest.fixture
 def memory(tmp_path: Path) -> StorePlace:
     """A store in this process's memory."""
-    return StorePlace(
-        folder=tmp_path / "cache", address=f"memory://test-{next(itertools.chain(COUNT))}", is_shared=True
-    )
+    return StorePlace(folder=tmp_path / "cache", address=f"memory://test-{next(COUNT)}", is_shared=True)

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from moto.server import ThreadedMotoServer
-
 from pipeline.artifact.store import Entry
 from pipeline.store import StorePlace, open_store
 from pipeline.store.objects import Objects
@@ -40,6 +38,8 @@ class S3:
 @contextmanager
 def serving(port: int = 0) -> Iterator[S3]:
     """A server in a thread of this process. What it holds is this process's: a later one has it, too."""
+    from moto.server import ThreadedMotoServer  # it takes a second
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
     server.start()
     try:
@@ -50,7 +50,7 @@ def serving(port: int = 0) -> Iterator[S3]:
 
 
 def opened(place: StorePlace, cache: str = "") -> RemoteStore:
-    """The store of a place that is asked again at once where it is away; with another cache, that of another machine."""
+    """The store of a place, which is asked again at once where it is away; with another cache, another machine's."""
     store = open_store(replace(place, folder=place.folder.with_name(cache)) if cache else place)
     assert isinstance(store, RemoteStore)
     for reach in (store.reading, store.writing_there):

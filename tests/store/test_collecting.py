@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -104,4 +103,3 @@ def test_what_is_no_entry_of_a_store_is_never_touched(memory: StorePlace) -> Non
 def test_a_limit_that_is_no_size_is_refused(memory: StorePlace, max_gb: float) -> None:
     with pytest.raises(UserError, match="give a number from 0 on"):
         collect_at(objects_of(memory), max_gb)
-    assert time.time() > 0

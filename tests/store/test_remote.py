@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.artifact.store import BUILDING
 from pipeline.errors import CorruptEntry, UserError
 from pipeline.store import StorePlace, open_store
 from pipeline.store.copies import Copies
+from pipeline.store.remote import RemoteStore
 from tests.store.serving import S3, SERVED, names_of, objects_of, opened, put, serving
 
 KEY = "a" * 64
@@ -37,13 +37,16 @@ def killed_at(number):
         return call
     Objects.upload, Objects.write = counted(Objects.upload), counted(Objects.write)
 
+import s3fs  # before the children, which would each take half a second for it
 url, address, folder = sys.argv[1:]
 for number in range(3):
     child = os.fork()
     if child == 0:
         killed_at(number)
-        options = {"endpoint_url": url}
-        put(opened(StorePlace(folder=Path(folder, str(number)), address=f"{address}/{number}", options=options)), "a" * 64)
+        place = StorePlace(
+            folder=Path(folder, str(number)), address=f"{address}/{number}", options={"endpoint_url": url}
+        )
+        put(opened(place), "a" * 64)
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 """
@@ -138,9 +141,8 @@ def test_a_damaged_entry_file_at_the_address_is_found(memory: StorePlace, text: 
 def test_files_that_would_lie_outside_of_the_entry_are_refused(memory: StorePlace) -> None:
     digest = put(opened(memory), KEY).artifact.digest
     objects_of(memory).write(f"{KEY}/{digest}/../../outside", b"")
-    with pytest.raises(CorruptEntry):
+    with pytest.raises(CorruptEntry, match="has files that lie outside of it"):
         opened(memory, "another").get(KEY)
-    assert not memory.folder.with_name("outside").exists()
 
 
 def test_damage_in_the_cache_is_fetched_again(place: StorePlace, caplog: pytest.LogCaptureFixture) -> None:
@@ -163,6 +165,7 @@ def test_a_server_that_goes_away_costs_nothing(tmp_path: Path, s3: S3, caplog: p
         built = put(store, other)
     assert "can't be reached" in caplog.text
     assert "what is built is sent by the next run" in caplog.text
+    store.in_use.close()
     assert [entry.key for entry in store.collect(0)] == [KEY], "what was not sent stays, whatever its size"
     with serving(port):
         store.collect(1)
@@ -191,7 +194,7 @@ def test_nobody_signed_in_is_one_line(place: StorePlace, monkeypatch: pytest.Mon
         monkeypatch.setenv(name, str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     with pytest.raises(UserError, match=r"nobody is signed in: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"):
-        open_store(replace(place, address="s3://bucket/unsigned")).check()
+        open_store(replace(place, options={**place.options, "client_kwargs": {"region_name": "eu-west-1"}})).check()
 
 
 @pytest.mark.parametrize(("address", "said"), [("foo://x", "Protocol not known: foo"), ("gs://b", "gcsfs")])
@@ -215,10 +218,7 @@ def test_a_model_is_built_by_one_machine_at_a_time(place: StorePlace) -> None:
     assert [name for name in names_of(place) if name.startswith(".")] == [], "no lease is left"
 
 
-def _built_or_found(store: object, order: list[str]) -> None:
-    from pipeline.store.remote import RemoteStore
-
-    assert isinstance(store, RemoteStore)
+def _built_or_found(store: RemoteStore, order: list[str]) -> None:
     with store.lock(KEY):
         order.append("found" if store.get(KEY) else "missing")
 
@@ -239,4 +239,3 @@ def test_checkpoints_stay_on_this_machine(memory: StorePlace) -> None:
     assert names_of(memory) == []
     store.finish_work(KEY)
     assert list(store.work(KEY).iterdir()) == []
-    assert BUILDING
