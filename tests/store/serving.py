@@ -14,7 +14,12 @@ from pipeline.store.objects import Objects
 from pipeline.store.remote import RemoteStore
 
 BUCKET = "bucket"
-SERVED = {"AWS_ACCESS_KEY_ID": "me", "AWS_SECRET_ACCESS_KEY": "mine", "AWS_DEFAULT_REGION": "us-east-1"}
+SERVED = {
+    "AWS_ACCESS_KEY_ID": "me",
+    "AWS_SECRET_ACCESS_KEY": "mine",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_MAX_ATTEMPTS": "1",  # or a test of a server that is away takes a minute
+}
 COUNT = itertools.count()
 
 
