@@ -74,6 +74,7 @@ class Schema:
     store: StoreNode = field(default_factory=StoreNode)
     search: Any = None
     tracking: Any = None
+    execution: dict[str, Any] = MISSING
     gate: Any = field(default_factory=_skeleton(GateRules))
 
 
@@ -120,6 +121,7 @@ def build(cfg: DictConfig, output: Path, command: str) -> Plan:
     limits = make(RunLimits, plain["limits"], "limits", problems)
     search = None if plain["search"] is None else make(SearchSettings, plain["search"], "search", problems)
     tracking = None if plain["tracking"] is None else construct(plain["tracking"], "tracking", problems)
+    execution = construct(plain["execution"], "execution", problems)
     make(GateRules, plain["gate"], "gate", problems)  # for a run they only have to be valid
     place = _store_place(plain["store"], problems)
     sizes = plain["batch_sizes"]
@@ -152,6 +154,7 @@ def build(cfg: DictConfig, output: Path, command: str) -> Plan:
         limits=limits,
         search=search,
         tracking=tracking,
+        execution=execution,
         licences=licences,
         default_variants=by_default(command, "variant", "variants", variants) - {BASELINE, *plain["steps"]},
         default_targets=by_default(command, "target", "target", targets),

@@ -236,6 +236,11 @@ class Store:
             yield folder
 
 
+def key_of(artifact: Artifact) -> str:
+    """The key of an artifact that lies in a store."""
+    return artifact.path.parent.name
+
+
 def reporting_store(root: Path) -> AbstractContextManager[None]:
     """Turn the system's errors of a store's disk into one line that says what to type."""
     command = f"python -m pipeline store gc --path {shlex.quote(str(root))} --max-gb 1"

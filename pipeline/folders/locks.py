@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Self
 
@@ -54,14 +55,15 @@ class InUse:
 
     def __init__(self) -> None:
         self._descriptors: dict[Path, int] = {}
+        self._adding = Lock()
 
     def add(self, folder: Path) -> None:
         """Mark a folder; raises FileNotFoundError where it is gone. Nothing is marked on a disk without locks."""
-        if folder in self._descriptors:
-            if names(folder, self._descriptors[folder]):
-                return
-            os.close(self._descriptors.pop(folder))
-        with suppress(NoLocks):
+        with self._adding, suppress(NoLocks):
+            if folder in self._descriptors:
+                if names(folder, self._descriptors[folder]):
+                    return
+                os.close(self._descriptors.pop(folder))
             self._descriptors[folder] = _marked(folder)
 
     def close(self) -> None:

@@ -98,6 +98,19 @@ class _Teller:
 def _outcome(channel: Channel, tell: _Teller) -> Returned | Raised:
     try:
         call: Call = channel.receive()
+    except EOFError:
+        raise
+    except BaseException as error:  # noqa: BLE001  a user's class raises what it likes when it is read
+        return _raised(error)
+    return carried_out(call, tell)
+
+
+def carried_out(call: Call, tell: Callable[[Any], None]) -> Returned | Raised:
+    """The outcome of a call in this process; ``tell`` gets what it says and logs meanwhile.
+
+    A parent that is gone raises EOFError, which is passed on.
+    """
+    try:
         with _logging_to(tell):
             words = {"say": lambda message: tell(Said(message))} if call.heard else {}
             return Returned(call.function(*call.arguments, **words))
@@ -122,7 +135,7 @@ def _raised(error: BaseException) -> Raised:
 
 
 class _ToParent(logging.Handler):
-    def __init__(self, tell: _Teller) -> None:
+    def __init__(self, tell: Callable[[Any], None]) -> None:
         super().__init__()
         self.tell = tell
 
@@ -134,7 +147,7 @@ class _ToParent(logging.Handler):
 
 
 @contextmanager
-def _logging_to(tell: _Teller) -> Iterator[None]:
+def _logging_to(tell: Callable[[Any], None]) -> Iterator[None]:
     """What this package logs goes to the parent, which knows where to put it."""
     package = logging.getLogger("pipeline")
     handler = _ToParent(tell)

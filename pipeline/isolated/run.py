@@ -133,16 +133,28 @@ def _listen(child: Child, limits: Limits, hear: Callable[[Any], None] | None, st
         except Garbled as error:
             raise WorkerFailed(f"its process said something that can't be read: {error}") from error
         watch.check(silent=False)
-        match message:
-            case Returned(value):
-                return value
-            case Raised(kind, words, trace):
-                logger.debug("%s", trace)
-                raise kind(*words)
-            case Logged(name, level, text):
-                logging.getLogger(name).log(level, "%s", text)
-            case Said(said) if hear is not None:
-                hear(said)
+        if isinstance(message, Returned | Raised):
+            return result_of(message)
+        pass_on(message, hear)
+
+
+def result_of(outcome: Returned | Raised) -> Any:
+    """The result of a call; raises what the call raised."""
+    match outcome:
+        case Returned(value):
+            return value
+        case Raised(kind, words, trace):
+            logger.debug("%s", trace)
+            raise kind(*words)
+
+
+def pass_on(message: Logged | Said, hear: Callable[[Any], None] | None) -> None:
+    """Log what a call has logged, and tell ``hear`` what it says."""
+    match message:
+        case Logged(name, level, text):
+            logging.getLogger(name).log(level, "%s", text)
+        case Said(said) if hear is not None:
+            hear(said)
 
 
 @dataclass(slots=True)

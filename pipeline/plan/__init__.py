@@ -1,5 +1,6 @@
 """The core types of what is asked for, and whether they fit together."""
 
+from pipeline.plan.execution import Execution, Places
 from pipeline.plan.metric import Metric
 from pipeline.plan.plan import Grid, Plan
 from pipeline.plan.postprocessing import Postprocessing
@@ -40,6 +41,7 @@ __all__ = [
     "Context",
     "Device",
     "Enqueuing",
+    "Execution",
     "Explain",
     "GateRules",
     "Grid",
@@ -47,6 +49,7 @@ __all__ = [
     "MeasureSettings",
     "Metric",
     "ModelSource",
+    "Places",
     "Plan",
     "Postprocessing",
     "Profiler",

@@ -13,6 +13,7 @@ from pipeline.bounds import (
     Seed,
 )
 from pipeline.data.dataset import Dataset
+from pipeline.plan.execution import Execution
 from pipeline.plan.metric import Metric
 from pipeline.plan.search import SearchSettings
 from pipeline.plan.settings import BASELINE, Constraints, MeasureSettings, RunLimits
@@ -53,6 +54,8 @@ class Plan:
     """The search for the best among the variants and targets; None: every one of them is measured."""
     tracking: Tracking | None = None
     """Where the finished run is sent; None: it stays in its folder only."""
+    execution: Execution | None = None
+    """Where the models are built; None: here, one after another."""
     licences: Mapping[str, str] = field(default_factory=dict)
     """The licences of the ``model`` and the ``data``, where the user has named them."""
     pairs: frozenset[tuple[str, str]] | None = None

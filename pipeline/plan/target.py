@@ -115,6 +115,8 @@ class Target:
     device: Device = "cpu"
     threads: Threads = 1
     session: Mapping[str, Any] = field(default_factory=dict)
+    where: Mapping[str, Any] = field(default_factory=dict)
+    """The node that it is timed on, as ``execution`` names nodes, such as {resource: xeon-amx}; empty: this machine."""
 
 
 def unavailable(target: Target) -> str | None:

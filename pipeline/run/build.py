@@ -5,58 +5,41 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
+from threading import RLock
 from typing import Any, TypeVar
 
-from pipeline.artifact import Artifact, Format, file_digest
+from pipeline.artifact import Artifact, file_digest
 from pipeline.artifact.onnx_graph import fixed_batch_of
 from pipeline.artifact.store import Entry
 from pipeline.data.batches import Axes, axes_of
 from pipeline.data.dataset import SplitName
-from pipeline.errors import (
-    CorruptEntry,
-    Skipped,
-    SlimlineError,
-    StageFailed,
-    Unchanged,
-    UserError,
-    WorkerFailed,
-    reasoned,
-)
+from pipeline.errors import Skipped, SlimlineError, Unchanged, UserError, WorkerFailed, reasoned
+from pipeline.execution import Local
+from pipeline.execution.local import OnePlace
 from pipeline.folders.locks import InUse
 from pipeline.importing import step as importing
 from pipeline.isolated import run
 from pipeline.isolated.run import Starter, fresh
 from pipeline.isolated.template import Template
-from pipeline.machine.environment import isa
-from pipeline.plan import Plan, Stage, Variant, changed_fields, role_of
+from pipeline.plan import Places, Plan, Stage, Variant, changed_fields, role_of
 from pipeline.plan.chains import misfit
 from pipeline.results.change import stage_key
 from pipeline.results.record import StageRecord, VariantRecord
-from pipeline.run.building import (
-    Said,
-    Size,
-    Task,
-    examples_for,
-    first_examples,
-    limits_for,
-    plain,
-    run_stage,
-    size_of,
-    write_model,
-)
+from pipeline.run.building import Size, first_examples, limits_for, plain, run_stage, size_of, write_model
 from pipeline.run.built import UNCHANGED, Built, require_change
 from pipeline.run.keys import Keys
+from pipeline.run.making import Written, get_or_make
+from pipeline.run.steps import Progress, Step, Steps
 from pipeline.stages.from_onnx import PACKAGE as READER
 from pipeline.store import ModelStore, open_store
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
-Progress = Callable[[str, float, str], None]
-"""A function that is told the step's label, the share done (0 to 1) and a few words."""
 
 
 @dataclass(slots=True)
@@ -69,11 +52,17 @@ class Builder:
     """Starts the processes that the user's model is run in."""
     in_use: InUse = field(default_factory=InUse)
     """Marks the models that were built or found: no other run removes one until this is closed."""
+    places: Places | None = None
+    """Where stages run; None: in processes that ``start`` starts, one after another."""
+    steps: Steps = field(init=False)
     _sizes: dict[str, Size] = field(default_factory=dict)
-    _failed: dict[str, StageFailed | Skipped] = field(default_factory=dict)
-    _made: set[str] = field(default_factory=set)
     _found_axes: Axes | None = None
     _digests: dict[tuple[SplitName, int | None], str] = field(default_factory=dict)
+    _local: RLock = field(default_factory=RLock)
+    """Held for what runs on this machine beside the stages: ``start`` serves one thread at a time."""
+
+    def __post_init__(self) -> None:
+        self.steps = Steps(progress=lambda *said: self.progress(*said), places=self.places or OnePlace(self.start))
 
     @property
     def store(self) -> ModelStore:
@@ -88,7 +77,7 @@ class Builder:
     @property
     def built_count(self) -> int:
         """How many stages were run; stages that were found in the store do not count."""
-        return len(self._made)
+        return len(self.steps.made)
 
     def build(self, variant: Variant) -> Built:
         """Build one variant. A stage that fails or does not apply ends its chain, with the reason in the record."""
@@ -119,15 +108,19 @@ class Builder:
         model = self.plan.model
         key = self.keys.source()
 
-        def write(out: Path) -> Mapping[str, Any]:
+        def write(out: Path) -> Written:
+            started = time.monotonic()
             examples = first_examples(self.plan, importing.EXAMPLES) if model.format == "onnx" else {}
             try:
-                return self._isolated(write_model, model, out, examples)
+                notes = self._isolated(write_model, model, out, examples)
             except WorkerFailed as error:
                 raise UserError(f"the model {model.name} can't be read or made: {error}") from error
+            return Written(notes=notes, seconds=time.monotonic() - started)
 
-        entry, _ = self._get_or_make(key, f"model {model.name}", model.format, write)
-        return entry
+        label = f"model {model.name}"
+        with self._local:
+            begin = partial(self.progress, label, 0.0, "")
+            return self.steps.told(key, label, get_or_make(self.store, key, label, model.format, write, begin))[0]
 
     def _stage(
         self, variant: Variant, name: str, stage: Stage, source: Artifact, original: Artifact
@@ -135,24 +128,24 @@ class Builder:
         """The stage's output; its source, with the reason in the notes, where the stage has nothing to do. ``original``
         is the model that the chain starts from, in the format of its first stages."""
         fields = asdict(stage)  # type: ignore[call-overload]  # every stage is a dataclass
-        key = self.keys.stage(stage, source, original)
+        with self.steps.reading:
+            key = self.keys.stage(stage, source, original)
         label = f"{variant.name}: {name}"
-        if key in self._failed:
-            raise self._failed[key]
-
-        def write(out: Path) -> Mapping[str, Any]:
-            return self._run(stage, source, original, out, key, label, stage_key(variant.name, name))
-
+        step = Step(
+            key=key,
+            label=label,
+            name=name,
+            stage=stage,
+            source=source,
+            original=original,
+            override=stage_key(variant.name, name),
+        )
         try:
-            entry, seconds = self._get_or_make(key, label, stage.produces, write)
+            entry, seconds = self.steps.entry(self.plan, self.store, step)
             artifact, facts = entry.artifact, entry.facts
         except Unchanged as error:
             logger.info("%s changed nothing: %s", label, error)
             artifact, seconds, facts = source, 0.0, {"notes": {UNCHANGED: str(error)}}
-        except (StageFailed, Skipped) as error:
-            failure = type(error)(f"{name}: {error}")
-            self._failed[key] = failure
-            raise failure from error
         record = StageRecord(
             name=name,
             kind=type(stage).__name__,
@@ -160,7 +153,7 @@ class Builder:
             key=key,
             digest=artifact.digest,
             seconds=facts.get("seconds", seconds),
-            reused=key not in self._made,
+            reused=key not in self.steps.made,
             notes=dict(facts.get("notes", {})),
             lossless=stage.tolerance is not None,
             role=role_of(stage),
@@ -168,61 +161,10 @@ class Builder:
         )
         return artifact, record
 
-    def _get_or_make(
-        self, key: str, label: str, format: Format, write: Callable[[Path], Mapping[str, Any]]
-    ) -> tuple[Entry, float]:
-        store = self.store
-        with suppress(CorruptEntry):  # said below, by the one that builds it again
-            if (entry := store.get(key)) is not None:
-                return entry, 0.0
-        with store.lock(key):
-            if (entry := self._built_meanwhile(key)) is not None:
-                return entry, 0.0
-            started = time.monotonic()
-            self.progress(label, 0.0, "")
-            with store.writing(key) as out:
-                notes = write(out)
-                seconds = time.monotonic() - started
-                entry = store.put(key, out, format, label, {"notes": notes, "seconds": seconds})
-            store.finish_work(key)
-            self._made.add(key)
-            self.progress(label, 1.0, f"{seconds:.1f} s")
-            return entry, seconds
-
-    def _built_meanwhile(self, key: str) -> Entry | None:
-        try:
-            return self.store.get(key)
-        except CorruptEntry as error:
-            logger.warning("%s: it is built again", error)
-            self.store.remove(key)
-            return None
-
-    def _run(
-        self, stage: Stage, source: Artifact, original: Artifact, out: Path, key: str, label: str, override: str
-    ) -> Mapping[str, Any]:
-        task = Task(
-            stage=stage,
-            plan=replace(self.plan, variants={}, data=examples_for(self.plan, stage)),
-            source=source,
-            original=original,
-            out=out,
-            work=self.store.work(key),
-            label=label,
-            override=override,
-            isa=isa(),
-        )
-
-        def hear(said: Said) -> None:
-            self.progress(label, min(said[0], 0.999), said[1])
-
-        try:
-            return self._isolated(run_stage, task, hear=hear)
-        except (WorkerFailed, UserError) as error:
-            raise StageFailed(str(error)) from error
-
-    def _isolated(self, function: Callable[..., T], *arguments: Any, hear: Callable[[Said], None] | None = None) -> T:
+    def _isolated(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call what runs the user's model; raises WorkerFailed with the reason where that goes wrong."""
-        return run(function, *arguments, limits=limits_for(self.plan), hear=hear, start=self.start)
+        with self._local:
+            return run(function, *arguments, limits=limits_for(self.plan), start=self.start)
 
     def _record(
         self, name: str, status: Any, reason: str | None, stages: list[StageRecord], artifact: Artifact | None
@@ -248,9 +190,10 @@ class Builder:
 
     def _axes(self) -> Axes:
         """The axes where the model has the examples, as the data tells them."""
-        if self._found_axes is None:
-            self._found_axes = axes_of(first_examples(self.plan, 1))
-        return self._found_axes
+        with self.steps.reading:
+            if self._found_axes is None:
+                self._found_axes = axes_of(first_examples(self.plan, 1))
+            return self._found_axes
 
     def _size(self, artifact: Artifact) -> Size:
         """Counted once; not known where counting goes wrong, which is no reason to lose the variant."""
@@ -272,8 +215,8 @@ def unfit(stage: str, model: str) -> str:
 @contextmanager
 def builder(plan: Plan, progress: Progress, in_use: InUse | None = None) -> Iterator[Builder]:
     """A Builder whose processes are forked from one that has imported what they need."""
-    with template_of(plan) as template:
-        yield Builder(plan, progress, template, in_use or InUse())
+    with template_of(plan) as template, (plan.execution or Local()).open(template) as places:
+        yield Builder(plan, progress, template, in_use or InUse(), places)
 
 
 def template_of(plan: Plan) -> Template:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -20,14 +19,11 @@ from pipeline.errors import SlimlineError, UserError, reasoned, reporting_disk
 from pipeline.errors.contained import Faults, contained
 from pipeline.folders.locks import InUse
 from pipeline.folders.outputs import LOG, claimed, point_latest_at, sweep_outputs
-from pipeline.libraries.revision import revision
-from pipeline.machine.environment import describe_machine
 from pipeline.plan import BASELINE, Plan, Tracking
 from pipeline.report import print_report
 from pipeline.report.describe import sentence
 from pipeline.report.formats.printing import tell
 from pipeline.report.to_label import read_labels
-from pipeline.results.header import TargetRecord
 from pipeline.results.reading import load_run
 from pipeline.results.record import RECORD_FILE, SAMPLES, UNFINISHED, Record, Trial, save_record
 from pipeline.run.build import Builder
@@ -37,11 +33,14 @@ from pipeline.run.bundling import bundle
 from pipeline.run.fitting import acquainted, with_fitted_data
 from pipeline.run.mapping import map_variants
 from pipeline.run.measure import Measured, measure
+from pipeline.run.nodes import by_node, keep_nodes, measure_nodes, with_nodes
 from pipeline.run.outlook import outlook
 from pipeline.run.preflight import preflight
 from pipeline.run.progress import ProgressDisplay
+from pipeline.run.recorded import make_record
 from pipeline.run.run_log import logging_to
 from pipeline.run.searching import search
+from pipeline.run.spread import build_all
 from pipeline.run.tries import try_changes
 from pipeline.run.written import show_examples, written
 from pipeline.store import open_store
@@ -52,6 +51,7 @@ logger = logging.getLogger(__name__)
 def run(plan: Plan, console: Console) -> int:
     """Carry out a checked plan; returns 1 where a row failed that was asked for by name, else 0."""
     began = time.monotonic()
+    faults = Faults()
     open_store(plan.store).check()
     plan = with_fitted_data(plan)
     splits = preflight(plan)
@@ -83,7 +83,9 @@ def run(plan: Plan, console: Console) -> int:
                 if findings is None:
                     display.say(str(ahead))
                 display.expect(ahead.parts)
-                built = build(builder, display)
+                built = build(builder, display, len(ahead.building))
+                plan, elsewhere = by_node(plan)
+                nodes = measure_nodes(elsewhere, builder.steps.places, built, test, display, known.output_axes, faults)
                 maps = map_variants(plan, built, test, display.step, builder.start)
 
             def recorded(measured: Measured, *more: str) -> Record:
@@ -99,8 +101,8 @@ def run(plan: Plan, console: Console) -> int:
         if trials:
             record = replace(record, trials=trials)
             save_record(record, plan.output / SAMPLES)
-        report = analyse(record)
-        faults = Faults()
+        keep_nodes(nodes, plan.output)
+        report = with_nodes(analyse(record), plan.output)
         # Before the report, which names the bundle where there is one.
         bundled = faults.contain(
             "the bundle", lambda: bundle(plan, built, test, record, report, known.axes_by_name), ""
@@ -156,11 +158,13 @@ def failed_rows(plan: Plan, record: Record) -> list[str]:
     ]
 
 
-def build(builder: Builder, display: ProgressDisplay) -> dict[str, Built]:
-    """Build every variant's chain; raises SlimlineError where the baseline, which all are compared with, can't be
-    built."""
+def build(builder: Builder, display: ProgressDisplay, steps: int = 0) -> dict[str, Built]:
+    """Build every variant's chain; ``steps`` is how many models are likely to be built.
+
+    Raises SlimlineError where the baseline, which all are compared with, can't be built.
+    """
     plan = builder.plan
-    built = {name: builder.build(variant) for name, variant in plan.variants.items()}
+    built = dict(zip(plan.variants, build_all(builder, list(plan.variants.values()), display, steps), strict=True))
     baseline = built[BASELINE].record
     if baseline.status != "ok":
         raise SlimlineError(f"the baseline could not be built, so there is nothing to compare with: {baseline.reason}")
@@ -181,40 +185,6 @@ def collect(plan: Plan) -> None:
         open_store(plan.store).collect(plan.store_max_gb)
     except SlimlineError as error:
         logger.warning("the store was not collected: %s", error)
-
-
-def make_record(plan: Plan, built: Mapping[str, Built], measured: Measured, notes: Sequence[str] = ()) -> Record:
-    """The record, put together from what the run recorded."""
-    return Record(
-        command=plan.command,
-        created=datetime.now().astimezone().isoformat(timespec="seconds"),
-        model=plan.model.name,
-        data=plan.data.name,
-        seed=plan.seed,
-        machine=describe_machine(),
-        constraints=plan.constraints,
-        measure=plan.measure,
-        targets={
-            name: TargetRecord(
-                backend=target.backend.name,
-                device=target.device,
-                threads=target.threads,
-                session=dict(target.session),
-            )
-            for name, target in plan.targets.items()
-        },
-        batch_sizes=list(plan.batch_sizes),
-        grid=plan.grid,
-        variants=[item.record for item in built.values()],
-        subjects=measured.subjects,
-        latency=measured.latency,
-        accuracy=measured.accuracy,
-        peaks=measured.peaks,
-        slimline=revision(),
-        class_names=list(plan.data.class_names),
-        model_notes=dict(built[BASELINE].model_notes),
-        notes=list(notes),
-    )
 
 
 def tried(plan: Plan, record: Record, test: Split, display: ProgressDisplay) -> list[Trial]:
@@ -257,7 +227,9 @@ def report(run_folder: Path, console: Console, labels: Path | None = None) -> in
         if labels is not None:
             record = labelled_with(record, labels)
             save_record(record, run_folder / SAMPLES)
-        derived = contained(f"a report of {run_folder / SAMPLES}", lambda: analyse(record), _refuse)
+        derived = contained(
+            f"a report of {run_folder / SAMPLES}", lambda: with_nodes(analyse(record), run_folder), _refuse
+        )
         faults = written(record, derived, run_folder)
         print_report(derived, console)
     say_faults(faults.sentences, console)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any
@@ -15,6 +15,7 @@ from pipeline.data.dataset import Split, SplitName, preprocess
 from pipeline.data.steps import sequences_in
 from pipeline.errors import NoExamples, Skipped, UserError, keeping
 from pipeline.errors.names import unknown
+from pipeline.execution import Local
 from pipeline.measure.accuracy import assert_disjoint
 from pipeline.plan import InputSignature, Plan, may_be_state
 from pipeline.plan.chains import misfit
@@ -54,18 +55,30 @@ def preflight(plan: Plan) -> dict[SplitName, Split]:
 
 def check_surroundings(plan: Plan) -> None:
     """Raise UserError, with all problems together, where a target's session has keys that its runtime doesn't know,
-    something that was asked for needs a package that isn't installed, or nobody answers where the run is tracked."""
+    something that was asked for needs a package that isn't installed, nobody answers where the run is tracked, or
+    models can't be built in the way that was asked for."""
     problems: list[str] = []
     for target in plan.targets.values():
         with keeping(problems), suppress(Skipped):  # what is missing here becomes a row with its reason
             target.backend.check(target)
     with keeping(problems):
         _check_installed(plan)
-    if plan.tracking is not None:
-        with keeping(problems):
-            plan.tracking.check()
+    problems += _unplaced(plan)
+    for needed in (plan.tracking, plan.execution):
+        if needed is not None:
+            with keeping(problems):
+                needed.check()
     if problems:
         raise UserError(*problems)
+
+
+def _unplaced(plan: Plan) -> Iterator[str]:
+    """The targets that name a node where there can't be any of that name."""
+    execution = plan.execution or Local()
+    for name, target in plan.targets.items():
+        problem = execution.node_problem(target.where) if target.where else None
+        if problem is not None:
+            yield f"target.{name}.where: {problem}"
 
 
 def _check_installed(plan: Plan) -> None:

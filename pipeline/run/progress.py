@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -23,7 +23,9 @@ _TOLD_FROM_S = 5.0
 class ProgressDisplay:
     """A bar for the step that is under way. It is a context, and leaves the terminal as it was after Ctrl-C."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, hear: Callable[[str, float, str], None] | None = None) -> None:
+        """``hear`` is told of each step too."""
+        self._hear = hear
         self._console = console
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
@@ -62,6 +64,8 @@ class ProgressDisplay:
         Raises KeyboardInterrupt after a Ctrl-C that was swallowed on its way up.
         """
         raise_again()
+        if self._hear is not None:
+            self._hear(label, done, text)
         if self._under_way is None or self._under_way[0] != label:
             self._end()
             self._under_way = label, self._bars.add_task(printable(label), total=1.0, text="", left="")

@@ -29,6 +29,7 @@ from pipeline.run.progress import ProgressDisplay
 from pipeline.run.proof import Clock, examples_of_proof, plan_of_proof
 from pipeline.run.rows import runnable_at
 from pipeline.run.sifting import identity_of_candidate, identity_of_search, learnt, sifted, with_reference
+from pipeline.run.spread import build_ahead
 from pipeline.search import sampling
 from pipeline.search.board import SAME_MODEL, Board, Standing, drift_of
 from pipeline.search.journal import Journal
@@ -142,6 +143,8 @@ class _Search:
     """How many candidates were looked at."""
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     """The models that were built, by the candidate's key."""
+    ahead: set[str] = field(default_factory=set)
+    """The names of the chains that were built before their turn."""
     unbuilt: dict[str, str] = field(default_factory=dict)
     """Why chains can't be built, by the chain's name: on another target they can't either."""
 
@@ -207,6 +210,7 @@ class _Search:
             if expected_s > self.clock.left_s():
                 standing.end("no time", f"building takes about {expected_s:.0f} s, going by others, and less is left")
                 continue
+            self._build_ahead(standing)
             started = time.monotonic()
             self._step(f"building {standing.key}")
             failures: list[SlimlineError] = []
@@ -219,6 +223,15 @@ class _Search:
                 ready.append(standing)
         self.building_s += time.monotonic() - began
         return ready
+
+    def _build_ahead(self, standing: Standing) -> None:
+        """Where there is more than one place, build a candidate together with the next ones."""
+        known = self.board.built | self.unbuilt.keys() | self.ahead
+        if standing.candidate.variant.name in known:
+            return
+        following = (one.candidate.variant for one in self.board.waiting())
+        new = (variant for variant in following if variant.name not in known)
+        self.ahead.update(build_ahead(self.builder, new, self.display))
 
     def _together(self) -> int:
         """How many candidates are looked at together: as many as can be timed and judged in the time that is left, if

@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -40,6 +40,11 @@ class StorePlace:
 
     def __str__(self) -> str:
         return self.address or str(self.folder)
+
+    def for_nodes(self) -> StorePlace:
+        """The place as the nodes of a cluster reach it, which build side by side."""
+        folder = self.folder if self.address else self.folder.absolute()
+        return replace(self, folder=folder, is_shared=True)
 
 
 def store_place(

@@ -11,8 +11,8 @@ from pipeline.results import numbers as show
 from pipeline.results.report import Elsewhere, Report, Result
 
 NOTE = (
-    "A target called target@machine was measured there, by a kit. Each row is compared with the baseline of its own "
-    "machine; times of two machines have no ratio here."
+    "A target called target@machine was measured there, by a kit or as a node of a cluster. Each row is compared with "
+    "the baseline of its own machine; times of two machines have no ratio here."
 )
 
 

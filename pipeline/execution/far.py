@@ -1,0 +1,65 @@
+"""A call on another machine: what is sent there, and how it is carried out."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline import PACKAGE
+from pipeline.folders.surroundings import own_surroundings
+from pipeline.folders.waiting import Holder
+from pipeline.isolated.call import Call, Raised, Returned, carried_out
+
+_LOOK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FarCall:
+    """A call with what the process there needs to find the user's own modules, and to end with this one."""
+
+    call: Call
+    search_path: Sequence[str] = field(default_factory=lambda: tuple(sys.path))
+    name: str = field(default_factory=lambda: uuid.uuid4().hex)
+    caller: Holder = field(default_factory=Holder.me)
+
+    def carry_out(self, tell: Callable[[Any], None]) -> Returned | Raised:
+        """The outcome, from this process; ``tell`` gets what the call says and logs."""
+        sys.path.extend(folder for folder in self.search_path if folder not in sys.path)
+        over = threading.Event()
+        threading.Thread(target=self._end_with_caller, args=(over,), daemon=True, name="caller").start()
+        try:
+            with own_surroundings():
+                return carried_out(self.call, tell)
+        finally:
+            over.set()
+
+    def _end_with_caller(self, over: threading.Event) -> None:
+        """End this process when a caller on the same machine is gone; elsewhere the call is finished and stored."""
+        while not over.wait(_LOOK_S):
+            if self.caller.is_gone:
+                os._exit(1)
+
+
+@contextmanager
+def importable(**more: str) -> Iterator[None]:
+    """Let processes that another program starts meanwhile find this package as this one does.
+
+    ``more`` are variables of the environment for them and for this process; those that the user has set stay.
+    """
+    before = dict(os.environ)
+    path = os.pathsep.join([str(PACKAGE.parent), *filter(None, [before.get("PYTHONPATH")])])
+    os.environ.update({**more, **before, "PYTHONPATH": path})
+    try:
+        yield
+    finally:
+        for name in ("PYTHONPATH", *more):
+            if name in before:
+                os.environ[name] = before[name]
+            else:
+                os.environ.pop(name, None)

@@ -1,0 +1,244 @@
+"""Calls as tasks of a Ray cluster (https://docs.ray.io): one that exists, or a local one that is started for the run.
+
+A task that dies with its node is started again on another one: it makes a store's entry, which is there once, whoever
+makes it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from threading import Event
+from typing import Any, TypeVar
+
+from pipeline.bounds import Count, NotNegative, Positive, Whole
+from pipeline.errors import UserError, WorkerFailed, first_line
+from pipeline.execution.far import FarCall, importable
+from pipeline.isolated import Limits
+from pipeline.isolated.call import Call, Raised, Returned
+from pipeline.isolated.run import pass_on, result_of
+from pipeline.isolated.template import Template
+from pipeline.libraries.muted import errors_only
+from pipeline.machine.environment import available_cores
+from pipeline.plan import Places
+
+T = TypeVar("T")
+ADDRESS = "RAY_ADDRESS"
+"""Ray's own variable: the address of a cluster."""
+RESOURCE = "resource"
+"""The key of a target's ``where`` that names a resource of the node."""
+MANNERS: Mapping[str, str] = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_enable_metrics_collection": "false",
+    "RAY_worker_niceness": "0",
+}
+"""Else Ray reports its use to its makers, prints lines of its own on the terminal, and gives its processes a low
+priority, which a busy machine shows in what they measure. The user's own variables go first."""
+_LOOK_S = 0.5
+_PATIENCE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ray:
+    """A Ray cluster."""
+
+    address: str | None = None
+    """Such as ``auto`` or ``ray://head:10001``; None: ``RAY_ADDRESS``, or else a cluster of this machine alone."""
+    cpus: Positive = 1
+    """The cores that a task asks for."""
+    gpus: NotNegative = 1
+    """The GPUs that a training asks for, where the cluster has any."""
+    retries: Whole = 3
+    """How often a task that has died with its node is started again."""
+    places: Count | None = None
+    """How many tasks are asked for at once; None: as many as the cluster's cores take."""
+    runtime_env: Mapping[str, Any] = field(default_factory=dict)
+    """Ray's ``runtime_env`` of the tasks, such as {working_dir: .} for classes of your own."""
+
+    def check(self) -> None:
+        """Raise UserError where Ray is not installed."""
+        if find_spec("ray") is None:
+            raise UserError("execution=ray needs Ray, which is not installed: pip install 'slimline[ray]'")
+
+    def node_problem(self, where: Mapping[str, Any]) -> str | None:
+        """A node is named by a resource of its own."""
+        if set(where) == {RESOURCE} and isinstance(where[RESOURCE], str):
+            return None
+        return f"a node of Ray is named by a resource that it has: type {{{RESOURCE}: NAME}}"
+
+    @contextmanager
+    def open(self, template: Template) -> Iterator[Places]:
+        """Connect to the cluster, or start one; raises UserError where neither goes."""
+        import ray
+
+        address = self.address or os.environ.get(ADDRESS) or "local"
+        starts = address == "local"
+        with errors_only(), importable(**MANNERS):
+            for last in (not starts, False, True):
+                try:
+                    _knock(address)
+                    ray.init(
+                        address=address,
+                        namespace="slimline",
+                        log_to_driver=False,
+                        configure_logging=False,
+                        runtime_env=dict(self.runtime_env) or None,
+                        **({"num_cpus": available_cores(), "include_dashboard": False} if starts else {}),
+                    )
+                    break
+                except Exception as error:  # Ray raises errors of every kind here
+                    if last:
+                        raise UserError(_no_cluster(address, error)) from error
+                    ray.shutdown()  # a busy machine may be too slow for Ray's own patience of half a minute
+        try:
+            resources = ray.cluster_resources()
+            places = self.places or max(1, int(resources.get("CPU", 1) // self.cpus))
+            tasks = Tasks(count=places, settings=self, gpus=min(self.gpus, resources.get("GPU", 0)))
+            try:
+                yield tasks
+            finally:
+                tasks.end()
+        finally:
+            ray.shutdown()
+
+
+def alone_on(resource: str) -> Mapping[str, Any]:
+    """The options of a task that has the node with a resource for itself: it takes all the node's cores.
+
+    Raises WorkerFailed where no node has it.
+    """
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    cores = [node.get("CPU", 1) for node in nodes if resource in node]
+    if not cores:
+        known = sorted({name for node in nodes for name in node if ":" not in name and name.islower()} - {"memory"})
+        raise WorkerFailed(
+            f"no node of the cluster has the resource {resource}; there are: {', '.join(known) or 'none'}"
+        )
+    return {"num_cpus": max(cores), "resources": {resource: 0.001}}
+
+
+@dataclass(slots=True, kw_only=True)
+class Tasks:
+    """The cluster, seen as places."""
+
+    count: int
+    settings: Ray
+    gpus: float
+    elsewhere: bool = True
+    stop: Event = field(default_factory=Event)
+    _ears: Any = None
+
+    def __post_init__(self) -> None:
+        import ray
+
+        self._ears = ray.remote(num_cpus=0)(Ears).remote()
+
+    def run(
+        self,
+        function: Callable[..., T],
+        *arguments: Any,
+        limits: Limits,
+        hear: Callable[[Any], None] | None = None,
+        trains: bool = False,
+        where: Mapping[str, Any] | None = None,
+    ) -> T:
+        """Call ``function`` in a task; one whose node dies is started again, ``retries`` times."""
+        import ray
+
+        far = FarCall(call=Call(function=function, arguments=arguments, heard=hear is not None))
+        task = ray.remote(carry_out).options(
+            num_gpus=self.gpus if trains else 0,
+            max_retries=self.settings.retries,
+            **(alone_on(where[RESOURCE]) if where else {"num_cpus": self.settings.cpus}),
+            name=getattr(function, "__name__", "call"),
+        )
+        try:
+            running = task.remote(far, self._ears)
+        except Exception as error:  # a class of the user's may refuse to be pickled in its own way
+            raise WorkerFailed(f"it can't be handed to Ray: {first_line(error)}") from error
+        try:
+            result: T = self._awaited(running, far.name, hear)
+            return result
+        except BaseException:
+            with suppress(Exception):  # a cluster that is gone has nothing to cancel
+                ray.cancel(running, force=True)
+            raise
+
+    def end(self) -> None:
+        """End what runs."""
+        self.stop.set()
+
+    def _awaited(self, running: Any, name: str, hear: Callable[[Any], None] | None) -> Any:
+        import ray
+
+        while True:
+            done, _ = ray.wait([running], timeout=_LOOK_S)
+            if self.stop.is_set():
+                raise WorkerFailed("it was stopped")
+            for message in self._said(name):
+                pass_on(message, hear)
+            if done:
+                try:
+                    outcome: Returned | Raised = ray.get(running)
+                except ray.exceptions.RayError as error:
+                    raise WorkerFailed(f"its task ended on Ray: {first_line(error)}") from error
+                return result_of(outcome)
+
+    def _said(self, name: str) -> list[Any]:
+        """What a task has said; nothing where that can't be known: what it says is no result."""
+        import ray
+
+        with suppress(ray.exceptions.RayError):
+            said: list[Any] = ray.get(self._ears.take.remote(name), timeout=_PATIENCE_S)
+            return said
+        return []
+
+
+class Ears:
+    """An actor that keeps what tasks say until the run takes it."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, list[Any]] = {}
+
+    def hear(self, name: str, message: Any) -> None:
+        """Keep a message of a task."""
+        self._said.setdefault(name, []).append(message)
+
+    def take(self, name: str) -> list[Any]:
+        """The messages of a task since the last time."""
+        return self._said.pop(name, [])
+
+
+def carry_out(far: FarCall, ears: Any) -> Returned | Raised:
+    """Carry out a call on the node that Ray has chosen."""
+    import ray
+
+    sent: list[Any] = []
+
+    def tell(message: Any) -> None:
+        sent[:] = [ears.hear.remote(far.name, message)]
+
+    outcome = far.carry_out(tell)
+    if sent:
+        ray.wait(sent, timeout=_PATIENCE_S)  # messages come in order, so the last one has all others before it
+    return outcome
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nobody listens at HOST:PORT: Ray itself would try for minutes."""
+    host, _, port = address.rpartition("//")[2].rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), _PATIENCE_S).close()
+
+
+def _no_cluster(address: str, error: Exception) -> str:
+    if address == "local":
+        return f"Ray could not be started here: {first_line(error)}: execution=pool needs nothing to be started"
+    return f"no Ray cluster answers at {address}: {first_line(error)}: type execution.address=ADDRESS, or set {ADDRESS}"

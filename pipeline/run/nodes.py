@@ -1,0 +1,178 @@
+"""Times targets on the machines that they are about: nodes of a cluster, each alone, with a baseline and checks of its
+own.
+
+What a node measures is a whole run's record: its rows in the same rounds, its clone, its machine. It stands beside this
+machine's rows as a kit's samples do, and nothing is compared across machines.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from pipeline.analyse import analyse
+from pipeline.artifact import Artifact
+from pipeline.artifact.store import key_of
+from pipeline.data.dataset import Split
+from pipeline.data.handed import handed
+from pipeline.data.steps import carry_in
+from pipeline.errors import UserError
+from pipeline.errors.contained import Faults
+from pipeline.folders.locks import InUse
+from pipeline.kit.beside import beside
+from pipeline.measure.outputs import OutputAxes
+from pipeline.plan import Places, Plan, Target
+from pipeline.results.reading import load_record
+from pipeline.results.record import RECORD_FILE, SAMPLES, Record, save_record
+from pipeline.results.report import Report
+from pipeline.run.building import Said, limits_for
+from pipeline.run.built import Built
+from pipeline.run.making import stored
+from pipeline.run.measure import measure
+from pipeline.run.progress import ProgressDisplay
+from pipeline.run.recorded import make_record
+from pipeline.store import StorePlace, open_store
+
+logger = logging.getLogger(__name__)
+NODES = "nodes"
+"""The folder beside a run's samples that has a record of each node."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeOrder:
+    """What a node is to measure. Its models are named by their keys: paths differ from node to node."""
+
+    plan: Plan
+    built: Mapping[str, Built]
+    keys: Mapping[Path, str]
+    """The keys of the models, by their paths on the machine that asks."""
+    store: StorePlace
+    test: Split
+    output_axes: OutputAxes | None
+
+
+def node_of(target: Target) -> str | None:
+    """The name of the node that a target is timed on; None: this machine."""
+    if not target.where:
+        return None
+    return "-".join(str(value) for value in target.where.values())
+
+
+def by_node(plan: Plan) -> tuple[Plan, Mapping[str, Plan]]:
+    """The plan of this machine's targets, and those of the nodes, by the nodes' names.
+
+    Raises UserError where a target can't be timed where it should.
+    """
+    nodes = dict.fromkeys(name for target in plan.targets.values() if (name := node_of(target)) is not None)
+    if not nodes:
+        return plan, {}
+    here = {name: target for name, target in plan.targets.items() if node_of(target) is None}
+    if not here:
+        raise UserError(
+            f"all targets are timed on nodes ({', '.join(nodes)}): select one of this machine too, such as "
+            f"target=[ort_cpu,{','.join(plan.targets)}]"
+        )
+    return replace(plan, targets=here), {name: _plan_of(plan, name) for name in nodes}
+
+
+def _plan_of(plan: Plan, node: str) -> Plan:
+    targets = {name: target for name, target in plan.targets.items() if node_of(target) == node}
+    reference = plan.measure.reference
+    foreign = reference is not None and reference.partition("@")[2] not in targets
+    measure = replace(plan.measure, reference=None) if foreign else plan.measure
+    return replace(plan, targets=targets, measure=measure, search=None, tracking=None)
+
+
+def measure_nodes(
+    plans: Mapping[str, Plan],
+    places: Places,
+    built: Mapping[str, Built],
+    test: Split,
+    display: ProgressDisplay,
+    output_axes: OutputAxes | None,
+    faults: Faults,
+) -> dict[str, Record]:
+    """The records of the nodes, by name. All nodes measure at the same time; one that fails is told in ``faults``."""
+    if not plans:
+        return {}
+    found: dict[str, Record] = {}
+    with ThreadPoolExecutor(len(plans), thread_name_prefix="node") as threads:
+        orders = {
+            name: threads.submit(_measured, name, plan, places, built, test, display, output_axes)
+            for name, plan in plans.items()
+        }
+        try:
+            for name, order in orders.items():
+                record = faults.contain(f"the rows of {name}", order.result, None)
+                if record is not None:
+                    found[name] = record
+        except BaseException:
+            places.end()
+            raise
+    return found
+
+
+def _measured(
+    name: str,
+    plan: Plan,
+    places: Places,
+    built: Mapping[str, Built],
+    test: Split,
+    display: ProgressDisplay,
+    output_axes: OutputAxes | None,
+) -> Record:
+    whole = carry_in(plan.data) is not None
+    data = plan.data if whole else handed(plan.data, frozenset({"test"}), frozenset({"calibration"}), 1)
+    artifacts = [artifact for item in built.values() for artifact in item.artifacts]
+    order = NodeOrder(
+        plan=replace(plan, data=data, execution=None),
+        built=built,
+        keys={artifact.path: key_of(artifact) for artifact in artifacts},
+        store=plan.store.for_nodes(),
+        test=test,
+        output_axes=output_axes,
+    )
+    where = next(iter(plan.targets.values())).where
+    display.say(f"  measuring on {name}: {', '.join(plan.targets)}")
+    record: Record = places.run(measure_there, order, limits=limits_for(plan), hear=lambda said: None, where=where)
+    display.say(f"  measured on {name}: {record.machine.cpu}")
+    return record
+
+
+def measure_there(order: NodeOrder, *, say: Callable[[Said], None]) -> Record:
+    """Measure on this node, as a run on it would; returns the whole record. Raises WorkerFailed for a missing model."""
+    with (
+        InUse() as in_use,
+        ProgressDisplay(Console(quiet=True), lambda label, done, text: say((done, label))) as display,
+    ):
+        store = open_store(order.store, in_use)
+        there = {path: stored(order.store, store, key) for path, key in order.keys.items()}
+        built = {name: _moved(item, there) for name, item in order.built.items()}
+        measured = measure(order.plan, built, order.test, display, order.output_axes)
+        return make_record(order.plan, built, measured)
+
+
+def _moved(item: Built, there: Mapping[Path, Artifact]) -> Built:
+    artifacts = [there[artifact.path] for artifact in item.artifacts]
+    path = str(artifacts[-1].path) if artifacts else item.record.path
+    return replace(item, artifacts=artifacts, record=replace(item.record, path=path))
+
+
+def keep_nodes(records: Mapping[str, Record], output: Path) -> None:
+    """Write the nodes' records beside the run's own samples."""
+    for name, record in records.items():
+        save_record(record, output / SAMPLES / NODES / name)
+
+
+def with_nodes(report: Report, run: Path) -> Report:
+    """The report with the rows of the nodes that a run has measured on; raises ValueError for samples that can't be
+    read."""
+    folder = run / SAMPLES / NODES
+    for record in sorted(folder.glob(f"*/{RECORD_FILE}")):
+        report = beside(report, analyse(load_record(record.parent)), record.parent.name)
+    return report

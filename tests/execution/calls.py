@@ -1,0 +1,52 @@
+"""Calls that places are tried with."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import StageFailed
+
+
+def here(value: str) -> tuple[str, int, list[int]]:
+    """The value, and which process on which cores this is."""
+    return value, os.getpid(), sorted(os.sched_getaffinity(0))
+
+
+def met(own: Path, other: Path) -> bool:
+    """Whether another call is under way at the same time: each says that it is there, and waits for the other."""
+    own.touch()
+    for _ in range(600):
+        if other.exists():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def saying(*, say: Callable[[Any], None]) -> str:
+    """Say how far it is."""
+    say((0.5, "half way"))
+    return "done"
+
+
+def failing() -> None:
+    """Fail as a stage does."""
+    raise StageFailed("a layer has no weights")
+
+
+def dying_once(mark: Path) -> str:
+    """Die like a process whose node goes down, the first time only."""
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "alive"
+
+
+def endless(started: Path) -> None:
+    """Run until it is ended."""
+    started.write_text(str(os.getpid()))
+    time.sleep(600)
