@@ -5,21 +5,18 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipeline import __version__, commands
 from pipeline.command_line.arguments import NAMES, flags_and_overrides, for_hydra
-from pipeline.command_line.hydra_errors import as_raised, available, explained, groups
+from pipeline.command_line.hydra_errors import available, explained, groups
 from pipeline.errors import SlimlineError, reporting_folder
 from pipeline.folders.surroundings import own_surroundings
+from pipeline.jobs import Task
 from pipeline.terminal.interrupts import Stopped, watch
-from pipeline.terminal.screen import complain, guarded_output, plain_console, printable
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
+from pipeline.terminal.screen import complain, guarded_output, printable
 
 LOOKING = frozenset({"--cfg", "-c", "--info", "-i", "--hydra-help"})
 """Hydra's flags that only show something."""
@@ -34,6 +31,7 @@ slimline: quantize and prune a model, then measure whether it paid.
   python -m pipeline new stage|metric|data|backend NAME  write one of your own, with its YAML and a test
   python -m pipeline init MODEL [DATA]           write a configuration of your own for a model
   python -m pipeline report RUN [--labels FILE]  derive the report anew from a run's samples
+  python -m pipeline report SWEEP                one report over the jobs of a sweep (--multirun)
   python -m pipeline kit RUN [VARIANT ...]       pack what measures a run's variants on another machine
   python -m pipeline track RUN [overrides]       send a finished run to where it is tracked (MLflow)
   python -m pipeline compare RUN_A RUN_B [--gate]  what changed from one run to another; may it pass?
@@ -94,43 +92,28 @@ def _experiment(argv: list[str]) -> int:
     """Compose the configuration with Hydra and run it, or each job of a multirun; returns the worst exit code."""
     import hydra
 
+    from pipeline.command_line.multirun import watching
     from pipeline.config import register
 
     register(make_folders=not LOOKING & {argument.partition("=")[0] for argument in argv})
-    codes: list[int] = []
-    flags = [flag for flag in flags_and_overrides(argv)[0] if flag not in MULTIRUN]
-
-    def task(cfg: DictConfig) -> None:
-        codes.append(_job(cfg, flags))
-
-    with explained(), reporting_folder():
+    task = Task([flag for flag in flags_and_overrides(argv)[0] if flag not in MULTIRUN])
+    with explained(), reporting_folder(), watching() as sweeps:
         sys.argv = [sys.argv[0], *for_hydra(argv, NAMES, groups())]
-        hydra.main(version_base="1.3", config_path="pkg://pipeline.conf", config_name="config")(task)()
-    return max(codes, default=0)
+        with _telling_of_jobs(sweeps):
+            hydra.main(version_base="1.3", config_path="pkg://pipeline.conf", config_name="config")(task)()
+    codes = [commands.end_of_sweep(folder) for folder in sweeps]
+    return max([*task.codes, *codes], default=0)
 
 
-def _job(cfg: DictConfig, flags: Sequence[str]) -> int:
-    from hydra.core.hydra_config import HydraConfig
-    from omegaconf import OmegaConf
-
-    from pipeline.config import build
-    from pipeline.run import loop
-
-    hydra_config = HydraConfig.get()
-    # Unresolved, as it was typed: what an interpolation stands for may be a secret.
-    typed: list[str] = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)  # type: ignore[assignment]
-    overrides = [override.removeprefix("++") for override in typed]
-    command = shlex.join(["python", "-m", "pipeline", *flags, *overrides])
-    output = Path(hydra_config.runtime.output_dir)
-    if output.is_relative_to(Path.cwd()):
-        output = output.relative_to(Path.cwd())
+@contextmanager
+def _telling_of_jobs(sweeps: Sequence[Path]) -> Iterator[None]:
+    """Say how to read a sweep that ends before its last job."""
     try:
-        with as_raised():
-            plan = build(cfg, output, command)
-        return loop.run(plan, plain_console())
-    except SlimlineError as error:
-        complain(str(error))
-        return error.exit_code
+        yield
+    except BaseException:
+        for folder in sweeps:
+            complain(f"the jobs so far: python -m pipeline report {shlex.quote(str(folder))}")
+        raise
 
 
 def _help(argv: list[str]) -> int:

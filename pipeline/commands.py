@@ -93,7 +93,8 @@ def init_command(argv: list[str]) -> int:
 
 
 def report_command(argv: list[str]) -> int:
-    """Derive a run's report anew, or make one of what a kit brought home."""
+    """Derive a run's report anew, or make one of a sweep's jobs, or of what a kit brought home."""
+    from pipeline.command_line.multirun import is_sweep
     from pipeline.command_line.report import report_options
     from pipeline.kit.brought import is_brought
     from pipeline.run import loop
@@ -104,7 +105,27 @@ def report_command(argv: list[str]) -> int:
         return report_brought(options.run, plain_console(), options.join, options.labels)
     if options.join is not None:
         raise UserError(f"--join is for samples that a kit brought home, and {options.run} holds none")
+    if is_sweep(options.run):
+        if options.labels is not None:
+            raise UserError(f"--labels is for one run, and {options.run} is a sweep: name one of its jobs")
+        return _report_sweep(options.run)
     return loop.report(options.run, plain_console(), options.labels)
+
+
+def end_of_sweep(folder: Path) -> int:
+    """Report a sweep whose jobs have ended; returns the worst exit code of its jobs and of the report."""
+    from pipeline.run.sweep_report import worst_code
+
+    return max(worst_code(folder), _report_sweep(folder))
+
+
+def _report_sweep(folder: Path) -> int:
+    from pipeline.command_line.multirun import asked_jobs, overrides_in
+    from pipeline.run.sweep_report import report_sweep
+    from pipeline.sweep.found import job_folders
+
+    overrides = overrides_in(job_folders(folder))
+    return report_sweep(folder, asked_jobs(folder), overrides, plain_console())
 
 
 def track_command(argv: list[str]) -> int:

@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
-from functools import cache, partial
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from pipeline.bounds import BatchSize, Licence, fitted
 from pipeline.construct import construct, make, selected_in
 from pipeline.errors import UserError, keeping
 from pipeline.errors.names import meant, unknown
-from pipeline.folders.outputs import new_folder
+from pipeline.folders.outputs import MadeOnce, new_folder
 from pipeline.libraries.packages import package_folder
 from pipeline.libraries.plugins import plugin_packages
 from pipeline.metrics.postprocessed import behind
@@ -97,7 +97,7 @@ def register(*, make_folders: bool = True) -> None:
     ConfigStore.instance().store(name="schema", node=Schema)
     Plugins.instance().register(PlugIns)
     OmegaConf.register_new_resolver("package", package_folder, replace=True)
-    OmegaConf.register_new_resolver("new_folder", cache(new_folder if make_folders else str), replace=True)
+    OmegaConf.register_new_resolver("new_folder", MadeOnce(make=new_folder if make_folders else str), replace=True)
 
 
 def build(cfg: DictConfig, output: Path, command: str) -> Plan:

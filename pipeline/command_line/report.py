@@ -11,7 +11,10 @@ def report_options(argv: Sequence[str]) -> argparse.Namespace:
     """Of which run, and with which labels."""
     parser = argparse.ArgumentParser(prog="slimline report", description="Derive the report anew from a run's samples.")
     parser.add_argument(
-        "run", type=Path, help="a run's folder, such as outputs/latest, or a folder of samples that a kit brought home"
+        "run",
+        type=Path,
+        help="a run's folder, such as outputs/latest; a sweep's, such as outputs/multirun/DATE/TIME; or a folder of "
+        "samples that a kit brought home",
     )
     parser.add_argument(
         "--labels",

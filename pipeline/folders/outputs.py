@@ -7,8 +7,9 @@ import logging
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.errors import UserError, require_space
@@ -46,6 +47,21 @@ def new_folder(wanted: str) -> str:
             return wanted
         return str(folder)
     raise AssertionError("numbers have no end")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeOnce:
+    """Makes each folder that it is asked for once. A copy that another process gets knows those that were made, so a
+    job there writes into its sweep's folder and makes none of its own."""
+
+    make: Callable[[str], str]
+    made: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, wanted: str) -> str:
+        """The path of the folder, which may have a number behind it."""
+        if wanted not in self.made:
+            self.made[wanted] = self.make(wanted)
+        return self.made[wanted]
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from pipeline.report.verdicts import TONES
 CAPTION = "The point is the estimate, the line its 95 % interval, the dashed line no change. Logarithmic scale."
 _COLOURS = {"good": "#2a9d6f", "bad": "#d1495b", "caution": "#c98a12", "neutral": GREY}
 _SHAPES = {"good": "triangle-up", "bad": "triangle-down", "caution": "diamond", "neutral": "circle"}
-_TICKS = (
+TICKS = (
     *(0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.4, 1.7),
     *(2.0, 3.0, 4.0, 6.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0),
 )
@@ -38,12 +38,12 @@ def speedup_panel(group: Group) -> Panel | None:
     values = _values(group)
     if not values:
         return None
-    domain = _domain(values)
+    domain = domain_of(values)
     for item in values:  # An interval without an end goes to the edge of the chart.
         item |= {"low": max(item["low"], domain[0]), "high": min(item["high"], domain[1])}
     middle = math.sqrt(domain[0] * domain[1])
     scale = alt.Scale(type="log", domain=list(domain), nice=False)
-    ticks = [tick for tick in _TICKS if domain[0] <= tick <= domain[1]]
+    ticks = [tick for tick in TICKS if domain[0] <= tick <= domain[1]]
     axis = alt.Axis(values=ticks, format="~g", labelOverlap=True)
     base, y = chart_of(values), names(values)
     x = alt.X("value:Q", title="times faster than the reference", scale=scale, axis=axis)
@@ -79,7 +79,7 @@ def _values(group: Group) -> Values:
     return values
 
 
-def _domain(values: Values) -> tuple[float, float]:
+def domain_of(values: Values) -> tuple[float, float]:
     """Every ratio and bounded interval, and 1, with some room on both sides of the logarithmic scale."""
     ends = [item["value"] for item in values]
     ends += [end for item in values for end in (item["low"], item["high"]) if 0 < end < math.inf]

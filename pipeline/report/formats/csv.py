@@ -31,7 +31,7 @@ def csv_text(report: Report) -> str:
     for row in all_rows(report):
         place = run | _place(row)
         for cells in [_figure(row, figure) for figure in figures_of(row)] or [{}]:
-            writer.writerow({name: _cell(value) for name, value in (place | cells).items()})
+            writer.writerow({name: cell(value) for name, value in (place | cells).items()})
     return out.getvalue()
 
 
@@ -80,7 +80,8 @@ def _figure(row: Row, figure: Figure) -> dict[str, Any]:
     return cells
 
 
-def _cell(value: Any) -> Any:
+def cell(value: Any) -> Any:
+    """A value as a cell holds it: yes and no in words, and no text that a spreadsheet takes for a formula."""
     if isinstance(value, bool):
         return str(value).lower()
     return _harmless(value) if isinstance(value, str) else value

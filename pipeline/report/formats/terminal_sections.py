@@ -101,7 +101,12 @@ def _least_width(column: Column, index: int, width: int) -> int:
 def _width(column: Column, index: int, rows: Sequence[TableRow]) -> int:
     """The characters of a column's longest line."""
     lines = [line for row in rows for line in _cell_lines(row, index)]
-    return max(len(line) for line in [*column.head.split(" ("), *lines])
+    return max(len(line) for line in [*_head(column).splitlines(), *lines])
+
+
+def _head(column: Column) -> str:
+    """The heading, with its unit on a line of its own."""
+    return column.head.replace(" (", "\n(")
 
 
 def _cell_lines(row: TableRow, index: int) -> tuple[str, ...]:
@@ -112,7 +117,7 @@ def _cell_lines(row: TableRow, index: int) -> tuple[str, ...]:
 def _add_column(grid: Grid, column: Column, index: int, width: int) -> None:
     wraps = _wraps(column, index)
     grid.add_column(
-        Text(column.head.replace(" (", "\n(")),
+        Text(_head(column)),
         justify=column.align,
         overflow="fold",
         no_wrap=not wraps,

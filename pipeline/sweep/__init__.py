@@ -1,0 +1,1 @@
+"""One report over the jobs of a sweep (``--multirun``): what was best in each, and where the same chain wins."""
