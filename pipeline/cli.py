@@ -111,7 +111,7 @@ def _telling_of_jobs(sweeps: Sequence[Path]) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        for folder in sweeps:
+        for folder in (folder for folder in sweeps if commands.has_begun(folder)):
             complain(f"the jobs so far: python -m pipeline report {shlex.quote(str(folder))}")
         raise
 

@@ -112,6 +112,13 @@ def report_command(argv: list[str]) -> int:
     return loop.report(options.run, plain_console(), options.labels)
 
 
+def has_begun(sweep: Path) -> bool:
+    """Whether a sweep has a job that has begun."""
+    from pipeline.sweep.found import job_folders
+
+    return bool(job_folders(sweep))
+
+
 def end_of_sweep(folder: Path) -> int:
     """Report a sweep whose jobs have ended; returns the worst exit code of its jobs and of the report."""
     from pipeline.run.sweep_report import worst_code

@@ -18,6 +18,7 @@ from pipeline.inspection.dry_run import DryRun
 from pipeline.inspection.inspection import Inspection
 from pipeline.report import report_schema
 from pipeline.report.schema import schema_of
+from pipeline.sweep.schema import sweep_schema
 from tests.command_line.typing import run, write_model_and_data
 
 SKILL = (Path(__file__).parents[1] / "docs" / "SKILL.md").read_text(encoding="utf-8")
@@ -28,6 +29,7 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "inspect --json": schema_of(Inspection, "inspection", 1, ""),
     "plan --json": schema_of(DryRun, "plan", 1, ""),
     "report.json": report_schema(),
+    "sweep.json": sweep_schema(),
 }
 
 

@@ -62,7 +62,9 @@ def _spec(values: Values, chains: Sequence[str], legend_columns: int) -> dict[st
     jobs = list(dict.fromkeys(item["job"] for item in values))
     y = alt.Y("job:N", sort=jobs, axis=alt.Axis(title=None, ticks=False, domain=False, labelLimit=190))
     offset = alt.YOffset("chain:N", sort=chains)
-    colour = alt.Color("chain:N", sort=chains, legend=alt.Legend(title=None, orient="top", columns=legend_columns, labelLimit=260))
+    colour = alt.Color(
+        "chain:N", sort=chains, legend=alt.Legend(title=None, orient="top", columns=legend_columns, labelLimit=260)
+    )
     x = alt.X("value:Q", title="times faster than the baseline", scale=scale, axis=axis)
     layers = [
         base.mark_rule(strokeDash=[4, 3], color=GREY).encode(x=alt.X("one:Q", scale=scale)),
