@@ -75,7 +75,8 @@ def overrides_in(folders: Sequence[Path]) -> dict[Path, tuple[str, ...]]:
     found = {}
     for folder in folders:
         with _reading(folder / OVERRIDES):
-            found[folder] = tuple(map(str, OmegaConf.to_container(OmegaConf.load(folder / OVERRIDES), resolve=False)))
+            words: Any = OmegaConf.to_container(OmegaConf.load(folder / OVERRIDES), resolve=False)
+            found[folder] = tuple(map(str, words))
     return found
 
 

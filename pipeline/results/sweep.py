@@ -33,8 +33,9 @@ Standing = Literal[
 ]
 """How a row stands in its job.
 
-``wins``: it is recommended. ``beaten``: it qualifies and is faster for sure, and another row is recommended. ``slower``,
-``not faster``: it qualifies and is slower, or not faster for sure. ``loses too much``: its accuracy fails the margin.
+``wins``: it is recommended. ``beaten``: it qualifies and is faster for sure, and another row is recommended.
+``slower``, ``not faster``: it qualifies and is slower, or not faster for sure. ``loses too much``: its accuracy fails
+the margin.
 ``not compared``: the job decides on another target or batch size.
 """
 

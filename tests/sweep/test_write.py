@@ -14,6 +14,7 @@ from rich.console import Console
 
 from pipeline.cli import main
 from pipeline.report.charts.figures import Drawing
+from pipeline.report.formats.json import json_text
 from pipeline.results.sweep import Sweep
 from pipeline.sweep import write
 from pipeline.sweep.chart import speedup_panel
@@ -38,7 +39,7 @@ def printed(found: Sweep, width: int = 120) -> str:
 
 
 def test_sweep_json_keeps_to_its_schema(found: Sweep) -> None:
-    values = json.loads(write.json_text(found))
+    values = json.loads(json_text(found))
     jsonschema.Draft202012Validator(sweep_schema()).validate(values)
     assert values["schema_version"] == 1
 

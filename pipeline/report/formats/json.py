@@ -13,6 +13,7 @@ import numpy as np
 from pipeline.results.change import Change
 from pipeline.results.comparison import Comparison
 from pipeline.results.report import Report
+from pipeline.results.sweep import Sweep
 
 
 def plain(item: Any) -> Any:
@@ -39,8 +40,8 @@ def plain(item: Any) -> Any:
     return str(item)
 
 
-def json_text(found: Report | Comparison) -> str:
-    """The text of report.json, or of comparison.json."""
+def json_text(found: Report | Comparison | Sweep) -> str:
+    """The text of report.json, of comparison.json, or of sweep.json."""
     values = plain(found)
     ordered = {"schema_version": values.pop("schema_version"), **values}
     return json.dumps(ordered, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
