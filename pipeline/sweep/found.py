@@ -70,14 +70,14 @@ def jobs_in(sweep: Path, asked: AskedJobs, overrides: Mapping[Path, tuple[str, .
     ``overrides`` has those of each job's folder.
     """
     for folder, words in overrides.items():
-        yield _job(sweep, folder, words)
+        yield _job(sweep, folder, words, asked.flags)
     yield from _missing(sweep, asked, list(overrides.values()))
 
 
-def _job(sweep: Path, folder: Path, overrides: tuple[str, ...]) -> Job:
+def _job(sweep: Path, folder: Path, overrides: tuple[str, ...], flags: Sequence[str]) -> Job:
     kept = outcome.read(folder)
     name = str(folder.relative_to(sweep))
-    command = _command(overrides) if kept is None else kept.command
+    command = _command(overrides, flags) if kept is None else kept.command
     code = None if kept is None else kept.exit_code
     status, reason, report = _state(folder, kept)
     return Job(
@@ -134,7 +134,7 @@ def _missing(sweep: Path, asked: AskedJobs, begun: Sequence[tuple[str, ...]]) ->
         )
 
 
-def _command(overrides: Sequence[str], flags: Sequence[str] = ()) -> str:
+def _command(overrides: Sequence[str], flags: Sequence[str]) -> str:
     return shlex.join(["python", "-m", "pipeline", *flags, *map(_bare, overrides)])
 
 

@@ -40,6 +40,15 @@ def test_a_job_is_repeated_into_its_own_folder(half: Path) -> None:
     assert missing.repeat == f"python -m pipeline model=b seed=1 hydra.run.dir={half / '3'}"
 
 
+def test_flags_that_every_job_needs_are_in_its_command(half: Path) -> None:
+    kept = (half / "multirun.yaml").read_text()
+    own = '{"path": "/my/conf", "schema": "file", "provider": "command-line"}'
+    (half / "multirun.yaml").write_text(kept.replace('"config_sources": [', f'"config_sources": [{own}, '))
+    (half / "2" / "job.json").unlink()
+    begins = "python -m pipeline --config-dir /my/conf model=b"
+    assert [job.repeat.startswith(begins) for job in read(half).jobs[2:]] == [True, True]
+
+
 def test_a_job_that_was_repeated_counts_by_its_samples(half: Path) -> None:
     add_job(half, ["model=b", "seed=1"], record(INT8, model="b", seed=1))
     assert [job.status for job in read(half).jobs] == ["ok", "failed", "stopped", "ok"]
