@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import runpy
 import signal
+import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hydra._internal.hydra import Hydra
 
 from pipeline.errors.contained import RAISING
+from pipeline.isolated import run
+from pipeline.isolated.template import Template
 from pipeline.measure.exclusive import FOLDER
 from pipeline.report.charts import figures as charts
 from tests.shared_templates import sharing
@@ -20,15 +27,21 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # several threads only wait for e
 for _signal in (signal.SIGINT, signal.SIGHUP):  # nohup, and a shell's &, hand on that these are ignored
     if signal.getsignal(_signal) is signal.SIG_IGN:
         signal.signal(_signal, signal.default_int_handler if _signal is signal.SIGINT else signal.SIG_DFL)
-_OPERATORS = Path(__file__).parent / "torchvision_operators"
-runpy.run_path(str(_OPERATORS / "sitecustomize.py"))
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_OPERATORS), os.environ.get("PYTHONPATH"))))
+_FIRST = Path(__file__).parent / "each_process"
+runpy.run_path(str(_FIRST / "sitecustomize.py"))
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_FIRST), os.environ.get("PYTHONPATH"))))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests come first, so that no process of a parallel run is left with one at the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported for the tests is no garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -43,6 +56,36 @@ def _measuring_lock_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iter
 def _shared_templates() -> Iterator[None]:
     with sharing():
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _composed_once() -> Iterator[None]:
+    """Before it composes a run's configuration, Hydra composes it for nothing but ``hydra.mode``, which takes as long.
+    Where nobody can have set that, what it would find is None."""
+    plain = Hydra.get_mode
+
+    def get_mode(hydra: Hydra, config_name: str | None, overrides: list[str]) -> Any:
+        given = any("hydra" in word for word in overrides) or any(word.startswith("--config") for word in sys.argv)
+        return plain(hydra, config_name, overrides) if given else None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Hydra, "get_mode", get_mode)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _drawn_by_one(_shared_templates: None) -> Iterator[None]:
+    """The process that draws a report's charts takes more than a second to import what it needs: here it is forked from
+    one that has imported it."""
+    with Template((charts.__name__, "altair")) as template, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(charts, "run", partial(run, start=template))
+        yield
+
+
+@pytest.fixture
+def drawn_afresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The charts are drawn as they are outside of the tests, by a new process."""
+    monkeypatch.setattr(charts, "run", run)
 
 
 @pytest.fixture(scope="session")

@@ -24,8 +24,8 @@ from pipeline.measure.accuracy import Predicted, predict
 from pipeline.measure.group import Subject
 from pipeline.measure.likeness import likenesses, remarks_on
 from pipeline.measure.outputs import OutputAxes
-from pipeline.metrics import class_path, fields_of
-from pipeline.plan import Plan
+from pipeline.metrics import TopOne, class_path, fields_of
+from pipeline.plan import Metric, Plan
 from pipeline.results.record import AccuracySamples
 from pipeline.run.building import limits_for
 from pipeline.run.carrying import judged_by_sequence
@@ -84,7 +84,7 @@ def evaluate_all(
     found: dict[str, Predicted] = {}
     with ExitStack() as stack:
         for _ in range(size):
-            template = stack.enter_context(Template(_imported(models)))
+            template = stack.enter_context(Template(_imported(models, plan.metric)))
             template.begin()  # here, as it would end with a thread of the pool
             idle.put(template)
         pool = stack.enter_context(_workers(size, stop))
@@ -145,11 +145,12 @@ def _side_by_side(table: Table, models: Models) -> int:
     return max(1, min(cores, sum(held <= usable for held in largest)))
 
 
-def _imported(models: Models) -> tuple[str, ...]:
-    """The modules that the models' processes have imported when they start."""
+def _imported(models: Models, metric: Metric) -> tuple[str, ...]:
+    """The modules that the models' processes have imported when they start, so that each need not do it again."""
     targets = [subjects[0].target for _, subjects in models.values()]
     torch = ("torch",) if any("torch" in on.backend.runs or on.device == "cuda" for on in targets) else ()
-    return (*torch, "onnxruntime", predict.__module__)
+    special = ("scipy.special",) if isinstance(metric, TopOne) else ()  # for the probabilities of its classes
+    return (*torch, "onnxruntime", predict.__module__, *special)
 
 
 @contextmanager

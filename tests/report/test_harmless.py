@@ -131,6 +131,7 @@ def killed(report: Report) -> charts.Drawing:
     raise AssertionError
 
 
+@pytest.mark.usefixtures("drawn_afresh")
 def test_charts_that_cost_their_process_its_life_cost_the_report_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +150,7 @@ def test_a_chart_that_fails_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -
     assert len(drawing.figures) == 3
 
 
+@pytest.mark.usefixtures("drawn_afresh")
 def test_charts_drawn_apart_are_those_drawn_here() -> None:
     report = example.typical()
     assert draw_apart(report) == charts.draw(report)
