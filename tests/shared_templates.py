@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import select
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline.isolated import template
+from pipeline.isolated import run, template
+from pipeline.isolated.call import Call
+from tests.arriving import LIKE_THE_CALLERS, Placed
 
 IDLE: list[Shared] = []
 """Those that wait, the one that waits longest first."""
@@ -52,34 +53,29 @@ def end_idle() -> None:
         template._Running.close(IDLE.pop())
 
 
-def inherited() -> tuple[Any, ...]:
-    """All that a process made now would inherit; pytest's own word of the current test is none of it."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
-    return (frozenset(environment.items()), tuple(sys.path), folders())
-
-
-def folders() -> tuple[str, str]:
-    """Where this process works, and where it keeps temporary files."""
-    return str(Path.cwd()), tempfile.gettempdir()
+def inherited() -> frozenset[tuple[str, str]]:
+    """What a process made now would inherit, but for the place, which each call brings along (``arriving``)."""
+    return frozenset((name, value) for name, value in os.environ.items() if name not in LIKE_THE_CALLERS)
 
 
 @contextmanager
 def sharing() -> Iterator[None]:
-    """Within, a process that ends is kept for the next test whose own would import and inherit the same. One that
-    works in a test's own folder is not: no other test has that folder."""
-    start, usual = template._start, folders()
+    """Within, a process that ends is kept for the next test whose own would import and inherit the same."""
+    start, usual = template._start, Path.cwd()
 
     def start_or_take(modules: tuple[str, ...]) -> template._Running:
         key = (modules, inherited())
         for place, waiting in enumerate(IDLE):
             if waiting.key == key:
                 return IDLE.pop(place)
-        if threading.current_thread() is not threading.main_thread() or folders() != usual:
+        if threading.current_thread() is not threading.main_thread():
             return start(modules)  # the system ends it with the thread
-        made = start((*modules, *OURS))
+        with chdir(usual):  # a test's own folder goes
+            made = start((*modules, *OURS))
         return Shared(**{field.name: getattr(made, field.name) for field in fields(made)}, key=key)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(template, "_start", start_or_take)
+        patch.setattr(sys.modules[run.__module__], "Call", lambda **words: Placed(Call(**words)))
         yield
     end_idle()
