@@ -7,6 +7,7 @@ and waits for them for ever.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import socket
@@ -169,9 +170,7 @@ def main() -> None:
     follow_parent()
     descriptor, modules = take_standard_streams().receive()
     control = socket.socket(fileno=descriptor)
-    for name in modules:
-        with suppress(Exception):  # the call that needs it tries again, and says what went wrong
-            importlib.import_module(name)
+    _import(modules)
     while True:
         order, descriptors, _, _ = socket.recv_fds(control, 1, _DESCRIPTORS)
         if not order:
@@ -180,6 +179,16 @@ def main() -> None:
         control.sendall(_NUMBER.pack(pid))
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         control.sendall(_NUMBER.pack(code))
+
+
+def _import(modules: Sequence[str]) -> None:
+    """What is imported is no garbage: neither the import nor a call looks through it for some."""
+    gc.disable()
+    for name in modules:
+        with suppress(Exception):  # the call that needs it tries again, and says what went wrong
+            importlib.import_module(name)
+    gc.freeze()
+    gc.enable()
 
 
 def _fork(control: socket.socket, descriptors: Sequence[int]) -> int:

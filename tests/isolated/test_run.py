@@ -176,7 +176,8 @@ def test_a_template_that_has_begun_takes_the_calls_of_any_thread(monkeypatch: py
 @pytest.mark.skipif(sys.platform != "linux", reason="a fork")
 def test_a_template_that_can_not_start_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [])
-    with Template(("no_other_test_asks_for_it",)) as template, pytest.raises(WorkerFailed, match="can't be started: ModuleNotFoundError"):
+    cause = "can't be started: ModuleNotFoundError"
+    with Template(("no_other_test_asks_for_it",)) as template, pytest.raises(WorkerFailed, match=cause):
         run(os.getppid, start=template)
 
 
