@@ -1,12 +1,13 @@
 """Runs that are killed at random moments, and runs side by side: what is left, and is the next run right?
 
-    python benchmarks/kills.py [MOMENTS] [--seed 0] [--training | --search] [--folder DIR]
+    python benchmarks/kills.py [MOMENTS] [--seed 0] [--training | --search] [--execution pool|slurm] [--folder DIR]
 
 Each moment starts a real run on a small model, waits for a random time, and sends a signal (KILL, TERM, INT or HUP) to
 the run, or KILL to one of its processes or to a template. Then the same command runs to its end. Right is: no process
 lives on, no entry of the store is damaged, nothing is left in TMPDIR, in the store or under a hidden name in outputs
 once the next run has ended, and its figures that don't depend on time are those of a run that nobody disturbed.
 ``--training`` trains too: moments then fall into fine-tuning, whose checkpoints the next run continues from.
+``--execution`` builds side by side, in a pool or by jobs that stand in for SLURM's; moments then fall on these, too.
 ``--search`` searches: no trial that had ended may be lost or tried again, and the same space must be finished. Without
 either, runs are started side by side at the end. Linux only.
 """
@@ -64,6 +65,11 @@ class Perceptron(nn.Sequential):
     def __init__(self):
         super().__init__(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
 """
+EXECUTIONS = {
+    "local": (),
+    "pool": ("execution=pool", "execution.places=2"),
+    "slurm": ("execution=slurm", "execution.cluster=local"),
+}
 LONG = ("measure.budget_s=20", "measure.looks=[60]")
 SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
 VICTIMS = ("run", "run", "process", "template")
@@ -120,6 +126,7 @@ class Workplace:
 
     folder: Path
     overrides: Sequence[str] = ONNX
+    execution: str = "local"
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def prepare(self) -> None:
@@ -137,7 +144,7 @@ class Workplace:
 
     def start(self, *more: str) -> Run:
         """A run, in a session of its own."""
-        return self.start_command(*self.overrides, *more)
+        return self.start_command(*self.overrides, *EXECUTIONS[self.execution], *more)
 
     def start_command(self, *arguments: str) -> Run:
         """Any command of the program."""
@@ -460,11 +467,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--training", action="store_true", help="runs that train")
     parser.add_argument("--search", action="store_true", help="runs that search")
+    parser.add_argument("--execution", choices=EXECUTIONS, default="local", help="how models are built")
     parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="kills-"))
     overrides = TRAINING if options.training else SEARCH if options.search else ONNX
-    place = Workplace(folder=folder, overrides=overrides)
+    place = Workplace(folder=folder, overrides=overrides, execution=options.execution)
     place.prepare()
     undisturbed = place.start().end()
     if undisturbed.code != 0:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from pipeline.bounds import Count, Nonempty, Whole
 from pipeline.errors import UserError, WorkerFailed, first_line
 from pipeline.execution.far import FarCall, importable
-from pipeline.folders.locks import owned_folder
+from pipeline.folders.locks import owned_folder, sweep
 from pipeline.isolated import Limits
 from pipeline.isolated.call import Call, Raised, Returned
 from pipeline.isolated.run import pass_on, result_of
@@ -71,12 +71,16 @@ class Slurm:
         """Jobs, in a folder of the run's own."""
         parent = Path(self.folder).absolute()
         parent.mkdir(parents=True, exist_ok=True)
+        for left in parent.iterdir():  # by runs that were killed
+            sweep(left)
         with owned_folder(parent, "run-") as folder:
             jobs = Jobs(count=self.at_once, settings=self, folder=folder, free=Semaphore(self.at_once))
             try:
                 yield jobs
             finally:
                 jobs.end()
+        with suppress(OSError):  # other runs use it
+            parent.rmdir()
 
 
 @dataclass(slots=True, kw_only=True)

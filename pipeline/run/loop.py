@@ -33,8 +33,9 @@ from pipeline.run.bundling import bundle
 from pipeline.run.fitting import acquainted, with_fitted_data
 from pipeline.run.mapping import map_variants
 from pipeline.run.measure import Measured, measure
-from pipeline.run.nodes import by_node, keep_nodes, measure_nodes, with_nodes
+from pipeline.run.nodes import keep_nodes, measure_nodes, with_nodes
 from pipeline.run.outlook import outlook
+from pipeline.run.placing import by_node
 from pipeline.run.preflight import preflight
 from pipeline.run.progress import ProgressDisplay
 from pipeline.run.recorded import make_record
@@ -119,7 +120,8 @@ def run(plan: Plan, console: Console) -> int:
         in_use.close()
         collect(plan)
     tell(console, f"Report: {plan.output / 'report.html'}")
-    return 1 if failed_rows(plan, record) or report.faults or faults.sentences else 0
+    failed = failed_rows(plan, record) or any(failed_rows(elsewhere[name], nodes[name]) for name in nodes)
+    return 1 if failed or report.faults or faults.sentences else 0
 
 
 @contextmanager

@@ -7,7 +7,6 @@ machine's rows as a kit's samples do, and nothing is compared across machines.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -21,12 +20,11 @@ from pipeline.artifact.store import key_of
 from pipeline.data.dataset import Split
 from pipeline.data.handed import handed
 from pipeline.data.steps import carry_in
-from pipeline.errors import UserError
 from pipeline.errors.contained import Faults
 from pipeline.folders.locks import InUse
 from pipeline.kit.beside import beside
 from pipeline.measure.outputs import OutputAxes
-from pipeline.plan import Places, Plan, Target
+from pipeline.plan import Places, Plan
 from pipeline.results.reading import load_record
 from pipeline.results.record import RECORD_FILE, SAMPLES, Record, save_record
 from pipeline.results.report import Report
@@ -38,7 +36,6 @@ from pipeline.run.progress import ProgressDisplay
 from pipeline.run.recorded import make_record
 from pipeline.store import StorePlace, open_store
 
-logger = logging.getLogger(__name__)
 NODES = "nodes"
 """The folder beside a run's samples that has a record of each node."""
 
@@ -54,38 +51,6 @@ class NodeOrder:
     store: StorePlace
     test: Split
     output_axes: OutputAxes | None
-
-
-def node_of(target: Target) -> str | None:
-    """The name of the node that a target is timed on; None: this machine."""
-    if not target.where:
-        return None
-    return "-".join(str(value) for value in target.where.values())
-
-
-def by_node(plan: Plan) -> tuple[Plan, Mapping[str, Plan]]:
-    """The plan of this machine's targets, and those of the nodes, by the nodes' names.
-
-    Raises UserError where a target can't be timed where it should.
-    """
-    nodes = dict.fromkeys(name for target in plan.targets.values() if (name := node_of(target)) is not None)
-    if not nodes:
-        return plan, {}
-    here = {name: target for name, target in plan.targets.items() if node_of(target) is None}
-    if not here:
-        raise UserError(
-            f"all targets are timed on nodes ({', '.join(nodes)}): select one of this machine too, such as "
-            f"target=[ort_cpu,{','.join(plan.targets)}]"
-        )
-    return replace(plan, targets=here), {name: _plan_of(plan, name) for name in nodes}
-
-
-def _plan_of(plan: Plan, node: str) -> Plan:
-    targets = {name: target for name, target in plan.targets.items() if node_of(target) == node}
-    reference = plan.measure.reference
-    foreign = reference is not None and reference.partition("@")[2] not in targets
-    measure = replace(plan.measure, reference=None) if foreign else plan.measure
-    return replace(plan, targets=targets, measure=measure, search=None, tracking=None)
 
 
 def measure_nodes(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any
@@ -15,11 +15,11 @@ from pipeline.data.dataset import Split, SplitName, preprocess
 from pipeline.data.steps import sequences_in
 from pipeline.errors import NoExamples, Skipped, UserError, keeping
 from pipeline.errors.names import unknown
-from pipeline.execution import Local
 from pipeline.measure.accuracy import assert_disjoint
 from pipeline.plan import InputSignature, Plan, may_be_state
 from pipeline.plan.chains import misfit
 from pipeline.run.drift import DECIDING
+from pipeline.run.placing import misplaced
 
 
 def preflight(plan: Plan) -> dict[SplitName, Split]:
@@ -63,22 +63,13 @@ def check_surroundings(plan: Plan) -> None:
             target.backend.check(target)
     with keeping(problems):
         _check_installed(plan)
-    problems += _unplaced(plan)
+    problems += misplaced(plan)
     for needed in (plan.tracking, plan.execution):
         if needed is not None:
             with keeping(problems):
                 needed.check()
     if problems:
         raise UserError(*problems)
-
-
-def _unplaced(plan: Plan) -> Iterator[str]:
-    """The targets that name a node where there can't be any of that name."""
-    execution = plan.execution or Local()
-    for name, target in plan.targets.items():
-        problem = execution.node_problem(target.where) if target.where else None
-        if problem is not None:
-            yield f"target.{name}.where: {problem}"
 
 
 def _check_installed(plan: Plan) -> None:

@@ -1,0 +1,103 @@
+"""Builds with fine-tuning, one after another and side by side: how long they take.
+
+    python benchmarks/builds.py [COUNT] [--executions local,pool,ray] [--examples 4000] [--folder DIR]
+
+COUNT chains (12 by default) prune fashion_resnet to different widths, fine-tune it for an epoch on some examples,
+export it and quantize it. Each way to carry them out builds into a store of its own, which has the trained model only.
+The table has the wall time of each and its part of the first one's. Nothing else should run on the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from built import composed
+from rich.console import Console
+
+from pipeline.folders.surroundings import own_surroundings
+from pipeline.plan import Plan, Variant
+from pipeline.run.build import builder
+from pipeline.run.fitting import acquainted, with_fitted_data
+from pipeline.run.preflight import preflight
+from pipeline.run.progress import ProgressDisplay
+from pipeline.run.spread import build_all
+from pipeline.store import StorePlace
+
+RATIOS = (0.15, 0.6)
+"""The lowest and the highest share of channels that is pruned."""
+STEPS = 5
+"""The stages of a chain."""
+
+
+def plan_of(execution: str, count: int, examples: int, folder: Path) -> Plan:
+    """The plan of the chains, each another ratio of the variant ``pruned_int8``."""
+    words = [
+        "variant=[baseline,pruned_int8]",
+        "target=[ort_cpu]",
+        f"execution={execution}",
+        "variants.pruned_int8.stages.finetune.epochs=1",
+        f"variants.pruned_int8.stages.finetune.max_examples={examples}",
+    ]
+    plan = composed(words, folder / "output")
+    chain = plan.variants["pruned_int8"]
+    low, high = RATIOS
+    ratios = [low + (high - low) * number / max(1, count - 1) for number in range(count)]
+    variants = {f"pruned_{ratio:.3f}": _pruned_to(chain, f"pruned_{ratio:.3f}", ratio) for ratio in ratios}
+    place = StorePlace(folder=folder / execution)
+    return replace(plan, variants={"baseline": plan.variants["baseline"], **variants}, store=place)
+
+
+def _pruned_to(chain: Variant, name: str, ratio: float) -> Variant:
+    stages = {**chain.stages, "prune": replace(chain.stages["prune"], pruning_ratio=ratio)}  # type: ignore[type-var]
+    return replace(chain, name=name, stages=stages)
+
+
+def timed(plan: Plan, count: int) -> float:
+    """How long the chains take to build, in seconds; the trained model and the places are there before."""
+    plan = with_fitted_data(plan)
+    splits = preflight(plan)
+    with ProgressDisplay(Console()) as display, builder(plan, display.step) as making:
+        plan = making.plan = acquainted(plan, making.source().artifact, splits).plan
+        began = time.monotonic()
+        built = build_all(making, list(plan.variants.values()), display, count * STEPS)
+        seconds = time.monotonic() - began
+    failed = [f"{item.record.name}: {item.record.reason}" for item in built if item.record.status != "ok"]
+    if failed:
+        raise SystemExit("\n".join(failed))
+    return seconds
+
+
+def table(found: Mapping[str, float], count: int) -> str:
+    """The wall times as a table in Markdown."""
+    first = next(iter(found.values()))
+    rows = [f"| {name} | {seconds:.0f} s | {seconds / first:.2f} |" for name, seconds in found.items()]
+    return "\n".join([f"| {count} chains, `execution=` | wall time | of the first |", "| --- | --- | --- |", *rows])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description="Time builds one after another and side by side.")
+    parser.add_argument("count", nargs="?", type=int, default=12)
+    parser.add_argument("--executions", default="local,pool", help="with commas between (default: local,pool)")
+    parser.add_argument("--examples", type=int, default=4000, help="that each fine-tuning sees (default: 4000)")
+    parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")
+    options = parser.parse_args(arguments)
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="builds-"))
+    found = {}
+    with own_surroundings():
+        for execution in options.executions.split(","):
+            found[execution] = timed(plan_of(execution, options.count, options.examples, folder), options.count)
+            print(f"{execution}: {found[execution]:.0f} s", flush=True)
+    print(table(found, options.count))
+    if options.folder is None:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()
