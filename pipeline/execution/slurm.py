@@ -135,7 +135,8 @@ class Jobs:
                     raise WorkerFailed("it was stopped")
                 heard = _listen(said, heard, hear)
         except BaseException:
-            job.cancel(check=False)
+            if self.settings.cluster != "local":  # those end with this process; to cancel them prints a traceback
+                job.cancel(check=False)
             raise
         _listen(said, heard, hear)
         try:

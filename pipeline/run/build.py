@@ -99,7 +99,8 @@ class Builder:
             require_change(variant, records)
         for error in failures:
             status = "skipped" if isinstance(error, Skipped) else "failed"
-            logger.warning("variant %s %s: %s", variant.name, status, error)
+            if not self.steps.is_over:
+                logger.warning("variant %s %s: %s", variant.name, status, error)
             return Built(self._record(variant.name, status, str(error), records, None), [])
         return Built(self._record(variant.name, "ok", None, records, artifacts[-1]), artifacts, source.facts["notes"])
 

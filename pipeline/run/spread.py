@@ -56,7 +56,7 @@ def _side_by_side(builder: Builder, variants: Sequence[Variant]) -> list[Built]:
                 chain.result()
             return [chain.result() for chain in chains]
         except BaseException:
-            builder.steps.places.end()  # else the other chains would be waited for
+            builder.steps.end()  # else the other chains would be waited for
             threads.shutdown(wait=False, cancel_futures=True)
             raise
 

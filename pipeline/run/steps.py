@@ -56,6 +56,8 @@ class Steps:
     made: set[str] = field(default_factory=set)
     """The keys of what this run has built."""
     failed: dict[str, StageFailed | Skipped] = field(default_factory=dict)
+    is_over: bool = False
+    """Whether what runs was ended, as the run itself ends: that is no failure of a stage."""
     _turns: dict[str, Lock] = field(default_factory=dict)
     reading: Lock = field(default_factory=Lock)
     """Held while examples are read: a data set need not allow for threads."""
@@ -76,6 +78,11 @@ class Steps:
                 failure = type(error)(f"{step.name}: {error}")
                 self.failed[step.key] = failure
                 raise failure from error
+
+    def end(self) -> None:
+        """End what runs in the places."""
+        self.is_over = True
+        self.places.end()
 
     def told(self, key: str, label: str, made: Made) -> tuple[Entry, float]:
         """Take note of an entry, and tell of one that was built."""

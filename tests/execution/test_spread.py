@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from pipeline.artifact import Artifact
 from pipeline.execution import Pool, Slurm
-from pipeline.plan import Execution, Stage
+from pipeline.plan import Context, Execution, Stage
 from pipeline.run.build import builder
 from pipeline.run.built import Built
 from pipeline.run.progress import ProgressDisplay
 from pipeline.run.spread import build_all
 from tests.example import Scale, plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waits(Scale):
+    """A stage that says that it has begun, and takes long."""
+
+    started: str
+
+    def __call__(self, source: Artifact, out: Path, context: Context) -> None:
+        Path(self.started).touch()
+        for share in range(600):
+            context.progress(share / 600, "waiting")
+            time.sleep(0.1)
 
 
 def built(folder: Path, execution: Execution | None) -> tuple[Mapping[str, Built], str, list[str]]:
@@ -73,3 +88,25 @@ def test_jobs_build_into_the_store_that_they_share(one_by_one: dict[str, object]
     assert told(made) == one_by_one
     assert called == ["2.0", "3.0", "5.0", "7.0"]
     assert [stage.reused for stage in made["six"].record.stages] == [False, False]
+
+
+def test_a_run_that_ends_meanwhile_tells_of_no_failed_chain(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    slow, other = (tmp_path / name for name in ("slow", "other"))
+    stages = {"slow": {"a": Waits(started=str(slow))}, "other": {"a": Waits(by=3.0, started=str(other))}}
+    chosen = replace(plan(tmp_path, {"baseline": {}, **stages}), execution=Pool(places=2))
+
+    raised: list[str] = []
+
+    def interrupt(label: str, done: float, text: str) -> None:
+        if slow.exists() and other.exists() and not raised:  # one chain hears of it, and the other is ended
+            raised.append(label)
+            raise KeyboardInterrupt
+
+    console = Console(file=StringIO())
+    with (
+        ProgressDisplay(console, interrupt) as display,
+        pytest.raises(KeyboardInterrupt),
+        builder(chosen, display.step) as making,
+    ):
+        build_all(making, list(chosen.variants.values()), display, 2)
+    assert [record.message for record in caplog.records if "failed" in record.message] == []
