@@ -20,6 +20,8 @@ from pipeline.run.building import Said, Task, examples_for, limits_for
 from pipeline.run.making import FarStep, Made, Written, get_or_make, make_there, run_stage_timed
 from pipeline.store import ModelStore
 
+_TRIES = 3
+"""How often a node is asked for a stage whose entry is not there afterwards: ``store gc`` may have been faster."""
 Progress = Callable[[str, float, str], None]
 """A function that is told the step's label, the share done (0 to 1) and a few words."""
 
@@ -120,12 +122,12 @@ class Steps:
             task=self._task(plan, step, Path(), Path()),
             libraries={name: version(name) for name in step.stage.libraries},
         )
-        with _as_stage_failed():
-            seconds, new = self._placed(make_there, far, step, plan)
-        built = store.get(step.key)
-        if built is None:
-            raise StageFailed(f"nodes don't build into {plan.store}: store.path must be a folder that all of them see")
-        return self.told(step.key, step.label, Made(entry=built, seconds=seconds, new=new))
+        for _ in range(_TRIES):
+            with _as_stage_failed():
+                seconds, new = self._placed(make_there, far, step, plan)
+            if (built := store.get(step.key)) is not None:
+                return self.told(step.key, step.label, Made(entry=built, seconds=seconds, new=new))
+        raise StageFailed(f"nodes don't build into {plan.store}: store.path must be a folder that all of them see")
 
     def _task(self, plan: Plan, step: Step, out: Path, work: Path) -> Task:
         with self.reading:
