@@ -188,8 +188,7 @@ class Store:
 
         Entries that a run uses stay. Returns the entries removed; raises UserError for a limit that is no size.
         """
-        if not (math.isfinite(max_gb) and max_gb >= 0):
-            raise UserError(f"a store can't be kept below {max_gb} GB: give a number from 0 on")
+        check_limit(max_gb)
         self.sweep()
         entries = self.entries()
         total = sum(entry.size_bytes for entry in entries)
@@ -250,6 +249,12 @@ def reporting_store(root: Path) -> AbstractContextManager[None]:
 def _is_entry(path: Path) -> bool:
     """Whether a folder of the store is an entry, be it a damaged one; nothing else that lies there is touched."""
     return os.path.lexists(path / "entry.json") or _KEY.fullmatch(path.name) is not None
+
+
+def check_limit(max_gb: float) -> None:
+    """Raise UserError for a limit that is no size."""
+    if not (math.isfinite(max_gb) and max_gb >= 0):
+        raise UserError(f"a store can't be kept below {max_gb} GB: give a number from 0 on")
 
 
 def sealed(key: str, text: bytes) -> Sealed:

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline import PACKAGE
+from pipeline.folders.life import Life
 from pipeline.folders.surroundings import own_surroundings
-from pipeline.folders.waiting import Holder
 from pipeline.isolated.call import Call, Raised, Returned, carried_out
+from pipeline.plan import PlacedCall
 
 _LOOK_S = 1.0
 
@@ -26,7 +27,12 @@ class FarCall:
     call: Call
     search_path: Sequence[str] = field(default_factory=lambda: tuple(sys.path))
     name: str = field(default_factory=lambda: uuid.uuid4().hex)
-    caller: Holder = field(default_factory=Holder.me)
+    caller: Life = field(default_factory=Life.mine)
+
+    @staticmethod
+    def of(call: PlacedCall[Any]) -> FarCall:
+        """The call as it is sent."""
+        return FarCall(call=Call(function=call.function, arguments=call.arguments, heard=call.hear is not None))
 
     def carry_out(self, tell: Callable[[Any], None]) -> Returned | Raised:
         """The outcome, from this process; ``tell`` gets what the call says and logs."""
@@ -42,24 +48,19 @@ class FarCall:
     def _end_with_caller(self, over: threading.Event) -> None:
         """End this process when a caller on the same machine is gone; elsewhere the call is finished and stored."""
         while not over.wait(_LOOK_S):
-            if self.caller.is_gone:
+            if self.caller.is_over:
                 os._exit(1)
 
 
 @contextmanager
-def importable(**more: str) -> Iterator[None]:
-    """Let processes that another program starts meanwhile find this package as this one does.
-
-    ``more`` are variables of the environment for them and for this process; those that the user has set stay.
-    """
-    before = dict(os.environ)
-    path = os.pathsep.join([str(PACKAGE.parent), *filter(None, [before.get("PYTHONPATH")])])
-    os.environ.update({**more, **before, "PYTHONPATH": path})
+def importable() -> Iterator[None]:
+    """Let processes that another program starts meanwhile find this package as this one does."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(PACKAGE.parent), *([before] if before else [])])
     try:
         yield
     finally:
-        for name in ("PYTHONPATH", *more):
-            if name in before:
-                os.environ[name] = before[name]
-            else:
-                os.environ.pop(name, None)
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pipeline.isolated import Limits, run
+from pipeline.isolated import run
 from pipeline.isolated.run import Starter
 from pipeline.isolated.template import Template
-from pipeline.plan import Places
+from pipeline.plan import PlacedCall, Places
 
 T = TypeVar("T")
 NO_NODES = "there is this machine only: type execution=ray or execution=slurm"
@@ -24,17 +24,9 @@ class OnePlace:
     count: int = 1
     elsewhere: bool = False
 
-    def run(
-        self,
-        function: Callable[..., T],
-        *arguments: Any,
-        limits: Limits,
-        hear: Callable[[Any], None] | None = None,
-        trains: bool = False,
-        where: Mapping[str, Any] | None = None,
-    ) -> T:
-        """Call ``function`` in a process of its own."""
-        return run(function, *arguments, limits=limits, hear=hear, start=self.start)
+    def run(self, call: PlacedCall[T]) -> T:
+        """Carry out the call in a process of its own."""
+        return run(call.function, *call.arguments, limits=call.limits, hear=call.hear, start=self.start)
 
     def end(self) -> None:
         """Nothing runs but in the calling thread."""

@@ -22,7 +22,7 @@ from pipeline.execution.local import NO_NODES
 from pipeline.isolated import Limits, run
 from pipeline.isolated.template import Template
 from pipeline.machine.environment import available_cores, available_memory_bytes
-from pipeline.plan import Places
+from pipeline.plan import PlacedCall, Places
 
 T = TypeVar("T")
 _BYTES_PER_GB = 10**9
@@ -46,34 +46,24 @@ class Seats:
     stop: Event = field(default_factory=Event)
     elsewhere: bool = False
 
-    def run(
-        self,
-        function: Callable[..., T],
-        *arguments: Any,
-        limits: Limits,
-        hear: Callable[[Any], None] | None = None,
-        trains: bool = False,
-        where: Mapping[str, Any] | None = None,
-    ) -> T:
-        """Call ``function`` in a process on the first free place's cores."""
-        return self.threads.submit(self._run, function, arguments, limits, hear).result()
+    def run(self, call: PlacedCall[T]) -> T:
+        """Carry out the call in a process on the first free place's cores."""
+        return self.threads.submit(self._run, call).result()
 
     def end(self) -> None:
         """End what runs."""
         self.stop.set()
 
-    def _run(
-        self, function: Callable[..., T], arguments: Sequence[Any], limits: Limits, hear: Callable[[Any], None] | None
-    ) -> T:
+    def _run(self, call: PlacedCall[T]) -> T:
         seat = self.free.get()
         try:
             result: T = run(
                 on_cores,
                 seat.cores,
-                function,
-                *arguments,
-                limits=self._share(limits),
-                hear=hear,
+                call.function,
+                *call.arguments,
+                limits=self._share(call.limits),
+                hear=call.hear,
                 start=seat.template,
                 stop=self.stop,
             )

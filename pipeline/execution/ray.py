@@ -18,13 +18,13 @@ from typing import Any, TypeVar
 from pipeline.bounds import Count, NotNegative, Positive, Whole
 from pipeline.errors import UserError, WorkerFailed, first_line
 from pipeline.execution.far import FarCall, importable
-from pipeline.isolated import Limits
-from pipeline.isolated.call import Call, Raised, Returned
+from pipeline.isolated.call import Raised, Returned
 from pipeline.isolated.run import pass_on, result_of
 from pipeline.isolated.template import Template
+from pipeline.libraries.manners import with_manners
 from pipeline.libraries.muted import errors_only
 from pipeline.machine.environment import available_cores
-from pipeline.plan import Places
+from pipeline.plan import PlacedCall, Places
 
 T = TypeVar("T")
 ADDRESS = "RAY_ADDRESS"
@@ -78,7 +78,7 @@ class Ray:
 
         address = self.address or os.environ.get(ADDRESS) or "local"
         starts = address == "local"
-        with errors_only(), importable(**MANNERS):
+        with errors_only(), importable(), with_manners(MANNERS):
             for last in (not starts, False, True):
                 try:
                     _knock(address)
@@ -140,31 +140,23 @@ class Tasks:
 
         self._ears = ray.remote(num_cpus=0)(Ears).remote()
 
-    def run(
-        self,
-        function: Callable[..., T],
-        *arguments: Any,
-        limits: Limits,
-        hear: Callable[[Any], None] | None = None,
-        trains: bool = False,
-        where: Mapping[str, Any] | None = None,
-    ) -> T:
-        """Call ``function`` in a task; one whose node dies is started again, ``retries`` times."""
+    def run(self, call: PlacedCall[T]) -> T:
+        """Carry out the call in a task; one whose node dies is started again, ``retries`` times."""
         import ray
 
-        far = FarCall(call=Call(function=function, arguments=arguments, heard=hear is not None))
+        far = FarCall.of(call)
         task = ray.remote(carry_out).options(
-            num_gpus=self.gpus if trains else 0,
+            num_gpus=self.gpus if call.trains else 0,
             max_retries=self.settings.retries,
-            **(alone_on(where[RESOURCE]) if where else {"num_cpus": self.settings.cpus}),
-            name=getattr(function, "__name__", "call"),
+            **(alone_on(call.where[RESOURCE]) if call.where else {"num_cpus": self.settings.cpus}),
+            name=getattr(call.function, "__name__", "call"),
         )
         try:
             running = task.remote(far, self._ears)
         except Exception as error:  # a class of the user's may refuse to be pickled in its own way
             raise WorkerFailed(f"it can't be handed to Ray: {first_line(error)}") from error
         try:
-            result: T = self._awaited(running, far.name, hear)
+            result: T = self._awaited(running, far.name, call.hear)
             return result
         except BaseException:
             with suppress(Exception):  # a cluster that is gone has nothing to cancel

@@ -20,11 +20,10 @@ from pipeline.bounds import Count, Nonempty, Whole
 from pipeline.errors import UserError, WorkerFailed, first_line
 from pipeline.execution.far import FarCall, importable
 from pipeline.folders.locks import owned_folder, sweep
-from pipeline.isolated import Limits
-from pipeline.isolated.call import Call, Raised, Returned
+from pipeline.isolated.call import Raised, Returned
 from pipeline.isolated.run import pass_on, result_of
 from pipeline.isolated.template import Template
-from pipeline.plan import Places
+from pipeline.plan import PlacedCall, Places
 
 T = TypeVar("T")
 _LOOK_S = 1.0
@@ -73,7 +72,7 @@ class Slurm:
         parent.mkdir(parents=True, exist_ok=True)
         for left in parent.iterdir():  # by runs that were killed
             sweep(left)
-        with owned_folder(parent, "run-") as folder:
+        with owned_folder(parent, "run-") as folder, importable():
             jobs = Jobs(count=self.at_once, settings=self, folder=folder, free=Semaphore(self.at_once))
             try:
                 yield jobs
@@ -94,24 +93,16 @@ class Jobs:
     elsewhere: bool = True
     stop: Event = field(default_factory=Event)
 
-    def run(
-        self,
-        function: Callable[..., T],
-        *arguments: Any,
-        limits: Limits,
-        hear: Callable[[Any], None] | None = None,
-        trains: bool = False,
-        where: Mapping[str, Any] | None = None,
-    ) -> T:
-        """Call ``function`` in a job; one that ends without a word is submitted again, ``retries`` times."""
-        far = FarCall(call=Call(function=function, arguments=arguments, heard=hear is not None))
-        parameters = self._parameters(where, trains=trains)
+    def run(self, call: PlacedCall[T]) -> T:
+        """Carry out the call in a job; one that ends without a word is submitted again, ``retries`` times."""
+        far = FarCall.of(call)
+        parameters = self._parameters(call.where, trains=call.trains)
         with self.free:
             for _ in range(self.settings.retries):
                 with suppress(_Died):
-                    again: T = self._once(far, hear, parameters)
+                    again: T = self._once(far, call.hear, parameters)
                     return again
-            result: T = self._once(far, hear, parameters)
+            result: T = self._once(far, call.hear, parameters)
             return result
 
     def end(self) -> None:
@@ -124,8 +115,7 @@ class Jobs:
         said = self.folder / f"{far.name}.said"
         said.unlink(missing_ok=True)
         try:
-            with importable():
-                job = self._executor(parameters).submit(carry_out, far, said)
+            job = self._executor(parameters).submit(carry_out, far, said)
         except Exception as error:  # sbatch's own complaints, and what a user's class says to being pickled
             raise WorkerFailed(f"it can't be submitted: {first_line(error)}") from error
         heard = 0

@@ -1,6 +1,6 @@
 """The core types of what is asked for, and whether they fit together."""
 
-from pipeline.plan.execution import Execution, Places
+from pipeline.plan.execution import Execution, PlacedCall, Places
 from pipeline.plan.metric import Metric
 from pipeline.plan.plan import Grid, Plan
 from pipeline.plan.postprocessing import Postprocessing
@@ -49,6 +49,7 @@ __all__ = [
     "MeasureSettings",
     "Metric",
     "ModelSource",
+    "PlacedCall",
     "Places",
     "Plan",
     "Postprocessing",

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 from pipeline.isolated import Limits
 from pipeline.isolated.template import Template
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedCall(Generic[T]):
+    """A call for a place."""
+
+    function: Callable[..., T]
+    arguments: tuple[Any, ...]
+    limits: Limits
+    """The limits of a process of this machine; a node finds its own."""
+    hear: Callable[[Any], None] | None = None
+    """Where it is given, the function also gets the keyword ``say``, and this is told what it says."""
+    trains: bool = False
+    """Whether it is a training, which gets a GPU where places have one."""
+    where: Mapping[str, Any] | None = None
+    """The node that it must run on, alone; None: any place."""
 
 
 class Places(Protocol):
@@ -25,20 +42,11 @@ class Places(Protocol):
         """Whether a call may run on another machine: it finds no file of this one there but those of a shared store."""
         ...
 
-    def run(
-        self,
-        function: Callable[..., T],
-        *arguments: Any,
-        limits: Limits,
-        hear: Callable[[Any], None] | None = None,
-        trains: bool = False,
-        where: Mapping[str, Any] | None = None,
-    ) -> T:
-        """The result of ``function``, called in another process as soon as a place is free; the calling thread waits.
+    def run(self, call: PlacedCall[T]) -> T:
+        """The result of a call, in another process as soon as a place is free; the calling thread waits.
 
-        With ``hear`` the function also gets the keyword ``say``, and ``hear`` is told what it says. ``trains`` is for a
-        training, which gets a GPU where places have one. ``where`` names the node that it must run on, alone. Raises
-        errors of ours as they were raised there, and WorkerFailed, with the reason, for whatever else goes wrong.
+        Raises errors of ours as they were raised there, and WorkerFailed, with the reason, for whatever else goes
+        wrong.
         """
         ...
 

@@ -33,7 +33,7 @@ from pipeline.run.bundling import bundle
 from pipeline.run.fitting import acquainted, with_fitted_data
 from pipeline.run.mapping import map_variants
 from pipeline.run.measure import Measured, measure
-from pipeline.run.nodes import keep_nodes, measure_nodes, with_nodes
+from pipeline.run.nodes import measure_nodes, with_nodes
 from pipeline.run.outlook import outlook
 from pipeline.run.placing import by_node
 from pipeline.run.preflight import preflight
@@ -102,7 +102,6 @@ def run(plan: Plan, console: Console) -> int:
         if trials:
             record = replace(record, trials=trials)
             save_record(record, plan.output / SAMPLES)
-        keep_nodes(nodes, plan.output)
         report = with_nodes(analyse(record), plan.output)
         # Before the report, which names the bundle where there is one.
         bundled = faults.contain(

@@ -24,7 +24,7 @@ from pipeline.errors.contained import Faults
 from pipeline.folders.locks import InUse
 from pipeline.kit.beside import beside
 from pipeline.measure.outputs import OutputAxes
-from pipeline.plan import Places, Plan
+from pipeline.plan import PlacedCall, Places, Plan
 from pipeline.results.reading import load_record
 from pipeline.results.record import RECORD_FILE, SAMPLES, Record, save_record
 from pipeline.results.report import Report
@@ -62,51 +62,45 @@ def measure_nodes(
     output_axes: OutputAxes | None,
     faults: Faults,
 ) -> dict[str, Record]:
-    """The records of the nodes, by name. All nodes measure at the same time; one that fails is told in ``faults``."""
+    """The records of the nodes, by name, which are written beside the run's own samples. All nodes measure at the same
+    time; one that fails is told in ``faults``."""
     if not plans:
         return {}
-    found: dict[str, Record] = {}
+
+    def measured(name: str) -> Record:
+        plan = plans[name]
+        display.say(f"  measuring on {name}: {', '.join(plan.targets)}")
+        where = next(iter(plan.targets.values())).where
+        order = _order(plan, built, test, output_axes)
+        call = PlacedCall(
+            function=measure_there, arguments=(order,), limits=limits_for(plan), hear=lambda said: None, where=where
+        )
+        record = places.run(call)
+        save_record(record, plan.output / SAMPLES / NODES / name)  # kept, however the run goes on
+        display.say(f"  measured on {name}: {record.machine.cpu}")
+        return record
+
     with ThreadPoolExecutor(len(plans), thread_name_prefix="node") as threads:
-        orders = {
-            name: threads.submit(_measured, name, plan, places, built, test, display, output_axes)
-            for name, plan in plans.items()
-        }
+        orders = {name: threads.submit(measured, name) for name in plans}
         try:
-            for name, order in orders.items():
-                record = faults.contain(f"the rows of {name}", order.result, None)
-                if record is not None:
-                    found[name] = record
+            found = {name: faults.contain(f"the rows of {name}", one.result, None) for name, one in orders.items()}
         except BaseException:
             places.end()
             raise
-    return found
+    return {name: record for name, record in found.items() if record is not None}
 
 
-def _measured(
-    name: str,
-    plan: Plan,
-    places: Places,
-    built: Mapping[str, Built],
-    test: Split,
-    display: ProgressDisplay,
-    output_axes: OutputAxes | None,
-) -> Record:
+def _order(plan: Plan, built: Mapping[str, Built], test: Split, output_axes: OutputAxes | None) -> NodeOrder:
     whole = carry_in(plan.data) is not None
     data = plan.data if whole else handed(plan.data, frozenset({"test"}), frozenset({"calibration"}), 1)
-    artifacts = [artifact for item in built.values() for artifact in item.artifacts]
-    order = NodeOrder(
+    return NodeOrder(
         plan=replace(plan, data=data, execution=None),
         built=built,
-        keys={artifact.path: key_of(artifact) for artifact in artifacts},
+        keys={artifact.path: key_of(artifact) for item in built.values() for artifact in item.artifacts},
         store=plan.store.for_nodes(),
         test=test,
         output_axes=output_axes,
     )
-    where = next(iter(plan.targets.values())).where
-    display.say(f"  measuring on {name}: {', '.join(plan.targets)}")
-    record: Record = places.run(measure_there, order, limits=limits_for(plan), hear=lambda said: None, where=where)
-    display.say(f"  measured on {name}: {record.machine.cpu}")
-    return record
 
 
 def measure_there(order: NodeOrder, *, say: Callable[[Said], None]) -> Record:
@@ -126,12 +120,6 @@ def _moved(item: Built, there: Mapping[Path, Artifact]) -> Built:
     artifacts = [there[artifact.path] for artifact in item.artifacts]
     path = str(artifacts[-1].path) if artifacts else item.record.path
     return replace(item, artifacts=artifacts, record=replace(item.record, path=path))
-
-
-def keep_nodes(records: Mapping[str, Record], output: Path) -> None:
-    """Write the nodes' records beside the run's own samples."""
-    for name, record in records.items():
-        save_record(record, output / SAMPLES / NODES / name)
 
 
 def with_nodes(report: Report, run: Path) -> Report:

@@ -15,7 +15,7 @@ from pipeline.artifact.store import Entry, key_of
 from pipeline.errors import CorruptEntry, Skipped, StageFailed, Unchanged, UserError, WorkerFailed
 from pipeline.libraries.installed import version
 from pipeline.machine.environment import isa
-from pipeline.plan import Places, Plan, Stage, role_of
+from pipeline.plan import PlacedCall, Places, Plan, Stage, role_of
 from pipeline.run.building import Said, Task, examples_for, limits_for
 from pipeline.run.making import FarStep, Made, Written, get_or_make, make_there, run_stage_timed
 from pipeline.store import ModelStore
@@ -150,7 +150,8 @@ class Steps:
         def hear(said: Said) -> None:
             self.progress(step.label, min(said[0], 0.999), said[1])
 
-        return self.places.run(function, task, limits=limits_for(plan), hear=hear, trains=step.trains)
+        call = PlacedCall(function=function, arguments=(task,), limits=limits_for(plan), hear=hear, trains=step.trains)
+        return self.places.run(call)
 
 
 @contextmanager

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pipeline.artifact.store import BYTES_PER_GB, EntrySummary, sealed
-from pipeline.errors import CorruptEntry, UserError
+from pipeline.artifact.store import BYTES_PER_GB, EntrySummary, Sealed, check_limit, sealed
+from pipeline.errors import CorruptEntry
 from pipeline.folders.locks import STALE_S
 from pipeline.store.copies import ENTRY, USED, Copies
 from pipeline.store.objects import ObjectInfo, Objects
@@ -67,8 +66,7 @@ def collect_at(objects: Objects, max_gb: float) -> list[EntrySummary]:
     What is being built, and what was used in the last quarter of an hour, stays. Returns the entries removed; raises
     UserError for a limit that is no size.
     """
-    if not (math.isfinite(max_gb) and max_gb >= 0):
-        raise UserError(f"a store can't be kept below {max_gb} GB: give a number from 0 on")
+    check_limit(max_gb)
     objects.write(_CLOCK, b"")
     found = objects.find()
     now = next((info.written for info in found if info.name == _CLOCK), 0.0)
@@ -96,8 +94,8 @@ def _sweep(objects: Objects, listed: Iterable[_Listed], now: float) -> None:
             continue
         if len({info.name.split("/")[1] for info in one.objects} - {ENTRY, USED}) > 1:
             text = objects.read(f"{one.key}/{ENTRY}")
-            digest = _digest(one.key, text)
-            old = [info for info in one.beside(digest) if now - info.written > STALE_S] if digest else []
+            told = _told(one.key, text)
+            old = [] if told is None else [info for info in one.beside(told.digest) if now - info.written > STALE_S]
             _remove(objects, old)
 
 
@@ -125,14 +123,13 @@ def _summary(one: _Listed, label: str) -> EntrySummary:
 
 
 def _label(key: str, text: bytes | None) -> str:
-    try:
-        return "unreadable" if text is None else sealed(key, text).label
-    except (ValueError, KeyError, TypeError, RecursionError, CorruptEntry):
-        return "unreadable"
+    told = _told(key, text)
+    return "unreadable" if told is None else told.label
 
 
-def _digest(key: str, text: bytes | None) -> str | None:
+def _told(key: str, text: bytes | None) -> Sealed | None:
+    """What an entry.json tells; None where it is missing or can't be read."""
     try:
-        return None if text is None else sealed(key, text).digest
+        return None if text is None else sealed(key, text)
     except (ValueError, KeyError, TypeError, RecursionError, CorruptEntry):
         return None

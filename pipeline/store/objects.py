@@ -124,12 +124,16 @@ class Objects:
         return [ObjectInfo(name, int(told.get("size") or 0), _written(told)) for name, told in listed]
 
     @property
+    def _place(self) -> tuple[Any, str]:
+        """The file system, and the path of the address on it."""
+        return _opened(self.address, json.dumps(self.options, sort_keys=True, default=str))
+
+    @property
     def _fs(self) -> Any:
-        return _opened(self.address, json.dumps(self.options, sort_keys=True, default=str))[0]
+        return self._place[0]
 
     def _path(self, name: str) -> str:
-        root = _opened(self.address, json.dumps(self.options, sort_keys=True, default=str))[1]
-        return f"{root}/{self.below}{name}".rstrip("/")
+        return f"{self._place[1]}/{self.below}{name}".rstrip("/")
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-from pipeline.errors.contained import contained
-from pipeline.isolated import Limits, run
 from pipeline.report.charts.drawing import GREY, TIP, Panel, Values, chart_of, finished, tip
-from pipeline.report.charts.figures import Drawing, Figure
+from pipeline.report.charts.figures import Drawing, Figure, drawn_apart
 from pipeline.report.charts.picture import pictured
 from pipeline.report.charts.speedup import TICKS, domain_of
 from pipeline.results import numbers as show
@@ -25,17 +21,12 @@ CAPTION = (
 _MOST_JOBS = 40
 _MOST_CHAINS = 7
 """As many as there are colours that readers tell apart."""
-_DRAWING_S = 300
 _LONGEST = 26
 
 
 def draw_apart(found: Sweep) -> Drawing:
     """The chart, drawn in a process of its own, which memory ends before the report."""
-    return contained(
-        "the chart",
-        lambda: run(_draw_first_to_go, found, limits=Limits(seconds=_DRAWING_S)),
-        lambda reason: Drawing(figures=[], faults=[reason]),
-    )
+    return drawn_apart("the chart", draw, found)
 
 
 def speedup_panel(found: Sweep) -> Panel | None:
@@ -81,9 +72,8 @@ def _spec(values: Values, chains: Sequence[str], legend_columns: int) -> dict[st
     return finished(layers, max(16 * len(values), 26 * len(jobs)))
 
 
-def _draw_first_to_go(found: Sweep) -> Drawing:
-    with suppress(OSError):  # where the system has such a file: of all processes, it ends this one first
-        Path("/proc/self/oom_score_adj").write_text("1000")
+def draw(found: Sweep) -> Drawing:
+    """The chart, with its images."""
     panel = speedup_panel(found)
     if panel is None:
         return Drawing(figures=[])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import warnings
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from pipeline.artifact.onnx_file import read_onnx
 from pipeline.bounds import Nonempty
 from pipeline.bundle.manifest import MANIFEST_FILE
 from pipeline.errors import SlimlineError, UserError, first_line
+from pipeline.libraries.manners import with_manners
 from pipeline.libraries.muted import errors_only
 from pipeline.report.deployed import FOLDER as DEPLOY
 from pipeline.report.fields import values_of
@@ -96,9 +96,7 @@ class MLflow:
     @contextmanager
     def _client(self) -> Iterator[Any]:
         """MLflow, asked for this tracking; what it keeps for the whole process is put back."""
-        own = {name: value for name, value in MANNERS.items() if name not in os.environ}
-        os.environ.update(own)
-        try:
+        with with_manners(MANNERS):
             with warnings.catch_warnings(action="ignore"):
                 import mlflow
 
@@ -109,9 +107,6 @@ class MLflow:
                     yield mlflow
                 finally:
                     mlflow.set_tracking_uri(before)
-        finally:
-            for name in own:
-                os.environ.pop(name, None)
 
     def _sent(self, mlflow: Any, report: Report, folder: Path) -> str:
         rows = all_rows(report)

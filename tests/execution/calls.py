@@ -7,9 +7,18 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.errors import StageFailed
+from pipeline.isolated import Limits
+from pipeline.plan import PlacedCall
+
+T = TypeVar("T")
+
+
+def placed(function: Callable[..., T], *arguments: Any, **more: Any) -> PlacedCall[T]:
+    """A call for a place, without limits unless ``more`` has some."""
+    return PlacedCall(function=function, arguments=arguments, **{"limits": Limits(), **more})
 
 
 def here(value: str) -> tuple[str, int, list[int]]:

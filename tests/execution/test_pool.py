@@ -16,7 +16,7 @@ from pipeline.execution.pool import Seats, shares_of_cores
 from pipeline.isolated import Limits
 from pipeline.isolated.template import Template
 from pipeline.machine.environment import available_cores
-from tests.execution.calls import endless, failing, here, met, saying
+from tests.execution.calls import endless, failing, here, met, placed, saying
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +38,12 @@ def test_two_calls_are_under_way_at_the_same_time_on_cores_of_their_own(places: 
     found: dict[str, bool] = {}
 
     def call(own: str, other: str) -> None:
-        found[own] = places.run(met, tmp_path / own, tmp_path / other, limits=Limits())
+        found[own] = places.run(placed(met, tmp_path / own, tmp_path / other))
 
     side_by_side(threading.Thread(target=call, args=("a", "b")), threading.Thread(target=call, args=("b", "a")))
     assert found == {"a": True, "b": True}
     mine = sorted(os.sched_getaffinity(0))
-    cores = [places.run(here, "x", limits=Limits())[2] for _ in range(4)]
+    cores = [places.run(placed(here, "x"))[2] for _ in range(4)]
     assert all(set(some) < set(mine) for some in cores)
     assert len({tuple(some) for some in cores}) == 2
 
@@ -58,15 +58,15 @@ def test_cores_are_dealt_out_whole() -> None:
 
 def test_a_call_is_heard_and_its_error_is_the_one_that_was_raised(places: Seats) -> None:
     said: list[tuple[float, str]] = []
-    assert places.run(saying, limits=Limits(), hear=said.append) == "done"
+    assert places.run(placed(saying, hear=said.append)) == "done"
     assert said == [(0.5, "half way")]
     with pytest.raises(StageFailed, match="a layer has no weights"):
-        places.run(failing, limits=Limits())
+        places.run(placed(failing))
 
 
 def test_places_share_the_memory_that_one_call_may_have(places: Seats) -> None:
     with pytest.raises(WorkerFailed, match=r"execution\.places=1 gives one of them all; limits\.memory_gb=GIGABYTES"):
-        places.run(endless, Path(os.devnull), limits=Limits(memory_bytes=1000))
+        places.run(placed(endless, Path(os.devnull), limits=Limits(memory_bytes=1000)))
 
 
 def test_what_runs_is_ended_with_the_places(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_what_runs_is_ended_with_the_places(tmp_path: Path) -> None:
 
     def call(places: Seats) -> None:
         try:
-            places.run(endless, started, limits=Limits())
+            places.run(placed(endless, started))
         except WorkerFailed as error:
             errors.append(error)
 

@@ -19,12 +19,12 @@ from pipeline.errors import StageFailed, UserError, WorkerFailed
 from pipeline.execution import Ray, Slurm
 from pipeline.execution.far import importable
 from pipeline.execution.ray import MANNERS, Tasks
-from pipeline.isolated import Limits
 from pipeline.isolated.template import Template
+from pipeline.libraries.manners import with_manners
 from pipeline.plan import Execution, Target
 from pipeline.run import loop
 from tests.example import Scale, plan
-from tests.execution.calls import dying_once, failing, here, saying
+from tests.execution.calls import dying_once, failing, here, placed, saying
 
 pytest.importorskip("ray")
 NODE = "edge"
@@ -46,7 +46,7 @@ def address() -> Iterator[str]:
 def started() -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.execution.cluster", NODE]
     pipe = subprocess.PIPE
-    with importable(**MANNERS):
+    with importable(), with_manners(MANNERS):
         return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
 
 
@@ -59,25 +59,25 @@ def tasks(address: str) -> Iterator[Tasks]:
 
 def test_a_task_gives_its_result_and_is_heard(tasks: Tasks) -> None:
     assert tasks.count == 3
-    value, _, _ = tasks.run(here, "x", limits=Limits(), where={"resource": NODE})
+    value, _, _ = tasks.run(placed(here, "x", where={"resource": NODE}))
     said: list[tuple[float, str]] = []
     assert value == "x"
-    assert tasks.run(saying, limits=Limits(), hear=said.append) == "done"
+    assert tasks.run(placed(saying, hear=said.append)) == "done"
     assert said == [(0.5, "half way")]
 
 
 def test_an_error_of_ours_is_raised_as_it_was(tasks: Tasks) -> None:
     with pytest.raises(StageFailed, match="a layer has no weights"):
-        tasks.run(failing, limits=Limits())
+        tasks.run(placed(failing))
 
 
 def test_a_task_whose_process_is_killed_is_started_again(tasks: Tasks, tmp_path: Path) -> None:
-    assert tasks.run(dying_once, tmp_path / "mark", limits=Limits()) == "alive"
+    assert tasks.run(placed(dying_once, tmp_path / "mark")) == "alive"
 
 
 def test_a_node_that_does_not_exist_is_named_with_those_that_do(tasks: Tasks) -> None:
     with pytest.raises(WorkerFailed, match="no node of the cluster has the resource xeon; there are: edge"):
-        tasks.run(here, "x", limits=Limits(), where={"resource": "xeon"})
+        tasks.run(placed(here, "x", where={"resource": "xeon"}))
     assert "type {resource: NAME}" in str(Ray().node_problem({"host": "a"}))
 
 

@@ -10,9 +10,8 @@ import pytest
 from pipeline.errors import StageFailed, UserError
 from pipeline.execution import Slurm
 from pipeline.execution.slurm import Jobs
-from pipeline.isolated import Limits
 from pipeline.isolated.template import Template
-from tests.execution.calls import dying_once, failing, here, saying
+from tests.execution.calls import dying_once, failing, here, placed, saying
 
 pytest.importorskip("submitit")
 
@@ -27,20 +26,20 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jobs]:
 
 
 def test_a_job_gives_its_result_and_is_heard(jobs: Jobs) -> None:
-    value, _, _ = jobs.run(here, "x", limits=Limits(), where={"slurm_nodelist": "node7"})
+    value, _, _ = jobs.run(placed(here, "x", where={"slurm_nodelist": "node7"}))
     said: list[tuple[float, str]] = []
     assert value == "x"
-    assert jobs.run(saying, limits=Limits(), hear=said.append) == "done"
+    assert jobs.run(placed(saying, hear=said.append)) == "done"
     assert said == [(0.5, "half way")]
 
 
 def test_an_error_of_ours_is_raised_as_it_was(jobs: Jobs) -> None:
     with pytest.raises(StageFailed, match="a layer has no weights"):
-        jobs.run(failing, limits=Limits())
+        jobs.run(placed(failing))
 
 
 def test_a_job_that_dies_is_submitted_again(jobs: Jobs, tmp_path: Path) -> None:
-    assert jobs.run(dying_once, tmp_path / "mark", limits=Limits()) == "alive"
+    assert jobs.run(placed(dying_once, tmp_path / "mark")) == "alive"
 
 
 def test_what_can_not_be_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

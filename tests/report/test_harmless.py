@@ -125,7 +125,7 @@ def test_a_format_that_fails_leaves_the_others(tmp_path: Path, monkeypatch: pyte
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json", "report.md"]
 
 
-def killed(report: Report) -> charts.Drawing:
+def killed(draw: Callable[[Report], charts.Drawing], report: Report) -> charts.Drawing:
     """What the system does to a process where memory is scarce."""
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError

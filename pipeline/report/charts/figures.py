@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from pipeline.errors.contained import Faults, contained
 from pipeline.isolated import Limits, run
@@ -32,6 +33,7 @@ from pipeline.report.sections.search import TITLE as SEARCH
 from pipeline.report.sections.spread import TITLE as SPREAD
 from pipeline.results.report import Report
 
+T = TypeVar("T")
 _DRAWING_S = 300
 """So long may nothing be heard of the process that draws."""
 
@@ -65,9 +67,14 @@ def draw(report: Report) -> Drawing:
 
 def draw_apart(report: Report) -> Drawing:
     """Draw in a process of its own, as ``draw`` does: where memory is scarce that process is ended, and not the run."""
+    return drawn_apart("the charts", draw, report)
+
+
+def drawn_apart(part: str, draw_all: Callable[[T], Drawing], subject: T) -> Drawing:
+    """What ``draw_all`` makes of a subject, in a process of its own; where that fails, a drawing with the reason."""
     return contained(
-        "the charts",
-        lambda: run(_draw_first_to_go, report, limits=Limits(seconds=_DRAWING_S)),
+        part,
+        lambda: run(_draw_first_to_go, draw_all, subject, limits=Limits(seconds=_DRAWING_S)),
         lambda reason: Drawing(figures=[], faults=[reason]),
     )
 
@@ -78,10 +85,10 @@ def figures(report: Report) -> list[Figure]:
     return [figure for figure in found if figure.panels]
 
 
-def _draw_first_to_go(report: Report) -> Drawing:
+def _draw_first_to_go(draw_all: Callable[[T], Drawing], subject: T) -> Drawing:
     with suppress(OSError):  # where the system has such a file: of all processes, it ends this one first
         Path("/proc/self/oom_score_adj").write_text("1000")
-    return draw(report)
+    return draw_all(subject)
 
 
 @dataclass(frozen=True, slots=True)
