@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
 import runpy
 import signal
@@ -50,6 +51,13 @@ def _measuring_lock_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iter
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(FOLDER, str(tmp_path_factory.mktemp("locks")))
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_process_left() -> Iterator[None]:
+    """A file of tests leaves no process to the files that come after it."""
+    yield
+    assert not multiprocessing.active_children()
 
 
 @pytest.fixture(autouse=True, scope="session")

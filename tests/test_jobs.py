@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -61,9 +61,17 @@ def test_a_multirun_ends_with_a_report_of_its_jobs_and_the_worst_exit_code(
     assert "Report: sweep/sweep.html" in printed
 
 
-@pytest.mark.slow
-def test_the_exit_code_of_a_job_in_another_process_comes_back(sweep: Sweep) -> None:
+@pytest.fixture
+def joblib() -> Iterator[None]:
+    """Joblib keeps its processes for the next call; the tests that come after need none."""
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    loky = pytest.importorskip("joblib.externals.loky")
+    yield
+    loky.get_reusable_executor().shutdown(wait=True)
+
+
+@pytest.mark.slow
+def test_the_exit_code_of_a_job_in_another_process_comes_back(sweep: Sweep, joblib: None) -> None:
     assert sweep("model.path=no.onnx", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2") == 2
     [job] = json.loads(Path("sweep/sweep.json").read_text())["jobs"]
     assert job["exit_code"] == 2
