@@ -28,8 +28,9 @@ class Compensate:
     matter for it. Files hold what the settled part of the model makes of each example.
     """
 
-    ridge: NotNegative = 1e-3
-    """The pull towards the weights before, as a share of the mean square of what a layer reads."""
+    ridge: NotNegative | None = None
+    """The pull towards the weights before, as a share of the mean square of what a layer reads; null: for each layer
+    the one that does best on examples that had no part in its weights (cross-validation)."""
     max_examples: Count | None = 512
     """How many calibration examples to use, from the first on; null: all of the split."""
     batch_size: Count = 64
@@ -37,7 +38,7 @@ class Compensate:
     role: ClassVar[Role] = "training"
     accepts: ClassVar[frozenset[Format]] = frozenset({"torch"})
     produces: ClassVar[Format] = "torch"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     reads: ClassVar[frozenset[SplitName]] = frozenset({"calibration"})
     libraries: ClassVar[tuple[str, ...]] = ("torch",)
     tolerance: ClassVar[float | None] = None
@@ -48,11 +49,12 @@ class Compensate:
         without examples."""
         from pipeline.artifact.torch_module import load_module, load_spec, save_module
         from pipeline.stages.pruning.cut import FAILURES
-        from pipeline.stages.pruning.refit import Refit, mask_of
+        from pipeline.stages.pruning.refit import FOLDS, Refit, mask_of
         from pipeline.training.examples import best_device, calibration_examples
 
         spec = load_spec(source.path)
         examples = calibration_examples(context, spec.inputs, "compensation", self.max_examples)
+        size = max(1, min(self.batch_size, len(examples) // FOLDS))
         device = best_device()
         context.work.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=context.work) as folder:
@@ -60,7 +62,7 @@ class Compensate:
                 whole=load_module(context.original().path).to(device),
                 pruned=load_module(source.path).to(device),
                 kept=spec.kept or {},
-                batches=lambda: examples.batches(self.batch_size, device),
+                batches=lambda: examples.batches(size, device),
                 ridge=self.ridge,
                 folder=Path(folder),
                 mask=mask_of(spec.inputs),

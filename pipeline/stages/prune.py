@@ -78,8 +78,10 @@ class Prune:
     importance_examples: Count = 128
     """How many calibration examples taylor and reconstruction take."""
     scope: Scope = "local"
-    """The channels that are ranked together: each group of layers by itself (local), all groups (global), or groups
-    that are built alike (isomorphic, arXiv:2407.04616)."""
+    """The channels that are ranked together: each group of layers by itself (local), all groups, and all heads
+    (global), or groups that are built alike (isomorphic, arXiv:2407.04616). ``macs`` ranks all channels and heads
+    together, by score for each MAC of the layers that make and read them (Kwon et al. 2022, arXiv:2204.09656), and the
+    ratio is then a share of these MACs; taylor and reconstruction have scores that compare so."""
     round_to: Count | None = None
     """The number of channels left is a multiple of this, rounded down, as fast kernels like. null: as many as this
     processor's vectors hold numbers, or half as many, and so on, where no layer is wide enough. 1: any number."""

@@ -13,7 +13,16 @@ from pipeline.errors import StageFailed, Unchanged
 from pipeline.stages.compensate import Compensate
 from pipeline.stages.linear.solvers import solver_of
 from pipeline.stages.prune import Prune
-from tests.stages.models import SHAPE, MemoryDataset, Workplace, resnet, resnet_spec, spec_of
+from tests.stages.models import (
+    SHAPE,
+    MemoryDataset,
+    TextDataset,
+    Workplace,
+    resnet,
+    resnet_spec,
+    sentences,
+    spec_of,
+)
 
 
 class Redundant(nn.Module):
@@ -66,6 +75,23 @@ def test_it_helps_where_something_is_lost(workplace: Workplace) -> None:
     compensated = workplace.build(Compensate(), pruned, "compensated")
     before, after = (check_output(workplace.original, model, None, feed)["sqnr_db"] for model in (pruned, compensated))
     assert after > before + 3
+
+
+def test_the_ridge_that_is_chosen_holds_on_examples_that_were_not_seen(
+    workplace: Workplace, torch_encoder: Artifact
+) -> None:
+    workplace.data, workplace.original = TextDataset(), torch_encoder
+    unseen = {name: values[TextDataset.calibration :] for name, values in sentences(240).items()}
+    pruned = workplace.build(Prune(importance="reconstruction", round_to=1), torch_encoder, "pruned")
+
+    def kept(stage: Compensate) -> float:
+        compensated = workplace.build(stage, pruned, f"compensated-{stage.ridge}")
+        return float(check_output(torch_encoder, compensated, None, unseen)["sqnr_db"])
+
+    chosen = kept(Compensate())
+    assert chosen > kept(Compensate(ridge=1e-3)) + 3
+    assert {layer["ridge"] for layer in workplace.notes["layers"].values()} == {1e-3}
+    assert chosen > max(kept(Compensate(ridge=ridge)) for ridge in (1e-2, 1e-1, 1.0)) - 0.5
 
 
 @pytest.mark.parametrize(("layer", "shape"), [

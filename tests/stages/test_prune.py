@@ -240,7 +240,7 @@ def test_a_ratio_out_of_range_is_refused(ratio: float) -> None:
 def test_other_fields_out_of_range_are_refused() -> None:
     assert "'taylor', 'reconstruction' or 'random' (got 'size')" in refusal(Prune, importance="size")
     assert "stage.round_to must be at least 1 (got 0)" in refusal(Prune, round_to=0)
-    assert "stage.scope must be 'local', 'global' or 'isomorphic' (got 'all')" in refusal(Prune, scope="all")
+    assert "stage.scope must be 'local', 'global', 'isomorphic' or 'macs' (got 'all')" in refusal(Prune, scope="all")
     assert "stage.layer_ratios.a must be below 1 (got 1)" in refusal(Prune, layer_ratios={"a": 1})
     assert "stage.importance_examples must be at least 1 (got 0)" in refusal(Prune, importance_examples=0)
     assert "stage.iterative_steps must be at least 1 (got 0)" in refusal(Prune, iterative_steps=0)

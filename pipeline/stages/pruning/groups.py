@@ -87,9 +87,14 @@ def find_groups(module: nn.Module, spec: ModelSpec, ignored: Sequence[str], prob
             if not attended & set(layers):
                 _judge(found, layers, group, Judge(graph, group, names, outputs, ignored))
         except FAILURES as error:
-            found.reasons[names[root]] = f"its channels can't be followed ({first_line(error)})"
+            found.reasons[names[root]] = unfollowed(error)
     found.reasons.update(unreached(module, {*found.reasons, *attended, *_all_layers(found)}))
     return found
+
+
+def unfollowed(error: Exception) -> str:
+    """The reason of a group that torch-pruning can't follow."""
+    return f"its channels can't be followed ({first_line(error)})"
 
 
 def _group_of(graph: Any, root: nn.Module) -> Any:

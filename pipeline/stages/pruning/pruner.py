@@ -12,7 +12,7 @@ from pipeline.artifact.torch_module import ModelSpec
 from pipeline.errors import StageFailed, first_line
 from pipeline.plan import Context
 from pipeline.stages.pruning.cut import FAILURES, Change, apply, disagreement, probe_inputs, union
-from pipeline.stages.pruning.groups import Groups, Prunable, find_groups
+from pipeline.stages.pruning.groups import Groups, Prunable, find_groups, unfollowed
 from pipeline.stages.pruning.importance import (
     Importance,
     accumulate_gradients,
@@ -21,6 +21,7 @@ from pipeline.stages.pruning.importance import (
     unit_scores,
 )
 from pipeline.stages.pruning.rank import Ranked, Scope, choose
+from pipeline.stages.pruning.work import layer_macs, macs_of_unit
 
 if TYPE_CHECKING:
     import torch
@@ -65,7 +66,8 @@ class Pruner:
     kept: dict[str, Sequence[int]] = field(default_factory=dict)
     """The outputs that are left, by the layer's name, in the numbers that they had at first."""
     _refused: dict[tuple[str, ...], str] = field(default_factory=dict)
-    _first_counts: dict[tuple[str, ...], int] = field(default_factory=dict)
+    _first: dict[tuple[str, ...], tuple[int, float]] = field(default_factory=dict)
+    """How many units each group had before the first step, and what one of them cost."""
 
     def prune(self, ratio: float, progress: Callable[[float, str], None]) -> None:
         """Take out the least important units until this share of them is gone; raises StageFailed where torch-pruning
@@ -100,7 +102,7 @@ class Pruner:
         recipe = self.recipe
         if recipe.importance == "taylor":
             accumulate_gradients(self.module, self.spec, self.context, recipe.importance_examples)
-        ranked = self._ranked(groups, ratio, share)
+        ranked = self._ranked(groups, ratio, share, probe)
         while True:
             ranked = [entry for entry in ranked if entry.prunable.layers not in self._refused]
             chosen = choose(ranked, recipe.scope, recipe.round_to)
@@ -128,11 +130,11 @@ class Pruner:
                 if units:
                     changes[entry.prunable.layers] = entry.prunable.without(self.module, units)
             except FAILURES as error:
-                self._refused[entry.prunable.layers] = f"its channels can't be followed ({first_line(error)})"
+                self._refused[entry.prunable.layers] = unfollowed(error)
                 return None
         return changes
 
-    def _ranked(self, groups: Groups, ratio: float, share: float) -> list[Ranked]:
+    def _ranked(self, groups: Groups, ratio: float, share: float, probe: tuple[torch.Tensor, ...]) -> list[Ranked]:
         prunables = [prunable for prunable in groups.prunable if prunable.layers not in self._refused]
         ranked = []
         for prunable, known in zip(prunables, self._reconstruction(prunables), strict=True):
@@ -140,7 +142,11 @@ class Pruner:
             if scores is None:
                 continue
             own = self.recipe.ratio_of(prunable)
-            first = self._first_counts.setdefault(prunable.layers, len(prunable.units))
+            try:
+                first, cost = self._at_first(prunable, probe)
+            except FAILURES as error:
+                self._refused[prunable.layers] = unfollowed(error)
+                continue
             ranked.append(
                 Ranked(
                     prunable=prunable,
@@ -148,9 +154,18 @@ class Pruner:
                     first_count=first,
                     ratio=ratio if own is None else own * share,
                     alone=own is not None,
+                    cost=cost,
                 )
             )
         return ranked
+
+    def _at_first(self, prunable: Prunable, probe: tuple[torch.Tensor, ...]) -> tuple[int, float]:
+        """How many units a group had before the first step, and what one of them cost."""
+        if prunable.layers not in self._first:
+            by_work = self.recipe.scope == "macs"
+            cost = macs_of_unit(prunable, self.module, layer_macs(self.module, probe)) if by_work else 1.0
+            self._first[prunable.layers] = len(prunable.units), cost
+        return self._first[prunable.layers]
 
     def _reconstruction(self, prunables: Sequence[Prunable]) -> Sequence[torch.Tensor | None]:
         """The scores of ``importance=reconstruction``, all groups in the same passes; None where others rank."""

@@ -12,7 +12,7 @@ from pipeline.stages.pruning.groups import Prunable
 if TYPE_CHECKING:
     import torch
 
-Scope = Literal["local", "global", "isomorphic"]
+Scope = Literal["local", "global", "isomorphic", "macs"]
 _ROUNDING = 1e-9
 
 
@@ -28,6 +28,8 @@ class Ranked:
     """The share of these units that shall be gone after this step."""
     alone: bool
     """Whether the group has a ratio of its own: then it is ranked by itself, whatever the scope."""
+    cost: float = 1.0
+    """What the ratio is a share of: a unit counts as one, or as the MACs that it took before the first step."""
 
     @property
     def count(self) -> int:
@@ -67,16 +69,26 @@ def _pool(entry: Ranked, index: int, scope: Scope) -> Any:
     """Entries of one pool are ranked together."""
     if scope == "local" or entry.alone:
         return index
+    if scope == "macs":
+        return None
     heads = entry.prunable.attention is not None
     return (heads, entry.prunable.kind) if scope == "isomorphic" else heads
 
 
 def _counts(entries: Sequence[Ranked], names: Sequence[int]) -> Mapping[int, int]:
-    """How many units each member of a pool keeps, by name."""
-    now = sum(entry.count for entry in entries)
-    stay = int(sum(entry.first_count * (1 - entry.ratio) for entry in entries) + _ROUNDING)
-    units = sorted((float(score), name) for entry, name in zip(entries, names, strict=True) for score in entry.scores)
+    """How many units each member of a pool keeps, by name: those with the lowest score for what they cost go, until no
+    more is left than may stay."""
+    left = sum(entry.count * entry.cost for entry in entries)
+    stay = sum(entry.first_count * (1 - entry.ratio) * entry.cost for entry in entries) + _ROUNDING * left
+    units = sorted(
+        (float(score) / entry.cost, name, entry.cost)
+        for entry, name in zip(entries, names, strict=True)
+        for score in entry.scores
+    )
     kept = {name: entry.count for entry, name in zip(entries, names, strict=True)}
-    for _, name in units[: max(0, now - stay)]:
+    for _, name, cost in units:
+        if left <= stay:
+            break
         kept[name] -= 1
+        left -= cost
     return kept

@@ -20,23 +20,29 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline.artifact.torch_layers import layer_types, outputs_of
 from pipeline.artifact.torch_module import ModelInput
-from pipeline.stages.linear.moments import Moments
+from pipeline.stages.linear.moments import Moments, best_ridge
 from pipeline.stages.linear.solvers import chosen, solver_of, why_not
 from pipeline.stages.pruning.passes import hooked
 from pipeline.stages.pruning.replay import Batches, Replay
 
 _SAME = 1e-6
 """A layer whose squared error is a smaller share of its squared output has nothing to make up for."""
+FOLDS = 4
+"""The examples of one batch in so many tell how good weights are that the others have made."""
+_WIDE = 2048
+"""A layer with more inputs has two parts of examples only: its moments take much memory."""
 _SETTLINGS = 16
 """So many times at most, on the way through the layers, what the layers before have made is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refitted:
-    """What became of one layer: the error of its output as a share of the output's square."""
+    """What became of one layer: the error of its output as a share of the output's square, where the ridge was chosen
+    on examples that had no part in the weights, and the ridge."""
 
     before: float
     after: float
+    ridge: float
 
 
 @dataclass(slots=True)
@@ -48,7 +54,8 @@ class Refit:
     pruned: nn.Module
     kept: Mapping[str, Sequence[int]]
     batches: Batches
-    ridge: float
+    ridge: float | None
+    """None: each layer's is the one that does best on examples that had no part in its weights."""
     folder: Path
     """An empty one, for what parts of the modules make."""
     mask: int | None = None
@@ -68,20 +75,28 @@ class Refit:
             ahead = {name for later in steps[number:] for name in later}
             whole.settle(ahead)
             pruned.settle(ahead)
-            for name, moments in self._moments(names, whole, pruned).items():
-                layer = solver_of(self.pruned.get_submodule(name))
-                before = layer.weights()
-                wrong, signal = float(moments.error(before).sum()), float(moments.outputs.sum())
-                if wrong <= _SAME * signal:
-                    continue
-                after = moments.solved(before, self.ridge)
-                left = float(moments.error(after).sum())
-                if not math.isfinite(left) or left >= wrong:
-                    self.reasons[name] = "no weights bring it nearer"
-                    continue
-                layer.take(after)
-                found[name] = Refitted(wrong / signal, left / signal)
+            for name, parts in self._moments(names, whole, pruned).items():
+                refitted = self._solve(name, parts)
+                if refitted is not None:
+                    found[name] = refitted
         return found
+
+    def _solve(self, name: str, parts: Sequence[Moments]) -> Refitted | None:
+        """Give a layer its new weights; None where it makes what it should, or none bring it nearer."""
+        moments = Moments.of(parts)
+        layer = solver_of(self.pruned.get_submodule(name))
+        before = layer.weights()
+        wrong, signal = float(moments.error(before).sum()), float(moments.outputs.sum())
+        if wrong <= _SAME * signal:
+            return None
+        ridge, unseen = best_ridge(parts, before) if self.ridge is None else (self.ridge, 0.0)
+        after = moments.solved(before, ridge)
+        left = max(float(moments.error(after).sum()), unseen)
+        if not math.isfinite(left) or left >= wrong:
+            self.reasons[name] = "no weights bring it nearer"
+            return None
+        layer.take(after)
+        return Refitted(wrong / signal, left / signal, ridge)
 
     def _steps(self) -> list[list[str]]:
         """The layers in the order in which they run, those together that read the same values."""
@@ -135,8 +150,9 @@ class Refit:
         folder.mkdir()
         return Replay(module, self.batches, folder, every)
 
-    def _moments(self, names: Sequence[str], whole: Replay, pruned: Replay) -> dict[str, Moments]:
-        moments: dict[str, Moments] = {}
+    def _moments(self, names: Sequence[str], whole: Replay, pruned: Replay) -> dict[str, list[Moments]]:
+        """What the examples tell about each layer, in FOLDS parts at most, of other examples each."""
+        found: dict[str, list[Moments]] = {name: [] for name in names}
         solvers = {name: solver_of(self.pruned.get_submodule(name)) for name in names}
         sums = self._sum_after(names[0]) if len(names) == 1 else None
         for number, arguments in enumerate(self.batches()):
@@ -149,10 +165,18 @@ class Refit:
                 there = whole.captured(number, arguments, [sums])[sums]
                 wanted = {names[0]: self._missing(names[0], read[names[0]], read[sums], there)}
             for name, solver in solvers.items():
+                parts = found[name]
                 for rows, targets in solver.places(*counted(self.mask, arguments, read[name], wanted[name])):
-                    own = moments.setdefault(name, Moments.none(rows.shape[0], rows.shape[2], targets.shape[2]))
-                    own.add(rows, targets)
-        return moments
+                    part = number % self._folds(rows.shape[2])
+                    if part == len(parts):
+                        parts.append(Moments.none(rows.shape[0], rows.shape[2], targets.shape[2]))
+                    parts[part].add(rows, targets)
+        return found
+
+    def _folds(self, inputs: int) -> int:
+        if self.ridge is not None:
+            return 1
+        return FOLDS if inputs <= _WIDE else 2
 
     def _kept(self, name: str, made: Tensor) -> Tensor:
         """Of what a layer of the whole module makes, what the pruned one's makes too."""

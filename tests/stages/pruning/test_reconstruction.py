@@ -21,7 +21,7 @@ from pipeline.stages.pruning.groups import Prunable, find_groups
 from pipeline.stages.pruning.importance import Importance
 from pipeline.stages.pruning.reconstruction import scores
 from pipeline.stages.pruning.replay import Batches
-from tests.stages.models import SHAPE, TextDataset, Workplace, spec_of
+from tests.stages.models import SHAPE, TextDataset, Workplace, sentences, spec_of
 
 
 class Twins(nn.Module):
@@ -181,12 +181,12 @@ def test_a_channel_that_nobody_needs_goes_first_however_large_it_is() -> None:
 
 def test_heads_and_hidden_units_of_an_encoder(workplace: Workplace, torch_encoder: Artifact) -> None:
     workplace.data, workplace.original = TextDataset(), torch_encoder
-    feed = workplace.context().feed("calibration")
+    unseen = {name: values[TextDataset.calibration :] for name, values in sentences(240).items()}
 
     def error(importance: Importance) -> float:
         pruned = workplace.build(Prune(importance=importance, round_to=1), torch_encoder, f"pruned-{importance}")
         assert list(workplace.notes["heads"].values()) == [[4, 2], [4, 2]]
         made_up = workplace.build(Compensate(), pruned, f"made-up-{importance}")
-        return -float(check_output(torch_encoder, made_up, None, feed)["sqnr_db"])
+        return -float(check_output(torch_encoder, made_up, None, unseen)["sqnr_db"])
 
     assert error("reconstruction") < error("random")

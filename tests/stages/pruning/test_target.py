@@ -63,7 +63,7 @@ def test_a_size_is_that_of_the_weights_on_disk(workplace: Workplace, wide: Artif
     assert workplace.progress == sorted(workplace.progress)
 
 
-@pytest.mark.parametrize("scope", ["global", "isomorphic"])
+@pytest.mark.parametrize("scope", ["global", "isomorphic", "macs"])
 def test_a_target_is_reached_with_layers_ranked_together(workplace: Workplace, wide: Artifact, scope: Any) -> None:
     workplace.build(prune(target={"macs": 0.5}, scope=scope), wide)
     assert 0.4 < workplace.notes["target"]["reached"] <= 0.5
