@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from pipeline.compare.comparison import compare
 from pipeline.compare.gate import judged
 from pipeline.compare.runs import Run
-from pipeline.measure.busy import busy_cores
+from pipeline.machine.busy import busy_cores
 from pipeline.plan import BASELINE, GateRules
 from pipeline.results.comparison import Outcome, RowChange, SpeedChange
 from pipeline.results.record import PROBE, RECORD_FILE, SAMPLES, LatencySamples, Record

@@ -185,7 +185,7 @@ def kit_command(argv: list[str]) -> int:
     from pipeline.run.kit_packing import Asked, pack_run, run_on
 
     options = kit_options(argv)
-    asked = Asked(rows=options.rows, examples=options.examples, budget_s=options.budget_s)
+    asked = Asked(rows=options.rows, examples=options.examples, budget_s=options.budget_s, busy=options.busy)
     if options.host is None:
         return pack_run(_finished(options.run), asked, options.out, plain_console())
     host = Host(name=options.host, python=options.python or "python3")

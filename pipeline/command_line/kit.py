@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.bounds import CountFromZero
+from pipeline.command_line.arguments import check_flag
 from pipeline.errors import UserError
 
 
@@ -32,6 +34,7 @@ def kit_options(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--host", metavar="USER@DEVICE", help="run it there over ssh, and report what it measured")
     parser.add_argument("--python", default=None, metavar="PYTHON", help="the Python there (default: python3)")
     parser.add_argument("--budget-s", type=float, metavar="S", help="about the most seconds of timing there")
+    parser.add_argument("--busy", type=int, metavar="N", help="keep so many cores busy there while it times")
     options = parser.parse_args(argv)
     _check(options)
     return options
@@ -42,7 +45,11 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError(f"--examples must be a whole number from 1 on (got {options.examples})")
     if options.budget_s is not None and not 0 < options.budget_s < 1e6:
         raise UserError(f"--budget-s must be a number of seconds above 0 (got {options.budget_s})")
-    alone = [name for name in ("python", "budget_s") if options.host is None and getattr(options, name) is not None]
+    if options.busy is not None:
+        check_flag(options.busy, CountFromZero, "--busy")
+    alone = [
+        name for name in ("python", "budget_s", "busy") if options.host is None and getattr(options, name) is not None
+    ]
     if alone:
         flag = alone[0].replace("_", "-")
         raise UserError(f"--{flag} is for --host; a kit that you carry takes it there: python kit.py --help")

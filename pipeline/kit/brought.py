@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.artifact import file_digest
-from pipeline.bounds import fitted
+from pipeline.bounds import CountFromZero, fitted
 from pipeline.errors import UserError, first_line
 from pipeline.kit.device.collected import COLUMNS
 from pipeline.kit.device.samples import FACTS, HOME, KIT, LATENCY, SAMPLES_VERSION, SUMS
@@ -64,6 +64,8 @@ class Facts:
     predicted: dict[str, Outputs]
     latency: dict[str, Any]
     command: str = "python kit.py"
+    busy: CountFromZero = 0
+    """How many cores were kept busy on purpose while it timed."""
     samples_version: int = SAMPLES_VERSION
 
 

@@ -3,6 +3,7 @@
     python kit.py                     time all models, run the test examples, write a folder to carry home
     python kit.py --budget-s 60       about the most seconds of timing
     python kit.py --no-accuracy       time only
+    python kit.py --busy 1            keep a core busy meanwhile, as on a machine that does more than this
 
 Ctrl-C stops it, and keeps the rounds that were measured.
 Exit codes: 0 done; 1 a model failed, the others were measured; 2 the kit, or what was typed, is not right; 130 Ctrl-C.

@@ -10,7 +10,7 @@ PARTS = "slimline_kit"
 PROGRAM = "kit.py"
 SHARED = {
     "pipeline.bundle.slimline_infer": ("values", "threads"),
-    "pipeline.machine": ("cgroup", "counters", "cpu_ticks", "heat"),
+    "pipeline.machine": ("busy", "cgroup", "counters", "cpu_ticks", "heat"),
     "pipeline.measure": ("difference",),
 }
 """The modules that lie beside the kit's own there: each needs the standard library and numpy alone."""

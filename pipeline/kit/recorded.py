@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
-from pipeline.kit.brought import Brought, Outputs
+from pipeline.kit.brought import Brought, Facts, Outputs
 from pipeline.kit.judge import made
 from pipeline.kit.machine import machine_of
 from pipeline.measure.accuracy import Predicted, sureness_of
@@ -33,7 +33,7 @@ def recorded(found: Brought, *, trusted: bool) -> Record:
     Raises UserError where the metric can't be made, or what came back doesn't fit it.
     """
     home, facts, columns = found.home, found.facts, found.columns
-    measure = _measure(home.measure, facts.budget_s)
+    measure = _measure(home.measure, facts)
     judged = _accuracy(found, measure, trusted=trusted)
     rows = [_row(row, found, judged.remarks.get(f"{row.variant}@{row.target}", ())) for row in home.subjects]
     return replace(
@@ -68,11 +68,12 @@ class _Judged:
     remarks: Mapping[str, Sequence[str]]
 
 
-def _measure(home: MeasureSettings, budget_s: float | None) -> MeasureSettings:
+def _measure(home: MeasureSettings, facts: Facts) -> MeasureSettings:
     """Home's settings, without what a kit does not measure."""
     return replace(
         home,
-        budget_s=budget_s,
+        budget_s=facts.budget_s,
+        busy=facts.busy,
         start="spawn",
         peaks=False,
         probe=False,

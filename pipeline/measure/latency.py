@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from pipeline.data.dataset import Feed
 from pipeline.errors import WorkerFailed
+from pipeline.machine.busy import busy_cores
 from pipeline.machine.card import Card, card_of
-from pipeline.measure.busy import busy_cores
 from pipeline.measure.cores import cores_for, leave_room
 from pipeline.measure.exclusive import measuring
 from pipeline.measure.group import Group, Subject, group_of

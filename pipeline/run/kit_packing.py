@@ -45,6 +45,7 @@ class Asked:
     """The rows, each named VARIANT or VARIANT@TARGET; none: all that were measured."""
     examples: int | None = None
     budget_s: float | None = None
+    busy: int | None = None
 
 
 def pack_run(finished: Finished, asked: Asked, out: Path | None, console: Console) -> int:
@@ -67,7 +68,8 @@ def run_on(finished: Finished, asked: Asked, host: Host, console: Console) -> in
     with TemporaryDirectory(prefix="slimline-kit-") as folder:
         packed = _packed(finished, asked, Path(folder) / "kit", console)
         _tell(packed, None, console)
-        words = [] if asked.budget_s is None else ["--budget-s", f"{asked.budget_s:g}"]
+        asked_there = {"--budget-s": asked.budget_s, "--busy": asked.busy}
+        words = [word for flag, value in asked_there.items() if value is not None for word in (flag, f"{value:g}")]
         out = _free(finished.folder / DEVICES / host.short)
         measure_on(host, packed.path, out, words)
     tell(console, f"Samples: {out}")

@@ -18,8 +18,8 @@ from pipeline import __version__, isolated, machine, measure, search, statistics
 from pipeline.artifact import Artifact, file_digest
 from pipeline.errors import UserError
 from pipeline.folders.writing import write_whole
+from pipeline.machine.busy import busy_cores
 from pipeline.machine.environment import describe_machine
-from pipeline.measure.busy import busy_cores
 from pipeline.measure.exclusive import measuring
 from pipeline.measure.probe import write_probe
 from pipeline.plan import MeasureSettings

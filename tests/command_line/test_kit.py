@@ -26,6 +26,8 @@ def test_rows_and_a_host_are_taken_as_typed() -> None:
         (["--examples", "0"], "--examples must be a whole number from 1 on"),
         (["--python", "python3.9"], "--python is for --host"),
         (["--budget-s", "60"], "--budget-s is for --host"),
+        (["--busy", "1"], "--busy is for --host"),
+        (["--host", "box", "--busy", "-1"], "--busy must be at least 0"),
         (["--host", "box", "--budget-s", "-1"], "--budget-s must be a number of seconds above 0"),
         (["--host", "box", "--out", "kit"], "--out is for a kit that you carry"),
     ],

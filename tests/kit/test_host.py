@@ -11,6 +11,7 @@ import pytest
 from pipeline.errors import SlimlineError, UserError
 from pipeline.kit.brought import brought
 from pipeline.kit.host import Host, measure_on
+from pipeline.kit.recorded import recorded
 from tests.kit.conftest import Ran
 
 SSH = """#!/bin/sh
@@ -44,8 +45,11 @@ def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.slow
 def test_samples_come_back_and_nothing_stays_there(ran: Ran, there: Path, tmp_path: Path) -> None:
     host = Host(name="pi@box", python=sys.executable)
-    out = measure_on(host, ran.folder / "kit", tmp_path / "devices" / host.short, ["--no-accuracy", "--budget-s", "1"])
+    out = measure_on(
+        host, ran.folder / "kit", tmp_path / "devices" / host.short, ["--no-accuracy", "--budget-s", "1", "--busy", "1"]
+    )
     found = brought(out)
+    assert recorded(found, trusted=False).measure.busy == 1
     assert (found.facts.name, found.facts.kit, found.facts.budget_s) == ("box", ran.packed.id, 1.0)
     assert not any(there.glob("slimline-kit-*"))
 

@@ -1,4 +1,6 @@
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -72,12 +74,21 @@ def test_trials_of_other_settings_are_kept_apart(trials: list[Trial], tmp_path: 
     assert len(list(tmp_path.glob("*.jsonl"))) == 2
 
 
-def test_busy_cores_end_with_the_test(trials: list[Trial], tmp_path: Path) -> None:
-    import multiprocessing
+def test_cores_are_kept_busy_for_as_long_as_it_takes(
+    trials: list[Trial], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int | str] = []
 
+    @contextmanager
+    def busy(count: int) -> Iterator[None]:
+        told.append(count)
+        yield
+        told.append("over")
+
+    monkeypatch.setattr(command, "busy_cores", busy)
     trials[:] = [SAME] * 4
     assert run(tmp_path, busy=1)[0] == 0
-    assert not multiprocessing.active_children()
+    assert told == [1, "over"]
 
 
 def test_a_search_among_copies_is_run_kept_and_judged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from pipeline.kit.device.table import table
 READS_VERSION = 1
 MISTAKE = 2
 _MIB = 2**20
+_MOST_BUSY = 1024
 
 
 def main(folder: Path, description: str | None = None, arguments: Sequence[str] | None = None) -> int:
@@ -102,6 +103,9 @@ def _options(description: str | None, arguments: Sequence[str] | None) -> argpar
     parser.add_argument("--name", type=_name, default=_name(platform.node() or "device"), help="this machine's name")
     parser.add_argument("--budget-s", type=_seconds, metavar="S", help="about the most seconds of timing")
     parser.add_argument(
+        "--busy", type=_cores, metavar="N", help="keep so many cores busy while it times (as in the run: measure.busy)"
+    )
+    parser.add_argument(
         "--while-stdin-is-open", dest="follow", action="store_true", help="stop as by Ctrl-C once stdin is closed"
     )
     parser.add_argument(
@@ -126,6 +130,12 @@ def _seconds(text: str) -> float:
     if not 0 < found < 1e6:
         raise argparse.ArgumentTypeError(f"must be a number of seconds above 0 (got {text!r})")
     return found
+
+
+def _cores(text: str) -> int:
+    if not text.isdigit() or int(text) > _MOST_BUSY:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to {_MOST_BUSY} (got {text!r})")
+    return int(text)
 
 
 def _free(out: Path) -> Path:

@@ -13,6 +13,7 @@ from pipeline.kit.device.machine import describe
 from pipeline.kit.device.measuring import Measuring, Say
 from pipeline.kit.device.process import Process, WorkerFailed
 from pipeline.kit.device.table import Line
+from pipeline.machine.busy import busy_cores
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 _FEWEST_EXAMPLES = 16
@@ -25,6 +26,7 @@ class Session:
         """``work`` is the folder of the samples until they are whole."""
         self.folder, self.kit, self.options, self.work = folder, kit, options, work
         self.measuring = Measuring(folder, kit, options.budget_s, say)
+        self.busy = int(kit["measure"].get("busy", 0)) if options.busy is None else options.busy
         self.predicted: dict[str, dict[str, Any]] = {}
         self.interrupted = False
         self.seconds = 0.0
@@ -34,7 +36,8 @@ class Session:
         """Time, then predict. What was measured before Ctrl-C stays."""
         began = time.monotonic()
         try:
-            self.measuring.run(self.keep)
+            with busy_cores(self.busy):
+                self.measuring.run(self.keep)
             self.seconds = time.monotonic() - began
             if self.options.accuracy and self.measuring.collected.rounds:
                 self.predict()
@@ -93,6 +96,7 @@ class Session:
                 "command": "python kit.py",
                 "machine": describe(),
                 "budget_s": self.options.budget_s,
+                "busy": self.busy,
                 "interrupted": self.interrupted,
                 "rows": found.starts,
                 "failures": found.failures,

@@ -71,11 +71,12 @@ def test_heads_and_channels_compete(workplace: Workplace, quiet: str, heads_go: 
     with torch.no_grad():
         for layer in range(2):
             module.get_parameter(f"encoder.layer.{layer}.{quiet}.weight").mul_(1e-3)
-    workplace.data, workplace.original = TextDataset(), workplace.torch(module, spec, "whole")
+    source = workplace.torch(module, spec, "whole")
+    workplace.data, workplace.original = TextDataset(), source
 
     def gone(scope: Scope) -> tuple[bool, bool]:
         stage = Prune(scope=scope, importance="reconstruction", pruning_ratio=0.25, round_to=1)
-        workplace.build(stage, workplace.original, scope)
+        workplace.build(stage, source, scope)
         return "heads" in workplace.notes, any("intermediate" in name for name in workplace.notes["channels"])
 
     assert gone("macs") == (heads_go, not heads_go)
