@@ -30,6 +30,9 @@ Batches = Callable[[], Iterator[Sequence[Tensor]]]
 """The examples as arguments of a module, batch by batch, the same at every call."""
 Made = Tensor | tuple[Tensor, ...]
 """What a part of a module makes, where it can be kept."""
+Shape = tuple[torch.dtype, tuple[int, ...]]
+Shapes = Shape | list[Shape]
+"""The shapes of what a part makes: of a tensor, or of those of a tuple."""
 _NARROW = 1.1
 """A place is narrow where at most this many times as much is to be kept as at the narrowest so far."""
 _PATIENCE = 4
@@ -54,8 +57,9 @@ class Replay:
     """So many steps are taken at least before what was settled meanwhile is kept."""
     _needed: frozenset[str] = frozenset()
     """The parts whose outputs are kept."""
-    _over: list[dict[str, Made]] = field(default_factory=list)
-    """For each batch, of the parts that only these need, zeros in the shapes of what they made, without memory."""
+    _over: list[dict[str, Shapes]] = field(default_factory=list)
+    """For each batch, of the parts that only these need, the shapes of what they made. No tensors: small ones that stay
+    would lie between the large ones that go, and the memory of these could not be used again."""
     _times: int = 0
     _works: bool = True
     _waited: int = 0
@@ -88,7 +92,7 @@ class Replay:
         needed = _needed(self.module, few, made)
         if needed == self._needed or not self._is_worth_it(few, [made[name] for name in needed]):
             return
-        over: list[dict[str, Made]] = []
+        over: list[dict[str, Shapes]] = []
         for number, arguments in enumerate(self.batches()):
             with self._shortened(number):
                 kept, others = _run_for(self.module, arguments, needed, made.keys() - needed)
@@ -130,7 +134,8 @@ class Replay:
             return
         device = next((value.device for value in self.module.parameters()), torch.device("cpu"))
         kept = _nested(load_file(self._file(self._times, number), str(device)))
-        with _replaced(self.module, self._over[number] | kept):
+        over = {name: _zeros(shapes, device) for name, shapes in self._over[number].items()}
+        with _replaced(self.module, over | kept):
             yield
 
 
@@ -140,6 +145,20 @@ def _values(made: Made) -> tuple[Tensor, ...]:
 
 def _changed(made: Made, change: Callable[[Tensor], Tensor]) -> Made:
     return change(made) if isinstance(made, Tensor) else tuple(map(change, made))
+
+
+def _shapes(made: Made) -> Shapes:
+    if isinstance(made, Tensor):
+        return made.dtype, tuple(made.shape)
+    return [(one.dtype, tuple(one.shape)) for one in made]
+
+
+def _zeros(shapes: Shapes, device: torch.device) -> Made:
+    """Zeros that take no memory."""
+    if isinstance(shapes, tuple):
+        dtype, shape = shapes
+        return torch.zeros((), dtype=dtype, device=device).expand(shape)
+    return tuple(torch.zeros((), dtype=dtype, device=device).expand(shape) for dtype, shape in shapes)
 
 
 def _flat(made: Mapping[str, Made]) -> dict[str, Tensor]:
@@ -234,18 +253,18 @@ def _as_learned(value: Tensor) -> Tensor:
 
 def _run_for(
     module: nn.Module, arguments: Sequence[Tensor], needed: Collection[str], others: Collection[str]
-) -> tuple[dict[str, Made], dict[str, Made]]:
-    """What some parts make, and of others zeros in the same shapes; the rest of the pass is left out."""
+) -> tuple[dict[str, Made], dict[str, Shapes]]:
+    """What some parts make, and of others the shapes; the rest of the pass is left out."""
     kept: dict[str, Made] = {}
-    zeros: dict[str, Made] = {}
+    shapes: dict[str, Shapes] = {}
 
     def keep(name: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
         def hook(_: nn.Module, __: tuple[Any, ...], value: Any) -> None:
             if name in needed:
                 kept[name] = _changed(value, Tensor.clone)
             else:
-                zeros[name] = _changed(value, lambda one: one.new_zeros(()).expand(one.shape))
-            if len(kept) + len(zeros) == len(needed) + len(others):
+                shapes[name] = _shapes(value)
+            if len(kept) + len(shapes) == len(needed) + len(others):
                 raise Enough
 
         return hook
@@ -254,5 +273,5 @@ def _run_for(
         try:
             module(*arguments)
         except Enough:
-            return kept, zeros
-    return kept, zeros
+            return kept, shapes
+    return kept, shapes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -153,6 +154,25 @@ def test_only_what_the_rest_needs_is_kept(tmp_path: Path) -> None:
     for settled in range(2, 6):
         replay.settle([f"blocks.{number}.up" for number in range(settled, 6)] + ["head"])
         assert kept_in(tmp_path) == {"blocks.0", f"blocks.{settled - 1}"}
+
+
+def _tensors_left_by(number: int, folder: Path) -> int:
+    """How many more tensors there are once what ``number`` batches make is settled."""
+    many = [torch.randn(4, 6) for _ in range(number)]
+    replay = Replay(Deep().eval(), lambda: ([batch] for batch in many), folder)
+    gc.collect()
+    before = sum(type(each) is Tensor for each in gc.get_objects())
+    with torch.no_grad():
+        replay.settle(["blocks.4.up", "blocks.4.down", "head"])
+    gc.collect()
+    assert len(list(folder.iterdir())) == number
+    return sum(type(each) is Tensor for each in gc.get_objects()) - before
+
+
+def test_no_tensor_stays_of_a_batch(tmp_path: Path) -> None:
+    for name, number in (("few", 2), ("many", 20)):
+        (tmp_path / name).mkdir()
+        assert _tensors_left_by(number, tmp_path / name) <= 0
 
 
 def test_a_wide_place_will_do_only_when_no_narrow_one_comes(tmp_path: Path) -> None:
