@@ -136,6 +136,7 @@ class Pruner:
 
     def _ranked(self, groups: Groups, ratio: float, share: float, probe: tuple[torch.Tensor, ...]) -> list[Ranked]:
         prunables = [prunable for prunable in groups.prunable if prunable.layers not in self._refused]
+        macs = layer_macs(self.module, probe) if self.recipe.scope == "macs" else None
         ranked = []
         for prunable, known in zip(prunables, self._reconstruction(prunables), strict=True):
             scores = known if known is not None else self._scores(prunable)
@@ -143,7 +144,7 @@ class Pruner:
                 continue
             own = self.recipe.ratio_of(prunable)
             try:
-                first, cost = self._at_first(prunable, probe)
+                first, cost = self._at_first(prunable, macs)
             except FAILURES as error:
                 self._refused[prunable.layers] = unfollowed(error)
                 continue
@@ -159,11 +160,10 @@ class Pruner:
             )
         return ranked
 
-    def _at_first(self, prunable: Prunable, probe: tuple[torch.Tensor, ...]) -> tuple[int, float]:
-        """How many units a group had before the first step, and what one of them cost."""
+    def _at_first(self, prunable: Prunable, macs: Mapping[str, int] | None) -> tuple[int, float]:
+        """How many units a group had before the first step, and what one of them cost: MACs, or 1 without them."""
         if prunable.layers not in self._first:
-            by_work = self.recipe.scope == "macs"
-            cost = macs_of_unit(prunable, self.module, layer_macs(self.module, probe)) if by_work else 1.0
+            cost = 1.0 if macs is None else macs_of_unit(prunable, self.module, macs)
             self._first[prunable.layers] = len(prunable.units), cost
         return self._first[prunable.layers]
 

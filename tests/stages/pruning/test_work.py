@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 import torch
 from torch import nn
@@ -11,7 +13,7 @@ from pipeline.artifact.count import torch_macs
 from pipeline.artifact.torch_module import load_module
 from pipeline.stages.prune import Prune
 from pipeline.stages.pruning.cut import probe_inputs
-from pipeline.stages.pruning.groups import find_groups
+from pipeline.stages.pruning.groups import Prunable, find_groups
 from pipeline.stages.pruning.pruner import Pruner
 from pipeline.stages.pruning.rank import Scope
 from pipeline.stages.pruning.work import layer_macs, macs_of_unit
@@ -90,10 +92,10 @@ def test_a_group_whose_work_can_not_be_told_is_left_alone(
     source: Artifact = workplace.torch(resnet(spec), spec, "wide")
     plain = Pruner._at_first
 
-    def fails(pruner: Pruner, prunable, probe):  # type: ignore[no-untyped-def]
+    def fails(pruner: Pruner, prunable: Prunable, macs: Mapping[str, int] | None) -> tuple[int, float]:
         if prunable.layers == ("blocks.0.conv1",):
             raise RuntimeError("no way")
-        return plain(pruner, prunable, probe)
+        return plain(pruner, prunable, macs)
 
     monkeypatch.setattr(Pruner, "_at_first", fails)
     workplace.build(Prune(scope="macs", importance="taylor"), source)
