@@ -30,6 +30,11 @@ def outputs_of(layer: Any) -> int | None:
     return next((int(getattr(layer, name)) for name in names if hasattr(layer, name)), None)
 
 
+def inputs_of(layer: Any) -> int:
+    """The number of inputs of a convolution or linear layer."""
+    return int(layer.in_features if hasattr(layer, "in_features") else layer.in_channels)
+
+
 def named_in(name: str, patterns: Sequence[str]) -> bool:
     """Whether a layer, or a module that it is part of, is named or fits a pattern."""
     parts = name.split(".")

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pipeline.artifact.torch_layers import inputs_of
 from pipeline.stages.linear.solvers import solver_of, why_not
 from pipeline.stages.pruning.groups import Prunable
 from pipeline.stages.pruning.readings import Reading, readings
@@ -136,7 +137,7 @@ def _reads(prunable: Prunable, module: nn.Module) -> Iterator[_Reads]:
         columns = _columns(prunable, own, prunable.group[place].root_idxs)
         if columns is None:
             continue
-        kernel = torch.arange(layer.weight[0].numel() // _width(layer))
+        kernel = torch.arange(layer.weight[0].numel() // inputs_of(layer))
         yield _Reads(layer, names[layer], (columns[:, :, None] * len(kernel) + kernel).flatten(1))
 
 
@@ -162,10 +163,6 @@ def _mixes(layer: nn.Module) -> bool:
     """Whether a layer makes each output of all inputs, and can be solved."""
     known = isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d)) and why_not(layer) is None
     return known and getattr(layer, "groups", 1) == 1
-
-
-def _width(layer: Any) -> int:
-    return int(layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels)
 
 
 def _columns(prunable: Prunable, own: Sequence[int], roots: Sequence[int]) -> Tensor | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifact.torch_layers import layers_of
+from pipeline.artifact.torch_layers import inputs_of, layers_of, outputs_of
 from pipeline.stages.pruning.groups import Prunable
 from pipeline.stages.pruning.passes import hooked
 
@@ -23,7 +23,7 @@ def layer_macs(module: nn.Module, probe: Sequence[torch.Tensor]) -> dict[str, in
     def count(name: str) -> Callable[[Any, tuple[torch.Tensor, ...], torch.Tensor], None]:
         def hook(layer: Any, read: tuple[torch.Tensor, ...], made: torch.Tensor) -> None:
             spread = getattr(layer, "transposed", False)  # then each value that is read meets all weights
-            places = read[0].numel() // layer.in_channels if spread else made.numel() // _width(layer, "out")
+            places = read[0].numel() // inputs_of(layer) if spread else made.numel() // (outputs_of(layer) or 1)
             found[name] = found.get(name, 0) + places * layer.weight.numel()
 
         return hook
@@ -39,10 +39,7 @@ def macs_of_unit(prunable: Prunable, module: nn.Module, macs: Mapping[str, int])
     shares = 0.0
     for place, channels in prunable.without(module, [0]).cuts.items():
         if place.side != "parameter" and place.name in macs:
-            shares += macs[place.name] * len(channels) / _width(module.get_submodule(place.name), place.side)
+            layer = module.get_submodule(place.name)
+            width = inputs_of(layer) if place.side == "in" else outputs_of(layer) or 1
+            shares += macs[place.name] * len(channels) / width
     return max(shares, 1.0)
-
-
-def _width(layer: Any, side: str) -> int:
-    """The number of a convolution's or linear layer's outputs or inputs."""
-    return int(next(getattr(layer, name) for name in (f"{side}_features", f"{side}_channels") if hasattr(layer, name)))
