@@ -6,10 +6,10 @@ Heavy imports are inside the functions, so that a command loads only what it nee
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.command_line.arguments import NAMES, for_hydra
 from pipeline.command_line.hydra_errors import as_raised, explained, groups
@@ -204,23 +204,33 @@ def verify_command(argv: list[str]) -> int:
 
 def _steps_of(words: VerifyWords, console: Console) -> Iterator[Step]:
     """The steps of ``--accuracy`` and ``--speed``. Nothing is composed for a bundle whose manifest is refused."""
-    from pipeline.bundle.integrity import read_manifest
     from pipeline.config import measure_settings, register
 
     register(make_folders=False)
-    manifest = None if words.accuracy is None else read_manifest(words.folder)[0]
-    if words.accuracy is not None and manifest is not None:
-        from pipeline.command_line.bundle_words import accuracy_words
-        from pipeline.run.deployed_accuracy import accuracy_step
+    if words.accuracy is not None:
+        from pipeline.bundle import manifest_here
+        from pipeline.run.deployed_accuracy import accuracy_step, nothing_judged
 
-        folders = [part for folder in words.folders for part in ("--config-dir", str(folder))]
-        settings = accuracy_words(manifest, words.accuracy, words.settings, words.folders)
-        yield accuracy_step(_planned([*folders, *settings, *words.measure]), console)
+        manifest = manifest_here(words.folder)
+        yield (
+            nothing_judged()
+            if manifest is None
+            else accuracy_step(_accuracy_plan(words, words.accuracy, manifest), console)
+        )
     if words.speed:
         from pipeline.run.deployed_speed import speed_step
 
         with explained():
             yield speed_step(measure_settings(words.measure), console)
+
+
+def _accuracy_plan(words: VerifyWords, typed: str, manifest: Mapping[str, Any]) -> Plan:
+    """The plan whose data, as they were typed, and metric a bundle's model is judged with."""
+    from pipeline.command_line.bundle_words import accuracy_words
+
+    folders = [part for folder in words.folders for part in ("--config-dir", str(folder))]
+    settings = accuracy_words(manifest, typed, words.settings, words.folders)
+    return _planned([*folders, *settings, *words.measure])
 
 
 def sign_command(argv: list[str]) -> int:

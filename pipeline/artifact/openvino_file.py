@@ -52,11 +52,20 @@ def input_shapes(graph: Element) -> dict[str, tuple[int | None, ...] | None]:
 
 def output_names(graph: Element) -> list[str]:
     """The names of the outputs, in the model's order."""
-    names = []
-    for layer in _outer(graph, "Result"):
-        told = _COMMA.split(layer.get("output_names", ""))[0].replace("\\,", ",")
-        names.append(told or layer.get("name", ""))
-    return names
+    layers = _outer(graph, "Result")
+    return [(_split(layer.get("output_names", "")) or [layer.get("name", "")])[0] for layer in layers]
+
+
+def port_names(port: Element) -> list[str]:
+    """The names of the tensor that leaves a layer by a port; none where it has none."""
+    return _split(port.get("names", ""))
+
+
+def constant(layer: Element) -> tuple[str, int, int]:
+    """What a constant is beside its values, in words, and their offset and size in bytes in the file beside the graph;
+    -1 where one is no number."""
+    data = _data(layer)
+    return f"{data.get('element_type', '')} {data.get('shape', '')}", *_place(layer)
 
 
 def weight_bytes(graph: Element) -> int:
@@ -120,8 +129,11 @@ def _outer(graph: Element, kind: str) -> list[Element]:
 
 def _port_name(layer: Element) -> str:
     port = layer.find("output/port")
-    names = "" if port is None else port.get("names", "")
-    return _COMMA.split(names)[0].replace("\\,", ",") or layer.get("name", "")
+    return (([] if port is None else port_names(port)) or [layer.get("name", "")])[0]
+
+
+def _split(names: str) -> list[str]:
+    return [name.replace("\\,", ",") for name in _COMMA.split(names) if name]
 
 
 def _shape(layer: Element) -> tuple[int | None, ...] | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.artifact.files import Artifact
+from pipeline.artifact.files import OPENVINO_FILE, Artifact
 from pipeline.data.batches import Feed
 from pipeline.errors import StageFailed, first_line
 from pipeline.libraries.telemetry import without_telemetry
@@ -41,27 +42,46 @@ class Compiled:
 
 def read_model(artifact: Artifact) -> Any:
     """OpenVINO's own object (``openvino.Model``); raises StageFailed where OpenVINO is missing or can't read it."""
-    try:
-        openvino = without_telemetry("openvino")
-    except ImportError as error:
-        raise StageFailed("OpenVINO is not installed: install the extra 'openvino' (pip install openvino)") from error
+    openvino = _library()
     try:
         return openvino.Core().read_model(str(artifact.openvino_path))
     except ERRORS as error:
         raise StageFailed(f"OpenVINO can't read {artifact.openvino_path.name}: {first_line(error)}") from error
 
 
+def write_converted(source: Artifact, out: Path) -> Artifact:
+    """Write an ONNX model to a folder in OpenVINO's own format, otherwise as it is; raises StageFailed where OpenVINO
+    is missing or can't."""
+    openvino = _library()
+    try:
+        openvino.save_model(
+            openvino.convert_model(str(source.onnx_path)), str(out / OPENVINO_FILE), compress_to_fp16=False
+        )
+    except ERRORS as error:
+        raise StageFailed(f"OpenVINO can't convert {source.onnx_path.name}: {first_line(error)}") from error
+    return Artifact(out, "openvino", source.digest)
+
+
 def compiled(artifact: Artifact, threads: int) -> Compiled:
     """The model, compiled for the CPU in float32; raises StageFailed where it can't be loaded."""
-    model = read_model(artifact)
-    core = without_telemetry("openvino").Core()
+    return ready(read_model(artifact), artifact.openvino_path.name, threads)
+
+
+def ready(model: Any, file: str, threads: int) -> Compiled:
+    """OpenVINO's own object, compiled in the same way; ``file`` is what messages call it."""
+    core = _library().Core()
     # Compiling may merge tensors, and give one of them several names; the file's names are those of what was read.
     inputs = {min(port.get_names()): np.dtype(port.get_element_type().to_dtype()) for port in model.inputs}
     outputs = [min(port.get_names(), default=str(place)) for place, port in enumerate(model.outputs)]
     try:
-        ready = core.compile_model(model, "CPU", {**_EXACT, "INFERENCE_NUM_THREADS": threads})
+        compiled = core.compile_model(model, "CPU", {**_EXACT, "INFERENCE_NUM_THREADS": threads})
     except ERRORS as error:
-        raise StageFailed(f"OpenVINO can't load {artifact.openvino_path.name}: {first_line(error)}") from error
-    return Compiled(
-        file=artifact.openvino_path.name, request=ready.create_infer_request(), inputs=inputs, outputs=outputs
-    )
+        raise StageFailed(f"OpenVINO can't load {file}: {first_line(error)}") from error
+    return Compiled(file=file, request=compiled.create_infer_request(), inputs=inputs, outputs=outputs)
+
+
+def _library() -> Any:
+    try:
+        return without_telemetry("openvino")
+    except ImportError as error:
+        raise StageFailed("OpenVINO is not installed: install the extra 'openvino' (pip install openvino)") from error

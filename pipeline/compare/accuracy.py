@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +13,7 @@ from pipeline.results.comparison import AccuracyChange
 from pipeline.results.intervals import gain_sign
 from pipeline.results.record import AccuracySamples
 from pipeline.statistics.accuracy import PairedDifference, Proportion, n_to_decide
+from pipeline.statistics.reproduced import difference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,13 +110,7 @@ def _paired(model: str, old: AccuracySamples, new: AccuracySamples, judging: Jud
 
 
 def _unpaired(was: Proportion, now: Proportion, judging: Judging) -> PairedDifference:
-    """The gain from one set of examples to another, by the intervals of both.
-
-    Source: Zou & Donner 2008, Construction of confidence limits about effect measures: a general approach (MOVER).
-    """
-    sign = gain_sign(judging.unit)
-    gain = sign * (now.value - was.value)
-    below, above = (was.value - was.low, was.high - was.value), (now.value - now.low, now.high - now.value)
-    least = math.hypot(above[0] if sign > 0 else above[1], below[1] if sign > 0 else below[0])
-    most = math.hypot(above[1] if sign > 0 else above[0], below[0] if sign > 0 else below[1])
-    return PairedDifference(value=gain, low=gain - least, high=gain + most, flips=None, n=min(was.n, now.n), p=None)
+    """The gain from one set of examples to another, by the intervals of both."""
+    sign, found = gain_sign(judging.unit), difference(now, was)
+    low, high = sorted((sign * found.low, sign * found.high))
+    return PairedDifference(value=sign * found.value, low=low, high=high, flips=None, n=min(was.n, now.n), p=None)

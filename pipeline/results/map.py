@@ -42,8 +42,8 @@ class Range:
 class MapPlace:
     """A tensor that both graphs have, and the nodes of each that make it from the places before.
 
-    The pair that rounds the tensor for its readers (QuantizeLinear, DequantizeLinear) belongs to the place, and its
-    error and range are those of the rounded tensor.
+    What rounds the tensor for its readers (QuantizeLinear and DequantizeLinear, or FakeQuantize) belongs to the place,
+    whose error and range are those of the rounded tensor.
     """
 
     tensor: Nonempty

@@ -52,6 +52,11 @@ def accuracy_step(plan: Plan, console: Console) -> Step:
     return Step(names=(NAME,), run=partial(_accuracy, plan, console))
 
 
+def nothing_judged() -> Step:
+    """The step of a model whose manifest can't be read, or of a package that has none for this machine."""
+    return Step(names=(NAME,), run=lambda *_: [])
+
+
 def _accuracy(plan: Plan, console: Console, folder: Path, manifest: Mapping[str, Any], options: Options) -> list[Check]:
     """Raises UserError where the data or the metric does not fit the model."""
     try:
@@ -122,10 +127,7 @@ def verdict(found: Proportion, unit: Unit, metric: Metric, told: Mapping[str, An
     there = f"the manifest says {_shown(told['value'], told['low'], told['high'], unit)}"
     if examples.same and found.value == told["value"]:
         return Check(NAME, True, f"{here}; {there}: the same figure on the same examples")
-    gap = difference(
-        Figure(value=found.value, low=found.low, high=found.high),
-        Figure(value=told["value"], low=told["low"], high=told["high"]),
-    )
+    gap = difference(found, Figure(value=told["value"], low=told["low"], high=told["high"]))
     sign = gain_sign(unit)
     low, high = sorted((sign * gap.low, sign * gap.high))
     words = "worse than the manifest says" if high < 0 else "better than the manifest says" if low > 0 else _WITHIN

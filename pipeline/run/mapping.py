@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from pipeline.artifact import Artifact
+from pipeline.artifact import Artifact, Format
 from pipeline.data.dataset import Split, preprocess
 from pipeline.errors import SlimlineError, reasoned
 from pipeline.isolated import run
@@ -31,7 +31,8 @@ CALLS = 50
 """About how many calls of the baseline a map takes: seen with ViT-Base, 24 to 28 s where a call takes 0.54 s."""
 _MOST_MB = show.megabytes(MOST_BYTES)
 _LABEL = "map"
-_OTHER_FORMAT = "its model is in the format {}, and a map is drawn of ONNX graphs"
+_DRAWN: frozenset[Format] = frozenset({"onnx", "openvino"})
+_OTHER_FORMAT = "its model is in the format {}, and a map is drawn of graphs in ONNX and in OpenVINO's own format"
 
 
 def map_variants(
@@ -97,7 +98,7 @@ def _obstacle(built: Built, baseline: Artifact | None) -> str | None:
     """Why a variant can't have a map; None where it may have one."""
     if baseline is None:
         return "the baseline was not exported to ONNX"
-    if built.artifact.format != "onnx":
+    if built.artifact.format not in _DRAWN:
         return _OTHER_FORMAT.format(built.artifact.format)
     size = max(built.artifact.size_bytes, baseline.size_bytes)
     if size > MOST_BYTES:
@@ -116,10 +117,10 @@ def _last_onnx(built: Built) -> Artifact | None:
 
 
 def chain_of(variant: Variant, built: Built) -> list[Step]:
-    """The ONNX models at the end of a chain. The stages before the first of them are told together, exports only where
-    there is nothing else."""
+    """The models at the end of a chain that are graphs. The stages before the first of them are told together, exports
+    only where there is nothing else."""
     formats = [artifact.format for artifact in built.artifacts]
-    first = max((place + 1 for place, format in enumerate(formats) if format != "onnx"), default=0)
+    first = max((place + 1 for place, format in enumerate(formats) if format not in _DRAWN), default=0)
     stages = list(variant.stages.items())
     before = [name for name, stage in stages[:first] if not is_export(stage)]
     label = " + ".join(before or [name for name, _ in stages[:first]])

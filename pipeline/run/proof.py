@@ -81,9 +81,9 @@ class Clock:
         """The time that is left for building and looking."""
         return self.budget_s - self.proof_s() - self.spent_s()
 
-    def building_s(self) -> float:
-        """How long candidates are built before those that are ready are looked at."""
-        return max(_BUILDING_S, _BUILDING * self.left_s())
+    def building_s(self, answered: bool) -> float:
+        """How long candidates are built before those that are ready are looked at; a first answer does not wait."""
+        return max(_BUILDING_S, _BUILDING * self.left_s()) if answered else _BUILDING_S
 
     def look_s(self, looked_at: int, waiting: int) -> float:
         """How long a look at some of the candidates that wait may take: their share of the time that is left. Slow

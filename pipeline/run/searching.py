@@ -32,6 +32,7 @@ from pipeline.run.sifting import identity_of_candidate, identity_of_search, lear
 from pipeline.run.spread import build_ahead
 from pipeline.search import sampling
 from pipeline.search.board import SAME_MODEL, Board, Standing, drift_of
+from pipeline.search.building import BuildTimes
 from pipeline.search.journal import Journal
 from pipeline.search.look import TOGETHER, Look
 from pipeline.search.space import candidate_key, space
@@ -78,7 +79,8 @@ def search(
         raise UserError(str(error)) from error
     test = splits["test"]
     examples = deciding_examples(plan, splits)
-    reference = _reference(plan, builder, axes_of(test.inputs))
+    times = BuildTimes()
+    reference = _reference(plan, builder, axes_of(test.inputs), times)
     inputs = preprocess((examples or test).take(0, reference.batch_size).inputs, plan.model.preprocessing)
     facts = learnt(plan, reference.artifact, inputs, builder.start)
     kept, left_out = sifted(plan, candidates, facts)
@@ -103,6 +105,7 @@ def search(
                 seed=plan.seed,
                 limit_s=plan.limits.seconds,
             ),
+            times=times,
             claimed=not facts.drawn,
         )
         under_way.run()
@@ -130,6 +133,7 @@ class _Search:
     """None: the data has no examples to judge on beside the test split's."""
     clock: Clock
     look: Look
+    times: BuildTimes
     claimed: bool
     """Whether anything may be said of accuracy: the examples are none that were drawn at random."""
     unit: Unit = "percent"
@@ -199,14 +203,14 @@ class _Search:
         """The next candidates that could be built; the others end."""
         ready: list[Standing] = []
         began = time.monotonic()
-        longest_s = self.clock.building_s()
+        longest_s = self.clock.building_s(answered=self.board.bar() is not None)
         for standing in self.board.waiting():
             enough = len(ready) >= self._together() or (ready and time.monotonic() - began > longest_s)
             # The first answer waits for nothing that is still to be built.
             first = ready and self.first_answer_s is None and standing.candidate.variant.name not in self.board.built
             if enough or first or self.clock.left_s() <= 0:
                 break
-            expected_s = self.board.build_s(standing)
+            expected_s = self.times.expected_s(standing.candidate.variant)
             if expected_s > self.clock.left_s():
                 standing.end("no time", f"building takes about {expected_s:.0f} s, going by others, and less is left")
                 continue
@@ -247,6 +251,7 @@ class _Search:
         if candidate.variant.name in self.unbuilt:
             raise Skipped(self.unbuilt[candidate.variant.name])
         built = self.builder.build(candidate.variant)
+        self.times.learn(candidate.variant, built.record)
         if built.record.status != "ok":
             self.unbuilt[candidate.variant.name] = str(built.record.reason)
             raise Skipped(str(built.record.reason))
@@ -361,10 +366,11 @@ class _Search:
         self.display.step(LABEL, min(self.clock.spent_s() / self.clock.budget_s, 0.99), text)
 
 
-def _reference(plan: Plan, builder: Builder, axes: Axes) -> Subject:
+def _reference(plan: Plan, builder: Builder, axes: Axes, times: BuildTimes) -> Subject:
     """The row that everything is compared with; raises SlimlineError where it can't be built."""
     name, on = plan.measure.reference_for("")
     built = builder.build(plan.variants[name])
+    times.learn(plan.variants[name], built.record)
     if built.record.status != "ok":
         raise SlimlineError(f"{name} could not be built, so there is nothing to compare with: {built.record.reason}")
     size = plan.batch_sizes[0]

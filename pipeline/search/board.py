@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,8 +20,6 @@ SAME_MODEL = "it is the same model as"
 """How the reason begins of a candidate whose model runs already in the same place."""
 _LEADS = 0.97
 """A chain is among the fastest from this share of the best one's speed on."""
-_BRIEFLY_S = 1.0
-"""What takes no longer was not built, but found."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -131,14 +128,28 @@ class Board:
     def waiting(self) -> list[Standing]:
         """The candidates that are to be built next, those first whose model is there already: another runtime costs no
         time to build, and is often the largest step. Other values of a chain's fields come behind all chains as they
-        are, what compiles for long when it is loaded behind these, and settings of sessions when all else is done."""
+        are, what compiles for long when it is loaded behind these, and settings of sessions when all else is done.
+
+        A rescue of the fastest chain that drifts comes before all else that is to be built: nobody knows yet whether
+        the other chains are fast. The rescues behind it have their turn once it was looked at.
+        """
         wanted = [one for one in self.standings if one.ending is None and one.speed is None and self._needed(one)]
         first = [one for one in wanted if one.candidate.when != "leads"] or wanted
-        return sorted(first, key=self._turn)
+        turns = sorted(first, key=self._turn)
+        rescue = max(filter(self._rescues, turns), key=self._hope, default=None)
+        return turns if rescue is None else sorted(turns, key=lambda one: (self._turn(one)[:2], one is not rescue))
 
     def _turn(self, standing: Standing) -> tuple[bool, ...]:
         candidate = standing.candidate
         return loads_slowly(candidate.target), candidate.variant.name not in self.built, bool(candidate.changes)
+
+    def _rescues(self, standing: Standing) -> bool:
+        return standing.candidate.when == "drifts" and self._before(standing) is not None
+
+    def _hope(self, standing: Standing) -> float:
+        """How fast a rescue may be: as fast as what it rescues."""
+        before = self._before(standing)
+        return 0.0 if before is None else _value(before)
 
     def bar(self) -> Standing | None:
         """The fastest for sure of those that keep the limit; None: nothing is faster than the baseline for sure."""
@@ -188,15 +199,6 @@ class Board:
             return False
         best = self.best()
         return best is None or standing.speed.high > _value(best)
-
-    def build_s(self, standing: Standing) -> float:
-        """About how long a candidate takes to build: as long as the longest of its chain, which has other fields; as
-        long as the middle one of all that were built, where none of its chain was; nothing where it was itself."""
-        if standing.candidate.variant.name in self.built:
-            return 0.0
-        built = [one for one in self.standings if one.build_s > _BRIEFLY_S]
-        alike = [one.build_s for one in built if one.candidate.chain == standing.candidate.chain]
-        return max(alike) if alike else statistics.median(one.build_s for one in built) if built else 0.0
 
     def close(self, why: str) -> None:
         """End the candidates that still wait: they were not needed, or ``why`` says it."""

@@ -243,17 +243,40 @@ def test_it_listens_before_it_is_ready(here: tuple[Service, Server]) -> None:
     assert b" 200 " in told_by(here[1], b"GET /health/live HTTP/1.0\r\n\r\n")
 
 
-def test_a_full_line_refuses_and_keeps_the_connection(here: tuple[Service, Server], written: Path) -> None:
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_full_line_refuses_with_or_without_a_thread(
+    here: tuple[Service, Server], written: Path, *, at_once: bool
+) -> None:
     service, server = here
     service.model, service.status = infer.Model(written), READY
     service.line = Line(service.model.outputs, places=1)
     body = npy(images(1))
-    with service.line.place():
-        answered = told_by(server, HEAD % len(body) + body + b"GET /health HTTP/1.0\r\n\r\n")
-    assert b" 503 " in answered
+    request = HEAD % len(body) + body
+    with service.line.place(), socket.create_connection(server.server_address, timeout=PATIENCE_S) as connection:  # type: ignore[arg-type]
+        if not at_once:
+            connection.sendall(b"GET /health HTTP/1.1\r\n\r\n")
+            assert b" 200 " in connection.recv(2**16)
+        connection.sendall(request)
+        answered = all_of(connection)
+        assert b" 200 " in told_by(server, b"GET /health HTTP/1.0\r\n\r\n")
+    assert answered.startswith(b"HTTP/1.1 503 ")
     assert b"Retry-After: 1\r\n" in answered
+    assert b"Connection: close\r\n" in answered
     assert b"1 requests are waiting already" in answered
-    assert answered.count(b"HTTP/1.1 ") == 2
+
+
+def test_a_full_line_gives_no_thread_to_what_it_refuses(here: tuple[Service, Server], written: Path) -> None:
+    service, server = here
+    service.model, service.status = infer.Model(written), READY
+    service.line = Line(service.model.outputs, places=1)
+    while server.connections.acquire(blocking=False):
+        pass
+    body = npy(images(1))
+    left, right = socket.socketpair()
+    with left, right, service.line.place():
+        left.sendall(HEAD % len(body) + body)
+        server.process_request(right, "")
+        assert b"1 requests are waiting already" in all_of(left)
 
 
 def test_a_body_that_does_not_come_and_a_model_that_does_not_answer_end_with_their_time(

@@ -26,6 +26,7 @@ from pipeline.stages.compensate import Compensate
 from pipeline.stages.equalize import Equalize
 from pipeline.stages.export import ExportOnnx
 from pipeline.stages.prune import Prune
+from pipeline.stages.quantize_nncf import QuantizeNncf
 from pipeline.stages.quantize_static import QuantizeStatic
 from tests.example import Scale, plan
 
@@ -73,6 +74,12 @@ def test_values_that_a_stage_scales_are_compared_after_it() -> None:
     assert found == (["export", "equalize", "quantize"], 1)
 
 
+def test_a_model_that_becomes_openvinos_is_a_graph_as_the_one_before() -> None:
+    stages: dict[str, Stage] = {"export": ExportOnnx(), "quantize": QuantizeNncf()}
+    found = chained(stages, ["torch", "onnx", "openvino"], ["source", "exported", "int8"])
+    assert found == (["export", "quantize"], None)
+
+
 def test_a_pruned_model_alone_is_compared_with_the_baseline() -> None:
     stages: dict[str, Stage] = {"prune": Prune(), "export": ExportOnnx()}
     assert chained(stages, ["torch", "torch", "onnx"], ["source", "cut", "small"]) == (["prune"], None)
@@ -105,13 +112,16 @@ def test_another_format_and_a_process_that_dies_are_reasons(tmp_path: Path, monk
     models = {
         "baseline": built(Artifact(model, "onnx", "b")),
         "killed": Built(onnx.record, [onnx.artifact, onnx.artifact]),
-        "other": built(Artifact(model, "openvino", "v"), format="openvino"),
+        "other": built(Artifact(model, "torch", "v"), format="torch"),
     }
     said: list[str] = []
     found = map_variants(chosen, models, chosen.data.split("test"), lambda label, done, text: said.append(text))
     assert [(one.variant, one.reason) for one in found] == [
         ("killed", "its process was killed"),
-        ("other", "its model is in the format openvino, and a map is drawn of ONNX graphs"),
+        (
+            "other",
+            "its model is in the format torch, and a map is drawn of graphs in ONNX and in OpenVINO's own format",
+        ),
     ]
     assert said[-1] == "0 graphs beside the baseline's, the report says why not of 2 more"
 

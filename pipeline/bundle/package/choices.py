@@ -13,6 +13,20 @@ if TYPE_CHECKING:
     from pipeline.bundle.slimline_infer.model import Model
 
 
+def here(folder: Path) -> Path | None:
+    """The folder of the variant that infer.py takes on this machine; None where it takes none.
+
+    It may import onnxruntime: call it in a process of its own.
+    """
+    from pipeline.bundle.slimline_infer import InputError
+    from pipeline.bundle.slimline_infer.choice import place
+
+    try:
+        return place(folder).folder
+    except InputError:
+        return None
+
+
 def check(folder: Path) -> list[Check]:
     """Let infer.py and ONNX Runtime choose, and run what ONNX Runtime has chosen as its own API loads it.
 

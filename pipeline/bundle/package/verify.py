@@ -1,7 +1,7 @@
 """A package proves itself: each variant as a bundle of its own, then what ONNX Runtime and infer.py choose here.
 
 A variant's files and those that the package stores once make a bundle again, in a temporary folder, which is verified
-as any bundle is.
+as any bundle is. What judges and times a model on this machine does so with the variant that this machine takes.
 """
 
 from __future__ import annotations
@@ -40,6 +40,13 @@ def is_package(folder: Path) -> bool:
     return (folder / PACKAGE_FILE).exists()
 
 
+def manifest_here(folder: Path) -> dict[str, Any] | None:
+    """The manifest of the model that runs on this machine: a bundle's own, or that of the variant that a package has
+    for it. None where it can't be read, or the package has none."""
+    place = run(choices.here, folder) if is_package(folder) else folder
+    return None if place is None else read_manifest(place)[0]
+
+
 def package_checks(folder: Path, options: Options, of_bundle: OfBundle) -> Checks:
     """The checks as they are done; the last one has failed unless all were done and passed."""
     package: dict[str, Any] = {}
@@ -50,7 +57,6 @@ def package_checks(folder: Path, options: Options, of_bundle: OfBundle) -> Check
         lambda: _variants(folder, package, options, of_bundle),
         lambda: _together(folder, package, options),
         lambda: run_infer(folder, package, options) if options.run_infer else [],
-        lambda: _of_one_model(options),
     ):
         passed = True
         try:
@@ -62,15 +68,6 @@ def package_checks(folder: Path, options: Options, of_bundle: OfBundle) -> Check
             return
         if not passed:
             return
-
-
-def _of_one_model(options: Options) -> Checks:
-    """What was asked for and is done for a bundle of one model only."""
-    for step in options.more:
-        for name in step.names:
-            yield Check(
-                name, False, "this is done for a bundle of one model: write that of the variant by `bundle RUN`"
-            )
 
 
 def _read(folder: Path, package: dict[str, Any]) -> Checks:
@@ -116,9 +113,14 @@ def _assets(folder: Path, package: Mapping[str, Any]) -> Checks:
 
 
 def _variants(folder: Path, package: Mapping[str, Any], options: Options, of_bundle: OfBundle) -> Checks:
+    here = run(choices.here, folder, limits=limits_of(package, options), start=options.start) if options.more else None
     for entry in package["variants"]:
-        for check in _variant(folder, package, entry, options, of_bundle):
+        own = replace(options, run_infer=False, more=options.more if folder / entry["folder"] == here else ())
+        for check in _variant(folder, package, entry, own, of_bundle):
             yield replace(check, name=f"{printable(entry['name'])}: {check.name}")
+    if here is None:
+        for name in (name for step in options.more for name in step.names):
+            yield Check(name, False, "the package has no variant for this machine")
 
 
 def _variant(
@@ -135,10 +137,12 @@ def _variant(
     with tempfile.TemporaryDirectory(prefix="slimline-") as place:
         bundle = Path(place) / "bundle"
         _assemble(folder, entry, manifest, bundle)
-        for check in of_bundle(bundle, replace(options, run_infer=False, run_model=can_run, more=())):
+        passed = True
+        for check in of_bundle(bundle, replace(options, run_model=can_run)):
             yield check
-            if not check.passed:
-                return
+            passed = passed and check.passed
+        if not passed:
+            return
         kind = run(
             kind_of,
             bundle / manifest["model"],

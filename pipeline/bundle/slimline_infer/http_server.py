@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
@@ -27,11 +29,8 @@ MOST_CONNECTIONS = 256
 _LINGER_S = 1.0
 """How long the rest of a refused body is read and thrown away, so that its sender gets to read why."""
 _CHUNK = 2**16
-_BUSY = json_bytes({"error": f"there are {MOST_CONNECTIONS} connections already: ask again later"})
-_NO_CONNECTION = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nConnection: close\r\n"
-    b"Content-Length: %d\r\n\r\n%s" % (len(_BUSY), _BUSY)
-)
+_TOO_MANY = Refused(503, f"there are {MOST_CONNECTIONS} connections already: ask again later", {"Retry-After": "1"})
+_LENGTH = re.compile(rb"\r\nContent-Length:[ \t]*(\d{1,9})[ \t]*\r\n", re.IGNORECASE)
 
 
 class Server(ThreadingMixIn, TCPServer):
@@ -50,19 +49,31 @@ class Server(ThreadingMixIn, TCPServer):
         super().__init__((host, port), Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Give the connection a thread, or refuse it."""
-        if self.connections.acquire(blocking=False):
+        """Give the connection a thread, or refuse it.
+
+        Where the line is full, a request for a prediction is refused here: a server that is asked for more than it can
+        do would have threads that refuse, and they would leave those that answer no time.
+        """
+        full = self.service.full()
+        if full and _takes_prediction(request):
+            self._refuse(request, full)
+        elif not self.connections.acquire(blocking=False):
+            self._refuse(request, _TOO_MANY)
+        else:
             try:
                 super().process_request(request, client_address)
             except RuntimeError:  # the system has no thread for it
                 self.connections.release()
                 raise
-            return
+
+    def _refuse(self, request: Any, refused: Refused) -> None:
+        """Say why, and close the connection; nothing is waited for."""
+        logger.info("a connection was refused: %s", refused)
         try:
             request.setblocking(False)
-            request.send(_NO_CONNECTION)
+            request.send(_last_answer(refused))
         except OSError:
-            logger.info("a connection was refused, and did not wait to read why")
+            logger.info("it did not wait to read why")
         self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
@@ -198,7 +209,8 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _refuse(self, refused: Refused) -> None:
-        """Say why, and keep the connection where the rest of the body is short."""
+        """Say why, and keep the connection where the rest of the body is short and the server can take more."""
+        self.close_connection = self.close_connection or refused.status == HTTPStatus.SERVICE_UNAVAILABLE
         if 0 < self.unread <= _CHUNK and not self.headers.get("Expect"):
             with contextlib.suppress(Refused):
                 self._body(self.unread, time.monotonic() + _LINGER_S)
@@ -238,3 +250,30 @@ class Handler(BaseHTTPRequestHandler):
 def _is_length(text: str) -> bool:
     """A whole number that is not absurdly long."""
     return text.isascii() and text.isdigit() and len(text) < 20
+
+
+def _takes_prediction(request: socket.socket) -> bool:
+    """Read the connection's first request, where it is one for a prediction and is there as a whole.
+
+    Anything else is left unread, and the connection gets a thread.
+    """
+    request.setblocking(False)
+    try:
+        seen = request.recv(_CHUNK, socket.MSG_PEEK)
+        head, end, body = seen.partition(b"\r\n\r\n")
+        length = _LENGTH.search(head + b"\r\n")
+        whole = end and length is not None and len(body) >= int(length.group(1))
+        return bool(head.startswith(b"POST /predict ") and whole and request.recv(len(seen)))
+    except OSError:  # nothing has come yet
+        return False
+
+
+def _last_answer(refused: Refused) -> bytes:
+    """An answer after which the connection is closed."""
+    body = json_bytes({"error": str(refused)})
+    told = {"Content-Type": JSON, "Content-Length": len(body), **refused.headers, "Connection": "close"}
+    head = [
+        f"HTTP/1.1 {refused.status} {HTTPStatus(refused.status).phrase}",
+        *(f"{name}: {told[name]}" for name in told),
+    ]
+    return "\r\n".join([*head, "", ""]).encode() + body

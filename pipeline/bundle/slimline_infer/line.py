@@ -58,13 +58,19 @@ class Line:
         self._last_s = 0.0
         self._open = True
 
+    def full(self) -> Refused | None:
+        """Why there is no place; None where there is one."""
+        if self.taken < self._places:
+            return None
+        reason = f"{self._places} requests are waiting already: ask again later"
+        return Refused(503, reason, {"Retry-After": str(self._retry_s())})
+
     @contextmanager
     def place(self) -> Iterator[None]:
         """A place in the line, to be taken before a request's body is read; raises Refused where there is none."""
         with self._changed:
-            if self.taken == self._places:
-                reason = f"{self._places} requests are waiting already: ask again later"
-                raise Refused(503, reason, {"Retry-After": str(self._retry_s())})
+            if refused := self.full():
+                raise refused
             self.taken += 1
         try:
             yield

@@ -90,6 +90,10 @@ class Service:
         }
         return 200, JSON, json_bytes(told)
 
+    def full(self) -> Refused | None:
+        """Why a request for a prediction would find no place; None where it may have one."""
+        return self.line.full() if self.line else None
+
     def place(self) -> Any:
         """A place in the line, which is held as a context; raises Refused where there is none.
 

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.artifact.proof import sqnr_db
-from pipeline.artifact.run import fixed_batch, session_at, typed
 from pipeline.data.batches import Inputs, axes_of, batch, count_of, starts
-from pipeline.measure.map.cutting import GIVEN, cut, watched
+from pipeline.measure.map.cutting import GIVEN
 from pipeline.measure.map.graph import Graph
+from pipeline.measure.map.watching import Session, Values, Watchable
 from pipeline.results.map import EQUAL_DB, Range
 
-if TYPE_CHECKING:
-    import onnx
-    import onnxruntime
-
-Values = Mapping[str, NDArray[Any]]
 _LARGEST = 1e30
 """Larger values are no signal: masks have them."""
 
@@ -63,81 +56,59 @@ class Compared:
     examples: int
 
 
-def compare(reference: Graph, variant: Graph, feed: Inputs, limit_s: float) -> Compared:
-    """Run both graphs on the examples of ``feed``, one call at a time, until ``limit_s`` seconds have passed, and the
+def compare(reference: Watchable, variant: Watchable, feed: Inputs, limit_s: float) -> Compared:
+    """Run both models on the examples of ``feed``, one call at a time, until ``limit_s`` seconds have passed, and the
     variant once more with the reference's values in front of each place.
 
-    Both run as they are written, without the optimizations of the runtime, whose integer kernels may round elsewhere.
-    Raises StageFailed where ONNX Runtime can't load one, and what it raises where it can't run one.
+    Raises StageFailed where a runtime can't load one, and what it raises where it can't run one.
     """
-    names = [name for name in reference.live if name in variant.live]
-    with TemporaryDirectory(prefix="slimline-map-") as folder:
-        open_ = _Opening(Path(folder))
-        before = _Watching(reference, {name: name for name in names}, open_)
-        after = _Watching(variant, {name: variant.as_read(name) for name in names}, open_)
-        size = fixed_batch(after.session, axes_of(feed)) or fixed_batch(before.session, axes_of(feed)) or 1
-        sums: dict[str, _Sums] = {}
-        reasons: dict[str, str] = {}
-        floats: frozenset[str] = frozenset()
-        alone: onnxruntime.InferenceSession | None = None
-        seen = 0
-        for start in starts(count_of(feed), size, limit_s):
-            part = batch(feed, start, size, size)
-            truth, found = before.values(part), after.values(part)
-            if alone is None:
-                floats = frozenset(name for name in names if _is_float(truth[name]) and _is_float(found[name]))
-                reasons = {name: why for name in floats if (why := _misfit(truth[name], found[name]))}
-                sums = {name: _Sums() for name in names if name in floats and name not in reasons}
-                alone = open_(cut(variant, {name: found[name].dtype for name in sums}))
-            own = _made_alone(alone, part, truth, sums, variant)
-            for name, each in sums.items():
-                _add(each, truth[name], found[name], own.get(name))
-            seen = min(start + size, count_of(feed))
+    names = [name for name in reference.graph.live if name in variant.graph.live]
+    before = _Watching(reference, {name: name for name in names})
+    after = _Watching(variant, {name: variant.graph.as_read(name) for name in names})
+    axes = axes_of(feed)
+    size = after.session.fixed_batch(axes) or before.session.fixed_batch(axes) or 1
+    sums: dict[str, _Sums] = {}
+    reasons: dict[str, str] = {}
+    floats: frozenset[str] = frozenset()
+    alone: Session | None = None
+    seen = 0
+    for start in starts(count_of(feed), size, limit_s):
+        part = batch(feed, start, size, size)
+        truth, found = before.values(part), after.values(part)
+        if alone is None:
+            floats = frozenset(name for name in names if _is_float(truth[name]) and _is_float(found[name]))
+            reasons = {name: why for name in floats if (why := _misfit(truth[name], found[name]))}
+            sums = {name: _Sums() for name in names if name in floats and name not in reasons}
+            alone = variant.cut({name: found[name].dtype for name in sums})
+        own = _made_alone(alone, part, truth, sums, variant.graph)
+        for name, each in sums.items():
+            _add(each, truth[name], found[name], own.get(name))
+        seen = min(start + size, count_of(feed))
     return Compared(
         errors={name: _errors(each) for name, each in sums.items()}, reasons=reasons, floats=floats, examples=seen
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Opening:
-    """Opens models by way of a folder."""
-
-    folder: Path
-
-    def __call__(self, model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-        import onnx
-
-        path = self.folder / "model.onnx"
-        onnx.save(model, path)
-        return session_at(path, integers=False, optimized=False)
-
-
 class _Watching:
-    """A graph whose values can be looked at."""
+    """A model whose values can be looked at."""
 
-    def __init__(self, graph: Graph, values: Mapping[str, str], open_: _Opening) -> None:
+    def __init__(self, model: Watchable, values: Mapping[str, str]) -> None:
         self._read = values
-        self._made = [name for name in dict.fromkeys(values.values()) if name not in graph.fed]
-        self.session = open_(watched(graph, self._made))
+        self.session = model.watched(name for name in values.values() if name not in model.graph.fed)
 
     def values(self, part: Values) -> dict[str, NDArray[Any]]:
         """The values of a call, by the names that they were asked by."""
-        fed = typed(_wanted(part, self.session), self.session)
-        found = {**fed, **dict(zip(self._made, self.session.run(self._made, fed), strict=True))}
+        fed = self.session.fed(part)
+        found = {**fed, **self.session(fed)}
         return {name: found[read] for name, read in self._read.items() if read in found}
 
 
-def _wanted(part: Values, session: onnxruntime.InferenceSession) -> dict[str, NDArray[Any]]:
-    return {value.name: part[value.name] for value in session.get_inputs() if value.name in part}
-
-
 def _made_alone(
-    session: onnxruntime.InferenceSession, part: Values, truth: Values, names: Iterable[str], variant: Graph
+    session: Session, part: Values, truth: Values, names: Iterable[str], variant: Graph
 ) -> dict[str, NDArray[Any]]:
     """What each place makes of the reference's values."""
     given = {GIVEN + name: truth[name] for name in names}
-    made = [value.name for value in session.get_outputs()]
-    found = dict(zip(made, session.run(made, typed(_wanted({**part, **given}, session), session)), strict=True))
+    found = session(session.fed({**part, **given}))
     return {name: found[read] for name in names if (read := variant.as_read(name)) in found}
 
 

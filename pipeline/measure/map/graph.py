@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import onnx
 
 QUANTIZE, RESTORE = "QuantizeLinear", "DequantizeLinear"
+ROUND = "FakeQuantize"
+"""OpenVINO's, in one node."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +22,7 @@ class Rounding:
     """The nodes that round a value for those who read it, by their places in the graph."""
 
     quantize: int
-    restore: tuple[int, ...]
+    restore: tuple[int, ...] = ()
     restored: tuple[str, ...]
     """The values that readers get in its place."""
 
@@ -35,6 +37,8 @@ class Graph:
     """A model's graph, whose nodes are in an order in which each follows what it reads."""
 
     model: onnx.ModelProto
+    unnamed: frozenset[str] = frozenset()
+    """The values whose names are made up: the same ones may have others in the next graph."""
 
     @cached_property
     def nodes(self) -> Sequence[onnx.NodeProto]:
@@ -79,6 +83,8 @@ class Graph:
         counts: a layer that has one of its own keeps it."""
         for place in self.readers.get(name, ()):
             node = self.nodes[place]
+            if node.op_type == ROUND and node.input[0] == name:
+                return Rounding(quantize=place, restored=(node.output[0],))
             if node.op_type != QUANTIZE or node.input[0] != name:
                 continue
             restore = [at for at in self.readers.get(node.output[0], ()) if self.nodes[at].op_type == RESTORE]

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from pipeline.artifact import Artifact
+from pipeline.artifact.openvino_model import write_converted
 from pipeline.data.batches import Inputs
 from pipeline.errors import SlimlineError, StageFailed, reasoned
 from pipeline.measure.map.blocks import blocks
 from pipeline.measure.map.errors import Compared, compare
 from pipeline.measure.map.graph import Graph
 from pipeline.measure.map.makers import Written, makers
+from pipeline.measure.map.openvino_graph import read_layers
+from pipeline.measure.map.openvino_watching import OpenVinoModel
 from pipeline.measure.map.places import edges, owners
+from pipeline.measure.map.watching import OnnxModel, Watchable
 from pipeline.results.map import MapNode, MapPlace, VariantMap
 
 if TYPE_CHECKING:
@@ -40,7 +46,8 @@ class MapTask:
     variant: str
     baseline: Artifact
     chain: Sequence[Step]
-    """The ONNX models of its chain, from the first one on that no stage made a PyTorch model of."""
+    """The models of its chain in ONNX and in OpenVINO's own format, from the first one on that no stage made a PyTorch
+    model of."""
     reference: int | None
     """The model of the chain that errors are taken against, by its number; None: the baseline."""
     examples: Inputs
@@ -49,17 +56,18 @@ class MapTask:
 
 def mapped(task: MapTask) -> VariantMap:
     """The map, without times. Raises StageFailed where a graph is too large, or shares no value with the baseline's."""
-    baseline = _graph(task.baseline)
-    chain = [
-        Written(
-            # A chain begins with the baseline's own file as a rule: it is held in memory once.
-            graph=baseline if step.artifact.path == task.baseline.path else _graph(step.artifact),
-            stage=step.stage,
-        )
-        for step in task.chain
-    ]
-    variant = chain[-1].graph
-    reference = baseline if task.reference is None else chain[task.reference].graph
+    baseline = _onnx(task.baseline)
+    models: list[Watchable] = []
+    written: list[Written] = []
+    for step in task.chain:
+        # A chain begins with the baseline's own file as a rule: it is held in memory once.
+        model = baseline if step.artifact.path == task.baseline.path else _watchable(step.artifact, baseline.graph)
+        if step.artifact.format == "openvino" and models:
+            source = task.chain[len(models) - 1].artifact
+            written.append(Written(graph=_converted(source, baseline.graph), stage=None))
+        models.append(model)
+        written.append(Written(graph=model.graph, stage=step.stage))
+    variant, reference = models[-1], baseline if task.reference is None else models[task.reference]
     against = "baseline" if task.reference is None else f"the model after {task.chain[task.reference].stage}"
     bare = VariantMap(variant=task.variant, against=against)
     compared: Compared | None = None
@@ -67,7 +75,7 @@ def mapped(task: MapTask) -> VariantMap:
     with reasoned(failures.append):  # the graphs can be shown all the same
         compared = compare(reference, variant, task.examples, task.limit_s)
     floats = None if compared is None else compared.floats
-    places = _places(baseline, variant, floats, makers(baseline, chain))
+    places = _places(baseline.graph, variant.graph, floats, makers(baseline.graph, written))
     if compared is None:
         bare = replace(bare, why_no_error=str(failures[0]))
     else:
@@ -76,10 +84,26 @@ def mapped(task: MapTask) -> VariantMap:
     return replace(bare, places=places)
 
 
-def _graph(artifact: Artifact) -> Graph:
+def _watchable(artifact: Artifact, baseline: Graph) -> Watchable:
+    if artifact.format == "onnx":
+        return _onnx(artifact)
+    layers = read_layers(artifact, baseline.live)
+    return OpenVinoModel(artifact=artifact, graph=_small(layers.graph), ports=layers.ports)
+
+
+def _onnx(artifact: Artifact) -> OnnxModel:
     import onnx
 
-    graph = Graph(onnx.load(artifact.onnx_path))
+    return OnnxModel(graph=_small(Graph(onnx.load(artifact.onnx_path))))
+
+
+def _converted(source: Artifact, baseline: Graph) -> Graph:
+    """An ONNX model's graph in OpenVINO's own format."""
+    with TemporaryDirectory(prefix="slimline-map-") as folder:
+        return read_layers(write_converted(source, Path(folder)), baseline.live).graph
+
+
+def _small(graph: Graph) -> Graph:
     if len(graph.nodes) > MOST_NODES:
         raise StageFailed(f"its graph has {len(graph.nodes):,} nodes, and a map is drawn of {MOST_NODES:,} at most")
     return graph

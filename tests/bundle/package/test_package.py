@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,12 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from pipeline.bundle import verify_bundle
+from pipeline.bundle import Check, Options, manifest_here, verify_bundle
 from pipeline.bundle.package.layout import asset_name
 from pipeline.bundle.package.write import write_package
 from pipeline.bundle.slimline_infer import Model
 from pipeline.bundle.slimline_infer.choice import has_cuda, place
+from pipeline.bundle.steps import Step
 from pipeline.errors import UserError
 from tests.bundle.forgery import forge
 from tests.bundle.package import example
@@ -33,6 +34,27 @@ def test_every_variant_of_a_new_package_passes_and_verify_says_which_one_this_ma
     assert {f"{name}: golden outputs" for name in example.BITS} < set(checks)
     assert checks["this machine"].detail == f"infer.py takes {place(written).why}"
     assert "takes 'int7', and reproduces its golden outputs" in checks["ONNX Runtime"].detail
+
+
+def noting(asked: list[str]) -> Options:
+    """What ``verify --speed`` asks for, where it only notes the model that it is asked about."""
+
+    def note(_: Path, manifest: Mapping[str, Any], __: Options) -> list[Check]:
+        asked.append(manifest["name"])
+        return [Check("speed", passed=False, detail="slower")]
+
+    return Options(more=(Step(names=("speed",), run=note),))
+
+
+def test_what_judges_a_model_here_judges_the_variant_that_this_machine_takes(written: Path) -> None:
+    asked: list[str] = []
+    failed = [check for check in verify_bundle(written, noting(asked)) if not check.passed]
+    name = place(written).folder.name
+    assert asked == [name]
+    assert failed == [Check(f"{name}: speed", passed=False, detail="slower")]
+    manifest = manifest_here(written)
+    assert manifest is not None
+    assert manifest["name"] == name
 
 
 def test_weights_that_all_variants_hold_are_stored_once(written: Path) -> None:
@@ -153,6 +175,20 @@ def test_a_variant_for_a_gpu_is_checked_and_not_run_where_there_is_none(
     assert all(check.passed for check in checks.values())
     assert "not compared here" in checks["float: golden outputs"].detail
     assert "takes 'int8'" in checks["ONNX Runtime"].detail
+
+
+@pytest.mark.skipif(has_cuda(), reason="this machine runs it")
+def test_a_package_that_has_no_variant_for_this_machine_has_none_to_judge(
+    bundles: dict[str, Path], tmp_path: Path
+) -> None:
+    gpu = Path(shutil.copytree(bundles["float"], tmp_path / "gpu"))
+    forge(gpu, to_cuda)
+    packed = write_package(tmp_path / "gpu.ortpackage", {"float": gpu})
+    asked: list[str] = []
+    failed = [check for check in verify_bundle(packed, noting(asked)) if not check.passed]
+    assert asked == []
+    assert failed == [Check("speed", passed=False, detail="the package has no variant for this machine")]
+    assert manifest_here(packed) is None
 
 
 def to_cuda(manifest: dict[str, Any]) -> None:
