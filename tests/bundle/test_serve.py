@@ -243,26 +243,24 @@ def test_it_listens_before_it_is_ready(here: tuple[Service, Server]) -> None:
     assert b" 200 " in told_by(here[1], b"GET /health/live HTTP/1.0\r\n\r\n")
 
 
-@pytest.mark.parametrize("at_once", [True, False])
-def test_a_full_line_refuses_with_or_without_a_thread(
-    here: tuple[Service, Server], written: Path, *, at_once: bool
-) -> None:
+def test_a_full_line_refuses_and_keeps_a_connection_that_it_has(here: tuple[Service, Server], written: Path) -> None:
     service, server = here
     service.model, service.status = infer.Model(written), READY
     service.line = Line(service.model.outputs, places=1)
-    body = npy(images(1))
-    request = HEAD % len(body) + body
+    request = HEAD % len(npy(images(1))) + npy(images(1))
+    health = b"GET /health HTTP/1.0\r\n\r\n"
     with service.line.place(), socket.create_connection(server.server_address, timeout=PATIENCE_S) as connection:  # type: ignore[arg-type]
-        if not at_once:
-            connection.sendall(b"GET /health HTTP/1.1\r\n\r\n")
-            assert b" 200 " in connection.recv(2**16)
-        connection.sendall(request)
-        answered = all_of(connection)
-        assert b" 200 " in told_by(server, b"GET /health HTTP/1.0\r\n\r\n")
-    assert answered.startswith(b"HTTP/1.1 503 ")
-    assert b"Retry-After: 1\r\n" in answered
-    assert b"Connection: close\r\n" in answered
-    assert b"1 requests are waiting already" in answered
+        connection.sendall(health.replace(b"1.0", b"1.1"))
+        assert b" 200 " in connection.recv(2**16)
+        connection.sendall(request + request + HEAD % 3)
+        sent = connection.recv(2**16)
+        connection.sendall(b"npy" + health)  # this one has not come as a whole before it is refused
+        answered = sent + all_of(connection)
+    assert answered.count(b"HTTP/1.1 503 ") == 3
+    assert answered.count(b"Retry-After: 1\r\n") == 3
+    assert answered.count(b"1 requests are waiting already") == 3
+    assert answered.count(b"HTTP/1.1 200 ") == 1
+    assert b"Connection: close" not in answered[: answered.index(b" 200 ")]
 
 
 def test_a_full_line_gives_no_thread_to_what_it_refuses(here: tuple[Service, Server], written: Path) -> None:
@@ -276,7 +274,10 @@ def test_a_full_line_gives_no_thread_to_what_it_refuses(here: tuple[Service, Ser
     with left, right, service.line.place():
         left.sendall(HEAD % len(body) + body)
         server.process_request(right, "")
-        assert b"1 requests are waiting already" in all_of(left)
+        answered = all_of(left)
+    assert answered.startswith(b"HTTP/1.1 503 ")
+    assert b"Connection: close\r\n" in answered
+    assert b"1 requests are waiting already" in answered
 
 
 def test_a_body_that_does_not_come_and_a_model_that_does_not_answer_end_with_their_time(

@@ -17,6 +17,7 @@ from pipeline.plan import MeasureSettings, Plan, SearchSettings
 from pipeline.report.charts import figures as charts
 from pipeline.run import loop
 from pipeline.search.board import Board
+from pipeline.search.building import BuildTimes
 from pipeline.search.journal import Journal
 from pipeline.stages.fix_shapes import FixShapes
 from tests.example import Scale, plan
@@ -62,7 +63,7 @@ CHAINS: dict[str, dict[str, Any]] = {
 def test_each_candidate_has_an_ending_and_the_finalists_are_the_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Board, "build_s", lambda board, standing: 1e6 * (standing.candidate.chain == "long"))
+    monkeypatch.setattr(BuildTimes, "expected_s", lambda times, variant: 1e6 * (variant.name == "long"))
     code, report, text = run(asked(tmp_path, SEARCH, **CHAINS, long={"a": Scale()}))
     search = report["search"]
     trials = {trial["variant"]: trial for trial in search["trials"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import re
 import socket
@@ -30,6 +31,7 @@ _LINGER_S = 1.0
 """How long the rest of a refused body is read and thrown away, so that its sender gets to read why."""
 _CHUNK = 2**16
 _TOO_MANY = Refused(503, f"there are {MOST_CONNECTIONS} connections already: ask again later", {"Retry-After": "1"})
+_PREDICT = b"POST /predict HTTP/1.1\r\n"
 _LENGTH = re.compile(rb"\r\nContent-Length:[ \t]*(\d{1,9})[ \t]*\r\n", re.IGNORECASE)
 
 
@@ -71,7 +73,7 @@ class Server(ThreadingMixIn, TCPServer):
         logger.info("a connection was refused: %s", refused)
         try:
             request.setblocking(False)
-            request.send(_last_answer(refused))
+            request.send(_as_bytes(refused, Connection="close"))
         except OSError:
             logger.info("it did not wait to read why")
         self.shutdown_request(request)
@@ -93,11 +95,28 @@ class Handler(BaseHTTPRequestHandler):
     """One connection: its requests, one after the other."""
 
     server: Server
+    rfile: io.BufferedReader
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "slimline", ""
     timeout = IDLE_S
     wbufsize = -1
     disable_nagle_algorithm = True
+
+    def handle_one_request(self) -> None:
+        """Answer a request. One that is refused anyhow is not taken apart: that takes longer than refusing it."""
+        try:
+            length = _prediction(self.rfile.peek(_CHUNK))
+        except TimeoutError:
+            self.close_connection = True
+            return
+        full = self.server.service.full() if length else None
+        if full is None:
+            super().handle_one_request()
+            return
+        self.rfile.read(length)
+        self.close_connection = False
+        self.connection.sendall(_as_bytes(full))
+        logger.info("%s was refused: %s", self.client_address[0], full)
 
     def do_GET(self) -> None:
         """Answer a question about the server or the model."""
@@ -209,8 +228,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _refuse(self, refused: Refused) -> None:
-        """Say why, and keep the connection where the rest of the body is short and the server can take more."""
-        self.close_connection = self.close_connection or refused.status == HTTPStatus.SERVICE_UNAVAILABLE
+        """Say why, and keep the connection where the rest of the body is short."""
         if 0 < self.unread <= _CHUNK and not self.headers.get("Expect"):
             with contextlib.suppress(Refused):
                 self._body(self.unread, time.monotonic() + _LINGER_S)
@@ -252,26 +270,28 @@ def _is_length(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 20
 
 
-def _takes_prediction(request: socket.socket) -> bool:
-    """Read the connection's first request, where it is one for a prediction and is there as a whole.
-
-    Anything else is left unread, and the connection gets a thread.
-    """
-    request.setblocking(False)
+def _takes_prediction(connection: socket.socket) -> bool:
+    """Read a connection's first request, where it is one for a prediction and is there as a whole. Anything else is
+    left unread, for a thread."""
+    connection.setblocking(False)
     try:
-        seen = request.recv(_CHUNK, socket.MSG_PEEK)
-        head, end, body = seen.partition(b"\r\n\r\n")
-        length = _LENGTH.search(head + b"\r\n")
-        whole = end and length is not None and len(body) >= int(length.group(1))
-        return bool(head.startswith(b"POST /predict ") and whole and request.recv(len(seen)))
+        return bool((length := _prediction(connection.recv(_CHUNK, socket.MSG_PEEK))) and connection.recv(length))
     except OSError:  # nothing has come yet
         return False
 
 
-def _last_answer(refused: Refused) -> bytes:
-    """An answer after which the connection is closed."""
+def _prediction(seen: bytes) -> int:
+    """The bytes of a request for a prediction, where what was seen begins with a whole one; else 0."""
+    head, end, body = seen.partition(b"\r\n\r\n")
+    told = _LENGTH.search(head + b"\r\n") if end and head.startswith(_PREDICT) else None
+    length = int(told.group(1)) if told else 0
+    return len(head) + len(end) + length if told and len(body) >= length else 0
+
+
+def _as_bytes(refused: Refused, **headers: str) -> bytes:
+    """The whole answer to a request that is refused."""
     body = json_bytes({"error": str(refused)})
-    told = {"Content-Type": JSON, "Content-Length": len(body), **refused.headers, "Connection": "close"}
+    told = {"Content-Type": JSON, "Content-Length": len(body), **refused.headers, **headers}
     head = [
         f"HTTP/1.1 {refused.status} {HTTPStatus(refused.status).phrase}",
         *(f"{name}: {told[name]}" for name in told),
