@@ -57,8 +57,9 @@ def ran(artifact: Artifact, feed: Feed, size: int | None = None, limit_s: float 
 
 
 def ran_as_written(artifact: Artifact, feed: Feed, size: int | None = None) -> Ran:
-    """The outputs of an ONNX model, with every operator as it is written: no integer kernel takes Q/DQ pairs."""
-    return _run_onnx(artifact, feed, size, None, integers=False)
+    """The outputs of an ONNX model, with every operator as it is written: nothing is fused, and no integer kernel takes
+    Q/DQ pairs. A value at the edge of two steps of int8 is rounded to the one or the other by its last bit."""
+    return _run_onnx(artifact, feed, size, None, as_written=True)
 
 
 def session_of(artifact: Artifact) -> onnxruntime.InferenceSession:
@@ -91,8 +92,10 @@ def fixed_batch(session: onnxruntime.InferenceSession, axes: Axes) -> int | None
     return fixed_batch_in(batch_first({value.name: value.shape for value in session.get_inputs()}, axes))
 
 
-def _run_onnx(artifact: Artifact, feed: Feed, size: int | None, limit_s: float | None, *, integers: bool = True) -> Ran:
-    session = session_at(artifact.onnx_path, integers=integers)
+def _run_onnx(
+    artifact: Artifact, feed: Feed, size: int | None, limit_s: float | None, *, as_written: bool = False
+) -> Ran:
+    session = session_at(artifact.onnx_path, integers=not as_written, optimized=not as_written)
     inputs = [value.name for value in session.get_inputs()]
     names = [value.name for value in session.get_outputs()]
     _check_inputs(inputs, feed)

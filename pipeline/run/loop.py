@@ -33,7 +33,7 @@ from pipeline.run.bundling import bundle
 from pipeline.run.fitting import acquainted, with_fitted_data
 from pipeline.run.mapping import map_variants
 from pipeline.run.measure import Measured, measure
-from pipeline.run.nodes import measure_nodes, with_nodes
+from pipeline.run.nodes import as_own, measure_nodes, with_nodes
 from pipeline.run.outlook import outlook
 from pipeline.run.placing import by_node
 from pipeline.run.preflight import preflight
@@ -89,16 +89,20 @@ def run(plan: Plan, console: Console) -> int:
                 nodes = measure_nodes(elsewhere, builder.steps.places, built, test, display, known.output_axes, faults)
                 maps = map_variants(plan, built, test, display.step, builder.start)
 
-            def recorded(measured: Measured, *more: str) -> Record:
-                made = make_record(plan, built, measured, [*notes, *more])
+            def recorded(measured: Measured, *, unfinished: bool = False) -> Record:
+                made = make_record(plan, built, measured, [*notes, *([UNFINISHED] if unfinished else [])])
                 made = replace(made, search=findings, maps=maps)
                 save_record(made, plan.output / SAMPLES)
                 return made
 
             # Saved after each long part, so that a run that is stopped in the next one has lost nothing.
-            measured = measure(plan, built, test, display, known.output_axes, lambda timed: recorded(timed, UNFINISHED))
-            record = recorded(measured)
-            trials = tried(plan, record, test, display)
+            trials: list[Trial] = []
+            if plan.targets:
+                keep = partial(recorded, unfinished=True)
+                record = recorded(measure(plan, built, test, display, known.output_axes, keep))
+                trials = tried(plan, record, test, display)
+            else:
+                plan, record = as_own(plan, elsewhere, nodes, maps, notes)
         if trials:
             record = replace(record, trials=trials)
             save_record(record, plan.output / SAMPLES)

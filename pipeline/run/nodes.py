@@ -7,7 +7,8 @@ machine's rows as a kit's samples do, and nothing is compared across machines.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,11 +21,13 @@ from pipeline.artifact.store import key_of
 from pipeline.data.dataset import Split
 from pipeline.data.handed import handed
 from pipeline.data.steps import carry_in
+from pipeline.errors import SlimlineError
 from pipeline.errors.contained import Faults
 from pipeline.folders.locks import InUse
 from pipeline.kit.beside import beside
 from pipeline.measure.outputs import OutputAxes
 from pipeline.plan import PlacedCall, Places, Plan
+from pipeline.results.map import VariantMap
 from pipeline.results.reading import load_record
 from pipeline.results.record import RECORD_FILE, SAMPLES, Record, save_record
 from pipeline.results.report import Report
@@ -34,6 +37,7 @@ from pipeline.run.making import stored
 from pipeline.run.measure import measure
 from pipeline.run.progress import ProgressDisplay
 from pipeline.run.recorded import make_record
+from pipeline.run.spread import Together
 from pipeline.store import StorePlace, open_store
 
 NODES = "nodes"
@@ -67,17 +71,22 @@ def measure_nodes(
     if not plans:
         return {}
 
+    together = Together(display, len(plans), label="measuring on nodes")
+
     def measured(name: str) -> Record:
         plan = plans[name]
         display.say(f"  measuring on {name}: {', '.join(plan.targets)}")
+
+        def hear(said: Said) -> None:
+            done, step = said
+            together(name, 0.0, f"{step} {done:.0%}")
+
         where = next(iter(plan.targets.values())).where
         order = _order(plan, built, test, output_axes)
-        call = PlacedCall(
-            function=measure_there, arguments=(order,), limits=limits_for(plan), hear=lambda said: None, where=where
-        )
+        call = PlacedCall(function=measure_there, arguments=(order,), limits=limits_for(plan), hear=hear, where=where)
         record = places.run(call)
         save_record(record, plan.output / SAMPLES / NODES / name)  # kept, however the run goes on
-        display.say(f"  measured on {name}: {record.machine.cpu}")
+        together(name, 1.0, f"measured, {record.machine.cpu}")
         return record
 
     with ThreadPoolExecutor(len(plans), thread_name_prefix="node") as threads:
@@ -88,6 +97,24 @@ def measure_nodes(
             places.end()
             raise
     return {name: record for name, record in found.items() if record is not None}
+
+
+def as_own(
+    plan: Plan, plans: Mapping[str, Plan], records: dict[str, Record], maps: Sequence[VariantMap], notes: Sequence[str]
+) -> tuple[Plan, Record]:
+    """Where this machine times nothing, the first node that has measured stands for it: its plan, and its record, which
+    becomes the run's own. The others stay beside it.
+
+    Raises SlimlineError where none has measured.
+    """
+    if not records:
+        raise SlimlineError(f"no node has measured anything: {', '.join(plans)}")
+    name = next(iter(records))
+    record = records.pop(name)
+    record = replace(record, notes=[*notes, *record.notes], maps=list(maps))
+    save_record(record, plan.output / SAMPLES)
+    shutil.rmtree(plan.output / SAMPLES / NODES / name)
+    return replace(plans[name], tracking=plan.tracking), record
 
 
 def _order(plan: Plan, built: Mapping[str, Built], test: Split, output_axes: OutputAxes | None) -> NodeOrder:

@@ -32,11 +32,6 @@ def misplaced(plan: Plan) -> Iterator[str]:
             yield f"target.{name}.where: {problem}"
     if nodes and plan.search is not None:
         yield f"target.{nodes[0]}.where: a search times on this machine only: leave it out, or search on that machine"
-    if nodes and len(nodes) == len(plan.targets):
-        yield (
-            f"each target is timed on a node ({', '.join(nodes)}): select one of this machine too, such as "
-            f"target=[ort_cpu,{','.join(nodes)}]"
-        )
 
 
 def _of(plan: Plan, node: str | None) -> Plan:

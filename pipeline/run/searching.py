@@ -9,30 +9,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from pipeline.artifact import Artifact
-from pipeline.data.batches import Axes, axes_of, batch_of
+from pipeline.data.batches import axes_of, batch_of
 from pipeline.data.dataset import Split, SplitName, preprocess
 from pipeline.data.steps import carry_in
-from pipeline.errors import Skipped, SlimlineError, UserError, reasoned
+from pipeline.errors import SlimlineError, UserError, reasoned
 from pipeline.folders.waiting import locked
-from pipeline.measure.group import Subject
 from pipeline.measure.outputs import OutputAxes
 from pipeline.plan import BASELINE, Plan
 from pipeline.results.intervals import Unit
-from pipeline.results.record import subject_key
 from pipeline.results.search import Ending, LeftOut, SearchFindings
 from pipeline.run.build import Builder
 from pipeline.run.drift import DriftJudge, deciding_examples
+from pipeline.run.models import Models
 from pipeline.run.progress import ProgressDisplay
 from pipeline.run.proof import Clock, examples_of_proof, plan_of_proof
-from pipeline.run.rows import runnable_at
 from pipeline.run.sifting import identity_of_candidate, identity_of_search, learnt, sifted, with_reference
-from pipeline.run.spread import build_ahead
 from pipeline.search import sampling
 from pipeline.search.board import SAME_MODEL, Board, Standing, drift_of
-from pipeline.search.building import BuildTimes
 from pipeline.search.journal import Journal
 from pipeline.search.look import TOGETHER, Look
 from pipeline.search.space import candidate_key, space
@@ -79,19 +74,19 @@ def search(
         raise UserError(str(error)) from error
     test = splits["test"]
     examples = deciding_examples(plan, splits)
-    times = BuildTimes()
-    reference = _reference(plan, builder, axes_of(test.inputs), times)
+    models = Models(builder=builder, display=display, axes=axes_of(test.inputs))
+    reference = models.reference()
     inputs = preprocess((examples or test).take(0, reference.batch_size).inputs, plan.model.preprocessing)
     facts = learnt(plan, reference.artifact, inputs, builder.start)
     kept, left_out = sifted(plan, candidates, facts)
-    board = Board(standings=[Standing(candidate=one) for one in kept], built={plan.measure.reference_for("")[0]})
+    board = Board(standings=[Standing(candidate=one) for one in kept], built=models.built)
     clock = Clock(plan=plan, began=began, tested=len(test), divisible=carry_in(plan.data) is None)
     display.say(planned(kept, len(left_out), clock.budget_s, clock.proof_s()))
     path = plan.store.folder / FOLDER / f"{identity_of_search(plan, builder, splits)}.journal"
     with locked(path.with_suffix(".lock"), "the same search, which another run is at"):
         under_way = _Search(
             plan=plan,
-            builder=builder,
+            models=models,
             display=display,
             board=board,
             journal=Journal(path=path, seed=plan.seed),
@@ -105,7 +100,6 @@ def search(
                 seed=plan.seed,
                 limit_s=plan.limits.seconds,
             ),
-            times=times,
             claimed=not facts.drawn,
         )
         under_way.run()
@@ -125,7 +119,7 @@ class _Search:
     """A search under way."""
 
     plan: Plan
-    builder: Builder
+    models: Models
     display: ProgressDisplay
     board: Board
     journal: Journal
@@ -133,7 +127,6 @@ class _Search:
     """None: the data has no examples to judge on beside the test split's."""
     clock: Clock
     look: Look
-    times: BuildTimes
     claimed: bool
     """Whether anything may be said of accuracy: the examples are none that were drawn at random."""
     unit: Unit = "percent"
@@ -145,12 +138,6 @@ class _Search:
     judging_s: float = 0.0
     looked: int = 0
     """How many candidates were looked at."""
-    artifacts: dict[str, Artifact] = field(default_factory=dict)
-    """The models that were built, by the candidate's key."""
-    ahead: set[str] = field(default_factory=set)
-    """The names of the chains that were built before their turn."""
-    unbuilt: dict[str, str] = field(default_factory=dict)
-    """Why chains can't be built, by the chain's name: on another target they can't either."""
 
     def run(self) -> None:
         """Take up one candidate after another, until none waits or the time is up."""
@@ -210,32 +197,32 @@ class _Search:
             first = ready and self.first_answer_s is None and standing.candidate.variant.name not in self.board.built
             if enough or first or self.clock.left_s() <= 0:
                 break
-            expected_s = self.times.expected_s(standing.candidate.variant)
+            expected_s = self.models.times.expected_s(standing.candidate.variant)
             if expected_s > self.clock.left_s():
                 standing.end("no time", f"building takes about {expected_s:.0f} s, going by others, and less is left")
                 continue
-            self._build_ahead(standing)
+            self.models.build_ahead(standing, self.board.waiting())
             started = time.monotonic()
             self._step(f"building {standing.key}")
             failures: list[SlimlineError] = []
             with reasoned(failures.append):
-                self._build(standing)
+                self.models.build(standing)
             standing.build_s = time.monotonic() - started
             if failures:
                 self._end(standing, "failed", str(failures[0]))
-            elif standing.ending is None:
+            elif (twin := self._twin(standing)) is not None:
+                self._end(standing, "not needed", f"{SAME_MODEL} {twin}")
+            else:
                 ready.append(standing)
         self.building_s += time.monotonic() - began
         return ready
 
-    def _build_ahead(self, standing: Standing) -> None:
-        """Where there is more than one place, build a candidate together with the next ones."""
-        known = self.board.built | self.unbuilt.keys() | self.ahead
-        if standing.candidate.variant.name in known:
-            return
-        following = (one.candidate.variant for one in self.board.waiting())
-        new = (variant for variant in following if variant.name not in known)
-        self.ahead.update(build_ahead(self.builder, new, self.display))
+    def _twin(self, standing: Standing) -> str | None:
+        """What runs the same model in the same place already."""
+        reference, target = self.look.reference, standing.candidate.target
+        if target == reference.target and standing.digest == reference.artifact.digest:
+            return candidate_key(BASELINE, target.name)
+        return self.board.twin(standing)
 
     def _together(self) -> int:
         """How many candidates are looked at together: as many as can be timed and judged in the time that is left, if
@@ -245,37 +232,11 @@ class _Search:
         each_s = (self.timing_s + self.judging_s) / self.looked
         return max(1, min(TOGETHER, int(self.clock.left_s() / each_s)))
 
-    def _build(self, standing: Standing) -> None:
-        """Build a candidate; raises Skipped or StageFailed with the reason."""
-        candidate = standing.candidate
-        if candidate.variant.name in self.unbuilt:
-            raise Skipped(self.unbuilt[candidate.variant.name])
-        built = self.builder.build(candidate.variant)
-        self.times.learn(candidate.variant, built.record)
-        if built.record.status != "ok":
-            self.unbuilt[candidate.variant.name] = str(built.record.reason)
-            raise Skipped(str(built.record.reason))
-        self.board.built.add(candidate.variant.name)
-        size = self.look.reference.batch_size
-        artifact = runnable_at(candidate.variant, built, candidate.target, size, axes_of(self.look.feed))
-        standing.digest, standing.size_bytes = artifact.digest, artifact.size_bytes
-        self.artifacts[standing.key] = artifact
-        twin = self._twin(standing)
-        if twin is not None:
-            self._end(standing, "not needed", f"{SAME_MODEL} {twin}")
-
-    def _twin(self, standing: Standing) -> str | None:
-        """What runs the same model in the same place already."""
-        reference, target = self.look.reference, standing.candidate.target
-        if target == reference.target and standing.digest == reference.artifact.digest:
-            return candidate_key(BASELINE, target.name)
-        return self.board.twin(standing)
-
     def _take_a_look(self, ready: Sequence[Standing]) -> None:
         """Time candidates beside the reference in a few short rounds, and drop what can't reach the best."""
         began = time.monotonic()
         looked = self.look(
-            {standing.key: self._subject(standing) for standing in ready},
+            {standing.key: self.models.subject(standing) for standing in ready},
             self.clock.look_s(len(ready), len(self.board.waiting())),
             lambda done, text: self._step(f"timing {len(ready)} candidates"),
         )
@@ -287,15 +248,6 @@ class _Search:
             standing.look_s += seconds / len(ready)
             if standing.key in looked.ended:
                 self._end(standing, *looked.ended[standing.key])
-
-    def _subject(self, standing: Standing) -> Subject:
-        candidate, size = standing.candidate, self.look.reference.batch_size
-        return Subject(
-            key=subject_key(candidate.variant.name, candidate.target.name, size),
-            artifact=self.artifacts[standing.key],
-            target=candidate.target,
-            batch_size=size,
-        )
 
     def _judge_all(self) -> None:
         """Judge the drift of the candidates that are fast enough, the fastest first. Where judging takes long and the
@@ -332,7 +284,7 @@ class _Search:
             return
         accuracy, why = self.judge(
             standing.key,
-            self.artifacts[standing.key],
+            self.models.subject(standing).artifact,
             standing.candidate.target,
             (self.look.reference.artifact, self.look.reference.target),
             self.clock.call_ms or 1.0,
@@ -364,18 +316,3 @@ class _Search:
 
     def _step(self, text: str) -> None:
         self.display.step(LABEL, min(self.clock.spent_s() / self.clock.budget_s, 0.99), text)
-
-
-def _reference(plan: Plan, builder: Builder, axes: Axes, times: BuildTimes) -> Subject:
-    """The row that everything is compared with; raises SlimlineError where it can't be built."""
-    name, on = plan.measure.reference_for("")
-    built = builder.build(plan.variants[name])
-    times.learn(plan.variants[name], built.record)
-    if built.record.status != "ok":
-        raise SlimlineError(f"{name} could not be built, so there is nothing to compare with: {built.record.reason}")
-    size = plan.batch_sizes[0]
-    try:
-        artifact = runnable_at(plan.variants[name], built, plan.targets[on], size, axes)
-    except Skipped as error:
-        raise UserError(f"{name} can't be run on {on}, so there is nothing to compare with: {error}") from error
-    return Subject(key=subject_key(name, on, size), artifact=artifact, target=plan.targets[on], batch_size=size)

@@ -67,6 +67,8 @@ class Together:
 
     display: ProgressDisplay
     steps: int
+    label: str = LABEL
+    """What the live line is called."""
     _under_way: dict[str, str] = field(default_factory=dict)
     _shares: dict[str, float] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
@@ -81,7 +83,7 @@ class Together:
             else:
                 self._under_way[label] = text
             share = sum(self._shares.values()) / max(self.steps, len(self._shares))
-            self.display.step(LABEL, min(share, 0.999), self._line())
+            self.display.step(self.label, min(share, 0.999), self._line())
 
     def _line(self) -> str:
         told = [f"{label} {text}".rstrip() for label, text in list(self._under_way.items())[:_TOLD]]

@@ -21,7 +21,7 @@ import pytest
 
 from pipeline.bundle import infer
 from pipeline.bundle.dockerfile import dockerfile
-from pipeline.bundle.slimline_infer.http_server import Server
+from pipeline.bundle.slimline_infer.http_server import Server, _prediction
 from pipeline.bundle.slimline_infer.line import Line
 from pipeline.bundle.slimline_infer.service import READY, Bounds, Service
 from tests.bundle import example
@@ -261,6 +261,25 @@ def test_a_full_line_refuses_and_keeps_a_connection_that_it_has(here: tuple[Serv
     assert answered.count(b"1 requests are waiting already") == 3
     assert answered.count(b"HTTP/1.1 200 ") == 1
     assert b"Connection: close" not in answered[: answered.index(b" 200 ")]
+
+
+@pytest.mark.parametrize(
+    ("request_", "length"),
+    [
+        (HEAD % 3 + b"npyGET", len(HEAD % 3) + 3),
+        (HEAD % 3 + b"np", 0),
+        (HEAD[:-2] % 3, 0),
+        (b"GET" + HEAD[4:] % 3 + b"npy", 0),
+        (HEAD[:-2] % 3 + b"CONTENT-LENGTH: 30\r\n\r\nnpy", 0),
+        (HEAD[:-2] % 3 + b"Transfer-Encoding: chunked\r\n\r\nnpy", 0),
+        (HEAD[:-2] % 3 + b"Expect: 100-continue\r\n\r\nnpy", 0),
+        (HEAD[:-2] % 3 + b"Connection: close\r\n\r\nnpy", 0),
+        (b"POST /predict HTTP/1.1\r\nX: a\n\nGET / HTTP/1.1\r\nContent-Length: 3\r\n\r\nnpy", 0),
+        (HEAD.replace(b": %d", b": +3") + b"npy", 0),
+    ],
+)
+def test_only_a_whole_request_of_the_usual_form_is_refused_unread(request_: bytes, length: int) -> None:
+    assert _prediction(request_) == length
 
 
 def test_a_full_line_gives_no_thread_to_what_it_refuses(here: tuple[Service, Server], written: Path) -> None:

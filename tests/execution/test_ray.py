@@ -81,11 +81,11 @@ def test_a_node_that_does_not_exist_is_named_with_those_that_do(tasks: Tasks) ->
     assert "type {resource: NAME}" in str(Ray().node_problem({"host": "a"}))
 
 
-def report(folder: Path, execution: Execution | None, **targets: Target) -> dict[str, Any]:
-    """The report of a small experiment."""
+def report(folder: Path, execution: Execution | None, *, here: bool = True, **targets: Target) -> dict[str, Any]:
+    """The report of a small experiment, on this machine's target too or on others alone."""
     variants = {"baseline": {}, "twice": {"a": Scale(by=2.0)}, "six": {"a": Scale(by=2.0), "b": Scale(by=3.0)}}
     chosen = replace(plan(folder, variants), execution=execution)
-    chosen = replace(chosen, targets={**chosen.targets, **targets})
+    chosen = replace(chosen, targets={**(chosen.targets if here else {}), **targets})
     assert loop.run(chosen, Console(file=StringIO())) == 0
     found: dict[str, Any] = json.loads((chosen.output / "report.json").read_text())
     return found
@@ -136,6 +136,21 @@ def test_an_experiment_on_ray_reports_the_same_and_times_a_target_on_its_node(
     again = tmp_path / "outputs" / "run"
     assert loop.report(again, Console(file=StringIO())) == 0
     assert len(json.loads((again / "report.json").read_text())["elsewhere"]) == 1
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_run_that_times_on_nodes_alone_is_the_first_ones(local: dict[str, Any], address: str, tmp_path: Path) -> None:
+    import ray
+
+    ray.shutdown()
+    edge = Target(name="ort_cpu", backend=OnnxRuntime(), where={"resource": NODE})
+    found = report(tmp_path, Ray(address=address), here=False, ort_cpu=edge)
+    assert without_times(found) == local
+    assert found["elsewhere"] == []
+    run = tmp_path / "outputs" / "run"
+    assert loop.report(run, Console(file=StringIO())) == 0
+    assert without_times(json.loads((run / "report.json").read_text())) == local
+    assert list((run / "samples" / "nodes").iterdir()) == []
 
 
 @pytest.mark.usefixtures("undrawn")

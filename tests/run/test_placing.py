@@ -45,9 +45,7 @@ def test_a_target_that_can_not_be_timed_where_it_should_is_told_with_what_to_typ
     assert list(misplaced(placed(tmp_path, here, XEON, execution=Slurm()))) == [
         "target.xeon.where: there is no resource: type such as slurm_nodelist: node7, or slurm_constraint: amx"
     ]
-    assert list(misplaced(placed(tmp_path, XEON, execution=Ray()))) == [
-        "each target is timed on a node (xeon): select one of this machine too, such as target=[ort_cpu,xeon]"
-    ]
+    assert list(misplaced(placed(tmp_path, XEON, execution=Ray()))) == []
     searching = replace(placed(tmp_path, here, XEON, execution=Ray()), search=SearchSettings())
     assert list(misplaced(searching)) == [
         "target.xeon.where: a search times on this machine only: leave it out, or search on that machine"

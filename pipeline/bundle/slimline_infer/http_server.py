@@ -32,7 +32,8 @@ _LINGER_S = 1.0
 _CHUNK = 2**16
 _TOO_MANY = Refused(503, f"there are {MOST_CONNECTIONS} connections already: ask again later", {"Retry-After": "1"})
 _PREDICT = b"POST /predict HTTP/1.1\r\n"
-_LENGTH = re.compile(rb"\r\nContent-Length:[ \t]*(\d{1,9})[ \t]*\r\n", re.IGNORECASE)
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})[ \t]*\r\n")
+_UNUSUAL = (b"transfer-encoding", b"expect", b"close")
 
 
 class Server(ThreadingMixIn, TCPServer):
@@ -281,11 +282,19 @@ def _takes_prediction(connection: socket.socket) -> bool:
 
 
 def _prediction(seen: bytes) -> int:
-    """The bytes of a request for a prediction, where what was seen begins with a whole one; else 0."""
+    """The bytes of a request for a prediction, where what was seen begins with a whole one of the usual form; else 0.
+
+    Where a reader of HTTP could find another end of it, it is left to ``http.server``.
+    """
     head, end, body = seen.partition(b"\r\n\r\n")
-    told = _LENGTH.search(head + b"\r\n") if end and head.startswith(_PREDICT) else None
-    length = int(told.group(1)) if told else 0
-    return len(head) + len(end) + length if told and len(body) >= length else 0
+    if not end or not head.startswith(_PREDICT) or head.count(b"\n") != head.count(b"\r\n"):
+        return 0
+    lines = head.lower() + b"\r\n"
+    told = _LENGTH.search(lines)
+    if told is None or lines.count(b"content-length") > 1 or any(word in lines for word in _UNUSUAL):
+        return 0
+    length = int(told.group(1))
+    return len(head) + len(end) + length if len(body) >= length else 0
 
 
 def _as_bytes(refused: Refused, **headers: str) -> bytes:

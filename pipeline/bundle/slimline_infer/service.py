@@ -92,7 +92,7 @@ class Service:
 
     def full(self) -> Refused | None:
         """Why a request for a prediction would find no place; None where it may have one."""
-        return self.line.full() if self.line else None
+        return self.line.full() if self.line and self.status == READY else None
 
     def place(self) -> Any:
         """A place in the line, which is held as a context; raises Refused where there is none.
