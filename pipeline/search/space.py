@@ -51,9 +51,9 @@ def candidate_key(variant: str, target: str) -> str:
 def space(plan: Plan) -> list[Candidate]:
     """Every candidate of a plan, in the order of its variants, but for samples of ranges, which come as they are drawn.
 
-    Of each variant there is the chain as it is, its choices and its rescues, on every target. What is said of variants
-    and targets that are not selected does not count. Raises ValueError for a plan without a search, for a stage or a
-    field that does not exist, and for a value that a field does not take.
+    Of each variant there is the chain as it is, its choices, and the rescues of both, on every target. What is said of
+    variants and targets that are not selected does not count. Raises ValueError for a plan without a search, for a
+    stage or a field that does not exist, and for a value that a field does not take.
     """
     return [
         candidate
@@ -94,8 +94,11 @@ def _family(plan: Plan, search: SearchSettings, variant: Variant, target: Target
     plain = Candidate(variant=variant, target=target, chain=variant.name, after=after)
     chains = [plain, *(with_field(plan, plain, *each) for each in _values(search.choices, variant.name))]
     yield from chains
-    for each in _values(search.rescues, variant.name):
-        yield replace(with_field(plan, plain, *each), after=plain.key)
+    for chain in chains:
+        changed = {(change.stage, change.field) for change in chain.changes if isinstance(change, StageField)}
+        for field, value in _values(search.rescues, variant.name):
+            if field not in changed:
+                yield replace(with_field(plan, chain, field, value), after=chain.key)
     for setting, values in search.sessions.get(target.name, {}).items():
         for chain in chains:
             yield from (

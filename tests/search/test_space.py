@@ -37,8 +37,20 @@ def test_each_chain_is_a_candidate_on_each_target_with_its_choices_and_its_rescu
         "static_int8-symmetric-true@other",
         "static_int8-calibration-entropy@other",
         "static_int8-calibration-mse@other",
+        "static_int8-symmetric-true-calibration-entropy@other",
+        "static_int8-symmetric-true-calibration-mse@other",
     ]
-    assert len(keys) == 10
+    assert len(keys) == 14
+
+
+def test_a_choice_is_rescued_by_other_fields_than_its_own(tmp_path: Path) -> None:
+    asked = searched(
+        tmp_path,
+        choices={"static_int8": {"quantize": {"calibration": ("mse",)}}},
+        rescues={"static_int8": {"quantize": {"calibration": ("entropy",)}}},
+    )
+    names = [candidate.variant.name for candidate in space(asked)]
+    assert names == ["baseline", "static_int8", "static_int8-calibration-mse", "static_int8-calibration-entropy"]
 
 
 def test_a_changed_candidate_has_the_changed_stage_and_tells_what_to_type(tmp_path: Path) -> None:
