@@ -59,14 +59,15 @@ def mapped(task: MapTask) -> VariantMap:
     baseline = _onnx(task.baseline)
     models: list[Watchable] = []
     written: list[Written] = []
+    before: Artifact | None = None
     for step in task.chain:
         # A chain begins with the baseline's own file as a rule: it is held in memory once.
         model = baseline if step.artifact.path == task.baseline.path else _watchable(step.artifact, baseline.graph)
-        if step.artifact.format == "openvino" and models:
-            source = task.chain[len(models) - 1].artifact
-            written.append(Written(graph=_converted(source, baseline.graph), stage=None))
+        if before is not None and (before.format, step.artifact.format) == ("onnx", "openvino"):
+            written.append(Written(graph=_converted(before, baseline.graph), stage=None))
         models.append(model)
         written.append(Written(graph=model.graph, stage=step.stage))
+        before = step.artifact
     variant, reference = models[-1], baseline if task.reference is None else models[task.reference]
     against = "baseline" if task.reference is None else f"the model after {task.chain[task.reference].stage}"
     bare = VariantMap(variant=task.variant, against=against)
