@@ -55,9 +55,11 @@ def _measuring_lock_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(autouse=True, scope="module")
 def _no_process_left() -> Iterator[None]:
-    """A file of tests leaves no process to the files that come after it."""
+    """A file of tests leaves no process to the files that come after it, nor OpenVINO with what starts some to report
+    its use (``pipeline.libraries.telemetry``)."""
     yield
     assert not multiprocessing.active_children()
+    assert sys.modules.get("openvino_telemetry") is None
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -15,6 +15,7 @@ from pipeline.backends.openvino import OpenVino
 from pipeline.backends.openvino import backend as openvino
 from pipeline.backends.openvino.backend import properties
 from pipeline.errors import BackendUnavailable, UserError
+from pipeline.libraries.telemetry import without_telemetry
 from pipeline.measure.probe import probe_feed, write_probe
 from pipeline.plan import Target
 from tests.stages.onnx_models import graph_model, saved
@@ -46,8 +47,7 @@ def test_outputs_outlive_the_next_call(tmp_path: Path) -> None:
 
 @INSTALLED
 def test_a_precision_that_the_processor_lacks_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    import openvino as library
-
+    library = without_telemetry("openvino")
     monkeypatch.setattr(library.Core, "get_property", lambda self, device, name: ["FP32", "INT8"])
     with pytest.raises(BackendUnavailable, match=r"this processor computes no BF16 \(it has FP32, INT8\)"):
         OpenVino().check(target(session={"precision": "bf16"}))
