@@ -393,12 +393,12 @@ def test_a_bundle_that_fails_costs_the_report_nothing(
         raise ZeroDivisionError("division by zero")
 
     monkeypatch.delenv(RAISING)
-    monkeypatch.setattr(bundling, "write_bundle", broken)
+    monkeypatch.setattr(loop, "bundle", broken)  # on a busy machine nothing may be recommended, and no bundle written
     chosen = plan(tmp_path, variants(), measure=BRIEF, store=store)
     code, printed = run(chosen, drawn=False)
     assert code == 1
     assert "The bundle could not be made: ZeroDivisionError" in printed
-    assert report_of(chosen)["recommendation"]["variant"] == "baseline"
+    assert {variant["status"] for variant in report_of(chosen)["variants"]} >= {"ok"}
     assert (chosen.output.parent / "latest" / "report.html").exists()
 
 
