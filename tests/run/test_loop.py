@@ -21,7 +21,7 @@ import jsonschema
 import pytest
 from rich.console import Console
 
-from pipeline.analyse import analyse
+from pipeline.analyse import analyse, noise
 from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.bundle import verify_bundle
 from pipeline.bundle.packing import Packing
@@ -393,12 +393,13 @@ def test_a_bundle_that_fails_costs_the_report_nothing(
         raise ZeroDivisionError("division by zero")
 
     monkeypatch.delenv(RAISING)
-    monkeypatch.setattr(loop, "bundle", broken)  # on a busy machine nothing may be recommended, and no bundle written
+    monkeypatch.setattr(bundling, "write_bundle", broken)
+    monkeypatch.setattr(noise, "_CLONE_TOLERANCE", 1e9)  # on a busy machine nothing may be recommended else
     chosen = plan(tmp_path, variants(), measure=BRIEF, store=store)
     code, printed = run(chosen, drawn=False)
     assert code == 1
     assert "The bundle could not be made: ZeroDivisionError" in printed
-    assert {variant["status"] for variant in report_of(chosen)["variants"]} >= {"ok"}
+    assert report_of(chosen)["recommendation"]["variant"] == "baseline"
     assert (chosen.output.parent / "latest" / "report.html").exists()
 
 
