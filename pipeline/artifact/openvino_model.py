@@ -49,7 +49,7 @@ def read_model(artifact: Artifact) -> Any:
         raise StageFailed(f"OpenVINO can't read {artifact.openvino_path.name}: {first_line(error)}") from error
 
 
-def write_converted(source: Artifact, out: Path) -> Artifact:
+def write_converted(source: Artifact, out: Path) -> None:
     """Write an ONNX model to a folder in OpenVINO's own format, otherwise as it is; raises StageFailed where OpenVINO
     is missing or can't."""
     openvino = _library()
@@ -59,7 +59,6 @@ def write_converted(source: Artifact, out: Path) -> Artifact:
         )
     except ERRORS as error:
         raise StageFailed(f"OpenVINO can't convert {source.onnx_path.name}: {first_line(error)}") from error
-    return Artifact(out, "openvino", source.digest)
 
 
 def compiled(artifact: Artifact, threads: int) -> Compiled:

@@ -88,7 +88,7 @@ def mapped(task: MapTask) -> VariantMap:
 def _watchable(artifact: Artifact, baseline: Graph) -> Watchable:
     if artifact.format == "onnx":
         return _onnx(artifact)
-    layers = read_layers(artifact, baseline.live)
+    layers = read_layers(artifact.path, baseline.live)
     return OpenVinoModel(artifact=artifact, graph=_small(layers.graph), ports=layers.ports)
 
 
@@ -101,7 +101,8 @@ def _onnx(artifact: Artifact) -> OnnxModel:
 def _converted(source: Artifact, baseline: Graph) -> Graph:
     """An ONNX model's graph in OpenVINO's own format."""
     with TemporaryDirectory(prefix="slimline-map-") as folder:
-        return read_layers(write_converted(source, Path(folder)), baseline.live).graph
+        write_converted(source, Path(folder))
+        return read_layers(Path(folder), baseline.live).graph
 
 
 def _small(graph: Graph) -> Graph:

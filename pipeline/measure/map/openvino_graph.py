@@ -6,9 +6,10 @@ import mmap
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from pipeline.artifact import OPENVINO_WEIGHTS, Artifact
+from pipeline.artifact import OPENVINO_FILE, OPENVINO_WEIGHTS
 from pipeline.artifact.openvino_file import constant, port_names, read_graph
 from pipeline.artifact.sameness import print_of
 from pipeline.measure.map.graph import Graph
@@ -40,15 +41,16 @@ class Layers:
     ports: Mapping[str, Port]
 
 
-def read_layers(artifact: Artifact, known: Collection[str] = ()) -> Layers:
-    """The graph of a model, with OpenVINO's names of operators, and of constants only what tells them from others.
+def read_layers(folder: Path, known: Collection[str] = ()) -> Layers:
+    """The graph of the model in a folder, with OpenVINO's names of operators, and of constants only what tells them
+    from others.
 
     A value of several names has one that is ``known``; one without a name is called after its layer. Raises Unreadable
     for a file that is no such graph.
     """
     from onnx import ModelProto, TensorProto, helper
 
-    net = read_graph(artifact.openvino_path)
+    net = read_graph(folder / OPENVINO_FILE)
     layers = net.findall("layers/layer")
     values = {end: value for layer in layers for end, value in _values(layer, known)}
     sources = {
@@ -56,7 +58,7 @@ def read_layers(artifact: Artifact, known: Collection[str] = ()) -> Layers:
     }
     model = ModelProto()
     graph = model.graph
-    with _constants(artifact) as content:
+    with _constants(folder) as content:
         for layer in layers:
             kind, number = layer.get("type", ""), layer.get("id")
             made = [values[number, port.get("id")].name for port in layer.iterfind("output/port")]
@@ -98,9 +100,9 @@ def _attributes(layer: Element) -> str:
 
 
 @contextmanager
-def _constants(artifact: Artifact) -> Iterator[bytes | mmap.mmap]:
+def _constants(folder: Path) -> Iterator[bytes | mmap.mmap]:
     """The file beside the graph; nothing can be mapped of an empty one."""
-    path = artifact.path / OPENVINO_WEIGHTS
+    path = folder / OPENVINO_WEIGHTS
     if not path.stat().st_size:
         yield b""
         return

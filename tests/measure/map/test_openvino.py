@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from pipeline.artifact import OPENVINO_FILE, Artifact
-from pipeline.artifact.openvino_model import read_model, write_converted
+from pipeline.artifact.openvino_model import read_model
 from pipeline.libraries.telemetry import without_telemetry
 from pipeline.measure.map.mapping import MapTask, Step, mapped
 from pipeline.measure.map.openvino_graph import read_layers
 from pipeline.results.map import UNCHANGED, VariantMap, worst_of
+from tests.artifact.openvino_models import converted
 from tests.measure.map.networks import NETWORKS, examples
 from tests.measure.map.test_planted import kept
 
@@ -39,10 +40,7 @@ def changed(kind: str, weights: dict[str, Change]) -> onnx.ModelProto:
 
 
 def in_openvino(model: onnx.ModelProto, folder: Path) -> Artifact:
-    source = kept(model, folder / "source")
-    out = folder / "openvino"
-    out.mkdir()
-    return write_converted(source, out)
+    return converted(kept(model, folder / "source"), folder / "openvino")
 
 
 def map_of(kind: str, variant: Artifact, folder: Path) -> VariantMap:
@@ -114,8 +112,8 @@ def test_a_rounding_belongs_to_the_value_that_it_rounds(tmp_path: Path) -> None:
 def test_constants_are_told_apart_by_their_values(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    one = read_layers(in_openvino(NETWORKS["residual"](), tmp_path / "a"))
-    other = read_layers(in_openvino(changed("residual", {"head.bias": lambda array: array + 1}), tmp_path / "b"))
+    one = read_layers(in_openvino(NETWORKS["residual"](), tmp_path / "a").path)
+    other = read_layers(in_openvino(changed("residual", {"head.bias": lambda array: array + 1}), tmp_path / "b").path)
     before, after = ({bytes(weight.raw_data) for weight in each.graph.model.graph.initializer} for each in (one, other))
     assert len(before ^ after) == 2
     assert one.graph.fed == ["x"]
