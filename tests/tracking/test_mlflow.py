@@ -31,6 +31,7 @@ from pipeline.tracking.mlflow import MLflow
 from tests.example import CLASSES, FEATURES, Scale, plan
 
 pytestmark = pytest.mark.slow
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # its thread changes os.environ, in the midst of what reads it
 mlflow = pytest.importorskip("mlflow", reason="needs the extra mlflow")
 
 START_S = 120.0
@@ -55,7 +56,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "--artifacts-destination", str(folder / "artifacts"), "--port", str(port), "--workers", "1",
     ]  # fmt: skip
     with (folder / "log").open("wb") as log:
-        quiet = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        quiet = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=quiet)
     address = f"http://127.0.0.1:{port}"
     try:
