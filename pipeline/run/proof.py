@@ -13,6 +13,7 @@ from pipeline.data.dataset import Split
 from pipeline.measure.schedule import expect
 from pipeline.plan import BASELINE, Plan
 from pipeline.run.mapping import expected_s
+from pipeline.search.building import SLOW_S
 from pipeline.search.space import Candidate
 
 _LEAST, _MOST, _WHOLE = 0.15, 0.5, 0.8
@@ -21,9 +22,9 @@ where the test split is slow."""
 _JUDGING, _FEWEST_JUDGED = 0.3, 32
 """The share of the budget that the test split may take, and how many of its examples are judged however long they
 take."""
-_BUILDING_S, _BUILDING = 30.0, 0.15
-"""How long candidates are built before those that are ready are looked at: the seconds, or this share of the time that
-is left where that is longer. The reference is timed in each look, so few looks are cheaper than many."""
+_BUILDING = 0.15
+"""The share of the time that is left for which candidates are built before those that are ready are looked at, where
+that is longer than ``SLOW_S``. The reference is timed in each look, so few looks are cheaper than many."""
 _LONGEST_LOOK, _BRIEFEST_LOOK_S = 1 / 3, 20.0
 """A look takes this share of the time that is left at most, and the seconds at least."""
 _START_S = 1.0
@@ -83,7 +84,7 @@ class Clock:
 
     def building_s(self, answered: bool) -> float:
         """How long candidates are built before those that are ready are looked at; a first answer does not wait."""
-        return max(_BUILDING_S, _BUILDING * self.left_s()) if answered else _BUILDING_S
+        return max(SLOW_S, _BUILDING * self.left_s()) if answered else SLOW_S
 
     def look_s(self, looked_at: int, waiting: int) -> float:
         """How long a look at some of the candidates that wait may take: their share of the time that is left. Slow

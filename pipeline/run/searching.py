@@ -79,7 +79,7 @@ def search(
     inputs = preprocess((examples or test).take(0, reference.batch_size).inputs, plan.model.preprocessing)
     facts = learnt(plan, reference.artifact, inputs, builder.start)
     kept, left_out = sifted(plan, candidates, facts)
-    board = Board(standings=[Standing(candidate=one) for one in kept], built=models.built)
+    board = Board(standings=[Standing(candidate=one) for one in kept], built=models.built, times=models.times)
     clock = Clock(plan=plan, began=began, tested=len(test), divisible=carry_in(plan.data) is None)
     display.say(planned(kept, len(left_out), clock.budget_s, clock.proof_s()))
     path = plan.store.folder / FOLDER / f"{identity_of_search(plan, builder, splits)}.journal"
@@ -192,12 +192,13 @@ class _Search:
         began = time.monotonic()
         longest_s = self.clock.building_s(answered=self.board.bar() is not None)
         for standing in self.board.waiting():
-            enough = len(ready) >= self._together() or (ready and time.monotonic() - began > longest_s)
+            expected_s = self.models.times.expected_s(standing.candidate.variant)
+            spent_s = time.monotonic() - began
+            enough = len(ready) >= self._together() or (ready and spent_s + expected_s > longest_s)
             # The first answer waits for nothing that is still to be built.
             first = ready and self.first_answer_s is None and standing.candidate.variant.name not in self.board.built
             if enough or first or self.clock.left_s() <= 0:
                 break
-            expected_s = self.models.times.expected_s(standing.candidate.variant)
             if expected_s > self.clock.left_s():
                 standing.end("no time", f"building takes about {expected_s:.0f} s, going by others, and less is left")
                 continue

@@ -11,6 +11,7 @@ from pipeline.plan.hints import loads_slowly
 from pipeline.results import numbers as show
 from pipeline.results.figures import Accuracy
 from pipeline.results.search import Drift, Ending, ScreenedSpeed, SearchTrial
+from pipeline.search.building import BuildTimes
 from pipeline.search.space import Candidate
 
 if TYPE_CHECKING:
@@ -121,27 +122,33 @@ class Board:
     standings: list[Standing] = field(default_factory=list)
     built: set[str] = field(default_factory=set)
     """The names of the variants whose model is there."""
+    times: BuildTimes = field(default_factory=BuildTimes)
 
     def __getitem__(self, key: str) -> Standing:
         return next(one for one in self.standings if one.key == key)
 
     def waiting(self) -> list[Standing]:
         """The candidates that are to be built next, those first whose model is there already: another runtime costs no
-        time to build, and is often the largest step. Other values of a chain's fields come behind all chains as they
-        are, what compiles for long when it is loaded behind these, and settings of sessions when all else is done.
+        time to build, and is often the largest step. Then comes what is built soon, and then what is slow to build.
+        In each of these, other values of a chain's fields come behind the chains as they are. What compiles for long
+        when it is loaded comes behind all that, and settings of sessions when all else is done.
 
-        A rescue of the fastest chain that drifts comes before all else that is to be built: nobody knows yet whether
+        A rescue of the fastest chain that drifts comes before all else that is built as soon: nobody knows yet whether
         the other chains are fast. The rescues behind it have their turn once it was looked at.
         """
         wanted = [one for one in self.standings if one.ending is None and one.speed is None and self._needed(one)]
         first = [one for one in wanted if one.candidate.when != "leads"] or wanted
         turns = sorted(first, key=self._turn)
-        rescue = max(filter(self._rescues, turns), key=self._hope, default=None)
-        return turns if rescue is None else sorted(turns, key=lambda one: (self._turn(one)[:2], one is not rescue))
+        leading: dict[tuple[bool, ...], str] = {}
+        for rescue in sorted(filter(self._rescues, turns), key=self._hope, reverse=True):
+            leading.setdefault(self._turn(rescue)[:3], rescue.key)
+        return sorted(turns, key=lambda one: (self._turn(one)[:3], one.key not in leading.values()))
 
     def _turn(self, standing: Standing) -> tuple[bool, ...]:
+        """The kinds that it is of, from the one that matters most; False comes first."""
         candidate = standing.candidate
-        return loads_slowly(candidate.target), candidate.variant.name not in self.built, bool(candidate.changes)
+        loads, is_built = loads_slowly(candidate.target), candidate.variant.name in self.built
+        return loads, not is_built, self.times.is_slow(candidate.variant), bool(candidate.changes)
 
     def _rescues(self, standing: Standing) -> bool:
         return standing.candidate.when == "drifts" and self._before(standing) is not None

@@ -5,8 +5,13 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass, field
 
-from pipeline.plan import Stage, Variant
+from pipeline.plan import Stage, Variant, role_of
 from pipeline.results.record import VariantRecord
+
+SLOW_S = 30.0
+"""A chain that takes longer to build has others looked at before."""
+_TRAINING_S = 60.0
+"""What a training takes at least, before there was one. Seen with fashion_resnet: 27 s and 144 s for two epochs."""
 
 
 @dataclass(slots=True)
@@ -28,9 +33,13 @@ class BuildTimes:
                 self._there.add(start)
                 self._seconds.setdefault(stage.kind, []).append(stage.seconds)
 
+    def is_slow(self, variant: Variant) -> bool:
+        """Whether others are to be looked at before the chain is built."""
+        return self.expected_s(variant) > SLOW_S
+
     def expected_s(self, variant: Variant) -> float:
         """The sum over the stages that are not there yet: the longest of the same class, which may have had other
-        fields; the middle one of all stages, where there was none."""
+        fields; the middle one of all stages, where there was none; of a training more."""
         stages = list(variant.stages.values())
         while stages and tuple(map(_told, stages)) not in self._there:
             stages.pop()
@@ -41,7 +50,8 @@ class BuildTimes:
         if alike:
             return max(alike)
         known = [each for seconds in self._seconds.values() for each in seconds]
-        return statistics.median(known) if known else 0.0
+        usual = statistics.median(known) if known else 0.0
+        return max(usual, _TRAINING_S) if role_of(stage) == "training" else usual
 
 
 def _told(stage: Stage) -> str:

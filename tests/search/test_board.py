@@ -9,12 +9,16 @@ import pytest
 
 from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.backends.torch import Torch
-from pipeline.plan import Target, Variant
+from pipeline.plan import Stage, Target, Variant
 from pipeline.results.change import StageField
 from pipeline.results.figures import Accuracy
 from pipeline.results.search import Drift, ScreenedSpeed
 from pipeline.search.board import Board, Standing, drift_of, examples_to_decide
 from pipeline.search.space import Candidate
+from pipeline.stages.export import ExportOnnx
+from pipeline.stages.finetune import Finetune
+from pipeline.stages.prune import Prune
+from tests.search.test_building import built
 
 ORT = Target(name="ort", backend=OnnxRuntime())
 
@@ -102,6 +106,30 @@ def test_a_rescue_of_the_fastest_chain_that_drifts_is_built_before_chains_that_n
     rescues = [standing(f"{name}-{way}", after=f"{name}@ort") for name in ("slower", "faster") for way in ("a", "b")]
     board = Board(standings=[*chains, standing("there"), standing("unseen"), *rescues], built={"there"})
     assert names(board.waiting()) == ["there", "faster-a", "unseen", "slower-a", "slower-b", "faster-b"]
+
+
+def test_what_is_slow_to_build_comes_behind_what_is_not() -> None:
+    """fashion_resnet on a Xeon: a rescue that trained for 213 s came before the pruned chain in int8, which shares the
+    training that had ended, and was the fastest of all."""
+    pruned: dict[str, Stage] = {"prune": Prune(), "train": Finetune(), "export": ExportOnnx()}
+    less: dict[str, Stage] = {**pruned, "prune": Prune(pruning_ratio=0.25)}
+    chains = {"pruned-less": less, "pruned-other": less, "int8": {}, "pruned_int8": {**pruned, "quantize": Prune()}}
+    waiting = [standing(name, after="pruned@ort" if "-" in name else None) for name in chains]
+    for one in waiting:
+        stages = chains[one.candidate.variant.name]
+        one.candidate = replace(one.candidate, variant=replace(one.candidate.variant, stages=stages))
+    board = Board(standings=[standing("pruned", 3.0, -0.005, decidable=False), *waiting], built={"pruned"})
+    board.times.learn(Variant(name="pruned", stages=pruned), built(pruned, 7.0, 144.0, 7.0))
+    assert names(board.waiting()) == ["int8", "pruned_int8", "pruned-less", "pruned-other"]
+
+
+def test_a_rescue_that_is_built_soon_does_not_wait_for_one_that_is_slow() -> None:
+    training: dict[str, Stage] = {"train": Finetune()}
+    fast, faster = standing("fast", 1.5, -0.1, decidable=False), standing("faster", 3.0, -0.1, decidable=False)
+    quick, slow = standing("fast-a", after="fast@ort"), standing("faster-a", after="faster@ort")
+    slow.candidate = replace(slow.candidate, variant=replace(slow.candidate.variant, stages=training))
+    board = Board(standings=[fast, faster, standing("unseen"), slow, quick])
+    assert names(board.waiting()) == ["fast-a", "unseen", "faster-a"]
 
 
 def test_finalists_are_the_fastest_decidable_and_the_fastest_of_all() -> None:

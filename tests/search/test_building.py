@@ -36,6 +36,16 @@ def test_nothing_is_known_at_first() -> None:
     assert BuildTimes().expected_s(chain(STATIC)) == 0
 
 
+def test_a_training_is_slow_before_one_was_seen() -> None:
+    """fashion_resnet on a Xeon: eight fast chains waited for their look while a pruned one was trained for 144 s."""
+    pruned: dict[str, Stage] = {"prune": Prune(), "train": Finetune(), **EXPORT}
+    times = BuildTimes()
+    assert times.is_slow(chain(pruned))
+    assert not times.is_slow(chain(STATIC))
+    times.learn(chain(pruned), built(pruned, 2.0, 20.0, 6.0))
+    assert not times.is_slow(chain({**pruned, "prune": Prune(pruning_ratio=0.2)}))
+
+
 def test_what_is_there_takes_no_time_and_the_rest_as_long_as_its_like() -> None:
     times = BuildTimes()
     times.learn(chain(EXPORT), built(EXPORT, 17.0))
