@@ -4,6 +4,7 @@
     python benchmarks/gate.py judge                    # false alarms of these pairs, and changes planted in them
     python benchmarks/gate.py simulate RUN --pairs 200 # pairs cut out of the rounds of one real run
     python benchmarks/gate.py formula --pairs 500      # pairs of drawn ratios, for sessions that move more or less
+    python benchmarks/gate.py accuracy RUN --pairs 500 # pairs drawn from one real run's predictions
 
 `measure` keeps each run in --folder, and goes on where it was stopped. Both ways of judging plant the changes in the
 samples: every call of a variant takes 5 % longer, and 2 of 100 examples that were right become wrong.
@@ -16,16 +17,18 @@ its statistics say on real blocks and rounds. Only `measure` and `judge` show th
 from __future__ import annotations
 
 import argparse
+import hashlib
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.compare.accuracy import accuracy_change
 from pipeline.compare.comparison import compare
 from pipeline.compare.gate import judged
 from pipeline.compare.runs import Run
@@ -42,6 +45,7 @@ RUN = [
     *("measure.peaks=false", "measure.try_s=null", "data.test_size=10000"),
 ]
 Pair = tuple[Run, Run]
+Classes = NDArray[np.integer]
 OUTCOMES: tuple[Outcome, ...] = ("REGRESSION", "INCONCLUSIVE", "KEPT")
 
 
@@ -186,11 +190,71 @@ def drawn_outcome(rng: np.random.Generator, error: float, sd: float, slowdown: f
     return judged([row], GateRules(), same_machine=True).outcome
 
 
+@dataclass(frozen=True, slots=True)
+class Spoilt:
+    """What is planted in predictions, as shares of all examples, on average."""
+
+    lost: float
+    gained: float
+
+    def __str__(self) -> str:
+        changed = 100 * (self.lost + self.gained)
+        what = f"{100 * (self.lost - self.gained):.0f} points lost" if self.lost != self.gained else "as accurate"
+        return f"{what}, {changed:.0f} % of the answers change" if changed else "nothing"
+
+    def of(self, labels: Classes, predictions: Classes, rng: np.random.Generator) -> Classes:
+        """Other predictions for the examples; the one that is lost goes to any other class."""
+        right = predictions == labels
+        share = np.where(right, self.lost / right.mean(), self.gained / max(1e-9, 1 - right.mean()))
+        classes = 1 + max(labels.max(), predictions.max())
+        elsewhere = (labels + rng.integers(1, classes, len(labels))) % classes
+        return np.where(rng.random(len(labels)) < share, np.where(right, elsewhere, labels), predictions)
+
+
+SPOILT = (Spoilt(0.0, 0.0), Spoilt(0.005, 0.005), Spoilt(0.01, 0.01), Spoilt(DROP, 0.0), Spoilt(DROP + 0.01, 0.01))
+
+
+def tell_accuracy(run: Run, pairs: int) -> None:
+    """Print how often the gate said what of the accuracy of pairs that were drawn from a run's predictions."""
+    rng = np.random.default_rng(0)
+    print("| examples | planted | REGRESSION | INCONCLUSIVE | KEPT |\n| --- | --- | ---: | ---: | ---: |")
+    for examples in ("the same", "others"):
+        for planted in SPOILT:
+            drawn = (drawn_accuracy(run, planted, rng, same=examples == "the same") for _ in range(pairs))
+            found = Counter(drawn)
+            shares = " | ".join(f"{100 * found[name] / pairs:.1f} %" for name in OUTCOMES)
+            print(f"| {examples} | {planted} | {shares} |")
+
+
+def drawn_accuracy(run: Run, planted: Spoilt, rng: np.random.Generator, *, same: bool) -> Outcome:
+    """What the gate says of the accuracy of one row in two runs."""
+    samples, rules = run.record.accuracy, GateRules(max_slowdown=None, max_size_growth=None)
+    assert samples.labels is not None
+    assert rules.max_accuracy_drop is not None
+    row = next(name for name in samples.predictions if name.startswith(VARIANT))
+    labels, predictions = np.asarray(samples.labels), samples.predictions[row]
+    first = rng.integers(len(labels), size=len(labels))
+    second = first if same else rng.integers(len(labels), size=len(labels))
+
+    def with_predictions(chosen: NDArray[np.int64], found: Classes) -> Run:
+        digest = hashlib.sha256(chosen.tobytes()).hexdigest()
+        accuracy = replace(samples, labels=labels[chosen], predictions={row: found}, examples=digest)
+        return Run(folder=run.folder, record=replace(run.record, accuracy=accuracy))
+
+    before = with_predictions(first, predictions[first])
+    after = with_predictions(second, planted.of(labels[second], predictions[second], rng))
+    change = accuracy_change(row, before, after, rules.max_accuracy_drop)
+    assert change.change is not None, change.reason
+    variant, _, target = row.partition("@")
+    told = RowChange(variant=variant, target=target, batch_size=1, before="ok", after="ok", accuracy=change.change)
+    return judged([told], rules, same_machine=True).outcome
+
+
 def main() -> None:
-    """Measure, judge or simulate."""
+    """Measure, judge, simulate or draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("action", choices=["measure", "judge", "simulate", "formula"])
-    parser.add_argument("words", nargs="*", help="measure: settings of the runs; simulate: the run")
+    parser.add_argument("action", choices=["measure", "judge", "simulate", "formula", "accuracy"])
+    parser.add_argument("words", nargs="*", help="measure: settings of the runs; simulate, accuracy: the run")
     parser.add_argument("--pairs", type=int, default=200)
     parser.add_argument("--folder", type=Path, default=Path("outputs/gate"))
     asked = parser.parse_intermixed_args()
@@ -200,10 +264,12 @@ def main() -> None:
         tell(measured_pairs(asked.folder))
     elif asked.action == "formula":
         tell_formula(asked.pairs)
-    elif len(asked.words) == 1:
+    elif len(asked.words) != 1:
+        parser.error(f"{asked.action} takes one run")
+    elif asked.action == "simulate":
         tell(cut_pairs(Run.read(Path(asked.words[0])), asked.pairs))
     else:
-        parser.error("simulate takes one run")
+        tell_accuracy(Run.read(Path(asked.words[0])), asked.pairs)
 
 
 if __name__ == "__main__":
