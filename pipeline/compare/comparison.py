@@ -1,18 +1,23 @@
-"""Compares a run with earlier ones, row by row. Pure: the same records give the same comparison."""
+"""Compares a run with earlier ones, row by row. Pure: the same records give the same comparison.
+
+The rows of each node that a run has measured on are compared with those of the same node, as a run of their own.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from pipeline.analyse.beside import at
 from pipeline.compare.accuracy import Accuracies, accuracy_change
 from pipeline.compare.anchors import is_anchor
 from pipeline.compare.differences import chain_changes, changed_libraries, differences, same_machine
-from pipeline.compare.gate import judged
+from pipeline.compare.gate import judged, worst
 from pipeline.compare.runs import Run
 from pipeline.compare.speed import Speeds, speeds
 from pipeline.errors import UserError
 from pipeline.plan import GateRules
-from pipeline.results.comparison import Amount, Comparison, RowChange
+from pipeline.results.comparison import Amount, Comparison, GateResult, RowChange
 from pipeline.results.record import UNFINISHED
 
 _MARGIN = 0.01
@@ -24,12 +29,27 @@ def compare(before: Sequence[Run], after: Run, rules: GateRules, *, gate: bool) 
 
     Raises UserError where the runs have no row in common.
     """
+    _require_common(before[0], after)
+    nodes = dict.fromkeys([*before[0].nodes, *after.nodes])
+    found = _of_machine(before, after, rules, 1 + len(nodes), gate=gate)
+    for name in nodes:
+        earlier = [run.nodes[name] for run in before if name in run.nodes]
+        later = after.nodes.get(name) or _without_rows(earlier[0])
+        there = _of_machine(earlier or [_without_rows(later)], later, rules, 1 + len(nodes), gate=gate, name=name)
+        found = _joined(found, there, name)
+    return found
+
+
+def _of_machine(
+    before: Sequence[Run], after: Run, rules: GateRules, machines: int, *, gate: bool, name: str | None = None
+) -> Comparison:
+    """What changed on one of so many machines, which share the gate's confidence; ``name`` is a node's."""
     latest = before[0]
-    _require_common(latest, after)
     alike = same_machine(latest.record.machine, after.record.machine)
-    found = speeds(before, after, alpha=1 - rules.confidence, same_machine=alike)
+    found = speeds(before, after, alpha=1 - rules.confidence, same_machine=alike, machines=machines)
     margin = _MARGIN if rules.max_accuracy_drop is None else rules.max_accuracy_drop
     rows = [_row(key, latest, after, found, margin) for key in dict.fromkeys([*latest.rows, *after.rows])]
+    rows = rows if name is None else [replace(row, target=at(row.target, name)) for row in rows]
     return Comparison(
         before=[run.facts for run in before],
         after=after.facts,
@@ -39,6 +59,27 @@ def compare(before: Sequence[Run], after: Run, rules: GateRules, *, gate: bool) 
         drift=found.drift,
         rows=rows,
         gate=judged(rows, rules, same_machine=alike) if gate else None,
+    )
+
+
+def _without_rows(run: Run) -> Run:
+    """The run as if it had measured nothing."""
+    return Run(folder=run.folder, record=replace(run.record, subjects=[]))
+
+
+def _joined(home: Comparison, there: Comparison, name: str) -> Comparison:
+    """One comparison of what two machines saw."""
+    gate = home.gate
+    if gate is not None and there.gate is not None:
+        outcomes = [one.outcome for one in (gate, there.gate) if one.checks]
+        gate = GateResult(outcome=worst(outcomes), rules=gate.rules, checks=[*gate.checks, *there.gate.checks])
+    return replace(
+        home,
+        notes=[*home.notes, *(f"{name}: {note}" for note in there.notes)],
+        differences=[*home.differences, *(replace(one, name=at(one.name, name)) for one in there.differences)],
+        drift=[*home.drift, *(replace(one, device=at(one.device, name)) for one in there.drift)],
+        rows=[*home.rows, *there.rows],
+        gate=gate,
     )
 
 

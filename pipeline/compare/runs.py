@@ -10,9 +10,10 @@ from pathlib import Path
 from pipeline.analyse.cells import Cells, cells_by_subject
 from pipeline.analyse.noise import check_noise
 from pipeline.analyse.speed import estimate_ratios
+from pipeline.errors import UserError
 from pipeline.results.comparison import RunFacts
-from pipeline.results.reading import load_run
-from pipeline.results.record import PROBE, Record, SubjectRecord, VariantRecord
+from pipeline.results.reading import load_record, load_run
+from pipeline.results.record import NODES, PROBE, RECORD_FILE, SAMPLES, Record, SubjectRecord, VariantRecord
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,16 @@ class Run:
     def read(folder: Path) -> Run:
         """A run's folder; raises UserError with one line where it has no samples that can be read."""
         return Run(folder=folder, record=load_run(folder))
+
+    @cached_property
+    def nodes(self) -> Mapping[str, Run]:
+        """What the run measured on nodes of a cluster, each a run of its own; raises UserError for samples that can't
+        be read."""
+        records = sorted((self.folder / SAMPLES / NODES).glob(f"*/{RECORD_FILE}"))
+        try:
+            return {file.parent.name: Run(folder=file.parent, record=load_record(file.parent)) for file in records}
+        except ValueError as error:
+            raise UserError(f"{self.folder}: {error}") from error
 
     @cached_property
     def rows(self) -> Mapping[str, SubjectRecord]:

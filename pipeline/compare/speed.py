@@ -37,8 +37,11 @@ class _Compared:
     changed: Changed
 
 
-def speeds(before: Sequence[Run], after: Run, *, alpha: float, same_machine: bool) -> Speeds:
-    """Compare the rows of ``after`` with those of the earlier runs, the latest first; p is Holm's over all rows."""
+def speeds(before: Sequence[Run], after: Run, *, alpha: float, same_machine: bool, machines: int = 1) -> Speeds:
+    """Compare the rows of ``after`` with those of the earlier runs, the latest first.
+
+    p is Holm's over all rows, and Bonferroni's over the machines that share ``alpha``.
+    """
     moved = shifts(before, after) if same_machine else {}
     found: dict[str, _Compared] = {}
     reasons: dict[str, str] = {}
@@ -49,12 +52,12 @@ def speeds(before: Sequence[Run], after: Run, *, alpha: float, same_machine: boo
         if anchor is None:
             reasons[key] = _no_anchor(row, after)
             continue
-        compared = _compared(row, anchor, before, after, moved.get(row.device, Shifts()), alpha)
+        compared = _compared(row, anchor, before, after, moved.get(row.device, Shifts()), alpha / machines)
         if compared is None:
             reasons[key] = f"it was not timed in the same blocks as the {_NAMES[anchor]}"
         else:
             found[key] = compared
-    corrected = holm([one.changed.estimate.p for one in found.values()])
+    corrected = [min(1.0, machines * p) for p in holm([one.changed.estimate.p for one in found.values()])]
     return Speeds(
         changes={key: _change(key, one, p, after) for (key, one), p in zip(found.items(), corrected, strict=True)},
         reasons=reasons,

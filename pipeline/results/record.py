@@ -29,6 +29,8 @@ RECORD_VERSION = 1
 RECORD_FILE = "record.json"
 SAMPLES = "samples"
 """The folder of a run's folder that has its record."""
+NODES = "nodes"
+"""The folder in there that has a record of each node that the run has measured on."""
 UNFINISHED = "the run was stopped when the latencies were measured, and before the accuracy was"
 """The note of a record that was kept on the way."""
 CLONE = "clone:"

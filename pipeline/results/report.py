@@ -192,7 +192,8 @@ class Report(Header):
     maps: list[VariantMap] = field(default_factory=list)
     """Each variant's graph beside the baseline's; empty where that was not asked (``measure.map``)."""
     elsewhere: list[Elsewhere] = field(default_factory=list)
-    """The machines that kits were run on, where their samples were joined to this run's (``report --join``)."""
+    """The nodes of a cluster that the run measured on, and the machines that kits were run on, where their samples were
+    joined to this run's (``report --join``)."""
     faults: list[Nonempty] = field(default_factory=list)
     """The parts that could not be made, and why, a sentence each without its full stop."""
     schema_version: Literal[1] = SCHEMA_VERSION

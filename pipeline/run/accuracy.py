@@ -32,6 +32,8 @@ from pipeline.run.carrying import judged_by_sequence
 from pipeline.run.progress import ProgressDisplay
 from pipeline.run.table import Table
 
+LABEL = "accuracy"
+
 
 def evaluate_all(
     plan: Plan,
@@ -60,7 +62,7 @@ def evaluate_all(
 
         def progress(share: float) -> None:
             shares[name] = share
-            display.step("accuracy", min(sum(shares.values()) / len(shares), 0.999), name)
+            display.step(LABEL, min(sum(shares.values()) / len(shares), 0.999), name)
 
         template = idle.get()
         try:
@@ -96,7 +98,7 @@ def evaluate_all(
             except (OutOfSpace, UserError) as error:  # what was timed stands
                 for subject in models[name][1]:
                     table.remark(subject.key, f"accuracy was not measured: {error}")
-    display.step("accuracy", 1.0, f"{len(found)} models on {count_of(inputs)} examples")
+    display.step(LABEL, 1.0, f"{len(found)} models on {count_of(inputs)} examples")
     for name, predicted in found.items():
         for subject in models[name][1]:
             for text in remarks_on(predicted, count_of(inputs)):

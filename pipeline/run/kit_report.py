@@ -8,8 +8,8 @@ from shutil import copyfile
 from rich.console import Console
 
 from pipeline.analyse import analyse
+from pipeline.analyse.beside import beside, with_nodes
 from pipeline.errors import UserError, reporting_disk
-from pipeline.kit.beside import beside
 from pipeline.kit.brought import Brought, brought
 from pipeline.kit.device.samples import KIT
 from pipeline.kit.recorded import recorded
@@ -41,8 +41,8 @@ def report_brought(folder: Path, console: Console, join: Path | None = None, lab
         if join is not None:
             _keep_configuration(join, folder)
         report = analyse(record)
-        if home is not None:
-            report = beside(analyse(home), report, found.facts.name)
+        if join is not None and home is not None:
+            report = beside(with_nodes(analyse(home), join), report, found.facts.name)
         faults = written(record, report, folder)
         print_report(report, console)
     say_faults(faults.sentences, console)

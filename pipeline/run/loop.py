@@ -14,6 +14,7 @@ from typing import NoReturn
 from rich.console import Console
 
 from pipeline.analyse import analyse
+from pipeline.analyse.beside import with_nodes
 from pipeline.data.dataset import Split
 from pipeline.errors import SlimlineError, UserError, reasoned, reporting_disk
 from pipeline.errors.contained import Faults, contained
@@ -33,7 +34,7 @@ from pipeline.run.bundling import bundle
 from pipeline.run.fitting import acquainted, with_fitted_data
 from pipeline.run.mapping import map_variants
 from pipeline.run.measure import Measured, measure
-from pipeline.run.nodes import as_own, measure_nodes, with_nodes
+from pipeline.run.nodes import as_own, measure_nodes
 from pipeline.run.outlook import outlook
 from pipeline.run.placing import by_node
 from pipeline.run.preflight import preflight
@@ -42,7 +43,7 @@ from pipeline.run.recorded import make_record
 from pipeline.run.run_log import logging_to
 from pipeline.run.searching import search
 from pipeline.run.spread import build_all
-from pipeline.run.tries import try_changes
+from pipeline.run.tries import are_wanted, try_changes
 from pipeline.run.written import show_examples, written
 from pipeline.store import open_store
 
@@ -194,7 +195,7 @@ def collect(plan: Plan) -> None:
 
 def tried(plan: Plan, record: Record, test: Split, display: ProgressDisplay) -> list[Trial]:
     """The outcomes of the changes that the report's explanations propose, where they are tried (``measure.try_s``)."""
-    if plan.measure.try_s is None or plan.measure.explain == "none":
+    if not are_wanted(plan):
         return []
     with reasoned(lambda error: logger.warning("proposed changes were not tried: %s", error)):
         return try_changes(plan, record, analyse(record), test, display.step)

@@ -30,7 +30,7 @@ SHARE = 0.05
 CALLS = 50
 """About how many calls of the baseline a map takes: seen with ViT-Base, 24 to 28 s where a call takes 0.54 s."""
 _MOST_MB = show.megabytes(MOST_BYTES)
-_LABEL = "map"
+LABEL = "map"
 _DRAWN: frozenset[Format] = frozenset({"onnx", "openvino"})
 _OTHER_FORMAT = "its model is in the format {}, and a map is drawn of graphs in ONNX and in OpenVINO's own format"
 
@@ -45,13 +45,13 @@ def map_variants(
     """The map of every variant that was built but the baseline, or why it has none; empty where none is asked for
     (``measure.map``) or nothing can be beside the baseline."""
     names = [name for name, one in built.items() if name != BASELINE and one.record.status == "ok"]
-    if not plan.measure.map or plan.measure.explain == "none" or not names:
+    if not is_wanted(plan) or not names:
         return []
     baseline = _last_onnx(built[BASELINE])
     found: list[VariantMap] = []
     began, limit_s = time.monotonic(), _limit_s(plan)
     for number, name in enumerate(names):
-        progress(_LABEL, number / len(names), name)
+        progress(LABEL, number / len(names), name)
         if time.monotonic() - began > limit_s:
             reason = f"the maps before it took {limit_s:g} s, and that is all they may take together"
             found.append(VariantMap(variant=name, reason=reason))
@@ -59,14 +59,18 @@ def map_variants(
         found.append(_mapped(plan, plan.variants[name], built[name], baseline, test, start))
     drawn = sum(one.reason is None for one in found)
     missing = "" if drawn == len(found) else f", the report says why not of {len(found) - drawn} more"
-    progress(_LABEL, 1.0, f"{drawn} graph{'' if drawn == 1 else 's'} beside the baseline's{missing}")
+    progress(LABEL, 1.0, f"{drawn} graph{'' if drawn == 1 else 's'} beside the baseline's{missing}")
     return found
 
 
 def expected_s(plan: Plan, variants: int, call_ms: float) -> float:
     """About how long the maps of so many variants take, where a call of the baseline takes ``call_ms``."""
-    wanted = plan.measure.map and plan.measure.explain != "none"
-    return min(_limit_s(plan), variants * CALLS * call_ms / 1e3) if wanted else 0.0
+    return min(_limit_s(plan), variants * CALLS * call_ms / 1e3) if is_wanted(plan) else 0.0
+
+
+def is_wanted(plan: Plan) -> bool:
+    """Whether maps are asked for."""
+    return plan.measure.map and plan.measure.explain != "none"
 
 
 def _limit_s(plan: Plan) -> float:

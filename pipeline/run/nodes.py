@@ -15,7 +15,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pipeline.analyse import analyse
 from pipeline.artifact import Artifact
 from pipeline.artifact.store import key_of
 from pipeline.data.dataset import Split
@@ -24,13 +23,10 @@ from pipeline.data.steps import carry_in
 from pipeline.errors import SlimlineError
 from pipeline.errors.contained import Faults
 from pipeline.folders.locks import InUse
-from pipeline.kit.beside import beside
 from pipeline.measure.outputs import OutputAxes
 from pipeline.plan import PlacedCall, Places, Plan
 from pipeline.results.map import VariantMap
-from pipeline.results.reading import load_record
-from pipeline.results.record import RECORD_FILE, SAMPLES, Record, save_record
-from pipeline.results.report import Report
+from pipeline.results.record import NODES, SAMPLES, Record, save_record
 from pipeline.run.building import Said, limits_for
 from pipeline.run.built import Built
 from pipeline.run.making import stored
@@ -39,9 +35,6 @@ from pipeline.run.progress import ProgressDisplay
 from pipeline.run.recorded import make_record
 from pipeline.run.spread import Together
 from pipeline.store import StorePlace, open_store
-
-NODES = "nodes"
-"""The folder beside a run's samples that has a record of each node."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,12 +140,3 @@ def _moved(item: Built, there: Mapping[Path, Artifact]) -> Built:
     artifacts = [there[artifact.path] for artifact in item.artifacts]
     path = str(artifacts[-1].path) if artifacts else item.record.path
     return replace(item, artifacts=artifacts, record=replace(item.record, path=path))
-
-
-def with_nodes(report: Report, run: Path) -> Report:
-    """The report with the rows of the nodes that a run has measured on; raises ValueError for samples that can't be
-    read."""
-    folder = run / SAMPLES / NODES
-    for record in sorted(folder.glob(f"*/{RECORD_FILE}")):
-        report = beside(report, analyse(load_record(record.parent)), record.parent.name)
-    return report

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.plan import Plan
 from pipeline.results import numbers as show
+from pipeline.run import accuracy, mapping, tries
 from pipeline.run.keys import Keys
 from pipeline.run.planned import Stored
 from pipeline.run.speed import latency_label
@@ -20,15 +21,15 @@ class Outlook:
     targets: int
     building: Mapping[str, float | None]
     """What is to be built, by the label of its step, and how many seconds it is likely to take; None: not known."""
-    timing: Sequence[str]
-    """The labels of the steps that time rows; how long they take is known once they have begun."""
+    measuring: Sequence[str]
+    """The labels of the steps that follow; how long they take is known once they have begun."""
     budget_s: float | None
     """The most that measuring latencies takes; None: it has no budget."""
 
     @property
     def parts(self) -> dict[str, float | None]:
         """The seconds of all steps that take long, by label; None: not known."""
-        return {**self.building, **dict.fromkeys(self.timing)}
+        return {**self.building, **dict.fromkeys(self.measuring)}
 
     def __str__(self) -> str:
         counts = f"{show.counted(self.variants, 'variant')} on {show.counted(self.targets, 'target')}"
@@ -53,6 +54,14 @@ def outlook(plan: Plan, keys: Keys) -> Outlook:
         variants=len(plan.variants),
         targets=len(plan.targets),
         building=Stored(plan=plan, keys=keys, verified=False).missing(),  # building verifies what it takes
-        timing=[latency_label(device) for device in dict.fromkeys(one.device for one in plan.targets.values())],
+        measuring=_measuring(plan),
         budget_s=plan.measure.budget_s,
     )
+
+
+def _measuring(plan: Plan) -> list[str]:
+    """The labels of the long steps behind the building, in their order."""
+    maps = [mapping.LABEL] if mapping.is_wanted(plan) and len(plan.variants) > 1 else []
+    devices = dict.fromkeys(target.device for target in plan.targets.values())
+    trying = [tries.LABEL] if tries.are_wanted(plan) else []
+    return [*maps, *map(latency_label, devices), accuracy.LABEL, *trying]

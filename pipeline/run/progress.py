@@ -18,6 +18,8 @@ from pipeline.terminal.screen import printable
 REFRESH_S = 0.2
 _TOLD_FROM_S = 5.0
 """Less time than this that is left is not worth a word."""
+_SEEN_S, _SEEN_SHARE = 2.0, 0.05
+"""A step tells how long it takes by itself, once it has run so long and has done so much."""
 
 
 class ProgressDisplay:
@@ -40,6 +42,7 @@ class ProgressDisplay:
         )
         self._under_way: tuple[str, TaskID] | None = None
         self._expected: dict[str, float | None] = {}
+        self._began = 0.0
         self._drawn = 0.0
 
     def __enter__(self) -> Self:
@@ -69,6 +72,7 @@ class ProgressDisplay:
         if self._under_way is None or self._under_way[0] != label:
             self._end()
             self._under_way = label, self._bars.add_task(printable(label), total=1.0, text="", left="")
+            self._began = time.monotonic()
         if done >= 1:
             self._end()
             self.say(f"  {label}: {text}" if text else f"  {label}")
@@ -96,11 +100,19 @@ class ProgressDisplay:
 
     def _left(self, label: str, done: float) -> str:
         """How long the rest is likely to take; empty where nothing is known."""
-        known = {name: seconds for name, seconds in self._expected.items() if seconds is not None}
+        expected = dict(self._expected)
+        if label in expected and expected[label] is None:
+            expected[label] = self._whole_s(done)
+        known = {name: seconds for name, seconds in expected.items() if seconds is not None}
         seconds = sum(known.values()) - done * known.get(label, 0.0)
         if seconds < _TOLD_FROM_S:
             return ""
-        return f"{'about' if len(known) == len(self._expected) else 'at least'} {show.duration(round(seconds))} left"
+        return f"{'about' if len(known) == len(expected) else 'at least'} {show.duration(round(seconds))} left"
+
+    def _whole_s(self, done: float) -> float | None:
+        """What the step under way takes from its begin to its end, going by what it has done; None: too little."""
+        passed = time.monotonic() - self._began
+        return passed / done if passed >= _SEEN_S and done >= _SEEN_SHARE else None
 
     def _refresh(self) -> None:
         """Draw the live line, at most so often as is worth looking at."""

@@ -72,6 +72,11 @@ class Ready:
     reference: Subject
 
 
+def are_wanted(plan: Plan) -> bool:
+    """Whether changes that the explanations propose are to be tried."""
+    return plan.measure.try_s is not None and plan.measure.explain != "none"
+
+
 def try_changes(plan: Plan, record: Record, report: Report, test: Split, step: Step) -> list[Trial]:
     """Try what the report's explanations propose, the first proposal of each row first, as far as the time goes."""
     if plan.measure.try_s is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from pipeline.analyse.recommend.contest import Contest, contest
 from pipeline.analyse.recommend.eligible import Row as Judged
@@ -16,7 +17,8 @@ _LOST = ("FAILS MARGIN", "DROP")
 
 def sweep_rows(report: Report) -> list[SweepRow]:
     """A job's rows in its report's order; a variant that has no rows is left out."""
-    judged = contest(report, report.variants, ())
+    here = {name: target for name, target in report.targets.items() if "@" not in name}
+    judged = contest(replace(report, targets=here), report.variants, ())
     against = {} if judged is None else dict(judged.against)
     return [_row(report, row, row.result, judged, against) for row in all_rows(report) if row.result is not None]
 

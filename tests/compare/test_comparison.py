@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import jsonschema
 import numpy as np
 import pytest
 
+from pipeline.compare.runs import Run
 from pipeline.compare.write import html_text, markdown_text
 from pipeline.errors import UserError
 from pipeline.report.formats.json import json_text
 from pipeline.report.schema import schema_of
 from pipeline.results.comparison import ABOUT, SCHEMA_VERSION, Comparison
 from pipeline.results.header import Machine
+from pipeline.results.record import save_record
 from tests.analyse.synthetic import Made
-from tests.compare.runs import BASELINE_ROW, INT8, ROW, a_run, compared, rebuilt, row_of, with_record
+from tests.compare.runs import (
+    BASELINE_ROW,
+    INT8,
+    ROW,
+    a_run,
+    compared,
+    outcome_of,
+    rebuilt,
+    row_of,
+    with_record,
+    written,
+)
 
 
 def test_a_machine_that_is_slower_changes_no_row() -> None:
@@ -153,3 +167,53 @@ def test_rows_that_neither_run_measured_are_named_once_and_have_no_line_in_the_t
     assert "fp16 on ort_cpu" not in text
     later = rebuilt(a_run(INT8, fp16, seed=2), "fp16")
     assert "fp16 on ort_cpu, batch 1" in markdown_text(compared(a_run(INT8, fp16), later)), "its model has changed"
+
+
+def on_edge(run: Run, there: Run | None, folder: Path) -> Run:
+    """The run in a folder, with what it measured on a node."""
+    written(run.record, folder)
+    if there is not None:
+        save_record(there.record, folder / "samples" / "nodes" / "edge")
+    return Run.read(folder)
+
+
+def test_the_rows_of_a_node_are_held_against_the_same_nodes(tmp_path: Path) -> None:
+    earlier = on_edge(a_run(), a_run(seed=3, machine_speed=0.3), tmp_path / "earlier")
+    slower = a_run(replace(INT8, times_as_fast=1.8), seed=4, machine_speed=0.3)
+    found = compared(earlier, on_edge(a_run(seed=2), slower, tmp_path / "later"))
+    here, there = row_of(found).speed, row_of(found, "int8@ort_cpu@edge/1").speed
+    assert here is not None
+    assert there is not None
+    assert here.low < 1 < here.high
+    assert there.verdict == "SLOWER"
+    assert outcome_of(found, "speed") == "KEPT"
+    assert outcome_of(found, "speed", "int8@ort_cpu@edge/1") == "REGRESSION"
+    assert {drift.device for drift in found.drift} == {"cpu", "cpu@edge"}
+    assert found.gate is not None
+    assert found.gate.outcome == "REGRESSION"
+
+
+def test_a_node_that_the_later_run_lacks_is_inconclusive(tmp_path: Path) -> None:
+    earlier = on_edge(a_run(), a_run(seed=3), tmp_path / "earlier")
+    found = compared(earlier, on_edge(a_run(seed=2), None, tmp_path / "later"))
+    assert outcome_of(found, "row", "int8@ort_cpu@edge/1") == "INCONCLUSIVE"
+    assert found.gate is not None
+    assert found.gate.outcome == "INCONCLUSIVE"
+
+
+def test_a_node_that_only_the_later_run_has_is_told_and_not_judged(tmp_path: Path) -> None:
+    found = compared(a_run(), on_edge(a_run(seed=2), a_run(seed=3), tmp_path / "later"))
+    assert (row_of(found, "int8@ort_cpu@edge/1").before, row_of(found, "int8@ort_cpu@edge/1").after) == (None, "ok")
+    assert found.gate is not None
+    assert found.gate.outcome == "KEPT"
+    assert {check.row for check in found.gate.checks} == {BASELINE_ROW, ROW}
+
+
+def test_several_machines_share_the_gates_confidence(tmp_path: Path) -> None:
+    alone = row_of(compared(a_run(), a_run(seed=2))).speed
+    earlier = on_edge(a_run(), a_run(seed=3), tmp_path / "earlier")
+    beside = row_of(compared(earlier, on_edge(a_run(seed=2), a_run(seed=4), tmp_path / "later"))).speed
+    assert alone is not None
+    assert beside is not None
+    assert beside.high / beside.low > alone.high / alone.low
+    assert beside.p == pytest.approx(min(1.0, 2 * alone.p))

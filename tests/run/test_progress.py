@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,6 +67,41 @@ def test_the_live_line_tells_the_time_that_is_left(console: Console, file: io.St
         assert "left" not in last_frame(file)
 
 
+def test_a_step_that_nobody_knows_tells_by_itself_how_long_it_takes(
+    console: Console, file: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    with ProgressDisplay(console) as display:
+        display.expect({"accuracy": None})
+        display.step("accuracy", 0.0, "")
+        now += 1.0
+        display.step("accuracy", 0.04, "")
+        assert "left" not in last_frame(file)
+        now += 9.0
+        display.step("accuracy", 0.25, "")
+        assert "about 30.0 s left" in last_frame(file)
+        display.expect({"proposed changes": None})
+        display.step("accuracy", 0.25, "")
+        assert "at least 30.0 s left" in last_frame(file)
+        display.step("accuracy", 1.0, "")
+        display.step("peaks", 0.0, "")
+        now += 9.0
+        display.step("peaks", 0.5, "")
+        assert "left" not in last_frame(file)  # it is no part of what is known to come
+
+
+def test_what_comes_behind_the_building_is_known_before(tmp_path: Path) -> None:
+    chosen = plan(tmp_path, {"baseline": {}, "scaled": {"a": Scale()}})
+    assert chosen.measure.explain == "none"
+    assert outlook(chosen, Keys(plan=chosen)).measuring == ["latency on cpu", "accuracy"]
+    whole = replace(chosen, measure=replace(chosen.measure, explain="all", map=True, try_s=30.0))
+    expected = ["map", "latency on cpu", "accuracy", "proposed changes"]
+    assert outlook(whole, Keys(plan=whole)).measuring == expected
+    alone = replace(whole, variants={"baseline": whole.variants["baseline"]})
+    assert outlook(alone, Keys(plan=alone)).measuring == expected[1:]
+
+
 def test_a_pipe_gets_a_line_for_each_step_that_is_over() -> None:
     file = io.StringIO()
     with ProgressDisplay(Console(file=file, width=120)) as display:
@@ -76,7 +112,7 @@ def test_a_pipe_gets_a_line_for_each_step_that_is_over() -> None:
 
 def test_what_is_to_be_built_is_counted_once_and_timed_by_earlier_ones() -> None:
     parts = {"baseline: export": 61.0, "pruned: prune": None}
-    told = Outlook(variants=2, targets=1, building=parts, timing=["latency on cpu"], budget_s=240.0)
+    told = Outlook(variants=2, targets=1, building=parts, measuring=["latency on cpu"], budget_s=240.0)
     assert str(told) == (
         "2 variants on 1 target: 2 models to build (about 1 min 1 s, going by earlier ones; not known for 1); then "
         "measuring, at most 4 min 0 s for the latencies"

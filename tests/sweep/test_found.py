@@ -9,7 +9,8 @@ import pytest
 from pipeline.command_line.multirun import asked_jobs, is_sweep
 from pipeline.errors import UserError
 from pipeline.folders.outputs import claimed
-from tests.sweep.example import INT8, add_job, of_models, read, record, sweep_folder
+from pipeline.results.record import save_record
+from tests.sweep.example import INT8, SLOW_INT8, add_job, of_models, read, record, sweep_folder
 
 
 @pytest.fixture
@@ -52,6 +53,15 @@ def test_flags_that_every_job_needs_are_in_its_command(half: Path) -> None:
 def test_a_job_that_was_repeated_counts_by_its_samples(half: Path) -> None:
     add_job(half, ["model=b", "seed=1"], record(INT8, model="b", seed=1))
     assert [job.status for job in read(half).jobs] == ["ok", "failed", "stopped", "ok"]
+
+
+def test_a_job_has_the_rows_of_the_nodes_that_it_measured_on(half: Path) -> None:
+    save_record(record(SLOW_INT8), half / "0" / "samples" / "nodes" / "edge")
+    rows = {row.key: row for row in read(half).jobs[0].rows}
+    there = rows["int8@ort_cpu@edge/1"]
+    assert there.speedup is not None
+    assert there.speedup.value < 1
+    assert (rows["int8@ort_cpu/1"].standing, there.standing) == ("wins", "not compared")
 
 
 def test_a_job_that_is_under_way_is_told_as_that(half: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -166,13 +167,17 @@ def test_the_model_is_there_in_mlflows_onnx_flavour_and_computes_what_was_measur
 def test_a_finished_run_can_be_sent_later(
     finished: tuple[Plan, str], server: str, client: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    samples = finished[0].output / "samples"
+    shutil.copytree(samples, samples / "nodes" / "edge")
     words = [f"tracking.uri={server}", "tracking.experiment=later", "tracking.bundle=false", "tracking.run_name=again"]
     with pytest.raises(SystemExit) as ended:
         main(["track", str(finished[0].output), *words])
     assert ended.value.code == 0
     assert f"Tracked: {server}/#/experiments/" in capsys.readouterr().out
     runs = client.search_runs([client.get_experiment_by_name("later").experiment_id])
-    assert {run.info.run_name for run in runs} >= {"again", "baseline on ort_cpu, batch 1"}
+    assert {run.info.run_name for run in runs} >= {
+        "again", "baseline on ort_cpu, batch 1", "baseline on ort_cpu@edge, batch 1",
+    }  # fmt: skip
 
 
 def test_a_server_that_does_not_answer_is_said_before_any_work(tmp_path: Path) -> None:

@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+from pipeline.analyse.assemble import analyse
+from pipeline.results.reading import load_record
+from pipeline.results.record import NODES, RECORD_FILE, SAMPLES
 from pipeline.results.report import Elsewhere, Report, Result, VariantResult
+
+
+def with_nodes(report: Report, run: Path) -> Report:
+    """The report with the rows of the nodes that a run has measured on; raises ValueError for samples that can't be
+    read."""
+    for record in sorted((run / SAMPLES / NODES).glob(f"*/{RECORD_FILE}")):
+        report = beside(report, analyse(load_record(record.parent)), record.parent.name)
+    return report
 
 
 def beside(home: Report, there: Report, name: str) -> Report:
@@ -13,8 +25,8 @@ def beside(home: Report, there: Report, name: str) -> Report:
     return replace(
         home,
         variants=[_with(variant, rows.get(variant.name, []), name) for variant in home.variants],
-        targets={**home.targets, **{_on(target, name): found for target, found in there.targets.items()}},
-        margins={**home.margins, **{_on(target, name): margin for target, margin in there.margins.items()}},
+        targets={**home.targets, **{at(target, name): found for target, found in there.targets.items()}},
+        margins={**home.margins, **{at(target, name): margin for target, margin in there.margins.items()}},
         elsewhere=[
             *home.elsewhere,
             Elsewhere(
@@ -40,10 +52,11 @@ def _renamed(result: Result, name: str) -> Result:
     """The row under its joined target, and what it is compared with."""
     speedup = result.speedup
     if speedup is not None:
-        reference = replace(speedup.reference, target=_on(speedup.reference.target, name))
+        reference = replace(speedup.reference, target=at(speedup.reference.target, name))
         speedup = replace(speedup, reference=reference)
-    return replace(result, target=_on(result.target, name), speedup=speedup)
+    return replace(result, target=at(result.target, name), speedup=speedup)
 
 
-def _on(target: str, name: str) -> str:
+def at(target: str, name: str) -> str:
+    """A target of another machine as it is called beside this one's."""
     return f"{target}@{name}"
