@@ -1,10 +1,11 @@
 """Builds with fine-tuning, one after another and side by side: how long they take.
 
-    python benchmarks/builds.py [COUNT] [--executions local,pool,ray] [--examples 4000] [--folder DIR]
+    python benchmarks/builds.py [COUNT…] [--executions local,pool,pool:4,ray] [--examples 4000] [--folder DIR]
 
 COUNT chains (12 by default) prune fashion_resnet to different widths, fine-tune it for an epoch on some examples,
-export it and quantize it. Each way to carry them out builds into a store of its own, which has the trained model only.
-The table has the wall time of each and its part of the first one's. Nothing else should run on the machine.
+export it and quantize it. Each way to carry them out builds into a store of its own, which has the trained model only;
+``pool:4`` has four places. The table has the wall time of each and its part of the first one's. Nothing else should
+run on the machine.
 """
 
 from __future__ import annotations
@@ -37,10 +38,12 @@ STEPS = 5
 
 def plan_of(execution: str, count: int, examples: int, folder: Path) -> Plan:
     """The plan of the chains, each another ratio of the variant ``pruned_int8``."""
+    name, _, places = execution.partition(":")
     words = [
         "variant=[baseline,pruned_int8]",
         "target=[ort_cpu]",
-        f"execution={execution}",
+        f"execution={name}",
+        *([f"execution.places={places}"] if places else []),
         "variants.pruned_int8.stages.finetune.epochs=1",
         f"variants.pruned_int8.stages.finetune.max_examples={examples}",
     ]
@@ -49,7 +52,7 @@ def plan_of(execution: str, count: int, examples: int, folder: Path) -> Plan:
     low, high = RATIOS
     ratios = [low + (high - low) * number / max(1, count - 1) for number in range(count)]
     variants = {f"pruned_{ratio:.3f}": _pruned_to(chain, f"pruned_{ratio:.3f}", ratio) for ratio in ratios}
-    place = StorePlace(folder=folder / execution)
+    place = StorePlace(folder=folder / f"{count}-{execution.replace(':', '-')}")
     return replace(plan, variants={"baseline": plan.variants["baseline"], **variants}, store=place)
 
 
@@ -73,28 +76,34 @@ def timed(plan: Plan, count: int) -> float:
     return seconds
 
 
-def table(found: Mapping[str, float], count: int) -> str:
-    """The wall times as a table in Markdown."""
+def table(found: Mapping[str, Mapping[int, float]]) -> str:
+    """The wall times as a table in Markdown: a line for each way, and a column for each number of chains."""
     first = next(iter(found.values()))
-    rows = [f"| {name} | {seconds:.0f} s | {seconds / first:.2f} |" for name, seconds in found.items()]
-    return "\n".join([f"| {count} chains, `execution=` | wall time | of the first |", "| --- | --- | --- |", *rows])
+    heads = ["`execution=`", *(f"{count} chains" for count in first)]
+    rows = [
+        [name, *(f"{seconds:.0f} s ({seconds / first[count]:.2f})" for count, seconds in times.items())]
+        for name, times in found.items()
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [heads, ["---"] * len(heads), *rows])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="Time builds one after another and side by side.")
-    parser.add_argument("count", nargs="?", type=int, default=12)
+    parser.add_argument("counts", nargs="*", type=int, default=[12], metavar="COUNT")
     parser.add_argument("--executions", default="local,pool", help="with commas between (default: local,pool)")
     parser.add_argument("--examples", type=int, default=4000, help="that each fine-tuning sees (default: 4000)")
     parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")
     options = parser.parse_args(arguments)
     folder = options.folder or Path(tempfile.mkdtemp(prefix="builds-"))
-    found = {}
+    found: dict[str, dict[int, float]] = {}
     with own_surroundings():
         for execution in options.executions.split(","):
-            found[execution] = timed(plan_of(execution, options.count, options.examples, folder), options.count)
-            print(f"{execution}: {found[execution]:.0f} s", flush=True)
-    print(table(found, options.count))
+            for count in options.counts:
+                seconds = timed(plan_of(execution, count, options.examples, folder), count)
+                found.setdefault(execution, {})[count] = seconds
+                print(f"{execution}, {count} chains: {seconds:.0f} s", flush=True)
+    print(table(found))
     if options.folder is None:
         shutil.rmtree(folder)
 

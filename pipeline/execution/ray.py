@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -41,6 +42,8 @@ MANNERS: Mapping[str, str] = {
 priority, which a busy machine shows in what they measure. The user's own variables go first."""
 _LOOK_S = 0.5
 _PATIENCE_S = 10.0
+_GONE_S = 30.0
+"""How long a task waits for a node that can take it, when the last one is gone: one that starts anew comes back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +159,7 @@ class Tasks:
         except Exception as error:  # a class of the user's may refuse to be pickled in its own way
             raise WorkerFailed(f"it can't be handed to Ray: {first_line(error)}") from error
         try:
-            result: T = self._awaited(running, far.name, call.hear)
+            result: T = self._awaited(running, far.name, call)
             return result
         except BaseException:
             with suppress(Exception):  # a cluster that is gone has nothing to cancel
@@ -167,21 +170,34 @@ class Tasks:
         """End what runs."""
         self.stop.set()
 
-    def _awaited(self, running: Any, name: str, hear: Callable[[Any], None] | None) -> Any:
+    def _awaited(self, running: Any, name: str, call: PlacedCall[Any]) -> Any:
         import ray
 
+        seen = time.monotonic()
         while True:
             done, _ = ray.wait([running], timeout=_LOOK_S)
             if self.stop.is_set():
                 raise WorkerFailed("it was stopped")
             for message in self._said(name):
-                pass_on(message, hear)
+                pass_on(message, call.hear)
+            if self._is_possible(call):
+                seen = time.monotonic()
+            elif not done and time.monotonic() - seen > _GONE_S:
+                raise WorkerFailed(_gone(call.where))
             if done:
                 try:
                     outcome: Returned | Raised = ray.get(running)
                 except ray.exceptions.RayError as error:
                     raise WorkerFailed(f"its task ended on Ray: {first_line(error)}") from error
                 return result_of(outcome)
+
+    def _is_possible(self, call: PlacedCall[Any]) -> bool:
+        """Whether a node lives that can take it. Ray itself lets a task wait for one for ever."""
+        import ray
+
+        wanted = {call.where[RESOURCE]: 0.0} if call.where else {"CPU": self.settings.cpus}
+        living = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        return any(all(node.get(name, -1.0) >= least for name, least in wanted.items()) for node in living)
 
     def _said(self, name: str) -> list[Any]:
         """What a task has said; nothing where that can't be known: what it says is no result."""
@@ -228,6 +244,11 @@ def _knock(address: str) -> None:
     host, _, port = address.rpartition("//")[2].rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host, int(port)), _PATIENCE_S).close()
+
+
+def _gone(where: Mapping[str, Any] | None) -> str:
+    which = f"with the resource {where[RESOURCE]}" if where else "that has the cores for it"
+    return f"no node {which} is left in the cluster, and none came back in {_GONE_S:g} s"
 
 
 def _no_cluster(address: str, error: Exception) -> str:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from io import StringIO
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from rich.console import Console
 from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.errors import StageFailed, UserError, WorkerFailed
 from pipeline.execution import Ray, Slurm
+from pipeline.execution import ray as execution
 from pipeline.execution.far import importable
 from pipeline.execution.ray import MANNERS, Tasks
 from pipeline.isolated.template import Template
@@ -24,7 +26,7 @@ from pipeline.libraries.manners import with_manners
 from pipeline.plan import Execution, Target
 from pipeline.run import loop
 from tests.example import Scale, plan
-from tests.execution.calls import dying_once, failing, here, placed, saying
+from tests.execution.calls import dying_once, endless, failing, here, placed, saying
 
 pytest.importorskip("ray")
 NODE = "edge"
@@ -73,6 +75,16 @@ def test_an_error_of_ours_is_raised_as_it_was(tasks: Tasks) -> None:
 
 def test_a_task_whose_process_is_killed_is_started_again(tasks: Tasks, tmp_path: Path) -> None:
     assert tasks.run(placed(dying_once, tmp_path / "mark")) == "alive"
+
+
+def test_a_task_whose_node_is_gone_for_good_ends(tasks: Tasks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    answers = chain([ray.nodes()], repeat([]))
+    monkeypatch.setattr(ray, "nodes", lambda: next(answers))
+    monkeypatch.setattr(execution, "_GONE_S", 0.0)
+    with pytest.raises(WorkerFailed, match="no node with the resource edge is left in the cluster"):
+        tasks.run(placed(endless, tmp_path / "started", where={"resource": NODE}))
 
 
 def test_a_node_that_does_not_exist_is_named_with_those_that_do(tasks: Tasks) -> None:

@@ -7,10 +7,17 @@ from typing import Any
 
 import pytest
 
-from pipeline.bundle.slimline_infer.choice import choose, flags, place
+from pipeline.bundle.slimline_infer.choice import choose, flags, is_exact_by_itself, place
 from pipeline.bundle.slimline_infer.values import InputError
 
 ALL = ("cuda", "avx2", "any", "vnni")
+
+
+@pytest.mark.parametrize(
+    ("isa", "is_exact"), [({"avx2", "avx512_vnni"}, True), ({"avx_vnni"}, True), ({"avx2"}, False), (None, False)]
+)
+def test_what_makes_products_exact_is_left_out_where_they_are(isa: set[str] | None, is_exact: bool) -> None:
+    assert is_exact_by_itself(None if isa is None else frozenset(isa)) == is_exact
 
 
 def variants(*kinds: str) -> list[dict[str, Any]]:
