@@ -1,14 +1,16 @@
-"""The target that a manifest's session options stand for, so that the model runs here as it was timed."""
+"""The target that a manifest's session options stand for, so that the model runs here as its bundle runs it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.backends.onnxruntime.backend import GRAPH_LEVELS, PROVIDERS
 from pipeline.backends.openvino import OpenVino
 from pipeline.bundle.session import session_entry
+from pipeline.bundle.slimline_infer.choice import flags, needed
 from pipeline.errors import Skipped
 from pipeline.plan import Target
 
@@ -17,7 +19,8 @@ _GRAPHS = ("enable_cuda_graph", "trt_cuda_graph_enable")
 
 
 def target_of(manifest: Mapping[str, Any]) -> Target:
-    """The target, which ``session_entry`` turns into the manifest's session again.
+    """The target, which ``session_entry`` turns into the manifest's session again, but for what this processor does not
+    need.
 
     Raises Skipped for a bundle whose model only its own program loads, and for options that no target has.
     """
@@ -29,7 +32,7 @@ def target_of(manifest: Mapping[str, Any]) -> Target:
     target = make(manifest)
     if session_entry(target) != manifest["session"]:
         raise Skipped("the manifest's session options are none that a target of this slimline has")
-    return target
+    return replace(target, session={**target.session, "config": needed(target.session["config"], flags())})
 
 
 def _onnxruntime(manifest: Mapping[str, Any]) -> Target:

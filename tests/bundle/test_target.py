@@ -9,6 +9,8 @@ import pytest
 from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.backends.openvino import OpenVino
 from pipeline.backends.torch import Torch
+from pipeline.bundle import target
+from pipeline.bundle.package.kinds import EXACT
 from pipeline.bundle.session import runtime_of, session_entry
 from pipeline.bundle.target import target_of
 from pipeline.errors import Skipped
@@ -46,6 +48,16 @@ def test_a_manifests_session_makes_a_target_of_the_same_session(fields: dict[str
     found = target_of(manifest)
     assert session_entry(found) == manifest["session"]
     assert (found.name, found.device, found.backend) == ("here", fields.get("device", "cpu"), fields["backend"])
+
+
+@pytest.mark.parametrize(("isa", "told"), [({"avx2"}, EXACT), ({"avx2", "avx512_vnni"}, {})])
+def test_exact_products_are_asked_for_where_the_processor_needs_that(
+    monkeypatch: pytest.MonkeyPatch, isa: set[str], told: dict[str, str]
+) -> None:
+    monkeypatch.setattr(target, "flags", lambda: frozenset(isa))
+    manifest = manifest_for(Target(name="here", backend=OnnxRuntime(), session={"config": EXACT}))
+    entries = session_entry(target_of(manifest))["config_entries"]
+    assert {key: value for key, value in entries.items() if key in EXACT} == told
 
 
 def test_a_model_that_only_its_own_program_loads_has_no_target() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.artifact.onnx_graph import all_graphs
+from pipeline.bundle.slimline_infer import choice
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +21,7 @@ MACHINES: Mapping[Kind, str] = {
     "avx2": "x86 with AVX2 and no VNNI: weights of int8 within 7 bits, or of uint8",
     "any": "every processor: no int8 products",
 }
-EXACT = {"session.x64quantprecision": "1"}
+EXACT = {choice.EXACT: "1"}
 """ONNX Runtime then turns int8 weights beyond 7 bits to uint8 on x86, whose products are added in 32 bits; on other
 processors it does nothing."""
 _SEVEN_BITS = 64

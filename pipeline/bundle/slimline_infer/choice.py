@@ -104,9 +104,11 @@ def _suitable(isa: frozenset[str] | None, machine: str) -> tuple[tuple[str, ...]
     return ("any", "avx2", "vnni"), "this processor has no avx2"
 
 
-def is_exact_by_itself(isa: frozenset[str] | None) -> bool:
-    """Whether an x86 with these instruction sets adds int8 products in 32 bits without being told to."""
-    return isa is not None and bool(isa & VNNI)
+def needed(entries: Mapping[str, str], isa: frozenset[str] | None) -> dict[str, str]:
+    """The entries of a session's configuration that a processor with these instruction sets needs: one with VNNI adds
+    int8 products in 32 bits without being told to."""
+    exact = isa is not None and bool(isa & VNNI)
+    return {key: value for key, value in entries.items() if not (exact and key == EXACT)}
 
 
 def flags(cpuinfo: Path = _CPUINFO) -> frozenset[str] | None:

@@ -11,7 +11,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
-from .choice import EXACT, WEIGHTS_FOLDER, flags, is_exact_by_itself
+from .choice import WEIGHTS_FOLDER, flags, needed
 from .values import InputError
 
 NAME = "ONNX Runtime"
@@ -94,9 +94,8 @@ def open_session(model: Path, settings: Mapping[str, Any], threads: int) -> onnx
     options.execution_mode = getattr(onnxruntime.ExecutionMode, settings["execution_mode"])
     options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, settings["graph_optimization_level"])
     options.enable_cpu_mem_arena = settings.get("cpu_mem_arena", True)
-    for key, value in settings["config_entries"].items():
-        if key != EXACT or not is_exact_by_itself(flags()):
-            options.add_session_config_entry(key, value)
+    for key, value in needed(settings["config_entries"], flags()).items():
+        options.add_session_config_entry(key, value)
     if "weights_folder" in settings:
         options.add_session_config_entry(WEIGHTS_FOLDER, settings["weights_folder"])
     session = onnxruntime.InferenceSession(str(model), options, providers=providers)

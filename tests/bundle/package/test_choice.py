@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.bundle.slimline_infer.choice import choose, flags, is_exact_by_itself, place
+from pipeline.bundle.slimline_infer.choice import EXACT, choose, flags, needed, place
 from pipeline.bundle.slimline_infer.values import InputError
 
 ALL = ("cuda", "avx2", "any", "vnni")
@@ -17,7 +17,9 @@ ALL = ("cuda", "avx2", "any", "vnni")
     ("isa", "is_exact"), [({"avx2", "avx512_vnni"}, True), ({"avx_vnni"}, True), ({"avx2"}, False), (None, False)]
 )
 def test_what_makes_products_exact_is_left_out_where_they_are(isa: set[str] | None, is_exact: bool) -> None:
-    assert is_exact_by_itself(None if isa is None else frozenset(isa)) == is_exact
+    entries = {EXACT: "1", "session.set_denormal_as_zero": "1"}
+    found = needed(entries, None if isa is None else frozenset(isa))
+    assert found == ({"session.set_denormal_as_zero": "1"} if is_exact else entries)
 
 
 def variants(*kinds: str) -> list[dict[str, Any]]:
