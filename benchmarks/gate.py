@@ -9,6 +9,9 @@
 `measure` keeps each run in --folder, and goes on where it was stopped. Both ways of judging plant the changes in the
 samples: every call of a variant takes 5 % longer, and 2 of 100 examples that were right become wrong.
 
+`accuracy` draws the examples of each run from a run's test examples, with replacement: the same for both runs of a
+pair, or others for each. In the later run answers that were right become wrong, and others become right, at random.
+
 `simulate` divides the rounds of a run into two halves at random, which differ by chance alone. What a session
 does to a ratio is planted: `pipeline.statistics.sessions.SESSION_SD` on each side. So it shows that the gate does what
 its statistics say on real blocks and rounds. Only `measure` and `judge` show that sessions are as believed.
@@ -161,8 +164,13 @@ def tell_formula(pairs: int) -> None:
         for sd in (SESSION_SD, 2 * SESSION_SD):
             for slowdown in (0.0, SLOWER):
                 found = Counter(drawn_outcome(rng, error, sd, slowdown) for _ in range(pairs))
-                shares = " | ".join(f"{100 * found[name] / pairs:.1f} %" for name in OUTCOMES)
-                print(f"| {100 * error:.1f} % | {100 * sd:.1f} % | {100 * slowdown:.0f} % slower | {shares} |")
+                planted = f"{100 * slowdown:.0f} % slower"
+                print(f"| {100 * error:.1f} % | {100 * sd:.1f} % | {planted} | {shares_of(found)} |")
+
+
+def shares_of(found: Counter[Outcome]) -> str:
+    """The share of each outcome, as cells of a table."""
+    return " | ".join(f"{100 * found[name] / found.total():.1f} %" for name in OUTCOMES)
 
 
 def drawn_outcome(rng: np.random.Generator, error: float, sd: float, slowdown: float) -> Outcome:
@@ -222,8 +230,7 @@ def tell_accuracy(run: Run, pairs: int) -> None:
         for planted in SPOILT:
             drawn = (drawn_accuracy(run, planted, rng, same=examples == "the same") for _ in range(pairs))
             found = Counter(drawn)
-            shares = " | ".join(f"{100 * found[name] / pairs:.1f} %" for name in OUTCOMES)
-            print(f"| {examples} | {planted} | {shares} |")
+            print(f"| {examples} | {planted} | {shares_of(found)} |")
 
 
 def drawn_accuracy(run: Run, planted: Spoilt, rng: np.random.Generator, *, same: bool) -> Outcome:

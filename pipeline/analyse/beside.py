@@ -6,16 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.analyse.assemble import analyse
-from pipeline.results.reading import load_record
-from pipeline.results.record import NODES, RECORD_FILE, SAMPLES
-from pipeline.results.report import Elsewhere, Report, Result, VariantResult
+from pipeline.results.reading import load_nodes
+from pipeline.results.record import Record
+from pipeline.results.report import Elsewhere, Report, Result, VariantResult, at
 
 
-def with_nodes(report: Report, run: Path) -> Report:
-    """The report with the rows of the nodes that a run has measured on; raises ValueError for samples that can't be
-    read."""
-    for record in sorted((run / SAMPLES / NODES).glob(f"*/{RECORD_FILE}")):
-        report = beside(report, analyse(load_record(record.parent)), record.parent.name)
+def report_of(record: Record, run: Path) -> Report:
+    """The report of a run's record, with the rows of the nodes that it has measured on; raises ValueError for samples
+    that can't be read."""
+    report = analyse(record)
+    for name, there in load_nodes(run).items():
+        report = beside(report, analyse(there), name)
     return report
 
 
@@ -55,8 +56,3 @@ def _renamed(result: Result, name: str) -> Result:
         reference = replace(speedup.reference, target=at(speedup.reference.target, name))
         speedup = replace(speedup, reference=reference)
     return replace(result, target=at(result.target, name), speedup=speedup)
-
-
-def at(target: str, name: str) -> str:
-    """A target of another machine as it is called beside this one's."""
-    return f"{target}@{name}"

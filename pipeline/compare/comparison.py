@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pipeline.analyse.beside import at
 from pipeline.compare.accuracy import Accuracies, accuracy_change
 from pipeline.compare.anchors import is_anchor
 from pipeline.compare.differences import chain_changes, changed_libraries, differences, same_machine
@@ -19,6 +18,7 @@ from pipeline.errors import UserError
 from pipeline.plan import GateRules
 from pipeline.results.comparison import Amount, Comparison, GateResult, RowChange
 from pipeline.results.record import UNFINISHED
+from pipeline.results.report import at
 
 _MARGIN = 0.01
 """The drop that verdicts are about where no rule names another."""

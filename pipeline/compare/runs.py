@@ -12,8 +12,8 @@ from pipeline.analyse.noise import check_noise
 from pipeline.analyse.speed import estimate_ratios
 from pipeline.errors import UserError
 from pipeline.results.comparison import RunFacts
-from pipeline.results.reading import load_record, load_run
-from pipeline.results.record import NODES, PROBE, RECORD_FILE, SAMPLES, Record, SubjectRecord, VariantRecord
+from pipeline.results.reading import load_nodes, load_run
+from pipeline.results.record import NODES, PROBE, SAMPLES, Record, SubjectRecord, VariantRecord
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class Run:
     def nodes(self) -> Mapping[str, Run]:
         """What the run measured on nodes of a cluster, each a run of its own; raises UserError for samples that can't
         be read."""
-        records = sorted((self.folder / SAMPLES / NODES).glob(f"*/{RECORD_FILE}"))
         try:
-            return {file.parent.name: Run(folder=file.parent, record=load_record(file.parent)) for file in records}
+            records = load_nodes(self.folder)
         except ValueError as error:
             raise UserError(f"{self.folder}: {error}") from error
+        return {name: Run(folder=self.folder / SAMPLES / NODES / name, record=one) for name, one in records.items()}
 
     @cached_property
     def rows(self) -> Mapping[str, SubjectRecord]:

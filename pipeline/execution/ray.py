@@ -115,9 +115,7 @@ def alone_on(resource: str) -> Mapping[str, Any]:
 
     Raises WorkerFailed where no node has it.
     """
-    import ray
-
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = _living()
     cores = [node.get("CPU", 1) for node in nodes if resource in node]
     if not cores:
         known = sorted({name for node in nodes for name in node if ":" not in name and name.islower()} - {"memory"})
@@ -125,6 +123,13 @@ def alone_on(resource: str) -> Mapping[str, Any]:
             f"no node of the cluster has the resource {resource}; there are: {', '.join(known) or 'none'}"
         )
     return {"num_cpus": max(cores), "resources": {resource: 0.001}}
+
+
+def _living() -> list[Mapping[str, float]]:
+    """The resources of each node that lives."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -180,24 +185,21 @@ class Tasks:
                 raise WorkerFailed("it was stopped")
             for message in self._said(name):
                 pass_on(message, call.hear)
-            if self._is_possible(call):
-                seen = time.monotonic()
-            elif not done and time.monotonic() - seen > _GONE_S:
-                raise WorkerFailed(_gone(call.where))
             if done:
                 try:
                     outcome: Returned | Raised = ray.get(running)
                 except ray.exceptions.RayError as error:
                     raise WorkerFailed(f"its task ended on Ray: {first_line(error)}") from error
                 return result_of(outcome)
+            if self._is_possible(call):
+                seen = time.monotonic()
+            elif time.monotonic() - seen > _GONE_S:
+                raise WorkerFailed(_gone(call.where))
 
     def _is_possible(self, call: PlacedCall[Any]) -> bool:
         """Whether a node lives that can take it. Ray itself lets a task wait for one for ever."""
-        import ray
-
         wanted = {call.where[RESOURCE]: 0.0} if call.where else {"CPU": self.settings.cpus}
-        living = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        return any(all(node.get(name, -1.0) >= least for name, least in wanted.items()) for node in living)
+        return any(node.get(name, -1.0) >= least for node in _living() for name, least in wanted.items())
 
     def _said(self, name: str) -> list[Any]:
         """What a task has said; nothing where that can't be known: what it says is no result."""

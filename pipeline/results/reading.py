@@ -18,6 +18,7 @@ from pipeline.plan.roles import Role
 from pipeline.results.record import (
     BESIDE,
     COLUMNS,
+    NODES,
     RECORD_FILE,
     RECORD_VERSION,
     SAMPLES,
@@ -86,6 +87,13 @@ def load_run(run_folder: Path) -> Record:
         ) from error
     except ValueError as error:
         raise UserError(str(error)) from error
+
+
+def load_nodes(run_folder: Path) -> dict[str, Record]:
+    """What a run measured on nodes of a cluster, by their names; raises ValueError with one line for a file that can't
+    be read."""
+    files = sorted((run_folder / SAMPLES / NODES).glob(f"*/{RECORD_FILE}"))
+    return {file.parent.name: load_record(file.parent) for file in files}
 
 
 def load_record(folder: Path) -> Record:

@@ -152,6 +152,16 @@ class Noise:
     """The runs that measured on the machine at the same time, as far as that is known."""
 
 
+def at(target: str, machine: str) -> str:
+    """A target of another machine as it is called beside this one's."""
+    return f"{target}@{machine}"
+
+
+def is_here(target: str) -> bool:
+    """Whether a target of a report is this machine's own."""
+    return "@" not in target
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Elsewhere:
     """Another machine's run of the same models, whose rows stand beside this run's; nothing is compared across."""

@@ -8,7 +8,7 @@ from shutil import copyfile
 from rich.console import Console
 
 from pipeline.analyse import analyse
-from pipeline.analyse.beside import beside, with_nodes
+from pipeline.analyse.beside import beside, report_of
 from pipeline.errors import UserError, reporting_disk
 from pipeline.kit.brought import Brought, brought
 from pipeline.kit.device.samples import KIT
@@ -42,7 +42,7 @@ def report_brought(folder: Path, console: Console, join: Path | None = None, lab
             _keep_configuration(join, folder)
         report = analyse(record)
         if join is not None and home is not None:
-            report = beside(with_nodes(analyse(home), join), report, found.facts.name)
+            report = beside(report_of(home, join), report, found.facts.name)
         faults = written(record, report, folder)
         print_report(report, console)
     say_faults(faults.sentences, console)

@@ -14,7 +14,7 @@ from typing import NoReturn
 from rich.console import Console
 
 from pipeline.analyse import analyse
-from pipeline.analyse.beside import with_nodes
+from pipeline.analyse.beside import report_of
 from pipeline.data.dataset import Split
 from pipeline.errors import SlimlineError, UserError, reasoned, reporting_disk
 from pipeline.errors.contained import Faults, contained
@@ -107,7 +107,7 @@ def run(plan: Plan, console: Console) -> int:
         if trials:
             record = replace(record, trials=trials)
             save_record(record, plan.output / SAMPLES)
-        report = with_nodes(analyse(record), plan.output)
+        report = report_of(record, plan.output)
         # Before the report, which names the bundle where there is one.
         bundled = faults.contain(
             "the bundle", lambda: bundle(plan, built, test, record, report, known.axes_by_name), ""
@@ -233,9 +233,7 @@ def report(run_folder: Path, console: Console, labels: Path | None = None) -> in
         if labels is not None:
             record = labelled_with(record, labels)
             save_record(record, run_folder / SAMPLES)
-        derived = contained(
-            f"a report of {run_folder / SAMPLES}", lambda: with_nodes(analyse(record), run_folder), _refuse
-        )
+        derived = contained(f"a report of {run_folder / SAMPLES}", lambda: report_of(record, run_folder), _refuse)
         faults = written(record, derived, run_folder)
         print_report(derived, console)
     say_faults(faults.sentences, console)

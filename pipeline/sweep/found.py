@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.analyse import analyse
-from pipeline.analyse.beside import with_nodes
+from pipeline.analyse.beside import report_of
 from pipeline.errors import UserError
 from pipeline.errors.contained import contained
 from pipeline.folders.locks import unused
@@ -108,7 +107,7 @@ def _state(folder: Path, kept: outcome.Outcome | None) -> tuple[JobStatus, str |
 def _derived(folder: Path) -> Report | str:
     """The job's report, or why it can't be derived: samples that are damaged, or of a class that is gone."""
     try:
-        return contained(f"a report of {folder / SAMPLES}", lambda: with_nodes(analyse(load_run(folder)), folder), str)
+        return contained(f"a report of {folder / SAMPLES}", lambda: report_of(load_run(folder), folder), str)
     except UserError as error:
         return str(error)
 

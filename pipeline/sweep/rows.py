@@ -9,7 +9,7 @@ from pipeline.analyse.recommend.contest import Contest, contest
 from pipeline.analyse.recommend.eligible import Row as Judged
 from pipeline.analyse.recommend.eligible import accuracy_obstacles, limit_obstacles
 from pipeline.report.rows import Row, all_rows, row_status
-from pipeline.results.report import Report, Result
+from pipeline.results.report import Report, Result, is_here
 from pipeline.results.sweep import Best, Standing, SweepRow
 
 _LOST = ("FAILS MARGIN", "DROP")
@@ -17,7 +17,7 @@ _LOST = ("FAILS MARGIN", "DROP")
 
 def sweep_rows(report: Report) -> list[SweepRow]:
     """A job's rows in its report's order; a variant that has no rows is left out."""
-    here = {name: target for name, target in report.targets.items() if "@" not in name}
+    here = {name: target for name, target in report.targets.items() if is_here(name)}
     judged = contest(replace(report, targets=here), report.variants, ())
     against = {} if judged is None else dict(judged.against)
     return [_row(report, row, row.result, judged, against) for row in all_rows(report) if row.result is not None]

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from pipeline.analyse import analyse
-from pipeline.analyse.beside import with_nodes
+from pipeline.analyse.beside import report_of
 from pipeline.artifact import ONNX_FILE
 from pipeline.artifact.onnx_file import read_onnx
 from pipeline.bounds import Nonempty
@@ -78,7 +77,7 @@ class MLflow:
 
     def track(self, run: Path) -> str:
         """Send a finished run; returns its address, or its number where the tracking has no pages."""
-        report = with_nodes(analyse(load_run(run)), run)
+        report = report_of(load_run(run), run)
         with self._client() as mlflow:
             try:
                 mlflow.set_experiment(self.experiment)

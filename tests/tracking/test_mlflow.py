@@ -20,14 +20,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from pipeline.analyse import analyse
+from pipeline.analyse import analyse, beside
 from pipeline.cli import main
 from pipeline.errors import SlimlineError, UserError
 from pipeline.plan import MeasureSettings, Plan
 from pipeline.results.record import Record
 from pipeline.results.report import Recommendation, Report
 from pipeline.run import loop
-from pipeline.tracking import mlflow as tracking
 from pipeline.tracking.mlflow import MLflow
 from tests.example import CLASSES, FEATURES, Scale, plan
 
@@ -94,8 +93,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, server: str) -> tuple[Pla
     chosen = replace(chosen, tracking=MLflow(uri=server, experiment="small"))
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
-        for module in (loop, tracking):
-            patch.setattr(module, "analyse", decided)
+        patch.setattr(beside, "analyse", decided)
         loop.run(chosen, Console(file=printed, width=200))
     return chosen, printed.getvalue()
 

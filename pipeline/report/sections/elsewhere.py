@@ -8,7 +8,7 @@ from pipeline.plan import BASELINE
 from pipeline.report import describe
 from pipeline.report.sections.section import Part, Section, lines
 from pipeline.results import numbers as show
-from pipeline.results.report import Elsewhere, Report, Result
+from pipeline.results.report import Elsewhere, Report, Result, is_here
 
 NOTE = (
     "A target called target@machine was measured there, by a kit or as a node of a cluster. Each row is compared with "
@@ -33,7 +33,7 @@ def elsewhere(report: Report) -> Section | None:
 def fastest_line(report: Report) -> str:
     """The fastest row of this machine and of each other, by the lower end of its speed-up, with its verdict."""
     names = [found.name for found in report.elsewhere]
-    here = _fastest(row for row in _rows(report) if "@" not in row[1].target)
+    here = _fastest(row for row in _rows(report) if is_here(row[1].target))
     there = [
         f"on {name}: {_fastest(row for row in _rows(report) if row[1].target.endswith(f'@{name}'))}" for name in names
     ]
