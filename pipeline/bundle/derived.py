@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
-from pipeline import __version__
 from pipeline.bundle.slimline_infer.values import printable
+from pipeline.libraries.revision import named, revision
 
 PROGRAM = "infer.py"
 SERVER = "serve.py"
@@ -32,10 +32,10 @@ def program(runtime: str) -> dict[str, bytes]:
 
 def other_program(manifest: Mapping[str, Any], name: str) -> str:
     """Why a file of the program is refused, and what to do."""
-    maker = manifest["slimline"]
-    if maker["version"] == __version__:
-        return f"{printable(name)} is not the one that slimline {__version__} writes"
+    made, mine = named(manifest["slimline"]), named(revision())
+    if made == mine:
+        return f"{printable(name)} is not the one that {mine} writes"
     return (
-        f"{printable(name)} is not the one that this slimline {__version__} writes, and the bundle says that it was "
-        f"made by slimline {maker['version']}: verify it with that version"
+        f"{printable(name)} is not the one that this {mine} writes, and the bundle says that {printable(made)} made "
+        f"it: verify it with that one, or write it anew: python -m pipeline bundle RUN {printable(manifest['name'])}"
     )

@@ -145,8 +145,11 @@ class Tasks:
 
     def __post_init__(self) -> None:
         import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        self._ears = ray.remote(num_cpus=0)(Ears).remote()
+        # Ray puts what asks for nothing anywhere; here it does not go with another node.
+        near = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        self._ears = ray.remote(Ears).options(num_cpus=0, scheduling_strategy=near).remote()
 
     def run(self, call: PlacedCall[T]) -> T:
         """Carry out the call in a task; one whose node dies is started again, ``retries`` times."""

@@ -54,15 +54,6 @@ def margin_lines(report: Report) -> list[str]:
     ]
 
 
-def made_by(slimline: Mapping[str, Any]) -> str:
-    """The program that measured: ``slimline 0.1.0, commit 8a4c06712345, changed since``; empty where not recorded."""
-    if not slimline.get("version"):
-        return ""
-    commit = slimline.get("commit")
-    at = f", commit {str(commit)[:12]}" if commit else ""
-    return f"slimline {slimline['version']}{at}{', changed since' if slimline.get('changed') else ''}"
-
-
 def remark_lines(report: Report) -> list[str]:
     """The notes on the run and the remarks on rows' figures; a line for each note, and for each remark with its
     rows."""

@@ -18,6 +18,7 @@ from pipeline.errors import SlimlineError, UserError, reasoned
 from pipeline.folders.waiting import locked
 from pipeline.measure.outputs import OutputAxes
 from pipeline.plan import BASELINE, Plan
+from pipeline.plan.hints import loads_slowly
 from pipeline.results.intervals import Unit
 from pipeline.results.search import Ending, LeftOut, SearchFindings
 from pipeline.run.build import Builder
@@ -39,6 +40,9 @@ FOLDER = ".search"
 """The folder of the store where the journals of searches lie until they are over."""
 JOURNAL = "search.journal"
 """The journal's name in the folder of the run's samples, once the search is over."""
+_COMPILING_S = 30.0
+"""What a look at a model takes at least that is compiled each time that it is loaded. Seen with fashion_resnet: 36 s on
+a Xeon."""
 _BRIEF = 0.01
 """The share of the budget up to which judging a candidate is done however late it is."""
 
@@ -199,8 +203,10 @@ class _Search:
             first = ready and self.first_answer_s is None and standing.candidate.variant.name not in self.board.built
             if enough or first or self.clock.left_s() <= 0:
                 break
-            if expected_s > self.clock.left_s():
-                standing.end("no time", f"building takes about {expected_s:.0f} s, going by others, and less is left")
+            needed_s = expected_s + self._look_s(standing)
+            if needed_s > self.clock.left_s():
+                what = "building it and a look at it take" if expected_s else "a look at it takes"
+                standing.end("no time", f"{what} about {needed_s:.0f} s, going by others, and less is left")
                 continue
             self.models.build_ahead(standing, self.board.waiting())
             started = time.monotonic()
@@ -228,10 +234,16 @@ class _Search:
     def _together(self) -> int:
         """How many candidates are looked at together: as many as can be timed and judged in the time that is left, if
         each takes what those before took."""
-        if not self.looked:
-            return TOGETHER
-        each_s = (self.timing_s + self.judging_s) / self.looked
-        return max(1, min(TOGETHER, int(self.clock.left_s() / each_s)))
+        each_s = self._each_s()
+        return max(1, min(TOGETHER, int(self.clock.left_s() / each_s))) if each_s else TOGETHER
+
+    def _each_s(self) -> float:
+        """What timing and judging a candidate took, on average; 0 before there was one."""
+        return (self.timing_s + self.judging_s) / self.looked if self.looked else 0.0
+
+    def _look_s(self, standing: Standing) -> float:
+        """About what timing and judging a candidate takes, going by those before."""
+        return max(self._each_s(), _COMPILING_S if loads_slowly(standing.candidate.target) else 0.0)
 
     def _take_a_look(self, ready: Sequence[Standing]) -> None:
         """Time candidates beside the reference in a few short rounds, and drop what can't reach the best."""

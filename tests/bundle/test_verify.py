@@ -19,6 +19,7 @@ from pipeline.bundle import manifest as manifests
 from pipeline.errors import UserError, VerificationFailed
 from pipeline.isolated import Limits
 from pipeline.isolated.run import Starter
+from pipeline.libraries.revision import named, revision
 from tests.bundle.forgery import change_golden, change_model, forge, manifest_of
 
 
@@ -219,13 +220,26 @@ def test_golden_outputs_that_are_not_reproduced_fail_with_the_rule(bundle: Path)
 def test_a_program_that_is_not_this_versions_is_refused_and_not_run(bundle: Path, name: str, text: str) -> None:
     (bundle / name).write_text(text)
     forge(bundle)
-    assert failure(bundle) == f"{name} is not the one that slimline {__version__} writes"
+    assert failure(bundle) == f"{name} is not the one that {named(revision())} writes"
 
 
-def test_a_program_of_another_version_is_said_to_be_so(bundle: Path) -> None:
+@pytest.mark.parametrize(
+    ("maker", "words"),
+    [
+        ({"version": "99.1", "commit": None, "changed": None}, "slimline 99.1"),
+        (
+            {"version": __version__, "commit": "8a4c" * 10, "changed": False},
+            f"slimline {__version__}, commit 8a4c8a4c8a4c",
+        ),
+    ],
+)
+def test_a_program_of_another_slimline_is_said_to_be_so(bundle: Path, maker: dict[str, Any], words: str) -> None:
     (bundle / "infer.py").write_text("raise SystemExit")
-    forge(bundle, lambda manifest: manifest["slimline"].update(version="99.1"))
-    assert "made by slimline 99.1: verify it with that version" in failure(bundle)
+    forge(bundle, lambda manifest: manifest.update(slimline=maker))
+    assert failure(bundle) == (
+        f"infer.py is not the one that this {named(revision())} writes, and the bundle says that {words} made it: "
+        "verify it with that one, or write it anew: python -m pipeline bundle RUN static_int8"
+    )
 
 
 @pytest.mark.usefixtures("nothing_runs")

@@ -68,6 +68,13 @@ def test_a_task_gives_its_result_and_is_heard(tasks: Tasks) -> None:
     assert said == [(0.5, "half way")]
 
 
+def test_what_tasks_say_is_kept_on_the_runs_own_node(tasks: Tasks) -> None:
+    import ray
+
+    kept = tasks._ears.__ray_call__.remote(lambda ears: ray.get_runtime_context().get_node_id())
+    assert ray.get(kept) == ray.get_runtime_context().get_node_id()
+
+
 def test_an_error_of_ours_is_raised_as_it_was(tasks: Tasks) -> None:
     with pytest.raises(StageFailed, match="a layer has no weights"):
         tasks.run(placed(failing))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,8 @@ from rich.console import Console
 from pipeline.errors import UserError
 from pipeline.plan import MeasureSettings, Plan, SearchSettings
 from pipeline.report.charts import figures as charts
-from pipeline.run import loop
+from pipeline.run import loop, searching
+from pipeline.run.proof import Clock
 from pipeline.search.board import Board
 from pipeline.search.building import BuildTimes
 from pipeline.search.journal import Journal
@@ -70,9 +72,10 @@ def test_each_candidate_has_an_ending_and_the_finalists_are_the_rows(
     finalists = [name for name, trial in trials.items() if trial["ending"] == "finalist"]
     assert code == 0
     assert list(trials) == ["fixed", "broken", "again", "long"]
-    assert (trials["long"]["ending"], trials["long"]["reason"]) == (
-        "no time",
-        "building takes about 1000000 s, going by others, and less is left",
+    assert trials["long"]["ending"] == "no time"
+    assert re.fullmatch(
+        r"building it and a look at it take about 10000\d\d s, going by others, and less is left",
+        trials["long"]["reason"],
     )
     assert (trials["broken"]["ending"], trials["broken"]["reason"]) == ("failed", "a: RuntimeError: it broke")
     assert search["left_out"] == [
@@ -123,6 +126,19 @@ def test_without_time_the_baseline_is_measured_and_the_rest_is_told(tmp_path: Pa
     (trial,) = report["search"]["trials"]
     assert trial["ending"] == "no time"
     assert [variant["name"] for variant in report["variants"]] == ["baseline"]
+
+
+def test_a_candidate_that_compiles_when_it_loads_is_not_begun_where_little_time_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searching, "loads_slowly", lambda target: True)
+    monkeypatch.setattr(Clock, "left_s", lambda clock: 29.0)
+    _, report, _ = run(asked(tmp_path, SEARCH, fixed=CHAINS["fixed"]))
+    (trial,) = report["search"]["trials"]
+    assert (trial["ending"], trial["reason"]) == (
+        "no time",
+        "a look at it takes about 30 s, going by others, and less is left",
+    )
 
 
 def test_ranges_are_sampled_where_a_chain_is_fast_enough_and_drifts_too_far(

@@ -8,6 +8,7 @@ from functools import partial
 from rich.console import Console
 
 from pipeline.errors.contained import contained
+from pipeline.libraries.revision import named
 from pipeline.report import describe
 from pipeline.report.formats.printing import say
 from pipeline.report.formats.terminal_front import print_front
@@ -31,7 +32,7 @@ def _say_fault(console: Console, reason: str) -> None:
 
 def _print_head(report: Report, console: Console) -> None:
     say(console, f"{report.model} on {report.data}", style="bold")
-    machine = [describe.machine_line(report.machine), describe.made_by(report.slimline)]
+    machine = [describe.machine_line(report.machine), named(report.slimline)]
     say(console, ", ".join(filter(None, machine)), style="dim")
     for line in describe.model_warnings(report):
         say(console, line, style="yellow")

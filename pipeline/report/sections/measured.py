@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.libraries.revision import named
 from pipeline.report import describe
 from pipeline.report.sections.section import Facts, Part, Section, lines
 from pipeline.results.report import Report
@@ -18,8 +19,8 @@ def measured(report: Report) -> Section:
     }
     facts = [Facts(title=title, pairs=describe.facts(found)) for title, found in recorded.items() if found]
     origin = [f"Seed {report.seed}.", f"Created {report.created}."]
-    if made_by := describe.made_by(report.slimline):
-        origin.append(f"{made_by}.")
+    if program := named(report.slimline):
+        origin.append(f"{program}.")
     return Section(
         title="How it was measured",
         folded=True,
