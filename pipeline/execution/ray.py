@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -44,6 +44,9 @@ _LOOK_S = 0.5
 _PATIENCE_S = 10.0
 _GONE_S = 30.0
 """How long a task waits for a node that can take it, when the last one is gone: one that starts anew comes back."""
+_CUT_S = 10.0
+"""How long a task may be on a node that is gone before it is started again. Ray does so when the node's processes
+have ended, and where its network is cut only after some minutes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +118,7 @@ def alone_on(resource: str) -> Mapping[str, Any]:
 
     Raises WorkerFailed where no node has it.
     """
-    nodes = _living()
+    nodes = _living().values()
     cores = [node.get("CPU", 1) for node in nodes if resource in node]
     if not cores:
         known = sorted({name for node in nodes for name in node if ":" not in name and name.islower()} - {"memory"})
@@ -125,11 +128,15 @@ def alone_on(resource: str) -> Mapping[str, Any]:
     return {"num_cpus": max(cores), "resources": {resource: 0.001}}
 
 
-def _living() -> list[Mapping[str, float]]:
-    """The resources of each node that lives."""
+def _living() -> Mapping[str, Mapping[str, float]]:
+    """The resources of each node that lives, by its id."""
     import ray
 
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
+
+
+class _CutOff(WorkerFailed):
+    """Raised for a task on a node that is gone, and that Ray still waits for."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -148,11 +155,21 @@ class Tasks:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         # Ray puts what asks for nothing anywhere; here it does not go with another node.
-        near = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        near = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self._ears = ray.remote(Ears).options(num_cpus=0, scheduling_strategy=near).remote()
 
     def run(self, call: PlacedCall[T]) -> T:
-        """Carry out the call in a task; one whose node dies is started again, ``retries`` times."""
+        """Carry out the call in a task; one whose node dies or is cut off is started again, ``retries`` times."""
+        for _ in range(self.settings.retries):
+            with suppress(_CutOff):
+                return self._once(call)
+        return self._once(call)
+
+    def end(self) -> None:
+        """End what runs."""
+        self.stop.set()
+
+    def _once(self, call: PlacedCall[T]) -> T:
         import ray
 
         far = FarCall.of(call)
@@ -174,19 +191,17 @@ class Tasks:
                 ray.cancel(running, force=True)
             raise
 
-    def end(self) -> None:
-        """End what runs."""
-        self.stop.set()
-
     def _awaited(self, running: Any, name: str, call: PlacedCall[Any]) -> Any:
         import ray
 
-        seen = time.monotonic()
+        place: str | None = None
+        possible = there = time.monotonic()
         while True:
             done, _ = ray.wait([running], timeout=_LOOK_S)
             if self.stop.is_set():
                 raise WorkerFailed("it was stopped")
-            for message in self._said(name):
+            said, place = self._heard(name, place)
+            for message in said:
                 pass_on(message, call.hear)
             if done:
                 try:
@@ -194,24 +209,30 @@ class Tasks:
                 except ray.exceptions.RayError as error:
                     raise WorkerFailed(f"its task ended on Ray: {first_line(error)}") from error
                 return result_of(outcome)
-            if self._is_possible(call):
-                seen = time.monotonic()
-            elif time.monotonic() - seen > _GONE_S:
+            nodes, now = _living(), time.monotonic()
+            if self._is_possible(call, nodes.values()):
+                possible = now
+            elif now - possible > _GONE_S:
                 raise WorkerFailed(_gone(call.where))
+            if place is None or place in nodes:
+                there = now
+            elif possible == now and now - there > _CUT_S:
+                raise _CutOff("its node is gone from the cluster")
 
-    def _is_possible(self, call: PlacedCall[Any]) -> bool:
+    def _is_possible(self, call: PlacedCall[Any], nodes: Iterable[Mapping[str, float]]) -> bool:
         """Whether a node lives that can take it. Ray itself lets a task wait for one for ever."""
         wanted = {call.where[RESOURCE]: 0.0} if call.where else {"CPU": self.settings.cpus}
-        return any(node.get(name, -1.0) >= least for node in _living() for name, least in wanted.items())
+        return any(node.get(name, -1.0) >= least for node in nodes for name, least in wanted.items())
 
-    def _said(self, name: str) -> list[Any]:
-        """What a task has said; nothing where that can't be known: what it says is no result."""
+    def _heard(self, name: str, place: str | None) -> tuple[list[Any], str | None]:
+        """What a task has said since the last time, and the id of its node, which was ``place``; nothing new where that
+        can't be known: what it says is no result."""
         import ray
 
         with suppress(ray.exceptions.RayError):
-            said: list[Any] = ray.get(self._ears.take.remote(name), timeout=_PATIENCE_S)
-            return said
-        return []
+            said, at = ray.get(self._ears.take.remote(name), timeout=_PATIENCE_S)
+            return said, at or place
+        return [], place
 
 
 class Ears:
@@ -219,14 +240,19 @@ class Ears:
 
     def __init__(self) -> None:
         self._said: dict[str, list[Any]] = {}
+        self._nodes: dict[str, str] = {}
+
+    def begin(self, name: str, node: str) -> None:
+        """A task has begun on a node, of which the id is told."""
+        self._nodes[name] = node
 
     def hear(self, name: str, message: Any) -> None:
         """Keep a message of a task."""
         self._said.setdefault(name, []).append(message)
 
-    def take(self, name: str) -> list[Any]:
-        """The messages of a task since the last time."""
-        return self._said.pop(name, [])
+    def take(self, name: str) -> tuple[list[Any], str | None]:
+        """The messages of a task since the last time, and the id of its node; None before it has begun."""
+        return self._said.pop(name, []), self._nodes.get(name)
 
 
 def carry_out(far: FarCall, ears: Any) -> Returned | Raised:
@@ -234,6 +260,7 @@ def carry_out(far: FarCall, ears: Any) -> Returned | Raised:
     import ray
 
     sent: list[Any] = []
+    ears.begin.remote(far.name, ray.get_runtime_context().get_node_id())
 
     def tell(message: Any) -> None:
         sent[:] = [ears.hear.remote(far.name, message)]

@@ -55,6 +55,15 @@ def dying_once(mark: Path) -> str:
     return "alive"
 
 
+def hanging_once(mark: Path) -> str:
+    """Hang like a process whose node is cut off, the first time only."""
+    if not mark.exists():
+        mark.touch()
+        time.sleep(600)
+    mark.write_text("again")
+    return "alive"
+
+
 def endless(started: Path) -> None:
     """Run until it is ended."""
     started.write_text(str(os.getpid()))

@@ -26,7 +26,7 @@ from pipeline.libraries.manners import with_manners
 from pipeline.plan import Execution, Target
 from pipeline.run import loop
 from tests.example import Scale, plan
-from tests.execution.calls import dying_once, endless, failing, here, placed, saying
+from tests.execution.calls import dying_once, endless, failing, hanging_once, here, placed, saying
 
 pytest.importorskip("ray")
 NODE = "edge"
@@ -92,6 +92,24 @@ def test_a_task_whose_node_is_gone_for_good_ends(tasks: Tasks, tmp_path: Path, m
     monkeypatch.setattr(execution, "_GONE_S", 0.0)
     with pytest.raises(WorkerFailed, match="no node with the resource edge is left in the cluster"):
         tasks.run(placed(endless, tmp_path / "started", where={"resource": NODE}))
+
+
+def test_a_task_whose_node_is_cut_off_is_started_again(
+    tasks: Tasks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    mark, told = tmp_path / "mark", ray.nodes
+
+    def nodes() -> list[dict[str, Any]]:
+        """Until the task is started again, others than the one that it is on."""
+        found: list[dict[str, Any]] = told()
+        again = mark.exists() and mark.read_text() == "again"
+        return found if again else [node | {"NodeID": "another"} for node in found]
+
+    monkeypatch.setattr(ray, "nodes", nodes)
+    monkeypatch.setattr(execution, "_CUT_S", 0.0)
+    assert tasks.run(placed(hanging_once, mark)) == "alive"
 
 
 def test_a_node_that_does_not_exist_is_named_with_those_that_do(tasks: Tasks) -> None:
