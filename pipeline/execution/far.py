@@ -8,7 +8,8 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from pipeline import PACKAGE
@@ -40,8 +41,7 @@ class FarCall:
         over = threading.Event()
         threading.Thread(target=self._end_with_caller, args=(over,), daemon=True, name="caller").start()
         try:
-            with own_surroundings():
-                return carried_out(self.call, tell)
+            return carried_out(replace(self.call, function=partial(_in_own_surroundings, self.call.function)), tell)
         finally:
             over.set()
 
@@ -50,6 +50,12 @@ class FarCall:
         while not over.wait(_LOOK_S):
             if self.caller.is_over:
                 os._exit(1)
+
+
+def _in_own_surroundings(function: Callable[..., Any], *arguments: Any, **words: Any) -> Any:
+    """What the function returns; a machine that has no room for the surroundings fails as the function would."""
+    with own_surroundings():
+        return function(*arguments, **words)
 
 
 @contextmanager

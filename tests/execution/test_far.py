@@ -1,0 +1,21 @@
+"""A call as it is carried out on another machine."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.errors import OutOfSpace
+from pipeline.execution import far
+from pipeline.execution.far import FarCall
+from pipeline.isolated.call import Raised
+from tests.execution.calls import here, placed
+
+
+def test_a_machine_without_room_for_temporary_files_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> None:
+        raise OutOfSpace("there is no room left in /tmp")
+
+    monkeypatch.setattr(far, "own_surroundings", full)
+    outcome = FarCall.of(placed(here, "x")).carry_out(lambda message: None)
+    assert isinstance(outcome, Raised)
+    assert (outcome.kind, outcome.words) == (OutOfSpace, ("there is no room left in /tmp",))
