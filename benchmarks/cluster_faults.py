@@ -102,6 +102,7 @@ class Edge:
     def start(self) -> None:
         """Start its processes, and wait until the head knows it."""
         self.kill()
+        before = living()  # one that has just ended may be among them
         self.disk.mkdir(parents=True, exist_ok=True)
         SESSIONS.mkdir(exist_ok=True)
         mount = (
@@ -118,17 +119,11 @@ class Edge:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        wait_for(self.is_known, "edge to join the cluster")
-
-    def is_known(self) -> bool:
-        """Whether the head says that it lives."""
-        import ray
-
-        return any(node["Alive"] and EDGE in node["Resources"] for node in ray.nodes())
+        wait_for(lambda: bool(living() - before), "edge to join the cluster")
 
     def is_whole(self) -> bool:
         """Whether it lives here and for the head."""
-        return self.process is not None and self.process.poll() is None and self.is_known()
+        return self.process is not None and self.process.poll() is None and bool(living())
 
     def pids(self) -> list[int]:
         """Its processes."""
@@ -161,6 +156,13 @@ class Edge:
         pids = self.pids()
         if pids:
             subprocess.run(["nsenter", "-t", str(pids[0]), "-m", "sh", "-c", command], check=False)
+
+
+def living() -> set[str]:
+    """The ids under which the head says that edge lives."""
+    import ray
+
+    return {node["NodeID"] for node in ray.nodes() if node["Alive"] and EDGE in node["Resources"]}
 
 
 def ip(*words: str) -> None:
