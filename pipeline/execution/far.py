@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 import threading
 import uuid
@@ -13,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from pipeline import PACKAGE
+from pipeline.errors import OutOfSpace
 from pipeline.folders.life import Life
 from pipeline.folders.surroundings import own_surroundings
 from pipeline.isolated.call import Call, Raised, Returned, carried_out
@@ -41,7 +43,8 @@ class FarCall:
         over = threading.Event()
         threading.Thread(target=self._end_with_caller, args=(over,), daemon=True, name="caller").start()
         try:
-            return carried_out(replace(self.call, function=partial(_in_own_surroundings, self.call.function)), tell)
+            call = replace(self.call, function=partial(_in_own_surroundings, self.call.function))
+            return _of_this_machine(carried_out(call, tell))
         finally:
             over.set()
 
@@ -56,6 +59,15 @@ def _in_own_surroundings(function: Callable[..., Any], *arguments: Any, **words:
     """What the function returns; a machine that has no room for the surroundings fails as the function would."""
     with own_surroundings():
         return function(*arguments, **words)
+
+
+def _of_this_machine(outcome: Returned | Raised) -> Returned | Raised:
+    """The outcome; a full disk names the machine, because it is not that of the one that asks."""
+    if isinstance(outcome, Raised) and issubclass(outcome.kind, OSError):
+        _, reason, path = outcome.words
+        where = platform.node() if path is None else f"{platform.node()}, {path}"
+        return replace(outcome, kind=OutOfSpace, words=(f"{reason} ({where})",))
+    return outcome
 
 
 @contextmanager

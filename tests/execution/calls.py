@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -45,6 +46,11 @@ def saying(*, say: Callable[[Any], None]) -> str:
 def failing() -> None:
     """Fail as a stage does."""
     raise StageFailed("a layer has no weights")
+
+
+def filling(path: Path) -> None:
+    """Fail as a full disk does."""
+    raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
 
 def dying_once(mark: Path) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import platform
+from pathlib import Path
+
 import pytest
 
 from pipeline.errors import OutOfSpace
 from pipeline.execution import far
 from pipeline.execution.far import FarCall
 from pipeline.isolated.call import Raised
-from tests.execution.calls import here, placed
+from tests.execution.calls import filling, here, placed
 
 
 def test_a_machine_without_room_for_temporary_files_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,3 +22,12 @@ def test_a_machine_without_room_for_temporary_files_says_so(monkeypatch: pytest.
     outcome = FarCall.of(placed(here, "x")).carry_out(lambda message: None)
     assert isinstance(outcome, Raised)
     assert (outcome.kind, outcome.words) == (OutOfSpace, ("there is no room left in /tmp",))
+
+
+def test_a_full_disk_names_the_machine(tmp_path: Path) -> None:
+    outcome = FarCall.of(placed(filling, tmp_path / "file")).carry_out(lambda message: None)
+    assert isinstance(outcome, Raised)
+    assert (outcome.kind, outcome.words) == (
+        OutOfSpace,
+        (f"No space left on device ({platform.node()}, {tmp_path / 'file'})",),
+    )
