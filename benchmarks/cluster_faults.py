@@ -39,7 +39,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kills import END_S, MARK, MEASURE, Ended, Run, Workplace, marked
+from kills import MARK, MEASURE, Ended, Run, Workplace, command_of, living, marked, wrong_after
 
 from pipeline.execution.far import importable
 from pipeline.store.place import LEASES
@@ -102,7 +102,7 @@ class Edge:
     def start(self) -> None:
         """Start its processes, and wait until the head knows it."""
         self.kill()
-        before = living()  # one that has just ended may be among them
+        before = known()  # one that has just ended may be among them
         self.disk.mkdir(parents=True, exist_ok=True)
         SESSIONS.mkdir(exist_ok=True)
         mount = (
@@ -119,11 +119,11 @@ class Edge:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        wait_for(lambda: bool(living() - before), "edge to join the cluster")
+        wait_for(lambda: bool(known() - before), "edge to join the cluster")
 
     def is_whole(self) -> bool:
         """Whether it lives here and for the head."""
-        return self.process is not None and self.process.poll() is None and bool(living())
+        return self.process is not None and self.process.poll() is None and bool(known())
 
     def pids(self) -> list[int]:
         """Its processes."""
@@ -158,7 +158,7 @@ class Edge:
             subprocess.run(["nsenter", "-t", str(pids[0]), "-m", "sh", "-c", command], check=False)
 
 
-def living() -> set[str]:
+def known() -> set[str]:
     """The ids under which the head says that edge lives."""
     import ray
 
@@ -269,29 +269,19 @@ class Place(Workplace):
         found = {}
         for folder in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
-                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+                command = command_of(folder)
                 if command.startswith(TASK) and not command.startswith((IDLE, "ray::Ears")):
                     found[int(folder.name)] = command
         return found
 
-    def living(self) -> list[str]:
-        """What still lives a while after a run has ended."""
-        deadline = time.monotonic() + END_S
-        while (left := {**self.processes(), **self.tasks(), **started_by_tasks()}) and time.monotonic() < deadline:
-            time.sleep(0.2)
-        return [f"lives on: {command[-60:]}" for command in left.values()]
+    def processes(self) -> dict[int, str]:
+        """The command lines of what its runs, and their tasks, have started, and of the tasks."""
+        of_tasks = {pid: command for pid, command in marked(NODES) if "pipeline" in command}
+        return {**super().processes(), **self.tasks(), **of_tasks}
 
-    def left_behind(self) -> list[str]:
+    def left(self) -> list[str]:
         """What nobody needs any more."""
-        outputs = self.folder / "outputs"
-        hidden = [path for path in outputs.rglob(".*") if path.name != ".hydra"]
-        paths = [*(self.folder / "tmp").iterdir(), *hidden, *outputs.rglob("*.tmp")]
-        return [f"left: {name}" for name in (*paths, *self.leases())]
-
-
-def started_by_tasks() -> dict[int, str]:
-    """Processes of slimline that tasks have started."""
-    return {pid: command for pid, command in marked(NODES) if "pipeline" in command}
+        return [*super().left(), *self.leases()]
 
 
 @dataclass(kw_only=True)
@@ -354,16 +344,12 @@ def try_moment(
     wrong = [*first.wrong]
     wrong += [f"code {first.code}"] if first.code not in ((-9,) if hit == "driver" else (0, 1)) else []
     mend(kind, edge)
-    wrong += place.living()
+    wrong += living(place)
     before = place.entries()
     second = place.run().end(LONGEST_S)
-    wrong += [f"next run: {words}" for words in second.wrong]
-    wrong += [f"next run: code {second.code}"] if second.code != 0 else []
     after = place.entries()
     wrong += [f"built again: {name}" for name, version in before.items() if after.get(name) != version]
-    wrong += [*place.living(), *place.left_behind()]
-    if second.code == 0 and place.figures() != right:
-        wrong.append(f"figures: {place.figures()}")
+    wrong += [*living(place), *wrong_after(place, second, right)]
     return Outcome(first=first, second=second, kept=len(before), wrong=wrong)
 
 

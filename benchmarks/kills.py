@@ -266,6 +266,11 @@ def write_network(folder: Path) -> None:
     torch.save(scope["Perceptron"]().state_dict(), folder / "weights.pth")
 
 
+def command_of(folder: Path) -> str:
+    """The command line of a process, by its folder in /proc; raises OSError where it is gone."""
+    return (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+
+
 def marked(mark: str) -> Iterator[tuple[int, str]]:
     """Processes whose environment names a workplace, and that are no zombies."""
     for folder in Path("/proc").glob("[0-9]*"):
@@ -273,8 +278,7 @@ def marked(mark: str) -> Iterator[tuple[int, str]]:
             if f"{MARK}={mark}".encode() not in (folder / "environ").read_bytes().split(b"\0"):
                 continue
             if (folder / "stat").read_text().rpartition(")")[2].split()[0] != "Z":
-                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                yield int(folder.name), command.strip()
+                yield int(folder.name), command_of(folder)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -325,19 +329,28 @@ def try_moment(place: Workplace, moment: Moment, right: dict[str, Any], rng: ran
     first = run.end()
     outcome = Outcome(hit=hit, first=first, left_at_once=0, wrong=first.wrong)
     outcome.wrong += [f"code {first.code}"] if first.code not in expected_codes(moment, hit, first) else []
-    outcome.wrong += [f"lives on: {command[-60:]}" for command in place.orphans()]
+    outcome.wrong += living(place)
     outcome.left_at_once = len(place.left())
     outcome.wrong += place.damaged()
     ended = place.trials()
     following = place.start().end()
     if following.code == 0:
         outcome.wrong += lost(ended, place.report())
-    outcome.wrong += [f"next run: {words}" for words in following.wrong]
-    outcome.wrong += [f"next run: code {following.code}"] if following.code != 0 else []
-    outcome.wrong += [f"left: {name}" for name in place.left()]
-    if following.code == 0 and place.figures() != right:
-        outcome.wrong.append(f"figures: {place.figures()}")
+    outcome.wrong += wrong_after(place, following, right)
     return outcome
+
+
+def living(place: Workplace) -> list[str]:
+    """What still lives a while after a run has ended, and should not."""
+    return [f"lives on: {command[-60:]}" for command in place.orphans()]
+
+
+def wrong_after(place: Workplace, following: Ended, right: dict[str, Any]) -> list[str]:
+    """What is wrong once the next run has ended."""
+    wrong = [f"next run: {words}" for words in following.wrong]
+    wrong += [f"next run: code {following.code}"] if following.code != 0 else []
+    wrong += [f"left: {name}" for name in place.left()]
+    return wrong + ([f"figures: {place.figures()}"] if following.code == 0 and place.figures() != right else [])
 
 
 def lost(ended: dict[str, Any], report: dict[str, Any]) -> list[str]:

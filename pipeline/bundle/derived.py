@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -30,12 +30,15 @@ def program(runtime: str) -> dict[str, bytes]:
     return {name: package.joinpath(name).read_bytes() for name in (PROGRAM, SERVER)} | kept
 
 
-def other_program(manifest: Mapping[str, Any], name: str) -> str:
-    """Why a file of the program is refused, and what to do."""
+def other_program(manifest: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Why these files of the program are refused, and what to do; a line each."""
+    if not names:
+        return []
     made, mine = named(manifest["slimline"]), named(revision())
-    if made == mine:
-        return f"{printable(name)} is not the one that {mine} writes"
-    return (
-        f"{printable(name)} is not the one that this {mine} writes, and the bundle says that {printable(made)} made "
-        f"it: verify it with that one, or write it anew: python -m pipeline bundle RUN {printable(manifest['name'])}"
-    )
+    why = f"{mine} writes"
+    if made != mine:
+        why = (
+            f"this {mine} writes, and the bundle says that {printable(made)} made it: verify it with that one, or "
+            f"write it anew: python -m pipeline bundle RUN {printable(manifest['name'])}"
+        )
+    return [f"{printable(name)} is not the one that {why}" for name in names]

@@ -126,11 +126,12 @@ def _files(folder: Path, manifest: Mapping[str, Any], options: Options) -> list[
 def _derived(folder: Path, manifest: Mapping[str, Any], _: Options) -> list[Check]:
     """What this version writes by itself, beside what lies there."""
     program = derived.program(manifest["runtime"])
-    changed = [
-        derived.other_program(manifest, name)
+    others = [
+        name
         for name, content in program.items()
         if name not in manifest["files"] or (folder / name).read_bytes() != content
     ]
+    changed = derived.other_program(manifest, others)
     refused = [
         f"{option} may name a file, a library or an address"
         for option in refused_options(manifest["runtime"], manifest["session"])

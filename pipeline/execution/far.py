@@ -8,18 +8,19 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline import PACKAGE
-from pipeline.errors import OutOfSpace
+from pipeline.errors import OutOfSpace, WorkerFailed
 from pipeline.folders.life import Life
 from pipeline.folders.surroundings import own_surroundings
 from pipeline.isolated.call import Call, Raised, Returned, carried_out
 from pipeline.plan import PlacedCall
 
+T = TypeVar("T")
 _LOOK_S = 1.0
 
 
@@ -53,6 +54,18 @@ class FarCall:
         while not over.wait(_LOOK_S):
             if self.caller.is_over:
                 os._exit(1)
+
+
+class Lost(WorkerFailed):
+    """Raised for a call of which no outcome will come: its process, its machine or the way there is gone."""
+
+
+def started_again(once: Callable[[], T], retries: int) -> T:
+    """What ``once`` returns; where the call is lost, it is started again, ``retries`` times."""
+    for _ in range(retries):
+        with suppress(Lost):
+            return once()
+    return once()
 
 
 def _in_own_surroundings(function: Callable[..., Any], *arguments: Any, **words: Any) -> Any:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from pipeline.bounds import Count, NotNegative, Positive, Whole
 from pipeline.errors import UserError, WorkerFailed, first_line
-from pipeline.execution.far import FarCall, importable
+from pipeline.execution.far import FarCall, Lost, importable, started_again
 from pipeline.isolated.call import Raised, Returned
 from pipeline.isolated.run import pass_on, result_of
 from pipeline.isolated.template import Template
@@ -135,10 +135,6 @@ def _living() -> Mapping[str, Mapping[str, float]]:
     return {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
 
 
-class _CutOff(WorkerFailed):
-    """Raised for a task on a node that is gone, and that Ray still waits for."""
-
-
 @dataclass(slots=True, kw_only=True)
 class Tasks:
     """The cluster, seen as places."""
@@ -160,10 +156,7 @@ class Tasks:
 
     def run(self, call: PlacedCall[T]) -> T:
         """Carry out the call in a task; one whose node dies or is cut off is started again, ``retries`` times."""
-        for _ in range(self.settings.retries):
-            with suppress(_CutOff):
-                return self._once(call)
-        return self._once(call)
+        return started_again(lambda: self._once(call), self.settings.retries)
 
     def end(self) -> None:
         """End what runs."""
@@ -217,7 +210,7 @@ class Tasks:
             if place is None or place in nodes:
                 there = now
             elif possible == now and now - there > _CUT_S:
-                raise _CutOff("its node is gone from the cluster")
+                raise Lost("its node is gone from the cluster")
 
     def _is_possible(self, call: PlacedCall[Any], nodes: Iterable[Mapping[str, float]]) -> bool:
         """Whether a node lives that can take it. Ray itself lets a task wait for one for ever."""

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from pipeline.bounds import Count, Nonempty, Whole
 from pipeline.errors import UserError, WorkerFailed, first_line
-from pipeline.execution.far import FarCall, importable
+from pipeline.execution.far import FarCall, Lost, importable, started_again
 from pipeline.folders.locks import owned_folder, sweep
 from pipeline.isolated.call import Raised, Returned
 from pipeline.isolated.run import pass_on, result_of
@@ -98,11 +98,7 @@ class Jobs:
         far = FarCall.of(call)
         parameters = self._parameters(call.where, trains=call.trains)
         with self.free:
-            for _ in range(self.settings.retries):
-                with suppress(_Died):
-                    again: T = self._once(far, call.hear, parameters)
-                    return again
-            result: T = self._once(far, call.hear, parameters)
+            result: T = started_again(lambda: self._once(far, call.hear, parameters), self.settings.retries)
             return result
 
     def end(self) -> None:
@@ -132,7 +128,7 @@ class Jobs:
         try:
             outcome: Returned | Raised = job.result()
         except (submitit.core.utils.UncompletedJobError, submitit.core.utils.FailedJobError) as error:
-            raise _Died(f"its job {job.job_id} ended without a result: {first_line(error)}") from error
+            raise Lost(f"its job {job.job_id} ended without a result: {first_line(error)}") from error
         return result_of(outcome)
 
     def _parameters(self, where: Mapping[str, Any] | None, *, trains: bool) -> Mapping[str, Any]:
@@ -147,10 +143,6 @@ class Jobs:
         executor = submitit.AutoExecutor(folder=self.folder / "jobs" / "%j", cluster=self.settings.cluster)
         executor.update_parameters(**parameters)
         return executor
-
-
-class _Died(WorkerFailed):
-    """Raised where a job has ended and left neither a result nor an error."""
 
 
 def carry_out(far: FarCall, said: Path) -> Returned | Raised:

@@ -18,6 +18,7 @@ from pipeline.errors import UserError
 from pipeline.kit.brought import brought
 from pipeline.kit.host import Host, measure_on
 from tests.kit.conftest import Ran
+from tests.ports import free_port
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(SSHD is None, reason="there is no sshd here")]
@@ -54,9 +55,7 @@ def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         Path("/run/sshd").mkdir(exist_ok=True)  # sshd asks for it where root starts it
     for name in ("host", "mine", "foreign"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / name], check=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     (tmp_path / "daemon").write_text(DAEMON.format(port=port, folder=tmp_path, there=place))
     logs_in_with(tmp_path, "mine", port)
     programs = tmp_path / "programs"

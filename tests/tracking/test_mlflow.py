@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -29,6 +28,7 @@ from pipeline.results.report import Recommendation, Report
 from pipeline.run import loop
 from pipeline.tracking.mlflow import MLflow
 from tests.example import CLASSES, FEATURES, Scale, plan
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # its thread changes os.environ, in the midst of what reads it
@@ -39,12 +39,6 @@ BRIEF = MeasureSettings(
     profile="test", looks=(3,), blocks=4, cell_ms=0.5, noisy_half_width=1e9, energy_s=None, peaks=False, explain="none",
     exclusive=False,
 )  # fmt: skip
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
