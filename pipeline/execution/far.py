@@ -38,21 +38,25 @@ class FarCall:
         """The call as it is sent."""
         return FarCall(call=Call(function=call.function, arguments=call.arguments, heard=call.hear is not None))
 
-    def carry_out(self, tell: Callable[[Any], None]) -> Returned | Raised:
-        """The outcome, from this process; ``tell`` gets what the call says and logs."""
+    def carry_out(
+        self, tell: Callable[[Any], None], is_given_up: Callable[[], bool] = lambda: False
+    ) -> Returned | Raised:
+        """The outcome, from this process; ``tell`` gets what the call says and logs. Where ``is_given_up`` says that
+        nobody waits for it any more, this process ends."""
         sys.path.extend(folder for folder in self.search_path if folder not in sys.path)
         over = threading.Event()
-        threading.Thread(target=self._end_with_caller, args=(over,), daemon=True, name="caller").start()
+        threading.Thread(target=self._end_early, args=(over, is_given_up), daemon=True, name="caller").start()
         try:
             call = replace(self.call, function=partial(_in_own_surroundings, self.call.function))
             return _of_this_machine(carried_out(call, tell))
         finally:
             over.set()
 
-    def _end_with_caller(self, over: threading.Event) -> None:
-        """End this process when a caller on the same machine is gone; elsewhere the call is finished and stored."""
+    def _end_early(self, over: threading.Event, is_given_up: Callable[[], bool]) -> None:
+        """End this process when the call is given up, or a caller on the same machine is gone; elsewhere the call is
+        finished and stored."""
         while not over.wait(_LOOK_S):
-            if self.caller.is_over:
+            if self.caller.is_over or is_given_up():
                 os._exit(1)
 
 
@@ -75,12 +79,16 @@ def _in_own_surroundings(function: Callable[..., Any], *arguments: Any, **words:
 
 
 def _of_this_machine(outcome: Returned | Raised) -> Returned | Raised:
-    """The outcome; a full disk names the machine, because it is not that of the one that asks."""
-    if isinstance(outcome, Raised) and issubclass(outcome.kind, OSError):
+    """The outcome; a full disk names the machine and is the reason of this call alone, because the disk is not that of
+    the one that asks."""
+    if not isinstance(outcome, Raised) or not issubclass(outcome.kind, (OSError, OutOfSpace)):
+        return outcome
+    if issubclass(outcome.kind, OSError):
         _, reason, path = outcome.words
-        where = platform.node() if path is None else f"{platform.node()}, {path}"
-        return replace(outcome, kind=OutOfSpace, words=(f"{reason} ({where})",))
-    return outcome
+        said = reason.lower() if path is None else f"{reason.lower()}: {path}"
+    else:
+        (said,) = outcome.words
+    return replace(outcome, kind=WorkerFailed, words=(f"on {platform.node()}: {said}",))
 
 
 @contextmanager

@@ -193,6 +193,7 @@ class Tasks:
             done, _ = ray.wait([running], timeout=_LOOK_S)
             if self.stop.is_set():
                 raise WorkerFailed("it was stopped")
+            call.limits.check_time()
             said, place = self._heard(name, place)
             for message in said:
                 pass_on(message, call.hear)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -27,6 +28,9 @@ from pipeline.plan import PlacedCall, Places
 
 T = TypeVar("T")
 _LOOK_S = 1.0
+_PATIENCE_S = 10.0
+_GIVEN_UP = ".over"
+"""How the file is called, beside what a job says, that tells it to end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,14 +102,14 @@ class Jobs:
         far = FarCall.of(call)
         parameters = self._parameters(call.where, trains=call.trains)
         with self.free:
-            result: T = started_again(lambda: self._once(far, call.hear, parameters), self.settings.retries)
+            result: T = started_again(lambda: self._once(far, call, parameters), self.settings.retries)
             return result
 
     def end(self) -> None:
         """End what runs."""
         self.stop.set()
 
-    def _once(self, far: FarCall, hear: Callable[[Any], None] | None, parameters: Mapping[str, Any]) -> Any:
+    def _once(self, far: FarCall, call: PlacedCall[Any], parameters: Mapping[str, Any]) -> Any:
         import submitit
 
         said = self.folder / f"{far.name}.said"
@@ -119,12 +123,17 @@ class Jobs:
             while not job.done():
                 if self.stop.wait(_LOOK_S):
                     raise WorkerFailed("it was stopped")
-                heard = _listen(said, heard, hear)
+                call.limits.check_time()
+                heard = _listen(said, heard, call.hear)
         except BaseException:
-            if self.settings.cluster != "local":  # those end with this process; to cancel them prints a traceback
+            with suppress(OSError):
+                said.with_suffix(_GIVEN_UP).touch()
+            if self.settings.cluster == "local":  # to cancel one of those prints a traceback
+                _await_end(job)
+            else:
                 job.cancel(check=False)
             raise
-        _listen(said, heard, hear)
+        _listen(said, heard, call.hear)
         try:
             outcome: Returned | Raised = job.result()
         except (submitit.core.utils.UncompletedJobError, submitit.core.utils.FailedJobError) as error:
@@ -152,7 +161,14 @@ def carry_out(far: FarCall, said: Path) -> Returned | Raised:
         def tell(message: Any) -> None:
             file.write(pickle.dumps(message))
 
-        return far.carry_out(tell)
+        return far.carry_out(tell, said.with_suffix(_GIVEN_UP).exists)
+
+
+def _await_end(job: Any) -> None:
+    """Wait for a job to end that was given up."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while not job.done() and time.monotonic() < deadline:
+        time.sleep(_LOOK_S / 10)
 
 
 def _listen(said: Path, heard: int, hear: Callable[[Any], None] | None) -> int:

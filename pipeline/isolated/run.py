@@ -34,9 +34,16 @@ class Limits:
     """The longest time without a message or a line for the log."""
     memory_bytes: int | None = None
     """The most memory that the process and all that it starts may hold together."""
+    until: float | None = None
+    """The time of ``time.monotonic`` at which the call is ended."""
     seconds_advice: str = "limits.seconds=SECONDS allows more"
     memory_advice: str = "limits.memory_gb=GIGABYTES allows more"
     """What a user may do where the limit is exceeded."""
+
+    def check_time(self) -> None:
+        """Raise WorkerFailed where the time for the call is over."""
+        if self.until is not None and time.monotonic() > self.until:
+            raise WorkerFailed("the time for it was over")
 
     def check_memory(self, pid: int) -> None:
         """Raise WorkerFailed, with the advice, where a process and all that it started hold too much."""
@@ -170,6 +177,7 @@ class _Watch:
         self.heard = self.looked = time.monotonic()
 
     def check(self, *, silent: bool) -> None:
+        self.limits.check_time()
         now = time.monotonic()
         if now - self.looked > _STOPPED_S:  # this program itself was stopped, and the process perhaps with it
             self.heard += now - self.looked

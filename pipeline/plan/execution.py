@@ -20,7 +20,7 @@ class PlacedCall(Generic[T]):
     function: Callable[..., T]
     arguments: tuple[Any, ...]
     limits: Limits
-    """The limits of a process of this machine; a node finds its own."""
+    """The limits of a process of this machine; a node finds its own, but for the time at which the call is ended."""
     hear: Callable[[Any], None] | None = None
     """Where it is given, the function also gets the keyword ``say``, and this is told what it says."""
     trains: bool = False

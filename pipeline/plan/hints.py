@@ -32,6 +32,13 @@ def requires(stage: Stage) -> tuple[str, ...]:
     return names
 
 
+def repeats(stage: Stage) -> tuple[str, int] | None:
+    """What a stage does many times over: the name of another stage's class, and about how often. Its class variable
+    ``repeats``; None where it does not say."""
+    what: tuple[str, int] | None = getattr(stage, "repeats", None)
+    return what
+
+
 def loads_slowly(target: Target) -> bool:
     """Whether a target compiles a model for long each time that it loads it: its backend's ``loads_slowly``."""
     tells = getattr(target.backend, "loads_slowly", None)

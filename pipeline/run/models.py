@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from pipeline.artifact import Artifact
@@ -55,6 +56,15 @@ class Models:
                 ) from None
             raise UserError(f"{name} can't be run on {on}, so there is nothing to compare with: {error}") from error
         return self._subject(name, plan.targets[on], artifact)
+
+    @contextmanager
+    def until(self, deadline: float) -> Iterator[None]:
+        """What is built inside the block is ended at a time of ``time.monotonic``, and has failed then."""
+        self.builder.steps.until = deadline
+        try:
+            yield
+        finally:
+            self.builder.steps.until = None
 
     def build(self, standing: Standing) -> None:
         """Build a candidate; raises Skipped or StageFailed with the reason."""

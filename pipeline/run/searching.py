@@ -43,6 +43,8 @@ JOURNAL = "search.journal"
 _COMPILING_S = 30.0
 """What a look at a model takes at least that is compiled each time that it is loaded. Seen with fashion_resnet: 36 s on
 a Xeon."""
+_LATE = 2.0
+"""What is being built when the time is over may take this many times what was expected of it, and is ended then."""
 _BRIEF = 0.01
 """The share of the budget up to which judging a candidate is done however late it is."""
 
@@ -154,7 +156,7 @@ class _Search:
                 self._judge_all()
                 self._say_best()
             sampling.draw(self.plan, self.board, self.journal)
-        self.board.close(f"the time for looking was over (search.budget_s={self.clock.budget_s:g})")
+        self.board.close(self._over())
         self.display.step(LABEL, 1.0, f"{len(self.board.standings)} candidates, {self.clock.spent_s():.0f} s")
 
     def finalists(self) -> list[Standing]:
@@ -208,14 +210,11 @@ class _Search:
                 what = "building it and a look at it take" if expected_s else "a look at it takes"
                 standing.end("no time", f"{what} about {needed_s:.0f} s, going by others, and less is left")
                 continue
-            self.models.build_ahead(standing, self.board.waiting())
-            started = time.monotonic()
-            self._step(f"building {standing.key}")
-            failures: list[SlimlineError] = []
-            with reasoned(failures.append):
-                self.models.build(standing)
-            standing.build_s = time.monotonic() - started
-            if failures:
+            deadline = time.monotonic() + max(self.clock.left_s(), _LATE * expected_s)
+            failures = self._build(standing, deadline)
+            if failures and time.monotonic() > deadline:
+                standing.end("no time", f"{self._over()}, and it was still being built")
+            elif failures:
                 self._end(standing, "failed", str(failures[0]))
             elif (twin := self._twin(standing)) is not None:
                 self._end(standing, "not needed", f"{SAME_MODEL} {twin}")
@@ -223,6 +222,22 @@ class _Search:
                 ready.append(standing)
         self.building_s += time.monotonic() - began
         return ready
+
+    def _build(self, standing: Standing, deadline: float) -> list[SlimlineError]:
+        """Build a candidate, until the deadline at most; returns why it could not be built."""
+        failures: list[SlimlineError] = []
+        with self.models.until(deadline):
+            self.models.build_ahead(standing, self.board.waiting())
+            started = time.monotonic()
+            self._step(f"building {standing.key}")
+            with reasoned(failures.append):
+                self.models.build(standing)
+        standing.build_s = time.monotonic() - started
+        return failures
+
+    def _over(self) -> str:
+        """Why what still waits has no turn."""
+        return f"the time for looking was over (search.budget_s={self.clock.budget_s:g})"
 
     def _twin(self, standing: Standing) -> str | None:
         """What runs the same model in the same place already."""

@@ -60,6 +60,8 @@ class Steps:
     failed: dict[str, StageFailed | Skipped] = field(default_factory=dict)
     is_over: bool = False
     """Whether what runs was ended, as the run itself ends: that is no failure of a stage."""
+    until: float | None = None
+    """The time of ``time.monotonic`` at which a stage is ended that runs; None: it may take as long as it takes."""
     _turns: dict[str, Lock] = field(default_factory=dict)
     reading: Lock = field(default_factory=Lock)
     """Held while examples are read: a data set need not allow for threads."""
@@ -150,7 +152,8 @@ class Steps:
         def hear(said: Said) -> None:
             self.progress(step.label, min(said[0], 0.999), said[1])
 
-        call = PlacedCall(function=function, arguments=(task,), limits=limits_for(plan), hear=hear, trains=step.trains)
+        limits = replace(limits_for(plan), until=self.until)
+        call = PlacedCall(function=function, arguments=(task,), limits=limits, hear=hear, trains=step.trains)
         return self.places.run(call)
 
 

@@ -6,6 +6,7 @@ import statistics
 from dataclasses import dataclass, field
 
 from pipeline.plan import Stage, Variant, role_of
+from pipeline.plan.hints import repeats
 from pipeline.results.record import VariantRecord
 
 SLOW_S = 30.0
@@ -39,19 +40,26 @@ class BuildTimes:
 
     def expected_s(self, variant: Variant) -> float:
         """The sum over the stages that are not there yet: the longest of the same class, which may have had other
-        fields; the middle one of all stages, where there was none; of a training more."""
+        fields; the middle one of all stages, where there was none. More for a training, and as often as it repeats
+        another stage for one that does."""
         stages = list(variant.stages.values())
         while stages and tuple(map(_told, stages)) not in self._there:
             stages.pop()
         return sum(map(self._of, list(variant.stages.values())[len(stages) :]))
 
     def _of(self, stage: Stage) -> float:
-        alike = self._seconds.get(type(stage).__name__)
-        if alike:
-            return max(alike)
         known = [each for seconds in self._seconds.values() for each in seconds]
         usual = statistics.median(known) if known else 0.0
+        own = self._longest(type(stage).__name__)
+        if own is not None:
+            return own
+        if (repeated := repeats(stage)) is not None:
+            kind, times = repeated
+            return times * (self._longest(kind) or usual)
         return max(usual, _TRAINING_S) if role_of(stage) == "training" else usual
+
+    def _longest(self, kind: str) -> float | None:
+        return max(self._seconds.get(kind, ()), default=None)
 
 
 def _told(stage: Stage) -> str:

@@ -61,7 +61,7 @@ class QuantizeAware:
     role: ClassVar[Role] = "precision"
     accepts: ClassVar[frozenset[Format]] = frozenset({"torch"})
     produces: ClassVar[Format] = "onnx"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     reads: ClassVar[frozenset[SplitName]] = frozenset({"train", "validation"})
     libraries: ClassVar[tuple[str, ...]] = ("torch", "torchao", "onnx", "onnxscript")
     requires: ClassVar[tuple[str, ...]] = ("torchao",)

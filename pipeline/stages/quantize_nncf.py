@@ -26,6 +26,7 @@ from pipeline.stages.graphs.gentler import Asked, Way, proof, quantized_gently
 from pipeline.stages.graphs.library import is_large
 from pipeline.stages.quantization.choice import chosen_nodes
 from pipeline.stages.quantization.examples import Examples
+from pipeline.stages.quantization.float_layers import keep_layers_float
 from pipeline.stages.quantization.integers import ForIsa, reduces_range
 from pipeline.stages.quantization.nncf_library import (
     Fed,
@@ -106,7 +107,7 @@ class QuantizeNncf:
 
     role: ClassVar[Role] = "precision"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     reads: ClassVar[frozenset[SplitName]] = cast("frozenset[SplitName]", _Reads())  # by the fields, as a property
     libraries: ClassVar[tuple[str, ...]] = ("nncf", "openvino", "onnx", "onnxruntime", "onnxruntime-gpu")
     tolerance: ClassVar[float | None] = None
@@ -185,6 +186,7 @@ class QuantizeNncf:
         trim_inputs(model)
         before = weighted_nodes(model)
         made = quantized(model, [node.name for node in kept])
+        keep_layers_float(made)
         repair(made)
         write(made, out, is_large(source))
         return before, left_in_float(made)

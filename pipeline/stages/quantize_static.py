@@ -25,6 +25,7 @@ from pipeline.stages.quantization.calibration import METHODS, Calibration, calib
 from pipeline.stages.quantization.choice import chosen_nodes
 from pipeline.stages.quantization.compensated import QuantizedFormat, Settings, compensated
 from pipeline.stages.quantization.examples import Examples
+from pipeline.stages.quantization.float_layers import keep_layers_float
 from pipeline.stages.quantization.integers import ForIsa, WideIntegerType, integer_limits, reduces_range
 from pipeline.stages.quantization.nodes import MIN_SQNR_DB, PRODUCTS, has_attention, require_quantized, weighted_nodes
 from pipeline.stages.quantization.preparation import prepare, require_float
@@ -98,7 +99,7 @@ class QuantizeStatic:
     role: ClassVar[Role] = "precision"
     accepts: ClassVar[frozenset[Format]] = frozenset({"onnx"})
     produces: ClassVar[Format] = "onnx"
-    version: ClassVar[int] = 9
+    version: ClassVar[int] = 10
     reads: ClassVar[frozenset[SplitName]] = frozenset({"calibration"})
     libraries: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-gpu", "onnx")
     tolerance: ClassVar[float | None] = None
@@ -227,7 +228,8 @@ class QuantizeStatic:
         self._quantize(calibrated, out / ONNX_FILE, excluded, reduce_range, context.work)
         quantized = onnx.load(out / ONNX_FILE, load_external_data=False)
         changed = keep_results_float(quantized, calibrated.model)
-        if repair(quantized) or changed:
+        kept = keep_layers_float(quantized)
+        if repair(quantized) or changed or kept:
             onnx.save(quantized, out / ONNX_FILE)
         return quantized
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import OutOfSpace
+from pipeline.errors import OutOfSpace, WorkerFailed
 from pipeline.execution import far
 from pipeline.execution.far import FarCall
 from pipeline.isolated.call import Raised
@@ -21,13 +21,13 @@ def test_a_machine_without_room_for_temporary_files_says_so(monkeypatch: pytest.
     monkeypatch.setattr(far, "own_surroundings", full)
     outcome = FarCall.of(placed(here, "x")).carry_out(lambda message: None)
     assert isinstance(outcome, Raised)
-    assert (outcome.kind, outcome.words) == (OutOfSpace, ("there is no room left in /tmp",))
+    assert (outcome.kind, outcome.words) == (WorkerFailed, (f"on {platform.node()}: there is no room left in /tmp",))
 
 
-def test_a_full_disk_names_the_machine(tmp_path: Path) -> None:
+def test_a_full_disk_names_the_machine_and_is_the_reason_of_one_call(tmp_path: Path) -> None:
     outcome = FarCall.of(placed(filling, tmp_path / "file")).carry_out(lambda message: None)
     assert isinstance(outcome, Raised)
     assert (outcome.kind, outcome.words) == (
-        OutOfSpace,
-        (f"No space left on device ({platform.node()}, {tmp_path / 'file'})",),
+        WorkerFailed,
+        (f"on {platform.node()}: no space left on device: {tmp_path / 'file'}",),
     )

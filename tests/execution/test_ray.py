@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from io import StringIO
@@ -21,6 +22,7 @@ from pipeline.execution import Ray, Slurm
 from pipeline.execution import ray as execution
 from pipeline.execution.far import importable
 from pipeline.execution.ray import MANNERS, Tasks
+from pipeline.isolated import Limits
 from pipeline.isolated.template import Template
 from pipeline.libraries.manners import with_manners
 from pipeline.plan import Execution, Target
@@ -73,6 +75,11 @@ def test_what_tasks_say_is_kept_on_the_runs_own_node(tasks: Tasks) -> None:
 
     kept = tasks._ears.__ray_call__.remote(lambda ears: ray.get_runtime_context().get_node_id())
     assert ray.get(kept) == ray.get_runtime_context().get_node_id()
+
+
+def test_a_task_ends_when_its_time_is_over(tasks: Tasks) -> None:
+    with pytest.raises(WorkerFailed, match="the time for it was over"):
+        tasks.run(placed(time.sleep, 5.0, limits=Limits(until=time.monotonic())))
 
 
 def test_an_error_of_ours_is_raised_as_it_was(tasks: Tasks) -> None:

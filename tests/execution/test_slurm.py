@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pipeline.errors import StageFailed, UserError
+from pipeline.errors import StageFailed, UserError, WorkerFailed
 from pipeline.execution import Slurm
 from pipeline.execution.slurm import Jobs
+from pipeline.isolated import Limits
 from pipeline.isolated.template import Template
 from tests.execution.calls import dying_once, failing, here, placed, saying
 
@@ -31,6 +33,11 @@ def test_a_job_gives_its_result_and_is_heard(jobs: Jobs) -> None:
     assert value == "x"
     assert jobs.run(placed(saying, hear=said.append)) == "done"
     assert said == [(0.5, "half way")]
+
+
+def test_a_job_ends_when_its_time_is_over(jobs: Jobs) -> None:
+    with pytest.raises(WorkerFailed, match="the time for it was over"):
+        jobs.run(placed(time.sleep, 5.0, limits=Limits(until=time.monotonic())))
 
 
 def test_an_error_of_ours_is_raised_as_it_was(jobs: Jobs) -> None:

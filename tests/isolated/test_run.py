@@ -51,6 +51,12 @@ def talk(*, say: Any) -> str:
     return "done"
 
 
+def chatter(*, say: Any) -> None:
+    while True:
+        say(0.5)
+        time.sleep(0.01)
+
+
 def fall(how: str) -> Any:
     errors: dict[str, BaseException] = {
         "error": RuntimeError("\x1b[31mthe cause\x1b[0m\nand more"), "dumb": Dumb(), "unpicklable": Unpicklable(),
@@ -127,6 +133,12 @@ def test_however_it_ends_there_is_a_reason(start: Starter, how: str, reason: str
     with pytest.raises(WorkerFailed) as caught:
         run(fall, how, limits=Limits(seconds=seconds, memory_bytes=400 * 10**6), start=start)
     assert reason in str(caught.value)
+
+
+def test_a_call_ends_when_its_time_is_over_however_much_it_says(start: Starter) -> None:
+    limits = Limits(seconds=30.0, until=time.monotonic() + 1.0)
+    with pytest.raises(WorkerFailed, match="the time for it was over"):
+        run(chatter, limits=limits, hear=lambda message: None, start=start)
 
 
 def test_errors_of_ours_are_raised_as_they_were(start: Starter) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import io
 import json
 import re
+import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from pipeline.artifact import Artifact
 from pipeline.errors import UserError
-from pipeline.plan import MeasureSettings, Plan, SearchSettings
+from pipeline.plan import Context, MeasureSettings, Plan, SearchSettings
 from pipeline.report.charts import figures as charts
 from pipeline.run import loop, searching
 from pipeline.run.proof import Clock
@@ -139,6 +141,26 @@ def test_a_candidate_that_compiles_when_it_loads_is_not_begun_where_little_time_
         "no time",
         "a look at it takes about 30 s, going by others, and less is left",
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endless(Scale):
+    """The same stage, which never ends, and says so."""
+
+    def __call__(self, source: Artifact, out: Path, context: Context) -> None:
+        while True:
+            context.progress(0.5, "still at it")
+            time.sleep(0.05)
+
+
+def test_what_is_still_being_built_when_the_time_is_over_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Clock, "left_s", lambda clock: 2.0)
+    code, report, _ = run(asked(tmp_path, SEARCH, endless={"a": Endless()}))
+    (trial,) = report["search"]["trials"]
+    assert (code, trial["ending"]) == (0, "no time")
+    assert trial["reason"] == ("the time for looking was over (search.budget_s=600), and it was still being built")
 
 
 def test_ranges_are_sampled_where_a_chain_is_fast_enough_and_drifts_too_far(

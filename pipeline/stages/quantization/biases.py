@@ -45,7 +45,7 @@ def biased(model: onnx.ModelProto) -> tuple[list[Biased], dict[str, str]]:
     outputs = {value.name for value in graph.output}
     found, alone = [], {}
     for node in products(model):
-        weights, channels = sizes[node.input[1]], _channels(node, sizes[node.input[1]])
+        weights, channels = sizes[node.input[1]], channels_of(node, sizes[node.input[1]])
         adds, constant = node, node.input[2] if len(node.input) > 2 else ""
         if node.op_type == "MatMul":
             behind = readers.get(node.output[0], [])
@@ -115,7 +115,8 @@ def steps(model: onnx.ModelProto, places: Sequence[Biased]) -> list[list[Biased]
     return groups
 
 
-def _channels(node: onnx.NodeProto, weights: Sequence[int]) -> int:
+def channels_of(node: onnx.NodeProto, weights: Sequence[int]) -> int:
+    """How many channels the result of a product has whose weights have this shape."""
     groups = next((entry.i for entry in node.attribute if entry.name == "group"), 1)
     return weights[channel_axis(node, len(weights))] * (groups if node.op_type == "ConvTranspose" else 1)
 

@@ -43,9 +43,14 @@ class Loss:
         """The smaller one of what was counted and what is expected."""
         return self.drop if self.expected_drop is None else min(self.drop, self.expected_drop)
 
+    @property
+    def least_drop(self) -> float:
+        """The smallest drop that the examples allow: it is no less for certain, and most likely no less."""
+        return max(self.certain_drop, self.likely_drop)
+
     def within(self, most: float) -> bool:
-        """Whether the examples allow a drop of ``most`` at the most: it may be no more, and most likely is no more."""
-        return self.certain_drop <= most and self.likely_drop <= most
+        """Whether the examples allow a drop of ``most`` at the most."""
+        return self.least_drop <= most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

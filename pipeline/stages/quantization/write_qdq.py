@@ -13,6 +13,7 @@ from pipeline.artifact import SINGLE_FILE_BYTES
 from pipeline.artifact.onnx_rewriting import drop_unused, repair, write
 from pipeline.artifact.torch_module import ModelSpec, free_axes
 from pipeline.errors import StageFailed
+from pipeline.stages.quantization.float_layers import keep_layers_float
 
 if TYPE_CHECKING:
     import onnx
@@ -48,6 +49,7 @@ def write_qdq(program: torch.export.ExportedProgram, spec: ModelSpec, out: Path)
             constants.quantize_bias(node)
         if node.op_type == "QuantizeLinear":
             constants.drop_clip_before(node)
+    keep_layers_float(model)
     repair(model)
     drop_unused(model)
     write(model, out, model.ByteSize() > SINGLE_FILE_BYTES)
