@@ -57,7 +57,9 @@ def plan_of(execution: str, count: int, examples: int, folder: Path) -> Plan:
 
 
 def _pruned_to(chain: Variant, name: str, ratio: float) -> Variant:
-    stages = {**chain.stages, "prune": replace(chain.stages["prune"], pruning_ratio=ratio)}  # type: ignore[type-var]
+    # Rounded as the processor likes it, several ratios leave the same channels, and the chains share their stages.
+    prune = replace(chain.stages["prune"], pruning_ratio=ratio, round_to=1)  # type: ignore[type-var]
+    stages = {**chain.stages, "prune": prune}
     return replace(chain, name=name, stages=stages)
 
 
@@ -67,12 +69,14 @@ def timed(plan: Plan, count: int) -> float:
     splits = preflight(plan)
     with ProgressDisplay(Console()) as display, builder(plan, display.step) as making:
         plan = making.plan = acquainted(plan, making.source().artifact, splits).plan
-        began = time.monotonic()
+        before, began = making.built_count, time.monotonic()
         built = build_all(making, list(plan.variants.values()), display, count * STEPS)
-        seconds = time.monotonic() - began
+        seconds, made = time.monotonic() - began, making.built_count - before
     failed = [f"{item.record.name}: {item.record.reason}" for item in built if item.record.status != "ok"]
     if failed:
         raise SystemExit("\n".join(failed))
+    if made < count * STEPS:
+        raise SystemExit(f"{made} stages were built, and {count} chains have {count * STEPS}: some are the same")
     return seconds
 
 

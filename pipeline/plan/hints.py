@@ -32,6 +32,11 @@ def requires(stage: Stage) -> tuple[str, ...]:
     return names
 
 
+def least_training(stage: Stage) -> int:
+    """How many training examples a stage needs: a batch of them, its ``batch_size``. 0 where it reads none."""
+    return int(getattr(stage, "batch_size", 0)) if "train" in stage.reads else 0
+
+
 def repeats(stage: Stage) -> tuple[str, int] | None:
     """What a stage does many times over: the name of another stage's class, and about how often. Its class variable
     ``repeats``; None where it does not say."""

@@ -48,11 +48,11 @@ class BuildTimes:
         return sum(map(self._of, list(variant.stages.values())[len(stages) :]))
 
     def _of(self, stage: Stage) -> float:
-        known = [each for seconds in self._seconds.values() for each in seconds]
-        usual = statistics.median(known) if known else 0.0
         own = self._longest(type(stage).__name__)
         if own is not None:
             return own
+        known = [each for seconds in self._seconds.values() for each in seconds]
+        usual = statistics.median(known) if known else 0.0
         if (repeated := repeats(stage)) is not None:
             kind, times = repeated
             return times * (self._longest(kind) or usual)

@@ -60,8 +60,8 @@ class Facts:
     graph: Graph | None
     """The baseline's graph; None where the baseline is no ONNX model."""
     isa: frozenset[str]
-    splits: frozenset[SplitName]
-    """The splits that have examples."""
+    splits: Mapping[SplitName, int]
+    """How many examples the splits have; one that is empty is not there."""
     drawn: bool = False
     """Whether the examples are random values."""
     labels: bool
@@ -136,10 +136,10 @@ def _weight_share(weighted: Sequence[onnx.NodeProto], constants: Mapping[str, on
     return sum(prod(constants[name].dims) for name in {node.input[1] for node in weighted}) / max(total, 1)
 
 
-def _splits(data: Dataset, names: set[SplitName]) -> frozenset[SplitName]:
-    found: set[SplitName] = set()
+def _splits(data: Dataset, names: set[SplitName]) -> Mapping[SplitName, int]:
+    found: dict[SplitName, int] = {}
     for name in names:
         with suppress(NoExamples):
-            if len(data.split(name)):
-                found.add(name)
-    return frozenset(found)
+            if count := len(data.split(name)):
+                found[name] = count
+    return found

@@ -8,7 +8,7 @@ from pipeline.artifact import Format
 from pipeline.errors import Skipped
 from pipeline.plan import Stage, is_export, role_of
 from pipeline.plan.chains import misfit, place_run
-from pipeline.plan.hints import needs_labels, requires
+from pipeline.plan.hints import least_training, needs_labels, requires
 from pipeline.results.change import unasked
 from pipeline.search.facts import Facts
 from pipeline.search.space import Candidate
@@ -62,11 +62,17 @@ def lacks_a_package(candidate: Candidate, facts: Facts) -> str | None:
 
 
 def lacks_examples(candidate: Candidate, facts: Facts) -> str | None:
-    """A stage that calibrates, judges or trains needs examples to do so."""
+    """A stage that calibrates, judges or trains needs examples to do so; one that trains, a batch of them."""
     for name, stage in candidate.variant.stages.items():
-        lacking = sorted(stage.reads - facts.splits)
+        lacking = sorted(stage.reads - facts.splits.keys())
         if lacking:
             return f"{name} reads {' and '.join(lacking)} examples, and the data has none"
+        count = facts.splits.get("train", 0)
+        if least_training(stage) > count:
+            return (
+                f"{name} trains in batches of {least_training(stage)}, and the data has {count} training examples: set "
+                f"its batch_size to {count} or less"
+            )
     return None
 
 

@@ -85,7 +85,7 @@ def test_a_pytorch_model_has_no_graph(torch_model: Artifact) -> None:
 def test_the_facts_tell_which_examples_and_packages_there_are(tmp_path: Path) -> None:
     chains: dict[str, Any] = {"baseline": {}, "v": {"q": QuantizeStatic(), "a": NeedsMuch()}}
     facts = facts_of(plan(tmp_path, chains), None)
-    assert facts.splits == {"calibration"}
+    assert facts.splits.keys() == {"calibration"}
     assert facts.labels
     assert facts.missing == {"no_such_package"}
     assert not facts_of(plan(tmp_path, chains, data=Arrays(labelled=False)), None).labels
@@ -99,7 +99,7 @@ def test_random_values_are_told(tmp_path: Path) -> None:
         plan(tmp_path, chains, data=Fitted(data=noise.drawn_for(wanted, {}), fit=Fit(wanted=wanted))), None
     )
     assert facts.drawn
-    assert facts.splits == {"calibration"}
+    assert facts.splits == {"calibration": 8}
     assert not facts.labels
 
 

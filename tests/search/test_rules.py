@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from pipeline.backends.onnxruntime import OnnxRuntime
 from pipeline.backends.openvino import OpenVino
 from pipeline.backends.torch import Torch
+from pipeline.data.dataset import SplitName
 from pipeline.plan import Stage, Target, Variant
 from pipeline.results.change import StageField
 from pipeline.search.facts import Facts, Graph
@@ -48,7 +49,7 @@ FACTS = Facts(
     source="torch",
     graph=ENCODER,
     isa=frozenset({"avx2", "avx512f", "avx512_vnni", "amx_bf16"}),
-    splits=frozenset({"train", "validation", "calibration", "test"}),
+    splits=dict.fromkeys(get_args(SplitName), 500),
     labels=True,
     batch_sizes=(1,),
 )
@@ -88,8 +89,14 @@ ARM = replace(FACTS, isa=frozenset({"asimd", "bf16"}))
         (STATIC, TORCH, FACTS, "torch can't run what quantize makes"),
         (EXPORT, TORCH, replace(FACTS, source="onnx"), "v has no torch model for torch"),
         (chain(s=Simplify()), HALF, replace(FACTS, missing=frozenset({"onnxslim"})), "s needs onnxslim, which is not"),
-        (STATIC, ORT, replace(FACTS, splits=frozenset({"test"})), "quantize reads calibration examples, and the data"),
-        (TUNED, ORT, replace(FACTS, splits=frozenset({"test"})), "finetune reads train and validation examples"),
+        (STATIC, ORT, replace(FACTS, splits={"test": 500}), "quantize reads calibration examples, and the data"),
+        (TUNED, ORT, replace(FACTS, splits={"test": 500}), "finetune reads train and validation examples"),
+        (
+            TUNED,
+            ORT,
+            replace(FACTS, splits={**FACTS.splits, "train": 104}),
+            "finetune trains in batches of 128, and the data has 104 training examples: set its batch_size to 104",
+        ),
         (
             {**TUNED, "finetune": Finetune(distill_weight=0.5)},
             ORT,
@@ -125,10 +132,11 @@ def test_what_a_rule_is_about_is_left_out(stages: Mapping[str, Stage], target: T
     [
         (TUNED, ORT, FACTS),
         (TUNED, TORCH, FACTS),
+        (STATIC, ORT, replace(FACTS, splits={**FACTS.splits, "train": 1})),
         (EXPORT, TORCH, FACTS),
         (EXPORT, ORT, replace(FACTS, source="onnx", graph=None)),
         (chain(s=Simplify()), HALF, FACTS),
-        (STATIC, ORT, replace(FACTS, splits=frozenset({"test", "calibration"}), labels=False)),
+        (STATIC, ORT, replace(FACTS, splits={"test": 500, "calibration": 500}, labels=False)),
         (TUNED, ORT, replace(FACTS, labels=False)),
         (DYNAMIC, ORT, replace(FACTS, drawn=True)),
         (FIXED, OPENVINO, replace(FACTS, graph=replace(ENCODER, quantized=True))),
@@ -176,7 +184,7 @@ def test_without_rules_only_what_can_not_run_is_left_out() -> None:
         return left_out(Candidate(variant=variant, target=ORT, chain="v"), facts, rules=False)
 
     assert said(DYNAMIC, ON_NETWORK) is None
-    assert "calibration" in (said(STATIC, replace(FACTS, splits=frozenset({"test"}))) or "")
+    assert "calibration" in (said(STATIC, replace(FACTS, splits={"test": 500})) or "")
 
 
 def test_each_rule_says_in_a_sentence_why() -> None:

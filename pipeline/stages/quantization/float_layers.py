@@ -44,6 +44,8 @@ def keep_layers_float(model: onnx.ModelProto) -> int:
             values = numpy_helper.to_array(bias)
         else:
             values = np.zeros(channels_of(node, weights.dims), np.float32)
+        if not np.isfinite(values).all():
+            continue
         integers, step = _in_integers(values)
         names = [fresh_name(model, f"{node.output[0]}_bias_{part}") for part in ("int32", "step", "float")]
         graph.initializer.extend(map(numpy_helper.from_array, (integers, step), names))
@@ -57,6 +59,5 @@ def keep_layers_float(model: onnx.ModelProto) -> int:
 
 def _in_integers(bias: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """A bias [C] as integers [C], and their step []."""
-    largest = np.abs(bias).max(initial=0.0)
-    step = np.float32(largest / _LARGEST) if largest else np.float32(1.0)
-    return np.rint(bias.astype(np.float64) / float(step)).astype(np.int32), np.array(step)
+    step = np.maximum(np.abs(bias).max(initial=0.0) / _LARGEST, np.finfo(np.float32).tiny).astype(np.float32)
+    return np.rint(bias / step.astype(np.float64)).astype(np.int32), np.array(step)

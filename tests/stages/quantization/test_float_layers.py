@@ -85,6 +85,18 @@ def test_loading_leaves_the_weights_in_float(tmp_path: Path, kind: str, biased: 
     assert drift(before, after)["sqnr_db"] in (None, pytest.approx(60, abs=25))
 
 
+def test_a_bias_of_almost_nothing_or_of_no_number_does_no_harm(tmp_path: Path) -> None:
+    for value, kept in ((1e-38, 1), (np.inf, 0)):
+        model = between_quantized("Gemm", biased=True)
+        (bias,) = (tensor for tensor in model.graph.initializer if tensor.name == "b")
+        bias.CopyFrom(numpy_helper.from_array(np.full(16, value, np.float32), "b"))
+        assert keep_layers_float(model) == kept
+        outputs = session_at(saved(model, tmp_path / f"{value}").onnx_path).run(
+            None, {"x": np.ones((1, 12), np.float32)}
+        )
+        assert np.isfinite(outputs[0]).all()
+
+
 def test_layers_with_integer_weights_and_those_that_read_floats_are_left_as_they_are() -> None:
     tensors = [weight("w", 8, 4), numpy_helper.from_array(np.zeros((8, 4), np.int8), "wi")]
     tensors += [numpy_helper.from_array(np.array(0.1, np.float32), "step")]
