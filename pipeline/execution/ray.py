@@ -188,6 +188,7 @@ class Tasks:
         import ray
 
         place: str | None = None
+        known = _living().keys()
         possible = there = time.monotonic()
         while True:
             done, _ = ray.wait([running], timeout=_LOOK_S)
@@ -208,7 +209,8 @@ class Tasks:
                 possible = now
             elif now - possible > _GONE_S:
                 raise WorkerFailed(_gone(call.where))
-            if place is None or place in nodes:
+            # One that has not begun may be on any node: what it says of itself is lost with the way there.
+            if (known if place is None else {place}) <= nodes.keys():
                 there = now
             elif possible == now and now - there > _CUT_S:
                 raise Lost("its node is gone from the cluster")

@@ -25,7 +25,7 @@ from pipeline.execution.ray import MANNERS, Tasks
 from pipeline.isolated import Limits
 from pipeline.isolated.template import Template
 from pipeline.libraries.manners import with_manners
-from pipeline.plan import Execution, Target
+from pipeline.plan import Execution, PlacedCall, Target
 from pipeline.run import loop
 from tests.example import Scale, plan
 from tests.execution.calls import dying_once, endless, failing, hanging_once, here, placed, saying
@@ -117,6 +117,31 @@ def test_a_task_whose_node_is_cut_off_is_started_again(
     monkeypatch.setattr(ray, "nodes", nodes)
     monkeypatch.setattr(execution, "_CUT_S", 0.0)
     assert tasks.run(placed(hanging_once, mark)) == "alive"
+
+
+def test_a_task_that_was_not_heard_of_before_a_node_was_gone_is_started_again(
+    tasks: Tasks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run waited for minutes for one that had been sent to the node just before its network was cut."""
+    import ray
+
+    there, mark, once = ray.nodes(), tmp_path / "mark", Tasks._once
+    tried: list[PlacedCall[Any]] = []
+
+    def counted(tasks: Tasks, call: PlacedCall[Any]) -> Any:
+        """Only the first one hangs, whether or not it had begun when it was given up."""
+        if tried:
+            mark.touch()
+        tried.append(call)
+        return once(tasks, call)
+
+    answers = chain([[*there, there[0] | {"NodeID": "cut off"}]], repeat(there))
+    monkeypatch.setattr(ray, "nodes", lambda: next(answers))
+    monkeypatch.setattr(Tasks, "_heard", lambda tasks, name, place: ([], None))
+    monkeypatch.setattr(Tasks, "_once", counted)
+    monkeypatch.setattr(execution, "_CUT_S", 0.0)
+    assert tasks.run(placed(hanging_once, mark)) == "alive"
+    assert len(tried) == 2
 
 
 def test_a_node_that_does_not_exist_is_named_with_those_that_do(tasks: Tasks) -> None:
