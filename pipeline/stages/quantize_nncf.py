@@ -186,7 +186,7 @@ class QuantizeNncf:
         trim_inputs(model)
         before = weighted_nodes(model)
         made = quantized(model, [node.name for node in kept])
-        keep_layers_float(made)
+        keep_layers_float(made, source.onnx_path.parent)
         repair(made)
         write(made, out, is_large(source))
         return before, left_in_float(made)

@@ -228,7 +228,7 @@ class QuantizeStatic:
         self._quantize(calibrated, out / ONNX_FILE, excluded, reduce_range, context.work)
         quantized = onnx.load(out / ONNX_FILE, load_external_data=False)
         changed = keep_results_float(quantized, calibrated.model)
-        kept = keep_layers_float(quantized)
+        kept = keep_layers_float(quantized, out)
         if repair(quantized) or changed or kept:
             onnx.save(quantized, out / ONNX_FILE)
         return quantized

@@ -17,6 +17,9 @@ from pipeline.stages.quantization.products import channel_axis
 if TYPE_CHECKING:
     import onnx
 
+LARGEST_BIAS = 2**30
+"""The largest integer that a bias in 32 bits becomes: the sum that it is added to has room left."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Biased:

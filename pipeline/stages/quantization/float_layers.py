@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.artifact.onnx_rewriting import drop_unused, fresh_name
-from pipeline.stages.quantization.biases import channels_of
+from pipeline.stages.quantization.biases import LARGEST_BIAS, channels_of
 
 if TYPE_CHECKING:
     import onnx
 
 _TAKEN = ("Conv", "ConvTranspose", "Gemm")
-_LARGEST = 2**30
 
 
-def keep_layers_float(model: onnx.ModelProto) -> int:
+def keep_layers_float(model: onnx.ModelProto, folder: Path) -> int:
     """Let layers with weights in float keep them when ONNX Runtime loads the model; returns how many there are.
+    ``folder`` has the constants of a large model that lie beside it.
 
     When ONNX Runtime loads a Conv, ConvTranspose or Gemm between two quantized values, it rounds its float weights to
     8 bits with one scale for all channels. It leaves a layer alone whose bias is no constant
@@ -41,7 +42,7 @@ def keep_layers_float(model: onnx.ModelProto) -> int:
             bias = tensors.get(node.input[2])
             if bias is None or len(bias.dims) != 1:
                 continue
-            values = numpy_helper.to_array(bias)
+            values = numpy_helper.to_array(bias, str(folder))
         else:
             values = np.zeros(channels_of(node, weights.dims), np.float32)
         if not np.isfinite(values).all():
@@ -59,5 +60,5 @@ def keep_layers_float(model: onnx.ModelProto) -> int:
 
 def _in_integers(bias: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """A bias [C] as integers [C], and their step []."""
-    step = np.maximum(np.abs(bias).max(initial=0.0) / _LARGEST, np.finfo(np.float32).tiny).astype(np.float32)
+    step = np.maximum(np.abs(bias).max(initial=0.0) / LARGEST_BIAS, np.finfo(np.float32).tiny).astype(np.float32)
     return np.rint(bias / step.astype(np.float64)).astype(np.int32), np.array(step)

@@ -13,6 +13,7 @@ from pipeline.artifact import SINGLE_FILE_BYTES
 from pipeline.artifact.onnx_rewriting import drop_unused, repair, write
 from pipeline.artifact.torch_module import ModelSpec, free_axes
 from pipeline.errors import StageFailed
+from pipeline.stages.quantization.biases import LARGEST_BIAS
 from pipeline.stages.quantization.float_layers import keep_layers_float
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 OPSET = 18
 """The opset that the dynamo exporter writes without converting."""
-_LARGEST_BIAS = 2**30
 
 
 def write_qdq(program: torch.export.ExportedProgram, spec: ModelSpec, out: Path) -> onnx.ModelProto:
@@ -49,7 +49,7 @@ def write_qdq(program: torch.export.ExportedProgram, spec: ModelSpec, out: Path)
             constants.quantize_bias(node)
         if node.op_type == "QuantizeLinear":
             constants.drop_clip_before(node)
-    keep_layers_float(model)
+    keep_layers_float(model, out)
     repair(model)
     drop_unused(model)
     write(model, out, model.ByteSize() > SINGLE_FILE_BYTES)
@@ -81,7 +81,7 @@ class _Constants:
         if {data.op_type, weights.op_type} != {"DequantizeLinear"} or weights.input[0] not in self.values:
             return
         scale = np.broadcast_to(self.values[data.input[1]] * self.values[weights.input[1]], bias.shape)
-        excess = np.abs(bias) / (scale * _LARGEST_BIAS)
+        excess = np.abs(bias) / (scale * LARGEST_BIAS)
         if excess.max() > 1:
             if self.readers[weights.output[0]] > 1:
                 return

@@ -77,7 +77,7 @@ def test_loading_leaves_the_weights_in_float(tmp_path: Path, kind: str, biased: 
     plain = saved(model, tmp_path / "plain")
     before = session_at(plain.onnx_path, optimized=False).run(None, feed)
     assert lost_by_loading(plain, feed) < 30, "ONNX Runtime leaves them in float by itself"
-    assert keep_layers_float(model) == 1
+    assert keep_layers_float(model, tmp_path) == 1
     onnx.checker.check_model(model, full_check=True)
     kept = saved(model, tmp_path / "kept")
     assert lost_by_loading(kept, feed) > 45
@@ -85,19 +85,30 @@ def test_loading_leaves_the_weights_in_float(tmp_path: Path, kind: str, biased: 
     assert drift(before, after)["sqnr_db"] in (None, pytest.approx(60, abs=25))
 
 
+def test_a_bias_that_lies_beside_a_large_model_is_read_there(tmp_path: Path) -> None:
+    whole = between_quantized("Conv", biased=True)
+    onnx.save(whole, tmp_path / "model.onnx", save_as_external_data=True, location="data", size_threshold=0)
+    model = onnx.load(tmp_path / "model.onnx", load_external_data=False)
+    assert keep_layers_float(model, tmp_path) == 1
+    feed = {"x": RNG.standard_normal((4, 4, 8, 8)).astype(np.float32)}
+    assert lost_by_loading(Artifact(tmp_path, "onnx", ""), feed) < 30
+    onnx.save(model, tmp_path / "model.onnx")
+    assert lost_by_loading(Artifact(tmp_path, "onnx", ""), feed) > 45
+
+
 def test_a_bias_of_almost_nothing_or_of_no_number_does_no_harm(tmp_path: Path) -> None:
     for value, kept in ((1e-38, 1), (np.inf, 0)):
         model = between_quantized("Gemm", biased=True)
         (bias,) = (tensor for tensor in model.graph.initializer if tensor.name == "b")
         bias.CopyFrom(numpy_helper.from_array(np.full(16, value, np.float32), "b"))
-        assert keep_layers_float(model) == kept
+        assert keep_layers_float(model, tmp_path) == kept
         outputs = session_at(saved(model, tmp_path / f"{value}").onnx_path).run(
             None, {"x": np.ones((1, 12), np.float32)}
         )
         assert np.isfinite(outputs[0]).all()
 
 
-def test_layers_with_integer_weights_and_those_that_read_floats_are_left_as_they_are() -> None:
+def test_layers_with_integer_weights_and_those_that_read_floats_are_left_as_they_are(tmp_path: Path) -> None:
     tensors = [weight("w", 8, 4), numpy_helper.from_array(np.zeros((8, 4), np.int8), "wi")]
     tensors += [numpy_helper.from_array(np.array(0.1, np.float32), "step")]
     tensors.append(numpy_helper.from_array(np.array(0, np.int8), "zero"))
@@ -111,7 +122,7 @@ def test_layers_with_integer_weights_and_those_that_read_floats_are_left_as_they
     ]
     model = graph_model(nodes, ("n", 4), ("n", 8), tensors)
     before = model.SerializeToString()
-    assert keep_layers_float(model) == 0
+    assert keep_layers_float(model, tmp_path) == 0
     assert model.SerializeToString() == before
 
 
