@@ -1,11 +1,11 @@
 """Builds with fine-tuning, one after another and side by side: how long they take.
 
-    python benchmarks/builds.py [COUNT…] [--executions local,pool,pool:4,ray] [--examples 4000] [--folder DIR]
+    python benchmarks/builds.py [--counts 12] [--executions local,pool,ray:4] [--examples 4000] [OVERRIDES]
 
-COUNT chains (12 by default) prune fashion_resnet to different widths, fine-tune it for an epoch on some examples,
-export it and quantize it. Each way to carry them out builds into a store of its own, which has the trained model only;
-``pool:4`` has four places. The table has the wall time of each and its part of the first one's. Nothing else should
-run on the machine.
+So many chains prune fashion_resnet to different widths, fine-tune it for an epoch on some examples, export it and
+quantize it. Each way to carry them out builds into a store of its own, which has the trained model only; ``ray:4`` has
+four places. The table has the wall time of each and its part of the first one's. Overrides hold for all ways, such as
+``execution.cpus=0.5``, which lets four tasks of Ray share two cores. Nothing else should run on the machine.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ STEPS = 5
 """The stages of a chain."""
 
 
-def plan_of(execution: str, count: int, examples: int, folder: Path) -> Plan:
+def plan_of(execution: str, count: int, examples: int, folder: Path, overrides: Sequence[str]) -> Plan:
     """The plan of the chains, each another ratio of the variant ``pruned_int8``."""
     name, _, places = execution.partition(":")
     words = [
@@ -46,6 +46,7 @@ def plan_of(execution: str, count: int, examples: int, folder: Path) -> Plan:
         *([f"execution.places={places}"] if places else []),
         "variants.pruned_int8.stages.finetune.epochs=1",
         f"variants.pruned_int8.stages.finetune.max_examples={examples}",
+        *overrides,
     ]
     plan = composed(words, folder / "output")
     chain = plan.variants["pruned_int8"]
@@ -94,17 +95,19 @@ def table(found: Mapping[str, Mapping[int, float]]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="Time builds one after another and side by side.")
-    parser.add_argument("counts", nargs="*", type=int, default=[12], metavar="COUNT")
+    parser.add_argument("--counts", default="12", help="how many chains, with commas between (default: 12)")
     parser.add_argument("--executions", default="local,pool", help="with commas between (default: local,pool)")
     parser.add_argument("--examples", type=int, default=4000, help="that each fine-tuning sees (default: 4000)")
     parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")
-    options = parser.parse_args(arguments)
+    parser.add_argument("overrides", nargs="*", metavar="OVERRIDES", help="such as execution.cpus=0.5")
+    options = parser.parse_intermixed_args(arguments)
+    counts = [int(count) for count in options.counts.split(",")]
     folder = options.folder or Path(tempfile.mkdtemp(prefix="builds-"))
     found: dict[str, dict[int, float]] = {}
     with own_surroundings():
         for execution in options.executions.split(","):
-            for count in options.counts:
-                seconds = timed(plan_of(execution, count, options.examples, folder), count)
+            for count in counts:
+                seconds = timed(plan_of(execution, count, options.examples, folder, options.overrides), count)
                 found.setdefault(execution, {})[count] = seconds
                 print(f"{execution}, {count} chains: {seconds:.0f} s", flush=True)
     print(table(found))

@@ -70,11 +70,12 @@ def check_output(
     outputs that have no batch, where there are any. Raises StageFailed where the output is no valid model, can't be
     loaded or run, has other outputs than its source, is not finite, differs too much, or lies below the floor.
     """
-    expected = ran(source, feed, limit_s=CHECK_S)
+    size = _size_of_calls(source, output, feed)
+    expected = ran(source, feed, size, limit_s=CHECK_S)
     if expected.count == count_of(feed):
-        return compare(source, expected, output, tolerance, feed, floor)
+        return _compared(source, expected, output, tolerance, feed, floor, size)
     few = first_of(feed, expected.count)
-    return {**compare(source, expected, output, tolerance, few, floor), "examples": expected.count}
+    return {**_compared(source, expected, output, tolerance, few, floor, size), "examples": expected.count}
 
 
 def compare(
@@ -82,11 +83,29 @@ def compare(
 ) -> dict[str, Any]:
     """Compare a stage's output with its source as ``check_output`` does, where the source has been run already. It is
     run again, in calls of the same size, where the output takes another batch than the source."""
+    size = _size_of_calls(source, output, feed)
+    if size != fixed_batch_of(source, axes_of(feed)):
+        expected = ran(source, feed, size)
+    return _compared(source, expected, output, tolerance, feed, floor, size)
+
+
+def _size_of_calls(source: Artifact, output: Artifact, feed: Feed) -> int | None:
+    """The batch that the output is fixed at, so the source is called with, too: a model may compute with all examples
+    of a call together. None: any. Raises StageFailed where the output is no valid model."""
     if output.format == "onnx":
         _check_onnx(source, output)
-    size = fixed_batch_of(output, axes_of(feed))
-    if size != fixed_batch_of(source, axes_of(feed)):
-        expected = ran(source, feed, size)  # a model may compute with all examples of a call together
+    return fixed_batch_of(output, axes_of(feed))
+
+
+def _compared(
+    source: Artifact,
+    expected: Ran,
+    output: Artifact,
+    tolerance: float | None,
+    feed: Feed,
+    floor: Floor | None,
+    size: int | None,
+) -> dict[str, Any]:
     found = ran(output, feed)
     _check_shapes(expected, found)
     _check_finite(expected, found)

@@ -21,7 +21,7 @@ from pipeline.plan import Session, Target, as_read
 _BATCH, _FEW = 16, 2
 MOST = 64
 """How many examples are looked at."""
-LIMIT_S = 10.0
+LIMIT_S = 5.0
 """A slow model is looked at on as many of them as it runs in this time."""
 _OF_THE_LIMIT = 0.2
 """The share of that time that one batch may take."""

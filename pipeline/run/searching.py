@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.data.batches import axes_of, batch_of
 from pipeline.data.dataset import Split, SplitName, preprocess
@@ -18,19 +18,19 @@ from pipeline.errors import SlimlineError, UserError, reasoned
 from pipeline.folders.waiting import locked
 from pipeline.measure.outputs import OutputAxes
 from pipeline.plan import BASELINE, Plan
-from pipeline.plan.hints import loads_slowly
 from pipeline.results.intervals import Unit
 from pipeline.results.search import Ending, LeftOut, SearchFindings
 from pipeline.run.build import Builder
 from pipeline.run.drift import DriftJudge, deciding_examples
 from pipeline.run.models import Models
+from pipeline.run.pace import Pace
 from pipeline.run.progress import ProgressDisplay
 from pipeline.run.proof import Clock, examples_of_proof, plan_of_proof
 from pipeline.run.sifting import identity_of_candidate, identity_of_search, learnt, sifted, with_reference
 from pipeline.search import sampling
 from pipeline.search.board import SAME_MODEL, Board, Standing, drift_of
 from pipeline.search.journal import Journal
-from pipeline.search.look import TOGETHER, Look
+from pipeline.search.look import Look
 from pipeline.search.space import candidate_key, space
 from pipeline.search.telling import best as best_so_far
 from pipeline.search.telling import line, planned
@@ -40,9 +40,6 @@ FOLDER = ".search"
 """The folder of the store where the journals of searches lie until they are over."""
 JOURNAL = "search.journal"
 """The journal's name in the folder of the run's samples, once the search is over."""
-_COMPILING_S = 30.0
-"""What a look at a model takes at least that is compiled each time that it is loaded. Seen with fashion_resnet: 36 s on
-a Xeon."""
 _LATE = 2.0
 """What is being built when the time is over may take this many times what was expected of it, and is ended then."""
 _BRIEF = 0.01
@@ -139,11 +136,7 @@ class _Search:
     """The metric's unit, once something was judged."""
     continued: int = 0
     first_answer_s: float | None = None
-    building_s: float = 0.0
-    timing_s: float = 0.0
-    judging_s: float = 0.0
-    looked: int = 0
-    """How many candidates were looked at."""
+    pace: Pace = field(default_factory=Pace)
 
     def run(self) -> None:
         """Take up one candidate after another, until none waits or the time is up."""
@@ -175,9 +168,9 @@ class _Search:
             left_out=list(left_out),
             continued=self.continued,
             first_answer_s=self.first_answer_s,
-            building_s=self.building_s,
-            timing_s=self.timing_s,
-            judging_s=self.judging_s,
+            building_s=self.pace.building_s,
+            timing_s=self.pace.timing_s,
+            judging_s=self.pace.judging_s,
             seconds=self.clock.spent_s(),
         )
 
@@ -199,18 +192,18 @@ class _Search:
         longest_s = self.clock.building_s(answered=self.board.bar() is not None)
         for standing in self.board.waiting():
             expected_s = self.models.times.expected_s(standing.candidate.variant)
-            spent_s = time.monotonic() - began
-            enough = len(ready) >= self._together() or (ready and spent_s + expected_s > longest_s)
+            spent_s, left_s = time.monotonic() - began, self.clock.left_s()
+            enough = len(ready) >= self.pace.together(left_s) or (ready and spent_s + expected_s > longest_s)
             # The first answer waits for nothing that is still to be built.
             first = ready and self.first_answer_s is None and standing.candidate.variant.name not in self.board.built
-            if enough or first or self.clock.left_s() <= 0:
+            if enough or first or left_s <= 0:
                 break
-            needed_s = expected_s + self._look_s(standing)
-            if needed_s > self.clock.left_s():
+            needed_s = expected_s + self.pace.look_s(standing.candidate.target)
+            if needed_s > left_s:
                 what = "building it and a look at it take" if expected_s else "a look at it takes"
                 standing.end("no time", f"{what} about {needed_s:.0f} s, going by others, and less is left")
                 continue
-            deadline = time.monotonic() + max(self.clock.left_s(), _LATE * expected_s)
+            deadline = time.monotonic() + max(left_s, _LATE * expected_s)
             failures = self._build(standing, deadline)
             if failures and time.monotonic() > deadline:
                 standing.end("no time", f"{self._over()}, and it was still being built")
@@ -220,7 +213,7 @@ class _Search:
                 self._end(standing, "not needed", f"{SAME_MODEL} {twin}")
             else:
                 ready.append(standing)
-        self.building_s += time.monotonic() - began
+        self.pace.building_s += time.monotonic() - began
         return ready
 
     def _build(self, standing: Standing, deadline: float) -> list[SlimlineError]:
@@ -246,20 +239,6 @@ class _Search:
             return candidate_key(BASELINE, target.name)
         return self.board.twin(standing)
 
-    def _together(self) -> int:
-        """How many candidates are looked at together: as many as can be timed and judged in the time that is left, if
-        each takes what those before took."""
-        each_s = self._each_s()
-        return max(1, min(TOGETHER, int(self.clock.left_s() / each_s))) if each_s else TOGETHER
-
-    def _each_s(self) -> float:
-        """What timing and judging a candidate took, on average; 0 before there was one."""
-        return (self.timing_s + self.judging_s) / self.looked if self.looked else 0.0
-
-    def _look_s(self, standing: Standing) -> float:
-        """About what timing and judging a candidate takes, going by those before."""
-        return max(self._each_s(), _COMPILING_S if loads_slowly(standing.candidate.target) else 0.0)
-
     def _take_a_look(self, ready: Sequence[Standing]) -> None:
         """Time candidates beside the reference in a few short rounds, and drop what can't reach the best."""
         began = time.monotonic()
@@ -270,8 +249,8 @@ class _Search:
         )
         self.clock.call_ms = looked.call_ms
         seconds = time.monotonic() - began
-        self.timing_s += seconds
-        self.looked += len(ready)
+        self.pace.timing_s += seconds
+        self.pace.looked += len(ready)
         for standing in ready:
             standing.look_s += seconds / len(ready)
             if standing.key in looked.ended:
@@ -298,11 +277,11 @@ class _Search:
                 self._end(standing, "failed", str(failures[0]))
             elif standing.ending is None:
                 self._keep(standing)
-        self.judging_s += time.monotonic() - began
+        self.pace.judging_s += time.monotonic() - began
 
     def _has_judged_enough(self) -> bool:
         judged = len(self.board.judged())
-        slow = bool(judged) and self.judging_s / judged > _BRIEF * self.clock.budget_s
+        slow = bool(judged) and self.pace.judging_s / judged > _BRIEF * self.clock.budget_s
         return slow and judged >= self.clock.finalists
 
     def _judge(self, standing: Standing) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pipeline.analyse.recommend.eligible import KEEPS_MARGIN
+from pipeline.plan import BASELINE
 from pipeline.plan.hints import loads_slowly
 from pipeline.results import numbers as show
 from pipeline.results.figures import Accuracy
@@ -134,21 +135,31 @@ class Board:
         when it is loaded comes behind all that, and settings of sessions when all else is done.
 
         A rescue of the fastest chain that drifts comes before all else that is built as soon: nobody knows yet whether
-        the other chains are fast. The rescues behind it have their turn once it was looked at.
+        the other chains are fast. The rescues behind it have their turn once it was looked at. For the same reason
+        other values of the fastest chain's fields come before all that is still to be built.
         """
         wanted = [one for one in self.standings if one.ending is None and one.speed is None and self._needed(one)]
         first = [one for one in wanted if one.candidate.when != "leads"] or wanted
         turns = sorted(first, key=self._turn)
         leading: dict[tuple[bool, ...], str] = {}
         for rescue in sorted(filter(self._rescues, turns), key=self._hope, reverse=True):
-            leading.setdefault(self._turn(rescue)[:3], rescue.key)
-        return sorted(turns, key=lambda one: (self._turn(one)[:3], one.key not in leading.values()))
+            leading.setdefault(self._turn(rescue)[:-1], rescue.key)
+        return sorted(turns, key=lambda one: (self._turn(one)[:-1], one.key not in leading.values()))
 
     def _turn(self, standing: Standing) -> tuple[bool, ...]:
         """The kinds that it is of, from the one that matters most; False comes first."""
         candidate = standing.candidate
         loads, is_built = loads_slowly(candidate.target), candidate.variant.name in self.built
-        return loads, not is_built, self.times.is_slow(candidate.variant), bool(candidate.changes)
+        led = is_built or self._is_of_the_fastest(standing)
+        return loads, not is_built, not led, self.times.is_slow(candidate.variant), bool(candidate.changes)
+
+    def _is_of_the_fastest(self, standing: Standing) -> bool:
+        """Whether it is a choice of the chain that is the fastest for sure: other values of its fields, not a sample.
+        Where that is the baseline, its runtime is fast and not its chain."""
+        best, candidate = self.bar(), standing.candidate
+        if best is None or best.candidate.chain == BASELINE or standing.drawn or candidate.after is not None:
+            return False
+        return (best.candidate.chain, best.candidate.target) == (candidate.chain, candidate.target)
 
     def _rescues(self, standing: Standing) -> bool:
         return standing.candidate.when == "drifts" and self._before(standing) is not None

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper
 
 from pipeline.artifact import ONNX_FILE, Artifact
 from pipeline.artifact.proof import CHECK_S, Floor, check_output
-from pipeline.artifact.run import run
+from pipeline.artifact.run import ran, run
 from pipeline.errors import StageFailed
 from tests.stages.models import Workplace, resnet, resnet_spec
 
@@ -205,6 +205,21 @@ def test_a_model_of_a_fixed_batch_is_compared_in_calls_of_its_size(tmp_path: Pat
     source = graph_artifact(tmp_path / "a", *nodes)
     fixed = graph_artifact(tmp_path / "b", *nodes, shape=(1, 2))
     assert check_output(source, fixed, 1e-6, X)["max_abs"] == 0.0
+
+
+def test_each_model_is_run_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model of 300 MB takes seconds each time, and a search has little time."""
+    source = graph_artifact(tmp_path / "a", node("Relu"))
+    fixed = graph_artifact(tmp_path / "b", node("Relu"), shape=(1, 2))
+    calls: list[Artifact] = []
+
+    def counted(artifact: Artifact, *arguments: Any, **settings: Any) -> Any:
+        calls.append(artifact)
+        return ran(artifact, *arguments, **settings)
+
+    monkeypatch.setattr("pipeline.artifact.proof.ran", counted)
+    check_output(source, fixed, 1e-6, X)
+    assert calls == [source, fixed]
 
 
 @pytest.mark.parametrize(("call_s", "examples"), [(0.001, None), (CHECK_S / 2, 32), (2 * CHECK_S, 16)])

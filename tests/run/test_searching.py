@@ -18,7 +18,7 @@ from pipeline.artifact import Artifact
 from pipeline.errors import UserError
 from pipeline.plan import Context, MeasureSettings, Plan, SearchSettings
 from pipeline.report.charts import figures as charts
-from pipeline.run import loop, searching
+from pipeline.run import loop, pace
 from pipeline.run.proof import Clock
 from pipeline.search.board import Board
 from pipeline.search.building import BuildTimes
@@ -133,7 +133,7 @@ def test_without_time_the_baseline_is_measured_and_the_rest_is_told(tmp_path: Pa
 def test_a_candidate_that_compiles_when_it_loads_is_not_begun_where_little_time_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(searching, "loads_slowly", lambda target: True)
+    monkeypatch.setattr(pace, "loads_slowly", lambda target: True)
     monkeypatch.setattr(Clock, "left_s", lambda clock: 29.0)
     _, report, _ = run(asked(tmp_path, SEARCH, fixed=CHAINS["fixed"]))
     (trial,) = report["search"]["trials"]

@@ -108,6 +108,26 @@ def test_a_rescue_of_the_fastest_chain_that_drifts_is_built_before_chains_that_n
     assert names(board.waiting()) == ["there", "faster-a", "unseen", "slower-a", "slower-b", "faster-b"]
 
 
+@pytest.mark.parametrize(
+    ("fastest", "speed", "drawn", "first"),
+    [
+        ("int8", 2.25, False, "int8-exporter"),
+        ("int8", 1.0, False, "unseen"),  # it may not be faster at all
+        ("int8", 2.25, True, "unseen"),  # a sample, which may have to be trained
+        ("baseline", 2.25, False, "unseen"),  # on another runtime
+    ],
+)
+def test_a_choice_of_the_fastest_chain_is_built_before_chains_that_nobody_has_seen(
+    fastest: str, speed: float, drawn: bool, first: str
+) -> None:
+    """ViT-Base: dynamic_int8 is faster still by the older exporter, and a search has time for few of its candidates."""
+    change = StageField(variant=fastest, stage="export", field="exporter", value="torchscript")
+    other = standing(f"{fastest}-exporter")
+    other.candidate, other.drawn = replace(other.candidate, chain=fastest, changes=(change,)), drawn
+    waiting = Board(standings=[standing(fastest, speed, 0.0), standing("unseen"), other]).waiting()
+    assert (names(waiting)[0], len(waiting)) == (first, 2)
+
+
 def test_what_is_slow_to_build_comes_behind_what_is_not() -> None:
     """fashion_resnet on a Xeon: a rescue that trained for 213 s came before the pruned chain in int8, which shares the
     training that had ended, and was the fastest of all."""

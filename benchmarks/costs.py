@@ -1,0 +1,211 @@
+"""What an experiment costs past one machine: what a timing node does is measured, what many models need is computed.
+
+    python benchmarks/costs.py RUN [--hours 8] [--folder DIR]
+
+Chains of fashion_resnet that are quickly built are kept in a store. Then 2, 4 and 8 of them are measured on one
+runtime and on two, each as a run that has nothing to build: this is the work of a timing node. The first table has what
+these runs took, and what a line through them says. The second table is computed from it: what a night of HOURS needs
+where each model is an experiment like RUN, the folder of a finished run of any model. It takes about a quarter of an
+hour, and nothing else should run on the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from optimization_table import markdown
+
+from pipeline.errors import SlimlineError
+from pipeline.machine.environment import describe_machine
+from pipeline.results.reading import load_record
+from pipeline.results.record import SAMPLES, Record
+
+CHAINS = (
+    "baseline",
+    "static_int8",
+    "optimized",
+    "simplified",
+    "weights_int8",
+    "fixed_shapes",
+    "static_int8_fixed_batch",
+    "nncf_int8_onnx",
+)
+"""Chains without a training, which run on both runtimes."""
+COUNTS = (2, 4, 8)
+RUNTIMES = ("ort_cpu", "openvino_cpu")
+FLEETS = ((1, 5, 1), (20, 30, 4), (1000, 5, 1), (1000, 30, 1), (1000, 30, 4))
+"""Models, chains of each, and kinds of machine that each is timed on."""
+_HOUR_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What measuring some rows took, in seconds."""
+
+    chains: int
+    runtimes: int
+    whole_s: float
+    """From the command to its end."""
+    rounds_s: float
+
+    @property
+    def rows(self) -> int:
+        """How many rows were measured."""
+        return self.chains * self.runtimes
+
+    @property
+    def rest_s(self) -> float:
+        """All but the rounds: starting, each row alone, the accuracy, the report."""
+        return self.whole_s - self.rounds_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """``fixed_s`` and ``row_s`` for each row: a line through what was measured, by least squares."""
+
+    fixed_s: float
+    row_s: float
+
+    @staticmethod
+    def through(costs: Sequence[Cost]) -> Line:
+        """The line of all but the rounds."""
+        row_s, fixed_s = np.polyfit([cost.rows for cost in costs], [cost.rest_s for cost in costs], 1)
+        return Line(fixed_s=float(fixed_s), row_s=float(row_s))
+
+    def seconds(self, rows: int) -> float:
+        """What so many rows take."""
+        return self.fixed_s + self.row_s * rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """What a finished run says of its costs."""
+
+    chains: int
+    stages: int
+    building_s: float
+    """Of all its stages, each once."""
+    rows: int
+    rounds_s: float
+    budget_s: float | None
+    """The most that the rounds may take."""
+
+    @staticmethod
+    def of(record: Record) -> Experiment:
+        """The costs of a run."""
+        stages = {stage.key: stage.seconds for variant in record.variants for stage in variant.stages}
+        return Experiment(
+            chains=sum(variant.status == "ok" for variant in record.variants),
+            stages=len(stages),
+            building_s=sum(stages.values()),
+            rows=sum(subject.status == "ok" for subject in record.subjects),
+            rounds_s=record.latency.seconds,
+            budget_s=record.measure.budget_s,
+        )
+
+    def building(self, chains: int) -> float:
+        """What so many chains take to build on one machine, in seconds; each is like the mean one of the run."""
+        return self.building_s / self.chains * chains
+
+    def timing(self, chains: int, line: Line) -> float:
+        """What a timing node needs for so many chains on one runtime, in seconds."""
+        rounds = self.rounds_s / self.rows * chains
+        return line.seconds(chains) + (rounds if self.budget_s is None else min(rounds, self.budget_s))
+
+
+def run(words: Sequence[str], out: Path) -> float:
+    """Run an experiment as a user does; returns its seconds."""
+    command = (sys.executable, "-m", "pipeline", *words, f"hydra.run.dir={out}")
+    log = out.with_suffix(".log")
+    began = time.monotonic()
+    with log.open("w") as text:
+        code = subprocess.run(command, stdout=text, stderr=text, check=False).returncode
+    if code:
+        raise SlimlineError(f"the run ended with code {code}: {log} tells why")
+    return time.monotonic() - began
+
+
+def measured(folder: Path) -> list[Cost]:
+    """What each number of chains takes on each number of runtimes, with a store that has all of them."""
+    store = f"store.path={folder / 'store'}"
+    run([f"variant=[{','.join(CHAINS)}]", f"target=[{','.join(RUNTIMES)}]", "measure=quick", store], folder / "build")
+    costs = []
+    for runtimes in (1, len(RUNTIMES)):
+        for chains in COUNTS:
+            out = folder / f"{chains}_on_{runtimes}"
+            words = [f"variant=[{','.join(CHAINS[:chains])}]", f"target=[{','.join(RUNTIMES[:runtimes])}]", store]
+            whole_s = run(words, out)
+            rounds_s = load_record(out / SAMPLES).latency.seconds
+            costs.append(Cost(chains=chains, runtimes=runtimes, whole_s=whole_s, rounds_s=rounds_s))
+            print(f"{chains} chains on {runtimes}: {whole_s:.0f} s", file=sys.stderr, flush=True)
+    return costs
+
+
+def measured_table(costs: Sequence[Cost], line: Line) -> list[str]:
+    """What was measured, beside the line."""
+    heads = ("chains", "runtimes", "rows", "whole run", "its rounds", "the rest", "the rest, by the line")
+    rows = (
+        (
+            f"{cost.chains}",
+            f"{cost.runtimes}",
+            f"{cost.rows}",
+            *(f"{seconds:.0f} s" for seconds in (cost.whole_s, cost.rounds_s, cost.rest_s, line.seconds(cost.rows))),
+        )
+        for cost in costs
+    )
+    return markdown([heads, *rows])
+
+
+def computed_table(experiment: Experiment, line: Line, hours: float) -> list[str]:
+    """What fleets of models need; builders and timing nodes are machines like this one."""
+    heads = (
+        "models", "chains", "kinds of machine", "building", f"builders for {hours:g} h",
+        "timing on each kind", f"timing nodes for {hours:g} h",
+    )  # fmt: skip
+    rows = []
+    for models, chains, kinds in FLEETS:
+        building = models * experiment.building(chains) / _HOUR_S
+        timing = models * experiment.timing(chains, line) / _HOUR_S
+        nodes = kinds * math.ceil(timing / hours)
+        cells = (f"{building:,.1f} h", f"{math.ceil(building / hours)}", f"{timing:,.1f} h", f"{nodes}")
+        rows.append((f"{models:,}", f"{chains}", f"{kinds}", *cells))
+    return markdown([heads, *rows])
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a finished run")
+    parser.add_argument("--hours", type=float, default=8.0, help="how long a night is (default: 8)")
+    parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")
+    arguments = parser.parse_args()
+    try:
+        experiment = Experiment.of(load_record(arguments.run / SAMPLES))
+        with tempfile.TemporaryDirectory() as own:
+            folder = arguments.folder or Path(own)
+            folder.mkdir(parents=True, exist_ok=True)
+            costs = measured(folder)
+    except SlimlineError as error:
+        sys.exit(f"costs: {error}")
+    line, machine = Line.through(costs), describe_machine()
+    print(f"{machine.cpu}, {machine.cores} cores\n\nMeasured:\n")
+    print("\n".join(measured_table(costs, line)))
+    print(
+        f"\nThe line: {line.fixed_s:.1f} s, and {line.row_s:.1f} s for each row.\n"
+        f"The run: {experiment.stages} stages of {experiment.chains} chains in {experiment.building_s:.0f} s, "
+        f"{experiment.rows} rows, rounds of {experiment.rounds_s:.0f} s.\n\nComputed:\n"
+    )
+    print("\n".join(computed_table(experiment, line, arguments.hours)))
+
+
+if __name__ == "__main__":
+    main()
