@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -38,6 +40,13 @@ def built(overrides: Sequence[str]) -> Iterator[Experiment]:
             models = {name: making.build(variant) for name, variant in plan.variants.items()}
         inputs = preprocess(plan.data.split("test").inputs, plan.model.preprocessing)
         yield Experiment(plan=plan, rows=rows(plan, models), inputs=inputs)
+
+
+def run_pipeline(words: Sequence[str], out: Path, log: Path) -> int:
+    """Run an experiment as a user does, into the folder ``out``; returns its exit code. ``log`` has what it says."""
+    command = (sys.executable, "-m", "pipeline", *words, f"hydra.run.dir={out}")
+    with log.open("w") as text:
+        return subprocess.run(command, stdout=text, stderr=text, check=False).returncode
 
 
 def composed(overrides: Sequence[str], output: Path) -> Plan:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from built import run_pipeline
 from optimization_table import markdown
 
 from pipeline.errors import SlimlineError
@@ -122,13 +122,11 @@ class Experiment:
         return line.seconds(chains) + (rounds if self.budget_s is None else min(rounds, self.budget_s))
 
 
-def run(words: Sequence[str], out: Path) -> float:
-    """Run an experiment as a user does; returns its seconds."""
-    command = (sys.executable, "-m", "pipeline", *words, f"hydra.run.dir={out}")
+def timed(words: Sequence[str], out: Path) -> float:
+    """Run an experiment; returns its seconds. Raises SlimlineError where a part of it fails."""
     log = out.with_suffix(".log")
     began = time.monotonic()
-    with log.open("w") as text:
-        code = subprocess.run(command, stdout=text, stderr=text, check=False).returncode
+    code = run_pipeline(words, out, log)
     if code:
         raise SlimlineError(f"the run ended with code {code}: {log} tells why")
     return time.monotonic() - began
@@ -137,13 +135,13 @@ def run(words: Sequence[str], out: Path) -> float:
 def measured(folder: Path) -> list[Cost]:
     """What each number of chains takes on each number of runtimes, with a store that has all of them."""
     store = f"store.path={folder / 'store'}"
-    run([f"variant=[{','.join(CHAINS)}]", f"target=[{','.join(RUNTIMES)}]", "measure=quick", store], folder / "build")
+    timed([f"variant=[{','.join(CHAINS)}]", f"target=[{','.join(RUNTIMES)}]", "measure=quick", store], folder / "build")
     costs = []
     for runtimes in (1, len(RUNTIMES)):
         for chains in COUNTS:
             out = folder / f"{chains}_on_{runtimes}"
             words = [f"variant=[{','.join(CHAINS[:chains])}]", f"target=[{','.join(RUNTIMES[:runtimes])}]", store]
-            whole_s = run(words, out)
+            whole_s = timed(words, out)
             rounds_s = load_record(out / SAMPLES).latency.seconds
             costs.append(Cost(chains=chains, runtimes=runtimes, whole_s=whole_s, rounds_s=rounds_s))
             print(f"{chains} chains on {runtimes}: {whole_s:.0f} s", file=sys.stderr, flush=True)

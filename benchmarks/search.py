@@ -16,7 +16,6 @@ import argparse
 import json
 import shutil
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from built import composed
+from built import composed, run_pipeline
 from grid import Pair, answer_of, by_pair, leaders_of, measure, reference, speedups
 from optimization_table import markdown
 
@@ -101,12 +100,11 @@ def search(place: Place, number: int) -> float:
         store = place.folder / f"store_{number}"
         shutil.rmtree(store, ignore_errors=True)
         words = ("experiment=best", f"model={place.model}", *MODELS[place.model], f"seed={number}", *place.overrides)
-        command = (sys.executable, "-m", "pipeline", *words, f"store.path={store}", f"hydra.run.dir={out}")
-        with (place.folder / f"search_{number}.log").open("w") as log:
-            code = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
+        log = place.folder / f"search_{number}.log"
+        code = run_pipeline([*words, f"store.path={store}"], out, log)
         shutil.rmtree(store, ignore_errors=True)
         if code not in (0, 1):
-            raise SlimlineError(f"the search ended with code {code}: {log.name} tells why")
+            raise SlimlineError(f"the search ended with code {code}: {log} tells why")
 
     return place.step(f"search_{number}", do)
 

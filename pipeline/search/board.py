@@ -156,8 +156,11 @@ class Board:
     def _is_of_the_fastest(self, standing: Standing) -> bool:
         """Whether it is a choice of the chain that is the fastest for sure: other values of its fields, not a sample.
         Where that is the baseline, its runtime is fast and not its chain."""
-        best, candidate = self.bar(), standing.candidate
-        if best is None or best.candidate.chain == BASELINE or standing.drawn or candidate.after is not None:
+        candidate = standing.candidate
+        if not candidate.changes or standing.drawn or candidate.after is not None:
+            return False
+        best = self.bar()
+        if best is None or best.candidate.chain == BASELINE:
             return False
         return (best.candidate.chain, best.candidate.target) == (candidate.chain, candidate.target)
 
