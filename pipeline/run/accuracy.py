@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate
@@ -19,7 +18,6 @@ from pipeline.data.steps import carry_in
 from pipeline.errors import OutOfSpace, UserError, reasoned
 from pipeline.isolated.template import Template
 from pipeline.machine.card import card_of
-from pipeline.machine.environment import available_cores
 from pipeline.measure.accuracy import Predicted, predict
 from pipeline.measure.group import Subject
 from pipeline.measure.likeness import likenesses, remarks_on
@@ -30,6 +28,7 @@ from pipeline.results.record import AccuracySamples
 from pipeline.run.building import limits_for
 from pipeline.run.carrying import judged_by_sequence
 from pipeline.run.progress import ProgressDisplay
+from pipeline.run.side_by_side import on_cores, workers
 from pipeline.run.table import Table
 
 LABEL = "accuracy"
@@ -89,7 +88,7 @@ def evaluate_all(
             template = stack.enter_context(Template(_imported(models, plan.metric)))
             template.begin()  # here, as it would end with a thread of the pool
             idle.put(template)
-        pool = stack.enter_context(_workers(size, stop))
+        pool = stack.enter_context(workers(size, stop))
         futures = {name: pool.submit(evaluate, name) for name in models}
         for name, future in futures.items():
             try:
@@ -133,8 +132,7 @@ def _side_by_side(table: Table, models: Models) -> int:
 
     One on an accelerator that doesn't tell.
     """
-    threads = max((subjects[0].target.threads for _, subjects in models.values()), default=1)
-    cores = max(1, min(len(models), available_cores() // threads))
+    cores = on_cores(subjects[0].target for _, subjects in models.values())
     if all(subjects[0].target.device == "cpu" for _, subjects in models.values()):
         return cores
     needed = table.needed_bytes()
@@ -153,16 +151,3 @@ def _imported(models: Models, metric: Metric) -> tuple[str, ...]:
     torch = ("torch",) if any("torch" in on.backend.runs or on.device == "cuda" for on in targets) else ()
     special = ("scipy.special",) if isinstance(metric, TopOne) else ()  # for the probabilities of its classes
     return (*torch, "onnxruntime", predict.__module__, *special)
-
-
-@contextmanager
-def _workers(size: int, stop: Event) -> Iterator[ThreadPoolExecutor]:
-    """Threads, this many at a time. Ctrl-C ends the processes that the threads wait for, so that it does not wait for
-    them."""
-    with ThreadPoolExecutor(size) as pool:
-        try:
-            yield pool
-        except BaseException:
-            stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import reduce
+from threading import Event
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from pipeline.plan import Plan, Target
 from pipeline.results.figures import Accuracy
 from pipeline.results.record import AccuracySamples
 from pipeline.run.building import limits_for
+from pipeline.run.side_by_side import on_cores, workers
 
 DECIDING: tuple[SplitName, ...] = ("validation", "calibration")
 """The splits whose examples decide, in the order in which they are taken."""
@@ -34,7 +36,7 @@ _MS_PER_S = 1e3
 
 @dataclass(slots=True, kw_only=True)
 class DriftJudge:
-    """Judges candidates beside the baseline on the same examples; it runs the baseline once."""
+    """Judges candidates beside the baseline on the same examples; it runs the baseline once, with the first of them."""
 
     plan: Plan
     examples: Split
@@ -62,13 +64,15 @@ class DriftJudge:
         Raises what ``predict`` raises.
         """
         if self._baseline is None:
-            self._baseline = self._predicted(*reference, self.count(call_ms))
-        count = len(self._baseline)
+            baseline, predicted = self._first(reference, (artifact, target), self.count(call_ms))
+        else:
+            baseline, predicted = self._baseline, self._predicted(artifact, target, len(self._baseline))
+        count = len(baseline)
         name, on = self.plan.measure.reference_for(target.name)
         labels = self.examples.labels
         samples = AccuracySamples(
             labels=None if labels is None else labels[:count],
-            predictions={f"{name}@{on}": self._baseline, key: self._predicted(artifact, target, count)},
+            predictions={f"{name}@{on}": baseline, key: predicted},
             metric=self.plan.metric.name,
             metric_class=class_path(self.plan.metric),
             metric_fields=fields_of(self.plan.metric),
@@ -76,7 +80,22 @@ class DriftJudge:
         accuracy = accuracies(samples, self.plan.constraints, self.plan.measure).get(key)
         return accuracy, "; ".join(accuracy_obstacles(accuracy))
 
-    def _predicted(self, artifact: Artifact, target: Target, count: int) -> NDArray[np.generic]:
+    def _first(
+        self, reference: tuple[Artifact, Target], candidate: tuple[Artifact, Target], count: int
+    ) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
+        """The predictions of the reference, which are kept, and of the first candidate: side by side, where both run on
+        the processor and it has the cores."""
+        stop, targets = Event(), [reference[1], candidate[1]]
+        size = on_cores(targets) if all(target.device == "cpu" for target in targets) else 1
+        with workers(size, stop) as pool:
+            own = pool.submit(self._predicted, *reference, count, stop)
+            other = pool.submit(self._predicted, *candidate, count, stop)
+            self._baseline = own.result()
+            return self._baseline, other.result()
+
+    def _predicted(
+        self, artifact: Artifact, target: Target, count: int, stop: Event | None = None
+    ) -> NDArray[np.generic]:
         first = {name: chosen(array, slice(count)) for name, array in self.inputs.items()}
         predicted = predict(
             artifact,
@@ -86,6 +105,7 @@ class DriftJudge:
             max(self.plan.batch_sizes),
             output_axes=self.output_axes,
             limits=limits_for(self.plan),
+            stop=stop,
         )
         if predicted.predictions is None:
             raise SlimlineError(predicted.reason or "its outputs can't be judged")

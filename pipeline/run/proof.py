@@ -50,6 +50,8 @@ class Clock:
     """Whether a part of them can be judged; of calls that carry a state none can be left out."""
     call_ms: float | None = None
     """The reference's median call; None before it was timed."""
+    speeds: Sequence[float] = ()
+    """How many times as fast as the reference the finalists are, as far as they are known."""
 
     @property
     def budget_s(self) -> float:
@@ -66,13 +68,9 @@ class Clock:
         """How many test examples the proof judges: as many as a share of the budget allows."""
         if self.call_ms is None or not self.divisible:
             return self.tested
-        affordable = int(_JUDGING * self.budget_s / (self._rows * self.call_ms / _MS_PER_S / _SIDE_BY_SIDE))
+        rows = self.finalists + 1
+        affordable = int(_JUDGING * self.budget_s / (rows * self.call_ms / _MS_PER_S / _SIDE_BY_SIDE))
         return min(self.tested, max(affordable, _FEWEST_JUDGED))
-
-    @property
-    def _rows(self) -> int:
-        """The finalists and the reference."""
-        return self.finalists + 1
 
     def spent_s(self) -> float:
         """The time since the run began."""
@@ -96,26 +94,33 @@ class Clock:
         """About what the proof takes, within its shares of the budget."""
         if self.call_ms is None:
             return _MOST * self.budget_s
-        beside_s, least_s = self._beside_s(self.call_ms), _LEAST * self.budget_s
+        unknown = self.finalists - len(self.speeds)
+        calls_ms = [*self._calls_ms(self.call_ms), *[self.call_ms] * unknown]
+        beside_s, least_s = self._beside_s(calls_ms), _LEAST * self.budget_s
         most_s = min(max(_MOST * self.budget_s, beside_s + least_s), _WHOLE * self.budget_s)
-        return min(max(self._rounds_s(self.call_ms), least_s) + beside_s, most_s)
+        return min(max(self._rounds_s(calls_ms), least_s) + beside_s, most_s)
 
     def measuring_s(self) -> float:
-        """What is left of the budget for the proof's rounds; at least a share of the budget."""
-        beside_s = self._beside_s(self.call_ms or 1.0)
+        """What is left of the budget for the proof's rounds, once all finalists are known; at least a share of the
+        budget."""
+        beside_s = self._beside_s(self._calls_ms(self.call_ms or 1.0))
         return max(self.budget_s - self.spent_s() - beside_s, _LEAST * self.budget_s)
 
-    def _rounds_s(self, call_ms: float) -> float:
-        """About what the rounds up to the first look take, for the finalists, the reference and its clone."""
-        rows = self._rows + 1
-        return expect(dict.fromkeys(map(str, range(rows)), call_ms), rows * _START_S, self.plan.measure).seconds[0]
+    def _calls_ms(self, call_ms: float) -> list[float]:
+        """The calls of the reference and of the finalists that are known."""
+        return [call_ms, *(call_ms / speed for speed in self.speeds)]
 
-    def _beside_s(self, call_ms: float) -> float:
+    def _rounds_s(self, calls_ms: Sequence[float]) -> float:
+        """About what the rounds up to the first look take, for the reference, its clone and the finalists."""
+        rows = {str(number): call_ms for number, call_ms in enumerate([calls_ms[0], *calls_ms])}
+        return expect(rows, len(rows) * _START_S, self.plan.measure).seconds[0]
+
+    def _beside_s(self, calls_ms: Sequence[float]) -> float:
         """About what the proof takes beside its rounds: each row alone, the test split, the maps, the report."""
-        call_s = call_ms / _MS_PER_S
-        alone_s = _ALONE_S + _ALONE_CALLS * call_s
-        maps_s = expected_s(self.plan, self.finalists, call_ms)
-        return self._rows * (alone_s + self.judged * call_s / _SIDE_BY_SIDE) + maps_s + _WRITING_S
+        alone_s = len(calls_ms) * _ALONE_S + _ALONE_CALLS * sum(calls_ms) / _MS_PER_S
+        judging_s = self.judged * sum(calls_ms) / _MS_PER_S / _SIDE_BY_SIDE
+        maps_s = expected_s(self.plan, len(calls_ms) - 1, calls_ms[0])
+        return alone_s + judging_s + maps_s + _WRITING_S
 
 
 def examples_of_proof(plan: Plan, test: Split, clock: Clock) -> tuple[Split, str | None]:

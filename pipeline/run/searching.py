@@ -142,11 +142,13 @@ class _Search:
         """Take up one candidate after another, until none waits or the time is up."""
         self.journal.open()
         self._take_up_ended()
+        self._expect_proof()
         while self.board.waiting() and self.clock.left_s() > 0:
             ready = self._next_built()
             if ready:
                 self._take_a_look(ready)
                 self._judge_all()
+                self._expect_proof()
                 self._say_best()
             sampling.draw(self.plan, self.board, self.journal)
         self.board.close(self._over())
@@ -154,7 +156,7 @@ class _Search:
 
     def finalists(self) -> list[Standing]:
         """The candidates that are proven."""
-        chosen = self.board.finalists(self.clock.finalists)
+        chosen = self._expect_proof()
         for standing in chosen:
             standing.ending = "finalist"
         return chosen
@@ -173,6 +175,12 @@ class _Search:
             judging_s=self.pace.judging_s,
             seconds=self.clock.spent_s(),
         )
+
+    def _expect_proof(self) -> list[Standing]:
+        """The finalists as it stands; the clock keeps time for these, and for those that are not known yet."""
+        chosen = self.board.finalists(self.clock.finalists)
+        self.clock.speeds = [one.speed.value for one in chosen if one.speed is not None]
+        return chosen
 
     def _take_up_ended(self) -> None:
         """Give the candidates what an earlier, stopped run of this search has seen of them."""

@@ -35,6 +35,20 @@ def test_the_time_that_is_kept_for_the_proof(tmp_path: Path, call_ms: float | No
     assert clock.left_s() == pytest.approx(600.0 - clock.proof_s(), abs=1.0)
 
 
+def test_finalists_that_are_known_are_counted_with_their_own_calls(tmp_path: Path) -> None:
+    chosen = plan(tmp_path, {"baseline": {}}, search=SearchSettings(budget_s=600.0, finalists=3))
+    clock = Clock(plan=chosen, began=time.monotonic(), tested=300, call_ms=370.0)
+    four_s = clock.proof_s()
+    row_s = 12 * 0.37 + clock.judged * 0.37 / 1.5  # twelve calls alone, and the test split
+    clock.speeds = (2.0, 2.0)
+    assert clock.proof_s() == pytest.approx(four_s - row_s, abs=0.1), "two rows take half as long, one is not known"
+    clock.speeds = (2.0, 2.0, 2.0)
+    assert clock.proof_s() == pytest.approx(four_s - 1.5 * row_s, abs=0.1)
+    beside_s = 600.0 - clock.measuring_s()
+    clock.speeds = (2.0,)
+    assert clock.measuring_s() == pytest.approx(600.0 - beside_s + row_s + 2 * 3.0, abs=0.1), "two rows fewer"
+
+
 def test_a_part_of_the_test_split_is_judged_where_all_of_it_would_take_too_long(tmp_path: Path) -> None:
     chosen = plan(tmp_path, {"baseline": {}}, search=SearchSettings(budget_s=600.0, finalists=3))
     test = Split(inputs={"x": np.arange(1000.0)[:, None]}, labels=np.repeat([0, 1], 500))
