@@ -4,9 +4,10 @@
 
 Chains of fashion_resnet that are quickly built are kept in a store. Then 2, 4 and 8 of them are measured on one
 runtime and on two, each as a run that has nothing to build: this is the work of a timing node. The first table has what
-these runs took, and what a line through them says. The second table is computed from it: what a night of HOURS needs
-where each model is an experiment like RUN, the folder of a finished run of any model. It takes about a quarter of an
-hour, and nothing else should run on the machine.
+these runs took, and what lines through them say. The second table is computed from them: what a night of HOURS needs
+where each model is an experiment like RUN, the folder of a finished run of any model. RUN says how long its rounds took
+for its rows, and the line how this changes with the rows. It takes about a quarter of an hour, and nothing else should
+run on the machine.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import math
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,14 +77,32 @@ class Line:
     row_s: float
 
     @staticmethod
-    def through(costs: Sequence[Cost]) -> Line:
-        """The line of all but the rounds."""
-        row_s, fixed_s = np.polyfit([cost.rows for cost in costs], [cost.rest_s for cost in costs], 1)
+    def through(costs: Sequence[Cost], seconds: Callable[[Cost], float]) -> Line:
+        """The line through these seconds of each."""
+        row_s, fixed_s = np.polyfit([cost.rows for cost in costs], list(map(seconds, costs)), 1)
         return Line(fixed_s=float(fixed_s), row_s=float(row_s))
 
     def seconds(self, rows: int) -> float:
         """What so many rows take."""
         return self.fixed_s + self.row_s * rows
+
+    def __str__(self) -> str:
+        return f"{self.fixed_s:.1f} s, and {self.row_s:.1f} s for each row"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """How the time of a timing node grows with its rows."""
+
+    rounds: Line
+    rest: Line
+
+    @staticmethod
+    def of(costs: Sequence[Cost]) -> Timing:
+        """What was measured, as two lines."""
+        return Timing(
+            rounds=Line.through(costs, lambda cost: cost.rounds_s), rest=Line.through(costs, lambda cost: cost.rest_s)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,10 +135,10 @@ class Experiment:
         """What so many chains take to build on one machine, in seconds; each is like the mean one of the run."""
         return self.building_s / self.chains * chains
 
-    def timing(self, chains: int, line: Line) -> float:
+    def timing(self, chains: int, timing: Timing) -> float:
         """What a timing node needs for so many chains on one runtime, in seconds."""
-        rounds = self.rounds_s / self.rows * chains
-        return line.seconds(chains) + (rounds if self.budget_s is None else min(rounds, self.budget_s))
+        rounds_s = self.rounds_s * timing.rounds.seconds(chains) / timing.rounds.seconds(self.rows)
+        return timing.rest.seconds(chains) + (rounds_s if self.budget_s is None else min(rounds_s, self.budget_s))
 
 
 def timed(words: Sequence[str], out: Path) -> float:
@@ -148,22 +167,19 @@ def measured(folder: Path) -> list[Cost]:
     return costs
 
 
-def measured_table(costs: Sequence[Cost], line: Line) -> list[str]:
-    """What was measured, beside the line."""
-    heads = ("chains", "runtimes", "rows", "whole run", "its rounds", "the rest", "the rest, by the line")
-    rows = (
-        (
-            f"{cost.chains}",
-            f"{cost.runtimes}",
-            f"{cost.rows}",
-            *(f"{seconds:.0f} s" for seconds in (cost.whole_s, cost.rounds_s, cost.rest_s, line.seconds(cost.rows))),
-        )
-        for cost in costs
-    )
-    return markdown([heads, *rows])
+def measured_table(costs: Sequence[Cost], timing: Timing) -> list[str]:
+    """What was measured, beside the lines."""
+    heads = ("chains", "runtimes", "rows", "whole run", "its rounds", "by the line", "the rest", "by the line")
+
+    def row(cost: Cost) -> tuple[str, ...]:
+        by_lines = timing.rounds.seconds(cost.rows), timing.rest.seconds(cost.rows)
+        seconds = (cost.whole_s, cost.rounds_s, by_lines[0], cost.rest_s, by_lines[1])
+        return (f"{cost.chains}", f"{cost.runtimes}", f"{cost.rows}", *(f"{one:.0f} s" for one in seconds))
+
+    return markdown([heads, *map(row, costs)])
 
 
-def computed_table(experiment: Experiment, line: Line, hours: float) -> list[str]:
+def computed_table(experiment: Experiment, timing: Timing, hours: float) -> list[str]:
     """What fleets of models need; builders and timing nodes are machines like this one."""
     heads = (
         "models", "chains", "kinds of machine", "building", f"builders for {hours:g} h",
@@ -171,10 +187,10 @@ def computed_table(experiment: Experiment, line: Line, hours: float) -> list[str
     )  # fmt: skip
     rows = []
     for models, chains, kinds in FLEETS:
-        building = models * experiment.building(chains) / _HOUR_S
-        timing = models * experiment.timing(chains, line) / _HOUR_S
-        nodes = kinds * math.ceil(timing / hours)
-        cells = (f"{building:,.1f} h", f"{math.ceil(building / hours)}", f"{timing:,.1f} h", f"{nodes}")
+        building_h = models * experiment.building(chains) / _HOUR_S
+        timing_h = models * experiment.timing(chains, timing) / _HOUR_S
+        nodes = kinds * math.ceil(timing_h / hours)
+        cells = (f"{building_h:,.1f} h", f"{math.ceil(building_h / hours)}", f"{timing_h:,.1f} h", f"{nodes}")
         rows.append((f"{models:,}", f"{chains}", f"{kinds}", *cells))
     return markdown([heads, *rows])
 
@@ -194,15 +210,15 @@ def main() -> None:
             costs = measured(folder)
     except SlimlineError as error:
         sys.exit(f"costs: {error}")
-    line, machine = Line.through(costs), describe_machine()
+    timing, machine = Timing.of(costs), describe_machine()
     print(f"{machine.cpu}, {machine.cores} cores\n\nMeasured:\n")
-    print("\n".join(measured_table(costs, line)))
+    print("\n".join(measured_table(costs, timing)))
     print(
-        f"\nThe line: {line.fixed_s:.1f} s, and {line.row_s:.1f} s for each row.\n"
+        f"\nThe rounds, by their line: {timing.rounds}. The rest: {timing.rest}.\n"
         f"The run: {experiment.stages} stages of {experiment.chains} chains in {experiment.building_s:.0f} s, "
         f"{experiment.rows} rows, rounds of {experiment.rounds_s:.0f} s.\n\nComputed:\n"
     )
-    print("\n".join(computed_table(experiment, line, arguments.hours)))
+    print("\n".join(computed_table(experiment, timing, arguments.hours)))
 
 
 if __name__ == "__main__":
