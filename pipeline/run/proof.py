@@ -72,6 +72,11 @@ class Clock:
         affordable = int(_JUDGING * self.budget_s / (rows * self.call_ms / _MS_PER_S / _SIDE_BY_SIDE))
         return min(self.tested, max(affordable, _FEWEST_JUDGED))
 
+    @property
+    def over(self) -> str:
+        """Why what still waits has no turn."""
+        return f"the time for looking was over (search.budget_s={self.budget_s:g})"
+
     def spent_s(self) -> float:
         """The time since the run began."""
         return time.monotonic() - self.began

@@ -17,7 +17,7 @@ from pipeline.data.steps import carry_in
 from pipeline.errors import SlimlineError, UserError, reasoned
 from pipeline.folders.waiting import locked
 from pipeline.measure.outputs import OutputAxes
-from pipeline.plan import BASELINE, Plan
+from pipeline.plan import Plan
 from pipeline.results.intervals import Unit
 from pipeline.results.search import Ending, LeftOut, SearchFindings
 from pipeline.run.build import Builder
@@ -26,12 +26,13 @@ from pipeline.run.models import Models
 from pipeline.run.pace import Pace
 from pipeline.run.progress import ProgressDisplay
 from pipeline.run.proof import Clock, examples_of_proof, plan_of_proof
+from pipeline.run.readying import Readying
 from pipeline.run.sifting import identity_of_candidate, identity_of_search, learnt, sifted, with_reference
 from pipeline.search import sampling
-from pipeline.search.board import SAME_MODEL, Board, Standing, drift_of
+from pipeline.search.board import Board, Standing, drift_of
 from pipeline.search.journal import Journal
 from pipeline.search.look import Look
-from pipeline.search.space import candidate_key, space
+from pipeline.search.space import space
 from pipeline.search.telling import best as best_so_far
 from pipeline.search.telling import line, planned
 
@@ -40,8 +41,6 @@ FOLDER = ".search"
 """The folder of the store where the journals of searches lie until they are over."""
 JOURNAL = "search.journal"
 """The journal's name in the folder of the run's samples, once the search is over."""
-_LATE = 2.0
-"""What is being built when the time is over may take this many times what was expected of it, and is ended then."""
 _BRIEF = 0.01
 """The share of the budget up to which judging a candidate is done however late it is."""
 
@@ -137,6 +136,18 @@ class _Search:
     continued: int = 0
     first_answer_s: float | None = None
     pace: Pace = field(default_factory=Pace)
+    readying: Readying = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.readying = Readying(
+            board=self.board,
+            models=self.models,
+            clock=self.clock,
+            pace=self.pace,
+            reference=self.look.reference,
+            step=self._step,
+            end=self._end,
+        )
 
     def run(self) -> None:
         """Take up one candidate after another, until none waits or the time is up."""
@@ -144,14 +155,14 @@ class _Search:
         self._take_up_ended()
         self._expect_proof()
         while self.board.waiting() and self.clock.left_s() > 0:
-            ready = self._next_built()
+            ready = self.readying(first=self.first_answer_s is None)
             if ready:
                 self._take_a_look(ready)
                 self._judge_all()
                 self._expect_proof()
                 self._say_best()
             sampling.draw(self.plan, self.board, self.journal)
-        self.board.close(self._over())
+        self.board.close(self.clock.over)
         self.display.step(LABEL, 1.0, f"{len(self.board.standings)} candidates, {self.clock.spent_s():.0f} s")
 
     def finalists(self) -> list[Standing]:
@@ -192,60 +203,6 @@ class _Search:
                 standing.take_up(trial)
         if self.continued:
             self.display.say(f"a search that was stopped goes on: {self.continued} of its trials have ended already")
-
-    def _next_built(self) -> list[Standing]:
-        """The next candidates that could be built; the others end."""
-        ready: list[Standing] = []
-        began = time.monotonic()
-        longest_s = self.clock.building_s(answered=self.board.bar() is not None)
-        for standing in self.board.waiting():
-            expected_s = self.models.times.expected_s(standing.candidate.variant)
-            spent_s, left_s = time.monotonic() - began, self.clock.left_s()
-            enough = len(ready) >= self.pace.together(left_s) or (ready and spent_s + expected_s > longest_s)
-            # The first answer waits for nothing that is still to be built.
-            first = ready and self.first_answer_s is None and standing.candidate.variant.name not in self.board.built
-            if enough or first or left_s <= 0:
-                break
-            needed_s = expected_s + self.pace.look_s(standing.candidate.target)
-            if needed_s > left_s:
-                what = "building it and a look at it take" if expected_s else "a look at it takes"
-                standing.end("no time", f"{what} about {needed_s:.0f} s, going by others, and less is left")
-                continue
-            deadline = time.monotonic() + max(left_s, _LATE * expected_s)
-            failures = self._build(standing, deadline)
-            if failures and time.monotonic() > deadline:
-                standing.end("no time", f"{self._over()}, and it was still being built")
-            elif failures:
-                self._end(standing, "failed", str(failures[0]))
-            elif (twin := self._twin(standing)) is not None:
-                self._end(standing, "not needed", f"{SAME_MODEL} {twin}")
-            else:
-                ready.append(standing)
-        self.pace.building_s += time.monotonic() - began
-        return ready
-
-    def _build(self, standing: Standing, deadline: float) -> list[SlimlineError]:
-        """Build a candidate, until the deadline at most; returns why it could not be built."""
-        failures: list[SlimlineError] = []
-        with self.models.until(deadline):
-            self.models.build_ahead(standing, self.board.waiting())
-            started = time.monotonic()
-            self._step(f"building {standing.key}")
-            with reasoned(failures.append):
-                self.models.build(standing)
-        standing.build_s = time.monotonic() - started
-        return failures
-
-    def _over(self) -> str:
-        """Why what still waits has no turn."""
-        return f"the time for looking was over (search.budget_s={self.clock.budget_s:g})"
-
-    def _twin(self, standing: Standing) -> str | None:
-        """What runs the same model in the same place already."""
-        reference, target = self.look.reference, standing.candidate.target
-        if target == reference.target and standing.digest == reference.artifact.digest:
-            return candidate_key(BASELINE, target.name)
-        return self.board.twin(standing)
 
     def _take_a_look(self, ready: Sequence[Standing]) -> None:
         """Time candidates beside the reference in a few short rounds, and drop what can't reach the best."""
