@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import partial, reduce
 from threading import Event
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.analyse.accuracy import accuracies
 from pipeline.analyse.recommend.eligible import accuracy_obstacles
-from pipeline.artifact import Artifact
 from pipeline.data.batches import Arrays, WithAxes, axes_of
 from pipeline.data.dataset import Split, SplitName, labelled, prepared
 from pipeline.data.rows import chosen
-from pipeline.errors import SlimlineError
-from pipeline.measure.accuracy import predict
+from pipeline.errors import SlimlineError, reasoned
+from pipeline.measure.accuracy import Predicted, predict
+from pipeline.measure.group import Subject
 from pipeline.measure.outputs import OutputAxes
 from pipeline.metrics import class_path, fields_of
-from pipeline.plan import Plan, Target
+from pipeline.plan import Plan
 from pipeline.results.figures import Accuracy
 from pipeline.results.record import AccuracySamples
 from pipeline.run.building import limits_for
-from pipeline.run.side_by_side import on_cores, workers
+from pipeline.run.side_by_side import at_once, workers
+from pipeline.search.space import candidate_key
 
 DECIDING: tuple[SplitName, ...] = ("validation", "calibration")
 """The splits whose examples decide, in the order in which they are taken."""
@@ -34,9 +34,22 @@ _FEWEST = 32
 _MS_PER_S = 1e3
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """How a candidate compares with the reference."""
+
+    accuracy: Accuracy | None = None
+    """None where the outputs can't be judged."""
+    why: str = ""
+    """Why it does not keep the limit, or can't be judged."""
+    failure: SlimlineError | None = None
+    """Why it, or the reference, could not be run."""
+
+
 @dataclass(slots=True, kw_only=True)
 class DriftJudge:
-    """Judges candidates beside the baseline on the same examples; it runs the baseline once, with the first of them."""
+    """Judges candidates beside the reference on the same examples, several at a time; the reference runs once, with the
+    first of them."""
 
     plan: Plan
     examples: Split
@@ -44,8 +57,10 @@ class DriftJudge:
     output_axes: OutputAxes | None
     inputs: Arrays = field(init=False)
     """The examples as the model reads them; large ones stay in files."""
-    _baseline: NDArray[np.generic] | None = None
-    """The reference's predictions; all candidates are judged on as many examples."""
+    _reference: Predicted | None = None
+    """The reference's predictions."""
+    _count: int = 0
+    """How many examples they are for; all candidates are judged on as many."""
 
     def __post_init__(self) -> None:
         self.inputs = prepared(self.examples.inputs, self.plan.model.preprocessing)
@@ -55,61 +70,64 @@ class DriftJudge:
         affordable = int(_LONGEST_SHARE * self.plan.searched.budget_s * _MS_PER_S / call_ms)
         return min(len(self.examples), max(affordable, _FEWEST))
 
-    def __call__(
-        self, key: str, artifact: Artifact, target: Target, reference: tuple[Artifact, Target], call_ms: float
-    ) -> tuple[Accuracy | None, str]:
-        """The accuracy of a candidate beside the reference's, and why it does not keep the limit, or an empty text.
-        The accuracy is None where the outputs can't be judged. ``call_ms`` is the reference's call.
+    def __call__(self, candidates: Mapping[str, Subject], reference: Subject, call_ms: float) -> dict[str, Judged]:
+        """How candidates compare with the reference, by their keys. ``call_ms`` is the reference's call.
 
-        Raises what ``predict`` raises.
+        Raises UserError and OutOfSpace as ``predict`` does.
         """
-        if self._baseline is None:
-            baseline, predicted = self._first(reference, (artifact, target), self.count(call_ms))
+        own = candidate_key(*self.plan.measure.reference_for(reference.target.name))
+        failures: dict[str, SlimlineError] = {}
+        if self._reference is None:
+            self._count = self.count(call_ms)
+            found = self._predicted({own: reference, **candidates}, failures)
+            self._reference = found.pop(own, None)
         else:
-            baseline, predicted = self._baseline, self._predicted(artifact, target, len(self._baseline))
-        count = len(baseline)
-        name, on = self.plan.measure.reference_for(target.name)
+            found = self._predicted(candidates, failures)
+        if self._reference is None:
+            return dict.fromkeys(candidates, Judged(failure=failures[own]))
+        compared = {key: self._compared(key, one, own, self._reference) for key, one in found.items()}
+        return compared | {key: Judged(failure=failures[key]) for key in failures}
+
+    def _compared(self, key: str, candidate: Predicted, own: str, reference: Predicted) -> Judged:
+        """A candidate beside the reference. Each is compared by itself: a look chooses, and corrects nothing for how
+        many are looked at."""
+        if reference.predictions is None or candidate.predictions is None:
+            return Judged(why=candidate.reason or reference.reason or "")
         labels = self.examples.labels
         samples = AccuracySamples(
-            labels=None if labels is None else labels[:count],
-            predictions={f"{name}@{on}": baseline, key: predicted},
+            labels=None if labels is None else labels[: self._count],
+            predictions={own: reference.predictions, key: candidate.predictions},
             metric=self.plan.metric.name,
             metric_class=class_path(self.plan.metric),
             metric_fields=fields_of(self.plan.metric),
         )
         accuracy = accuracies(samples, self.plan.constraints, self.plan.measure).get(key)
-        return accuracy, "; ".join(accuracy_obstacles(accuracy))
+        return Judged(accuracy=accuracy, why="; ".join(accuracy_obstacles(accuracy)))
 
-    def _first(
-        self, reference: tuple[Artifact, Target], candidate: tuple[Artifact, Target], count: int
-    ) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
-        """The predictions of the reference, which are kept, and of the first candidate: side by side, where both run on
-        the processor and it has the cores."""
-        stop, targets = Event(), [reference[1], candidate[1]]
-        size = on_cores(targets) if all(target.device == "cpu" for target in targets) else 1
-        with workers(size, stop) as pool:
-            own = pool.submit(self._predicted, *reference, count, stop)
-            other = pool.submit(self._predicted, *candidate, count, stop)
-            self._baseline = own.result()
-            return self._baseline, other.result()
+    def _predicted(self, subjects: Mapping[str, Subject], failures: dict[str, SlimlineError]) -> dict[str, Predicted]:
+        """What each predicts for the first examples; ``failures`` is told why others could not be run."""
+        first = {name: chosen(array, slice(self._count)) for name, array in self.inputs.items()}
+        inputs, stop = WithAxes(first, axes_of(self.inputs)), Event()
 
-    def _predicted(
-        self, artifact: Artifact, target: Target, count: int, stop: Event | None = None
-    ) -> NDArray[np.generic]:
-        first = {name: chosen(array, slice(count)) for name, array in self.inputs.items()}
-        predicted = predict(
-            artifact,
-            target,
-            self.plan.metric,
-            WithAxes(first, axes_of(self.inputs)),
-            max(self.plan.batch_sizes),
-            output_axes=self.output_axes,
-            limits=limits_for(self.plan),
-            stop=stop,
-        )
-        if predicted.predictions is None:
-            raise SlimlineError(predicted.reason or "its outputs can't be judged")
-        return predicted.predictions
+        def predicted(subject: Subject) -> Predicted:
+            return predict(
+                subject.artifact,
+                subject.target,
+                self.plan.metric,
+                inputs,
+                max(self.plan.batch_sizes),
+                output_axes=self.output_axes,
+                limits=limits_for(self.plan),
+                stop=stop,
+            )
+
+        found: dict[str, Predicted] = {}
+        with workers(at_once(subject.target for subject in subjects.values()), stop) as pool:
+            futures = {key: pool.submit(predicted, subject) for key, subject in subjects.items()}
+            for key, future in futures.items():
+                with reasoned(partial(failures.__setitem__, key)):
+                    found[key] = future.result()
+        return found
 
 
 def deciding_examples(plan: Plan, splits: Mapping[SplitName, Split]) -> Split | None:

@@ -14,19 +14,20 @@ from dataclasses import dataclass, field
 from pipeline.data.batches import axes_of, batch_of
 from pipeline.data.dataset import Split, SplitName, preprocess
 from pipeline.data.steps import carry_in
-from pipeline.errors import SlimlineError, UserError, reasoned
+from pipeline.errors import UserError
 from pipeline.folders.waiting import locked
 from pipeline.measure.outputs import OutputAxes
 from pipeline.plan import Plan
 from pipeline.results.intervals import Unit
 from pipeline.results.search import Ending, LeftOut, SearchFindings
 from pipeline.run.build import Builder
-from pipeline.run.drift import DriftJudge, deciding_examples
+from pipeline.run.drift import DriftJudge, Judged, deciding_examples
 from pipeline.run.models import Models
 from pipeline.run.pace import Pace
 from pipeline.run.progress import ProgressDisplay
 from pipeline.run.proof import Clock, examples_of_proof, plan_of_proof
 from pipeline.run.readying import Readying
+from pipeline.run.side_by_side import at_once
 from pipeline.run.sifting import identity_of_candidate, identity_of_search, learnt, sifted, with_reference
 from pipeline.search import sampling
 from pipeline.search.board import Board, Standing, drift_of
@@ -224,48 +225,54 @@ class _Search:
     def _judge_all(self) -> None:
         """Judge the drift of the candidates that are fast enough, the fastest first. Where judging takes long and the
         time is up, as many are judged as are proven."""
-        began = time.monotonic()
+        while group := self._next_judged():
+            began = time.monotonic()
+            self._step(f"judging {' and '.join(one.key for one in group)}")
+            judged = self._judged(group)
+            seconds = time.monotonic() - began
+            self.pace.judging_s += seconds
+            for standing in group:
+                standing.judged = True
+                standing.look_s += seconds / len(group)
+                self._settle(standing, judged[standing.key])
+
+    def _next_judged(self) -> list[Standing]:
+        """The fastest of those that were not judged yet, as many as are judged side by side. What can't reach the best
+        any more ends."""
+        if self.clock.left_s() <= 0 and self._has_judged_enough():
+            return []
         for standing in self.board.unjudged():
-            if self.clock.left_s() <= 0 and self._has_judged_enough():
-                break
             reason = None if standing.speed is None else self.board.overtaken(standing.speed.high)
             if reason is not None:
                 self._end(standing, "slower", reason)
-                continue
-            started = time.monotonic()
-            self._step(f"judging {standing.key}")
-            failures: list[SlimlineError] = []
-            with reasoned(failures.append):
-                self._judge(standing)
-            standing.look_s += time.monotonic() - started
-            if failures:
-                self._end(standing, "failed", str(failures[0]))
-            elif standing.ending is None:
-                self._keep(standing)
-        self.pace.judging_s += time.monotonic() - began
+        unjudged = self.board.unjudged()
+        return unjudged[: at_once(one.candidate.target for one in unjudged)]
 
     def _has_judged_enough(self) -> bool:
         judged = len(self.board.judged())
         slow = bool(judged) and self.pace.judging_s / judged > _BRIEF * self.clock.budget_s
         return slow and judged >= self.clock.finalists
 
-    def _judge(self, standing: Standing) -> None:
-        """Compare a candidate with the reference on the deciding examples; raises what running it raises."""
-        standing.judged = True
+    def _judged(self, group: Sequence[Standing]) -> Mapping[str, Judged]:
+        """How candidates compare with the reference on the deciding examples, by their keys."""
         if self.judge is None:
-            return
-        accuracy, why = self.judge(
-            standing.key,
-            self.models.subject(standing).artifact,
-            standing.candidate.target,
-            (self.look.reference.artifact, self.look.reference.target),
-            self.clock.call_ms or 1.0,
-        )
-        if accuracy is not None:
-            self.unit = accuracy.unit
-            standing.drift = drift_of(accuracy, self.clock.judged)
-        if standing.drift is not None and standing.drift.high < -standing.drift.margin:
-            self._end(standing, "drifts", why)
+            return {standing.key: Judged() for standing in group}
+        subjects = {standing.key: self.models.subject(standing) for standing in group}
+        return self.judge(subjects, self.look.reference, self.clock.call_ms or 1.0)
+
+    def _settle(self, standing: Standing, judged: Judged) -> None:
+        """Keep a candidate in the race, or end it, as it was judged."""
+        if judged.accuracy is not None:
+            self.unit = judged.accuracy.unit
+            standing.drift = drift_of(judged.accuracy, self.clock.judged)
+        if standing.drift is None:
+            standing.reason = judged.why or None
+        if judged.failure is not None:
+            self._end(standing, "failed", str(judged.failure))
+        elif standing.drift is not None and standing.drift.high < -standing.drift.margin:
+            self._end(standing, "drifts", judged.why)
+        else:
+            self._keep(standing)
 
     def _end(self, standing: Standing, ending: Ending, reason: str) -> None:
         standing.end(ending, reason)

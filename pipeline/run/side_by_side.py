@@ -17,6 +17,12 @@ def on_cores(targets: Iterable[Target]) -> int:
     return max(1, min(len(threads), available_cores() // max(threads, default=1)))
 
 
+def at_once(targets: Iterable[Target]) -> int:
+    """How many models on these targets run at once, whatever memory they take: one where any is on an accelerator."""
+    targets = list(targets)
+    return on_cores(targets) if all(target.device == "cpu" for target in targets) else 1
+
+
 @contextmanager
 def workers(size: int, stop: Event) -> Iterator[ThreadPoolExecutor]:
     """Threads, this many at a time. Ctrl-C ends the processes that the threads wait for, so that it does not wait for

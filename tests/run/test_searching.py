@@ -11,7 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
+import onnx.compose
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from rich.console import Console
 
 from pipeline.artifact import Artifact
@@ -24,7 +28,7 @@ from pipeline.search.board import Board
 from pipeline.search.building import BuildTimes
 from pipeline.search.journal import Journal
 from pipeline.stages.fix_shapes import FixShapes
-from tests.example import Scale, plan
+from tests.example import CLASSES, Scale, linear_model, plan
 
 pytestmark = pytest.mark.slow
 
@@ -174,6 +178,35 @@ def test_ranges_are_sampled_where_a_chain_is_fast_enough_and_drifts_too_far(
     values = [float(trial["changes"][0].removeprefix("variants.scaled.stages.a.by=")) for trial in drawn]
     assert [1.5 <= value <= 3.0 for value in values] == [True]
     assert drawn[0]["chain"] == "scaled"
+
+
+def test_where_no_metric_can_read_the_outputs_the_search_goes_on_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summed = onnx.compose.merge_models(
+        onnx.load(linear_model(tmp_path / "linear.onnx")),
+        onnx.load(sum_of_rows(tmp_path / "sum.onnx")),
+        io_map=[("y", "rows")],
+    )
+    onnx.save(summed, tmp_path / "linear.onnx")
+    monkeypatch.setattr(Board, "overtaken", lambda board, high: None)
+    code, report, _ = run(asked(tmp_path, SEARCH, fixed=CHAINS["fixed"]))
+    (trial,) = report["search"]["trials"]
+    assert (code, trial["ending"], trial["drift"]) == (0, "finalist", None)
+    assert trial["reason"].startswith("accuracy is not measured: output 0 has no row for each example")
+
+
+def sum_of_rows(path: Path) -> Path:
+    """An output that has no axis of examples: the sum of all rows of [batch, 3]."""
+    graph = helper.make_graph(
+        [helper.make_node("ReduceSum", ["rows", "axis"], ["sum"], keepdims=0)],
+        "sum",
+        [helper.make_tensor_value_info("rows", TensorProto.FLOAT, ["batch", CLASSES])],
+        [helper.make_tensor_value_info("sum", TensorProto.FLOAT, [CLASSES])],
+        [numpy_helper.from_array(np.array([0]), "axis")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+    return path
 
 
 def test_a_choice_that_does_not_exist_is_told_before_any_work(tmp_path: Path) -> None:
