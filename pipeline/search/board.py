@@ -59,7 +59,7 @@ class Standing:
         """Take what an earlier run of the same search has seen."""
         self.speed, self.drift, self.size_bytes = trial.speed, trial.drift, trial.size_bytes
         self.build_s, self.look_s = trial.build_s, trial.look_s
-        self.judged = True
+        self.judged, self.reason = True, trial.reason
         if trial.ending != "kept":
             self.end(trial.ending, trial.reason or trial.ending)
 

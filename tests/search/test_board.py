@@ -216,3 +216,14 @@ def test_other_values_of_fields_wait_for_chains_as_they_are_and_what_compiles_wh
         ("baseline", "compiled"),
         ("static_int8", "compiled"),
     ]
+
+
+def test_what_a_stopped_search_has_seen_is_taken_up_as_it_was() -> None:
+    kept, slow = standing("kept", 2.0), standing("slow", 1.1)
+    kept.reason = "accuracy is not measured: no row for each example"
+    slow.end("slower", "it can't reach the best")
+    again = [standing("kept"), standing("slow")]
+    for one, before in zip(again, (kept, slow), strict=True):
+        one.take_up(before.trial())
+    assert [one.trial() for one in again] == [one.trial() for one in (kept, slow)]
+    assert [one.looked_at() for one in again] == [True, False]
