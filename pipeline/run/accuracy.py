@@ -28,7 +28,7 @@ from pipeline.results.record import AccuracySamples
 from pipeline.run.building import limits_for
 from pipeline.run.carrying import judged_by_sequence
 from pipeline.run.progress import ProgressDisplay
-from pipeline.run.side_by_side import on_cores, workers
+from pipeline.run.side_by_side import at_once, workers
 from pipeline.run.table import Table
 
 LABEL = "accuracy"
@@ -53,7 +53,7 @@ def evaluate_all(
     shares = dict.fromkeys(models, 0.0)
     kept = {name: folder / str(number) for number, name in enumerate(models)}
     limits, stop = limits_for(plan), Event()
-    size = _side_by_side(table, models)
+    size = at_once((subjects[0].target for _, subjects in models.values()), partial(_held, table, models))
     idle: SimpleQueue[Template] = SimpleQueue()
 
     def evaluate(name: str) -> Predicted:
@@ -127,14 +127,8 @@ Models = Mapping[str, tuple[Artifact, list[Subject]]]
 """The models by ``variant@target``: each with the rows that it is run for."""
 
 
-def _side_by_side(table: Table, models: Models) -> int:
-    """How many models run at once: as many as there are cores for their threads, and as an accelerator's memory holds.
-
-    One on an accelerator that doesn't tell.
-    """
-    cores = on_cores(subjects[0].target for _, subjects in models.values())
-    if all(subjects[0].target.device == "cpu" for _, subjects in models.values()):
-        return cores
+def _held(table: Table, models: Models) -> int:
+    """How many of the models an accelerator's memory holds, the largest first; one where it doesn't tell."""
     needed = table.needed_bytes()
     sizes = [[needed[subject.key] for subject in subjects if subject.key in needed] for _, subjects in models.values()]
     with card_of("cuda") as card:
@@ -142,7 +136,7 @@ def _side_by_side(table: Table, models: Models) -> int:
     if usable is None or not all(sizes):
         return 1
     largest = accumulate(sorted(map(max, sizes), reverse=True))
-    return max(1, min(cores, sum(held <= usable for held in largest)))
+    return sum(held <= usable for held in largest)
 
 
 def _imported(models: Models, metric: Metric) -> tuple[str, ...]:

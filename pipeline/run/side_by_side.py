@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Event
@@ -11,16 +11,12 @@ from pipeline.machine.environment import available_cores
 from pipeline.plan import Target
 
 
-def on_cores(targets: Iterable[Target]) -> int:
-    """How many models on these targets run at once: as many as there are cores for their threads, one at least."""
-    threads = [target.threads for target in targets]
-    return max(1, min(len(threads), available_cores() // max(threads, default=1)))
-
-
-def at_once(targets: Iterable[Target]) -> int:
-    """How many models on these targets run at once, whatever memory they take: one where any is on an accelerator."""
+def at_once(targets: Iterable[Target], held: Callable[[], int] = lambda: 1) -> int:
+    """How many models on these targets run at once: as many as there are cores for their threads and, where any is on
+    an accelerator, as its memory has ``held``; one at least."""
     targets = list(targets)
-    return on_cores(targets) if all(target.device == "cpu" for target in targets) else 1
+    cores = min(len(targets), available_cores() // max((target.threads for target in targets), default=1))
+    return max(1, cores if all(target.device == "cpu" for target in targets) else min(cores, held()))
 
 
 @contextmanager
